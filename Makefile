@@ -1,0 +1,81 @@
+# Every target sets up what it needs on first use, in .venv; nothing outside this folder changes.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest that runs is taken; `make PYTHON=/path/to/python3 ...` overrides.
+PYTHON ?=
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
+# pip says nothing for half a minute: a dot every two seconds shows that it works. The loop ends by
+# itself when its shell is gone.
+comma := ,
+define install
+	@(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable $(1); status=$$?; \
+	kill $$dots 2>/dev/null; echo; exit $$status
+endef
+TESTS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help venv demo test check format bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+venv: $(VENV)/.dev ## everything for development, in .venv
+
+demo: $(VENV)/.demo ## a private daemon, real training runs, every verdict (about a minute)
+	@$(BIN)/python examples/digits/demo.py
+
+test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
+	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) $(TESTS)
+
+check: $(VENV)/.dev ## formatter, linter, strict type checking
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## format the code and mend what the linter can
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.demo ## measure, print and write docs/benchmarks.md (about 4 minutes)
+	@$(BIN)/python -m tests.bench
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	find ardaemon arctl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate must run: version managers leave commands on PATH that only print an error.
+$(BIN)/python:
+	@set -e; found=; bare=; \
+	for python in $(CANDIDATES); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	    bare=$${bare:-$$python}; \
+	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
+	    found=$$python; break; \
+	done; \
+	if [ -z "$$found" ] && [ -n "$$bare" ]; then \
+	    version=$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "make: $$bare (Python $$version) cannot make a virtual environment: it lacks venv or ensurepip." >&2; \
+	    echo "      Debian, Ubuntu: sudo apt-get install python$$version-venv" >&2; \
+	    echo "      or name another one: make PYTHON=/path/to/python3 ..." >&2; \
+	    exit 1; \
+	fi; \
+	if [ -z "$$found" ]; then \
+	    echo "make: no Python 3.11 or newer that runs; tried: $(CANDIDATES)" >&2; \
+	    echo "      Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	    exit 1; \
+	fi; \
+	echo "venv: $$("$$found" --version) in $(VENV)"; \
+	"$$found" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "venv: installing ardaemon with numpy and scikit-learn (about a minute on first use) ..."
+	$(call install,'.[examples]')
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "venv: installing ardaemon, numpy, scikit-learn, pytest, mypy, ruff (about a minute on first use) ..."
+	$(call install,'.[dev$(comma)examples]')
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,166 @@
+"""Every error the product can show, each with its wire code, exit code and mend.
+
+    ArdaemonError
+    ├── UsageError            a parameter is wrong                              exit 64
+    │   ├── UnknownExperiment · AmbiguousExperiment · UnknownRun
+    ├── Refused               the circumstances are wrong; nothing was changed  exit 65
+    │   ├── SealBroken · Unclean · SessionNotLive · BadTrainFile
+    │   ├── RunnerNotFound · CorruptState · UnknownSchema
+    ├── StorageError          disk full, read-only, folder gone                 exit 74
+    ├── Incompatible          client and daemon are too far apart               exit 69
+    ├── DaemonUnavailable     nobody answers on the socket                      exit 69
+    ├── Overloaded            a limit of the daemon was reached                 exit 69
+    └── InternalError         a fault of ours                                   exit 70
+
+Standard library alone: the client imports this at start. Wire codes are in the range that
+JSON-RPC 2.0 leaves to servers (-32000 to -32099), but for its own five.
+"""
+
+from typing import Any, ClassVar
+
+# JSON-RPC 2.0, section 5.1.
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+
+class ArdaemonError(Exception):
+    """What went wrong, where, and what to do now."""
+
+    code: ClassVar[int] = -32000
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, mend: str = "", data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+        self.data = data or {}
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON-RPC error object."""
+        kind = type(self).__name__
+        return {
+            "code": self.code,
+            "message": self.message,
+            "data": {**self.data, "kind": kind, "mend": self.mend},
+        }
+
+
+class UsageError(ArdaemonError):
+    """A parameter or an option is wrong."""
+
+    code, exit_code = INVALID_PARAMS, 64
+
+
+class UnknownExperiment(UsageError):
+    """No such experiment in the project."""
+
+    code = -32010
+
+
+class AmbiguousExperiment(UsageError):
+    """Several experiments could be meant; data["candidates"] lists their slugs."""
+
+    code = -32011
+
+
+class UnknownRun(UsageError):
+    """No such run in the experiment."""
+
+    code = -32012
+
+
+class Refused(ArdaemonError):
+    """The circumstances are wrong: nothing was recorded, nothing was changed."""
+
+    code, exit_code = -32020, 65
+
+
+class SealBroken(Refused):
+    """A sealed file is not what it was when it was sealed."""
+
+    code = -32021
+
+
+class Unclean(Refused):
+    """Processes of an earlier run survived their kill."""
+
+    code = -32022
+
+
+class SessionNotLive(Refused):
+    """No session, or it has terminated."""
+
+    code = -32023
+
+
+class BadTrainFile(Refused):
+    """train.py is missing, empty, unreadable, too large or not text."""
+
+    code = -32024
+
+
+class RunnerNotFound(Refused):
+    """The runner's program is not on PATH or cannot be executed."""
+
+    code = -32025
+
+
+class CorruptState(Refused):
+    """A state file cannot be read; it was put aside under another name."""
+
+    code = -32026
+
+
+class UnknownSchema(Refused):
+    """A state file was written by a newer version."""
+
+    code = -32027
+
+
+class StorageError(ArdaemonError):
+    """The disk is full or read-only, or the folder is gone."""
+
+    code, exit_code = -32030, 74
+
+
+class Incompatible(ArdaemonError):
+    """Client and daemon speak protocol versions more than one apart."""
+
+    code, exit_code = -32040, 69
+
+
+class DaemonUnavailable(ArdaemonError):
+    """The daemon cannot be reached or started."""
+
+    code, exit_code = -32041, 69
+
+
+class Overloaded(ArdaemonError):
+    """A limit of the daemon was reached (connections, requests in flight)."""
+
+    code, exit_code = -32042, 69
+
+
+class InternalError(ArdaemonError):
+    """A fault of the daemon itself; its log has the traceback."""
+
+    code, exit_code = INTERNAL_ERROR, 70
+
+
+def _tree(cls: type[ArdaemonError]) -> list[type[ArdaemonError]]:
+    return [cls, *(leaf for child in cls.__subclasses__() for leaf in _tree(child))]
+
+
+BY_KIND: dict[str, type[ArdaemonError]] = {cls.__name__: cls for cls in _tree(ArdaemonError)}
+
+
+def from_wire(error: dict[str, Any]) -> ArdaemonError:
+    """Turn a JSON-RPC error object back into the error that was raised."""
+    data = dict(error.get("data") or {})
+    cls = BY_KIND.get(str(data.pop("kind", "")))
+    if cls is None:
+        cls = UsageError if error.get("code") in (INVALID_PARAMS, METHOD_NOT_FOUND) else InternalError
+    return cls(str(error.get("message", "unknown error")), str(data.pop("mend", "")), data)

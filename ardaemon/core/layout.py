@@ -1,0 +1,297 @@
+"""Every path on disk, named once (standard library alone: the client imports this at start)."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ardaemon.core.errors import StorageError, UsageError
+
+FOLDER = ".autoresearch"
+# The longest path a Unix socket address can hold, less its final NUL (unix(7)).
+SOCKET_PATH_MAX = 107
+SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
+SLUG_MAX = 64
+ORIGINAL = "r0000"
+
+
+def run_name(number: int) -> str:
+    """12 -> r0012; ids sort as numbers, so five digits follow r9999."""
+    return f"r{number:04d}"
+
+
+def run_number(run_id: str) -> int:
+    """r0012 -> 12. Raises UsageError for anything else."""
+    match = re.fullmatch(r"r([0-9]{4,9})", run_id)
+    if match is None:
+        raise UsageError(f"{run_id[:40]!r} is not a run id", "run ids look like r0012")
+    return int(match[1])
+
+
+def find_project(start: Path) -> Path:
+    """The nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
+    folders = [start, *start.parents]
+    for marker in (FOLDER, ".git"):
+        for folder in folders:
+            if (folder / marker).exists():
+                return folder
+    return start
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One launch of a run: `runs/r0001/a1/`."""
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "run.log"
+
+    @property
+    def start(self) -> Path:
+        return self.folder / "start.json"
+
+    @property
+    def exit(self) -> Path:
+        return self.folder / "exit.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One candidate: `runs/r0001/`."""
+
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train.py"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "run.log"
+
+    @property
+    def ready(self) -> Path:
+        return self.folder / "ready"
+
+    def attempt(self, number: int) -> Attempt:
+        return Attempt(self.folder / f"a{number}")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: `.autoresearch/{slug}/`."""
+
+    folder: Path
+
+    @property
+    def slug(self) -> str:
+        return self.folder.name
+
+    @property
+    def project(self) -> Path:
+        return self.folder.parent.parent
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train.py"
+
+    @property
+    def prepare(self) -> Path:
+        return self.folder / "prepare.py"
+
+    @property
+    def program(self) -> Path:
+        return self.folder / "program.md"
+
+    @property
+    def contract(self) -> Path:
+        return self.folder / "batch_contract.json"
+
+    @property
+    def session(self) -> Path:
+        return self.folder / ".ar-session.json"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.json"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.folder / "best_ckpt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / ".ckpt"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results.tsv"
+
+    @property
+    def unclean(self) -> Path:
+        return self.folder / "UNCLEAN.json"
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    def run(self, run_id: str) -> Run:
+        run_number(run_id)
+        return Run(self.runs / run_id)
+
+
+# What the daemon itself keeps in an experiment's folder; everything else there is the project's
+# and is linked into each run's folder.
+DAEMON_FILES = frozenset(
+    "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv UNCLEAN.json"
+    " chain_decision.json archive runs train.py".split()
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """The host repository."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / FOLDER
+
+    @property
+    def chain(self) -> Path:
+        return self.home / ".chain-session.json"
+
+    def experiment(self, slug: str) -> Experiment:
+        return Experiment(self.home / check_slug(slug))
+
+    def experiments(self) -> list[Experiment]:
+        """Every experiment of the project, by name."""
+        if not self.home.is_dir():
+            return []
+        folders = sorted(p for p in self.home.iterdir() if SLUG.fullmatch(p.name) and p.is_dir())
+        return [Experiment(p) for p in folders]
+
+
+def check_slug(slug: str) -> str:
+    """Return `slug`, or raise UsageError: it becomes a folder's name, so nothing else may pass."""
+    if SLUG.fullmatch(slug) and len(slug) <= SLUG_MAX:
+        return slug
+    raise UsageError(
+        f"{slug[:80]!r} is not an experiment's name",
+        f"use yymmdd-kebab-topic, as 261122-lr-warmup (at most {SLUG_MAX} characters)",
+    )
+
+
+@dataclass(frozen=True)
+class Host:
+    """This user's folders on this machine."""
+
+    state: Path
+    runtime: Path
+
+    @classmethod
+    def of_environment(cls) -> "Host":
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        state = Path(home) / "ardaemon" / machine_id()
+        return cls(state, _runtime_folder())
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "daemon.lock"
+
+    @property
+    def start_lock(self) -> Path:
+        return self.state / "start.lock"
+
+    @property
+    def info(self) -> Path:
+        return self.state / "daemon.json"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "daemon.log"
+
+    @property
+    def stderr(self) -> Path:
+        """What a daemon says before its log is open, or as it falls."""
+        return self.state / "daemon.stderr"
+
+    @property
+    def active(self) -> Path:
+        return self.state / "active"
+
+    @cached_property
+    def socket(self) -> Path:
+        return self.runtime / "control.sock"
+
+    @property
+    def locks(self) -> Path:
+        return self.runtime / "locks"
+
+
+def config_file() -> Path:
+    """The user's settings of the daemon, if there are any."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "ardaemon" / "config.toml"
+
+
+def machine_id() -> str:
+    """This host's name for its folder in a home that several hosts may share (machine-id(5))."""
+    for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            text = Path(name).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if re.fullmatch(r"[0-9a-f]{32}", text):
+            return text
+    return re.sub(r"[^A-Za-z0-9.-]", "-", os.uname().nodename) or "localhost"
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _runtime_folder() -> Path:
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    if named and len(os.path.join(named, "ardaemon/control.sock").encode()) <= SOCKET_PATH_MAX:
+        return Path(named) / "ardaemon"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"ardaemon-{os.getuid()}"
+
+
+def private_folder(folder: Path) -> Path:
+    """Make `folder` with mode 0700, or check that it is ours alone; never follow a symlink."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    except FileExistsError:
+        pass
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StorageError(
+            f"{folder} is not a private folder of this user (it must be a directory of mode 0700)",
+            f"remove it, or run: chmod 700 {folder}",
+        )
+    return folder

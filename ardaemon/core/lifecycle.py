@@ -1,0 +1,40 @@
+"""A run's life as one table: state and event in, state out.
+
+The states `running`, `exited` and `committed` are never written to run.json: the shim's lock,
+exit.json and result.json are what makes them true, so a restart reads them from there.
+"""
+
+from typing import Literal
+
+State = Literal["queued", "launching", "running", "exited", "judged", "committed"]
+Event = Literal["launch", "started", "never_started", "ended", "cancelled", "retry", "judge", "commit"]
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    ("queued", "launch"): "launching",
+    ("queued", "cancelled"): "exited",
+    ("launching", "started"): "running",
+    ("launching", "never_started"): "queued",
+    ("launching", "ended"): "exited",
+    ("running", "ended"): "exited",
+    ("exited", "retry"): "queued",
+    ("exited", "judge"): "judged",
+    ("judged", "commit"): "committed",
+}
+
+
+class IllegalEvent(Exception):
+    """The table knows no such event in that state: a fault of ours, never a user's."""
+
+
+def step(state: State, event: Event, run_id: str = "run") -> State:
+    """The state after `event`. Raises IllegalEvent, naming run, state and event."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalEvent(f"{run_id}: no event {event!r} in state {state!r}") from None
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the docs."""
+    lines = [f"    {state} --> {after}: {event}" for (state, event), after in TRANSITIONS.items()]
+    return "\n".join(["stateDiagram-v2", "    [*] --> queued", *lines, "    committed --> [*]"])

@@ -1,0 +1,297 @@
+"""What stands in the files of an experiment, as types. All times on disk are UTC, ISO 8601."""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Direction = Literal["min", "max"]
+Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
+Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
+Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs"]
+TrainFile = Literal["kept", "restored", "updated", "edited_since"]
+# How an attempt came to its end; the last three are the daemon's own finding, not the shim's.
+Ending = Literal[
+    "exited",
+    "limit",
+    "stall",
+    "stopped",
+    "spawn_failed",
+    "cancelled",
+    "seal_broken",
+    "supervisor_lost",
+    "host_restart",
+    "lost",
+]
+SCHEMA = 1
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """Base of every file: unknown fields are passed over, unknown schema versions are refused."""
+
+    schema: int = SCHEMA
+
+
+class Process(Struct, frozen=True):
+    """One process for certain: pid and its start time in clock ticks since boot (proc(5), field 22)."""
+
+    pid: int
+    start: int
+    name: str = ""
+
+
+class Primary(Struct, frozen=True):
+    """The metric that is compared, and which way is better."""
+
+    metric: str
+    direction: Direction = "min"
+
+
+class Sealed(Struct, frozen=True):
+    """One sealed path, relative to the experiment's folder or absolute."""
+
+    path: str
+    sha256: str
+
+
+class Contract(Record, frozen=True, kw_only=True):
+    """batch_contract.json: the seal."""
+
+    primary: Primary
+    sealed: tuple[Sealed, ...] = ()
+    constraints: tuple[str, ...] = ()
+    contract: Any = None
+    sealed_at: str = ""
+
+
+class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `session start` was told. Times are seconds."""
+
+    seconds: float
+    runner: str = "python train.py"
+    exec: Literal["snapshot", "live"] = "snapshot"
+    max_runs: int | None = None
+    plateau: int | None = None
+    threshold: float | None = None
+    constraints: tuple[str, ...] = ()
+    metrics: Literal["log", "custom", "auto"] = "auto"
+    metric_regex: str | None = None
+    metric_command: str | None = None
+    checkpoint_glob: str | None = None
+    startup: float | None = None
+    ready_regex: str | None = None
+    stall: float | None = None
+    settle: float = 5.0
+
+
+class Counters(Struct, frozen=True, kw_only=True):
+    """What termination and status are computed from, so that nothing reads the history."""
+
+    advance: int = 0
+    revert: int = 0
+    crash: int = 0
+    timeout: int = 0
+    invalid: int = 0
+    interrupted: int = 0
+    since_start: int = 0  # runs since the session started, for max_runs
+    plateau: int = 0  # comparable runs in a row that did not improve
+
+    @property
+    def total(self) -> int:
+        """Runs that were judged, ever."""
+        return self.advance + self.revert + self.crash + self.timeout + self.invalid + self.interrupted
+
+
+class Placed(Struct, frozen=True):
+    """The version that the daemon last put into train.py."""
+
+    run_id: str
+    sha256: str
+
+
+class Session(Record, frozen=True, kw_only=True):
+    """.ar-session.json"""
+
+    settings: Settings | None = None
+    live: bool = False
+    terminated_by: Termination | None = None
+    started_at: str | None = None
+    counters: Counters = Counters()
+    placed: Placed | None = None
+    last_run: int = 0  # high-water mark: ids are never used again
+    recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
+
+
+class Best(Record, frozen=True, kw_only=True):
+    """best.json. `valid` is false for a baseline that violates a constraint."""
+
+    run_id: str
+    primary: Primary
+    value: float
+    valid: bool = True
+    metrics: dict[str, float] = field(default_factory=dict)
+    sha256: str = ""
+    checkpoint: str | None = None
+    at: str = ""
+    conditions: str = ""  # fingerprint of what makes values comparable: seconds, runner, seal
+
+
+class Exit(Record, frozen=True, kw_only=True):
+    """exit.json, written by the shim; or the daemon's own finding where there is none.
+
+    `seconds` is CLOCK_MONOTONIC from spawn to the end of the first process; `max_rss_kb` and the
+    CPU times are of all reaped descendants (getrusage(2)).
+    """
+
+    ending: Ending
+    exit_code: int | None = None
+    signal: str | None = None
+    seconds: float = 0.0
+    started_at: str | None = None
+    ended_at: str | None = None
+    ready_after: float | None = None
+    user_s: float = 0.0
+    system_s: float = 0.0
+    max_rss_kb: int = 0
+    host_oom: bool = False  # the cgroup's oom_kill count rose while it ran
+    survivors: tuple[Process, ...] = ()
+    error: str | None = None
+
+
+class PrimaryResult(Struct, frozen=True, kw_only=True):
+    """The primary metric of one run beside the best of that moment."""
+
+    name: str
+    value: float | None
+    direction: Direction
+    best_before: float | None = None
+    best_run_before: str | None = None
+    delta: float | None = None
+
+
+class ConstraintResult(Struct, frozen=True, kw_only=True):
+    """One constraint and whether it held; an unknown value does not hold."""
+
+    expr: str
+    value: float | None
+    ok: bool
+
+
+class Result(Record, frozen=True, kw_only=True):
+    """result.json, at most RESULT_MAX_BYTES; its presence says: committed."""
+
+    run_id: str
+    expr: str
+    status: Status
+    verdict: Verdict
+    valid: bool
+    improved_over_best: bool
+    primary: PrimaryResult
+    metrics: dict[str, float] = field(default_factory=dict)
+    metrics_source: str | None = None
+    constraints: tuple[ConstraintResult, ...] = ()
+    peak_vram_mb: float | None = None
+    seconds: float = 0.0
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    base: str | None = None
+    train_py: TrainFile = "kept"
+    checkpoint: str | None = None
+    should_terminate: bool = False
+    terminated_by: str | None = None
+    plateau: str | None = None  # "2/5"
+    runs: str | None = None  # "42/200"
+    best: str | None = None  # after this run: "r0037"
+    best_value: float | None = None
+    chain_remaining: int | None = None
+    attempts: int = 1
+    note: str = ""
+    started_at: str | None = None
+    ended_at: str | None = None
+
+
+class Chain(Record, frozen=True, kw_only=True):
+    """.chain-session.json"""
+
+    current_slug: str
+    chain_remaining: int
+    chain_trail: tuple[str, ...] = ()
+
+
+class UncleanRecord(Record, frozen=True, kw_only=True):
+    """UNCLEAN.json: what survived the kill of which run."""
+
+    run_id: str
+    survivors: tuple[Process, ...]
+    boot_id: str
+    at: str
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """Stage one of the commit: everything that stage two will write, decided once."""
+
+    result: Result
+    row: str
+    counters: Counters
+    exit: Exit
+    best: Best | None = None  # the new best.json, where this run advances
+    live: bool = True
+    terminated_by: Termination | None = None
+    place: Placed | None = None  # what train.py shall hold
+    in_train: tuple[str, ...] = ()  # sha256 of what may be overwritten there
+    unclean: UncleanRecord | None = None
+    promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
+
+
+class Handle(Struct, frozen=True, kw_only=True):
+    """How the engine finds an attempt again after a restart; data, opaque above the engine."""
+
+    engine: str
+    attempt: int
+    folder: str
+    shim_lock: str
+    job_lock: str
+    boot_id: str
+
+
+class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
+    """On disk, waiting for a slot; `attempts` were made before."""
+
+    attempts: int = 0
+
+
+class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
+    """An attempt was given to the engine: whether it runs or is over, the engine knows."""
+
+    handle: Handle
+
+
+class Judged(Struct, frozen=True, tag="judged", tag_field="state"):
+    """The decision stands; applying it may have begun."""
+
+    decision: Decision
+
+
+class RunRecord(Record, frozen=True, kw_only=True):
+    """run.json: what was submitted, and where it stands."""
+
+    run_id: str
+    submit_id: str
+    sha256: str
+    base: str | None
+    note: str
+    submitted_at: str
+    settings: Settings
+    environment_sha256: str
+    restore: Literal["at_submit", "at_verdict"] = "at_verdict"
+    state: Queued | Launching | Judged = Queued()
+
+
+class Active(Record, frozen=True, kw_only=True):
+    """active/…: one run that is not committed, with its environment (mode 0600)."""
+
+    folder: str  # of the experiment
+    run_id: str
+    seq: int  # order of submission
+    environment: dict[str, str]
+    wanted: Literal["run", "cancel", "stop"] = "run"  # stop: and end the session with it

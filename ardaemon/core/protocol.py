@@ -1,0 +1,258 @@
+"""What travels over the socket: one Struct per verb and per answer, and the table of methods.
+
+JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a slug, or null for
+the one that is meant (the rule is in the README).
+"""
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from ardaemon.core.model import Best, Contract, Exit, Result, Session, Settings
+
+# A daemon serves clients of the version before and after its own.
+PROTOCOL = 1
+
+
+class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parameters: a misspelt one is an error, not a silent default."""
+
+
+class Request(Struct, frozen=True):
+    """A request object (JSON-RPC 2.0, section 4); `protocol` is ours."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: Raw | UnsetType = UNSET
+    id: str | int | float | None | UnsetType = UNSET
+    protocol: int | UnsetType = UNSET
+
+
+class Nothing(Params, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class Where(Params, frozen=True, kw_only=True):
+    """An experiment."""
+
+    project: str
+    expr: str | None = None
+
+
+class Submit(Where, frozen=True, kw_only=True):
+    """run.submit. The same `submit_id` again gives the same run."""
+
+    submit_id: str
+    environment: dict[str, str]
+    note: str | None = None
+    restore: Literal["at_submit", "at_verdict"] = "at_verdict"
+
+
+class WhichRun(Where, frozen=True, kw_only=True):
+    """A run; null for the experiment's latest."""
+
+    run_id: str | None = None
+
+
+class Wait(WhichRun, frozen=True, kw_only=True):
+    """run.wait. `any`: the next of the experiment's runs to finish, if one is under way."""
+
+    until: Literal["launched", "committed"] = "committed"
+    timeout: float | None = None
+    any: bool = False
+
+
+class Tail(WhichRun, frozen=True, kw_only=True):
+    """run.tail. With `follow`, what is added arrives as `run.log` notifications {"text": …}."""
+
+    lines: int = 40
+    follow: bool = False
+
+
+class Cancel(WhichRun, frozen=True, kw_only=True):
+    """run.cancel. `manual` ends the session too (Ctrl+C in `arctl run --wait`)."""
+
+    manual: bool = False
+
+
+class Recent(Where, frozen=True, kw_only=True):
+    """The last N committed runs."""
+
+    last: int = 0
+
+
+class Init(Params, frozen=True, kw_only=True):
+    """experiment.init. Paths are absolute. `source`: a folder with train.py, prepare.py, program.md."""
+
+    project: str
+    slug: str
+    source: str | None = None
+    train: str | None = None
+    prepare: str | None = None
+    program: str | None = None
+    primary_metric: str | None = None
+    primary_direction: Literal["min", "max"] | None = None
+    goal: str | None = None
+    constraints: tuple[str, ...] = ()
+    seal: tuple[str, ...] = ()
+
+
+class Seal(Where, frozen=True, kw_only=True):
+    """experiment.seal. Without `accept` it only reports what changed."""
+
+    accept: bool = False
+    add: tuple[str, ...] = ()
+
+
+class SessionStart(Where, frozen=True, kw_only=True):
+    """session.start. `environment` is where the runner's program is looked for (PATH)."""
+
+    settings: Settings
+    environment: dict[str, str]
+    resume: Literal["continue", "revert", "fresh"] | None = None
+    chain: int | None = None
+    ack_baseline: bool = False
+
+
+class Subscribe(Params, frozen=True, kw_only=True):
+    """events.subscribe. Events arrive as `event` notifications until the connection closes."""
+
+    project: str | None = None
+    expr: str | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """Base of all results; `warnings` are for a person, on stderr."""
+
+    warnings: tuple[str, ...] = ()
+
+
+class RunView(Answer, frozen=True, kw_only=True):
+    """run.submit, run.wait, run.get, run.cancel: one run as it stands."""
+
+    project: str
+    expr: str
+    run_id: str
+    folder: str
+    state: str  # of core/lifecycle.py
+    position: int | None = None  # in the queue, from 1
+    why: str | None = None  # what it waits for
+    argv: tuple[str, ...] = ()
+    seconds: float | None = None  # the limit
+    elapsed: float | None = None
+    pid: int | None = None
+    base: str | None = None
+    note: str = ""
+    checkpoint_glob: str | None = None
+    latest: float | None = None  # primary metric, while it runs
+    exit: Exit | None = None
+    result: Result | None = None
+
+
+class RunList(Answer, frozen=True, kw_only=True):
+    """run.list: oldest first; one dict per row, keyed as the columns of results.tsv."""
+
+    expr: str
+    primary: str
+    runs: tuple[dict[str, str], ...]
+
+
+class TailText(Answer, frozen=True, kw_only=True):
+    """run.tail: cleaned text, traceback first."""
+
+    expr: str
+    run_id: str
+    state: str
+    text: str
+
+
+class StatusView(Answer, frozen=True, kw_only=True):
+    """status.get"""
+
+    project: str
+    expr: str
+    folder: str
+    contract: Contract
+    session: Session
+    best: Best | None
+    train_py: str  # "in-sync with best", "edited since r0040", …
+    unclean: bool = False
+    active: tuple[RunView, ...] = ()
+    recent: tuple[dict[str, str], ...] = ()
+
+
+class SessionView(Answer, frozen=True, kw_only=True):
+    """session.start, session.stop, session.get"""
+
+    project: str
+    expr: str
+    session: Session
+    chain_remaining: int | None = None
+
+
+class ExperimentView(Answer, frozen=True, kw_only=True):
+    """experiment.init, experiment.seal, experiment.clean"""
+
+    project: str
+    expr: str
+    folder: str
+    contract: Contract
+    said: tuple[str, ...] = ()  # what was done or found, one line each
+
+
+class QueueView(Answer, frozen=True, kw_only=True):
+    """queue.list"""
+
+    runs: tuple[RunView, ...]
+    slots: int
+
+
+class DaemonInfo(Answer, frozen=True, kw_only=True):
+    """daemon.info"""
+
+    pid: int
+    version: str
+    protocol: int
+    socket: str
+    started_at: str
+    uptime_s: float
+    active: int
+    python: str = ""
+    log: str = ""
+
+
+class Done(Answer, frozen=True, kw_only=True):
+    """daemon.stop, and the end of a followed tail or a subscription."""
+
+    ok: bool = True
+
+
+class Method(Struct, frozen=True):
+    """One row of the table: what a method takes, gives, and is for."""
+
+    params: type[Params]
+    result: type
+    summary: str
+    streams: bool = field(default=False)  # sends notifications before its result
+
+
+METHODS: dict[str, Method] = {
+    "run.submit": Method(Submit, RunView, "Snapshot train.py and queue it as a run."),
+    "run.wait": Method(Wait, RunView, "Wait until a run is launched or committed, or a timeout passes."),
+    "run.get": Method(WhichRun, RunView, "One run as it stands."),
+    "run.list": Method(Recent, RunList, "The last committed runs."),
+    "run.tail": Method(Tail, TailText, "The end of a run's log, cleaned, traceback first.", True),
+    "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
+    "status.get": Method(Recent, StatusView, "An experiment as it stands."),
+    "experiment.init": Method(Init, ExperimentView, "Create an experiment and seal it."),
+    "experiment.seal": Method(Seal, ExperimentView, "Report what changed under the seal; accept it."),
+    "experiment.clean": Method(Where, ExperimentView, "Verify that no survivor is left; lift the sentinel."),
+    "session.start": Method(SessionStart, SessionView, "Start a session: runs are accepted from here on."),
+    "session.stop": Method(Where, SessionView, "End the session; interrupt what runs, hold what waits."),
+    "session.get": Method(Where, SessionView, "The session's settings and counters."),
+    "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order."),
+    "events.subscribe": Method(Subscribe, Done, "Follow what happens.", True),
+    "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime."),
+    "daemon.stop": Method(Nothing, Done, "Stop the daemon; running jobs go on and are taken up again."),
+    "rpc.discover": Method(Nothing, dict[str, Any], "This protocol as an OpenRPC document."),
+}

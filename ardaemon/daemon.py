@@ -1,0 +1,155 @@
+"""Composition root: one instance, one task group, signals, clean stop."""
+
+import contextlib
+import fcntl
+import gc
+import logging
+import os
+import signal
+import tomllib
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from ardaemon import handlers, recovery, scheduler, server
+from ardaemon.board import Board
+from ardaemon.core.config import Config
+from ardaemon.core.errors import UsageError
+from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.model import Record
+from ardaemon.core.protocol import PROTOCOL
+from ardaemon.engines.local import LocalEngine
+from ardaemon.host import durable, state
+from ardaemon.journal import open_log
+from ardaemon.pipeline.drive import Driver, Locks
+from ardaemon.pipeline.flight import Flight
+from ardaemon.version import VERSION
+
+log = logging.getLogger("ardaemon.daemon")
+
+
+class AlreadyRunning(Exception):
+    """Another instance of this user holds the lock."""
+
+
+class Info(Record, frozen=True, kw_only=True):
+    """daemon.json: how clients find the daemon, whatever their XDG_RUNTIME_DIR."""
+
+    pid: int
+    version: str
+    protocol: int
+    socket: str
+    started_at: str
+
+
+def take_lock(host: Host) -> int:
+    """The single instance's lock, held until this process ends. Raises AlreadyRunning."""
+    fd = os.open(host.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise AlreadyRunning from None
+    return fd
+
+
+def read_config(path: Path) -> Config:
+    """config.toml, or the defaults. Raises UsageError naming file and fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    try:
+        return msgspec.convert(tomllib.loads(text), type=Config)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
+
+
+def prepare(host: Host) -> None:
+    """The folders that the daemon needs, private to the user."""
+    private_folder(host.state)
+    private_folder(host.runtime)
+    for folder in (host.active, host.locks):
+        private_folder(folder)
+
+
+async def serve(host: Host, config: Config, ready: "Ready") -> None:
+    """Run until told to stop. Jobs go on under their shims after that."""
+    open_log(host.log)
+    board = Board([scheduler.Slot("cpu0")])
+    engine = LocalEngine(host)
+    locks = Locks()
+    try:
+        async with anyio.create_task_group() as tasks:
+            driver = Driver(engine, config, locks, board, tasks)
+            methods = handlers.Handlers(host, config, board, driver, locks)
+            at_work = recovery.recover(host, board)
+            sock = server.listen(host.socket)
+            _publish(host)
+            tasks.start_soon(_stop_on_signal, methods.stopping)
+            tasks.start_soon(server.Server(methods.table(), methods.answered).serve, sock)
+            for flight in at_work:
+                tasks.start_soon(_resume, methods, flight)
+            tasks.start_soon(scheduler.loop, board, methods.fly, tasks)
+            tasks.start_soon(_keep_spare, engine, board)
+            log.info("started", extra={"facts": {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}})
+            ready.say("ready")
+            gc.freeze()
+            await methods.stopping.wait()
+            tasks.cancel_scope.cancel()
+    finally:
+        engine.close()
+        durable.remove(host.info)
+        durable.remove(host.socket)
+        log.info("stopped")
+
+
+async def _resume(methods: handlers.Handlers, flight: Flight) -> None:
+    if flight.state == "queued":  # it was to be cancelled when the daemon went
+        await methods._cancel(flight, flight.active.wanted)
+        return
+    await methods.fly(flight)
+
+
+async def _keep_spare(engine: LocalEngine, board: Board) -> None:
+    """One shim is always parked, so that a launch need not wait for an interpreter."""
+    while True:
+        changed = board.changed
+        await engine.prepare()
+        await changed.wait()
+
+
+async def _stop_on_signal(stopping: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("signal", extra={"facts": {"signal": number.name}})
+            stopping.set()
+            return
+
+
+def _publish(host: Host) -> None:
+    info = Info(
+        pid=os.getpid(),
+        version=VERSION,
+        protocol=PROTOCOL,
+        socket=str(host.socket),
+        started_at=state.now(),
+    )
+    durable.publish(host.info, state.encode(info), 0o600)
+
+
+class Ready:
+    """One line to whoever started us: ready, running, or error: why."""
+
+    def __init__(self, fd: int | None) -> None:
+        self.fd = fd
+
+    def say(self, word: str) -> None:
+        """Say it, once."""
+        if self.fd is None:
+            return
+        fd, self.fd = self.fd, None
+        with contextlib.suppress(OSError):
+            os.write(fd, word.encode() + b"\n")
+            os.close(fd)

@@ -1,0 +1,98 @@
+"""What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from ardaemon.core.layout import Run
+from ardaemon.core.model import Ending, Exit, Handle, Process
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """One attempt to start. Times are seconds; paths are absolute."""
+
+    run: Run
+    handle: Handle
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    cwd: str
+    limit: float
+    startup: float | None
+    ready_regex: str | None
+    stall: float | None
+    settle: float
+    grace: float
+    verify: float
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """The job was spawned (or could not be: `error`); CLOCK_MONOTONIC of that moment."""
+
+    pid: int
+    monotonic: float
+    error: str | None = None
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """Under its shim, or being cleaned up by it."""
+
+    shim: Process | None = None
+    job: Process | None = None
+    monotonic: float | None = None  # when it started
+
+
+class Finished(Struct, frozen=True, kw_only=True):
+    """The shim has recorded the end; CLOCK_MONOTONIC of the first process's end."""
+
+    exit: Exit
+    ended_monotonic: float | None = None
+
+
+class Unsupervised(Struct, frozen=True, kw_only=True):
+    """The shim is gone, something of the run lives on."""
+
+    processes: tuple[Process, ...]
+    deadline: float | None = None  # CLOCK_MONOTONIC
+
+
+class Lost(Struct, frozen=True, kw_only=True):
+    """Nothing lives and nothing was recorded."""
+
+    ending: Ending
+
+
+class NeverStarted(Struct, frozen=True, kw_only=True):
+    """No shim ever took the attempt: it may be started."""
+
+
+Probe = Running | Finished | Unsupervised | Lost | NeverStarted
+
+
+class Engine(Protocol):
+    """Where shims are started. A handle is data in run.json, so that a restarted daemon can ask again."""
+
+    name: str
+
+    def handle(self, run: Run, attempt: int) -> Handle:
+        """Name the attempt before it is started."""
+        ...
+
+    async def start(self, launch: Launch) -> Started | None:
+        """Start it; None if the shim died before it could answer (probe says what is)."""
+        ...
+
+    def probe(self, handle: Handle) -> Probe:
+        """Say how it stands, from what the kernel and the disk show."""
+        ...
+
+    async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
+        """Wait until the attempt is over, whoever supervises it."""
+        ...
+
+    def stop(self, handle: Handle) -> None:
+        """Ask for its end; `ended` tells when it came."""
+        ...
+
+    def forget(self, handle: Handle) -> None:
+        """Remove what was kept to find it again."""
+        ...

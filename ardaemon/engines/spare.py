@@ -1,0 +1,59 @@
+"""A spare shim, parked and ready, so that no launch waits for an interpreter."""
+
+import array
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import ardaemon
+
+# By -c, so that the shim's own code comes from its cached byte code: compiling it costs half a
+# megabyte of every shim. With -I and -S nothing of the user's environment is looked at.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(ardaemon.__file__)))
+_PROGRAM = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.host.shim import main; main()"
+
+
+@dataclass
+class Spare:
+    """A shim that waits for its attempt; it ends by itself when the daemon does."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+
+    @classmethod
+    def park(cls) -> "Spare":
+        """Start one: own session, no environment (its tag scan must never find the shim)."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _PROGRAM],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        return cls(process, ours)
+
+    @property
+    def usable(self) -> bool:
+        """Does it still wait?"""
+        return self.process.poll() is None
+
+    def give(self, spec: bytes, locks: tuple[int, int]) -> None:
+        """Hand over the attempt: specification (in memory alone) and both locks, already held."""
+        memory = os.memfd_create("attempt")
+        try:
+            os.write(memory, spec)
+            fds = array.array("i", [memory, *locks])
+            self.channel.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        finally:
+            os.close(memory)
+
+    def dismiss(self) -> None:
+        """Let it go, and see it gone."""
+        self.channel.close()
+        self.process.wait()

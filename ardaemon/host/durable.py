@@ -1,0 +1,190 @@
+"""Every durable write: temporary file in the same folder, fsync, rename, fsync the folder.
+
+Standard library alone, and light (no contextlib, no typing): the shim imports this. Paths are plain strings or os.PathLike;
+OSError goes to the caller, who knows what was being written. A failed write leaves the old file.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+
+Path = str | os.PathLike[str]
+
+_AT_FDCWD = -100  # fcntl.h
+_RENAME_EXCHANGE = 2  # linux/fs.h, for renameat2(2)
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Put `data` at `path`: afterwards, whatever happens, a reader finds the old or the new, whole."""
+    with staged(path, data, mode) as temporary:
+        os.rename(temporary, path)
+    sync_folder(os.path.dirname(path))
+
+
+def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """As write, without fsync: for what a power cut makes meaningless anyway."""
+    with staged(path, data, mode, sync=False) as temporary:
+        os.rename(temporary, path)
+
+
+def publish_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """As write, less the folder's fsync: for a file whose folder the next write syncs anyway."""
+    with staged(path, data, mode) as temporary:
+        os.rename(temporary, path)
+
+
+class staged:
+    """A synced temporary file beside `path`; removed again unless it was renamed away."""
+
+    def __init__(self, path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
+        folder, name = os.path.split(os.fspath(path))
+        self.temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+        self.data, self.mode, self.sync = data, mode, sync
+
+    def __enter__(self) -> str:
+        try:
+            self._fill()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self.temporary
+
+    def _fill(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        remove(self.temporary)
+        fd = os.open(self.temporary, flags, 0o600)
+        try:
+            _write_all(fd, self.data)
+            os.fchmod(fd, self.mode)
+            if self.sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.unlink(self.temporary)
+        except OSError:
+            pass  # renamed into place, or the folder is gone
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add `data` at the end of `path` and sync it; a crash in between leaves a torn last line."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        _write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def truncate(path: Path, size: int) -> None:
+    """Cut `path` to `size` bytes and sync it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` if it is not there; its name is synced in the parent."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    sync_folder(os.path.dirname(os.fspath(path)))
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename and sync the folders of both names."""
+    os.rename(old, new)
+    folders = {os.path.dirname(os.fspath(old)), os.path.dirname(os.fspath(new))}
+    for folder in folders:
+        sync_folder(folder)
+
+
+def link_to(target: str, path: Path) -> None:
+    """Point the symlink `path` at `target`, swapping an older one atomically."""
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    remove(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+    sync_folder(folder)
+
+
+def remove(path: Path) -> None:
+    """Unlink `path` if it is there. Not synced: a leftover is found and removed again at start."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in `folder` durable."""
+    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def swap(path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o644) -> bool:
+    """Replace `path` by `data` only if what stands there is `ours`: else False, and the edit is kept.
+
+    The files are exchanged, what came out is looked at, and put back if it is foreign: so no
+    moment exists in which an edit could be overwritten unseen. A missing file is replaced.
+    """
+    with staged(path, data, mode) as temporary:
+        if not _exchange(temporary, os.fspath(path)):
+            _place_new(temporary, path)
+        elif not ours(_read(temporary)):
+            _exchange(temporary, os.fspath(path))
+            return False
+    sync_folder(os.path.dirname(path))
+    return True
+
+
+def _place_new(temporary: str, path: Path) -> None:
+    # No exchange: the name is free (link fails if someone takes it in this moment).
+    os.link(temporary, path)
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Exchange two names atomically; False where `other` does not exist."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = (os.fsencode(one), os.fsencode(other))
+    if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code == errno.ENOENT:
+        return False
+    if code in (errno.EINVAL, errno.ENOSYS):  # a filesystem without exchange (some NFS, FUSE)
+        return _exchange_by_renames(one, other)
+    raise OSError(code, os.strerror(code), other)
+
+
+def _exchange_by_renames(one: str, other: str) -> bool:
+    aside = one + ".aside"
+    try:
+        os.rename(other, aside)
+    except FileNotFoundError:
+        return False
+    os.link(one, other)  # fails, rather than overwrites, if someone wrote the name meanwhile
+    os.rename(aside, one)
+    return True
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,48 @@
+"""Follow a file that grows: what is added, as it is added, by the kernel's notifications."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import watchfiles
+
+CHUNK = 1 << 16
+# The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
+STEP_MS = 50
+DEBOUNCE_MS = 200
+
+
+async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
+    """Yield the bytes from `start` on, for ever; the file may be created later. Cancel to end it."""
+    offset = start
+    async for chunk in _new(path, offset):
+        offset += len(chunk)
+        yield chunk
+    async for _ in watchfiles.awatch(
+        path.parent, recursive=False, step=STEP_MS, debounce=DEBOUNCE_MS, yield_on_timeout=True
+    ):
+        async for chunk in _new(path, offset):
+            offset += len(chunk)
+            yield chunk
+
+
+async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
+    while True:
+        chunk = await anyio.to_thread.run_sync(read_at, path, offset)
+        if not chunk:
+            return
+        offset += len(chunk)
+        yield chunk
+
+
+def read_at(path: Path, offset: int) -> bytes:
+    """Up to CHUNK bytes from `offset`; nothing where the file is missing or shorter."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.pread(fd, CHUNK, offset)
+    finally:
+        os.close(fd)

@@ -1,0 +1,368 @@
+"""The shim: one small process per attempt that starts the job, limits it and records its end.
+
+It is parked by the daemon (engines/spare.py, a socket as standard input) and waits for one
+message: descriptors of the specification, of shim.lock and of job.lock, both locked already. From
+then on it needs nobody: with the daemon dead it enforces every limit, kills the whole tree,
+verifies that nothing survived (as a child subreaper it has no children left exactly when no
+descendant is left, prctl(2)), and renames exit.json into place. SIGTERM means: end the job.
+
+Standard library alone, and few modules of it: one of these lives beside every job.
+"""
+
+import _socket
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from ardaemon.host import durable, proc
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event per line would cost more
+KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
+DISK_RETRY_S = 2.0  # while exit.json cannot be written (disk full)
+DISK_RETRIES = 1800  # an hour; then the run counts as lost
+LINE_MAX = 1 << 16  # of a log line that is matched against --ready-regex
+REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
+OOM_SCORE_SHIM = "-500"  # where permitted: the supervisor must outlive its job's memory
+
+
+def main() -> None:
+    """Wait to be given an attempt; supervise it; exit."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    channel = _socket.socket(fileno=0)
+    received = _receive(channel)
+    if received is None:
+        os._exit(0)
+    spec_fd, _shim_lock, job_lock = received
+    supervisor = Supervisor(_load(spec_fd), job_lock, channel)
+    supervisor.run()
+    os._exit(0)  # no interpreter shutdown: the daemon waits for this exit
+
+
+def _receive(channel: "_socket.socket") -> tuple[int, int, int] | None:
+    """Three descriptors, or None when the daemon is gone or has no work for this shim."""
+    size = 3 * 4
+    space = _socket.CMSG_SPACE(size)
+    _, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
+    if not ancillary:
+        return None
+    raw = ancillary[0][2]
+    fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, size, 4)]
+    return fds[0], fds[1], fds[2]
+
+
+def _load(fd: int) -> dict:  # type: ignore[type-arg]
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb") as file:
+        return json.loads(file.read())  # type: ignore[no-any-return]
+
+
+class Supervisor:
+    """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
+
+    def __init__(self, spec: dict, job_lock: int, channel: "_socket.socket") -> None:  # type: ignore[type-arg]
+        self.spec, self.job_lock, self.channel = spec, job_lock, channel
+        # By descriptor: the record finds its folder even if the project is moved meanwhile.
+        self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
+        self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], os.O_RDONLY | os.O_DIRECTORY)}"
+        self.log = os.open(f"{self.folder}/run.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self.stopping = False
+        self.status: int | None = None
+        self.usage = [0.0, 0.0, 0]
+        self.ready_after: float | None = None
+        self.pid = 0
+        self.ended = 0.0
+        self.error: str | None = None
+        self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def run(self) -> None:
+        """Start, wait, clean up, record."""
+        self.oom_before = _oom_kills()
+        self.started, self.started_at = time.monotonic(), _now()
+        self._announce()
+        ending = "spawn_failed" if not self._spawn() else self._wait()
+        survivors = self._clear(ending)
+        self._record(ending, survivors)
+
+    def _announce(self) -> None:
+        """start.json: before the spawn, so that a crash in its midst can be told from none."""
+        me, spec = os.getpid(), self.spec
+        grace = spec["startup"] or 0.0
+        facts = {
+            "schema": 1,
+            "shim": [me, proc.start_time(me)],
+            "job": [self.pid, proc.start_time(self.pid)] if self.pid else None,
+            "boot_id": spec["boot_id"],
+            "started_at": self.started_at,
+            "monotonic": self.started,
+            "deadline": self.started + grace + spec["limit"],
+        }
+        durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
+
+    def _spawn(self) -> bool:
+        _oom_score("self", OOM_SCORE_SHIM)
+        os.set_inheritable(self.job_lock, True)
+        try:
+            os.chdir(self.spec["cwd"])
+            self.pid = self._exec()
+        except (OSError, ValueError) as error:
+            self.error = str(error)
+            self._acknowledge()
+            return False
+        _oom_score(str(self.pid), "0")
+        self._acknowledge()
+        os.close(self.job_lock)
+        os.chdir("/")
+        self._announce()
+        return True
+
+    def _exec(self) -> int:
+        null = os.open(os.devnull, os.O_RDONLY)
+        actions = [(os.POSIX_SPAWN_DUP2, null, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, self.log, number) for number in (1, 2)]
+        ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
+        argv, environment = self.spec["argv"], self.spec["environment"]
+        try:
+            return os.posix_spawn(
+                argv[0], argv, environment, file_actions=actions, setpgroup=0, setsigdef=ignored, setsigmask=()
+            )
+        finally:
+            os.close(null)
+
+    def _acknowledge(self) -> None:
+        """Tell the daemon, if it still lives, that the job was spawned."""
+        word = {"pid": self.pid, "monotonic": time.monotonic(), "error": self.error}
+        try:
+            self.channel.sendall(json.dumps(word).encode() + b"\n")
+        except OSError:
+            pass  # the daemon is gone: it finds start.json when it comes back
+        self.channel.close()
+
+    # --- while it runs ---
+
+    def _wait(self) -> str:
+        """Until the first process has ended or must end: exited, limit, stall or stopped."""
+        watch = _Watch(self)
+        while self.status is None:
+            if self.stopping:
+                return "stopped"
+            now = time.monotonic()
+            due = watch.overdue(now)
+            if due is not None:
+                return due
+            self._pause(watch.next(now) - now)
+        return "exited"
+
+    def _pause(self, seconds: float) -> bool:
+        """Sleep until a signal or for `seconds`; reap; True when no child is left."""
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        if poll.poll(max(0.0, min(seconds, 86400.0)) * 1000):
+            try:
+                os.read(self.wake, 4096)
+            except BlockingIOError:
+                pass
+        return self._reap()
+
+    def _reap(self) -> bool:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            self.usage[0] += usage.ru_utime
+            self.usage[1] += usage.ru_stime
+            self.usage[2] = max(self.usage[2], usage.ru_maxrss)
+            if pid == self.pid:
+                self.status, self.ended = status, time.monotonic()
+
+    # --- the end ---
+
+    def _clear(self, ending: str) -> list[tuple[int, int, str]]:
+        """Nothing of the job shall be left: settle, TERM, grace, KILL, verify. Returns survivors."""
+        if ending == "exited":
+            if self._empty_by(time.monotonic() + self.spec["settle"], until_stopped=True):
+                return []
+            for pid, start in proc.descendants(os.getpid()).items():
+                self._polite(pid, start)
+        elif ending != "spawn_failed":
+            self._terminate_group()
+        if self._empty_by(time.monotonic() + self.spec["grace"]):
+            return []
+        return self._kill()
+
+    def _polite(self, pid: int, start: int) -> None:
+        proc.send(pid, start, signal.SIGTERM)
+        proc.send(pid, start, signal.SIGCONT)  # a stopped process cannot answer TERM
+
+    def _terminate_group(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            try:
+                os.killpg(self.pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def _empty_by(self, deadline: float, until_stopped: bool = False) -> bool:
+        while not self._reap():
+            left = deadline - time.monotonic()
+            if left <= 0 or (until_stopped and self.stopping):
+                return False
+            self._pause(left)
+        return True
+
+    def _kill(self) -> list[tuple[int, int, str]]:
+        deadline = time.monotonic() + self.spec["verify"]
+        while not self._reap():
+            tree = proc.descendants(os.getpid())
+            for pid, start in tree.items():
+                proc.send(pid, start, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                return [(pid, start, proc.name(pid)) for pid, start in tree.items()]
+            self._pause(KILL_POLL_S)
+        return []
+
+    def _record(self, ending: str, survivors: list[tuple[int, int, str]]) -> None:
+        code, number = _decode(self.status)
+        facts = {
+            "schema": 1,
+            "ending": ending,
+            "exit_code": code,
+            "signal": number,
+            "seconds": round((self.ended or time.monotonic()) - self.started, 3),
+            "started_at": self.started_at,
+            "ended_at": _now(),
+            "ready_after": self.ready_after,
+            "user_s": round(self.usage[0], 3),
+            "system_s": round(self.usage[1], 3),
+            "max_rss_kb": self.usage[2],
+            "host_oom": _oom_kills() > self.oom_before,
+            "survivors": survivors,
+            "error": self.error,
+            "ended_monotonic": self.ended or time.monotonic(),
+        }
+        data = json.dumps(facts).encode()
+        for _ in range(DISK_RETRIES):
+            try:
+                os.fdatasync(self.log)  # exit.json says that the log is whole: so it must be
+                return durable.write(f"{self.folder}/exit.json", data)
+            except FileNotFoundError:
+                return None  # the folder was deleted: nobody is left to tell
+            except OSError:
+                time.sleep(DISK_RETRY_S)
+        return None
+
+
+class _Watch:
+    """The clocks of a running job: startup, limit, stall."""
+
+    def __init__(self, shim: Supervisor) -> None:
+        spec, now = shim.spec, time.monotonic()
+        self.shim, self.limit, self.stall = shim, spec["limit"], spec["stall"]
+        self.waiting = spec["startup"] is not None
+        self.deadline = shim.started + (spec["startup"] or 0.0) + self.limit
+        self.startup_ends = shim.started + (spec["startup"] or 0.0)
+        self.size, self.quiet_since = 0, now
+        self.pattern = self._compile(spec["ready_regex"]) if self.waiting else None
+        self.offset, self.partial = 0, b""
+
+    def _compile(self, text: str | None):  # type: ignore[no-untyped-def]
+        if text is None:
+            return None
+        import re  # only where it is asked for: half a megabyte per shim
+
+        return re.compile(text.encode())
+
+    def overdue(self, now: float) -> str | None:
+        """limit or stall, if its time has come."""
+        if self.waiting:
+            self._look_for_ready(now)
+        if now >= self.deadline:
+            return "limit"
+        if self.stall is not None:
+            self._look_at_log(now)
+            if now - self.quiet_since >= self.stall:
+                return "stall"
+        return None
+
+    def next(self, now: float) -> float:
+        """When to look again, if no signal comes before."""
+        times = [self.deadline]
+        if self.stall is not None:
+            times.append(self.quiet_since + self.stall)
+        if self.waiting:
+            times.append(now + READY_POLL_S)
+        return min(times)
+
+    def _look_at_log(self, now: float) -> None:
+        found = os.fstat(self.shim.log)
+        if found.st_size != self.size:
+            # When in the time since the last look it was written, the file's own time says.
+            age = min(max(time.time() - found.st_mtime, 0.0), now - self.quiet_since)
+            self.size, self.quiet_since = found.st_size, now - age
+
+    def _look_for_ready(self, now: float) -> None:
+        if os.path.exists(f"{self.shim.run_folder}/ready") or self._said_ready():
+            self.shim.ready_after = round(now - self.shim.started, 3)
+            self.deadline = now + self.limit
+        elif now < self.startup_ends:
+            return
+        self.waiting = False
+
+    def _said_ready(self) -> bool:
+        if self.pattern is None:
+            return False
+        data = os.pread(self.shim.log, REGEX_READ_MAX, self.offset)
+        self.offset += len(data)
+        lines = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
+        self.partial = lines[-1][-LINE_MAX:]
+        return any(self.pattern.search(line[:LINE_MAX]) for line in lines)
+
+
+def _decode(status: int | None) -> tuple[int | None, str | None]:
+    if status is None:
+        return None, None
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return None, signal.Signals(number).name
+        except ValueError:
+            return None, f"SIG{number}"
+    return os.waitstatus_to_exitcode(status), None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _oom_score(pid: str, value: str) -> None:
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(value)
+    except OSError:
+        pass  # lowering needs CAP_SYS_RESOURCE; without it all stay as they are
+
+
+def _oom_kills() -> int:
+    """How often the kernel killed for memory in this cgroup (cgroup v2, memory.events)."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            path = next(line[3:].strip() for line in file if line.startswith("0::"))
+        with open(f"/sys/fs/cgroup{path}/memory.events", encoding="utf-8") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    except (OSError, StopIteration, ValueError):
+        return 0
+

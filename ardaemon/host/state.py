@@ -1,0 +1,94 @@
+"""State files: read with their schema checked, written durably, put aside when broken."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
+from ardaemon.core.model import SCHEMA, Record
+from ardaemon.host import durable
+
+R = TypeVar("R", bound=Record)
+STATE_MAX_BYTES = 4 << 20  # no state file of ours comes near; a larger one is not ours
+
+_MENDS = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "your disk quota is used up: free some space and try again",
+    errno.EROFS: "the filesystem is read-only: remount it, or move the project",
+    errno.EACCES: "check the owner and the mode of the folder",
+    errno.ENOENT: "the folder was moved or deleted: put it back and try again",
+}
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    schema: int
+
+
+def now() -> str:
+    """The time of day as it stands in files."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextlib.contextmanager
+def storage(what: str, path: Path) -> Iterator[None]:
+    """Translate OSError: `what` could not be done to `path`, and the mend."""
+    try:
+        yield
+    except OSError as error:
+        mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
+        raise StorageError(f"cannot {what} {path}: {error.strerror or error}", mend) from error
+
+
+def read(path: Path, kind: type[R]) -> R | None:
+    """The file's record; None if there is none. Raises CorruptState, UnknownSchema, StorageError."""
+    try:
+        with storage("read", path), path.open("rb") as file:
+            data = file.read(STATE_MAX_BYTES)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    return decode(data, kind, path)
+
+
+def decode(data: bytes, kind: type[R], path: Path) -> R:
+    """Decode a record; a newer schema is refused, anything unreadable is CorruptState."""
+    try:
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema > SCHEMA:
+            raise UnknownSchema(
+                f"{path} has schema {schema}; this version reads up to {SCHEMA}",
+                "it was written by a newer ardaemon: upgrade this one",
+            )
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptState(f"{path} cannot be read: {error}", "", {"path": str(path)}) from error
+
+
+def encode(record: Record) -> bytes:
+    """One record as a person reads it with cat: indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def write(path: Path, record: Record, mode: int = 0o644) -> None:
+    """Write a record durably."""
+    with storage("write", path):
+        durable.write(path, encode(record), mode)
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a broken file beside itself, never over anything; returns its new name."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    for number in range(1000):
+        aside = path.with_name(f"{path.name}.broken-{stamp}" + (f"-{number}" if number else ""))
+        if not os.path.lexists(aside):
+            with storage("put aside", path):
+                durable.rename(path, aside)
+            return aside
+    raise StorageError(f"cannot put aside {path}: too many broken copies", "remove some of them")

@@ -1,0 +1,264 @@
+"""The commit. Stage one decides and writes the whole decision; stage two applies it, idempotently.
+
+Recovery is stage two again: each step looks whether it was done.
+"""
+
+import math
+import os
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from ardaemon.core.config import RESULT_MAX_BYTES
+from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.model import (
+    Best,
+    Contract,
+    Decision,
+    Exit,
+    Judged,
+    Placed,
+    Result,
+    RunRecord,
+    Session,
+    Settings,
+    UncleanRecord,
+)
+from ardaemon.host import durable, state
+from ardaemon.pipeline import checkpoint, ledger, terminate, train_file, verdict
+from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
+from ardaemon.pipeline.extract import Extracted
+from ardaemon.pipeline.snapshot import standard_version
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is over, with everything that was found of it."""
+
+    experiment: Experiment
+    run: Run
+    record: RunRecord
+    exit: Exit
+    attempts: int
+    extracted: Extracted
+    seal_faults: tuple[str, ...]
+    manual: bool
+    boot_id: str
+
+
+def conditions(settings: Settings, contract: Contract) -> str:
+    """A fingerprint of what makes two values comparable: how they were measured, and under which seal."""
+    facts = (
+        [settings.seconds, settings.runner, settings.exec, settings.startup, settings.metrics],
+        [settings.metric_regex, settings.metric_command],
+        [[s.path, s.sha256] for s in contract.sealed if s.path != "program.md"],
+        [contract.primary.metric, contract.primary.direction],
+    )
+    return train_file.sha256(msgspec.json.encode(facts))[:16]
+
+
+def decide(ended: Ended) -> RunRecord:
+    """Stage one: judge against the best of this moment; the decision is durable when this returns."""
+    found = load_or_repair(ended.experiment)
+    decision = _decision(ended, found)
+    record = replace(ended.record, state=Judged(decision))
+    state.write(ended.run.record, record)
+    return record
+
+
+def _decision(ended: Ended, found: State) -> Decision:
+    judged = verdict.judge(_facts(ended, found))
+    tally = terminate.Ended(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
+    counters = terminate.count(found.session.counters, tally)
+    settings, stamp = ended.record.settings, ended.exit.ended_at or state.now()
+    result = _result(ended, judged, stamp)
+    promoted = _checkpoint(ended) if judged.improved else None
+    if promoted is not None:
+        result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
+    best = _best(ended, found, result) if judged.improved else None
+    after = best or found.best
+    why = found.session.terminated_by
+    if found.session.live or why is None:
+        why = terminate.judge(settings, counters, after, judged.status, ended.manual)
+    result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
+    place = Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
+    result = fit(result)
+    return Decision(
+        result=result,
+        row=ledger.row(result, ended.record.sha256),
+        counters=counters,
+        exit=ended.exit,
+        best=best,
+        live=found.session.live and why is None,
+        terminated_by=why,
+        place=place,
+        in_train=_replaceable(ended, found, place),
+        unclean=_unclean(ended, stamp),
+        promote=str(promoted) if promoted else None,
+    )
+
+
+def _facts(ended: Ended, found: State) -> verdict.Facts:
+    return verdict.Facts(
+        exit=ended.exit,
+        contract=found.contract,
+        best=found.best,
+        metrics=ended.extracted.metrics,
+        seal_faults=ended.seal_faults,
+        session_constraints=ended.record.settings.constraints,
+        log_reason=ended.extracted.reason,
+        metric_problem=ended.extracted.problem,
+    )
+
+
+def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
+    metrics = {n: v for n, v in ended.extracted.metrics.items() if math.isfinite(v)}
+    return Result(
+        run_id=ended.run.run_id,
+        expr=ended.experiment.slug,
+        status=judged.status,
+        verdict=judged.verdict,
+        valid=judged.valid,
+        improved_over_best=judged.improved,
+        primary=judged.primary,
+        metrics={n: v for n, v in metrics.items() if n != judged.primary.name},
+        metrics_source=ended.extracted.source,
+        constraints=judged.constraints,
+        peak_vram_mb=metrics.get("peak_vram_mb"),
+        seconds=ended.exit.seconds,
+        exit_code=ended.exit.exit_code,
+        signal=ended.exit.signal,
+        reason=judged.reason,
+        base=ended.record.base,
+        attempts=ended.attempts,
+        note=ended.record.note,
+        started_at=ended.exit.started_at,
+        ended_at=stamp,
+    )
+
+
+def _checkpoint(ended: Ended) -> Path | None:
+    started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
+    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started)
+
+
+def _best(ended: Ended, found: State, result: Result) -> Best:
+    value = result.primary.value
+    assert value is not None, "only a run with a value advances"
+    return Best(
+        run_id=result.run_id,
+        primary=found.contract.primary,
+        value=value,
+        valid=result.valid,
+        metrics=result.metrics,
+        sha256=ended.record.sha256,
+        checkpoint=result.checkpoint,
+        at=result.ended_at or "",
+        conditions=conditions(ended.record.settings, found.contract),
+    )
+
+
+def _outlook(
+    settings: Settings, counters: terminate.Counters, best: Best | None, why: str | None, experiment: Experiment
+) -> dict[str, object]:
+    chain = chain_of(experiment)
+    return {
+        "should_terminate": why is not None,
+        "terminated_by": why,
+        "plateau": None if settings.plateau is None else f"{counters.plateau}/{settings.plateau}",
+        "runs": None if settings.max_runs is None else f"{counters.since_start}/{settings.max_runs}",
+        "best": best.run_id if best else None,
+        "best_value": best.value if best else None,
+        "chain_remaining": chain.chain_remaining if chain else None,
+    }
+
+
+def _replaceable(ended: Ended, found: State, place: Placed) -> tuple[str, ...]:
+    placed = found.session.placed
+    hashes = {ended.record.sha256, place.sha256}
+    if placed is not None:
+        hashes.add(placed.sha256)
+    return tuple(sorted(hashes))
+
+
+def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
+    if not ended.exit.survivors:
+        return None
+    return UncleanRecord(
+        run_id=ended.run.run_id, survivors=ended.exit.survivors, boot_id=ended.boot_id, at=stamp
+    )
+
+
+def fit(result: Result) -> Result:
+    """Cut a result to RESULT_MAX_BYTES: metrics go first, then the note, then constraints that held."""
+
+    def size(candidate: Result) -> int:
+        # train_py is filled in later, by a word that may be longer than now.
+        return len(state.encode(replace(candidate, train_py="edited_since")))
+
+    metrics = dict(result.metrics)
+    while size(result) > RESULT_MAX_BYTES and metrics:
+        keep = len(metrics) // 2
+        metrics = dict(list(metrics.items())[:keep])
+        result = replace(result, metrics=metrics)
+    if size(result) > RESULT_MAX_BYTES:
+        result = replace(result, note=result.note[:40])
+    if size(result) > RESULT_MAX_BYTES:
+        result = replace(result, constraints=tuple(c for c in result.constraints if not c.ok)[:3])
+    if size(result) > RESULT_MAX_BYTES:
+        result = replace(result, note="", reason=(result.reason or "")[:80] or None)
+    return result
+
+
+def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
+    """Stage two: every step idempotent, result.json last. Returns the committed result."""
+    assert isinstance(record.state, Judged)
+    decision = record.state.decision
+    if decision.promote is not None:
+        checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
+    if decision.best is not None:
+        state.write(experiment.best, decision.best)
+    outcome = _restore(experiment, record, decision)
+    ledger.add(experiment.results, decision.row)
+    _count(experiment, decision, placed=outcome != "edited_since")
+    if decision.unclean is not None:
+        state.write(experiment.unclean, decision.unclean)
+    if decision.best is not None:
+        checkpoint.prune(experiment, run.run_id if decision.promote else None)
+    _point_log(run)
+    result = replace(decision.result, train_py=outcome)
+    state.write(run.result, result)
+    return result
+
+
+def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> train_file.TrainFile:
+    assert decision.place is not None
+    return train_file.place(experiment, decision.place, decision.in_train, record.sha256)
+
+
+def _count(experiment: Experiment, decision: Decision, placed: bool) -> None:
+    session = state.read(experiment.session, Session) or Session()
+    wanted = replace(
+        session,
+        counters=decision.counters,
+        live=decision.live,
+        terminated_by=decision.terminated_by,
+        placed=decision.place if placed else session.placed,
+    )
+    if wanted != session:
+        state.write(experiment.session, wanted)
+
+
+def _point_log(run: Run) -> None:
+    """runs/r0001/run.log: the last attempt's."""
+    attempts = sorted(p.name for p in run.folder.glob("a[0-9]*") if p.is_dir())
+    if attempts and not run.log.is_symlink():
+        with state.storage("link", run.log):
+            os.symlink(os.path.join(attempts[-1], "run.log"), run.log)
+
+
+def finish(run: Run, entry: Path) -> None:
+    """The active entry goes: the run is committed."""
+    with state.storage("remove", entry):
+        durable.remove(entry)

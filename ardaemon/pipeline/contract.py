@@ -1,0 +1,176 @@
+"""The seal: hashes of what must not change during an experiment, and program.md's front matter."""
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ardaemon.core import constraints
+from ardaemon.core.errors import SealBroken, StorageError, UsageError
+from ardaemon.core.layout import Experiment
+from ardaemon.core.literals import literal
+from ardaemon.core.model import Contract, Primary, Sealed
+from ardaemon.host.state import now
+
+FENCE = "+++"
+BLOCK = 1 << 20
+SEALED_FILES_MAX = 100_000  # in one sealed folder: a larger data set is sealed by its manifest
+CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
+METRIC_NAME_MAX = 120  # characters; the name stands in every result
+
+# path -> (what stat says of it, its hash): large data is not read again while stat says the same.
+_known: dict[str, tuple[tuple[int, ...], str]] = {}
+KNOWN_MAX = 100_000
+
+
+class Front(msgspec.Struct, frozen=True, kw_only=True):
+    """program.md's front matter."""
+
+    primary: Primary
+    goal: str = ""
+    mutation_scope: tuple[str, ...] = ("train.py",)
+    constraints: tuple[str, ...] = ()
+
+
+def split_program(text: str) -> tuple[str | None, str]:
+    """Front matter between +++ lines, and the prose; None where there is no front matter."""
+    lines = text.splitlines(keepends=True)
+    if not lines or lines[0].strip() != FENCE:
+        return None, text
+    for at, line in enumerate(lines[1:], 1):
+        if line.strip() == FENCE:
+            return "".join(lines[1:at]), "".join(lines[at + 1 :])
+    return None, text
+
+
+def read_front(experiment: Experiment) -> tuple[str, Front]:
+    """The front matter as text and decoded. Raises UsageError naming file and fault."""
+    path = experiment.program
+    try:
+        text, _ = split_program(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
+    if text is None:
+        raise UsageError(f"{path} has no front matter", f"begin it with TOML between two {FENCE} lines")
+    try:
+        front = msgspec.convert(tomllib.loads(text), type=Front)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f"{path}: front matter: {error}", "see docs/files.md for its fields") from error
+    for expression in front.constraints:
+        constraints.parse(expression)
+    return text, front
+
+
+def hash_file(path: str) -> str:
+    """sha256 of a file's bytes; remembered while size, times and inode stay."""
+    found = os.stat(path)
+    mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    known = _known.get(path)
+    if known is not None and known[0] == mark:
+        return known[1]
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    if len(_known) >= KNOWN_MAX:
+        _known.clear()
+    _known[path] = (mark, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def hash_path(path: Path) -> str:
+    """A file's hash, or a folder's: over the sorted relative names and hashes of its files."""
+    if not path.is_dir():
+        return hash_file(str(path))
+    digest, count = hashlib.sha256(), 0
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(files):
+            count += 1
+            if count > SEALED_FILES_MAX:
+                raise UsageError(f"{path} holds over {SEALED_FILES_MAX} files", "seal a manifest instead")
+            full = os.path.join(folder, name)
+            digest.update(f"{os.path.relpath(full, path)}\0{hash_file(full)}\n".encode())
+    return digest.hexdigest()
+
+
+def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
+    """Seal prepare.py, program.md's front matter and `paths` as they are now."""
+    text, front = read_front(experiment)
+    _check_name(front.primary.metric)
+    sealed = [Sealed("program.md", hashlib.sha256(text.encode()).hexdigest())]
+    names = [*(["prepare.py"] if experiment.prepare.exists() else []), *paths]
+    for name in dict.fromkeys(names):
+        sealed.append(Sealed(name, _hash_named(experiment, name)))
+    return Contract(
+        primary=front.primary,
+        constraints=front.constraints,
+        sealed=tuple(sealed),
+        contract=_literal(experiment),
+        sealed_at=now(),
+    )
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > METRIC_NAME_MAX or not name.isprintable() or any(c.isspace() for c in name):
+        raise UsageError(f"{name[:60]!r} is not a metric's name", "give the name as the script prints it")
+
+
+def _literal(experiment: Experiment) -> Any:
+    try:
+        value = literal(experiment.prepare.read_bytes(), "CONTRACT")
+        return value if len(msgspec.json.encode(value)) <= CONTRACT_MAX_BYTES else None
+    except (OSError, TypeError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _hash_named(experiment: Experiment, name: str) -> str:
+    path = experiment.folder / name  # an absolute name stays absolute
+    try:
+        return hash_path(path)
+    except OSError as error:
+        raise StorageError(f"cannot seal {path}: {error.strerror}", "seal what exists") from error
+
+
+def changed(experiment: Experiment, contract: Contract) -> list[str]:
+    """What is not as it was sealed, one line each; empty when the seal holds."""
+    found = []
+    for sealed in contract.sealed:
+        try:
+            holds = _hash_now(experiment, sealed.path) == sealed.sha256
+            fault = "" if holds else f"{sealed.path} changed ({_since(experiment, sealed.path)})"
+        except OSError as error:
+            fault = f"{sealed.path}: {error.strerror or error}"
+        except UsageError as error:
+            fault = error.message
+        if fault:
+            found.append(fault)
+    return found
+
+
+def _hash_now(experiment: Experiment, name: str) -> str:
+    if name != "program.md":
+        return hash_path(experiment.folder / name)
+    text, _ = split_program(experiment.program.read_text(encoding="utf-8", errors="replace"))
+    return hashlib.sha256((text or "").encode()).hexdigest()
+
+
+def _since(experiment: Experiment, name: str) -> str:
+    from datetime import UTC, datetime
+
+    stamp = os.stat(experiment.folder / name).st_mtime
+    return f"last written {datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def require(experiment: Experiment, contract: Contract) -> None:
+    """Raise SealBroken if anything sealed has changed."""
+    faults = changed(experiment, contract)
+    if faults:
+        raise SealBroken(
+            f"sealed on {contract.sealed_at} and changed since: {'; '.join(faults[:5])}",
+            "put it back, or, if the change is meant, a person accepts it: arctl seal --accept"
+            " (results before and after are not comparable)",
+        )

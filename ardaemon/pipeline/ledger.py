@@ -1,0 +1,116 @@
+"""results.tsv: one row per run, append-only; read from its end, never whole."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ardaemon.core.errors import CorruptState
+from ardaemon.core.model import Result
+from ardaemon.host import durable
+from ardaemon.host.state import storage
+
+COLUMNS = (
+    "run_id",
+    "ended_at",
+    "status",
+    "verdict",
+    "primary",
+    "delta",
+    "seconds",
+    "peak_vram_mb",
+    "sha256",
+    "base",
+    "note",
+)
+HEADER = ("\t".join(COLUMNS) + "\n").encode()
+ROW_MAX = 1024  # bytes of a row: the note is 200 characters, the rest is numbers
+BLOCK = 1 << 16
+
+
+def row(result: Result, sha256: str) -> str:
+    """The row of one result, without its newline."""
+    primary = result.primary
+    values = (
+        result.run_id,
+        result.ended_at or "",
+        result.status,
+        result.verdict,
+        _number(primary.value),
+        _number(primary.delta),
+        _number(result.seconds),
+        _number(result.peak_vram_mb),
+        sha256[:12],
+        result.base or "",
+        result.note,
+    )
+    return "\t".join(str(value).replace("\t", " ").replace("\n", " ") for value in values)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def add(path: Path, line: str) -> None:
+    """Append a row once: a torn last line is cut off first, a row that is there stays."""
+    repair(path)
+    if not path.exists():
+        with storage("write", path):
+            durable.write(path, HEADER)
+    if last(path, 1)[-1:] != [_parse(line)]:
+        with storage("append to", path):
+            durable.append(path, line.encode() + b"\n")
+
+
+def repair(path: Path) -> None:
+    """Cut a torn last line. Raises CorruptState if this is not the ledger we wrote."""
+    if not path.exists():
+        return
+    with storage("read", path), path.open("rb") as file:
+        head = file.read(len(HEADER))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - ROW_MAX * 8))
+        tail = file.read()
+    if HEADER.startswith(head) and len(head) < len(HEADER):  # torn in its header: no row was ever there
+        with storage("write", path):
+            durable.write(path, HEADER)
+        return
+    if head != HEADER or b"\0" in tail or b"\n" not in tail:
+        raise CorruptState(f"{path} is not a results table of ardaemon", "", {"path": str(path)})
+    torn = len(tail) - (tail.rfind(b"\n") + 1)
+    if torn:
+        with storage("repair", path):
+            durable.truncate(path, size - torn)
+
+
+def last(path: Path, count: int) -> list[dict[str, str]]:
+    """The last `count` rows, oldest first; reads from the end and passes over a torn line."""
+    if count <= 0:
+        return []
+    lines: list[bytes] = []
+    tail = b""
+    for block in _backwards(path):
+        tail = block + tail
+        lines = tail.split(b"\n")
+        if len(lines) > count + 1:
+            break
+    rows = [line.decode(errors="replace") for line in lines[:-1] if line and not HEADER.startswith(line)]
+    return [_parse(line) for line in rows[-count:]]
+
+
+def _backwards(path: Path) -> Iterator[bytes]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            yield file.read(end - start)
+            end = start
+
+
+def _parse(line: str) -> dict[str, str]:
+    values = line.split("\t", len(COLUMNS) - 1)
+    return dict(zip(COLUMNS, values + [""] * (len(COLUMNS) - len(values)), strict=True))

@@ -1,0 +1,168 @@
+"""Start and stop a session."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from ardaemon.core import constraints
+from ardaemon.core.errors import Refused, UsageError
+from ardaemon.core.layout import ORIGINAL, Experiment, Project
+from ardaemon.core.model import Chain, Counters, Session, Settings
+from ardaemon.core.protocol import SessionStart
+from ardaemon.host import durable, state
+from ardaemon.metrics.log import compile_regex
+from ardaemon.pipeline import commit, contract, launch, train_file
+from ardaemon.pipeline.experiment import State, load_or_repair
+from ardaemon.pipeline.snapshot import require_no_unclean, standard_version
+
+SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
+# What `--resume fresh` puts aside.
+OUTCOMES = ("runs", "results.tsv", "best.json", "best_ckpt", ".ckpt")
+
+
+def check(settings: Settings) -> None:
+    """Raise UsageError naming the option that is wrong."""
+    _positive("--seconds", settings.seconds, SECONDS_MAX)
+    for option, value in (("--max-runs", settings.max_runs), ("--plateau", settings.plateau)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} {value}: it must be at least 1", "leave it out for no limit")
+    for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
+        if seconds is not None:
+            _positive(option, seconds, SECONDS_MAX)
+    if not 0 <= settings.settle <= 3600:
+        raise UsageError(f"--settle {settings.settle:g}: it must be between 0 and 3600 seconds", "the default is 5")
+    launch.split_runner(settings.runner)
+    for text in settings.constraints:
+        constraints.parse(text)
+    _check_metrics(settings)
+
+
+def _positive(option: str, value: float, most: float) -> None:
+    if not 0 < value <= most:
+        raise UsageError(f"{option} {value:g}: it must be more than 0 and at most {most:g} seconds", "")
+
+
+def _check_metrics(settings: Settings) -> None:
+    if settings.metric_regex is not None:
+        compile_regex(settings.metric_regex)
+    if settings.ready_regex is not None:
+        _check_ready(settings)
+    if settings.metrics == "custom" and not settings.metric_command:
+        raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')
+
+
+def _check_ready(settings: Settings) -> None:
+    import re
+
+    try:
+        re.compile(settings.ready_regex or "")
+    except re.error as error:
+        raise UsageError(f"--ready-regex: {error}", "correct the pattern (Python's re syntax)") from error
+    if settings.startup is None:
+        raise UsageError("--ready-regex needs --startup N", "N: after how many seconds the clock starts anyway")
+
+
+def start(experiment: Experiment, params: SessionStart, active: bool) -> Session:
+    """Start: settings are checked, counters are new, train.py is as `resume` says."""
+    check(params.settings)
+    if params.chain is not None and params.chain < 0:
+        raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
+    found = load_or_repair(experiment)
+    if found.session.live:
+        raise Refused(f"a session of {experiment.slug} is live already", "arctl session stop, then start again")
+    require_no_unclean(experiment)
+    contract.require(experiment, found.contract)
+    launch.program(params.settings.runner, params.environment, str(experiment.project))
+    if params.resume == "fresh":
+        found = _fresh(experiment, found, active)
+    _require_comparable(found, params)
+    if params.resume == "revert":
+        found = _revert(experiment, found)
+    session = replace(
+        found.session,
+        settings=params.settings,
+        live=True,
+        terminated_by=None,
+        started_at=state.now(),
+        counters=replace(found.session.counters, since_start=0, plateau=0),
+    )
+    state.write(experiment.session, session)
+    if params.chain is not None:
+        _chain(experiment, params.chain)
+    return session
+
+
+def _require_comparable(found: State, params: SessionStart) -> None:
+    """The best was measured under other conditions: comparing with it is somebody's decision."""
+    best = found.best
+    if best is None or params.ack_baseline or not best.conditions:
+        return
+    if best.conditions != commit.conditions(params.settings, found.contract):
+        raise Refused(
+            f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
+            "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",
+        )
+
+
+def _revert(experiment: Experiment, found: State) -> State:
+    """The best goes into train.py; an edit that stands there is put aside first."""
+    target = standard_version(experiment, found)
+    standing = train_file.current(experiment)
+    known = {target.sha256} | ({found.session.placed.sha256} if found.session.placed else set())
+    if standing is not None and standing not in known:
+        _archive(experiment, ("train.py",), copy=True)
+    train_file.place(experiment, target, {standing or "", *known}, None)
+    return State(found.contract, replace(found.session, placed=target), found.best, found.warnings)
+
+
+def _fresh(experiment: Experiment, found: State, active: bool) -> State:
+    if active:
+        raise Refused(
+            f"runs of {experiment.slug} are queued or running", "cancel them first (arctl queue, arctl cancel)"
+        )
+    original = experiment.run(ORIGINAL).train.read_bytes()
+    _archive(experiment, ("train.py",), copy=True)
+    _archive(experiment, OUTCOMES, copy=False)
+    with state.storage("create", experiment.runs):
+        durable.make_folder(experiment.runs)
+        durable.make_folder(experiment.run(ORIGINAL).folder)
+        durable.write(experiment.run(ORIGINAL).train, original, 0o444)
+    session = replace(found.session, counters=Counters(), placed=None)
+    fresh = State(found.contract, session, None, found.warnings)
+    return _revert(experiment, fresh)
+
+
+def _archive(experiment: Experiment, names: tuple[str, ...], copy: bool) -> None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    home = experiment.archive / stamp
+    with state.storage("archive into", home):
+        durable.make_folder(experiment.archive)
+        durable.make_folder(home)
+        for name in names:
+            source = experiment.folder / name
+            if copy and source.is_file():
+                shutil.copy2(source, home / name)
+            elif not copy and os.path.lexists(source):
+                durable.rename(source, home / name)
+        durable.sync_folder(home)
+
+
+def _chain(experiment: Experiment, remaining: int) -> None:
+    path = Project(experiment.project).chain
+    before = state.read(path, Chain)
+    trail = before.chain_trail if before else ()
+    if experiment.slug not in trail:
+        trail = (*trail, experiment.slug)
+    state.write(path, Chain(current_slug=experiment.slug, chain_remaining=remaining, chain_trail=trail))
+
+
+def stop(experiment: Experiment) -> Session:
+    """End it; what runs is the caller's to interrupt."""
+    found = load_or_repair(experiment)
+    if not found.session.live:
+        return found.session
+    session = replace(found.session, live=False, terminated_by="manual")
+    state.write(experiment.session, session)
+    return session

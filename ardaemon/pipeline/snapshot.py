@@ -1,0 +1,196 @@
+"""Submit: everything is checked first, then the run is on disk, then it is acknowledged."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from ardaemon.core.config import (
+    ENVIRONMENT_MAX_BYTES,
+    FREE_DISK_MIN,
+    NOTE_MAX,
+    RECENT_SUBMITS,
+    SIBLINGS_MAX,
+    Config,
+)
+from ardaemon.core.errors import SessionNotLive, StorageError, Unclean, UnknownRun, UsageError
+from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name
+from ardaemon.core.literals import literal
+from ardaemon.core.model import Active, Placed, RunRecord, Session, Settings, UncleanRecord
+from ardaemon.core.protocol import Submit
+from ardaemon.core.text import one_line
+from ardaemon.host import durable, state
+from ardaemon.pipeline import contract, launch, train_file
+from ardaemon.pipeline.experiment import State, load_or_repair, standard
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A run that is on disk."""
+
+    record: RunRecord
+    active: Active | None  # None: it is committed already
+    warnings: tuple[str, ...] = ()
+
+
+def submit(experiment: Experiment, params: Submit, seq: int, entry: Path, config: Config) -> Submitted:
+    """Record one candidate, or find it again by its submit id. `entry`: the folder of active runs."""
+    found = load_or_repair(experiment)
+    known = found.session.recent_submits.get(params.submit_id)
+    if known is not None and experiment.run(known).record.exists():
+        return _again(experiment, experiment.run(known), params, seq, entry, config, found)
+    settings = require_ready(experiment, found)
+    environment = launch.filtered(params.environment, config)
+    _check_room(experiment, environment)
+    launch.command(settings, environment, experiment, experiment.run("r0000"))
+    data = train_file.read(experiment.train)
+    number = found.session.last_run + 1 if known is None else int(known[1:])
+    record = _record(params, run_name(number), data, found, settings, environment)
+    session = _remember(found, record, number, params)
+    state.write(experiment.session, session)
+    _lay_out(experiment, experiment.run(record.run_id), data, record)
+    active = _activate(experiment, record.run_id, seq, environment, entry)
+    warnings = (*found.warnings, *_put_back(experiment, record, found, session))
+    return Submitted(record, active, warnings)
+
+
+def require_ready(experiment: Experiment, found: State) -> Settings:
+    """The session's settings; raises Refused where a run may not be taken now."""
+    require_no_unclean(experiment)
+    session = found.session
+    if session.settings is None:
+        raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
+    if not session.live:
+        why = session.terminated_by or "stopped"
+        raise SessionNotLive(
+            f"the session of {experiment.slug} is over ({why})",
+            "go on with: arctl session start --resume continue",
+        )
+    contract.require(experiment, found.contract)
+    return session.settings
+
+
+def require_no_unclean(experiment: Experiment) -> None:
+    """Raise Unclean while the sentinel stands."""
+    unclean = state.read(experiment.unclean, UncleanRecord)
+    if unclean is not None:
+        pids = ", ".join(f"{p.pid} ({p.name})" for p in unclean.survivors)
+        raise Unclean(f"processes of {unclean.run_id} survived their kill: {pids}", "end them, then: arctl clean")
+
+
+def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
+    if sum(len(n) + len(v) for n, v in environment.items()) > ENVIRONMENT_MAX_BYTES:
+        raise UsageError("the environment is too large", f"keep it under {ENVIRONMENT_MAX_BYTES >> 10} KiB")
+    with state.storage("look at", experiment.folder):
+        space = os.statvfs(experiment.folder)
+    free = space.f_bavail * space.f_frsize
+    if free < FREE_DISK_MIN:
+        raise StorageError(
+            f"only {free >> 20} MiB are free at {experiment.folder}",
+            f"free at least {FREE_DISK_MIN >> 20} MiB; nothing was recorded",
+        )
+
+
+def note_of(data: bytes, given: str | None) -> str:
+    """--note, else RUN_NOTE of the script, read without running it."""
+    note = given if given is not None else literal(data, "RUN_NOTE")
+    return one_line(note, NOTE_MAX) if isinstance(note, str) else ""
+
+
+def read_record(run: Run) -> RunRecord:
+    """run.json. Raises UnknownRun where there is none."""
+    record = state.read(run.record, RunRecord)
+    if record is None:
+        raise UnknownRun(f"no run {run.run_id} in {run.folder.parent.parent.name}", "arctl status --last 10")
+    return record
+
+
+def _record(
+    params: Submit, run_id: str, data: bytes, found: State, settings: Settings, environment: dict[str, str]
+) -> RunRecord:
+    placed = found.session.placed
+    live = settings.exec == "live"  # its own file runs: it must stay until then
+    return RunRecord(
+        run_id=run_id,
+        submit_id=params.submit_id,
+        sha256=train_file.sha256(data),
+        base=placed.run_id if placed else None,
+        note=note_of(data, params.note),
+        submitted_at=state.now(),
+        settings=settings,
+        environment_sha256=launch.fingerprint(environment),
+        restore="at_verdict" if live else params.restore,
+    )
+
+
+def _remember(found: State, record: RunRecord, number: int, params: Submit) -> Session:
+    recent = dict(list(found.session.recent_submits.items())[-(RECENT_SUBMITS - 1) :])
+    recent[params.submit_id] = record.run_id
+    return replace(found.session, last_run=max(number, found.session.last_run), recent_submits=recent)
+
+
+def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
+    with state.storage("create", run.folder):
+        durable.make_folder(run.folder)
+        durable.publish_synced(run.train, data, 0o444)
+        _link_siblings(experiment, run)
+        durable.write(run.record, state.encode(record))
+
+
+def _link_siblings(experiment: Experiment, run: Run) -> None:
+    """What train.py finds beside itself in the experiment, it finds beside its snapshot."""
+    names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
+    for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
+        with contextlib.suppress(FileExistsError):
+            os.symlink(os.path.join("..", "..", name), run.folder / name)
+
+
+def _activate(
+    experiment: Experiment, run_id: str, seq: int, environment: dict[str, str], entry: Path
+) -> Active:
+    active = Active(folder=str(experiment.folder), run_id=run_id, seq=seq, environment=environment)
+    state.write(active_path(entry, active), active, 0o600)
+    return active
+
+
+def active_path(entry: Path, active: Active) -> Path:
+    """One file per run that is not committed; the name tells experiments of all projects apart."""
+    return entry / f"{train_file.sha256(os.fsencode(active.folder))[:16]}-{active.run_id}.json"
+
+
+def _put_back(experiment: Experiment, record: RunRecord, found: State, session: Session) -> tuple[str, ...]:
+    """Without --wait: the best goes into train.py at once, so that the next candidate can be written."""
+    if record.restore != "at_submit":
+        return ()
+    target = standard_version(experiment, found)
+    accepted = {record.sha256, target.sha256}
+    if train_file.place(experiment, target, accepted, None) == "edited_since":
+        return ("train.py was edited in the same moment: it was left alone",)
+    if session.placed != target:
+        state.write(experiment.session, replace(session, placed=target))
+    return ()
+
+
+def standard_version(experiment: Experiment, found: State) -> Placed:
+    """What train.py goes back to: the best's snapshot, or the original."""
+    run_id = standard(experiment, found.best)
+    if found.best is not None and found.best.sha256:
+        return Placed(run_id, found.best.sha256)
+    with state.storage("read", experiment.run(run_id).train):
+        return Placed(run_id, train_file.sha256(experiment.run(run_id).train.read_bytes()))
+
+
+def _again(
+    experiment: Experiment, run: Run, params: Submit, seq: int, entry: Path, config: Config, found: State
+) -> Submitted:
+    """The same submit id: the daemon died between recording and answering. The same run."""
+    record = read_record(run)
+    if run.result.exists():
+        return Submitted(record, None)
+    wanted = Active(folder=str(experiment.folder), run_id=run.run_id, seq=seq, environment={})
+    active = state.read(active_path(entry, wanted), Active)
+    if active is None:
+        environment = launch.filtered(params.environment, config)
+        active = _activate(experiment, run.run_id, seq, environment, entry)
+    return Submitted(record, active, _put_back(experiment, record, found, found.session))

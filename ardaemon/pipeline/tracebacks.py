@@ -1,0 +1,129 @@
+"""Python tracebacks in a log: where they stand, and which of them says why the process failed; pure.
+
+Known forms: plain, chained, syntax errors (which have no header), exception groups, and those that torchrun
+prefixes with a rank. What a launcher or the interpreter's shutdown prints afterwards is not the cause.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_HEADER = "Traceback (most recent call last):"
+_RANK = re.compile(r"\[\w+\]: ?")
+_GROUP_BAR = re.compile(r" *(?:\| ?|\+ (?=Exception Group))")
+_GROUP_MEMBER = re.compile(r" *\+[-+]+ (?:\d+|\.\.\.) -+")
+_FRAME = re.compile(r'  File ".*", line \d+')
+# An undotted name begins with a capital; a dotted one may not: re.error, queue.Empty.
+_ENDING = re.compile(
+    r"(?!(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b)"
+    r"(?P<kind>(?:[^\W\d]\w*\.)+[^\W\d]\w*|[A-Z_]\w*)(?:: (?P<message>.*)|:?$)"
+)
+_LINKS = ("During handling of the above exception,", "The above exception was the direct cause")
+# Tracebacks that follow these lines did not end the process.
+_ASIDE = ("Exception ignored ", "Error in atexit", "Exception in thread ", "--- Logging error ---")
+# Launchers report by these that a child failed; the child's own traceback comes before.
+WRAPPERS = {
+    "ChildFailedError",
+    "CalledProcessError",
+    "SignalException",
+    "DistBackendError",
+    "KeyboardInterrupt",
+}
+
+
+class Ending(NamedTuple):
+    """One traceback: the lines it spans (`end` is after its last line), and the error that it ends with."""
+
+    start: int
+    end: int
+    kind: str
+    message: str
+    depth: int  # of the bar before it, where it is in an exception group
+    linked: bool  # to the traceback before it
+    aside: bool
+
+    @property
+    def name(self) -> str:
+        """The type's name without its module."""
+        return self.kind.rpartition(".")[2]
+
+
+class Failure(NamedTuple):
+    """The traceback that matters, with all that belongs to it: its chain, or its group."""
+
+    start: int
+    end: int
+    cause: Ending
+    family: tuple[Ending, ...]
+
+    @property
+    def wrapped(self) -> bool:
+        """Is only a launcher's report known?"""
+        return self.cause.name in WRAPPERS
+
+
+def find(lines: list[str]) -> Failure | None:
+    """The last traceback of cleaned `lines` that is neither a launcher's nor beside the point, if there is one."""
+    endings = list(_endings(lines))
+    in_line = [ending for ending in endings if not ending.aside]
+    real = [ending for ending in in_line if ending.name not in WRAPPERS]
+    chosen = (real or in_line or endings)[-1:]
+    return _failure(endings, chosen[0]) if chosen else None
+
+
+def _failure(endings: list[Ending], chosen: Ending) -> Failure:
+    first = last = endings.index(chosen)
+    while first > 0 and (endings[first].linked or endings[first].depth > endings[first - 1].depth > 0):
+        first -= 1
+    if chosen.depth:
+        first, last = _group(endings, last)
+    family = tuple(endings[first : last + 1])
+    leaves = [ending for ending in family if not ending.name.endswith("ExceptionGroup")]
+    cause = leaves[0] if chosen.depth and leaves else chosen
+    return Failure(family[0].start, family[-1].end, cause, family)
+
+
+def _group(endings: list[Ending], index: int) -> tuple[int, int]:
+    """First and last index of the exception group around `index`: its outermost bar is the leftmost one."""
+    first = index
+    while first > 0 and endings[first - 1].depth and not _outermost(endings[first]):
+        first -= 1
+    return first, index
+
+
+def _outermost(ending: Ending) -> bool:
+    return ending.depth <= 2
+
+
+def _endings(lines: list[str]) -> Iterator[Ending]:
+    start: int | None = None
+    linked = aside = False
+    said = ""  # the last line that was not blank
+    for index, raw in enumerate(lines):
+        line, depth = _bare(raw)
+        if _opens(line, start):
+            if start is None or line.endswith(_HEADER):
+                start, aside = index, said.startswith(_ASIDE)
+        elif line.startswith(_LINKS):
+            linked = True
+        elif start is not None and (match := _ENDING.match(line)):
+            yield Ending(start, index + 1, match["kind"], match["message"] or "", depth, linked, aside)
+            start, linked = None, False
+        if line.strip():
+            said = line
+
+
+def _opens(line: str, start: int | None) -> bool:
+    if line.endswith(_HEADER) or _GROUP_MEMBER.fullmatch(line):
+        return True
+    return start is None and _FRAME.match(line) is not None
+
+
+def _bare(line: str) -> tuple[str, int]:
+    """The line without a rank's or a group's prefix, and how far in the group's bar stood."""
+    if rank := _RANK.match(line):
+        line = line[rank.end() :]
+    bar = _GROUP_BAR.match(line)
+    if bar is None:
+        return line, 0
+    return line[bar.end() :], len(bar[0]) - len(bar[0].lstrip()) or 1

@@ -1,0 +1,80 @@
+"""train.py: read with care, replaced only where no edit is lost."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+from ardaemon.core.config import TRAIN_MAX_BYTES
+from ardaemon.core.errors import BadTrainFile
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Placed, TrainFile
+from ardaemon.host import durable
+from ardaemon.host.state import storage
+
+
+def sha256(data: bytes) -> str:
+    """The hash by which versions of train.py are known."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """The whole file. Raises BadTrainFile where it is no script: missing, empty, a link, binary."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise BadTrainFile(f"{path} is missing", "write it, or: arctl session start --resume revert") from None
+    except OSError as error:
+        raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BadTrainFile(f"{path} is not a plain file", "replace it by the script itself")
+        data = file.read(TRAIN_MAX_BYTES + 1)
+    return _checked(path, data)
+
+
+def _checked(path: Path, data: bytes) -> bytes:
+    if not data.strip():
+        raise BadTrainFile(f"{path} is empty", "write the script again; earlier versions are in runs/")
+    if len(data) > TRAIN_MAX_BYTES:
+        raise BadTrainFile(f"{path} is larger than {TRAIN_MAX_BYTES >> 20} MiB", "keep data in other files")
+    try:
+        if "\0" in data.decode("utf-8"):
+            raise ValueError("it holds NUL bytes")
+    except ValueError as error:
+        raise BadTrainFile(f"{path} is not a text file: {error}", "save it as UTF-8 text") from error
+    return data
+
+
+def current(experiment: Experiment) -> str | None:
+    """The hash of what stands in train.py; None if it cannot be read."""
+    try:
+        with experiment.train.open("rb") as file:
+            return sha256(file.read(TRAIN_MAX_BYTES + 1))
+    except OSError:
+        return None
+
+
+def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
+    """Make train.py the version `target`, unless someone edited it since.
+
+    `accepted` are the hashes that may be overwritten; `mine` is the run's own snapshot: it says
+    whether "already there" means kept or restored.
+    """
+    advancing = target.sha256 == mine
+    if current(experiment) == target.sha256:
+        return "kept" if advancing else "restored"
+    with storage("restore", experiment.train):
+        data = experiment.run(target.run_id).train.read_bytes()
+        swapped = durable.swap(experiment.train, data, lambda found: sha256(found) in accepted, _mode(experiment))
+    if not swapped:
+        return "edited_since"
+    return "updated" if advancing else "restored"
+
+
+def _mode(experiment: Experiment) -> int:
+    try:
+        return stat.S_IMODE(experiment.train.stat().st_mode) | 0o600
+    except OSError:
+        return 0o644

@@ -1,0 +1,139 @@
+"""The verdict: facts in, decision out. Pure."""
+
+import math
+
+from msgspec import Struct
+
+from ardaemon.core import constraints
+from ardaemon.core.model import (
+    Best,
+    ConstraintResult,
+    Contract,
+    Exit,
+    PrimaryResult,
+    Status,
+    Verdict,
+)
+
+# Endings that say nothing about the idea that was tried: they do not count for plateau.
+NOT_COMPARABLE = frozenset(
+    ("stopped", "cancelled", "seal_broken", "supervisor_lost", "host_restart", "lost", "spawn_failed")
+)
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """All that a verdict depends on."""
+
+    exit: Exit
+    contract: Contract
+    best: Best | None
+    metrics: dict[str, float]
+    seal_faults: tuple[str, ...] = ()
+    session_constraints: tuple[str, ...] = ()
+    log_reason: str | None = None  # what the log's tail shows of a crash
+    metric_problem: str | None = None
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """What was decided of one run."""
+
+    status: Status
+    verdict: Verdict
+    valid: bool
+    improved: bool
+    reason: str | None
+    primary: PrimaryResult
+    constraints: tuple[ConstraintResult, ...]
+    comparable: bool
+
+
+def judge(facts: Facts) -> Judgement:
+    """Compare one run with the best of this moment."""
+    status, reason = _status(facts)
+    primary = _primary(facts)
+    checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
+    valid = status == "ok" and all(c.ok for c in checked)
+    improved = status == "ok" and _better(facts.best, primary.value, valid)
+    return Judgement(
+        status=status,
+        verdict=_verdict(status, improved, bool(facts.seal_faults)),
+        valid=valid,
+        improved=improved,
+        reason=reason if status != "ok" else _violated(checked),
+        primary=primary,
+        constraints=checked,
+        comparable=facts.exit.ending not in NOT_COMPARABLE and not facts.seal_faults,
+    )
+
+
+def _status(facts: Facts) -> tuple[Status, str | None]:
+    end = facts.exit
+    if end.survivors:
+        pids = ", ".join(f"{p.pid} ({p.name})" for p in end.survivors[:4])
+        return "unclean", f"processes survived the kill: {pids}"
+    if end.ending in ("stopped", "cancelled"):
+        return "interrupted", "stopped on request" if end.ending == "stopped" else "cancelled in the queue"
+    if facts.seal_faults:
+        return "invalid", f"seal broken: {'; '.join(facts.seal_faults[:3])}"
+    if end.ending in ("limit", "stall"):
+        return "timeout", end.ending
+    if end.ending == "spawn_failed":
+        return "crash", f"spawn_failed {end.error or ''}".strip()
+    if end.ending != "exited":
+        return "crash", end.ending
+    if end.exit_code != 0:
+        return "crash", facts.log_reason or f"exit code {end.exit_code}"
+    if _value(facts) is None:
+        return "invalid", facts.metric_problem or f"metric {facts.contract.primary.metric} not found"
+    return "ok", None
+
+
+def _value(facts: Facts) -> float | None:
+    value = facts.metrics.get(facts.contract.primary.metric)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _primary(facts: Facts) -> PrimaryResult:
+    primary, best, value = facts.contract.primary, facts.best, _value(facts)
+    return PrimaryResult(
+        name=primary.metric,
+        value=value,
+        direction=primary.direction,
+        best_before=best.value if best else None,
+        best_run_before=best.run_id if best else None,
+        delta=value - best.value if best is not None and value is not None else None,
+    )
+
+
+def _constraints(facts: Facts) -> list[constraints.Constraint]:
+    texts = dict.fromkeys((*facts.contract.constraints, *facts.session_constraints))
+    return [constraints.parse(text) for text in texts]
+
+
+def _better(best: Best | None, value: float | None, valid: bool) -> bool:
+    if value is None:
+        return False
+    if best is None:
+        return True  # the baseline becomes best whatever its value
+    if not best.valid:
+        return valid  # the first valid run replaces a baseline that is not
+    if not valid:
+        return False
+    return value < best.value if best.primary.direction == "min" else value > best.value
+
+
+def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:
+    if status == "ok":
+        return "advance" if improved else "revert"
+    if status == "invalid":
+        return "invalid" if seal_broken else "revert"
+    return "crash" if status == "unclean" else status
+
+
+def _violated(checked: tuple[ConstraintResult, ...]) -> str | None:
+    broken = [c for c in checked if not c.ok]
+    if not broken:
+        return None
+    first = broken[0]
+    shown = "unknown" if first.value is None else f"{first.value:.6g}"
+    return f"constraint {first.expr} violated: {shown}"

@@ -1,0 +1,270 @@
+"""The Unix socket: one JSON text per line, JSON-RPC 2.0, the owner's uid alone, every queue bounded."""
+
+import contextlib
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import msgspec
+from anyio.abc import SocketAttribute
+from msgspec import UNSET, Raw
+
+from ardaemon.core import errors
+from ardaemon.core.config import (
+    BATCH_MAX,
+    CONNECTIONS_MAX,
+    DEPTH_MAX,
+    FRAME_MAX,
+    HALF_FRAME_S,
+    REQUESTS_PER_CONNECTION,
+    SEND_S,
+)
+from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
+from ardaemon.core.protocol import METHODS, PROTOCOL, Params, Request
+
+log = logging.getLogger("ardaemon.server")
+READ_CHUNK = 1 << 16
+BACKLOG = 128
+
+Notify = Callable[[str, dict[str, Any]], Awaitable[None]]
+Handler = Callable[[Any, Notify], Awaitable[Any]]
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket of mode 0600; a stale one is replaced (the caller holds the daemon's lock)."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    mask = os.umask(0o177)  # the mode is right from the first moment, before anyone can connect
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(mask)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+class Server:
+    """Accepts, decodes once, dispatches, encodes."""
+
+    def __init__(self, handlers: dict[str, Handler], answered: Callable[[], None] = lambda: None) -> None:
+        self.handlers = handlers
+        self.answered = answered  # called after each answer is sent
+        self.connections = 0
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Accept until cancelled."""
+        async with await anyio.abc.SocketListener.from_socket(sock) as listener:
+            await listener.serve(self._connection)
+
+    async def _connection(self, stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            connection = _Connection(self, stream)
+            refusal = self._refusal(stream)
+            if refusal is not None:
+                await connection.send(_error(None, refusal))
+                return
+            self.connections += 1
+            try:
+                await connection.run()
+            except* (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, TimeoutError):
+                pass  # the client went away; its runs go on
+            except* Exception:
+                log.exception("connection failed")
+            finally:
+                self.connections -= 1
+
+    def _refusal(self, stream: anyio.abc.SocketStream) -> ArdaemonError | None:
+        raw = stream.extra(SocketAttribute.raw_socket)
+        credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        uid = struct.unpack("3i", credentials)[1]
+        if uid != os.getuid():
+            log.warning("refused", extra={"facts": {"uid": uid}})
+            return errors.Refused("this daemon serves its owner alone", "start your own: arctl daemon start")
+        if self.connections >= CONNECTIONS_MAX:
+            return errors.Overloaded(f"{CONNECTIONS_MAX} connections are open", "close some and try again")
+        return None
+
+
+class _Connection:
+    def __init__(self, server: Server, stream: anyio.abc.SocketStream) -> None:
+        self.server, self.stream = server, stream
+        self.sending = anyio.Lock()
+        self.in_flight = 0
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            try:
+                await self._read(tasks)
+            finally:
+                # The client is gone: its waits end here, its runs do not.
+                tasks.cancel_scope.cancel()
+
+    async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
+        buffer = bytearray()
+        while True:
+            with anyio.fail_after(HALF_FRAME_S if buffer else None):
+                buffer += await self.stream.receive(READ_CHUNK)
+            *lines, rest = bytes(buffer).split(b"\n") if b"\n" in buffer[-READ_CHUNK:] else [bytes(buffer)]
+            for line in lines:
+                if len(line) > FRAME_MAX:
+                    return await self._too_long()
+                if line.strip():
+                    await self._accept(tasks, line)
+            if len(rest) > FRAME_MAX:
+                return await self._too_long()
+            if lines:
+                buffer = bytearray(rest)
+
+    async def _too_long(self) -> None:
+        refusal = errors.UsageError(f"a request is longer than {FRAME_MAX} bytes", "send less at once")
+        await self.send(_error(None, refusal, errors.INVALID_REQUEST))
+
+    async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
+        if self.in_flight >= REQUESTS_PER_CONNECTION:
+            busy = errors.Overloaded(f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers")
+            await self.send(_error(_id_of(line), busy))
+            return
+        self.in_flight += 1
+        tasks.start_soon(self._line, line)
+
+    async def _line(self, line: bytes) -> None:
+        try:
+            answer = await self._answer(line)
+            if answer is not None:
+                await self.send(answer)
+        finally:
+            self.in_flight -= 1
+            self.server.answered()
+
+    async def _answer(self, line: bytes) -> bytes | None:
+        try:
+            _check_depth(line)
+            is_batch = line.lstrip()[:1] == b"["
+            raws = msgspec.json.decode(line, type=list[Raw]) if is_batch else [Raw(line)]
+            for raw in raws:
+                msgspec.json.decode(raw)  # all of the line is JSON, or none of it is a request
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _encode_error(None, errors.PARSE_ERROR, f"Parse error: {error}")
+        if not is_batch:
+            return await self._one(raws[0])
+        if not 0 < len(raws) <= BATCH_MAX:
+            return _encode_error(None, errors.INVALID_REQUEST, f"Invalid Request: a batch has 1 to {BATCH_MAX}")
+        answers: list[bytes | None] = [None] * len(raws)
+
+        async def fill(at: int, raw: Raw) -> None:
+            answers[at] = await self._one(raw)
+
+        async with anyio.create_task_group() as tasks:
+            for at, raw in enumerate(raws):
+                tasks.start_soon(fill, at, raw)
+        filled = [answer for answer in answers if answer is not None]
+        return b"[" + b",".join(filled) + b"]" if filled else None
+
+    async def _one(self, raw: Raw) -> bytes | None:
+        try:
+            request = msgspec.json.decode(raw, type=Request)
+        except msgspec.ValidationError as error:
+            return _encode_error(None, errors.INVALID_REQUEST, f"Invalid Request: {error}")
+        identity = None if request.id is UNSET else request.id
+        try:
+            result = await self._call(request)
+            answer = _result(identity, result)
+        except ArdaemonError as error:
+            answer = _error(identity, error)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except Exception:
+            log.exception("handler failed", extra={"facts": {"method": request.method}})
+            fault = InternalError(f"{request.method} failed inside the daemon", "see: arctl daemon logs")
+            answer = _error(identity, fault)
+        return None if request.id is UNSET else answer
+
+    async def _call(self, request: Request) -> Any:
+        if request.protocol is not UNSET and abs(request.protocol - PROTOCOL) > 1:
+            raise Incompatible(
+                f"the daemon speaks protocol {PROTOCOL}, this client {request.protocol}",
+                "use the arctl that was installed with it, or: arctl daemon restart",
+            )
+        method = METHODS.get(request.method)
+        if method is None:
+            raise _MethodNotFound(f"Method not found: {request.method[:80]}", "rpc.discover lists the methods")
+        params = _params(method.params, request.params)
+
+        async def notify(name: str, facts: dict[str, Any]) -> None:
+            await self.send(msgspec.json.encode({"jsonrpc": "2.0", "method": name, "params": facts}))
+
+        return await self.server.handlers[request.method](params, notify)
+
+    async def send(self, data: bytes) -> None:
+        """One line; a client that does not read in SEND_S is cut off."""
+        async with self.sending:
+            with anyio.fail_after(SEND_S):
+                await self.stream.send(data + b"\n")
+
+
+class _MethodNotFound(errors.UsageError):
+    code = errors.METHOD_NOT_FOUND
+
+
+def _params(kind: type[Params], raw: Any) -> Params:
+    """Named or positional parameters (JSON-RPC 2.0, section 4.2) as the method's Struct."""
+    try:
+        value = {} if raw is UNSET else msgspec.json.decode(raw)
+        if isinstance(value, list):
+            names = kind.__struct_fields__
+            if len(value) > len(names):
+                raise msgspec.ValidationError(f"at most {len(names)} positional parameters")
+            value = dict(zip(names, value, strict=False))
+        if not isinstance(value, dict):
+            raise msgspec.ValidationError("params must be an object or an array")
+        return msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        raise errors.UsageError(f"Invalid params: {error}", "rpc.discover describes them") from error
+
+
+def _check_depth(line: bytes) -> None:
+    """Refuse deep nesting before a decoder meets it; brackets within strings count too, harmlessly."""
+    if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
+        return
+    depth = deepest = 0
+    for byte in line:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    if deepest > DEPTH_MAX:
+        raise msgspec.DecodeError(f"nested deeper than {DEPTH_MAX}")
+
+
+def _id_of(line: bytes) -> str | int | float | None:
+    try:
+        found = msgspec.json.decode(line, type=Request).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if found is UNSET else found
+
+
+def _result(identity: Any, result: Any) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "result": result, "id": identity})
+
+
+def _error(identity: Any, error: ArdaemonError, code: int | None = None) -> bytes:
+    wire = error.wire()
+    if code is not None:
+        wire["code"] = code
+    return msgspec.json.encode({"jsonrpc": "2.0", "error": wire, "id": identity})
+
+
+def _encode_error(identity: Any, code: int, message: str) -> bytes:
+    return msgspec.json.encode(
+        {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": identity}
+    )
