@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from ardaemon import handlers, recovery, scheduler, server
+from ardaemon import recovery, scheduler, server
 from ardaemon.board import Board
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
@@ -20,6 +20,9 @@ from ardaemon.core.layout import Host, private_folder
 from ardaemon.core.model import Record
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.engines.local import LocalEngine
+from ardaemon.handlers.context import Context
+from ardaemon.handlers.machine import Machine
+from ardaemon.handlers.table import table
 from ardaemon.host import durable, state
 from ardaemon.journal import open_log
 from ardaemon.pipeline.drive import Driver, Locks
@@ -83,20 +86,24 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     try:
         async with anyio.create_task_group() as tasks:
             driver = Driver(engine, config, locks, board, tasks)
-            methods = handlers.Handlers(host, config, board, driver, locks)
+            context = Context(host, config, board, driver, locks)
+            machine = Machine(context)
             at_work = recovery.recover(host, board)
             sock = server.listen(host.socket)
             _publish(host)
-            tasks.start_soon(_stop_on_signal, methods.stopping)
-            tasks.start_soon(server.Server(methods.table(), methods.answered).serve, sock)
+            tasks.start_soon(_stop_on_signal, machine.stopping)
+            tasks.start_soon(server.Server(table(context, machine), machine.answered).serve, sock)
             for flight in at_work:
-                tasks.start_soon(_resume, methods, flight)
-            tasks.start_soon(scheduler.loop, board, methods.fly, tasks)
+                tasks.start_soon(_resume, context, flight)
+            tasks.start_soon(scheduler.loop, board, context.fly, tasks)
             tasks.start_soon(_keep_spare, engine, board)
-            log.info("started", extra={"facts": {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}})
+            log.info(
+                "started",
+                extra={"facts": {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}},
+            )
             ready.say("ready")
             gc.freeze()
-            await methods.stopping.wait()
+            await machine.stopping.wait()
             tasks.cancel_scope.cancel()
     finally:
         engine.close()
@@ -105,11 +112,11 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
         log.info("stopped")
 
 
-async def _resume(methods: handlers.Handlers, flight: Flight) -> None:
+async def _resume(context: Context, flight: Flight) -> None:
     if flight.state == "queued":  # it was to be cancelled when the daemon went
-        await methods._cancel(flight, flight.active.wanted)
+        await context.cancel(flight, "stop" if flight.active.wanted == "stop" else "cancel")
         return
-    await methods.fly(flight)
+    await context.fly(flight)
 
 
 async def _keep_spare(engine: LocalEngine, board: Board) -> None:

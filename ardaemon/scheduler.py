@@ -1,7 +1,7 @@
 """Which waiting run starts where: a pure decision, and the loop that applies it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import anyio
 import anyio.abc
@@ -68,7 +68,9 @@ class Board(Protocol):
         ...
 
 
-async def loop(board: Board, fly: Callable[[Flight], Awaitable[None]], tasks: anyio.abc.TaskGroup) -> None:
+async def loop(
+    board: Board, fly: Callable[[Flight], Coroutine[Any, Any, None]], tasks: anyio.abc.TaskGroup
+) -> None:
     """Start what can start whenever something changed; asleep in between."""
     while True:
         changed = board.changed

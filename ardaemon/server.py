@@ -129,7 +129,9 @@ class _Connection:
 
     async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
         if self.in_flight >= REQUESTS_PER_CONNECTION:
-            busy = errors.Overloaded(f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers")
+            busy = errors.Overloaded(
+                f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers"
+            )
             await self.send(_error(_id_of(line), busy))
             return
         self.in_flight += 1
@@ -156,7 +158,9 @@ class _Connection:
         if not is_batch:
             return await self._one(raws[0])
         if not 0 < len(raws) <= BATCH_MAX:
-            return _encode_error(None, errors.INVALID_REQUEST, f"Invalid Request: a batch has 1 to {BATCH_MAX}")
+            return _encode_error(
+                None, errors.INVALID_REQUEST, f"Invalid Request: a batch has 1 to {BATCH_MAX}"
+            )
         answers: list[bytes | None] = [None] * len(raws)
 
         async def fill(at: int, raw: Raw) -> None:
@@ -195,7 +199,9 @@ class _Connection:
             )
         method = METHODS.get(request.method)
         if method is None:
-            raise _MethodNotFound(f"Method not found: {request.method[:80]}", "rpc.discover lists the methods")
+            raise _MethodNotFound(
+                f"Method not found: {request.method[:80]}", "rpc.discover lists the methods"
+            )
         params = _params(method.params, request.params)
 
         async def notify(name: str, facts: dict[str, Any]) -> None:

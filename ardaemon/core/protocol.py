@@ -24,7 +24,7 @@ class Request(Struct, frozen=True):
     jsonrpc: Literal["2.0"]
     method: str
     params: Raw | UnsetType = UNSET
-    id: str | int | float | None | UnsetType = UNSET
+    id: str | int | float | UnsetType | None = UNSET
     protocol: int | UnsetType = UNSET
 
 

@@ -29,7 +29,7 @@ class Spare:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _PROGRAM],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={},

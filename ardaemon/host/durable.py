@@ -1,7 +1,7 @@
 """Every durable write: temporary file in the same folder, fsync, rename, fsync the folder.
 
-Standard library alone, and light (no contextlib, no typing): the shim imports this. Paths are plain strings or os.PathLike;
-OSError goes to the caller, who knows what was being written. A failed write leaves the old file.
+Standard library alone, and light (no contextlib, no typing): the shim imports this. OSError goes to
+the caller, who knows what was being written. A failed write leaves the old file.
 """
 
 import ctypes
@@ -15,22 +15,20 @@ _AT_FDCWD = -100  # fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h, for renameat2(2)
 
 
-def write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put `data` at `path`: afterwards, whatever happens, a reader finds the old or the new, whole."""
+def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> None:
+    """Put `data` at `path`: afterwards, whatever happens, a reader finds the old or the new, whole.
+
+    `folder=False` leaves the folder's fsync to the caller, who has more to write there first.
+    """
     with staged(path, data, mode) as temporary:
         os.rename(temporary, path)
-    sync_folder(os.path.dirname(path))
+    if folder:
+        sync_folder(os.path.dirname(path))
 
 
 def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     """As write, without fsync: for what a power cut makes meaningless anyway."""
     with staged(path, data, mode, sync=False) as temporary:
-        os.rename(temporary, path)
-
-
-def publish_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """As write, less the folder's fsync: for a file whose folder the next write syncs anyway."""
-    with staged(path, data, mode) as temporary:
         os.rename(temporary, path)
 
 
@@ -133,7 +131,9 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def swap(path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o644) -> bool:
+def swap(
+    path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o644, folder: bool = True
+) -> bool:
     """Replace `path` by `data` only if what stands there is `ours`: else False, and the edit is kept.
 
     The files are exchanged, what came out is looked at, and put back if it is foreign: so no
@@ -145,7 +145,8 @@ def swap(path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o6
         elif not ours(_read(temporary)):
             _exchange(temporary, os.fspath(path))
             return False
-    sync_folder(os.path.dirname(path))
+    if folder:
+        sync_folder(os.path.dirname(path))
     return True
 
 

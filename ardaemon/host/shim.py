@@ -136,7 +136,13 @@ class Supervisor:
         argv, environment = self.spec["argv"], self.spec["environment"]
         try:
             return os.posix_spawn(
-                argv[0], argv, environment, file_actions=actions, setpgroup=0, setsigdef=ignored, setsigmask=()
+                argv[0],
+                argv,
+                environment,
+                file_actions=actions,
+                setpgroup=0,
+                setsigdef=ignored,
+                setsigmask=(),
             )
         finally:
             os.close(null)
@@ -300,7 +306,7 @@ class _Watch:
 
     def next(self, now: float) -> float:
         """When to look again, if no signal comes before."""
-        times = [self.deadline]
+        times: list[float] = [self.deadline]
         if self.stall is not None:
             times.append(self.quiet_since + self.stall)
         if self.waiting:
@@ -365,4 +371,3 @@ def _oom_kills() -> int:
             return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
     except (OSError, StopIteration, ValueError):
         return 0
-

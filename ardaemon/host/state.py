@@ -76,10 +76,10 @@ def encode(record: Record) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
-def write(path: Path, record: Record, mode: int = 0o644) -> None:
-    """Write a record durably."""
+def write(path: Path, record: Record, mode: int = 0o644, folder: bool = True) -> None:
+    """Write a record durably; `folder` as in durable.write."""
     with storage("write", path):
-        durable.write(path, encode(record), mode)
+        durable.write(path, encode(record), mode, folder)
 
 
 def put_aside(path: Path) -> Path:

@@ -19,6 +19,8 @@ from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
 from ardaemon.metrics.tally import Tally
 
+__all__ = ["Follower", "Limits", "LogBackend", "compile_regex"]
+
 _LINE = re.compile(rb"[^\n\r\0]+")
 _LINE_END = re.compile(rb"[\n\r\0]")
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")

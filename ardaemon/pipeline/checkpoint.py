@@ -21,7 +21,9 @@ def find(experiment: Experiment, run: Run, settings: Settings, started: float) -
         state = run.folder / "state.pt"
         return state if state.is_file() else None
     pattern = settings.checkpoint_glob.replace("{run_dir}", glob.escape(str(run.folder)))
-    paths = [experiment.project / name for name in glob.glob(pattern, root_dir=experiment.project, recursive=True)]
+    paths = [
+        experiment.project / name for name in glob.glob(pattern, root_dir=experiment.project, recursive=True)
+    ]
     written = [(_written(path), path) for path in paths]
     ours = [(when, path) for when, path in written if when >= started - CLOCK_SLACK_S]
     return max(ours)[1] if ours else None

@@ -16,6 +16,7 @@ from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import (
     Best,
     Contract,
+    Counters,
     Decision,
     Exit,
     Judged,
@@ -24,6 +25,7 @@ from ardaemon.core.model import (
     RunRecord,
     Session,
     Settings,
+    TrainFile,
     UncleanRecord,
 )
 from ardaemon.host import durable, state
@@ -82,7 +84,9 @@ def _decision(ended: Ended, found: State) -> Decision:
     if found.session.live or why is None:
         why = terminate.judge(settings, counters, after, judged.status, ended.manual)
     result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
-    place = Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
+    place = (
+        Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
+    )
     result = fit(result)
     return Decision(
         result=result,
@@ -160,7 +164,7 @@ def _best(ended: Ended, found: State, result: Result) -> Best:
 
 
 def _outlook(
-    settings: Settings, counters: terminate.Counters, best: Best | None, why: str | None, experiment: Experiment
+    settings: Settings, counters: Counters, best: Best | None, why: str | None, experiment: Experiment
 ) -> dict[str, object]:
     chain = chain_of(experiment)
     return {
@@ -218,21 +222,23 @@ def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
     if decision.promote is not None:
         checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
     if decision.best is not None:
-        state.write(experiment.best, decision.best)
+        state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
     _count(experiment, decision, placed=outcome != "edited_since")
     if decision.unclean is not None:
-        state.write(experiment.unclean, decision.unclean)
+        state.write(experiment.unclean, decision.unclean, folder=False)
     if decision.best is not None:
         checkpoint.prune(experiment, run.run_id if decision.promote else None)
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
     _point_log(run)
     result = replace(decision.result, train_py=outcome)
     state.write(run.result, result)
     return result
 
 
-def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> train_file.TrainFile:
+def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:
     assert decision.place is not None
     return train_file.place(experiment, decision.place, decision.in_train, record.sha256)
 
@@ -247,7 +253,7 @@ def _count(experiment: Experiment, decision: Decision, placed: bool) -> None:
         placed=decision.place if placed else session.placed,
     )
     if wanted != session:
-        state.write(experiment.session, wanted)
+        state.write(experiment.session, wanted, folder=False)
 
 
 def _point_log(run: Run) -> None:

@@ -6,6 +6,7 @@ state the run is in. Deciding and applying are serialised per experiment by `Loc
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.model import Exit, Handle, Launching, Queued, Result
 from ardaemon.engines.base import Engine, Finished, Launch, Lost, NeverStarted, Running, Unsupervised
-from ardaemon.host import durable, state
+from ardaemon.host import state
 from ardaemon.host.follow import appended
 from ardaemon.metrics.base import Query
 from ardaemon.metrics.log import Follower
@@ -126,7 +127,7 @@ class Driver:
             return Exit(ending="spawn_failed", error=error.message)
         handle = self.engine.handle(run, attempt)
         with state.storage("prepare", run.folder):
-            durable.make_folder(handle.folder)
+            os.makedirs(handle.folder, exist_ok=True)  # synced with run.json
         flight.record = replace(record, state=Launching(handle))
         state.write(run.record, flight.record)
         return self._order(flight, handle, argv, environment)
@@ -306,4 +307,6 @@ class Driver:
 
     def failed(self, flight: Flight) -> None:
         """A fault of ours, in the log with its traceback; the run stays on disk as it is."""
-        log.exception("drive failed", extra={"facts": {"expr": flight.experiment.slug, "run_id": flight.run.run_id}})
+        log.exception(
+            "drive failed", extra={"facts": {"expr": flight.experiment.slug, "run_id": flight.run.run_id}}
+        )

@@ -1,6 +1,7 @@
 """The end of a log, bounded: for reading (traceback first), and raw for recognising a reason."""
 
 import os
+import re
 from pathlib import Path
 
 from ardaemon.core.text import clean, one_line
@@ -20,22 +21,28 @@ TRACEBACK_SHARE = 2 / 3
 def excerpt(path: Path, lines: int = LINES_MAX, most_bytes: int = BYTES_MAX) -> str:
     """The last `lines` lines of a log, cleaned, within `most_bytes` of UTF-8; empty if it cannot be read.
 
-    If a traceback is near the end it comes first, then MARKER, then the last of the other lines. Neither limit
-    can pass LINES_MAX and BYTES_MAX. Of a progress bar, which \\r redraws, the last state is shown.
+    A traceback near the end comes first, then MARKER, then the last of the other lines. Neither limit can
+    pass LINES_MAX and BYTES_MAX. Of a progress bar, which \\r redraws, the last state is shown.
     """
     lines, most_bytes = min(lines, LINES_MAX), min(most_bytes, BYTES_MAX)
     log = _readable(tail_text(path, READ_BYTES))
     failure = find(log)
-    if failure is None:
+    first = [] if failure is None else _traceback(log[failure.start : failure.end], lines, most_bytes)
+    if failure is None or not first:
         return "\n".join(_last(log, lines, most_bytes))
-    traceback = log[failure.start : failure.end]
     others = log[: failure.start] + log[failure.end :]
-    first = _last(traceback, max(int(lines * TRACEBACK_SHARE), 1), int(most_bytes * TRACEBACK_SHARE))
-    if len(first) < len(traceback) and len(first) > 1:
-        first[0] = LEFT_OUT
     used = sum(_size(line) for line in [*first, MARKER])
     rest = _last(others, lines - len(first) - 1, most_bytes - used)
-    return "\n".join([*first, MARKER, *rest] if rest else first[: max(lines, 0)])
+    return "\n".join([*first, MARKER, *rest] if any(rest) else first)
+
+
+def _traceback(lines: list[str], most: int, most_bytes: int) -> list[str]:
+    """Its share of the limits, the end of it first of all: that is where the error stands."""
+    share = max(int(most * TRACEBACK_SHARE), min(most, 1))
+    kept = _last(lines, share, int(most_bytes * TRACEBACK_SHARE))
+    if 1 < len(kept) < len(lines) and _size(LEFT_OUT) <= _size(kept[0]):
+        kept[0] = LEFT_OUT
+    return kept
 
 
 def tail_text(path: Path, most_bytes: int) -> str:
@@ -50,7 +57,8 @@ def tail_text(path: Path, most_bytes: int) -> str:
         return ""
     if start > 0:
         # Less the line that was cut, unless there is no other.
-        data = data[data.find(b"\n") + 1 :]
+        cut = re.search(rb"[\r\n]+(?=.)", data, re.DOTALL)
+        data = data[cut.end() :] if cut else data
     return data.decode("utf-8", "replace")
 
 

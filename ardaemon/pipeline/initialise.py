@@ -22,7 +22,7 @@ at any time; the lines between the two +++ above are sealed.
 """
 # "get the lowest val_bpb", "maximize `val/acc`": how programs say which metric counts.
 _GOAL = re.compile(
-    r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e|best)\b(?: the| possible|:)*\s+[`*_\"']*"
+    r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e)\b(?: the| possible|:)*\s+[`*_\"']*"
     r"([A-Za-z][\w/.@-]*[\w@])",
     re.IGNORECASE,
 )
@@ -35,7 +35,9 @@ def create(params: Init) -> tuple[Experiment, list[str]]:
     project = Path(params.project)
     experiment = Project(project).experiment(params.slug)
     if experiment.folder.exists():
-        raise UsageError(f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name")
+        raise UsageError(
+            f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name"
+        )
     files = _files(params)
     _check_seals(params)
     with state.storage("create", experiment.folder):
@@ -62,7 +64,9 @@ def _files(params: Init) -> dict[str, Path]:
             if name not in files and (source / name).is_file():
                 files[name] = source / name
         if "train.py" not in files:
-            raise UsageError(f"there is no train.py in {source}", "name the folder that has it, or use --train PATH")
+            raise UsageError(
+                f"there is no train.py in {source}", "name the folder that has it, or use --train PATH"
+            )
     if "train.py" not in files:
         raise UsageError("--train is missing", "name the training script: --train PATH")
     train_file.read(files["train.py"])
@@ -82,7 +86,7 @@ def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[
     said = [f"train.py copied from {files['train.py']}"]
     for name, path in files.items():
         if name != "program.md":
-            durable.publish_synced(experiment.folder / name, path.read_bytes())
+            durable.write(experiment.folder / name, path.read_bytes(), folder=False)
     if "prepare.py" in files:
         said.append(f"prepare.py copied from {files['prepare.py']}, and sealed")
     said += _write_program(experiment, params, files.get("program.md"))
@@ -107,10 +111,12 @@ def _write_program(experiment: Experiment, params: Init, source: Path | None) ->
         said += how
         front = _front(params, metric, direction)
     elif params.primary_metric or params.primary_direction or params.goal or params.constraints:
-        raise UsageError(f"{source} has a front matter already", "leave out --primary-metric, --goal and the like")
+        raise UsageError(
+            f"{source} has a front matter already", "leave out --primary-metric, --goal and the like"
+        )
     body = prose if prose is not None else PROSE.format(slug=params.slug)
     program = f"{contract.FENCE}\n{front}{contract.FENCE}\n{body}"
-    durable.publish_synced(experiment.program, program.encode())
+    durable.write(experiment.program, program.encode(), folder=False)
     return [*said, "program.md written; its prose is yours to change"]
 
 

@@ -49,7 +49,9 @@ def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
     return os.path.join(cwd, found)
 
 
-def command(settings: Settings, environment: Mapping[str, str], experiment: Experiment, run: Run) -> tuple[str, ...]:
+def command(
+    settings: Settings, environment: Mapping[str, str], experiment: Experiment, run: Run
+) -> tuple[str, ...]:
     """The whole command line: the script's path put in, {run_dir} replaced, no shell."""
     cwd = str(experiment.project)
     script = str(experiment.train if settings.exec == "live" else run.train)
@@ -65,7 +67,10 @@ def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if not name.startswith("AR_") and not denied(name, config) and "=" not in name and "\0" not in name + value
+        if not name.startswith("AR_")
+        and not denied(name, config)
+        and "=" not in name
+        and "\0" not in name + value
     }
 
 

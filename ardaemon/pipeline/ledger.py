@@ -55,7 +55,7 @@ def add(path: Path, line: str) -> None:
     repair(path)
     if not path.exists():
         with storage("write", path):
-            durable.write(path, HEADER)
+            durable.write(path, HEADER, folder=False)
     if last(path, 1)[-1:] != [_parse(line)]:
         with storage("append to", path):
             durable.append(path, line.encode() + b"\n")

@@ -2,8 +2,8 @@
 
     oom · host_oom · nan · import_error · exception:TypeName · signal:NAME · exit code N
 
-The token may be followed by a space and the error's own message. Evidence, the strongest first: the kernel's
-word (OOM killer, signal), the last traceback that a launcher did not write, what the last lines say, the code.
+The token may be followed by a space and the error's own message. Evidence, the strongest first: the
+kernel's word (OOM killer, signal), the last traceback that no launcher wrote, the last lines, the code.
 """
 
 import re
@@ -28,7 +28,7 @@ _OOM = re.compile(
     r"|RESOURCE_EXHAUSTED|ResourceExhaustedError|\bOutOfMemoryError\b"
 )
 _HOST_OOM = re.compile(
-    r"\b_?(?:Array)?MemoryError\b|std::bad_alloc|DefaultCPUAllocator: .*allocate memory"
+    r"\b_?(?:Array)?MemoryError\b|std::bad_alloc|DefaultCPUAllocator: .{0,80}allocate memory"
     r"|Cannot allocate memory|oom[-_]kill"
 )
 _LOSS = r"(?:loss(?:es)?|grad(?:s|ients?|_norm)?|cost|objective|activations?|logits|weights)"
@@ -79,7 +79,7 @@ def _by_traceback(lines: list[str]) -> str | None:
 
 
 def _classified(failure: Failure) -> str | None:
-    """The token for a traceback; memory that ran out anywhere in its chain or group is the cause of the rest."""
+    """A traceback's token; memory that ran out anywhere in its chain or group caused the rest."""
     for ending in failure.family:
         said = f"{ending.name}: {ending.message}"
         if _OOM.search(said):

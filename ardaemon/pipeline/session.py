@@ -12,7 +12,7 @@ from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Chain, Counters, Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.host import durable, state
-from ardaemon.metrics.log import compile_regex
+from ardaemon.metrics.lines import compile_regex
 from ardaemon.pipeline import commit, contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair
 from ardaemon.pipeline.snapshot import require_no_unclean, standard_version
@@ -32,7 +32,9 @@ def check(settings: Settings) -> None:
         if seconds is not None:
             _positive(option, seconds, SECONDS_MAX)
     if not 0 <= settings.settle <= 3600:
-        raise UsageError(f"--settle {settings.settle:g}: it must be between 0 and 3600 seconds", "the default is 5")
+        raise UsageError(
+            f"--settle {settings.settle:g}: it must be between 0 and 3600 seconds", "the default is 5"
+        )
     launch.split_runner(settings.runner)
     for text in settings.constraints:
         constraints.parse(text)
@@ -61,7 +63,9 @@ def _check_ready(settings: Settings) -> None:
     except re.error as error:
         raise UsageError(f"--ready-regex: {error}", "correct the pattern (Python's re syntax)") from error
     if settings.startup is None:
-        raise UsageError("--ready-regex needs --startup N", "N: after how many seconds the clock starts anyway")
+        raise UsageError(
+            "--ready-regex needs --startup N", "N: after how many seconds the clock starts anyway"
+        )
 
 
 def start(experiment: Experiment, params: SessionStart, active: bool) -> Session:
@@ -71,7 +75,9 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
         raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
     found = load_or_repair(experiment)
     if found.session.live:
-        raise Refused(f"a session of {experiment.slug} is live already", "arctl session stop, then start again")
+        raise Refused(
+            f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
+        )
     require_no_unclean(experiment)
     contract.require(experiment, found.contract)
     launch.program(params.settings.runner, params.environment, str(experiment.project))
@@ -114,13 +120,16 @@ def _revert(experiment: Experiment, found: State) -> State:
     if standing is not None and standing not in known:
         _archive(experiment, ("train.py",), copy=True)
     train_file.place(experiment, target, {standing or "", *known}, None)
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)
     return State(found.contract, replace(found.session, placed=target), found.best, found.warnings)
 
 
 def _fresh(experiment: Experiment, found: State, active: bool) -> State:
     if active:
         raise Refused(
-            f"runs of {experiment.slug} are queued or running", "cancel them first (arctl queue, arctl cancel)"
+            f"runs of {experiment.slug} are queued or running",
+            "cancel them first (arctl queue, arctl cancel)",
         )
     original = experiment.run(ORIGINAL).train.read_bytes()
     _archive(experiment, ("train.py",), copy=True)

@@ -48,7 +48,7 @@ def submit(experiment: Experiment, params: Submit, seq: int, entry: Path, config
     number = found.session.last_run + 1 if known is None else int(known[1:])
     record = _record(params, run_name(number), data, found, settings, environment)
     session = _remember(found, record, number, params)
-    state.write(experiment.session, session)
+    state.write(experiment.session, session, folder=False)
     _lay_out(experiment, experiment.run(record.run_id), data, record)
     active = _activate(experiment, record.run_id, seq, environment, entry)
     warnings = (*found.warnings, *_put_back(experiment, record, found, session))
@@ -76,7 +76,9 @@ def require_no_unclean(experiment: Experiment) -> None:
     unclean = state.read(experiment.unclean, UncleanRecord)
     if unclean is not None:
         pids = ", ".join(f"{p.pid} ({p.name})" for p in unclean.survivors)
-        raise Unclean(f"processes of {unclean.run_id} survived their kill: {pids}", "end them, then: arctl clean")
+        raise Unclean(
+            f"processes of {unclean.run_id} survived their kill: {pids}", "end them, then: arctl clean"
+        )
 
 
 def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
@@ -132,8 +134,9 @@ def _remember(found: State, record: RunRecord, number: int, params: Submit) -> S
 
 def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
     with state.storage("create", run.folder):
+        durable.sync_folder(experiment.folder)  # the number is taken, before anything bears it
         durable.make_folder(run.folder)
-        durable.publish_synced(run.train, data, 0o444)
+        durable.write(run.train, data, 0o444, folder=False)
         _link_siblings(experiment, run)
         durable.write(run.record, state.encode(record))
 
@@ -165,7 +168,10 @@ def _put_back(experiment: Experiment, record: RunRecord, found: State, session: 
         return ()
     target = standard_version(experiment, found)
     accepted = {record.sha256, target.sha256}
-    if train_file.place(experiment, target, accepted, None) == "edited_since":
+    outcome = train_file.place(experiment, target, accepted, None)
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)
+    if outcome == "edited_since":
         return ("train.py was edited in the same moment: it was left alone",)
     if session.placed != target:
         state.write(experiment.session, replace(session, placed=target))

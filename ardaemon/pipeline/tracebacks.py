@@ -21,6 +21,7 @@ _ENDING = re.compile(
 _LINKS = ("During handling of the above exception,", "The above exception was the direct cause")
 # Tracebacks that follow these lines did not end the process.
 _ASIDE = ("Exception ignored ", "Error in atexit", "Exception in thread ", "--- Logging error ---")
+OUTERMOST = 2  # depth of an exception group's own bar; its members stand further in
 # Launchers report by these that a child failed; the child's own traceback comes before.
 WRAPPERS = {
     "ChildFailedError",
@@ -63,36 +64,28 @@ class Failure(NamedTuple):
 
 
 def find(lines: list[str]) -> Failure | None:
-    """The last traceback of cleaned `lines` that is neither a launcher's nor beside the point, if there is one."""
+    """The last traceback of cleaned `lines`: the script's own, else a launcher's, else one aside."""
     endings = list(_endings(lines))
     in_line = [ending for ending in endings if not ending.aside]
     real = [ending for ending in in_line if ending.name not in WRAPPERS]
     chosen = (real or in_line or endings)[-1:]
-    return _failure(endings, chosen[0]) if chosen else None
+    return _failure(endings, endings.index(chosen[0])) if chosen else None
 
 
-def _failure(endings: list[Ending], chosen: Ending) -> Failure:
-    first = last = endings.index(chosen)
-    while first > 0 and (endings[first].linked or endings[first].depth > endings[first - 1].depth > 0):
+def _failure(endings: list[Ending], last: int) -> Failure:
+    first = last
+    while first > 0 and (endings[first].linked or _inside(endings[first], endings[first - 1])):
         first -= 1
-    if chosen.depth:
-        first, last = _group(endings, last)
     family = tuple(endings[first : last + 1])
-    leaves = [ending for ending in family if not ending.name.endswith("ExceptionGroup")]
-    cause = leaves[0] if chosen.depth and leaves else chosen
+    # Of a group, what failed first; that it is a group says nothing.
+    leaves = [one for one in family if one.depth > OUTERMOST and not one.name.endswith("ExceptionGroup")]
+    cause = leaves[0] if endings[last].depth and leaves else endings[last]
     return Failure(family[0].start, family[-1].end, cause, family)
 
 
-def _group(endings: list[Ending], index: int) -> tuple[int, int]:
-    """First and last index of the exception group around `index`: its outermost bar is the leftmost one."""
-    first = index
-    while first > 0 and endings[first - 1].depth and not _outermost(endings[first]):
-        first -= 1
-    return first, index
-
-
-def _outermost(ending: Ending) -> bool:
-    return ending.depth <= 2
+def _inside(ending: Ending, before: Ending) -> bool:
+    """Is it a member of the exception group that `before` belongs to?"""
+    return ending.depth > OUTERMOST and before.depth > 0
 
 
 def _endings(lines: list[str]) -> Iterator[Ending]:

@@ -24,7 +24,9 @@ def read(path: Path) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise BadTrainFile(f"{path} is missing", "write it, or: arctl session start --resume revert") from None
+        raise BadTrainFile(
+            f"{path} is missing", "write it, or: arctl session start --resume revert"
+        ) from None
     except OSError as error:
         raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
     with open(fd, "rb") as file:
@@ -57,7 +59,7 @@ def current(experiment: Experiment) -> str | None:
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
-    """Make train.py the version `target`, unless someone edited it since.
+    """Make train.py the version `target`, unless someone edited it since; the caller syncs the folder.
 
     `accepted` are the hashes that may be overwritten; `mine` is the run's own snapshot: it says
     whether "already there" means kept or restored.
@@ -67,7 +69,9 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
         return "kept" if advancing else "restored"
     with storage("restore", experiment.train):
         data = experiment.run(target.run_id).train.read_bytes()
-        swapped = durable.swap(experiment.train, data, lambda found: sha256(found) in accepted, _mode(experiment))
+        swapped = durable.swap(
+            experiment.train, data, lambda found: sha256(found) in accepted, _mode(experiment), folder=False
+        )
     if not swapped:
         return "edited_since"
     return "updated" if advancing else "restored"

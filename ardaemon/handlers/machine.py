@@ -1,0 +1,72 @@
+"""queue.*, events.*, daemon.*, rpc.*: the daemon itself."""
+
+import os
+import sys
+import time
+from typing import Any
+
+import anyio
+
+from ardaemon import discover
+from ardaemon.core import protocol as p
+from ardaemon.core.config import SUBSCRIBER_QUEUE
+from ardaemon.handlers.context import Context
+from ardaemon.host import state
+from ardaemon.server import Notify
+from ardaemon.version import VERSION
+
+
+class Machine:
+    """The methods on the daemon."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board, self.host = context, context.board, context.host
+        self.started_at, self.started = state.now(), time.monotonic()
+        self.stopping = anyio.Event()
+        self.stop_wanted = False
+
+    async def queue_list(self, _: p.Nothing, __: Notify) -> p.QueueView:
+        """What runs and what waits, of all experiments."""
+        return p.QueueView(runs=tuple(self.board.views()), slots=len(self.board.slots))
+
+    async def events_subscribe(self, params: p.Subscribe, notify: Notify) -> p.Done:
+        """Events until the client goes, or falls behind."""
+        send, receive = anyio.create_memory_object_stream[dict[str, Any]](SUBSCRIBER_QUEUE)
+        self.board.subscribers.add(send)
+        try:
+            async for event in receive:
+                if params.project in (None, event["project"]) and params.expr in (None, event["expr"]):
+                    await notify("event", event)
+        finally:
+            self.board.subscribers.discard(send)
+            send.close()
+            receive.close()
+        return p.Done(ok=False, warnings=(f"more than {SUBSCRIBER_QUEUE} events behind: cut off",))
+
+    async def daemon_info(self, _: p.Nothing, __: Notify) -> p.DaemonInfo:
+        """Who answers."""
+        return p.DaemonInfo(
+            pid=os.getpid(),
+            version=VERSION,
+            protocol=p.PROTOCOL,
+            socket=str(self.host.socket),
+            started_at=self.started_at,
+            uptime_s=round(time.monotonic() - self.started, 3),
+            active=len(self.board.flights),
+            python=sys.version.split()[0],
+            log=str(self.host.log),
+        )
+
+    async def daemon_stop(self, _: p.Nothing, __: Notify) -> p.Done:
+        """Jobs go on under their shims; the next daemon takes them up."""
+        self.stop_wanted = True
+        return p.Done()
+
+    def answered(self) -> None:
+        """An answer was sent: if it was that of daemon.stop, now is the time."""
+        if self.stop_wanted:
+            self.stopping.set()
+
+    async def rpc_discover(self, _: p.Nothing, __: Notify) -> dict[str, Any]:
+        """The OpenRPC document."""
+        return discover.document()

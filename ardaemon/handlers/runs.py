@@ -1,0 +1,197 @@
+"""run.*: submit, wait, look, tail, cancel."""
+
+import time
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from msgspec.structs import replace
+
+from ardaemon.core import protocol as p
+from ardaemon.core.errors import StorageError, UnknownRun
+from ardaemon.core.layout import Experiment, run_name
+from ardaemon.core.model import Judged, Result, RunRecord
+from ardaemon.core.text import clean
+from ardaemon.experiments import resolve
+from ardaemon.handlers.context import Context
+from ardaemon.host import state
+from ardaemon.host.follow import appended
+from ardaemon.pipeline import excerpt, ledger, snapshot
+from ardaemon.pipeline.flight import Flight
+from ardaemon.server import Notify
+
+LAST_MAX = 1000  # rows of one run.list or status.get
+TAIL_MAX_BYTES = 8 << 10
+WAIT_MAX_S = 7 * 86400.0
+
+
+class Runs:
+    """The methods on runs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board = context, context.board
+
+    async def run_submit(self, params: p.Submit, _: Notify) -> p.RunView:
+        """Everything is on disk when this returns."""
+        received = time.monotonic()
+        self.board.require_room()
+        experiment = resolve(params.project, params.expr)
+        async with self.context.changing(experiment):
+            seq = self.board.next_seq()
+            done = await anyio.to_thread.run_sync(
+                snapshot.submit, experiment, params, seq, self.context.host.active, self.context.config
+            )
+        run = experiment.run(done.record.run_id)
+        if done.active is None:
+            return replace(await self._stored(experiment, run.run_id), warnings=done.warnings)
+        entry = snapshot.active_path(self.context.host.active, done.active)
+        known = self.board.find(experiment, run.run_id)
+        flight = known or Flight(experiment, run, done.active, done.record, entry, received=received)
+        self.board.add(flight)
+        if known is None:
+            ms = round((time.monotonic() - received) * 1000, 2)
+            self.board.told(flight, "submitted", base=done.record.base, note=done.record.note, to_disk_ms=ms)
+        return replace(self.board.view(flight), warnings=done.warnings)
+
+    async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
+        """Until launched or committed, or the timeout; a client that goes away ends only its wait."""
+        experiment = resolve(params.project, params.expr)
+        flights = self._waited_for(experiment, params)
+        if not flights:
+            return await self._stored(experiment, await self._named(experiment, params.run_id))
+        timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
+        first = flights[0]
+        with anyio.move_on_after(timeout):
+            first = await _first(flights, params.until)
+        if first.blocked is not None:
+            raise StorageError(
+                f"{first.run.run_id} cannot go on: {first.blocked}",
+                f"it is tried again; then: arctl wait {first.run.run_id}",
+            )
+        return self.board.view(first)
+
+    def _waited_for(self, experiment: Experiment, params: p.Wait) -> list[Flight]:
+        flights = self.board.of(experiment)
+        if params.any:
+            return flights
+        if params.run_id is None:
+            return flights[-1:]
+        return [flight for flight in flights if flight.run.run_id == params.run_id]
+
+    async def run_get(self, params: p.WhichRun, _: Notify) -> p.RunView:
+        """One run as it stands."""
+        experiment = resolve(params.project, params.expr)
+        run_id = await self._named(experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        return self.board.view(flight) if flight else await self._stored(experiment, run_id)
+
+    async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
+        """The last rows of results.tsv."""
+        experiment = resolve(params.project, params.expr)
+        found = await self.context.load(experiment)
+        rows = ledger.last(experiment.results, min(params.last or LAST_MAX, LAST_MAX))
+        return p.RunList(
+            expr=experiment.slug,
+            primary=found.contract.primary.metric,
+            runs=tuple(rows),
+            warnings=tuple(found.warnings),
+        )
+
+    async def run_tail(self, params: p.Tail, notify: Notify) -> p.TailText:
+        """The end of the log; with follow, what is added until the run is committed."""
+        experiment = resolve(params.project, params.expr)
+        run_id = await self._named(experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        path = _log_of(experiment, run_id, flight)
+        size = path.stat().st_size if path.exists() else 0
+        text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
+        if params.follow and flight is not None:
+            await notify("run.log", {"text": text})
+            await self._follow(flight, size, notify)
+            text = ""
+        state_now = flight.state if flight is not None else "committed"
+        return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
+
+    async def _follow(self, flight: Flight, offset: int, notify: Notify) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def until_over() -> None:
+                await flight.until(lambda: flight.state == "committed")
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(until_over)
+            await flight.until(lambda: flight.handle is not None)
+            path = _log_of(flight.experiment, flight.run.run_id, flight)
+            async for data in appended(path, offset):
+                await notify("run.log", {"text": clean(data.decode(errors="replace").replace("\r", "\n"))})
+
+    async def run_cancel(self, params: p.Cancel, _: Notify) -> p.RunView:
+        """Write the wish down; the loops make it so."""
+        experiment = resolve(params.project, params.expr)
+        run_id = await self._named(experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        if flight is None:
+            return await self._stored(experiment, run_id)
+        await self.context.cancel(flight, "stop" if params.manual else "cancel")
+        return self.board.view(flight)
+
+    async def _named(self, experiment: Experiment, run_id: str | None) -> str:
+        """The run that is meant: the latest without a name."""
+        if run_id is not None:
+            if self.board.find(experiment, run_id) or experiment.run(run_id).record.exists():
+                return run_id
+            raise UnknownRun(
+                f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest"
+            )
+        found = await self.context.load(experiment)
+        if found.session.last_run == 0:
+            raise UnknownRun(f"{experiment.slug} has no run yet", "arctl run --wait")
+        return run_name(found.session.last_run)
+
+    async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
+        """A committed run, from its files."""
+        run = experiment.run(run_id)
+        record = state.read(run.record, RunRecord)
+        result = state.read(run.result, Result)
+        if record is None:
+            raise UnknownRun(
+                f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest"
+            )
+        return p.RunView(
+            project=str(experiment.project),
+            expr=experiment.slug,
+            run_id=run_id,
+            folder=str(run.folder),
+            state="committed" if result else "queued",
+            seconds=record.settings.seconds,
+            base=record.base,
+            note=record.note,
+            checkpoint_glob=record.settings.checkpoint_glob,
+            exit=record.state.decision.exit if isinstance(record.state, Judged) else None,
+            result=result,
+        )
+
+
+async def _first(flights: list[Flight], until: str) -> Flight:
+    """The first of the flights to get there (or to be stuck)."""
+    found: list[Flight] = []
+
+    def there(flight: Flight) -> bool:
+        past = flight.state in ("running", "exited", "judged", "committed")
+        return flight.state == "committed" or flight.blocked is not None or (until == "launched" and past)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def watch(flight: Flight) -> None:
+            await flight.until(lambda: there(flight))
+            found.append(flight)
+            tasks.cancel_scope.cancel()
+
+        for flight in flights:
+            tasks.start_soon(watch, flight)
+    return found[0]
+
+
+def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:
+    run = experiment.run(run_id)
+    return run.attempt(flight.attempts or 1).log if flight is not None else run.log

@@ -1,0 +1,49 @@
+"""What a person does about the seal and the sentinel: accept a change, lift it when all is clean."""
+
+from ardaemon.core.errors import CorruptState, Unclean
+from ardaemon.core.layout import Experiment, boot_id
+from ardaemon.core.model import Contract, Process, Sealed, UncleanRecord
+from ardaemon.core.protocol import Seal
+from ardaemon.host import durable, processes, state
+from ardaemon.pipeline import contract
+from ardaemon.pipeline.experiment import load_or_repair
+
+
+def seal(experiment: Experiment, params: Seal) -> list[str]:
+    """Report what changed under the seal; with `accept` or `add`, seal what is there now."""
+    found = load_or_repair(experiment) if experiment.contract.exists() and not params.accept else None
+    if found is not None and not params.add:
+        return contract.changed(experiment, found.contract) or ["the seal holds"]
+    before = _sealed_before(experiment)
+    names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
+    made = contract.make(experiment, (*names, *params.add))
+    known = {s.path: s.sha256 for s in before}
+    state.write(experiment.contract, made)
+    said = [f"sealed {s.path}" for s in made.sealed if known.get(s.path) != s.sha256]
+    return said or ["nothing had changed"]
+
+
+def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
+    try:
+        found = state.read(experiment.contract, Contract)
+    except CorruptState:
+        state.put_aside(experiment.contract)
+        return ()
+    return found.sealed if found else ()
+
+
+def clean(experiment: Experiment) -> list[str]:
+    """Lift the sentinel once nothing of what survived lives. Raises Unclean while something does."""
+    sentinel = state.read(experiment.unclean, UncleanRecord)
+    if sentinel is None:
+        return ["nothing to clean: no sentinel stands"]
+    alive: list[Process] = []
+    if sentinel.boot_id in ("", boot_id()):
+        alive = processes.living(sentinel.survivors)
+    if alive:
+        pids = ", ".join(f"{a.pid} ({a.name})" for a in alive)
+        raise Unclean(f"still alive: {pids}", "end them (kill -9 PID), then: arctl clean")
+    with state.storage("remove", experiment.unclean):
+        durable.remove(experiment.unclean)
+        durable.sync_folder(experiment.folder)
+    return [f"verified: nothing of {sentinel.run_id} is alive; the sentinel is lifted"]
