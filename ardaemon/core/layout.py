@@ -1,4 +1,4 @@
-"""Every path on disk, named once (standard library alone: the client imports this at start)."""
+"""Every path on disk, named once (standard library alone); what the client needs at start is in places."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ardaemon.core import places
 from ardaemon.core.errors import StorageError, UsageError
 
-FOLDER = ".autoresearch"
-# The longest path a Unix socket address can hold, less its final NUL (unix(7)).
-SOCKET_PATH_MAX = 107
+FOLDER = places.FOLDER
+SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 ORIGINAL = "r0000"
@@ -32,12 +32,7 @@ def run_number(run_id: str) -> int:
 
 def find_project(start: Path) -> Path:
     """The nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
-    folders = [start, *start.parents]
-    for marker in (FOLDER, ".git"):
-        for folder in folders:
-            if (folder / marker).exists():
-                return folder
-    return start
+    return Path(places.find_project(str(start)))
 
 
 @dataclass(frozen=True)
@@ -212,9 +207,7 @@ class Host:
 
     @classmethod
     def of_environment(cls) -> "Host":
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        state = Path(home) / "ardaemon" / machine_id()
-        return cls(state, _runtime_folder())
+        return cls(Path(places.state_folder()), Path(places.runtime_folder()))
 
     @property
     def lock(self) -> Path:
@@ -226,7 +219,7 @@ class Host:
 
     @property
     def info(self) -> Path:
-        return self.state / "daemon.json"
+        return Path(places.info_of(str(self.state)))
 
     @property
     def log(self) -> Path:
@@ -243,7 +236,7 @@ class Host:
 
     @cached_property
     def socket(self) -> Path:
-        return self.runtime / "control.sock"
+        return Path(places.socket_of(str(self.runtime)))
 
     @property
     def locks(self) -> Path:
@@ -256,28 +249,9 @@ def config_file() -> Path:
     return Path(home) / "ardaemon" / "config.toml"
 
 
-def machine_id() -> str:
-    """This host's name for its folder in a home that several hosts may share (machine-id(5))."""
-    for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        try:
-            text = Path(name).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if re.fullmatch(r"[0-9a-f]{32}", text):
-            return text
-    return re.sub(r"[^A-Za-z0-9.-]", "-", os.uname().nodename) or "localhost"
-
-
 def boot_id() -> str:
     """The kernel's id of this boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def _runtime_folder() -> Path:
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    if named and len(os.path.join(named, "ardaemon/control.sock").encode()) <= SOCKET_PATH_MAX:
-        return Path(named) / "ardaemon"
-    return Path(os.environ.get("TMPDIR") or "/tmp") / f"ardaemon-{os.getuid()}"
 
 
 def private_folder(folder: Path) -> Path:

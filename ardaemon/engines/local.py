@@ -178,7 +178,7 @@ class LocalEngine:
             return
         await processes.gone(found.shim)
         if child is not None:
-            await anyio.to_thread.run_sync(child.process.wait)
+            child.process.wait()  # it has ended: this only reaps
         elif _held(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
             await anyio.sleep(IN_FLIGHT_POLL_S)
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError, UnknownRun
-from ardaemon.core.layout import Experiment, run_name
-from ardaemon.core.model import Judged, Result, RunRecord
+from ardaemon.core.layout import Experiment, run_name, run_number
+from ardaemon.core.model import Active, Judged, Result, RunRecord
 from ardaemon.core.text import clean
 from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context
@@ -37,21 +37,26 @@ class Runs:
         self.board.require_room()
         experiment = resolve(params.project, params.expr)
         async with self.context.changing(experiment):
-            seq = self.board.next_seq()
-            done = await anyio.to_thread.run_sync(
-                snapshot.submit, experiment, params, seq, self.context.host.active, self.context.config
-            )
-        run = experiment.run(done.record.run_id)
-        if done.active is None:
-            return replace(await self._stored(experiment, run.run_id), warnings=done.warnings)
-        entry = snapshot.active_path(self.context.host.active, done.active)
-        known = self.board.find(experiment, run.run_id)
-        flight = known or Flight(experiment, run, done.active, done.record, entry, received=received)
-        self.board.add(flight)
-        if known is None:
-            ms = round((time.monotonic() - received) * 1000, 2)
-            self.board.told(flight, "submitted", base=done.record.base, note=done.record.note, to_disk_ms=ms)
-        return replace(self.board.view(flight), warnings=done.warnings)
+            flights = self.board.of(experiment)
+            for flight in flights:
+                if flight.record.submit_id == params.submit_id:
+                    return self.board.view(flight)
+            highest = max((run_number(f.run.run_id) for f in flights), default=0)
+            queue = snapshot.Queue(self.context.host.active, self.board.next_seq(), highest)
+            config = self.context.config
+            done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, queue, config)
+            if done.active is not None:
+                flight = self._queued(experiment, done.active, done.record, received)
+                return replace(self.board.view(flight), warnings=done.warnings)
+        return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
+
+    def _queued(self, experiment: Experiment, active: Active, record: RunRecord, received: float) -> Flight:
+        entry = snapshot.active_path(self.context.host.active, active)
+        run = experiment.run(record.run_id)
+        flight = self.board.add(Flight(experiment, run, active, record, entry, received=received))
+        ms = round((time.monotonic() - received) * 1000, 2)
+        self.board.told(flight, "submitted", base=record.base, note=record.note, to_disk_ms=ms)
+        return flight
 
     async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
         """Until launched or committed, or the timeout; a client that goes away ends only its wait."""
@@ -143,6 +148,9 @@ class Runs:
             raise UnknownRun(
                 f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest"
             )
+        flights = self.board.of(experiment)
+        if flights:
+            return flights[-1].run.run_id
         found = await self.context.load(experiment)
         if found.session.last_run == 0:
             raise UnknownRun(f"{experiment.slug} has no run yet", "arctl run --wait")

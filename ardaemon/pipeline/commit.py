@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ardaemon.core.config import RESULT_MAX_BYTES
-from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.config import RECENT_SUBMITS, RESULT_MAX_BYTES
+from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import (
     Best,
     Contract,
@@ -225,7 +225,7 @@ def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
         state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
-    _count(experiment, decision, placed=outcome != "edited_since")
+    _count(experiment, record, decision, placed=outcome != "edited_since")
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
     if decision.best is not None:
@@ -243,7 +243,13 @@ def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> T
     return train_file.place(experiment, decision.place, decision.in_train, record.sha256)
 
 
-def _count(experiment: Experiment, decision: Decision, placed: bool) -> None:
+def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
+    """The last submit ids, so that a client that tries again finds its run."""
+    others = [item for item in recent.items() if item[0] != record.submit_id]
+    return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
+
+
+def _count(experiment: Experiment, record: RunRecord, decision: Decision, placed: bool) -> None:
     session = state.read(experiment.session, Session) or Session()
     wanted = replace(
         session,
@@ -251,6 +257,8 @@ def _count(experiment: Experiment, decision: Decision, placed: bool) -> None:
         live=decision.live,
         terminated_by=decision.terminated_by,
         placed=decision.place if placed else session.placed,
+        last_run=max(session.last_run, run_number(record.run_id)),
+        recent_submits=_remember(session.recent_submits, record),
     )
     if wanted != session:
         state.write(experiment.session, wanted, folder=False)

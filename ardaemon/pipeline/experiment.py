@@ -48,7 +48,11 @@ def load(experiment: Experiment) -> State:
 
 def load_or_repair(experiment: Experiment) -> State:
     """Read the state; what is broken is put aside, rebuilt from the other files, and told of."""
-    warnings = [*_mend_ledger(experiment), *_mend_session(experiment), *_mend_best(experiment)]
+    try:
+        ledger.check(experiment.results)
+        return load(experiment)
+    except CorruptState:
+        warnings = [*_mend_ledger(experiment), *_mend_session(experiment), *_mend_best(experiment)]
     found = load(experiment)
     found.warnings.extend(warnings)
     return found

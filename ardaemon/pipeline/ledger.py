@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.core.errors import CorruptState
+from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.model import Result
 from ardaemon.host import durable
 from ardaemon.host.state import storage
@@ -61,25 +61,35 @@ def add(path: Path, line: str) -> None:
             durable.append(path, line.encode() + b"\n")
 
 
+def check(path: Path) -> bytes:
+    """The file's last rows. Raises CorruptState if this is not the ledger we wrote."""
+    try:
+        with storage("read", path), path.open("rb") as file:
+            head = file.read(len(HEADER))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - ROW_MAX * 8))
+            tail = file.read()
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return b""
+        raise
+    torn_header = HEADER.startswith(head) and len(head) < len(HEADER)
+    if not torn_header and (head != HEADER or b"\0" in tail or b"\n" not in tail):
+        raise CorruptState(f"{path} is not a results table of ardaemon", "", {"path": str(path)})
+    return tail
+
+
 def repair(path: Path) -> None:
     """Cut a torn last line. Raises CorruptState if this is not the ledger we wrote."""
-    if not path.exists():
+    tail = check(path)
+    if tail.endswith(b"\n") or not path.exists():
         return
-    with storage("read", path), path.open("rb") as file:
-        head = file.read(len(HEADER))
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - ROW_MAX * 8))
-        tail = file.read()
-    if HEADER.startswith(head) and len(head) < len(HEADER):  # torn in its header: no row was ever there
+    if len(tail) < len(HEADER):  # torn in its header: no row was ever there
         with storage("write", path):
             durable.write(path, HEADER)
         return
-    if head != HEADER or b"\0" in tail or b"\n" not in tail:
-        raise CorruptState(f"{path} is not a results table of ardaemon", "", {"path": str(path)})
-    torn = len(tail) - (tail.rfind(b"\n") + 1)
-    if torn:
-        with storage("repair", path):
-            durable.truncate(path, size - torn)
+    with storage("repair", path):
+        durable.truncate(path, path.stat().st_size - (len(tail) - (tail.rfind(b"\n") + 1)))
 
 
 def last(path: Path, count: int) -> list[dict[str, str]]:

@@ -11,14 +11,13 @@ from ardaemon.core.config import (
     ENVIRONMENT_MAX_BYTES,
     FREE_DISK_MIN,
     NOTE_MAX,
-    RECENT_SUBMITS,
     SIBLINGS_MAX,
     Config,
 )
-from ardaemon.core.errors import SessionNotLive, StorageError, Unclean, UnknownRun, UsageError
-from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name
+from ardaemon.core.errors import CorruptState, SessionNotLive, StorageError, Unclean, UnknownRun, UsageError
+from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
-from ardaemon.core.model import Active, Placed, RunRecord, Session, Settings, UncleanRecord
+from ardaemon.core.model import Active, Placed, Queued, RunRecord, Session, Settings, UncleanRecord
 from ardaemon.core.protocol import Submit
 from ardaemon.core.text import one_line
 from ardaemon.host import durable, state
@@ -34,24 +33,36 @@ class Submitted(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def submit(experiment: Experiment, params: Submit, seq: int, entry: Path, config: Config) -> Submitted:
-    """Record one candidate, or find it again by its submit id. `entry`: the folder of active runs."""
+class Queue(msgspec.Struct, frozen=True):
+    """Where a run is to stand among the active ones."""
+
+    entries: Path  # the folder of active runs
+    seq: int
+    highest: int  # number of this experiment's active runs, which the session does not know yet
+
+
+def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config) -> Submitted:
+    """Record one candidate, or find it again by its submit id.
+
+    Its number is on disk with the active entry, and with the session from its commit on: so the
+    session need not be written now.
+    """
     found = load_or_repair(experiment)
-    known = found.session.recent_submits.get(params.submit_id)
-    if known is not None and experiment.run(known).record.exists():
-        return _again(experiment, experiment.run(known), params, seq, entry, config, found)
+    number = _number(experiment, found.session, params, queue)
+    if found.session.recent_submits.get(params.submit_id) == run_name(number):
+        return Submitted(read_record(experiment.run(run_name(number))), None, tuple(found.warnings))
     settings = require_ready(experiment, found)
     environment = launch.filtered(params.environment, config)
     _check_room(experiment, environment)
     launch.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
-    number = found.session.last_run + 1 if known is None else int(known[1:])
     record = _record(params, run_name(number), data, found, settings, environment)
-    session = _remember(found, record, number, params)
-    state.write(experiment.session, session, folder=False)
     _lay_out(experiment, experiment.run(record.run_id), data, record)
-    active = _activate(experiment, record.run_id, seq, environment, entry)
-    warnings = (*found.warnings, *_put_back(experiment, record, found, session))
+    active = Active(
+        folder=str(experiment.folder), run_id=record.run_id, seq=queue.seq, environment=environment
+    )
+    state.write(active_path(queue.entries, active), active, 0o600)
+    warnings = (*found.warnings, *_put_back(experiment, record, found))
     return Submitted(record, active, warnings)
 
 
@@ -126,15 +137,28 @@ def _record(
     )
 
 
-def _remember(found: State, record: RunRecord, number: int, params: Submit) -> Session:
-    recent = dict(list(found.session.recent_submits.items())[-(RECENT_SUBMITS - 1) :])
-    recent[params.submit_id] = record.run_id
-    return replace(found.session, last_run=max(number, found.session.last_run), recent_submits=recent)
+def _number(experiment: Experiment, session: Session, params: Submit, queue: Queue) -> int:
+    """The next number; or that of the same submit, where a daemon died before it could answer."""
+    known = session.recent_submits.get(params.submit_id)
+    if known is not None:
+        return run_number(known)
+    number = max(session.last_run, queue.highest) + 1
+    while not _is_free(experiment.run(run_name(number)), params):
+        number += 1
+    return number
+
+
+def _is_free(run: Run, params: Submit) -> bool:
+    """A number that was never acknowledged is free: its run was laid out, and no more."""
+    try:
+        record = state.read(run.record, RunRecord)
+    except CorruptState:
+        return False
+    return record is None or record.submit_id == params.submit_id or record.state == Queued()
 
 
 def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
     with state.storage("create", run.folder):
-        durable.sync_folder(experiment.folder)  # the number is taken, before anything bears it
         durable.make_folder(run.folder)
         durable.write(run.train, data, 0o444, folder=False)
         _link_siblings(experiment, run)
@@ -149,20 +173,12 @@ def _link_siblings(experiment: Experiment, run: Run) -> None:
             os.symlink(os.path.join("..", "..", name), run.folder / name)
 
 
-def _activate(
-    experiment: Experiment, run_id: str, seq: int, environment: dict[str, str], entry: Path
-) -> Active:
-    active = Active(folder=str(experiment.folder), run_id=run_id, seq=seq, environment=environment)
-    state.write(active_path(entry, active), active, 0o600)
-    return active
-
-
 def active_path(entry: Path, active: Active) -> Path:
     """One file per run that is not committed; the name tells experiments of all projects apart."""
     return entry / f"{train_file.sha256(os.fsencode(active.folder))[:16]}-{active.run_id}.json"
 
 
-def _put_back(experiment: Experiment, record: RunRecord, found: State, session: Session) -> tuple[str, ...]:
+def _put_back(experiment: Experiment, record: RunRecord, found: State) -> tuple[str, ...]:
     """Without --wait: the best goes into train.py at once, so that the next candidate can be written."""
     if record.restore != "at_submit":
         return ()
@@ -173,8 +189,8 @@ def _put_back(experiment: Experiment, record: RunRecord, found: State, session: 
         durable.sync_folder(experiment.folder)
     if outcome == "edited_since":
         return ("train.py was edited in the same moment: it was left alone",)
-    if session.placed != target:
-        state.write(experiment.session, replace(session, placed=target))
+    if found.session.placed != target:
+        state.write(experiment.session, replace(found.session, placed=target))
     return ()
 
 
@@ -185,18 +201,3 @@ def standard_version(experiment: Experiment, found: State) -> Placed:
         return Placed(run_id, found.best.sha256)
     with state.storage("read", experiment.run(run_id).train):
         return Placed(run_id, train_file.sha256(experiment.run(run_id).train.read_bytes()))
-
-
-def _again(
-    experiment: Experiment, run: Run, params: Submit, seq: int, entry: Path, config: Config, found: State
-) -> Submitted:
-    """The same submit id: the daemon died between recording and answering. The same run."""
-    record = read_record(run)
-    if run.result.exists():
-        return Submitted(record, None)
-    wanted = Active(folder=str(experiment.folder), run_id=run.run_id, seq=seq, environment={})
-    active = state.read(active_path(entry, wanted), Active)
-    if active is None:
-        environment = launch.filtered(params.environment, config)
-        active = _activate(experiment, run.run_id, seq, environment, entry)
-    return Submitted(record, active, _put_back(experiment, record, found, found.session))
