@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import math
 import os
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -13,7 +15,7 @@ import anyio
 import anyio.abc
 import msgspec
 from anyio.abc import SocketAttribute
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from ardaemon.core import errors
 from ardaemon.core.config import (
@@ -29,8 +31,13 @@ from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
 from ardaemon.core.protocol import METHODS, PROTOCOL, Params, Request
 
 log = logging.getLogger("ardaemon.server")
+TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
 READ_CHUNK = 1 << 16
 BACKLOG = 128
+ACCEPT_PAUSE_S = 0.1  # after a failed accept(2), as EMFILE: nothing tells when a descriptor is free again
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_BRACKET = re.compile(rb"[\[\]{}]")
 
 Notify = Callable[[str, dict[str, Any]], Awaitable[None]]
 Handler = Callable[[Any, Notify], Awaitable[Any]]
@@ -60,20 +67,28 @@ class Server:
         self.connections = 0
 
     async def serve(self, sock: socket.socket) -> None:
-        """Accept until cancelled."""
-        async with await anyio.abc.SocketListener.from_socket(sock) as listener:
-            await listener.serve(self._connection)
+        """Accept until cancelled; out of descriptors is a bad moment, not the end."""
+        listener = await anyio.abc.SocketListener.from_socket(sock)
+        async with listener, anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except anyio.BrokenResourceError as error:
+                    log.warning("accept failed", extra={"facts": {"why": str(error.__cause__)}})
+                    await anyio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                tasks.start_soon(self._connection, stream)
 
     async def _connection(self, stream: anyio.abc.SocketStream) -> None:
         async with stream:
             connection = _Connection(self, stream)
-            refusal = self._refusal(stream)
-            if refusal is not None:
-                await connection.send(_error(None, refusal))
-                return
             self.connections += 1
             try:
-                await connection.run()
+                refusal = self._refusal(stream)
+                if refusal is not None:
+                    await connection.send(_error(None, refusal))
+                else:
+                    await connection.run()
             except* (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, TimeoutError):
                 pass  # the client went away; its runs go on
             except* Exception:
@@ -88,7 +103,7 @@ class Server:
         if uid != os.getuid():
             log.warning("refused", extra={"facts": {"uid": uid}})
             return errors.Refused("this daemon serves its owner alone", "start your own: arctl daemon start")
-        if self.connections >= CONNECTIONS_MAX:
+        if self.connections > CONNECTIONS_MAX:
             return errors.Overloaded(f"{CONNECTIONS_MAX} connections are open", "close some and try again")
         return None
 
@@ -108,23 +123,28 @@ class _Connection:
                 tasks.cancel_scope.cancel()
 
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
-        buffer = bytearray()
+        buffer, begun = bytearray(), 0.0
         while True:
-            with anyio.fail_after(HALF_FRAME_S if buffer else None):
+            fresh = not buffer
+            with anyio.move_on_at(begun + HALF_FRAME_S if buffer else math.inf) as half:
                 buffer += await self.stream.receive(READ_CHUNK)
+            if half.cancelled_caught:
+                return await self._cut_off(f"a request was begun and not finished in {HALF_FRAME_S:g} s")
             *lines, rest = bytes(buffer).split(b"\n") if b"\n" in buffer[-READ_CHUNK:] else [bytes(buffer)]
             for line in lines:
                 if len(line) > FRAME_MAX:
-                    return await self._too_long()
+                    return await self._cut_off(TOO_LONG)
                 if line.strip():
                     await self._accept(tasks, line)
             if len(rest) > FRAME_MAX:
-                return await self._too_long()
+                return await self._cut_off(TOO_LONG)
             if lines:
                 buffer = bytearray(rest)
+            if lines or fresh:
+                begun = anyio.current_time()  # bytes that trickle in do not put the deadline off
 
-    async def _too_long(self) -> None:
-        refusal = errors.UsageError(f"a request is longer than {FRAME_MAX} bytes", "send less at once")
+    async def _cut_off(self, why: str) -> None:
+        refusal = errors.UsageError(why, "a request is one line of JSON")
         await self.send(_error(None, refusal, errors.INVALID_REQUEST))
 
     async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
@@ -132,7 +152,9 @@ class _Connection:
             busy = errors.Overloaded(
                 f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers"
             )
-            await self.send(_error(_id_of(line), busy))
+            identity = _id_of(line)
+            if identity is not UNSET:
+                await self.send(_error(identity, busy))
             return
         self.in_flight += 1
         tasks.start_soon(self._line, line)
@@ -237,26 +259,22 @@ def _params(kind: type[Params], raw: Any) -> Params:
 
 
 def _check_depth(line: bytes) -> None:
-    """Refuse deep nesting before a decoder meets it; brackets within strings count too, harmlessly."""
+    """Refuse deep nesting before a decoder meets it; brackets in strings (as colours' escapes) are text."""
     if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
         return
-    depth = deepest = 0
-    for byte in line:
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > DEPTH_MAX:
-        raise msgspec.DecodeError(f"nested deeper than {DEPTH_MAX}")
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", line)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH_MAX:
+            raise msgspec.DecodeError(f"nested deeper than {DEPTH_MAX}")
 
 
-def _id_of(line: bytes) -> str | int | float | None:
+def _id_of(line: bytes) -> str | int | float | UnsetType | None:
+    """The id to answer to: null where it cannot be told, UNSET for a notification (never answered)."""
     try:
-        found = msgspec.json.decode(line, type=Request).id
+        return msgspec.json.decode(line, type=Request).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return None if found is UNSET else found
 
 
 def _result(identity: Any, result: Any) -> bytes:

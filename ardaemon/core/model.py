@@ -117,7 +117,7 @@ class Session(Record, frozen=True, kw_only=True):
     started_at: str | None = None
     counters: Counters = Counters()
     placed: Placed | None = None
-    last_run: int = 0  # high-water mark: ids are never used again
+    last_run: int  # high-water mark: ids are never used again
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
 
 

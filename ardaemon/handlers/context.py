@@ -14,7 +14,7 @@ from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
-from ardaemon.pipeline.drive import Driver, Locks
+from ardaemon.pipeline.drive import Driver, Dropped, Locks
 from ardaemon.pipeline.experiment import State, load, load_or_repair
 from ardaemon.pipeline.flight import Flight
 
@@ -33,7 +33,9 @@ class Context:
     async def changing(self, experiment: Experiment) -> AsyncIterator[None]:
         """Alone with the experiment's files; refused at once while a commit cannot be written."""
         for flight in self.board.of(experiment):
-            if flight.blocked is not None:
+            if not flight.run.folder.exists() and experiment.folder.exists():
+                self._drop(flight)
+            elif flight.blocked is not None:
                 raise StorageError(
                     f"{flight.run.run_id} waits for the disk: {flight.blocked}", "mend that first"
                 )
@@ -69,6 +71,8 @@ class Context:
         """Drive a flight; off the board when it is committed, its slot free when it is not."""
         try:
             await self.driver.drive(flight)
+        except Dropped:
+            return
         except Exception as error:
             flight.blocked = f"a fault of the daemon ({type(error).__name__}): see arctl daemon logs"
             flight.wake()
@@ -81,8 +85,9 @@ class Context:
         self.board.drop(flight)
 
     def _drop(self, flight: Flight) -> None:
-        """The whole folder is gone: there is nothing to write a verdict into."""
+        """Its folder is gone: there is nothing to write a verdict into."""
         durable.remove(flight.entry)
+        flight.dropped = True
         flight.blocked = "its folder is gone; it was dropped"
         self.board.told(flight, "dropped", why=flight.blocked)
         flight.wake()

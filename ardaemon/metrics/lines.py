@@ -8,11 +8,10 @@ Not a number: what goes on as something else: 12:30:45, 2026-11-22, 1.2.3, 3/10,
 is refused because the next line may have another one. null, None and booleans report nothing.
 """
 
-import bisect
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import clean, one_line
@@ -23,23 +22,23 @@ LINE_MAX = 64 << 10
 # Characters of a line that a session's regex sees: bounds what a slow pattern can cost.
 REGEX_LINE_MAX = 4 << 10
 
-Report = tuple[str, float, int | None]  # name, value (nan and infinities as they are), step
+# Where a report stands: line and position, from which `step` is read when it is wanted; or the step itself.
+Place = tuple[str, int] | int | None
+Report = tuple[str, float, Place]  # name, value (nan and infinities as they are), place
 
 _NUMBER = (
     r"[+-]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"
     r"|(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
     r"|(?i:nan|inf(?:inity)?))"
 )
-# Begins at the beginning of a word: `\b` first is a third faster than a look behind at each character.
-_NAME = r"\b(?P<name>[^\W\d](?<![/.@%+-].)[\w/.@%+-]*+)"
 _WRAPPED = r"(?:(?:tensor|array|(?:np|numpy|torch)\.\w++)\()?"
-_PAIR = (
-    _NAME
-    + r"[\"'`*]{0,2}(?P<sep>[ \t]*+[:=][ \t]*+)"
-    + rf"{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{_NUMBER})(?P=quote)"
+# Searched by the separator, which is rarer than letters; the name is the last word before it.
+_VALUE = (
+    rf"[:=][ \t]*+{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{_NUMBER})(?P=quote)"
     # The number ends here: no word, unit, second dot, date, time, fraction or progress bar goes on.
-    + r"(?![\w/]|[.,:+-][0-9]|%[|\w])"
+    r"(?![\w/]|[.,:+-][0-9]|%[|\w])"
 )
+_NOT_IN_NAMES = r"[^\w/.@%+-]"
 _STEP = (
     r"(?<![/.@%+-])\b(?:global_step|_step|[Ss]tep|STEP|[Ii]teration|[Ii]ter)\b[\"']?[ \t:=#]*+"
     r"(?P<step>[0-9]{1,18})(?![\w.]|,[0-9])"
@@ -48,8 +47,13 @@ _STEP_NAMES = ("step", "global_step", "_step", "iteration", "iter")
 
 
 @cache
-def _pair() -> re.Pattern[str]:
-    return re.compile(_PAIR)
+def _value() -> re.Pattern[str]:
+    return re.compile(_VALUE)
+
+
+@cache
+def _not_in_names() -> re.Pattern[str]:
+    return re.compile(_NOT_IN_NAMES)
 
 
 @cache
@@ -102,13 +106,12 @@ def compile_regex(text: str) -> re.Pattern[str]:
 def regex_reports(pattern: re.Pattern[str], line: str, primary: str) -> Iterator[Report]:
     """Every match on a line: group `value` or else the first; group `name`, or else it is the primary."""
     line = line[:REGEX_LINE_MAX]
-    steps = _Steps(line)
     value_group = "value" if "value" in pattern.groupindex else 1
     for match in pattern.finditer(line):
         value = number(match[value_group] or "")
         name = match["name"] if "name" in pattern.groupindex else primary
         if value is not None and name and len(name) <= NAME_MAX:
-            yield name, value, steps.near(match.start())
+            yield name, value, (line, match.start())
 
 
 def _float(text: str) -> float:
@@ -116,14 +119,23 @@ def _float(text: str) -> float:
 
 
 def _pairs(text: str) -> Iterator[Report]:
-    steps = _Steps(text)
-    for match in _pair().finditer(text):
+    end = 0
+    for match in _value().finditer(text):
+        before, value = text[end : match.start()].rstrip(" \t").rstrip("\"'`*"), match["value"]
+        end = match.end()
         # Dotted leaders, `val_loss....: 0.5`, are no part of the name.
-        name, separator, value = match["name"].rstrip("."), match["sep"], match["value"]
-        # `file.py:80` and `example.org:443` are places, not reports.
-        place = separator == ":" and "." in name and value.isdigit()
-        if len(name) <= NAME_MAX and not place:
-            yield name, _float(value), steps.near(match.start())
+        name = _not_in_names().split(before)[-1].rstrip(".")
+        if _is_name(name) and not _is_place(name, match[0]):
+            yield name, _float(value), (text, match.start())
+
+
+def _is_name(word: str) -> bool:
+    return (word[:1].isalpha() or word[:1] == "_") and len(word) <= NAME_MAX
+
+
+def _is_place(name: str, rest: str) -> bool:
+    """`file.py:80` and `example.org:443` are places, not reports."""
+    return "." in name and rest[0] == ":" and rest[1:].isdigit()
 
 
 def _json_object(text: str) -> list[Report] | None:
@@ -164,18 +176,16 @@ def _top_level(body: str) -> str:
     return "…".join(kept)
 
 
-class _Steps:
-    """The steps that a line names, looked for only when a number needs one."""
+def step(place: Place) -> int | None:
+    """The last step that the line names up to the report, else the first one after it."""
+    if not isinstance(place, tuple):
+        return place
+    line, position = place
+    found = _steps(line)
+    before = [number for start, number in found if start <= position]
+    return before[-1] if before else found[0][1] if found else None
 
-    def __init__(self, line: str) -> None:
-        self._line = line
-        self._found: list[tuple[int, int]] | None = None
 
-    def near(self, position: int) -> int | None:
-        """The last step named up to `position`, else the first one on the line."""
-        if self._found is None:
-            self._found = [(m.start(), int(m["step"])) for m in _step().finditer(self._line)]
-        if not self._found:
-            return None
-        before = bisect.bisect_right(self._found, position, key=lambda found: found[0])
-        return self._found[max(before - 1, 0)][1]
+@lru_cache(maxsize=8)  # the metrics of one line ask one after the other
+def _steps(line: str) -> list[tuple[int, int]]:
+    return [(match.start(), int(match["step"])) for match in _step().finditer(line)]

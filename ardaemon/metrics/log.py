@@ -16,10 +16,8 @@ from msgspec import Struct
 
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import Evidence, Query, Readings
-from ardaemon.metrics.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
+from ardaemon.metrics.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports, step
 from ardaemon.metrics.tally import Tally
-
-__all__ = ["Follower", "Limits", "LogBackend", "compile_regex"]
 
 _LINE = re.compile(rb"[^\n\r\0]+")
 _LINE_END = re.compile(rb"[\n\r\0]")
@@ -159,7 +157,8 @@ class Follower:
                 for report in self._reader.primaries(line):
                     tally.add(*report)
         if tally.primary is not None:
-            value, self.step = tally.primary
+            value, place = tally.primary
+            self.step = step(place)
             self.latest = value if math.isfinite(value) else None
 
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
+from ardaemon.metrics.lines import Place, step
 
 
 @dataclass
@@ -12,20 +13,20 @@ class Tally:
     """Collects reported values in the order they were reported."""
 
     query: Query
-    last: dict[str, tuple[float, int | None]] = field(default_factory=dict)
+    last: dict[str, tuple[float, Place]] = field(default_factory=dict)
     best: float | None = None  # of the primary metric
 
     @property
-    def primary(self) -> tuple[float, int | None] | None:
-        """Last value (perhaps nan or infinite) and step of the primary metric; None if never reported."""
+    def primary(self) -> tuple[float, Place] | None:
+        """Last value (perhaps nan or infinite) and place of the primary metric; None if never reported."""
         return self.last.get(self.query.primary.metric)
 
-    def add(self, name: str, value: float, step: int | None) -> None:
+    def add(self, name: str, value: float, place: Place) -> None:
         """Take one report; a value that is not finite is kept as such, to be told."""
         wanted = name == self.query.primary.metric
         if not wanted and name not in self.last and len(self.last) >= METRICS_MAX:
             return
-        self.last[name] = (value, step)
+        self.last[name] = (value, place)
         if wanted and math.isfinite(value):
             better = min if self.query.primary.direction == "min" else max
             self.best = value if self.best is None else better(self.best, value)
@@ -34,8 +35,8 @@ class Tally:
         """The answer. `whole`: every value was seen. `absent`: what to say if the primary never was."""
         name = self.query.primary.metric
         metrics = {
-            key: Metric(value, self.best if whole and key == name else None, step)
-            for key, (value, step) in self.last.items()
+            key: Metric(value, self.best if whole and key == name else None, step(place))
+            for key, (value, place) in self.last.items()
             if math.isfinite(value)
         }
         if self.primary is None:

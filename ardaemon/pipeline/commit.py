@@ -250,7 +250,7 @@ def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
 
 
 def _count(experiment: Experiment, record: RunRecord, decision: Decision, placed: bool) -> None:
-    session = state.read(experiment.session, Session) or Session()
+    session = state.read(experiment.session, Session) or Session(last_run=0)
     wanted = replace(
         session,
         counters=decision.counters,

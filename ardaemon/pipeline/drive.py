@@ -40,6 +40,10 @@ RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 FOLLOW_AFTER_S = 1.0
 
 
+class Dropped(Exception):
+    """The flight's folder is gone for good: its drive ends."""
+
+
 class Locks:
     """One lock per experiment, for everything that changes its files."""
 
@@ -287,6 +291,8 @@ class Driver:
             except ArdaemonError as error:
                 self._block(flight, error, pause)
                 await anyio.sleep(pause)
+                if flight.dropped:
+                    raise Dropped from error
                 pause = min(pause * 2, RETRY_MOST_S)
                 continue
             if flight.blocked is not None:

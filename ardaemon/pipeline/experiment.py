@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ardaemon.core.errors import ArdaemonError, CorruptState, UnknownExperiment
+from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, run_number
 from ardaemon.core.model import Best, Chain, Contract, Counters, Result, RunRecord, Session
 from ardaemon.host import state
@@ -34,8 +34,11 @@ def find(project: Path, slug: str) -> Experiment:
 
 
 def load(experiment: Experiment) -> State:
-    """Read the state. Raises CorruptState for a file that repair() can put right."""
+    """Read the state. Raises CorruptState for a file that load_or_repair() can put right."""
+    ledger.check(experiment.results)
     contract = state.read(experiment.contract, Contract)
+    if contract is None and not experiment.folder.is_dir():
+        raise StorageError(f"the folder {experiment.folder} is gone", "put it back where it was")
     if contract is None:
         raise CorruptState(
             f"{experiment.contract} is missing", "a person can seal again with: arctl seal --accept"
@@ -49,7 +52,6 @@ def load(experiment: Experiment) -> State:
 def load_or_repair(experiment: Experiment) -> State:
     """Read the state; what is broken is put aside, rebuilt from the other files, and told of."""
     try:
-        ledger.check(experiment.results)
         return load(experiment)
     except CorruptState:
         warnings = [*_mend_ledger(experiment), *_mend_session(experiment), *_mend_best(experiment)]

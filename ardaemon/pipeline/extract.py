@@ -67,7 +67,5 @@ def _seconds(stamp: str) -> float:
 def _problem(readings: Readings, name: str) -> str | None:
     if name in readings.metrics:
         return None
-    if readings.problem:
-        return readings.problem
-    near = f"; it printed {', '.join(readings.nearest)}" if readings.nearest else ""
-    return f"metric {name} not found{near}"
+    near = f"; the nearest it printed: {', '.join(readings.nearest)}" if readings.nearest else ""
+    return (readings.problem or f"metric {name} not found") + near

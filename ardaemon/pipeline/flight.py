@@ -24,6 +24,7 @@ class Flight:
     entry: Path
     state: lifecycle.State = "queued"
     held: bool = False  # its session is over: it waits for the next one
+    dropped: bool = False  # its folder is gone for good: nothing is left to judge
     blocked: str | None = None  # the disk does not let it go on; retried
     received: float | None = None  # CLOCK_MONOTONIC of the request
     started: float | None = None

@@ -98,7 +98,7 @@ def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
     durable.write(original.train, data, 0o444)
-    state.write(experiment.session, Session(placed=Placed(ORIGINAL, train_file.sha256(data))))
+    state.write(experiment.session, Session(last_run=0, placed=Placed(ORIGINAL, train_file.sha256(data))))
     return said
 
 

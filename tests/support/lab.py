@@ -101,14 +101,15 @@ class Lab:
     def start(self, **environment: str) -> "Lab":
         """Start a daemon and wait until it listens."""
         read, write = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(write)],
-            env={**self.environment, **environment},
-            pass_fds=[write],
-            stdin=subprocess.DEVNULL,
-            stderr=(self.root / "stderr").open("ab"),
-            start_new_session=True,
-        )
+        with (self.root / "stderr").open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(write)],
+                env={**self.environment, **environment},
+                pass_fds=[write],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
         os.close(write)
         with open(read, "rb") as pipe:
             word = pipe.read()

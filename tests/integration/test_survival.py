@@ -1,0 +1,249 @@
+"""Whatever is killed, a run is never lost, never orphaned, never judged twice."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.errors import ArdaemonError
+from tests.support.lab import Lab, wait_until
+
+SLEEP = 'import time\nprint("val/loss: {value}", flush=True)\ntime.sleep({seconds})\n'
+# Every launch leaves a mark: a second one would be seen.
+MARKED = (
+    "import os, pathlib, time\n"
+    "with open(pathlib.Path(os.environ['AR_EXPR_DIR']).parent.parent / 'launches', 'a') as f:\n"
+    "    f.write(os.environ['AR_RUN_ID'] + chr(10))\n"
+    "time.sleep({seconds})\nprint('val/loss: {value}')\n"
+)
+
+
+def launched(lab: Lab, script: str) -> str:
+    lab.write(script)
+    run_id: str = lab.submit()["run_id"]
+    lab.wait(run_id, until="launched")
+    return run_id
+
+
+def shim_of(lab: Lab, run_id: str) -> int:
+    start = lab.folder / f"runs/{run_id}/a1/start.json"
+    pid: int = json.loads(start.read_bytes())["shim"][0]
+    return pid
+
+
+def job_of(lab: Lab, run_id: str) -> int:
+    start = lab.folder / f"runs/{run_id}/a1/start.json"
+    found = wait_until(lambda: json.loads(start.read_bytes())["job"], "the job's pid")
+    pid: int = found[0]
+    return pid
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_job_goes_on_without_the_daemon_and_is_judged_once_by_the_next(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=0.5, seconds=1.5))
+    lab.kill()
+    assert alive(job_of(lab, run_id))
+    lab.start()
+    result = lab.wait(run_id)["result"]
+    assert (result["status"], result["verdict"], result["exit_code"]) == ("ok", "advance", 0)
+    assert 1.4 < result["seconds"] < 6
+    assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
+
+
+def test_a_job_that_ends_while_no_daemon_lives_has_its_exact_code_and_duration(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, "import time\ntime.sleep(0.7)\nraise SystemExit(7)\n")
+    lab.kill()
+    wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
+    lab.start()
+    result = lab.wait(run_id)["result"]
+    assert (result["status"], result["exit_code"]) == ("crash", 7)
+    assert 0.6 < result["seconds"] < 4
+
+
+def test_the_limit_holds_with_the_daemon_dead(lab: Lab) -> None:
+    lab.ready(seconds=1)
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    job = job_of(lab, run_id)
+    lab.kill()
+    wait_until(lambda: not alive(job), "the end of the job by its shim", 8)
+    lab.start()
+    assert lab.wait(run_id)["result"]["status"] == "timeout"
+
+
+def test_queued_runs_survive_and_keep_their_order(lab: Lab) -> None:
+    lab.ready()
+    launched(lab, MARKED.format(value=1, seconds=1))
+    for value in (0.9, 0.8):
+        lab.write(MARKED.format(value=value, seconds=0))
+        lab.submit()
+    lab.kill()
+    lab.start()
+    lab.wait("r0003")
+    assert (lab.project / "launches").read_text().split() == ["r0001", "r0002", "r0003"]
+
+
+def test_the_same_submit_id_after_a_restart_is_the_same_run(lab: Lab) -> None:
+    lab.ready()
+    lab.write(MARKED.format(value=1, seconds=0.3))
+    first = lab.submit(submit_id="one")
+    lab.kill()
+    lab.start()
+    assert lab.submit(submit_id="one")["run_id"] == first["run_id"]
+    lab.wait(first["run_id"])
+    assert lab.submit(submit_id="one")["result"]["run_id"] == first["run_id"]
+    assert (lab.project / "launches").read_text().split() == ["r0001"]
+
+
+@pytest.mark.timeout(120)
+def test_a_kill_at_any_moment_loses_no_acknowledged_run_and_launches_none_twice(lab: Lab) -> None:
+    lab.ready()
+    acknowledged = []
+    for number in range(12):
+        lab.write(MARKED.format(value=1 + number, seconds=0))
+        try:
+            acknowledged.append(lab.submit(submit_id=f"s{number}")["run_id"])
+            time.sleep(number * 0.004)  # not a wait: the moment of the kill, spread over a run's whole life
+        except (ArdaemonError, OSError, AssertionError):
+            pass
+        lab.kill()
+        lab.start()
+    assert len(set(acknowledged)) == len(acknowledged) == 12
+    for run_id in acknowledged:
+        assert lab.wait(run_id)["result"]["status"] == "ok"
+    launches = (lab.project / "launches").read_text().split()
+    assert sorted(launches) == sorted(acknowledged)
+    rows = (lab.folder / "results.tsv").read_text().splitlines()[1:]
+    assert sorted(row.split("\t")[0] for row in rows) == sorted(acknowledged)
+    assert lab.get("status.get")["session"]["counters"]["since_start"] == 12
+
+
+def test_a_killed_shim_leaves_the_job_adopted_the_slot_held_and_the_code_unknown(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=1, seconds=2))
+    job = job_of(lab, run_id)
+    os.kill(shim_of(lab, run_id), signal.SIGKILL)
+    lab.edit(0.5)
+    second = lab.submit()["run_id"]
+    assert alive(job)
+    assert lab.get("run.get", run_id=second)["state"] == "queued"
+    result = lab.wait(run_id)["result"]
+    assert not alive(job)
+    assert (result["status"], result["reason"], result["exit_code"]) == ("crash", "supervisor_lost", None)
+    assert lab.wait(second)["result"]["verdict"] == "advance"
+
+
+def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, MARKED.format(value=1, seconds=1.5))
+    job, shim = job_of(lab, run_id), shim_of(lab, run_id)
+    lab.kill()
+    os.kill(shim, signal.SIGKILL)
+    lab.start()
+    assert alive(job)
+    assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
+    assert (lab.project / "launches").read_text().split() == [run_id]
+
+
+def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
+    lab.ready(seconds=1.5)
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    os.kill(shim_of(lab, run_id), signal.SIGKILL)
+    result = lab.wait(run_id)["result"]
+    assert (result["status"], result["reason"]) == ("crash", "supervisor_lost")
+    assert not alive(job_of(lab, run_id))
+
+
+def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
+    lab.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    lab.start()
+    assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
+
+
+def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
+    lab.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    record = lab.folder / f"runs/{run_id}/run.json"
+    text = record.read_text()
+    boot = json.loads(text)["state"]["handle"]["boot_id"]
+    record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
+    lab.start()
+    result = lab.wait(run_id)["result"]
+    assert (result["status"], result["reason"]) == ("crash", "host_restart")
+    assert lab.get("session.get")["session"]["counters"]["plateau"] == 0
+
+
+def test_a_forged_record_with_a_reused_pid_never_gets_a_foreign_process_signalled(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
+    lab.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    start = lab.folder / f"runs/{run_id}/a1/start.json"
+    facts = json.loads(start.read_bytes())
+    me = os.getpid()
+    facts.update(shim=[me, 12345], job=[me, 12345])
+    start.write_text(json.dumps(facts))
+    lab.start()
+    lab.get("run.cancel", run_id=run_id)
+    assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"  # and this test still lives
+
+
+def test_an_interrupt_that_was_acknowledged_holds_over_a_restart(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)\n")
+    waiting = lab.submit()["run_id"]
+    lab.get("run.cancel", run_id=waiting)
+    (lab.state_home.parent / "h/.config/ardaemon").mkdir(parents=True)
+    lab.get("run.cancel", run_id=run_id)
+    lab.kill()
+    lab.start()
+    assert lab.wait(waiting)["result"]["status"] == "interrupted"
+    assert lab.get("run.get", run_id=run_id)["state"] in ("running", "exited", "judged", "committed")
+    os.kill(job_of(lab, run_id), signal.SIGKILL)
+    assert lab.wait(run_id)["result"]["status"] == "interrupted"
+
+
+def test_a_clean_stop_leaves_the_job_running_and_no_file_of_the_daemon_behind(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP.format(value=1, seconds=1))
+    lab.call("daemon.stop")
+    assert lab.process is not None
+    lab.process.wait(10)
+    assert not (lab.home / "daemon.json").exists()
+    assert not (lab.runtime / "ardaemon/control.sock").exists()
+    assert alive(job_of(lab, run_id))
+    lab.start()
+    assert lab.wait(run_id)["result"]["verdict"] == "advance"
+
+
+def test_nothing_is_left_of_a_committed_run_but_its_folder(lab: Lab) -> None:
+    lab.ready()
+    lab.tried(1.0)
+    assert list((lab.runtime / "ardaemon/locks").iterdir()) == []
+    idle = wait_until(lambda: len(lab.processes()) == 1, "the daemon alone (its spare shim has no environment)")
+    assert idle
