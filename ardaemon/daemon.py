@@ -123,7 +123,10 @@ async def _keep_spare(engine: LocalEngine, board: Board) -> None:
     """One shim is always parked, so that a launch need not wait for an interpreter."""
     while True:
         changed = board.changed
-        await engine.prepare()
+        try:
+            await engine.prepare()
+        except OSError as error:  # no descriptors, no processes: the next launch tries again
+            log.warning("no spare shim", extra={"facts": {"why": str(error)}})
         await changed.wait()
 
 

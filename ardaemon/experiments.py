@@ -17,6 +17,11 @@ def resolve(project: str, expr: str | None) -> Experiment:
     folder = Path(project)
     if not folder.is_absolute():
         raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
+    with state.storage("look into", folder):
+        return _find(folder, expr)
+
+
+def _find(folder: Path, expr: str | None) -> Experiment:
     if expr is not None:
         return experiments.find(folder, expr)
     known = Project(folder).experiments()

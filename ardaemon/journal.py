@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.handlers
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class _Lines(logging.Formatter):
 
 def open_log(path: Path) -> None:
     """Send all log records of this process to `path` (mode 0600)."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=LOG_MAX_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8", delay=True
     )

@@ -33,10 +33,11 @@ from ardaemon.core.protocol import METHODS, PROTOCOL, Params, Request
 log = logging.getLogger("ardaemon.server")
 TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
 READ_CHUNK = 1 << 16
-BACKLOG = 128
+BACKLOG = CONNECTIONS_MAX  # a client with a timeout gets EAGAIN, not a wait, where it is full (connect(2))
 ACCEPT_PAUSE_S = 0.1  # after a failed accept(2), as EMFILE: nothing tells when a descriptor is free again
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 Notify = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -126,7 +127,7 @@ class _Connection:
         buffer, begun = bytearray(), 0.0
         while True:
             fresh = not buffer
-            with anyio.move_on_at(begun + HALF_FRAME_S if buffer else math.inf) as half:
+            with anyio.CancelScope(deadline=begun + HALF_FRAME_S if buffer else math.inf) as half:
                 buffer += await self.stream.receive(READ_CHUNK)
             if half.cancelled_caught:
                 return await self._cut_off(f"a request was begun and not finished in {HALF_FRAME_S:g} s")
@@ -246,6 +247,8 @@ def _params(kind: type[Params], raw: Any) -> Params:
     """Named or positional parameters (JSON-RPC 2.0, section 4.2) as the method's Struct."""
     try:
         value = {} if raw is UNSET else msgspec.json.decode(raw)
+        if raw is not UNSET and _NUL.search(raw):
+            raise msgspec.ValidationError("a NUL character: no path, name or variable can hold one")
         if isinstance(value, list):
             names = kind.__struct_fields__
             if len(value) > len(names):

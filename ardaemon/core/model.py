@@ -283,6 +283,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     submitted_at: str
     settings: Settings
     environment_sha256: str
+    argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     state: Queued | Launching | Judged = Queued()
 

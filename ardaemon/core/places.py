@@ -35,10 +35,12 @@ def state_folder() -> str:
 
 def runtime_folder() -> str:
     """Sockets and locks; a folder of the user's own under the temporary folder where none is given."""
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    if named and len(os.fsencode(socket_of(os.path.join(named, "ardaemon")))) <= SOCKET_PATH_MAX:
-        return os.path.join(named, "ardaemon")
-    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ardaemon-{os.getuid()}")
+    named, own = os.environ.get("XDG_RUNTIME_DIR"), f"ardaemon-{os.getuid()}"
+    wanted = [os.path.join(named, "ardaemon")] if named else []
+    for folder in [*wanted, os.path.join(os.environ.get("TMPDIR") or "/tmp", own)]:
+        if len(os.fsencode(socket_of(folder))) <= SOCKET_PATH_MAX:
+            return folder
+    return os.path.join("/tmp", own)
 
 
 def info_of(state: str) -> str:

@@ -82,7 +82,7 @@ class Engine(Protocol):
         ...
 
     def probe(self, handle: Handle) -> Probe:
-        """Say how it stands, from what the kernel and the disk show."""
+        """Say how it stands, from what the kernel and the disk show. Raises StorageError if they cannot."""
         ...
 
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:

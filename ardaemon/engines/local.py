@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Attempt, Host, Run, boot_id
 from ardaemon.core.model import Exit, Handle, Process
 from ardaemon.engines.base import (
@@ -130,7 +131,10 @@ class LocalEngine:
     # --- asking ---
 
     def probe(self, handle: Handle) -> Probe:
-        """How an attempt stands: held lock, exit.json, living processes, boot id; in this order."""
+        """How an attempt stands: held lock, exit.json, boot id, living processes; in this order.
+
+        Raises StorageError while its folder is not where it was: then nothing can be said.
+        """
         attempt, start = Attempt(Path(handle.folder)), _read_start(handle)
         if _held(handle.shim_lock) or _shim_lives(start):
             return _running(start)
@@ -139,6 +143,8 @@ class LocalEngine:
             return finished
         if handle.boot_id != self.boot:
             return Lost(ending="host_restart")
+        if not os.path.isdir(handle.folder):
+            raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
         alive = self._alive(handle, start)
         if alive or _held(handle.job_lock):
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)

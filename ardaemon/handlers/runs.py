@@ -1,5 +1,6 @@
 """run.*: submit, wait, look, tail, cancel."""
 
+import codecs
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ardaemon.core.text import clean
 from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
-from ardaemon.host.follow import appended
+from ardaemon.host.follow import appended, read_at
 from ardaemon.pipeline import excerpt, ledger, snapshot
 from ardaemon.pipeline.flight import Flight
 from ardaemon.server import Notify
@@ -112,23 +113,10 @@ class Runs:
         text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
         if params.follow and flight is not None:
             await notify("run.log", {"text": text})
-            await self._follow(flight, size, notify)
+            await _Follow(flight, size, notify).run()
             text = ""
         state_now = flight.state if flight is not None else "committed"
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
-
-    async def _follow(self, flight: Flight, offset: int, notify: Notify) -> None:
-        async with anyio.create_task_group() as tasks:
-
-            async def until_over() -> None:
-                await flight.until(lambda: flight.state == "committed")
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(until_over)
-            await flight.until(lambda: flight.handle is not None)
-            path = _log_of(flight.experiment, flight.run.run_id, flight)
-            async for data in appended(path, offset):
-                await notify("run.log", {"text": clean(data.decode(errors="replace").replace("\r", "\n"))})
 
     async def run_cancel(self, params: p.Cancel, _: Notify) -> p.RunView:
         """Write the wish down; the loops make it so."""
@@ -171,6 +159,7 @@ class Runs:
             run_id=run_id,
             folder=str(run.folder),
             state="committed" if result else "queued",
+            argv=record.argv,
             seconds=record.settings.seconds,
             base=record.base,
             note=record.note,
@@ -180,13 +169,44 @@ class Runs:
         )
 
 
+class _Follow:
+    """Sends what is added to a run's log, to its very end, in whole characters and clean."""
+
+    def __init__(self, flight: Flight, offset: int, notify: Notify) -> None:
+        self.flight, self.offset, self.notify = flight, offset, notify
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    async def run(self) -> None:
+        """Until the run is committed."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._send_all)
+            await self.flight.until(lambda: self.flight.state == "committed" or self.flight.dropped)
+            tasks.cancel_scope.cancel()
+        while data := read_at(self._log(), self.offset):  # what came between the last look and the end
+            await self._send(data)
+
+    async def _send_all(self) -> None:
+        await self.flight.until(lambda: self.flight.handle is not None)
+        async for data in appended(self._log(), self.offset):
+            await self._send(data)
+
+    async def _send(self, data: bytes) -> None:
+        self.offset += len(data)
+        text = self.decoder.decode(data).replace("\r", "\n")
+        await self.notify("run.log", {"text": clean(text)})
+
+    def _log(self) -> Path:
+        return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
+
+
 async def _first(flights: list[Flight], until: str) -> Flight:
     """The first of the flights to get there (or to be stuck)."""
     found: list[Flight] = []
 
     def there(flight: Flight) -> bool:
         past = flight.state in ("running", "exited", "judged", "committed")
-        return flight.state == "committed" or flight.blocked is not None or (until == "launched" and past)
+        stuck = flight.blocked is not None or (flight.held and flight.state == "queued")
+        return flight.state == "committed" or stuck or (until == "launched" and past)
 
     async with anyio.create_task_group() as tasks:
 

@@ -11,6 +11,8 @@ CHUNK = 1 << 16
 # The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
 STEP_MS = 50
 DEBOUNCE_MS = 200
+# What was written between the first look and the watcher's start shows with the next change, or now.
+BACKSTOP_MS = 5000
 
 
 async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
@@ -20,7 +22,12 @@ async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
         offset += len(chunk)
         yield chunk
     async for _ in watchfiles.awatch(
-        path.parent, recursive=False, step=STEP_MS, debounce=DEBOUNCE_MS, yield_on_timeout=True
+        path.parent,
+        recursive=False,
+        step=STEP_MS,
+        debounce=DEBOUNCE_MS,
+        rust_timeout=BACKSTOP_MS,
+        yield_on_timeout=True,
     ):
         async for chunk in _new(path, offset):
             offset += len(chunk)

@@ -4,7 +4,6 @@ The same loop serves a new run and one that a restarted daemon finds: it goes on
 state the run is in. Deciding and applying are serialised per experiment by `Locks`.
 """
 
-import contextlib
 import logging
 import os
 import time
@@ -27,7 +26,7 @@ from ardaemon.host.follow import appended
 from ardaemon.metrics.base import Query
 from ardaemon.metrics.log import Follower
 from ardaemon.pipeline import commit, contract, launch, train_file
-from ardaemon.pipeline.experiment import load_or_repair
+from ardaemon.pipeline.experiment import load, load_or_repair
 from ardaemon.pipeline.extract import extract
 from ardaemon.pipeline.flight import Flight
 
@@ -109,7 +108,7 @@ class Driver:
             flight.step("launch")
             flight.step("ended")
             return
-        flight.handle, flight.argv = order.handle, order.argv
+        flight.handle = order.handle
         flight.step("launch")
         started = await self.engine.start(order)
         if started is not None and started.error is None:
@@ -132,7 +131,7 @@ class Driver:
         handle = self.engine.handle(run, attempt)
         with state.storage("prepare", run.folder):
             os.makedirs(handle.folder, exist_ok=True)  # synced with run.json
-        flight.record = replace(record, state=Launching(handle))
+        flight.record = replace(record, argv=argv, state=Launching(handle))
         state.write(run.record, flight.record)
         return self._order(flight, handle, argv, environment)
 
@@ -176,26 +175,26 @@ class Driver:
 
     async def _follow(self, flight: Flight, scope: anyio.CancelScope) -> None:
         """Keep the newest value of the primary metric, for those who look while it runs."""
-        assert flight.handle is not None
-        settings = flight.record.settings
         with scope:
             await anyio.sleep(FOLLOW_AFTER_S)
-            found = await anyio.to_thread.run_sync(load_or_repair, flight.experiment)
-            follower = Follower(Query(found.contract.primary, settings.metric_regex, None))
-            with contextlib.suppress(OSError):
-                async for data in appended(flight.run.attempt(flight.handle.attempt).log):
-                    follower.feed(data)
-                    flight.latest = follower.latest
+            try:
+                await self._keep_latest(flight)
+            except Exception as error:  # only a view: it may end, the daemon and the run go on
+                self.listener.told(flight, "not followed", why=str(error))
+
+    async def _keep_latest(self, flight: Flight) -> None:
+        assert flight.handle is not None
+        found = await anyio.to_thread.run_sync(load, flight.experiment)
+        follower = Follower(Query(found.contract.primary, flight.record.settings.metric_regex, None))
+        async for data in appended(flight.run.attempt(flight.handle.attempt).log):
+            follower.feed(data)
+            flight.latest = follower.latest
 
     # --- watch ---
 
     async def _watch(self, flight: Flight) -> None:
         assert flight.handle is not None
-        if flight.active.wanted != "run":
-            self.engine.stop(flight.handle)
-        if flight.state == "launching":
-            self._find_again(flight)
-        found = await self.engine.ended(flight.handle)
+        found = await self._ended(flight, flight.handle)
         if flight.watching is not None:
             flight.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
         match found:
@@ -211,6 +210,21 @@ class Driver:
                 flight.exit, flight.ended = end, ended
         self.listener.told(flight, "ended", ending=flight.exit.ending, seconds=flight.exit.seconds)
         flight.step("ended")
+
+    async def _ended(self, flight: Flight, handle: Handle) -> Finished | Lost | NeverStarted:
+        """Wait for the end; while the folder is away nobody can tell how it ended."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                if flight.active.wanted != "run":
+                    self.engine.stop(handle)
+                if flight.state == "launching":
+                    self._find_again(flight)
+                found = await self.engine.ended(handle)
+                flight.blocked = None
+                return found
+            except ArdaemonError as error:
+                pause = await self._pause(flight, error, pause)
 
     def _find_again(self, flight: Flight) -> None:
         """A restarted daemon: is it running? Then everybody who asks shall see it."""
@@ -289,16 +303,20 @@ class Driver:
             try:
                 done = await anyio.to_thread.run_sync(work)
             except ArdaemonError as error:
-                self._block(flight, error, pause)
-                await anyio.sleep(pause)
-                if flight.dropped:
-                    raise Dropped from error
-                pause = min(pause * 2, RETRY_MOST_S)
+                pause = await self._pause(flight, error, pause)
                 continue
             if flight.blocked is not None:
                 flight.blocked = None
                 flight.wake()
             return done
+
+    async def _pause(self, flight: Flight, error: ArdaemonError, pause: float) -> float:
+        """Say what is in the way, wait, and return the next, longer wait."""
+        self._block(flight, error, pause)
+        await anyio.sleep(pause)
+        if flight.dropped:
+            raise Dropped from error
+        return min(pause * 2, RETRY_MOST_S)
 
     def _block(self, flight: Flight, error: ArdaemonError, pause: float) -> None:
         flight.blocked = f"{error.message} ({error.mend})" if error.mend else error.message

@@ -30,7 +30,6 @@ class Flight:
     started: float | None = None
     ended: float | None = None
     handle: Handle | None = None
-    argv: tuple[str, ...] = ()
     pid: int | None = None
     exit: Exit | None = None
     seal_faults: tuple[str, ...] = ()
@@ -85,7 +84,7 @@ class Flight:
             state=self.state,
             position=position,
             why=self.blocked or why,
-            argv=self.argv,
+            argv=record.argv,
             seconds=record.settings.seconds,
             elapsed=None if self.started is None else (self.ended or time.monotonic()) - self.started,
             pid=self.pid,

@@ -1,5 +1,6 @@
 """Create an experiment: copy the files in, write program.md's front matter, seal."""
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -32,27 +33,32 @@ _ENGLISH_MAX = 1 << 20  # bytes of program.md that are looked through
 
 def create(params: Init) -> tuple[Experiment, list[str]]:
     """Make the experiment; returns it and what was done, a line each. Leaves nothing on failure."""
-    project = Path(params.project)
-    experiment = Project(project).experiment(params.slug)
+    experiment = Project(Path(params.project)).experiment(params.slug)
+    with state.storage("create", experiment.folder):
+        return experiment, _create(experiment, params)
+
+
+def _create(experiment: Experiment, params: Init) -> list[str]:
     if experiment.folder.exists():
         raise UsageError(
             f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name"
         )
     files = _files(params)
     _check_seals(params)
-    with state.storage("create", experiment.folder):
-        experiment.folder.parent.mkdir(exist_ok=True)
-        partial = Experiment(experiment.folder.with_name(f".new-{params.slug}"))
-        shutil.rmtree(partial.folder, ignore_errors=True)
-        partial.folder.mkdir()
+    home = experiment.folder.parent
+    home.mkdir(exist_ok=True)
+    partial = Experiment(home / f".new-{params.slug}")
+    shutil.rmtree(partial.folder, ignore_errors=True)
+    partial.folder.mkdir()
     try:
         said = _fill(partial, params, files)
-        with state.storage("create", experiment.folder):
-            durable.rename(partial.folder, experiment.folder)
+        durable.rename(partial.folder, experiment.folder)
     except BaseException:
         shutil.rmtree(partial.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            home.rmdir()  # it goes only if it is empty: then it was made here
         raise
-    return experiment, said
+    return said
 
 
 def _files(params: Init) -> dict[str, Path]:

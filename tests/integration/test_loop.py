@@ -362,7 +362,8 @@ def environment(pid: int) -> bytes:
 def test_the_live_value_is_seen_while_a_run_trains(lab: Lab) -> None:
     lab.ready()
     lab.write(
-        "import time\nfor i in range(600):\n    print('val/loss:', 5 - i / 1000, flush=True)\n    time.sleep(.05)\n"
+        "import time\nfor i in range(600):\n"
+        "    print('val/loss:', 5 - i / 1000, flush=True)\n    time.sleep(.05)\n"
     )
     run_id = lab.submit()["run_id"]
     lab.wait(run_id, until="launched")
@@ -374,7 +375,8 @@ def test_the_live_value_is_seen_while_a_run_trains(lab: Lab) -> None:
 def test_tail_follows_the_log_to_its_end(lab: Lab) -> None:
     lab.ready()
     lab.write(
-        "import time\nfor i in range(10):\n    print('step', i, '\\x1b[1mbold', flush=True)\n    time.sleep(.1)\n"
+        "import time\nfor i in range(10):\n"
+        "    print('step', i, '\\x1b[1mbold', flush=True)\n    time.sleep(.1)\n"
     )
     run_id = lab.submit()["run_id"]
     lab.wait(run_id, until="launched")

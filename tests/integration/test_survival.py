@@ -159,10 +159,11 @@ def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> Non
 def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
     lab.ready(seconds=1.5)
     run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    job = job_of(lab, run_id)
     os.kill(shim_of(lab, run_id), signal.SIGKILL)
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["reason"]) == ("crash", "supervisor_lost")
-    assert not alive(job_of(lab, run_id))
+    assert not alive(job)
 
 
 def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) -> None:
@@ -245,5 +246,7 @@ def test_nothing_is_left_of_a_committed_run_but_its_folder(lab: Lab) -> None:
     lab.ready()
     lab.tried(1.0)
     assert list((lab.runtime / "ardaemon/locks").iterdir()) == []
-    idle = wait_until(lambda: len(lab.processes()) == 1, "the daemon alone (its spare shim has no environment)")
+    idle = wait_until(
+        lambda: len(lab.processes()) == 1, "the daemon alone (its spare shim has no environment)"
+    )
     assert idle

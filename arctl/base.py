@@ -1,0 +1,127 @@
+"""What every command shares: which experiment is meant, how it speaks, its exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from arctl.client import Answer, Client, Notify
+from ardaemon.core.errors import AmbiguousExperiment, UsageError
+from ardaemon.core.places import find_project
+from ardaemon.core.text import clean
+
+F = TypeVar("F", bound=Callable[..., Any])
+# Exit codes by how a run ended; the errors' own are in ardaemon.core.errors.
+EXIT_OF_STATUS = {"ok": 0, "crash": 10, "timeout": 11, "invalid": 12, "interrupted": 13, "unclean": 14}
+EXIT_STILL_RUNNING = 75  # EX_TEMPFAIL of sysexits.h: come back later
+
+expr_option = click.option(
+    "--expr", metavar="SLUG", help="The experiment; else AR_EXPR, else the one that is live or newest."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+
+
+def common(command: F) -> F:
+    """The options of every command about an experiment."""
+    return expr_option(json_option(command))
+
+
+class Here:
+    """The project this command was called in, and the experiment that is meant."""
+
+    def __init__(self, expr: str | None) -> None:
+        self.client = Client()
+        self.project = project()
+        self.chosen = expr is not None
+        self.expr = expr or os.environ.get("AR_EXPR") or None
+
+    def ask(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
+        """Call a method about this experiment; its warnings go to stderr."""
+        while True:
+            try:
+                answer = self.client.call(
+                    method, deadline=deadline, project=self.project, expr=self.expr, **params
+                )
+            except AmbiguousExperiment as error:
+                self.expr = choose(error)
+                continue
+            # Which one is meant is decided once per command.
+            self.expr = str(answer.get("expr") or self.expr)
+            warn(answer)
+            return answer
+
+    def follow(self, method: str, notify: Notify, **params: Any) -> Answer:
+        """Call a method that sends notifications before its answer."""
+        answer = self.client.stream(method, notify, project=self.project, expr=self.expr, **params)
+        warn(answer)
+        return answer
+
+    def hint(self, run_id: str) -> str:
+        """The command that attaches to a run again."""
+        return f"arctl wait {run_id}" + (f" --expr {self.expr}" if self.chosen else "")
+
+
+def project() -> str:
+    """The project of the current folder."""
+    try:
+        return find_project(os.getcwd())
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted", "change to the project's folder") from None
+
+
+def choose(error: AmbiguousExperiment) -> str:
+    """Ask which experiment is meant, or raise an error that lists them."""
+    candidates = [str(slug) for slug in error.data.get("candidates", [])]
+    if not candidates or not interactive():
+        listed = "" if all(slug in error.message for slug in candidates) else ": " + ", ".join(candidates)
+        mend = error.mend or "name one: --expr SLUG, or set AR_EXPR"
+        raise AmbiguousExperiment(error.message + listed, mend, error.data)
+    return str(click.prompt("Which experiment", type=click.Choice(candidates), err=True))
+
+
+def interactive() -> bool:
+    """Is a person there to be asked?"""
+    if os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0"):
+        return False
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
+def at_terminal() -> bool:
+    """Is the output read by a person?"""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def environment() -> dict[str, str]:
+    """This process's environment as a run gets it; what is not UTF-8 cannot travel in JSON."""
+    fit = {name: value for name, value in os.environ.items() if _is_text(name) and _is_text(value)}
+    for name in sorted(os.environ.keys() - fit.keys()):
+        complain(f"warning: the environment variable {name!a} is not UTF-8 and is left out")
+    return fit
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
+def say(text: str, **style: Any) -> None:
+    """Print a line for whoever called; colours only at a terminal."""
+    click.secho(clean(text), **style)
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr."""
+    click.echo(clean(text), err=True)
+
+
+def warn(answer: Answer) -> None:
+    """Print an answer's warnings."""
+    for warning in answer.get("warnings") or ():
+        complain(f"warning: {warning}")
+
+
+def say_json(value: Any, err: bool = False) -> None:
+    """Print one compact line of JSON."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")), err=err)

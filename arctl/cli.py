@@ -1,0 +1,150 @@
+"""`arctl`: the group of commands, each loaded when it is called; errors become exit codes."""
+
+import os
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from arctl.base import complain, say_json
+from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
+
+EXIT_PIPE_CLOSED = 141  # as a shell shows a death by SIGPIPE
+EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
+NEAREST_MAX = 3  # names offered for a misspelt command
+
+# name -> where it is, and its line in `arctl --help`, so that help loads none of them
+COMMANDS = {
+    "init": ("init", "Create an experiment and seal its inputs."),
+    "session": ("session", "Start, stop or show an experiment's session."),
+    "run": ("run", "Run train.py as it is now."),
+    "wait": ("run", "Wait for a run and print its verdict."),
+    "status": ("status", "Show an experiment as it stands."),
+    "result": ("result", "Show the result of a run."),
+    "tail": ("tail", "Show the end of a run's log."),
+    "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
+    "diff": ("diff", "Show what a run changed in train.py."),
+    "queue": ("queue", "Show what runs and what waits."),
+    "seal": ("seal", "Report what changed under the seal, or accept it."),
+    "clean": ("seal", "Lift the sentinel after an unverified kill."),
+    "doctor": ("doctor", "Check this machine and this project."),
+    "daemon": ("daemon", "Start, stop or inspect the daemon."),
+}
+
+
+class PipeClosed(Exception):
+    """Whoever read the output has gone."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            self._complain_of(ctx, cmd_name)
+            return None
+        command = getattr(import_module(f"arctl.commands.{COMMANDS[cmd_name][0]}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def _complain_of(self, ctx: click.Context, name: str) -> None:
+        if ctx.resilient_parsing or name.startswith("-"):
+            return
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, COMMANDS, NEAREST_MAX)
+        ctx.fail(f"there is no command {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would make exit code 1 of it, as of a fault
+            raise PipeClosed from error
+
+
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        click.echo(f"arctl {metadata.version('ardaemon')}")
+    except metadata.PackageNotFoundError:
+        click.echo("arctl (run from its source folder)")
+    ctx.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+def arctl() -> None:
+    """Run, judge and keep training experiments.
+
+    The loop of an agent: edit train.py, then `arctl run --wait`.
+
+    \b
+    Exit codes: 0 ok (advance or revert), 10 crash, 11 timeout, 12 invalid,
+    13 interrupted, 14 unclean, 64 usage, 65 refused, 69 no daemon,
+    70 a fault of ours, 74 storage, 75 still running.
+
+    \b
+    AR_EXPR names the experiment; AR_NONINTERACTIVE=1 never asks.
+    Completion: eval "$(_ARCTL_COMPLETE=bash_source arctl)"  (or zsh, fish)
+    """
+
+
+def main() -> int:
+    """Run one command line; returns its exit code."""
+    as_json = "--json" in sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = arctl.main(prog_name="arctl", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (PipeClosed, BrokenPipeError):
+        # What is still in the buffer must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_PIPE_CLOSED
+    except click.exceptions.Abort:
+        complain("Aborted.")
+        return EXIT_ABORTED
+    except click.ClickException as error:
+        return _show_usage(error, as_json)
+    except ArdaemonError as error:
+        return _show(error, as_json)
+    except OSError as error:
+        return _show(StorageError(str(error), "check the path and its rights"), as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _show_usage(error: click.ClickException, as_json: bool) -> int:
+    """Print click's own error in our form."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "arctl"
+    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+        click.echo(context.get_help(), err=True)
+        return UsageError.exit_code
+    return _show(UsageError(error.format_message(), f"{path} --help"), as_json)
+
+
+def _show(error: ArdaemonError, as_json: bool) -> int:
+    """Print an error on stderr, with what to do now; returns its exit code."""
+    if as_json:
+        say_json({"error": error.wire()}, err=True)
+    else:
+        complain(f"Error: {error.message}")
+        if error.mend:
+            complain(f"→ {error.mend}")
+    return error.exit_code

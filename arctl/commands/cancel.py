@@ -1,0 +1,22 @@
+"""`arctl cancel`: interrupt a run."""
+
+import click
+
+from arctl import render
+from arctl.base import Here, common, say, say_json
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@common
+def cancel(expr: str | None, as_json: bool, run_id: str | None) -> None:
+    """Interrupt a run, or take it from the queue; without RUN the latest."""
+    here = Here(expr)
+    view = here.ask("run.cancel", run_id=run_id)
+    if as_json:
+        say_json(view)
+    elif view.get("result"):
+        say(render.verdict_line(view["result"]))
+    else:
+        name = str(view["run_id"])
+        say(f"[{name}] cancelled: it is judged when its processes are gone, call: {here.hint(name)}")

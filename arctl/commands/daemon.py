@@ -1,0 +1,179 @@
+"""`arctl daemon start | stop | restart | status | logs`."""
+
+import json
+import os
+import select
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from arctl.base import json_option, say, say_json, warn
+from arctl.client import Answer, Busy, Connection, Lost, NotRunning, connect, dial, peer, read_info
+from arctl.starter import start_lock, start_locked
+from ardaemon.core.errors import DaemonUnavailable, Incompatible
+from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.text import one_line
+
+STOP_DEADLINE_S = 30.0  # it has only to close its files: jobs go on under their shims
+LINES = 40
+LINES_MAX = 1000
+LINE_BYTES_MAX = 4096  # so much of the log's end is read for each line that is wanted
+LINE_SHOWN_MAX = 400
+HEAD = ("time", "level", "event")  # of a log line; `logger` says nothing to a user
+
+
+@click.group()
+def daemon() -> None:
+    """Start, stop or inspect the daemon. Running jobs go on without it."""
+
+
+@daemon.command()
+@json_option
+def start(as_json: bool) -> None:
+    """Start the daemon, if it does not run. Every other command does so by itself."""
+    _say_info(connect(), as_json)
+
+
+@daemon.command()
+@json_option
+def stop(as_json: bool) -> None:
+    """Stop the daemon; running jobs go on, and the next one takes them up."""
+    host = Host.of_environment()
+    private_folder(host.state)
+    with start_lock(host):
+        pid = _stop()
+    if as_json:
+        say_json({"stopped": pid is not None, "pid": pid})
+    else:
+        say("the daemon was not running" if pid is None else f"the daemon (pid {pid}) is stopped")
+
+
+@daemon.command()
+@json_option
+def restart(as_json: bool) -> None:
+    """Stop the daemon and start the installed version; who waits does not notice."""
+    host = Host.of_environment()
+    private_folder(host.state)
+    with start_lock(host):
+        _stop()
+        sock = start_locked(host)
+    _say_info(sock, as_json)
+
+
+@daemon.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show pid, version, socket and uptime; does not start a daemon."""
+    try:
+        sock = dial()
+    except NotRunning:
+        raise DaemonUnavailable("the daemon is not running", "arctl daemon start") from None
+    except Busy:
+        raise _too_busy() from None
+    _say_info(sock, as_json)
+
+
+@daemon.command()
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, LINES_MAX),
+    default=LINES,
+    show_default=True,
+    help="How many lines.",
+)
+@json_option
+def logs(lines: int, as_json: bool) -> None:
+    """Show the end of the daemon's log; works when it does not run."""
+    path = Host.of_environment().log
+    events = [_event(line) for line in _last_lines(path, lines)]
+    if as_json:
+        say_json({"log": str(path), "events": events})
+        return
+    for event in events:
+        say(_log_line(event))
+
+
+def _say_info(sock: socket.socket, as_json: bool) -> None:
+    try:
+        info = Connection(sock).call("daemon.info")
+    except Lost:
+        raise DaemonUnavailable("the daemon went away", "arctl daemon logs") from None
+    warn(info)
+    if as_json:
+        say_json(info)
+        return
+    say(f"running: pid {info['pid']}, version {info['version']}, up {info['uptime_s']:.0f} s")
+    say(f"runs not committed: {info['active']}")
+    say(f"socket: {info['socket']}")
+    say(f"log: {info['log']}")
+
+
+def _stop() -> int | None:
+    """Stop the daemon and wait until its process is gone; returns its pid, None if there was none."""
+    try:
+        sock = dial(check=False)
+    except NotRunning:
+        return None
+    except Busy:
+        raise _too_busy() from None
+    with sock:
+        pid = peer(sock)[0]
+        process = os.pidfd_open(pid)
+        try:
+            _ask_to_stop(sock, pid, process)
+            if not select.select([process], [], [], STOP_DEADLINE_S)[0]:
+                raise DaemonUnavailable(
+                    f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s", f"kill {pid}"
+                )
+        finally:
+            os.close(process)
+    return pid
+
+
+def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:
+    try:
+        Connection(sock).call("daemon.stop")
+    except Lost:
+        pass  # it is going
+    except Incompatible:
+        # Of another protocol, but every daemon knows SIGTERM. Who listens may have been systemd.
+        if read_info().get("pid") != pid:
+            raise
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+
+
+def _too_busy() -> DaemonUnavailable:
+    return DaemonUnavailable(
+        "the daemon accepts no connection at this moment", "try again; then: arctl doctor"
+    )
+
+
+def _last_lines(path: Path, count: int) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - count * LINE_BYTES_MAX)
+            file.seek(start)
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        raise DaemonUnavailable(f"there is no log yet ({path})", "arctl daemon start") from None
+    return lines[1 if start else 0 :][-count:]
+
+
+def _event(line: str) -> Answer:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    return event if isinstance(event, dict) else {"event": line}
+
+
+def _log_line(event: Answer) -> str:
+    """time level event, then the facts as name=value; a traceback stays as it is."""
+    facts = {name: value for name, value in event.items() if name not in (*HEAD, "logger", "traceback")}
+    words = [str(event[name]) for name in HEAD if name in event]
+    line = one_line(" ".join([*words, *(f"{name}={value}" for name, value in facts.items())]), LINE_SHOWN_MAX)
+    return "\n".join([line, *str(event.get("traceback", "")).splitlines()])

@@ -1,0 +1,197 @@
+"""`arctl doctor`: what of this machine and this project could trouble a run, and the mend."""
+
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
+from arctl.client import Answer, Busy, Connection, Lost, NotRunning, dial, peer
+from ardaemon.core.errors import ArdaemonError, Refused
+from ardaemon.core.layout import FOLDER, Host
+
+PYTHON_MIN = (3, 11)
+FREE_WARN = 1 << 30  # bytes; below it the logs of a night may not fit
+FREE_MIN = 64 << 20  # below it the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
+SEAL_HOLDS = "the seal holds"  # what experiment.seal says when nothing changed
+COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+
+class Check(NamedTuple):
+    """One thing that was looked at; `level` is ok, warn or FAIL."""
+
+    level: str
+    name: str
+    found: str
+    mend: str = ""
+
+
+@click.command()
+@expr_option
+@json_option
+def doctor(expr: str | None, as_json: bool) -> int:
+    """Check this machine and this project; starts no daemon."""
+    checks = list(_checks(expr))
+    if as_json:
+        say_json({"checks": [check._asdict() for check in checks]})
+    else:
+        for check in checks:
+            _say(check)
+    return Refused.exit_code if any(check.level == "FAIL" for check in checks) else 0
+
+
+def _say(check: Check) -> None:
+    level = f"{check.level:4}"
+    if at_terminal():
+        level = click.style(level, fg=COLOURS[check.level])
+    click.echo(level, nl=False)
+    say(f"  {check.name}: {check.found}" + (f" → {check.mend}" if check.mend else ""))
+
+
+def _checks(expr: str | None) -> Iterator[Check]:
+    host = Host.of_environment()
+    yield _python()
+    yield _folder("state folder", host.state)
+    yield _folder("runtime folder", host.runtime)
+    yield _runtime_variable()
+    yield _disk("disk of the state", host.state)
+    folder = project()
+    yield _project(Path(folder))
+    yield _disk("disk of the project", Path(folder))
+    try:
+        sock = dial(check=False)
+    except NotRunning:
+        yield Check("ok", "daemon", "not running; the next command starts it")
+    except (Busy, ArdaemonError) as error:
+        yield Check("FAIL", "daemon", f"no connection: {error}", "arctl daemon logs; arctl daemon restart")
+    else:
+        with sock:
+            yield from _daemon(sock, folder, expr)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fits = sys.version_info[:2] >= PYTHON_MIN
+    return Check("ok" if fits else "FAIL", "python", version, "" if fits else "install Python 3.11 or newer")
+
+
+def _folder(name: str, folder: Path) -> Check:
+    """It must be a directory of this user's own, closed to others."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return Check("ok", name, f"{folder} (made at first use)")
+    except OSError as error:
+        return Check("FAIL", name, f"{folder}: {error.strerror}", "check the rights of the folders above it")
+    if not stat.S_ISDIR(found.st_mode):
+        return Check("FAIL", name, f"{folder} is not a directory", f"remove it: rm {folder}")
+    if found.st_uid != os.getuid():
+        return Check(
+            "FAIL", name, f"{folder} belongs to another user (uid {found.st_uid})", "remove or rename it"
+        )
+    if found.st_mode & 0o077:
+        return Check("FAIL", name, f"{folder} is open to others", f"chmod 700 {folder}")
+    return Check("ok", name, str(folder))
+
+
+def _runtime_variable() -> Check:
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    if named:
+        return Check("ok", "XDG_RUNTIME_DIR", named)
+    return Check(
+        "warn",
+        "XDG_RUNTIME_DIR",
+        "not set: sockets and locks lie under the temporary folder",
+        "log in with a full session, or: loginctl enable-linger",
+    )
+
+
+def _disk(name: str, folder: Path) -> Check:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    shown = f"{free / (1 << 30):.1f} GiB free"
+    if free < FREE_MIN:
+        return Check("FAIL", name, shown, "free some space: runs are refused")
+    if free < FREE_WARN:
+        return Check("warn", name, shown, "free some space: logs and checkpoints grow")
+    return Check("ok", name, shown)
+
+
+def _project(folder: Path) -> Check:
+    if not (folder / FOLDER).is_dir():
+        return Check(
+            "warn", "project", f"{folder} has no experiment", "arctl init SLUG --train PATH, in the project"
+        )
+    if not os.access(folder / FOLDER, os.W_OK):
+        return Check(
+            "FAIL", "project", f"{folder / FOLDER} cannot be written", "check its owner and the mount"
+        )
+    return Check("ok", "project", str(folder))
+
+
+def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Check]:
+    connection = Connection(sock)
+    try:
+        info = connection.call("daemon.info")
+    except (Lost, ArdaemonError) as error:
+        yield Check("FAIL", "daemon", f"it does not answer: {error}", "arctl daemon restart")
+        return
+    yield Check("ok", "daemon", f"pid {info['pid']}, version {info['version']}, {info['socket']}")
+    yield _version(info)
+    yield _cgroup(peer(sock)[0])
+    yield from _experiment(connection, folder, expr)
+
+
+def _version(info: Answer) -> Check:
+    from importlib import metadata
+
+    try:
+        ours = metadata.version("ardaemon")
+    except metadata.PackageNotFoundError:
+        return Check("ok", "version", f"daemon {info['version']}; arctl is run from its source folder")
+    if ours == info["version"]:
+        return Check("ok", "version", ours)
+    return Check("warn", "version", f"daemon {info['version']}, arctl {ours}", "arctl daemon restart")
+
+
+def _cgroup(pid: int) -> Check:
+    """A service manager that ends this shell's cgroup would end the daemon with it (cgroups(7))."""
+    try:
+        theirs, ours = (Path(f"/proc/{who}/cgroup").read_text() for who in (pid, "self"))
+    except OSError as error:
+        return Check("warn", "cgroup", f"cannot be read: {error.strerror}")
+    if theirs != ours:
+        return Check("ok", "cgroup", "the daemon is not in this shell's")
+    return Check(
+        "warn",
+        "cgroup",
+        "the daemon shares this shell's: where an agent's sandbox is ended as a whole, it ends too",
+        "start it from a login shell of your own: arctl daemon restart",
+    )
+
+
+def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterator[Check]:
+    where = {"project": folder, "expr": expr or os.environ.get("AR_EXPR") or None}
+    if not (Path(folder) / FOLDER).is_dir():
+        return
+    try:
+        view = connection.call("status.get", **where)
+        yield Check("ok", "experiment", str(view["expr"]))
+        if view.get("unclean"):
+            yield Check("FAIL", "sentinel", "processes survived a kill; runs are refused", "arctl clean")
+        for warning in view.get("warnings") or ():
+            yield Check("warn", "experiment", str(warning))
+        sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
+    except (Lost, ArdaemonError) as error:
+        yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))
+        return
+    said = [str(line) for line in sealed.get("said") or ()]
+    broken = said != [SEAL_HOLDS]
+    yield Check("FAIL" if broken else "ok", "seal", "; ".join(said), "arctl seal --accept" if broken else "")

@@ -1,0 +1,91 @@
+"""`arctl init`: create an experiment."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from arctl.base import interactive, json_option, project, say, say_json, warn
+from arctl.client import Answer, Client
+from ardaemon.core.errors import UsageError
+from ardaemon.core.layout import SLUG, check_slug
+
+TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+file_type = click.Path(exists=True, dir_okay=False)
+
+
+@click.command()
+@click.argument("slug")
+@click.option("--train", type=file_type, help="The training script; it is copied.")
+@click.option("--prepare", type=file_type, help="Data and metric contract; copied and sealed.")
+@click.option("--program", type=file_type, help="What the agent is told; copied.")
+@click.option(
+    "--from", "source", type=click.Path(exists=True, file_okay=False), help="A folder that holds these three."
+)
+@click.option("--primary-metric", metavar="NAME", help="The metric that is compared, as val/loss.")
+@click.option("--primary-direction", type=click.Choice(["min", "max"]), help="Which way is better.")
+@click.option("--goal", metavar="TEXT", help="What the experiment is for.")
+@click.option(
+    "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
+)
+@click.option("--seal", multiple=True, metavar="PATH", help="Data or code that must not change; repeatable.")
+@json_option
+def init(
+    slug: str, as_json: bool, constraints: tuple[str, ...], seal: tuple[str, ...], **given: str | None
+) -> None:
+    """Create the experiment SLUG and seal its inputs.
+
+    SLUG is yymmdd-topic; without a date it gets today's. From a repository with train.py, prepare.py and
+    program.md: arctl init SLUG --from .
+    """
+    name = dated(slug)
+    if given["source"] is None:
+        given = _complete(given)
+    params: dict[str, Any] = {**given, "constraints": constraints}
+    for option in ("train", "prepare", "program", "source"):
+        params[option] = None if given[option] is None else os.path.abspath(str(given[option]))
+    params["seal"] = [os.path.abspath(path) for path in seal]
+    answer = Client().call("experiment.init", project=project(), slug=name, **params)
+    warn(answer)
+    if as_json:
+        say_json(answer)
+    else:
+        _report(answer)
+
+
+def dated(slug: str) -> str:
+    """The slug with its date; raises UsageError for what cannot be one."""
+    if TOPIC.fullmatch(slug) and not SLUG.fullmatch(slug):
+        slug = f"{time.strftime('%y%m%d')}-{slug}"
+    return check_slug(slug)
+
+
+def _complete(given: dict[str, str | None]) -> dict[str, str | None]:
+    """Ask a person for what is missing; name it where there is none."""
+    ask: dict[str, Callable[[], object]] = {
+        "train": lambda: click.prompt("Training script (--train)", type=file_type, err=True),
+        "primary_metric": lambda: click.prompt("Primary metric (--primary-metric)", err=True),
+        "primary_direction": lambda: click.prompt(
+            "Better is (--primary-direction)", type=click.Choice(["min", "max"]), err=True
+        ),
+        "goal": lambda: click.prompt("Goal (--goal)", err=True),
+    }
+    # A program.md may hold metric, direction and goal already.
+    needed = ["train"] if given["program"] else list(ask)
+    missing = [name for name in needed if given[name] is None]
+    if missing and not interactive():
+        options = ", ".join("--" + name.replace("_", "-") for name in missing)
+        raise UsageError(f"missing: {options}", "give them, or take over a folder with --from DIR")
+    return {**given, **{name: str(ask[name]()) for name in missing}}
+
+
+def _report(answer: Answer) -> None:
+    say(f"experiment: {answer['expr']}")
+    for line in answer.get("said") or ():
+        say(f"  {line}")
+    say(f"edit: {os.path.join(answer['folder'], 'train.py')}")
+    say("next: arctl session start --seconds 600")

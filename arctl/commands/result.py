@@ -1,0 +1,28 @@
+"""`arctl result`: what became of a run."""
+
+import click
+
+from arctl import render
+from arctl.base import EXIT_STILL_RUNNING, Here, common, say, say_json
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@common
+def result(expr: str | None, as_json: bool, run_id: str | None) -> int:
+    """Show the result of a run; without RUN of the latest. Exit code 75 if there is none yet."""
+    here = Here(expr)
+    view = here.ask("run.get", run_id=run_id)
+    found = view.get("result")
+    if found is None:
+        if as_json:
+            say_json(view)
+        else:
+            say(render.still_running(view, here.hint(str(view["run_id"]))))
+        return EXIT_STILL_RUNNING
+    if as_json:
+        say_json(found)
+    else:
+        for line in render.verdict_lines(view, found):
+            say(line)
+    return 0

@@ -1,0 +1,199 @@
+"""`arctl run` and `arctl wait`: one candidate from submit to verdict, through signals and restarts."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from arctl import render
+from arctl.base import (
+    EXIT_OF_STATUS,
+    EXIT_STILL_RUNNING,
+    Here,
+    common,
+    complain,
+    environment,
+    say,
+    say_json,
+)
+from arctl.client import Answer, Stopped
+from ardaemon.core.errors import ArdaemonError
+
+NOT_LAUNCHED = ("queued", "launching")
+COLOURS = {"advance": "green", "revert": "yellow"}
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Give up waiting after S seconds (exit code 75); the run goes on.",
+)
+
+
+class Detached(BaseException):
+    """A signal that says: leave, and let the run go on."""
+
+
+@click.command()
+@click.option("--wait", is_flag=True, help="Wait for the verdict; Ctrl+C interrupts the run.")
+@click.option("--note", metavar="TEXT", help="What was tried; else RUN_NOTE in train.py.")
+@timeout_option
+@common
+def run(expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: float | None) -> int:
+    """Run train.py as it is now.
+
+    Without --wait the run is queued and train.py becomes the best version again at once, so that the next
+    candidate can be written while this one trains.
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout needs --wait")
+    here = Here(expr)
+    submit = _submission(here, note, wait)
+    if wait:
+        return Watch(here, as_json, timeout).run(submit)
+    view = submit()
+    if as_json:
+        say_json(view)
+    else:
+        say(render.submitted(view))
+    return 0
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--any", "any_run", is_flag=True, help="The next of the experiment's runs to finish.")
+@timeout_option
+@common
+def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, timeout: float | None) -> int:
+    """Wait for a run and print its verdict; without RUN for the latest.
+
+    Ctrl+C ends the waiting, not the run.
+    """
+    if any_run and run_id is not None:
+        raise click.UsageError("give either RUN or --any")
+    return Watch(Here(expr), as_json, timeout).wait(run_id, any_run)
+
+
+def _submission(here: Here, note: str | None, wait: bool) -> Callable[[], Answer]:
+    """The call that submits; however often it is made, it is the same run."""
+    submit_id = os.urandom(16).hex()
+    variables = environment()
+    restore = "at_verdict" if wait else "at_submit"
+
+    def submit() -> Answer:
+        return here.ask("run.submit", submit_id=submit_id, environment=variables, note=note, restore=restore)
+
+    return submit
+
+
+class Watch:
+    """Waits for one run and prints what becomes of it."""
+
+    def __init__(self, here: Here, as_json: bool, timeout: float | None) -> None:
+        self.here = here
+        self.as_json = as_json
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.run_id: str | None = None
+
+    def run(self, submit: Callable[[], Answer]) -> int:
+        """Submit and wait; the first SIGINT interrupts the run, the second one leaves it alone."""
+        with leaving_on_signals():
+            try:
+                try:
+                    self.run_id = str(submit()["run_id"])
+                    return self._follow()
+                except KeyboardInterrupt:
+                    return self._interrupt(submit)
+            except (KeyboardInterrupt, Detached, Stopped) as why:
+                return self._leave(why)
+
+    def wait(self, run_id: str | None, any_run: bool) -> int:
+        """Wait for a run that is under way; every signal just leaves."""
+        self.run_id = run_id
+        with leaving_on_signals():
+            try:
+                return self._finish(any_run)
+            except (KeyboardInterrupt, Detached, Stopped) as why:
+                return self._leave(why)
+
+    def _follow(self) -> int:
+        view = self._ask(until="launched")
+        if view["state"] in NOT_LAUNCHED:
+            return self._still(view)
+        if not self.as_json:
+            say(render.launched(view))
+        return self._finish()
+
+    def _finish(self, any_run: bool = False) -> int:
+        view = self._ask(until="committed", any=any_run)
+        result = view.get("result")
+        if result is None:
+            return self._still(view)
+        if self.as_json:
+            say_json(result)
+        else:
+            _say_verdict(view, result)
+        return EXIT_OF_STATUS.get(str(result["status"]), ArdaemonError.exit_code)
+
+    def _interrupt(self, submit: Callable[[], Answer]) -> int:
+        """Ask the daemon to interrupt the run, then wait for its verdict as before."""
+        self.here.client.close()  # an answer to what was asked before may still come on that connection
+        if self.run_id is None:
+            self.run_id = str(submit()["run_id"])
+        complain(f"interrupting {self.run_id} (Ctrl+C again leaves it to the daemon)")
+        try:
+            self.here.ask("run.cancel", run_id=self.run_id, manual=True)
+        except ArdaemonError as error:  # as when it was committed in the meantime
+            complain(f"warning: {error.message}")
+        self.deadline = None
+        return self._finish()
+
+    def _leave(self, why: BaseException) -> int:
+        reason = f" ({why.message})" if isinstance(why, Stopped) else ""
+        try:
+            complain(f"detached{reason}: the run goes on, call: {self._hint()}")
+        except OSError:  # the terminal was closed: that is why we leave
+            pass
+        return EXIT_STILL_RUNNING
+
+    def _still(self, view: Answer) -> int:
+        self.run_id = str(view["run_id"])
+        if self.as_json:
+            say_json(view)
+        else:
+            say(render.still_running(view, self._hint()))
+        return EXIT_STILL_RUNNING
+
+    def _ask(self, **params: object) -> Answer:
+        return self.here.ask("run.wait", deadline=self.deadline, run_id=self.run_id, **params)
+
+    def _hint(self) -> str:
+        return self.here.hint(self.run_id) if self.run_id else "arctl status"
+
+
+@contextmanager
+def leaving_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise Detached, unless they are ignored, as under nohup."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise Detached
+
+    wanted = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    for number in wanted:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _say_verdict(view: Answer, result: Answer) -> None:
+    metric, verdict, closing = render.verdict_lines(view, result)
+    say(metric)
+    say(verdict, fg=COLOURS.get(str(result["verdict"]), "red"))
+    say(closing)

@@ -1,0 +1,34 @@
+"""`arctl seal` and `arctl clean`: what a person confirms."""
+
+import os
+
+import click
+
+from arctl.base import Here, common, say, say_json
+from arctl.client import Answer
+
+
+@click.command()
+@click.option("--accept", "--yes", "accept", is_flag=True, help="Seal what is there now.")
+@click.option("--add", multiple=True, metavar="PATH", help="Seal this too; repeatable.")
+@common
+def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> None:
+    """Report what changed under the seal; --accept seals it as it is."""
+    _say(
+        Here(expr).ask("experiment.seal", accept=accept, add=[os.path.abspath(path) for path in add]), as_json
+    )
+
+
+@click.command()
+@common
+def clean(expr: str | None, as_json: bool) -> None:
+    """Verify that nothing is left of an unclean run, and accept runs again."""
+    _say(Here(expr).ask("experiment.clean"), as_json)
+
+
+def _say(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        say_json(answer)
+        return
+    for line in answer.get("said") or ():
+        say(line)

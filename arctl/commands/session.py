@@ -1,0 +1,138 @@
+"""`arctl session start | stop | show`."""
+
+from typing import Any
+
+import click
+
+from arctl import render
+from arctl.base import Here, common, environment, interactive, say, say_json
+from arctl.client import Answer
+from ardaemon.core.errors import UsageError
+
+SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
+# Settings of ardaemon.core.model that are options here; `constraint` is the one with another name.
+SETTINGS = (
+    "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command checkpoint_glob"
+    " startup ready_regex stall settle"
+).split()
+
+positive = click.FloatRange(min=0, min_open=True)
+count = click.IntRange(min=1)
+
+
+@click.group()
+def session() -> None:
+    """Start, stop or show an experiment's session."""
+
+
+@session.command()
+@click.option("--seconds", type=positive, metavar="N", help="Wall-clock limit of each run.")
+@click.option("--runner", metavar="COMMAND", help="How train.py is run; default: python train.py")
+@click.option(
+    "--exec", type=click.Choice(["snapshot", "live"]), help="Run the snapshot (default) or the file itself."
+)
+@click.option("--max-runs", type=count, metavar="N", help="End the session after N runs.")
+@click.option("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement.")
+@click.option("--threshold", type=float, metavar="X", help="End it when the primary metric reaches X.")
+@click.option(
+    "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
+)
+@click.option("--metrics", type=click.Choice(["log", "custom", "auto"]), help="Where metrics are read from.")
+@click.option("--metric-regex", metavar="RE", help="How the log names metrics.")
+@click.option("--metric-command", metavar="COMMAND", help="For --metrics custom: prints a JSON object.")
+@click.option("--checkpoint-glob", metavar="GLOB", help="What to keep of the best run.")
+@click.option(
+    "--startup",
+    type=positive,
+    metavar="N",
+    help="The clock starts when the script is ready, after N s at most.",
+)
+@click.option("--ready-regex", metavar="RE", help="A log line that says that it is ready.")
+@click.option("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s.")
+@click.option(
+    "--settle", type=click.FloatRange(min=0), metavar="N", help="Time for leftover processes; default: 5 s."
+)
+@click.option(
+    "--resume", type=click.Choice(["continue", "revert", "fresh"]), help="Where train.py starts from."
+)
+@click.option(
+    "--chain", type=click.IntRange(min=0), metavar="N", help="Experiments that may follow this one."
+)
+@click.option("--ack-baseline", is_flag=True, help="Accept a best that was measured under other settings.")
+@click.option("--yes", is_flag=True, help="Do not ask before --resume fresh.")
+@common
+def start(
+    expr: str | None,
+    as_json: bool,
+    resume: str | None,
+    chain: int | None,
+    ack_baseline: bool,
+    yes: bool,
+    constraints: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Start a session: from here on, runs are accepted.
+
+    --resume continue leaves train.py as it is, revert places the best version again, fresh puts all results
+    aside (archive/) and begins with the original.
+    """
+    settings = {name: given[name] for name in SETTINGS if given[name] is not None}
+    if constraints:
+        settings["constraints"] = list(constraints)
+    settings.setdefault("seconds", None)
+    if settings["seconds"] is None:
+        settings["seconds"] = _ask_seconds()
+    if resume == "fresh" and not yes:
+        _confirm_fresh()
+    answer = Here(expr).ask(
+        "session.start",
+        settings=settings,
+        environment=environment(),
+        resume=resume,
+        chain=chain,
+        ack_baseline=ack_baseline,
+    )
+    _say(answer, as_json)
+
+
+@session.command()
+@common
+def stop(expr: str | None, as_json: bool) -> None:
+    """End the session: what runs is interrupted, what waits is held."""
+    _say(Here(expr).ask("session.stop"), as_json)
+
+
+@session.command()
+@common
+def show(expr: str | None, as_json: bool) -> None:
+    """Show the session's settings and counters."""
+    _say(Here(expr).ask("session.get"), as_json)
+
+
+def _ask_seconds() -> float:
+    if not interactive():
+        raise UsageError("missing: --seconds", "the wall-clock limit of each run, as --seconds 600")
+    return float(
+        click.prompt("Seconds per run (--seconds)", type=positive, default=SECONDS_SUGGESTED, err=True)
+    )
+
+
+def _confirm_fresh() -> None:
+    if not interactive():
+        raise UsageError("--resume fresh puts all results aside", "say that it is meant: --yes")
+    click.confirm("Put all results aside and begin with the original?", abort=True, err=True)
+
+
+def _say(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        say_json(answer)
+        return
+    found = answer["session"]
+    say(f"expr: {answer['expr']}")
+    say(f"session: {render.liveness(found)}")
+    for name, value in (found.get("settings") or {}).items():
+        say(f"  {name}: {', '.join(value) if isinstance(value, list) else render.setting(value)}")
+    say(f"runs: {render.counted(found['counters'])}")
+    say(f"termination: {render.limits(found)}")
+    if answer.get("chain_remaining") is not None:
+        say(f"chain: {answer['chain_remaining']} remaining")

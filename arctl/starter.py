@@ -1,0 +1,171 @@
+"""Starts the daemon as a detached process; loaded only when nobody listens on the socket."""
+
+import fcntl
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from arctl.client import Busy, NotRunning, Stopped, dial
+from ardaemon.core.errors import DaemonUnavailable
+from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.text import one_line
+
+START_DEADLINE_S = 15.0  # from the first try to the first answer, on a loaded machine
+LOCK_DEADLINE_S = 60.0  # another client stops a daemon and starts the next one
+# Between one daemon's lock and its listening, or its last answer and its exit, there is no event
+# that a stranger could wait on.
+POLL_S = 0.02
+STDERR_MAX = 1 << 20  # bytes; beyond that the file is started anew
+SAID_MAX = 300  # characters of the daemon's last words that are shown
+READY = 3  # the daemon's descriptor for its ready line
+WORD_MAX = 4096  # bytes of the line on the ready descriptor
+
+
+def start(again: bool = False) -> socket.socket:
+    """Start a daemon, unless another client is doing so, and connect to it.
+
+    `again`: one was there a moment ago. If it did not fall but was stopped, Stopped is raised.
+    """
+    host = Host.of_environment()
+    private_folder(host.state)
+    with start_lock(host):
+        return start_locked(host, again)
+
+
+def start_locked(host: Host, again: bool = False) -> socket.socket:
+    """As `start`, for who holds the lock."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            return dial()
+        except Busy:
+            time.sleep(POLL_S)
+        except NotRunning:
+            if again and not host.info.exists():  # a daemon that ends by itself takes it along
+                raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
+            _launch(host, deadline)
+    raise DaemonUnavailable(
+        f"the daemon did not answer within {START_DEADLINE_S:.0f} s of its start", f"its log: {host.log}"
+    )
+
+
+def _launch(host: Host, deadline: float) -> None:
+    """Start a daemon and wait until it says how that went."""
+    stderr = open_stderr(host)
+    try:
+        before = os.fstat(stderr).st_size
+        said = _wait_for_word(_spawn(stderr), deadline)
+    finally:
+        os.close(stderr)
+    if said == "running":
+        time.sleep(POLL_S)
+    elif said.startswith("error:"):
+        raise DaemonUnavailable(
+            f"the daemon cannot start: {one_line(said[6:], SAID_MAX)}", f"its log: {host.log}"
+        )
+    elif said != "ready":
+        raise DaemonUnavailable(
+            f"the daemon ended before it was ready: {_last_words(host.stderr, before)}",
+            f"its log: {host.log}",
+        )
+
+
+@contextmanager
+def start_lock(host: Host) -> Iterator[None]:
+    """Hold the start lock, so that one client at a time starts or stops a daemon."""
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    lock = os.open(host.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                raise DaemonUnavailable(
+                    "another arctl has been starting the daemon for too long", "arctl doctor"
+                )
+            time.sleep(POLL_S)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_stderr(host: Host) -> int:
+    """The file for what a daemon says outside its log; bounded."""
+    file = os.open(host.stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.fstat(file).st_size > STDERR_MAX:
+        os.ftruncate(file, 0)
+    return file
+
+
+def _spawn(stderr: int) -> int:
+    """Start the daemon detached; returns the descriptor on which it says that it is ready.
+
+    Forked twice: the daemon is init's child, so that it can never be a zombie of this client.
+    """
+    ready, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                _become_daemon(theirs, stderr)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    return ready
+
+
+def _become_daemon(ready: int, stderr: int) -> NoReturn:
+    """Replace this process by the daemon: nothing of the client's is inherited but the environment."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(stderr, 1)
+        os.dup2(stderr, 2)
+        os.dup2(ready, READY)
+        # An agent's tool reads until its pipe closes: no copy of it may live on in the daemon.
+        os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))
+        os.chdir("/")
+        command = [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(READY)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AR_")}
+        os.execve(sys.executable, command, environment)
+    finally:
+        os._exit(127)
+
+
+def _wait_for_word(ready: int, deadline: float) -> str:
+    """The line that the daemon writes once it knows how its start went; "" if it ended without."""
+    said = b""
+    try:
+        while b"\n" not in said and len(said) < WORD_MAX:
+            if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise DaemonUnavailable(
+                    f"the daemon was not ready within {START_DEADLINE_S:.0f} s", "arctl daemon logs"
+                )
+            block = os.read(ready, WORD_MAX)
+            if not block:
+                break
+            said += block
+    finally:
+        os.close(ready)
+    return said.decode(errors="replace").partition("\n")[0].strip()
+
+
+def _last_words(path: Path, before: int) -> str:
+    """The last line that was added to a file since it had `before` bytes."""
+    with path.open("rb") as file:
+        file.seek(before)
+        lines = file.read(STDERR_MAX).decode(errors="replace").strip().splitlines()
+    return one_line(lines[-1], SAID_MAX) if lines else "it said nothing"

@@ -1,0 +1,221 @@
+"""A private folder for the demo: project, home, state and socket of its own, and what runs there.
+
+Standard library alone.
+"""
+
+import os
+import selectors
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import IO, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+PROJECT_FILES = ("train.py", "prepare.py", "program.md")
+TICK_S = 1.0  # how often a waiting line shows that it is alive
+STOP_S = 30.0  # for `session stop` to end a run, tree and all
+GONE_S = 10.0  # for the last processes to be gone after `daemon stop`
+TERMINAL = sys.stdout.isatty()
+
+
+class Failed(Exception):
+    """A step did not go as it must; the text says what was expected."""
+
+
+# --- what is shown ---
+
+
+def styled(text: str, code: str) -> str:
+    """Text in bold, dim or a colour, at a terminal only."""
+    return f"\x1b[{code}m{text}\x1b[0m" if TERMINAL else text
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+class Waiting:
+    """A counter at a terminal, dots elsewhere, while a command says nothing."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+        self.shown = False
+
+    def tick(self) -> None:
+        text = (
+            f"\r\x1b[K  … {time.monotonic() - self.since:.0f} s"
+            if TERMINAL
+            else ("" if self.shown else "  ") + "."
+        )
+        print(text, end="", flush=True)
+        self.shown = True
+
+    def clear(self) -> None:
+        if self.shown:
+            print("\r\x1b[K" if TERMINAL else "\n", end="", flush=True)
+        self.shown = False
+
+
+def lines_of(pipe: IO[bytes]) -> Iterator[str | None]:
+    """Each line as it comes; None whenever TICK_S pass without one."""
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            if not selector.select(TICK_S):
+                yield None
+                continue
+            chunk = os.read(pipe.fileno(), 65536)
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+            if not chunk:
+                if rest:
+                    yield rest.decode(errors="replace")
+                return
+
+
+# --- the private world ---
+
+
+class World:
+    """A folder with a project, a home, a state and a socket folder of its own."""
+
+    def __init__(self) -> None:
+        # Short: the path of a Unix socket has 107 bytes at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="ard-", dir="/tmp"))
+        self.project = self.folder / "project"
+        self.slug = f"{date.today():%y%m%d}-digits"
+        self.experiment = self.project / ".autoresearch" / self.slug
+        self.program = str(Path(sys.executable).parent / "arctl")
+        self.environment = self._environment()
+        self.seen: set[tuple[int, int]] = set()  # pid and start time
+        self.project.mkdir()
+        for name in PROJECT_FILES:
+            shutil.copy(HERE / name, self.project / name)
+
+    def _environment(self) -> dict[str, str]:
+        """The caller's environment, less its own experiments, and with every folder inside ours."""
+        bin_folder = Path(sys.executable).parent
+        path = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        own = {"PATH": path, "AR_NONINTERACTIVE": "1"}
+        folders = {
+            "HOME": "home",
+            "XDG_STATE_HOME": "state",
+            "XDG_RUNTIME_DIR": "run",
+            "XDG_CONFIG_HOME": "config",
+        }
+        for name, folder in folders.items():
+            (self.folder / folder).mkdir(mode=0o700)
+            own[name] = str(self.folder / folder)
+        return {k: v for k, v in os.environ.items() if not k.startswith("AR_")} | own
+
+    @property
+    def train(self) -> Path:
+        return self.experiment / "train.py"
+
+    def arctl(self, *arguments: str) -> int:
+        """Run arctl, show the command and its output as it comes, and return its exit code."""
+        say(styled(f"  $ {shlex.join(('arctl', *arguments))}", "1"))
+        waiting = Waiting()
+        with subprocess.Popen(
+            [self.program, *arguments],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None
+            for line in lines_of(process.stdout):
+                if line is None:
+                    waiting.tick()
+                else:
+                    waiting.clear()
+                    say(f"  {line}")
+            waiting.clear()
+        return process.returncode
+
+    def must(self, *arguments: str) -> None:
+        """Run arctl; any exit code but 0 ends the demo."""
+        code = self.arctl(*arguments)
+        if code:
+            raise Failed(f"`arctl {arguments[0]}` ended with exit code {code}, expected 0")
+
+    def processes(self) -> list[int]:
+        """Every process of this world that lives: by its traces, by its parent, or seen before."""
+        living = process_table()
+        mark = str(self.folder).encode()
+        found = {pid for pid in living if pid != os.getpid() and mark in traces(pid)}
+        # A parked shim has an empty environment: it is known by its parent, also after that one ended.
+        while more := {pid for pid, facts in living.items() if facts.parent in found} - found:
+            found |= more
+        self.seen |= {(pid, living[pid].start) for pid in found}
+        return [pid for pid, start in self.seen if pid in living and living[pid].start == start]
+
+    def close(self) -> list[int]:
+        """Stop the session, the daemon, and wait; returns the pids that are still there."""
+        for arguments in (("session", "stop"), ("daemon", "stop")):
+            try:
+                subprocess.run(
+                    [self.program, *arguments],
+                    cwd=self.project,
+                    env=self.environment,
+                    capture_output=True,
+                    timeout=STOP_S,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired):
+                pass  # what is left is killed
+        return self.left()
+
+    def left(self) -> list[int]:
+        """The processes that do not go away by themselves."""
+        deadline = time.monotonic() + GONE_S
+        while (pids := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)  # a process that is no child of ours tells nobody that it ended
+        return pids
+
+
+class Facts(NamedTuple):
+    """A process in /proc: its parent, and its start in clock ticks since boot."""
+
+    parent: int
+    start: int
+
+
+def process_table() -> dict[int, Facts]:
+    """Every process but zombies."""
+    table = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            text = Path(f"/proc/{name}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # gone meanwhile
+        state, parent, *rest = text.rpartition(") ")[2].split()
+        if state not in ("Z", "X"):
+            table[int(name)] = Facts(int(parent), int(rest[17]))
+    return table
+
+
+def traces(pid: int) -> bytes:
+    """What /proc tells of where a process belongs; empty if it is gone or not ours."""
+    folder = Path(f"/proc/{pid}")
+    found = b""
+    try:
+        for name in ("environ", "cmdline"):
+            found += (folder / name).read_bytes()
+        links = [folder / "cwd", *(folder / "fd").iterdir()]
+    except OSError:
+        return found
+    for link in links:
+        try:
+            found += os.fsencode(os.readlink(link))
+        except OSError:
+            pass  # closed meanwhile
+    return found

@@ -1,0 +1,388 @@
+"""The command line against a real daemon: the loop, signals, kills, re-attachment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.lab import SLUG, Lab, wait_until
+
+DEADLINE_S = 30
+RUN_MAX = 600
+# Runs until the test says so, so that no test depends on how fast the machine is.
+UNTIL_TOLD = """import os, time
+print("started", flush=True)
+while not os.path.exists({go!r}):
+    time.sleep(0.02)
+print("val/loss: {value}")
+"""
+
+
+class Shell:
+    """`arctl` as an agent's shell runs it, in the project of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.go = lab.root / "go"
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """A command in the background."""
+        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(
+            [sys.executable, "-m", "arctl", *arguments],
+            env=self.lab.environment,
+            cwd=self.lab.project,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **given,
+        )
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """A command to its end; its stdout, if its exit code is the expected one."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == code, (process.returncode, out, err)
+        return str(out)
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The same, as JSON of one line."""
+        out = self(*arguments, "--json", code=code)
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        """Wait for a command: its code, stdout and stderr."""
+        out, err = process.communicate(timeout=DEADLINE_S)
+        return process.returncode, out, err
+
+    def hold(self, value: float) -> None:
+        """Edit train.py so that it runs until `release`."""
+        self.lab.write(UNTIL_TOLD.format(go=str(self.go), value=value))
+
+    def release(self) -> None:
+        """Let what runs come to its end."""
+        self.go.touch()
+
+    def waiting(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command in the background, once its run is running."""
+        process = self.start(*arguments)
+        wait_until(lambda: self.states() == ["running"], "the run runs")
+        return process
+
+    def states(self) -> list[str]:
+        """Of the runs that are not committed, as another client sees them."""
+        return [run["state"] for run in self.json("queue")["runs"]]
+
+
+@pytest.fixture
+def shell(lab: Lab) -> Iterator[Shell]:
+    """A project with a live session, made by arctl alone; its daemon is stopped by arctl, and is gone."""
+    shell = Shell(lab)
+    (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
+    told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
+    shell("init", SLUG, "--train", "t.py", *told)
+    shell("session", "start", "--seconds", "20", "--settle", "1")
+    yield shell
+    shell.release()
+    pid = shell.json("daemon", "stop")["pid"]
+    assert pid is None or not lives(pid)
+
+
+def lives(pid: int) -> bool:
+    """Is the process there, and no zombie that init has yet to collect (proc(5), stat)?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_loop_of_an_agent(shell: Shell) -> None:
+    """Baseline, advance, revert, crash, invalid: four lines each, and the promised exit codes."""
+    first = shell("run", "--wait").splitlines()
+    assert first == [
+        "[r0001] launched: python train.py | seconds=20",
+        "[r0001] metric backend=log | val/loss=1",
+        "[r0001] advance: baseline val/loss=1 (best)",
+        "[r0001] continue: no limit set",
+    ]
+    shell.lab.edit(0.5, note="half")
+    assert "[r0002] advance: val/loss 1 → 0.5 (best updated)" in shell("run", "--wait")
+    shell.lab.edit(0.7)
+    assert "[r0003] revert: val/loss 0.7 vs best 0.5 @ r0002" in shell("run", "--wait", "--note", "by hand")
+    shell.lab.write('raise ValueError("bad shape")\n')
+    crash = shell("run", "--wait", code=10)
+    assert "[r0004] crash: exception:ValueError bad shape (exit code 1) — best stays 0.5 @ r0002" in crash
+    assert len(crash.encode()) <= RUN_MAX
+    shell.lab.write('print("other: 1")\n')
+    assert "[r0005] invalid: " in shell("run", "--wait", code=12)
+    assert shell("status", "--compact").splitlines() == [
+        f"expr: {SLUG}",
+        "primary: val/loss (min) — best: 0.5 @ r0002",
+        "runs: 5 total (2 advance / 2 revert / 1 crash)",
+        "termination: no limit set",
+        "train.py: in-sync with best",
+    ]
+    assert shell("status", "--last", "3").splitlines()[:2] == [
+        'r0003 revert  val/loss=0.7 note: "by hand"',
+        "r0004 crash   no val/loss",
+    ]
+    assert "ValueError: bad shape" in shell("tail", "r0004")
+    assert "+raise ValueError" in shell("diff", "r0004")
+    assert "-raise ValueError" in shell("diff", "r0005", "--against", "r0004")
+    assert "r0002/train.py" in shell("diff", "r0003", "--against", "best")
+
+
+def test_json_is_result_json_itself(shell: Shell) -> None:
+    """Byte for byte the same facts as in the file; lists are within an object."""
+    printed = shell.json("run", "--wait")
+    assert printed == shell.lab.read("runs/r0001/result.json")
+    assert shell.json("result", "r0001") == shell.json("wait", "r0001") == printed
+    assert {"pid", "version", "socket", "uptime_s", "active"} <= shell.json("daemon", "status").keys()
+    assert shell.json("queue")["runs"] == []
+    assert shell.json("status")["expr"] == SLUG
+    assert shell.json("session", "show")["session"]["settings"]["seconds"] == 20
+    assert shell.json("tail")["text"].strip() == "val/loss: 1.0"
+    assert shell.json("daemon", "logs", "-n", "2")["events"][-1].keys() >= {"time", "level", "event"}
+    assert shell.json("doctor")["checks"]
+
+
+def test_a_time_limit_of_the_client_ends_its_wait_alone(shell: Shell) -> None:
+    """Exit code 75 and the command that attaches again; the run goes on and is judged once."""
+    shell.hold(0.9)
+    shown = shell("run", "--wait", "--timeout", "2", code=75)
+    assert shown.splitlines()[-1].endswith("of 20 s), call: arctl wait r0001")
+    assert shell.json("wait", "--timeout", "0", code=75)["state"] == "running"
+    assert "call: arctl wait r0001" in shell("result", code=75)
+    attached = shell.start("wait", "r0001")
+    shell.release()
+    code, out, _ = shell.end(attached)
+    assert code == 0
+    assert "[r0001] advance: baseline val/loss=0.9 (best)" in out
+
+
+def test_ctrl_c_interrupts_the_run_and_ends_the_session(shell: Shell) -> None:
+    """Exit code 13, the verdict is printed, the session is over."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    process.send_signal(signal.SIGINT)
+    code, out, err = shell.end(process)
+    assert code == 13
+    assert "[r0001] interrupted: " in out
+    assert f"expr {SLUG} terminated: manual — no best" in out
+    assert "Traceback" not in err
+    assert "session: not live (manual)" in shell("status", "--compact")
+
+
+def test_ctrl_c_in_wait_leaves_the_run_alone(shell: Shell) -> None:
+    """It did not start it."""
+    shell.hold(0.9)
+    shell("run")
+    process = shell.waiting("wait", "r0001")
+    wait_until(lambda: connections(shell) >= 1, "arctl wait is connected")
+    process.send_signal(signal.SIGINT)
+    code, _, err = shell.end(process)
+    assert (code, err) == (75, "detached: the run goes on, call: arctl wait r0001\n")
+    assert shell.states() == ["running"]
+
+
+def connections(shell: Shell) -> int:
+    """How many clients hold a connection to the daemon's socket now (proc(5), net/unix: state 03)."""
+    path = str(shell.lab.runtime / "ardaemon" / "control.sock")
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return sum(line.endswith(path) and line.split()[5] == "03" for line in lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
+def test_a_closed_terminal_detaches(shell: Shell, number: signal.Signals) -> None:
+    """SIGTERM and SIGHUP never cancel."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    process.send_signal(number)
+    code, _, err = shell.end(process)
+    assert code == 75
+    assert err == "detached: the run goes on, call: arctl wait r0001\n"
+    shell.release()
+    assert "baseline val/loss=0.9" in shell("wait", "r0001")
+
+
+def test_a_killed_client_is_not_missed(shell: Shell) -> None:
+    """kill -9 of `arctl run --wait`: the run is judged as ever."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    process.kill()
+    shell.end(process)
+    shell.release()
+    assert shell.json("wait", "r0001")["verdict"] == "advance"
+
+
+def test_run_wait_survives_the_daemons_death(shell: Shell) -> None:
+    """kill -9 in the middle: another daemon is started, the verdict is printed, one run was made."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    before = shell.json("daemon", "status")["pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: shell.json("daemon", "start")["pid"] != before, "another daemon answers")
+    shell.release()
+    code, out, err = shell.end(process)
+    assert code == 0
+    assert out.splitlines()[2] == "[r0001] advance: baseline val/loss=0.9 (best)"
+    assert err == "the daemon went away; asking again\n"
+    assert not lives(before)
+    assert [row["run_id"] for row in shell.json("status", "--last", "9")["recent"]] == ["r0001"]
+
+
+def test_a_restart_of_the_daemon_is_not_noticed_by_who_waits(shell: Shell) -> None:
+    """As after an upgrade."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    before = shell.json("daemon", "status")["pid"]
+    assert shell.json("daemon", "restart")["pid"] != before
+    shell.release()
+    code, out, _ = shell.end(process)
+    assert code == 0
+    assert "advance: baseline val/loss=0.9" in out
+
+
+def test_a_stopped_daemon_stays_stopped_and_who_waits_is_told(shell: Shell) -> None:
+    """A waiting client must not start again what a person stopped; the run goes on."""
+    shell.hold(0.9)
+    process = shell.waiting("run", "--wait")
+    shell("daemon", "stop")
+    code, _, err = shell.end(process)
+    assert code == 75
+    assert err.splitlines()[-1] == (
+        "detached (the daemon was stopped): the run goes on, call: arctl wait r0001"
+    )
+    shell("daemon", "status", code=69)
+    shell.release()
+    assert "advance: baseline val/loss=0.9" in shell("wait", "r0001")
+
+
+def test_many_clients_at_once_start_one_daemon(shell: Shell) -> None:
+    """All are answered by the same."""
+    shell("daemon", "stop")
+    clients = [shell.start("daemon", "start", "--json") for _ in range(4)]
+    ended = [shell.end(client) for client in clients]
+    assert [code for code, _, _ in ended] == [0] * 4, ended
+    assert len({json.loads(out)["pid"] for _, out, _ in ended}) == 1
+
+
+def test_the_daemon_holds_none_of_the_clients_files(shell: Shell) -> None:
+    """An agent's tool reads until its pipe is closed: a daemon that inherited it would hang the tool."""
+    shell("daemon", "stop")
+    ours, theirs = os.pipe()
+    process = shell.start("status", pass_fds=[theirs])
+    os.close(theirs)
+    shell.end(process)
+    with open(ours, "rb") as pipe:
+        assert pipe.read() == b""
+    pid = shell.json("daemon", "status")["pid"]
+    assert os.getsid(pid) == os.getpgid(pid) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert b"AR_" not in Path(f"/proc/{pid}/environ").read_bytes().replace(b"XDG_", b"")
+
+
+def test_a_closed_pipe_is_no_fault(shell: Shell) -> None:
+    """`arctl … | head -1` ends as SIGPIPE would end it, with nothing on stderr."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    for command in (["status"], ["run", "--wait"], ["daemon", "logs"], ["result", "--json"]):
+        process = shell.start(*command, stdout=theirs)
+        code, _, err = shell.end(process)
+        assert (code, err) == (141, "")
+    os.close(theirs)
+
+
+def test_run_alone_queues_and_frees_train_py_at_once(shell: Shell) -> None:
+    """The next candidate is written while this one trains; wait --any takes the next that is finished."""
+    shell("run", "--wait")
+    shell.hold(0.9)
+    assert shell("run") == "[r0002] queued (position 1): base r0001\n"
+    assert shell.lab.read("best.json")["run_id"] == "r0001"
+    assert (shell.lab.folder / "train.py").read_text() == 'print("val/loss: 1.0")\n'
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
+    shell.lab.edit(0.8)
+    shell("run")
+    assert shell("queue").splitlines()[1].startswith(f"{SLUG} r0003 queued 1")
+    assert "[r0003] cancelled" in shell("cancel", "r0003") or shell.json("result", "r0003")
+    assert shell.json("wait", "r0003", code=13)["status"] == "interrupted"
+    following = shell.start("tail", "r0002", "--follow")
+    attached = shell.start("wait", "--any")
+    wait_until(lambda: connections(shell) == 2, "both are connected")
+    shell.release()
+    assert shell.end(attached)[0] == 0
+    assert shell.end(following)[1].splitlines() == ["started", "val/loss: 0.9"]
+
+
+def test_several_experiments_are_listed_where_nobody_can_be_asked(shell: Shell) -> None:
+    """Exit code 64; --expr and AR_EXPR say which."""
+    told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
+    shell("init", "261122-other", "--train", "t.py", *told)
+    shell("session", "start", "--seconds", "20", "--expr", "261122-other")
+    process = shell.start("status")
+    code, _, err = shell.end(process)
+    assert code == 64
+    assert SLUG in err
+    assert "261122-other" in err
+    assert "--expr" in err
+    assert shell("status", "--compact", "--expr", SLUG).startswith(f"expr: {SLUG}\n")
+    shell.lab.environment["AR_EXPR"] = "261122-other"
+    assert shell("status", "--compact").startswith("expr: 261122-other\n")
+    shell.lab.environment["AR_EXPR"] = "261122-none"
+    shell("status", code=64)
+
+
+def test_a_variable_that_is_not_text_is_left_out_with_a_warning(shell: Shell) -> None:
+    """JSON is UTF-8; a run must not fail for a variable of another encoding."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arctl", "run", "--wait"],
+        env={**{os.fsencode(k): os.fsencode(v) for k, v in shell.lab.environment.items()}, b"ODD": b"\xff"},
+        cwd=shell.lab.project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    code, _, err = shell.end(process)
+    assert code == 0
+    assert err == "warning: the environment variable 'ODD' is not UTF-8 and is left out\n"
+
+
+def test_doctor_finds_a_broken_seal(shell: Shell) -> None:
+    """One line each, exit code 65 where something fails."""
+    sound = shell("doctor")
+    assert any(line.startswith("ok ") and "seal: the seal holds" in line for line in sound.splitlines())
+    program = shell.lab.folder / "program.md"
+    program.write_text(program.read_text().replace("less", "more"))
+    broken = shell("doctor", code=65)
+    assert any(line.startswith("FAIL") and "program.md" in line for line in broken.splitlines())
+    assert "program.md" in shell("seal")
+    process = shell.start("run", "--wait")
+    code, _, err = shell.end(process)
+    assert code == 65
+    assert "arctl seal" in err
+    shell("seal", "--accept")
+    shell("doctor")
+
+
+def test_a_folder_laid_out_like_autoresearch_is_taken_over(shell: Shell) -> None:
+    """`init SLUG --from .` edits none of its files, and a slug without a date gets today's."""
+    source = shell.lab.root / "repo"
+    source.mkdir()
+    (source / "train.py").write_text('print("val_bpb: 0.9")\n')
+    (source / "prepare.py").write_text("CONTRACT = {}\n")
+    (source / "program.md").write_text("Get the lowest val_bpb.\n")
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    shell.lab.project = source
+    said = shell("init", "taken", "--from", ".")
+    slug = said.splitlines()[0].removeprefix("experiment: ")
+    assert slug.endswith("-taken")
+    assert len(slug) == len("261122-taken")
+    assert {name: (source / name).read_bytes() for name in before} == before
+    shell("session", "start", "--seconds", "20")
+    assert "baseline val_bpb=0.9" in shell("run", "--wait")

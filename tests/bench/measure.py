@@ -1,0 +1,249 @@
+"""What is measured, one function per section of the table."""
+
+import json
+import re
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from ardaemon.core.layout import run_name
+from tests.bench.report import Figure, Section, ratio
+from tests.bench.world import BIN, NO_OP, SLUG, BenchError, Rpc, World, wait_for
+
+ROUNDS = 25  # of whole commands, 10 to 150 ms each
+CALLS = 300  # of one RPC, below a millisecond each
+QUEUED = 12  # runs in a row, for the gap between them
+IDLE_S = 10.0  # over which the idle daemon's CPU time is counted
+SIZES = (10, 1_000, 10_000, 100_000)
+READ_SIZES = (10, 1_000, 10_000)
+PYTHON = str(BIN / "python")
+SLEEPER = 'import time\nprint("val/loss: 0.5", flush=True)\ntime.sleep(600)\n'
+# The first one holds the slot until all the others wait behind it.
+GATED = 'import os, time\nwhile not os.path.exists("gate"):\n    time.sleep(0.02)\nprint("val/loss: 0.5")\n'
+# What a person's own loop does for each candidate.
+GIT_LOOP = """
+git commit --quiet --all --message candidate
+python train.py > run.log 2>&1
+grep '^val/loss:' run.log
+git reset --quiet --hard HEAD~1
+"""
+
+Contender = Callable[[int], float]
+
+
+def interleave(rounds: int, contenders: dict[str, Contender]) -> dict[str, float]:
+    """The median of each, taken in turns; the first round warms up and does not count."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, contender in contenders.items():
+            found[name].append(contender(number))
+    return {name: statistics.median(values[1:]) for name, values in found.items()}
+
+
+# --- one run ---
+
+
+def one_run(world: World) -> Section:
+    """The whole command beside the bare script and other ways to run it."""
+    world.create("one")
+    contenders = _contenders(world)
+    daemon = psutil.Process(world.daemon_pid())
+    before = cpu_ms([daemon])
+    medians = interleave(ROUNDS, contenders)
+    cpu = (cpu_ms([daemon]) - before) / (ROUNDS + 1)
+    bare, ours, start = medians["bare"], medians["arctl"], medians["client"]
+    to_exec, to_result = logged(world, "to_exec_ms"), logged(world, "to_result_ms")
+    rest = ours - bare - start - to_exec - to_result
+    figures = (
+        Figure("`python train.py`, bare", bare),
+        Figure("`arctl run --wait`, whole", ours),
+        Figure("`arctl run --wait`, less the bare script", ours - bare, target=100),
+        Figure("… of it: an interpreter with click, json and socket", start),
+        Figure("… of it, in the daemon: request to the script's exec", to_exec, target=15),
+        Figure("… of it, in the daemon: script's exit to result.json durable", to_result, target=15),
+        Figure("… of it: the rest (arctl's own modules, the socket, printing, exit)", rest),
+        Figure("`git commit`, run, `grep`, `git reset` in a shell", medians.get("git"), note=_missing("git")),
+        Figure("`tsp -f python train.py`", medians.get("tsp"), note=_missing("tsp")),
+        Figure("`srun python train.py`", medians.get("srun"), note=_missing("srun")),
+        Figure("`arctl run --wait` / bare", ours / bare, "times"),
+        Figure("CPU time of the daemon per run", cpu),
+    )
+    how = f"A script that prints one metric. {ROUNDS} rounds; the parts in the daemon are from its log."
+    return Section("One run", how, figures)
+
+
+def _missing(program: str) -> str:
+    return "" if shutil.which(program) else "not installed"
+
+
+def _contenders(world: World) -> dict[str, Contender]:
+    folder = world.project("one")
+
+    def command(*argv: str) -> Contender:
+        return lambda _: world.time(list(argv), folder).ms
+
+    def ours(number: int) -> float:
+        world.edit("one", number)
+        return world.arctl("one", "run", "--wait").ms
+
+    found: dict[str, Contender] = {
+        "bare": command(PYTHON, "train.py"),
+        "arctl": ours,
+        "client": command(PYTHON, "-c", "import click, json, socket"),
+    }
+    if shutil.which("git"):
+        found["git"] = _git_loop(world)
+    if shutil.which("tsp"):
+        world.environment["TMPDIR"] = str(world.folder)  # its socket
+        found["tsp"] = command("tsp", "-f", PYTHON, "train.py")
+    if shutil.which("srun"):
+        found["srun"] = command("srun", PYTHON, "train.py")
+    return found
+
+
+def _git_loop(world: World) -> Contender:
+    folder = world.project("git")
+    folder.mkdir()
+    (folder / "train.py").write_text(NO_OP)
+    for word in ("AUTHOR", "COMMITTER"):
+        world.environment |= {f"GIT_{word}_NAME": "bench", f"GIT_{word}_EMAIL": "bench@localhost"}
+    first = "git init --quiet && git add train.py && git commit --quiet --message first"
+    if world.time(["sh", "-c", first], folder).code:
+        raise BenchError("git cannot make a commit here")
+
+    def loop(number: int) -> float:
+        (folder / "train.py").write_text(f"{NO_OP}# candidate {number}\n")
+        return world.time(["sh", "-ec", GIT_LOOP], folder).ms
+
+    return loop
+
+
+def logged(world: World, name: str) -> float:
+    """The median of a number that the daemon logs with each run, as name=1.2 or "name": 1.2."""
+    values = [float(found) for found in re.findall(rf'\b{name}\b"?[=:]\s*([0-9.]+)', world.log())]
+    if not values:
+        raise BenchError(f"the daemon's log has no {name}")
+    return statistics.median(values[1:] or values)
+
+
+# --- the queue ---
+
+
+def queue(world: World) -> Section:
+    """How long the slot stands idle between two runs that wait for it."""
+    experiment = world.create("queue", GATED)
+    for _ in range(QUEUED):
+        world.arctl("queue", "run")
+    (world.project("queue") / "gate").touch()
+    runs = [experiment.run(run_name(number)) for number in range(1, QUEUED + 1)]
+    wait_for("all queued runs committed", lambda: all(run.result.exists() for run in runs))
+    starts = [json.loads(run.attempt(1).start.read_text())["monotonic"] for run in runs]
+    ends = [json.loads(run.attempt(1).exit.read_text())["ended_monotonic"] for run in runs]
+    gaps = [(start - end) * 1000 for start, end in zip(starts[1:], ends[:-1], strict=True)]
+    return Section(
+        "The queue",
+        f"{QUEUED} runs wait; from one process's end to the next one's start, by the shims' clocks.",
+        (Figure("idle gap between two queued runs", statistics.median(gaps), target=25),),
+    )
+
+
+# --- long histories ---
+
+
+def status(world: World) -> Section:
+    """Status after 10 to 100,000 runs: the command and the daemon's part."""
+    names = {size: f"h{size}" for size in SIZES}
+    whole = interleave(ROUNDS, {name: _status_command(world, name) for name in names.values()})
+    rpc = Rpc(str(world.daemon()["socket"]))
+    calls = interleave(CALLS, {name: _status_call(world, name, rpc) for name in names.values()})
+    rpc.close()
+    commands = [
+        Figure(f"`arctl status --compact`, {size:,} runs", whole[name]) for size, name in names.items()
+    ]
+    requests = [Figure(f"`status.get` alone, {size:,} runs", calls[name]) for size, name in names.items()]
+    figures = (
+        *commands,
+        ratio("… 100,000 runs / 10 runs", commands[-1], commands[0], 1.1),
+        *requests,
+        ratio("… 100,000 runs / 10 runs", requests[-1], requests[0], 1.1),
+    )
+    how = (
+        "The histories are synthetic: one real run, its row of results.tsv and its folder repeated, and the"
+        f" counters set (tests/bench/history.py). {ROUNDS} rounds of the command, {CALLS} of the request."
+    )
+    return Section("Status", how, figures)
+
+
+def _status_command(world: World, name: str) -> Contender:
+    return lambda _: world.arctl(name, "status", "--compact").ms
+
+
+def _status_call(world: World, name: str, rpc: Rpc) -> Contender:
+    return lambda _: rpc.call("status.get", project=str(world.project(name)), expr=SLUG)
+
+
+def reading(world: World) -> Section:
+    """How many bytes an agent gets to read for one iteration."""
+    figures = []
+    for size in READ_SIZES:
+        world.edit(f"h{size}", size)
+        output = world.arctl(f"h{size}", "run", "--wait").output
+        figures.append(Figure(f"`arctl run --wait` after {size:,} runs", float(len(output)), "bytes", 1024))
+    figures.append(ratio("… 10,000 runs / 10 runs (run ids get longer)", figures[-1], figures[0], 1.1))
+    return Section("What an agent reads", "All that the command prints: one iteration.", tuple(figures))
+
+
+# --- memory and CPU ---
+
+
+def resources(world: World) -> Section:
+    """The daemon at rest, and what one running job adds."""
+    daemon = psutil.Process(world.daemon_pid())
+    processes = [daemon, *daemon.children(recursive=True)]
+    before, began = cpu_ms(processes), time.monotonic()
+    time.sleep(IDLE_S)  # the measurement itself: what an idle daemon does in that time
+    share = (cpu_ms(processes) - before) / ((time.monotonic() - began) * 1000) * 100
+    idle = sum(pss_mb(process.pid) for process in processes)
+    figures = (
+        Figure(f"daemon idle, {len(processes)} processes: Pss", idle, "MB", 60),
+        Figure("daemon idle: share of a core", share, "%", 0.1),
+        Figure("a shim beside its running job: Pss", shim_mb(world), "MB", 8),
+    )
+    return Section("Memory and CPU", f"Pss from smaps_rollup; CPU over {IDLE_S:.0f} s.", figures)
+
+
+def shim_mb(world: World) -> float:
+    """The memory of a shim while its job runs."""
+    experiment = world.create("sleeper", SLEEPER)
+    world.arctl("sleeper", "run")
+    attempt = experiment.run("r0001").attempt(1)
+    wait_for("the job's first line", lambda: attempt.log.exists() and attempt.log.stat().st_size > 0)
+    found = pss_mb(json.loads(attempt.start.read_text())["shim"][0])
+    world.arctl("sleeper", "session", "stop")
+    return found
+
+
+def cpu_ms(processes: list[psutil.Process]) -> float:
+    """CPU time of all threads so far, in finer steps than a clock tick (proc(5), schedstat)."""
+    tasks = [
+        Path(f"/proc/{process.pid}/task/{thread.id}") for process in processes for thread in process.threads()
+    ]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size: memory that is shared counts in parts (proc(5), smaps_rollup)."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    if found is None:
+        raise BenchError(f"/proc/{pid}/smaps_rollup has no Pss")
+    return int(found[1]) / 1024
+
+
+def progress(text: str) -> None:
+    print(f"bench: {text} ...", file=sys.stderr, flush=True)
