@@ -140,19 +140,40 @@ def swap(
     moment exists in which an edit could be overwritten unseen. A missing file is replaced.
     """
     with staged(path, data, mode) as temporary:
-        if not _exchange(temporary, os.fspath(path)):
-            _place_new(temporary, path)
-        elif not ours(_read(temporary)):
-            _exchange(temporary, os.fspath(path))
-            return False
-    if folder:
+        swapped = _swap(temporary, os.fspath(path), data, ours)
+    if swapped and folder:
         sync_folder(os.path.dirname(path))
+    return swapped
+
+
+def _swap(temporary: str, path: str, data: bytes, ours: Callable[[bytes], bool]) -> bool:
+    while not _exchange(temporary, path):
+        if _link_free(temporary, path):
+            return True
+    found = _read(temporary)
+    if ours(found):
+        return True
+    _put_back(temporary, path, data, found)
+    return False
+
+
+def _put_back(temporary: str, path: str, placed: bytes, held: bytes) -> None:
+    """Return `held` to its name; what was saved over `placed` meanwhile is newer: it goes back instead."""
+    while _exchange(temporary, path):
+        found = _read(temporary)
+        if found == placed:
+            return
+        placed, held = held, found
+    _link_free(temporary, path)  # the name was moved away meanwhile
+
+
+def _link_free(temporary: str, path: str) -> bool:
+    """Put the file at `path` as well, if that name is free."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
     return True
-
-
-def _place_new(temporary: str, path: Path) -> None:
-    # No exchange: the name is free (link fails if someone takes it in this moment).
-    os.link(temporary, path)
 
 
 def _exchange(one: str, other: str) -> bool:

@@ -10,7 +10,6 @@ from ardaemon.pipeline.tracebacks import find
 LINES_MAX = 80  # DESIGN §9: what `tail` may print
 BYTES_MAX = 8 << 10
 READ_BYTES = 256 << 10  # read from the end: room for long tracebacks behind a chatty shutdown
-REASON_BYTES = 64 << 10  # what recognising a reason needs
 LINE_CHARACTERS = 400  # of one line; a dumped tensor must not be all that one sees
 MARKER = "--- end of log ---"
 LEFT_OUT = "…"
