@@ -15,6 +15,7 @@ RECENT_MAX = 200  # one run in `status --last N`
 ID_MAX = 12
 SLUG_MAX = 64
 ELLIPSIS = "…"
+REASON_MAX = 120  # characters: the daemon keeps no more
 
 
 def number(value: object) -> str:
@@ -113,7 +114,7 @@ def _broken(result: Answer, before: str, after: str = "") -> str:
 
 
 def _failed(result: Answer, tail: str) -> str:
-    """[r0043] crash: exception:ValueError bad shape (exit code 1) — best stays 0.851 @ r0040; …"""
+    """[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040; …"""
     run = _id(result)
     best = result.get("best")
     stays = (
@@ -131,13 +132,10 @@ def _why(result: Answer) -> str:
     if result["status"] == "timeout":
         what = "no output" if reason == "stall" else "time limit"
         return f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
-    how = f" (exit code {code})" if code else f" ({signal})" if signal else ""
-    known = str(reason or "")
-    return (
-        known
-        if known and (how.strip(" ()") in known)
-        else f"{short(known, 80)}{how}".strip() or "no reason known"
-    )
+    if not reason:
+        return f"exit code {code}" if code else str(signal or "no reason known")
+    how = f" ({signal})" if signal and signal not in reason else ""
+    return f"{short(str(reason), REASON_MAX)}{how}"
 
 
 def closing_line(result: Answer) -> str:

@@ -249,7 +249,7 @@ def test_a_recent_run_is_one_line_with_its_note() -> None:
 def test_control_characters_of_a_script_reach_no_terminal() -> None:
     """A reason is a line of the script's own log."""
     line = render.verdict_line(failed("crash", reason="bad\x1b[31m\nthing\t\u202e", exit_code=1))
-    assert line.startswith("[r0043] crash: bad thing (exit code 1) — ")
+    assert line.startswith("[r0043] crash: bad thing — ")
 
 
 text = st.text(max_size=400)
