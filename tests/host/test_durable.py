@@ -197,13 +197,15 @@ def test_a_name_that_is_taken_in_the_moment_of_placing_is_looked_at_again(tmp_pa
             path.write_bytes(b"edit")
             path.unlink(missing_ok=True)
 
+    def ours(found: bytes) -> bool:
+        refused.extend([] if found == b"new" else [found])
+        return found == b"new"
+
     writer = threading.Thread(target=person)
     writer.start()
     try:
         for _ in range(ROUNDS):
-            durable.swap(
-                path, b"new", lambda found: found == b"new" or bool(refused.append(found)), folder=False
-            )
+            durable.swap(path, b"new", ours, folder=False)
     finally:
         stop.set()
         writer.join()

@@ -138,10 +138,11 @@ def test_a_file_cut_anywhere_keeps_its_whole_rows_and_takes_the_next(
 def test_what_is_not_the_ledger_we_wrote_is_corrupt_and_left_as_it_is(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "results.tsv"
     path.write_bytes(data)
-    for attempt in (lambda: ledger.add(path, line(1)), lambda: ledger.repair(path)):
-        with pytest.raises(CorruptState) as caught:
-            attempt()
-        assert str(path) in caught.value.message
+    with pytest.raises(CorruptState) as caught:
+        ledger.add(path, line(1))
+    assert str(path) in caught.value.message
+    with pytest.raises(CorruptState):
+        ledger.repair(path)
     assert path.read_bytes() == data
 
 

@@ -190,19 +190,19 @@ def test_the_direction_says_what_better_means(direction: Direction, better: floa
 
 def test_a_constraint_whose_value_is_unknown_or_not_finite_is_not_met_and_says_so() -> None:
     known = facts(0.1, before=best(0.6), constraints=("acc>=0.9",), acc=math.nan)
-    for given in (known, replace(known, metrics={LOSS: 0.1})):
-        judged = judge(given)
+    for case in (known, replace(known, metrics={LOSS: 0.1})):
+        judged = judge(case)
         assert decided(judged) == ("ok", "revert", False)
         assert judged.constraints[0].value is None
         assert judged.reason == "constraint acc>=0.9 violated: unknown"
 
 
 def test_constraints_of_contract_and_session_hold_together_and_the_same_one_counts_once() -> None:
-    given = replace(
+    both = replace(
         facts(0.1, before=best(0.6), constraints=("acc>=0.9",), acc=0.95, gap=3.0),
         session_constraints=("gap<2", "acc>=0.9"),
     )
-    judged = judge(given)
+    judged = judge(both)
     assert [(c.expr, c.ok) for c in judged.constraints] == [("acc>=0.9", True), ("gap<2", False)]
     assert judged.verdict == "revert"
 
