@@ -143,7 +143,7 @@ class Board:
         log.info(event, extra={"facts": {**where, **facts}})
         if event == "ended":
             self.release(flight)
-        if event == "unblocked":
+        if event in ("started", "unblocked"):  # a spare shim is parked while the job runs, not at its end
             self.wake()
         message: Event = {"event": event, "project": str(flight.experiment.project), **where, **facts}
         for stream in list(self.subscribers):

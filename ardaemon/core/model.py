@@ -238,6 +238,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     live: bool = True
     terminated_by: Termination | None = None
     place: Placed | None = None  # what train.py shall hold
+    stood: bool = True  # it held this run's snapshot when this was decided
     in_train: tuple[str, ...] = ()  # sha256 of what may be overwritten there
     unclean: UncleanRecord | None = None
     promote: str | None = None  # file or folder to copy to .ckpt/{run_id}

@@ -256,7 +256,7 @@ class Supervisor:
             "system_s": round(self.usage[1], 3),
             "max_rss_kb": self.usage[2],
             "host_oom": _oom_kills() > self.oom_before,
-            "survivors": survivors,
+            "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
             "error": self.error,
             "ended_monotonic": self.ended or time.monotonic(),
         }

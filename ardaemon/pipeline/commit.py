@@ -5,6 +5,7 @@ Recovery is stage two again: each step looks whether it was done.
 
 import math
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -28,11 +29,14 @@ from ardaemon.core.model import (
     TrainFile,
     UncleanRecord,
 )
+from ardaemon.core.text import cut_bytes
 from ardaemon.host import durable, state
 from ardaemon.pipeline import checkpoint, ledger, terminate, train_file, verdict
 from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.snapshot import standard_version
+
+SHORT = 80  # bytes of a text in a result that does not fit otherwise
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +101,7 @@ def _decision(ended: Ended, found: State) -> Decision:
         live=found.session.live and why is None,
         terminated_by=why,
         place=place,
+        stood=train_file.current(ended.experiment) == ended.record.sha256,
         in_train=_replaceable(ended, found, place),
         unclean=_unclean(ended, stamp),
         promote=str(promoted) if promoted else None,
@@ -195,24 +200,30 @@ def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
 
 
 def fit(result: Result) -> Result:
-    """Cut a result to RESULT_MAX_BYTES: metrics go first, then the note, then constraints that held."""
-
-    def size(candidate: Result) -> int:
+    """Cut a result to RESULT_MAX_BYTES; primary, verdict and termination always stand."""
+    for candidate in _shorter(result):
+        result = candidate
         # train_py is filled in later, by a word that may be longer than now.
-        return len(state.encode(replace(candidate, train_py="edited_since")))
-
-    metrics = dict(result.metrics)
-    while size(result) > RESULT_MAX_BYTES and metrics:
-        keep = len(metrics) // 2
-        metrics = dict(list(metrics.items())[:keep])
-        result = replace(result, metrics=metrics)
-    if size(result) > RESULT_MAX_BYTES:
-        result = replace(result, note=result.note[:40])
-    if size(result) > RESULT_MAX_BYTES:
-        result = replace(result, constraints=tuple(c for c in result.constraints if not c.ok)[:3])
-    if size(result) > RESULT_MAX_BYTES:
-        result = replace(result, note="", reason=(result.reason or "")[:80] or None)
+        if len(state.encode(replace(result, train_py="edited_since"))) <= RESULT_MAX_BYTES:
+            break
     return result
+
+
+def _shorter(result: Result) -> Iterator[Result]:
+    """The result, then less and less of it: what is missed least goes first."""
+    yield result
+    metrics = list(result.metrics.items())
+    while metrics:
+        metrics = metrics[: len(metrics) // 2]
+        yield (result := replace(result, metrics=dict(metrics)))
+    source = cut_bytes(result.metrics_source or "", SHORT) or None
+    yield (result := replace(result, metrics_source=source))
+    yield (result := replace(result, note=result.note[: SHORT // 2]))
+    yield (result := replace(result, constraints=tuple(c for c in result.constraints if not c.ok)[:3]))
+    yield (result := replace(result, note="", reason=cut_bytes(result.reason or "", SHORT) or None))
+    cut = tuple(replace(c, expr=cut_bytes(c.expr, SHORT)) for c in result.constraints[:1])
+    yield (result := replace(result, constraints=cut))
+    yield replace(result, constraints=(), metrics_source=None, reason=None)
 
 
 def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
@@ -240,7 +251,9 @@ def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
 
 def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:
     assert decision.place is not None
-    return train_file.place(experiment, decision.place, decision.in_train, record.sha256)
+    outcome = train_file.place(experiment, decision.place, decision.in_train, record.sha256)
+    # Already there, but not when it was decided: an apply that was cut short has put it there.
+    return "updated" if outcome == "kept" and not decision.stood else outcome
 
 
 def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:

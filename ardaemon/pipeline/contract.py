@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ METRIC_NAME_MAX = 120  # characters; the name stands in every result
 # path -> (what stat says of it, its hash): large data is not read again while stat says the same.
 _known: dict[str, tuple[tuple[int, ...], str]] = {}
 KNOWN_MAX = 100_000
+# Times are coarse (4 ms on ext4, up to 2 s elsewhere): of a file that changed just now, stat may say the
+# same after the next change. Only one that has rested is remembered.
+RESTED_NS = 2_000_000_000
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +64,10 @@ def read_front(experiment: Experiment) -> tuple[str, Front]:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: front matter: {error}", "see docs/files.md for its fields") from error
     for expression in front.constraints:
-        constraints.parse(expression)
+        try:
+            constraints.parse(expression)
+        except UsageError as error:
+            raise UsageError(f"{path}: front matter: {error.message}", error.mend) from error
     return text, front
 
 
@@ -75,9 +82,10 @@ def hash_file(path: str) -> str:
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-    if len(_known) >= KNOWN_MAX:
-        _known.clear()
-    _known[path] = (mark, digest.hexdigest())
+    if time.time_ns() - found.st_ctime_ns > RESTED_NS:
+        if len(_known) >= KNOWN_MAX:
+            _known.clear()
+        _known[path] = (mark, digest.hexdigest())
     return digest.hexdigest()
 
 

@@ -40,13 +40,15 @@ def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
         raise RunnerNotFound(
             f"the runner {name!r} is not an executable file (looked at {path})", "check --runner's path"
         )
-    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    # Relative to the project, where the job runs, not to where the daemon happens to be.
+    found = shutil.which(name, path=os.pathsep.join(os.path.join(cwd, folder) for folder in folders))
     if found is None:
         raise RunnerNotFound(
             f"the runner's program {name!r} is not on PATH",
             "activate the project's environment, or give --runner an absolute path",
         )
-    return os.path.join(cwd, found)
+    return found
 
 
 def command(

@@ -12,6 +12,7 @@ from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Chain, Counters, Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.host import durable, state
+from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.lines import compile_regex
 from ardaemon.pipeline import commit, contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair
@@ -51,6 +52,8 @@ def _check_metrics(settings: Settings) -> None:
         compile_regex(settings.metric_regex)
     if settings.ready_regex is not None:
         _check_ready(settings)
+    if settings.metric_command is not None:
+        split_command(settings.metric_command)
     if settings.metrics == "custom" and not settings.metric_command:
         raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')
 

@@ -1,0 +1,161 @@
+"""The whole tree ends with its run, whatever it did to get away."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core import errors
+from tests.support.lab import Lab
+
+SPAWN = (
+    "import os, signal, subprocess, sys, time\n"
+    "SLEEP = [sys.executable, '-c', 'import time; time.sleep(300)']\n"
+)
+READY = "print('val/loss: 1', flush=True)\n"
+
+SHAPES = {
+    "a child in a session of its own": "subprocess.Popen(SLEEP, start_new_session=True)\n",
+    "a double fork": "os.fork() or (os.setsid(), os.fork() or os.execv(SLEEP[0], SLEEP), os._exit(0))\n",
+    "a wide tree": "[subprocess.Popen(SLEEP) for _ in range(20)]\n",
+    "TERM ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n",
+    "stopped": "child = subprocess.Popen(SLEEP)\nos.kill(child.pid, signal.SIGSTOP)\n",
+    "closed descriptors": "subprocess.Popen(SLEEP, start_new_session=True)\nos.closerange(3, 256)\n",
+    "no environment": "subprocess.Popen(SLEEP, env={}, start_new_session=True)\n",
+    "respawning": (
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    while True:\n"
+        "        child = os.fork()\n"
+        "        if child == 0:\n"
+        "            time.sleep(300)\n"
+        "        os.waitpid(child, 0)\n"
+    ),
+}
+
+
+@pytest.fixture
+def quick(lab: Lab) -> Lab:
+    """A daemon whose grace is short."""
+    folder = lab.root / "h/.config/ardaemon"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("grace = 0.5\n")
+    return lab
+
+
+def cwd_in(folder: Path) -> list[int]:
+    """Processes that work in the project: they show even without an environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_at_its_limit_nothing_of_the_tree_survives(quick: Lab, shape: str) -> None:
+    quick.ready(seconds=1.5, settle=0)
+    quick.write(SPAWN + SHAPES[shape] + READY + "time.sleep(300)\n")
+    result = quick.run()
+    assert (result["status"], result["reason"]) == ("timeout", "limit")
+    assert result["primary"]["value"] == 1, "the tree was there before it was killed"
+    assert cwd_in(quick.project) == []
+
+
+@pytest.mark.parametrize("shape", ["a double fork", "respawning", "no environment"])
+def test_after_its_end_what_a_script_left_behind_is_ended(quick: Lab, shape: str) -> None:
+    quick.ready(seconds=20, settle=0.2)
+    quick.write(SPAWN + SHAPES[shape] + READY)
+    result = quick.run()
+    assert (result["status"], result["verdict"], result["exit_code"]) == ("ok", "advance", 0)
+    assert cwd_in(quick.project) == []
+
+
+def test_a_helper_that_finishes_in_the_settle_time_is_let_finish(lab: Lab) -> None:
+    lab.ready(settle=10)
+    lab.write(
+        SPAWN
+        + 'code = \'import time; time.sleep(.6); open("uploaded", "w").write("all")\'\n'
+        + "subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n"
+        + READY
+    )
+    assert lab.run()["verdict"] == "advance"
+    assert (lab.project / "uploaded").read_text() == "all"
+
+
+def test_the_exit_record_has_code_duration_and_usage(lab: Lab) -> None:
+    lab.ready()
+    lab.write(
+        "import time\nx = bytearray(60 << 20)\nend = time.process_time() + .3\n"
+        "while time.process_time() < end: pass\n" + READY
+    )
+    lab.run()
+    record = json.loads((lab.folder / "runs/r0001/a1/exit.json").read_bytes())
+    assert (record["ending"], record["exit_code"], record["signal"]) == ("exited", 0, None)
+    assert 0.3 < record["user_s"] + record["system_s"] < 5
+    assert record["max_rss_kb"] > 60 << 10
+    assert record["seconds"] >= 0.3
+
+
+def test_a_ready_file_starts_the_clock(lab: Lab) -> None:
+    lab.ready(seconds=1, startup=30)
+    lab.write(
+        "import os, pathlib, time\ntime.sleep(1.2)\npathlib.Path(os.environ['AR_RUN_DIR'], 'ready').touch()\n"
+        + READY
+        + "time.sleep(60)\n"
+    )
+    result = lab.run()
+    assert result["status"] == "timeout"
+    assert 2.1 < result["seconds"] < 8
+
+
+def test_a_program_that_cannot_be_executed_is_a_crash_with_its_reason(lab: Lab) -> None:
+    tool = lab.project / "tool"
+    tool.write_bytes(b"\x7fELF no program at all")
+    tool.chmod(0o755)
+    lab.start()
+    lab.init()
+    lab.session(runner="./tool train.py")
+    result = lab.run()
+    assert (result["status"], result["verdict"]) == ("crash", "crash")
+    assert result["reason"].startswith("spawn_failed")
+
+
+def test_survivors_of_a_kill_stop_the_experiment_until_they_are_gone(lab: Lab) -> None:
+    """With no time to verify, every killed process counts as a survivor: what SIGKILL cannot end is rare."""
+    folder = lab.root / "h/.config/ardaemon"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("grace = 0.2\nverify = 0.0\n")
+    lab.ready(seconds=0.8)
+    lab.write(SPAWN + SHAPES["TERM ignored"] + "time.sleep(300)\n")
+    result = lab.run()
+    assert (result["status"], result["verdict"], result["terminated_by"]) == ("unclean", "crash", "unclean")
+    survivor = lab.read("UNCLEAN.json")["survivors"][0]
+    assert str(survivor["pid"]) in result["reason"]
+    with pytest.raises(errors.Unclean, match=str(survivor["pid"])):
+        lab.submit()
+    assert "lifted" in lab.get("experiment.clean")["said"][0]
+    lab.session()
+    assert lab.tried(1.0)["verdict"] == "advance"
+
+
+def test_a_sentinel_is_not_lifted_while_its_survivor_lives(lab: Lab) -> None:
+    lab.ready()
+    start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    sentinel = {
+        "schema": 1,
+        "run_id": "r0001",
+        "survivors": [{"pid": os.getpid(), "start": int(start), "name": "this test"}],
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "at": "2026-11-22T10:00:00Z",
+    }
+    (lab.folder / "UNCLEAN.json").write_text(json.dumps(sentinel))
+    lab.get("session.stop")
+    with pytest.raises(errors.Unclean, match=str(os.getpid())):
+        lab.get("experiment.clean")
+    with pytest.raises(errors.Unclean, match=str(os.getpid())):
+        lab.session()
