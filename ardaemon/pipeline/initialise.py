@@ -23,7 +23,8 @@ at any time; the lines between the two +++ above are sealed.
 """
 # "get the lowest val_bpb", "maximize `val/acc`": how programs say which metric counts.
 _GOAL = re.compile(
-    r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e)\b[`*_\"']*(?: the| possible|:)*\s+[`*_\"']*"
+    r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e)\b"
+    r"[`*_\"']*(?: the| possible|:)*\s+[`*_\"']*"
     r"([A-Za-z][\w/.@-]*[\w@])",
     re.IGNORECASE,
 )

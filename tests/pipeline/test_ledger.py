@@ -11,6 +11,7 @@ from ardaemon.core.errors import CorruptState
 from ardaemon.core.model import PrimaryResult, Result
 from ardaemon.pipeline import ledger
 from ardaemon.pipeline.ledger import COLUMNS, HEADER, ROW_MAX
+from tests.support.folders import bytes_read
 
 LONG = 100_000
 
@@ -37,12 +38,6 @@ def written(folder: Path, rows: int) -> Path:
 
 def ids(path: Path, count: int = LONG * 2) -> list[str]:
     return [row["run_id"] for row in ledger.last(path, count)]
-
-
-def bytes_read() -> int:
-    """What this process has read by system calls so far (proc(5), io: rchar)."""
-    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(fields["rchar"])
 
 
 # --- rows ---
