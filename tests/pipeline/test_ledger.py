@@ -158,6 +158,12 @@ def test_rows_that_lie_across_the_blocks_read_are_whole(tmp_path: Path, count: i
     assert ids(path, count) == [f"r{n:04d}" for n in range(6001 - count, 6001)]
 
 
+def test_a_row_that_the_first_block_read_holds_in_part_is_read_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, 6000)
+    count = path.read_bytes()[-ledger.BLOCK :].count(b"\n")
+    assert ids(path, count) == [f"r{n:04d}" for n in range(6001 - count, 6001)]
+
+
 def test_the_end_of_a_long_ledger_is_read_without_the_rest(tmp_path: Path) -> None:
     """As bytes read, which no load of the machine changes."""
     (tmp_path / "short").mkdir()

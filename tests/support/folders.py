@@ -1,0 +1,32 @@
+"""An experiment's folder without a daemon, made by the same code that makes every other."""
+
+from pathlib import Path
+
+from ardaemon.core.layout import Experiment
+from ardaemon.core.protocol import Init
+from ardaemon.pipeline import initialise
+
+SLUG = "261122-test"
+TRAIN = 'print("val/loss: 1.0")\n'
+
+
+def experiment(
+    project: Path, prepare: str | None = "CONTRACT = {'version': 1}\n", **params: object
+) -> Experiment:
+    """Create an experiment with the primary metric val/loss (min) in `project`."""
+    files = {"train": TRAIN} | ({"prepare": prepare} if prepare is not None else {})
+    for name, text in files.items():
+        (project / f"{name}.py").write_text(text)
+    given: dict[str, object] = {
+        "primary_metric": "val/loss",
+        "primary_direction": "min",
+        **{name: str(project / f"{name}.py") for name in files},
+        **params,
+    }
+    return initialise.create(Init(project=str(project), slug=SLUG, **given))[0]  # type: ignore[arg-type]
+
+
+def bytes_read() -> int:
+    """What this process has read by system calls so far (proc(5), io: rchar)."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"])
