@@ -44,7 +44,12 @@ def serve(ready_fd: int | None) -> None:
         ready.say(f"error: {error}")
         click.echo(f"Error: {error}", err=True)
         sys.exit(74)
-    anyio.run(daemon.serve, host, config, ready)
+    try:
+        anyio.run(daemon.serve, host, config, ready)
+    except OSError as error:  # before it could serve: no socket, no log
+        ready.say(f"error: {error}")
+        click.echo(f"Error: {error}\n→ check the folder's rights and the disk", err=True)
+        sys.exit(74)
     os.close(lock)
 
 

@@ -83,13 +83,13 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     board = Board([scheduler.Slot("cpu0")])
     engine = LocalEngine(host)
     locks = Locks()
+    sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
             driver = Driver(engine, config, locks, board, tasks)
             context = Context(host, config, board, driver, locks)
             machine = Machine(context)
             at_work = recovery.recover(host, board)
-            sock = server.listen(host.socket)
             _publish(host)
             tasks.start_soon(_stop_on_signal, machine.stopping)
             tasks.start_soon(server.Server(table(context, machine), machine.answered).serve, sock)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import signal
 import time
@@ -27,6 +28,8 @@ from ardaemon.engines.base import (
 )
 from ardaemon.engines.spare import Spare
 from ardaemon.host import proc, processes
+
+log = logging.getLogger("ardaemon.engine")
 
 ACKNOWLEDGE_S = 20.0  # from the hand-over to the spawned job, on a machine that swaps
 ADOPTED_POLL_S = 1.0  # an unsupervised tree may fork beside what we watch: look again so often
@@ -92,15 +95,18 @@ class LocalEngine:
 
     async def start(self, launch: Launch) -> Started | None:
         """Give the attempt to the spare shim, and wait until it has spawned the job."""
-        await self.prepare()
-        spare, self.spare = self.spare, None
-        assert spare is not None
-        self.children[launch.handle.shim_lock] = spare
-        held = [_take(launch.handle.shim_lock), _take(launch.handle.job_lock)]
+        held: list[int] = []
         try:
+            await self.prepare()
+            spare, self.spare = self.spare, None
+            assert spare is not None
+            self.children[launch.handle.shim_lock] = spare
+            held += [_take(launch.handle.shim_lock)]
+            held += [_take(launch.handle.job_lock)]
             spare.give(_specification(launch), (held[0], held[1]))
             return await self._acknowledged(spare)
-        except OSError:
+        except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
+            log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
             return None
         finally:
             for fd in held:

@@ -94,7 +94,7 @@ def hash_path(path: Path) -> str:
     if not path.is_dir():
         return hash_file(str(path))
     digest, count = hashlib.sha256(), 0
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, followlinks=True):  # data sets are often links
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(files):
             count += 1

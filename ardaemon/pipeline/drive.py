@@ -111,7 +111,9 @@ class Driver:
         flight.handle = order.handle
         flight.step("launch")
         started = await self.engine.start(order)
-        if started is not None and started.error is None:
+        if started is None:
+            await anyio.sleep(RETRY_FIRST_S)  # before it is tried again: what failed may fail at once
+        elif started.error is None:
             self._started(flight, started.pid, started.monotonic)
 
     def _ready(self, flight: Flight) -> Launch | Exit:

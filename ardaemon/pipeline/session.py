@@ -16,7 +16,7 @@ from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.lines import compile_regex
 from ardaemon.pipeline import commit, contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair
-from ardaemon.pipeline.snapshot import require_no_unclean, standard_version
+from ardaemon.pipeline.snapshot import require_no_unclean, require_same_primary, standard_version
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
 # What `--resume fresh` puts aside.
@@ -86,6 +86,7 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
     launch.program(params.settings.runner, params.environment, str(experiment.project))
     if params.resume == "fresh":
         found = _fresh(experiment, found, active)
+    require_same_primary(found)
     _require_comparable(found, params)
     if params.resume == "revert":
         found = _revert(experiment, found)

@@ -14,7 +14,15 @@ from ardaemon.core.config import (
     SIBLINGS_MAX,
     Config,
 )
-from ardaemon.core.errors import CorruptState, SessionNotLive, StorageError, Unclean, UnknownRun, UsageError
+from ardaemon.core.errors import (
+    CorruptState,
+    Refused,
+    SessionNotLive,
+    StorageError,
+    Unclean,
+    UnknownRun,
+    UsageError,
+)
 from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Active, Placed, Queued, RunRecord, Session, Settings, UncleanRecord
@@ -79,7 +87,19 @@ def require_ready(experiment: Experiment, found: State) -> Settings:
             "go on with: arctl session start --resume continue",
         )
     contract.require(experiment, found.contract)
+    require_same_primary(found)
     return session.settings
+
+
+def require_same_primary(found: State) -> None:
+    """Raise Refused where the best was measured by another metric: nothing can be compared with it."""
+    best, primary = found.best, found.contract.primary
+    if best is not None and best.primary != primary:
+        raise Refused(
+            f"the best ({best.run_id}) is by {best.primary.metric} ({best.primary.direction}),"
+            f" the seal now says {primary.metric} ({primary.direction})",
+            "measure anew: arctl session start --resume fresh",
+        )
 
 
 def require_no_unclean(experiment: Experiment) -> None:

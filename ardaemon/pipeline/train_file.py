@@ -65,6 +65,9 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     whether "already there" means kept or restored.
     """
     advancing = target.sha256 == mine
+    with storage("restore", experiment.train):
+        if _rescue(experiment, {target.sha256, *accepted}):
+            return "edited_since"
     if current(experiment) == target.sha256:
         return "kept" if advancing else "restored"
     with storage("restore", experiment.train):
@@ -75,6 +78,20 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     if not swapped:
         return "edited_since"
     return "updated" if advancing else "restored"
+
+
+def _rescue(experiment: Experiment, known: Collection[str]) -> bool:
+    """What a daemon that was killed in mid-swap still held goes back, if it is somebody's edit."""
+    back = False
+    for held in experiment.folder.glob(f".{experiment.train.name}.*.tmp"):
+        if sha256(held.read_bytes()) in known:
+            held.unlink()
+        elif current(experiment) in known:
+            os.rename(held, experiment.train)
+            back = True
+        else:  # a newer edit stands there already
+            os.rename(held, experiment.folder / f"train.py.rescued-{held.stat().st_mtime_ns}")
+    return back
 
 
 def _mode(experiment: Experiment) -> int:

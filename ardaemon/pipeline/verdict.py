@@ -9,6 +9,7 @@ from ardaemon.core.model import (
     Best,
     ConstraintResult,
     Contract,
+    Direction,
     Exit,
     PrimaryResult,
     Status,
@@ -53,7 +54,7 @@ def judge(facts: Facts) -> Judgement:
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
     valid = status == "ok" and all(c.ok for c in checked)
-    improved = status == "ok" and _better(facts.best, primary.value, valid)
+    improved = status == "ok" and _better(facts.best, primary.direction, primary.value, valid)
     return Judgement(
         status=status,
         verdict=_verdict(status, improved, bool(facts.seal_faults)),
@@ -110,7 +111,7 @@ def _constraints(facts: Facts) -> list[constraints.Constraint]:
     return [constraints.parse(text) for text in texts]
 
 
-def _better(best: Best | None, value: float | None, valid: bool) -> bool:
+def _better(best: Best | None, direction: Direction, value: float | None, valid: bool) -> bool:
     if value is None:
         return False
     if best is None:
@@ -119,7 +120,7 @@ def _better(best: Best | None, value: float | None, valid: bool) -> bool:
         return valid  # the first valid run replaces a baseline that is not
     if not valid:
         return False
-    return value < best.value if best.primary.direction == "min" else value > best.value
+    return value < best.value if direction == "min" else value > best.value
 
 
 def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:

@@ -139,8 +139,7 @@ VERDICTS = {
     ),
     "crash": (
         failed("crash", reason="exception:ValueError bad shape", exit_code=1),
-        "[r0043] crash: exception:ValueError bad shape"
-        " — best stays 0.851 @ r0040; arctl tail r0043",
+        "[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040; arctl tail r0043",
     ),
     "crash by a signal": (
         failed("crash", reason="oom", exit_code=None, signal="SIGKILL"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, Refused
 from tests.support.lab import Lab, wait_until
 
 SLEEP = 'import time\nprint("val/loss: {value}", flush=True)\ntime.sleep({seconds})\n'
@@ -216,16 +216,20 @@ def test_a_forged_record_with_a_reused_pid_never_gets_a_foreign_process_signalle
 
 def test_an_interrupt_that_was_acknowledged_holds_over_a_restart(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)\n")
+    deaf = (
+        "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)\n"
+    )
+    run_id = launched(lab, deaf)
+    log = lab.folder / f"runs/{run_id}/a1/run.log"
+    wait_until(log.read_bytes, "the script to be deaf")
+    job = job_of(lab, run_id)
     waiting = lab.submit()["run_id"]
     lab.get("run.cancel", run_id=waiting)
-    (lab.state_home.parent / "h/.config/ardaemon").mkdir(parents=True)
     lab.get("run.cancel", run_id=run_id)
     lab.kill()
     lab.start()
     assert lab.wait(waiting)["result"]["status"] == "interrupted"
-    assert lab.get("run.get", run_id=run_id)["state"] in ("running", "exited", "judged", "committed")
-    os.kill(job_of(lab, run_id), signal.SIGKILL)
+    os.kill(job, signal.SIGKILL)
     assert lab.wait(run_id)["result"]["status"] == "interrupted"
 
 
@@ -250,3 +254,29 @@ def test_nothing_is_left_of_a_committed_run_but_its_folder(lab: Lab) -> None:
         lambda: len(lab.processes()) == 1, "the daemon alone (its spare shim has no environment)"
     )
     assert idle
+
+
+def test_an_edit_that_a_killed_daemon_held_in_mid_swap_goes_back(lab: Lab) -> None:
+    lab.ready()
+    lab.tried(1.0)
+    lab.tried(2.0)
+    (lab.folder / ".train.py.4711.tmp").write_text("# somebody's edit\n")
+    result = lab.submit(restore="at_submit")
+    assert "train.py was edited" in result["warnings"][0]
+    assert (lab.folder / "train.py").read_text() == "# somebody's edit\n"
+    assert not list(lab.folder.glob(".train.py.*"))
+
+
+def test_after_another_metric_is_sealed_nothing_is_compared_with_the_old_best(lab: Lab) -> None:
+    lab.ready()
+    lab.tried(1.0)
+    program = lab.folder / "program.md"
+    program.write_text(program.read_text().replace('"min"', '"max"'))
+    lab.get("experiment.seal", accept=True)
+    with pytest.raises(Refused, match="fresh|seal now says"):
+        lab.submit()
+    lab.get("session.stop")
+    with pytest.raises(Refused, match="seal now says"):
+        lab.session(ack=True)
+    lab.session(resume="fresh")
+    assert lab.tried(3.0)["verdict"] == "advance"
