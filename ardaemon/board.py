@@ -79,8 +79,15 @@ class Board:
     def waiting(self) -> list[Waiting]:
         """The queue, as the scheduler sees it."""
         at_work = set(map(id, self.holders.values()))
+        # A verdict may end the session: the next run of that experiment waits for it.
+        judging = {f.key[0] for f in self.flights.values() if f.state in ("exited", "judged")}
         return [
-            Waiting(key=f.key, seq=f.active.seq, held=f.held or f.blocked is not None, alone_in=_alone(f))
+            Waiting(
+                key=f.key,
+                seq=f.active.seq,
+                held=f.held or f.blocked is not None or f.key[0] in judging,
+                alone_in=_alone(f),
+            )
             for f in self.flights.values()
             if f.state == "queued" and id(f) not in at_work
         ]
@@ -113,14 +120,18 @@ class Board:
 
     # --- views and events ---
 
-    def view(self, flight: Flight) -> RunView:
+    def view(self, flight: Flight, positions: dict[int, int] | None = None) -> RunView:
         """One flight with its place in the queue and what it waits for."""
         if flight.state != "queued":
             return flight.view()
+        if flight.held:
+            return flight.view(None, "its session is over: arctl session start")
+        places = self._positions() if positions is None else positions
+        return flight.view(places[flight.active.seq], self._why())
+
+    def _positions(self) -> dict[int, int]:
         queue = sorted(f.active.seq for f in self.flights.values() if f.state == "queued" and not f.held)
-        why = "its session is over: arctl session start" if flight.held else self._why()
-        position = None if flight.held else queue.index(flight.active.seq) + 1
-        return flight.view(position, why)
+        return {seq: place for place, seq in enumerate(queue, 1)}
 
     def _why(self) -> str | None:
         holders = [f"{f.experiment.slug}/{f.run.run_id}" for f in self.holders.values()]
@@ -128,9 +139,9 @@ class Board:
 
     def views(self) -> Iterator[RunView]:
         """All flights: those at work first, then the queue."""
-        order = {"queued": 1}
+        order, positions = {"queued": 1}, self._positions()
         for flight in sorted(self.flights.values(), key=lambda f: (order.get(f.state, 0), f.active.seq)):
-            yield self.view(flight)
+            yield self.view(flight, positions)
 
     def wake(self) -> None:
         """Let the scheduler look again."""

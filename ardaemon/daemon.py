@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from ardaemon import recovery, scheduler, server
@@ -30,6 +31,10 @@ from ardaemon.pipeline.flight import Flight
 from ardaemon.version import VERSION
 
 log = logging.getLogger("ardaemon.daemon")
+
+
+# Each follower of a log holds one (at most FOLLOWERS_MAX), each stage of a run one for a moment.
+THREADS_MAX = 128
 
 
 class AlreadyRunning(Exception):
@@ -80,21 +85,28 @@ def prepare(host: Host) -> None:
 async def serve(host: Host, config: Config, ready: "Ready") -> None:
     """Run until told to stop. Jobs go on under their shims after that."""
     open_log(host.log)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
     board = Board([scheduler.Slot("cpu0")])
     engine = LocalEngine(host)
     locks = Locks()
+    engine.sweep()
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
             driver = Driver(engine, config, locks, board, tasks)
             context = Context(host, config, board, driver, locks)
             machine = Machine(context)
-            at_work = recovery.recover(host, board)
+            at_work, stranded = recovery.recover(board, recovery.entries(host))
             _publish(host)
             tasks.start_soon(_stop_on_signal, machine.stopping)
             tasks.start_soon(server.Server(table(context, machine), machine.answered).serve, sock)
+
+            def resume(flight: Flight) -> None:
+                tasks.start_soon(context.fly, flight)
+
             for flight in at_work:
-                tasks.start_soon(_resume, context, flight)
+                resume(flight)
+            tasks.start_soon(recovery.keep_looking, board, stranded, resume)
             tasks.start_soon(scheduler.loop, board, context.fly, tasks)
             tasks.start_soon(_keep_spare, engine, board)
             log.info(
@@ -110,13 +122,6 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
         durable.remove(host.info)
         durable.remove(host.socket)
         log.info("stopped")
-
-
-async def _resume(context: Context, flight: Flight) -> None:
-    if flight.state == "queued":  # it was to be cancelled when the daemon went
-        await context.cancel(flight, "stop" if flight.active.wanted == "stop" else "cancel")
-        return
-    await context.fly(flight)
 
 
 async def _keep_spare(engine: LocalEngine, board: Board) -> None:

@@ -1,40 +1,60 @@
 """At start: every active run goes on from where it was."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import msgspec
 
 from ardaemon.board import Board
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host
-from ardaemon.core.model import Active, Judged, RunRecord, Session
+from ardaemon.core.model import Active, Judged, RunRecord
 from ardaemon.host import durable, state
 from ardaemon.pipeline import commit
 from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.flight import Flight
 
+# There is no event for "the project is back".
+LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
+
 log = logging.getLogger("ardaemon.recovery")
 
 
-def recover(host: Host, board: Board) -> list[Flight]:
-    """Put every active run on the board; returns those that are past the queue.
+def recover(board: Board, entries: list[Path]) -> tuple[list[Flight], list[Path]]:
+    """Put every active run on the board; returns those that are past the queue, and what is stranded.
 
     A run that was judged is committed here, before anybody else may change its experiment.
     """
-    found = [flight for entry in sorted(host.active.glob("*.json")) if (flight := _read(entry))]
+    found = {entry: _read(entry) for entry in entries}
+    stranded = [entry for entry, flight in found.items() if flight is None]
     at_work = []
-    for flight in sorted(found, key=lambda f: f.active.seq):
+    for flight in sorted((f for f in found.values() if f is not None), key=lambda f: f.active.seq):
         if _finished(flight):
             continue
         board.add(flight)
-        if flight.state != "queued":
+        if flight.state != "queued" or flight.active.wanted != "run":
             board.occupy_any(flight)
             at_work.append(flight)
-        elif flight.active.wanted != "run":
-            at_work.append(flight)
         log.info("found", extra={"facts": _facts(flight)})
-    return at_work
+    return at_work, stranded
+
+
+def entries(host: Host) -> list[Path]:
+    """The active runs on disk."""
+    return sorted(host.active.glob("*.json"))
+
+
+async def keep_looking(board: Board, stranded: list[Path], resume: Callable[[Flight], None]) -> None:
+    """A run whose project is away (an unmounted disk, a moved folder) goes on when it is back."""
+    pause = LOOK_FIRST_S
+    while stranded:
+        await anyio.sleep(pause)
+        pause = min(pause * 2, LOOK_MOST_S)
+        at_work, stranded = recover(board, [entry for entry in stranded if entry.exists()])
+        for flight in at_work:
+            resume(flight)
 
 
 def _read(entry: Path) -> Flight | None:
@@ -48,22 +68,32 @@ def _read(entry: Path) -> Flight | None:
         if record is None:
             log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
             return None
+        for folder in (experiment.folder, run.folder, entry.parent):
+            durable.sweep(folder)
         flight = Flight(experiment, run, active, record, entry)
         flight.resume_from_record()
-        session = state.read(experiment.session, Session)
-        flight.held = session is not None and not session.live
+        flight.held = not _is_live(experiment)
         return flight
-    except (ArdaemonError, msgspec.MsgspecError) as error:
+    except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
         log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
         return None
+
+
+def _is_live(experiment: Experiment) -> bool:
+    try:
+        return load_or_repair(experiment).session.live
+    except (ArdaemonError, OSError) as error:
+        log.warning("unreadable", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
+        return True  # looked at again before anything is launched
 
 
 def _finished(flight: Flight) -> bool:
     """Committed before the entry could go; or judged: stage two again, now."""
     try:
         if not flight.run.result.exists():
-            if not isinstance(flight.record.state, Judged):
-                return False
+            judged = flight.record.state
+            if not isinstance(judged, Judged) or judged.decision.promote is not None:
+                return False  # a checkpoint may be large: its commit goes on in the background
             load_or_repair(flight.experiment)
             commit.apply(flight.experiment, flight.run, flight.record)
             log.info("committed", extra={"facts": _facts(flight)})

@@ -115,10 +115,12 @@ class Session(Record, frozen=True, kw_only=True):
     live: bool = False
     terminated_by: Termination | None = None
     started_at: str | None = None
+    epoch: int = 0  # how many sessions there were: a run of an earlier one ends no later one
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
+    archiving: str | None = None  # `--resume fresh` is under way: the folder of archive/ that it fills
 
 
 class Best(Record, frozen=True, kw_only=True):
@@ -283,6 +285,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
     note: str
     submitted_at: str
     settings: Settings
+    epoch: int  # of the session it belongs to
+    seal: str  # fingerprint of the contract at submit
     environment_sha256: str
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"

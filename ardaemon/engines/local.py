@@ -68,6 +68,7 @@ class LocalEngine:
         self.boot = boot_id()
         self.spare: Spare | None = None
         self.children: dict[str, Spare] = {}
+        self.stopping: set[str] = set()  # attempts whose end was asked for
 
     # --- starting ---
 
@@ -128,6 +129,12 @@ class LocalEngine:
         word = msgspec.json.decode(heard, type=_Word)
         return Started(pid=word.pid, monotonic=word.monotonic, error=word.error)
 
+    def sweep(self) -> None:
+        """Remove lock files that nobody holds: of runs that a killed daemon had committed."""
+        for path in self.locks.glob("*.lock"):
+            if not _held(str(path)):
+                path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Dismiss the spare; shims at work go on without us."""
         if self.spare is not None:
@@ -166,16 +173,19 @@ class LocalEngine:
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
         """Wait for the end: of the shim while there is one, else of everything that it left."""
         adopted = False
+        found = self.probe(handle)
         while True:
-            found = self.probe(handle)
             match found:
                 case Running():
                     await self._shim_gone(handle, found)
+                    found = self.probe(handle)
                 case Unsupervised():
                     adopted = True
                     survivors = await self._adopt(handle, found)
                     if survivors:
                         return Finished(exit=_lost_exit(tuple(survivors)))
+                    found = await anyio.to_thread.run_sync(self.probe, handle)
+                    continue
                 case Lost():
                     self._reap(handle)
                     return Lost(ending="supervisor_lost") if adopted else found
@@ -197,7 +207,7 @@ class LocalEngine:
     async def _adopt(self, handle: Handle, found: Unsupervised) -> list[Process]:
         """Stand in for the dead shim: wait for the tree's end, or kill it at its deadline."""
         left = None if found.deadline is None else found.deadline - time.monotonic()
-        if left is not None and left <= 0:
+        if handle.folder in self.stopping or (left is not None and left <= 0):
             return await self._kill_adopted(handle)
         pause = ADOPTED_POLL_S if left is None else min(ADOPTED_POLL_S, left)
         with anyio.move_on_after(pause):
@@ -210,7 +220,7 @@ class LocalEngine:
     async def _kill_adopted(self, handle: Handle) -> list[Process]:
         deadline = time.monotonic() + ACKNOWLEDGE_S
         while True:
-            found = self.probe(handle)
+            found = await anyio.to_thread.run_sync(self.probe, handle)
             if not isinstance(found, Unsupervised):
                 return []
             processes.kill(found.processes, signal.SIGKILL)
@@ -222,6 +232,7 @@ class LocalEngine:
 
     def stop(self, handle: Handle) -> None:
         """SIGTERM to the shim; to the tree itself where the shim is gone."""
+        self.stopping.add(handle.folder)
         found = self.probe(handle)
         if isinstance(found, Running) and found.shim is not None:
             processes.kill([found.shim], signal.SIGTERM)
@@ -231,6 +242,7 @@ class LocalEngine:
     def forget(self, handle: Handle) -> None:
         """Remove the attempt's lock files."""
         self._reap(handle)
+        self.stopping.discard(handle.folder)
         for path in (handle.shim_lock, handle.job_lock):
             with contextlib.suppress(OSError):
                 os.unlink(path)
@@ -268,6 +280,7 @@ def _tag(handle: Handle) -> dict[str, str]:
 
 def _take(path: str) -> int:
     """Lock a file that no one else can hold yet; the lock travels with the descriptor."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # a logout may have removed it
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return fd

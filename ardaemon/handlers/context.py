@@ -1,10 +1,12 @@
 """What all handlers share: the board, the experiments' locks, and how a flight ends."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
@@ -18,6 +20,9 @@ from ardaemon.pipeline.drive import Driver, Dropped, Locks
 from ardaemon.pipeline.experiment import State, load, load_or_repair
 from ardaemon.pipeline.flight import Flight
 
+log = logging.getLogger("ardaemon.run")
+FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
+
 
 @dataclass(frozen=True)
 class Context:
@@ -30,42 +35,48 @@ class Context:
     locks: Locks
 
     @asynccontextmanager
-    async def changing(self, experiment: Experiment) -> AsyncIterator[None]:
-        """Alone with the experiment's files; refused at once while a commit cannot be written."""
+    async def changing(self, experiment: Experiment, mending: bool = False) -> AsyncIterator[None]:
+        """Alone with the experiment's files; refused at once while a commit cannot be written.
+
+        `mending`: what a person does about that is let through, and the commit is tried again after it.
+        """
         for flight in self.board.of(experiment):
             if not flight.run.folder.exists() and experiment.folder.exists():
                 self._drop(flight)
-            elif flight.blocked is not None:
+            elif flight.blocked is not None and not mending:
                 raise StorageError(
                     f"{flight.run.run_id} waits for the disk: {flight.blocked}", "mend that first"
                 )
         async with self.locks.of(experiment.folder):
             yield
+        for flight in self.board.of(experiment):
+            flight.nudge()
 
     async def load(self, experiment: Experiment) -> State:
         """The state; repaired, with warnings, where a file is broken."""
         try:
             return load(experiment)
         except CorruptState:
-            async with self.changing(experiment):
+            async with self.changing(experiment, mending=True):
                 return await anyio.to_thread.run_sync(load_or_repair, experiment)
 
     async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
         """Write the wish down; the loops make it so."""
         if flight.state in ("judged", "committed"):
             return
-        flight.active = replace(flight.active, wanted=wanted)
+        known, flight.active = flight.active, replace(flight.active, wanted=wanted)
         if not flight.experiment.folder.exists() and flight.state in ("queued", "exited"):
             self._drop(flight)
             return
-        await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
+        if flight.state == "running" and flight.handle is not None:
+            self.driver.engine.stop(flight.handle)  # first: the job may be what fills the disk
+        if flight.active != known:
+            await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
         self.board.told(flight, "cancel", wanted=wanted)
         if flight.state == "queued" and flight not in self.board.holders.values():
             flight.exit = Exit(ending="cancelled")
             flight.step("cancelled")
             self.driver.background.start_soon(self.fly, flight)
-        elif flight.state == "running" and flight.handle is not None:
-            self.driver.engine.stop(flight.handle)
 
     async def fly(self, flight: Flight) -> None:
         """Drive a flight; off the board when it is committed, its slot free when it is not."""
@@ -74,15 +85,31 @@ class Context:
         except Dropped:
             return
         except Exception as error:
-            flight.blocked = f"a fault of the daemon ({type(error).__name__}): see arctl daemon logs"
-            flight.wake()
-            self.driver.failed(flight)
+            self._failed(flight, error)
         if flight.state != "committed":
             self.board.release(flight)
             return
         if flight.result is not None and flight.result.should_terminate:
             self.board.hold(flight.experiment.folder, True)
         self.board.drop(flight)
+
+    def _failed(self, flight: Flight, error: Exception) -> None:
+        """A fault of ours, in the log with its traceback; the run stays on disk, and is tried again."""
+        flight.blocked = f"a fault of the daemon ({type(error).__name__}): see arctl daemon logs"
+        flight.wake()
+        where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id}
+        log.exception("drive failed", extra={"facts": where})
+        self.driver.background.start_soon(self._again, flight)
+
+    async def _again(self, flight: Flight) -> None:
+        with anyio.move_on_after(FAULT_RETRY_S):
+            await flight.nudged.wait()
+        flight.blocked = None
+        flight.wake()
+        if flight.state == "queued":
+            self.board.wake()
+        else:
+            await self.fly(flight)
 
     def _drop(self, flight: Flight) -> None:
         """Its folder is gone: there is nothing to write a verdict into."""

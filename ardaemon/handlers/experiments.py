@@ -2,6 +2,7 @@
 
 import os
 
+import anyio
 import anyio.to_thread
 
 from ardaemon.core import protocol as p
@@ -50,14 +51,14 @@ class Experiments:
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
         """Report what changed; with accept, seal what is there now."""
         experiment = resolve(params.project, params.expr)
-        async with self.context.changing(experiment):
+        async with self.context.changing(experiment, mending=True):
             said = await anyio.to_thread.run_sync(sealing.seal, experiment, params)
         return await self._experiment_view(experiment, said)
 
     async def experiment_clean(self, params: p.Where, _: Notify) -> p.ExperimentView:
         """Lift the sentinel once nothing of what survived lives."""
         experiment = resolve(params.project, params.expr)
-        async with self.context.changing(experiment):
+        async with self.context.changing(experiment, mending=True):
             said = await anyio.to_thread.run_sync(sealing.clean, experiment)
         return await self._experiment_view(experiment, said)
 
@@ -84,12 +85,13 @@ class Experiments:
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
         """Interrupt what runs, hold what waits."""
         experiment = resolve(params.project, params.expr)
-        async with self.context.changing(experiment):
+        async with self.context.changing(experiment, mending=True):
             await anyio.to_thread.run_sync(session.stop, experiment)
             self.board.hold(experiment.folder, True)
-        for flight in self.board.of(experiment):
-            if flight in self.board.holders.values():
-                await self.context.cancel(flight, "stop")
+        running = [f for f in self.board.of(experiment) if f in self.board.holders.values()]
+        async with anyio.create_task_group() as tasks:
+            for flight in running:
+                tasks.start_soon(self.context.cancel, flight, "stop")
         return await self._session_view(experiment)
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:

@@ -9,7 +9,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import StorageError, UnknownRun
+from ardaemon.core.errors import Overloaded, StorageError, UnknownRun
 from ardaemon.core.layout import Experiment, run_name, run_number
 from ardaemon.core.model import Active, Judged, Result, RunRecord
 from ardaemon.core.text import clean
@@ -23,6 +23,7 @@ from ardaemon.server import Notify
 
 LAST_MAX = 1000  # rows of one run.list or status.get
 TAIL_MAX_BYTES = 8 << 10
+FOLLOWERS_MAX = 64  # each holds a thread of the daemon
 WAIT_MAX_S = 7 * 86400.0
 
 
@@ -31,6 +32,7 @@ class Runs:
 
     def __init__(self, context: Context) -> None:
         self.context, self.board = context, context.board
+        self.followers = 0
 
     async def run_submit(self, params: p.Submit, _: Notify) -> p.RunView:
         """Everything is on disk when this returns."""
@@ -52,7 +54,7 @@ class Runs:
         return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
 
     def _queued(self, experiment: Experiment, active: Active, record: RunRecord, received: float) -> Flight:
-        entry = snapshot.active_path(self.context.host.active, active)
+        entry = snapshot.entry_path(self.context.host.active, experiment, record.run_id)
         run = experiment.run(record.run_id)
         flight = self.board.add(Flight(experiment, run, active, record, entry, received=received))
         ms = round((time.monotonic() - received) * 1000, 2)
@@ -113,10 +115,19 @@ class Runs:
         text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
         if params.follow and flight is not None:
             await notify("run.log", {"text": text})
-            await _Follow(flight, size, notify).run()
+            await self._follow(flight, size, notify)
             text = ""
         state_now = flight.state if flight is not None else "committed"
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
+
+    async def _follow(self, flight: Flight, offset: int, notify: Notify) -> None:
+        if self.followers >= FOLLOWERS_MAX:
+            raise Overloaded(f"{FOLLOWERS_MAX} clients follow a log already", "end some of them")
+        self.followers += 1
+        try:
+            await _Follow(flight, offset, notify).run()
+        finally:
+            self.followers -= 1
 
     async def run_cancel(self, params: p.Cancel, _: Notify) -> p.RunView:
         """Write the wish down; the loops make it so."""

@@ -6,6 +6,7 @@ the caller, who knows what was being written. A failed write leaves the old file
 
 import ctypes
 import errno
+import itertools
 import os
 from collections.abc import Callable
 
@@ -32,12 +33,35 @@ def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.rename(temporary, path)
 
 
+_count = itertools.count()
+
+
+def _temporary(path: Path) -> str:
+    """A name beside `path` that no other write of this machine uses."""
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f".{name}.{os.getpid()}.{next(_count)}.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writes of a process that was killed left in `folder`."""
+    for name in os.listdir(folder):
+        parts = name.split(".")
+        ours = len(parts) > 4 and parts[-1] == "tmp" and parts[-2].isdigit() and parts[-3].isdigit()
+        if ours and not os.path.exists(f"/proc/{parts[-3]}"):
+            remove(os.path.join(folder, name))
+
+
+def held_in_swap(path: Path) -> str:
+    """Where swap() holds a version for a moment; found there after a kill, it may be somebody's edit."""
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f".{name}.swap")
+
+
 class staged:
     """A synced temporary file beside `path`; removed again unless it was renamed away."""
 
     def __init__(self, path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
-        folder, name = os.path.split(os.fspath(path))
-        self.temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+        self.temporary = _temporary(path)
         self.data, self.mode, self.sync = data, mode, sync
 
     def __enter__(self) -> str:
@@ -106,12 +130,10 @@ def rename(old: Path, new: Path) -> None:
 
 def link_to(target: str, path: Path) -> None:
     """Point the symlink `path` at `target`, swapping an older one atomically."""
-    folder, name = os.path.split(os.fspath(path))
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    remove(temporary)
+    temporary = _temporary(path)
     os.symlink(target, temporary)
     os.rename(temporary, path)
-    sync_folder(folder)
+    sync_folder(os.path.dirname(temporary))
 
 
 def remove(path: Path) -> None:
@@ -139,8 +161,11 @@ def swap(
     The files are exchanged, what came out is looked at, and put back if it is foreign: so no
     moment exists in which an edit could be overwritten unseen. A missing file is replaced.
     """
+    held = held_in_swap(path)
     with staged(path, data, mode) as temporary:
-        swapped = _swap(temporary, os.fspath(path), data, ours)
+        os.rename(temporary, held)  # whole and synced: a torn one never bears this name
+    swapped = _swap(held, os.fspath(path), data, ours)
+    remove(held)
     if swapped and folder:
         sync_folder(os.path.dirname(path))
     return swapped
@@ -173,6 +198,21 @@ def _link_free(temporary: str, path: str) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
+    except OSError:  # a filesystem without hard links
+        return _copy_free(temporary, path)
+    return True
+
+
+def _copy_free(temporary: str, path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        _write_all(fd, _read(temporary))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
     return True
 
 
@@ -191,12 +231,19 @@ def _exchange(one: str, other: str) -> bool:
 
 
 def _exchange_by_renames(one: str, other: str) -> bool:
-    aside = one + ".aside"
+    aside = _temporary(other)
     try:
         os.rename(other, aside)
     except FileNotFoundError:
         return False
-    os.link(one, other)  # fails, rather than overwrites, if someone wrote the name meanwhile
+    try:
+        placed = _link_free(one, other)
+    except OSError:
+        _link_free(aside, other)
+        raise
+    if not placed:  # somebody took the name in this moment: both versions stay, under visible names
+        os.rename(aside, f"{other}.rescued-{os.stat(aside).st_mtime_ns}")
+        raise FileExistsError(errno.EEXIST, "it was written in the same moment", other)
     os.rename(aside, one)
     return True
 

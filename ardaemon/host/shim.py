@@ -25,8 +25,9 @@ READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event 
 KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
 DISK_RETRY_S = 2.0  # while exit.json cannot be written (disk full)
 DISK_RETRIES = 1800  # an hour; then the run counts as lost
-LINE_MAX = 1 << 16  # of a log line that is matched against --ready-regex
+LINE_MAX = 4 << 10  # bytes of a log line that are matched against --ready-regex
 REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
+REGEX_CPU_S = 0.5  # of one look: a pattern that backtracks without end must not stop the clocks
 OOM_SCORE_SHIM = "-500"  # where permitted: the supervisor must outlive its job's memory
 
 
@@ -63,6 +64,10 @@ def _load(fd: int) -> dict:  # type: ignore[type-arg]
         return json.loads(file.read())  # type: ignore[no-any-return]
 
 
+class TooSlow(Exception):
+    """The pattern has used its time."""
+
+
 class Supervisor:
     """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
 
@@ -78,7 +83,8 @@ class Supervisor:
         self.ready_after: float | None = None
         self.pid = 0
         self.ended = 0.0
-        self.error: str | None = None
+        self.error: str | None = None  # why the job could not be started
+        self.trouble: str | None = None  # what went wrong with ourselves, later
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
@@ -92,9 +98,36 @@ class Supervisor:
         self.oom_before = _oom_kills()
         self.started, self.started_at = time.monotonic(), _now()
         self._announce()
-        ending = "spawn_failed" if not self._spawn() else self._wait()
-        survivors = self._clear(ending)
+        watch = self._spawn()
+        ending = "spawn_failed" if watch is None else self._supervise(watch)
+        survivors = self._emptied(ending)
         self._record(ending, survivors)
+
+    def _supervise(self, watch: "_Watch") -> str:
+        """Wait for the end; a fault of our own must not leave a job without its limit."""
+        while True:
+            try:
+                return self._wait(watch)
+            except Exception as error:
+                self._note(error)
+                watch.keep_only_limit()
+                time.sleep(READY_POLL_S)  # should it go wrong again at once
+
+    def _emptied(self, ending: str) -> list[tuple[int, int, str]]:
+        """End the tree; a fault of our own must not leave it alive."""
+        try:
+            return self._clear(ending)
+        except Exception as error:
+            self._note(error)
+        try:
+            return self._kill()
+        except Exception as error:
+            self._note(error)
+        self._signal_group(signal.SIGKILL)
+        return [(self.pid, proc.start_time(self.pid) or 0, proc.name(self.pid))]  # nothing is verified
+
+    def _note(self, error: Exception) -> None:
+        self.trouble = self.trouble or _text(error)
 
     def _announce(self) -> None:
         """start.json: before the spawn, so that a crash in its midst can be told from none."""
@@ -111,22 +144,27 @@ class Supervisor:
         }
         durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
 
-    def _spawn(self) -> bool:
+    def _spawn(self) -> "_Watch | None":
+        """Start the job and the clocks; None where it cannot be started."""
         _oom_score("self", OOM_SCORE_SHIM)
-        os.set_inheritable(self.job_lock, True)
         try:
+            watch = _Watch(self)  # before the spawn: nothing that can be wrong with it may come after
+            os.set_inheritable(self.job_lock, True)
             os.chdir(self.spec["cwd"])
             self.pid = self._exec()
-        except (OSError, ValueError) as error:
-            self.error = str(error)
+        except Exception as error:
+            self.error = _text(error)
             self._acknowledge()
-            return False
-        _oom_score(str(self.pid), "0")
-        self._acknowledge()
-        os.close(self.job_lock)
-        os.chdir("/")
-        self._announce()
-        return True
+            return None
+        try:
+            _oom_score(str(self.pid), "0")
+            self._acknowledge()
+            os.close(self.job_lock)
+            os.chdir("/")
+            self._announce()
+        except Exception as error:  # a full disk: start.json without the job's pid has to do
+            self._note(error)
+        return watch
 
     def _exec(self) -> int:
         null = os.open(os.devnull, os.O_RDONLY)
@@ -158,9 +196,8 @@ class Supervisor:
 
     # --- while it runs ---
 
-    def _wait(self) -> str:
+    def _wait(self, watch: "_Watch") -> str:
         """Until the first process has ended or must end: exited, limit, stall or stopped."""
-        watch = _Watch(self)
         while self.status is None:
             if self.stopping:
                 return "stopped"
@@ -206,7 +243,7 @@ class Supervisor:
             for pid, start in proc.descendants(os.getpid()).items():
                 self._polite(pid, start)
         elif ending != "spawn_failed":
-            self._terminate_group()
+            self._terminate()
         if self._empty_by(time.monotonic() + self.spec["grace"]):
             return []
         return self._kill()
@@ -215,12 +252,25 @@ class Supervisor:
         proc.send(pid, start, signal.SIGTERM)
         proc.send(pid, start, signal.SIGCONT)  # a stopped process cannot answer TERM
 
-    def _terminate_group(self) -> None:
+    def _terminate(self) -> None:
+        """TERM once for each: the group at one stroke, and whoever left it."""
+        elsewhere = {p: start for p, start in proc.descendants(os.getpid()).items() if not self._in_group(p)}
         for number in (signal.SIGTERM, signal.SIGCONT):
-            try:
-                os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+            self._signal_group(number)
+        for pid, start in elsewhere.items():
+            self._polite(pid, start)
+
+    def _in_group(self, pid: int) -> bool:
+        try:
+            return os.getpgid(pid) == self.pid
+        except ProcessLookupError:
+            return True  # gone: nobody to tell
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
 
     def _empty_by(self, deadline: float, until_stopped: bool = False) -> bool:
         while not self._reap():
@@ -257,7 +307,7 @@ class Supervisor:
             "max_rss_kb": self.usage[2],
             "host_oom": _oom_kills() > self.oom_before,
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
-            "error": self.error,
+            "error": self.error or self.trouble,
             "ended_monotonic": self.ended or time.monotonic(),
         }
         data = json.dumps(facts).encode()
@@ -283,14 +333,26 @@ class _Watch:
         self.startup_ends = shim.started + (spec["startup"] or 0.0)
         self.size, self.quiet_since = 0, now
         self.pattern = self._compile(spec["ready_regex"]) if self.waiting else None
-        self.offset, self.partial = 0, b""
+        self.offset, self.partial, self.searching = 0, b"", False
 
     def _compile(self, text: str | None):  # type: ignore[no-untyped-def]
         if text is None:
             return None
         import re  # only where it is asked for: half a megabyte per shim
 
-        return re.compile(text.encode())
+        signal.signal(signal.SIGVTALRM, self._too_slow)
+        try:
+            return re.compile(text)
+        except Exception as error:
+            raise ValueError(f"--ready-regex {text!r} does not compile: {error}") from error
+
+    def _too_slow(self, *_: object) -> None:
+        if self.searching:
+            raise TooSlow
+
+    def keep_only_limit(self) -> None:
+        """Give up what is beside it: readiness (startup then ends by time) and stall."""
+        self.waiting, self.stall = False, None
 
     def overdue(self, now: float) -> str | None:
         """limit or stall, if its time has come."""
@@ -332,10 +394,35 @@ class _Watch:
         if self.pattern is None:
             return False
         data = os.pread(self.shim.log, REGEX_READ_MAX, self.offset)
+        if not data:
+            return False
         self.offset += len(data)
         lines = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
-        self.partial = lines[-1][-LINE_MAX:]
-        return any(self.pattern.search(line[:LINE_MAX]) for line in lines)
+        self.partial = lines[-1][:LINE_MAX]
+        try:
+            return self._search(lines)
+        except TooSlow:
+            self.pattern = None  # it would be so again: the file `ready` or the time ends the startup
+            self.shim.trouble = "--ready-regex was given up: it took too long on a line"
+            return False
+
+    def _search(self, lines: list[bytes]) -> bool:
+        """Does a line match? Raises TooSlow: `re` looks for signals while it backtracks."""
+        assert self.pattern is not None
+        search = self.pattern.search
+        # CPU time, not the clock's: a busy machine or a suspended one must not cost the pattern.
+        signal.setitimer(signal.ITIMER_VIRTUAL, REGEX_CPU_S)
+        self.searching = True
+        try:
+            return any(search(line[:LINE_MAX].decode("utf-8", "replace")) for line in lines)
+        finally:
+            self.searching = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _text(error: Exception) -> str:
+    """What went wrong, as every JSON reader takes it: a file's name may hold bytes that are no text."""
+    return (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
 
 
 def _decode(status: int | None) -> tuple[int | None, str | None]:

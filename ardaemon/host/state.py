@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import filecmp
+import glob
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -83,12 +85,28 @@ def write(path: Path, record: Record, mode: int = 0o644, folder: bool = True) ->
 
 
 def put_aside(path: Path) -> Path:
-    """Rename a broken file beside itself, never over anything; returns its new name."""
+    """Keep a broken file's bytes beside it under another name, never over anything; returns that name.
+
+    The file itself stays until one durable write replaces it, so that a kill in between changes nothing:
+    the next try finds it broken again, and finds this copy.
+    """
+    with storage("put aside", path):
+        for known in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):
+            if filecmp.cmp(path, known, shallow=False):
+                return known
+        aside = _free_name(path)
+        try:
+            os.link(path, aside)
+            durable.sync_folder(path.parent)
+        except OSError:  # a filesystem without hard links, or one that refuses them for others' files
+            durable.write(aside, path.read_bytes())
+    return aside
+
+
+def _free_name(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for number in range(1000):
         aside = path.with_name(f"{path.name}.broken-{stamp}" + (f"-{number}" if number else ""))
         if not os.path.lexists(aside):
-            with storage("put aside", path):
-                durable.rename(path, aside)
             return aside
     raise StorageError(f"cannot put aside {path}: too many broken copies", "remove some of them")

@@ -76,17 +76,20 @@ def decide(ended: Ended) -> RunRecord:
 def _decision(ended: Ended, found: State) -> Decision:
     judged = verdict.judge(_facts(ended, found))
     tally = terminate.Ended(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
-    counters = terminate.count(found.session.counters, tally)
-    settings, stamp = ended.record.settings, ended.exit.ended_at or state.now()
+    session, stamp = found.session, ended.exit.ended_at or state.now()
+    settings = session.settings or ended.record.settings
+    current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun
+    counters = terminate.count(session.counters, tally, current)
     result = _result(ended, judged, stamp)
     promoted = _checkpoint(ended) if judged.improved else None
     if promoted is not None:
         result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
     best = _best(ended, found, result) if judged.improved else None
     after = best or found.best
-    why = found.session.terminated_by
-    if found.session.live or why is None:
-        why = terminate.judge(settings, counters, after, judged.status, ended.manual)
+    why = session.terminated_by
+    if session.live or why is None:
+        manual = ended.manual and current
+        why = terminate.judge(settings, counters, after, judged.status, manual)
     result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
     place = (
         Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
@@ -98,7 +101,7 @@ def _decision(ended: Ended, found: State) -> Decision:
         counters=counters,
         exit=ended.exit,
         best=best,
-        live=found.session.live and why is None,
+        live=session.live and why is None,
         terminated_by=why,
         place=place,
         stood=train_file.current(ended.experiment) == ended.record.sha256,
@@ -229,10 +232,10 @@ def _shorter(result: Result) -> Iterator[Result]:
 def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
     """Stage two: every step idempotent, result.json last. Returns the committed result."""
     assert isinstance(record.state, Judged)
-    decision = record.state.decision
-    if decision.promote is not None:
-        checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
+    decision = _promoted(experiment, run, record.state.decision)
     if decision.best is not None:
+        if decision.promote is None:
+            checkpoint.withdraw(experiment)
         state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
@@ -240,13 +243,36 @@ def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
     if decision.best is not None:
-        checkpoint.prune(experiment, run.run_id if decision.promote else None)
+        checkpoint.prune(experiment)
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
     _point_log(run)
     result = replace(decision.result, train_py=outcome)
     state.write(run.result, result)
     return result
+
+
+def _promoted(experiment: Experiment, run: Run, decision: Decision) -> Decision:
+    """The decision once its checkpoint is promoted; where it cannot be, one without it, made durable."""
+    if decision.promote is None:
+        return decision
+    known = state.read(run.record, RunRecord)
+    if known is not None and isinstance(known.state, Judged) and known.state.decision.promote is None:
+        return known.state.decision  # an earlier try has written it down
+    problem = checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
+    if problem is None:
+        return decision
+    why = f"checkpoint not promoted: {problem}"
+    why = f"{decision.result.reason}; {why}" if decision.result.reason else why
+    without = replace(
+        decision,
+        promote=None,
+        result=fit(replace(decision.result, checkpoint=None, reason=why)),
+        best=replace(decision.best, checkpoint=None) if decision.best else None,
+    )
+    if known is not None:
+        state.write(run.record, replace(known, state=Judged(without)))
+    return without
 
 
 def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:

@@ -89,13 +89,25 @@ def hash_file(path: str) -> str:
     return digest.hexdigest()
 
 
+def _raise(error: OSError) -> None:
+    raise error  # what cannot be read cannot be sealed
+
+
 def hash_path(path: Path) -> str:
     """A file's hash, or a folder's: over the sorted relative names and hashes of its files."""
     if not path.is_dir():
         return hash_file(str(path))
-    digest, count = hashlib.sha256(), 0
-    for folder, folders, files in os.walk(path, followlinks=True):  # data sets are often links
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
+    digest, count, seen = hashlib.sha256(), 0, {_identity(str(path)): "."}
+    for folder, folders, files in os.walk(path, onerror=_raise, followlinks=True):  # links: data sets
+        names = sorted(name for name in folders if name != "__pycache__")
+        folders[:] = []
+        for full in (os.path.join(folder, name) for name in names):
+            relative = os.path.relpath(full, path)
+            first = seen.setdefault(_identity(full), relative)
+            if first == relative:
+                folders.append(os.path.basename(full))
+            else:  # another way to a folder that is covered: links may go in a circle
+                digest.update(f"{relative}\0-> {first}\n".encode())
         for name in sorted(files):
             count += 1
             if count > SEALED_FILES_MAX:
@@ -103,6 +115,11 @@ def hash_path(path: Path) -> str:
             full = os.path.join(folder, name)
             digest.update(f"{os.path.relpath(full, path)}\0{hash_file(full)}\n".encode())
     return digest.hexdigest()
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
 
 
 def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
@@ -171,6 +188,11 @@ def _since(experiment: Experiment, name: str) -> str:
 
     stamp = os.stat(experiment.folder / name).st_mtime
     return f"last written {datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def fingerprint(contract: Contract) -> str:
+    """What tells one seal from the next."""
+    return hashlib.sha256(msgspec.json.encode((contract.primary, contract.sealed))).hexdigest()
 
 
 def require(experiment: Experiment, contract: Contract) -> None:

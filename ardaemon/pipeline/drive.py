@@ -5,7 +5,6 @@ state the run is in. Deciding and applying are serialised per experiment by `Loc
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,26 +16,28 @@ import anyio.abc
 import anyio.to_thread
 from msgspec.structs import replace
 
-from ardaemon.core.config import ATTEMPTS_MAX, Config
-from ardaemon.core.errors import ArdaemonError, Refused
-from ardaemon.core.model import Exit, Handle, Launching, Queued, Result
-from ardaemon.engines.base import Engine, Finished, Launch, Lost, NeverStarted, Running, Unsupervised
-from ardaemon.host import state
-from ardaemon.host.follow import appended
-from ardaemon.metrics.base import Query
-from ardaemon.metrics.log import Follower
-from ardaemon.pipeline import commit, contract, launch, train_file
-from ardaemon.pipeline.experiment import load, load_or_repair
+from ardaemon.core.config import Config
+from ardaemon.core.errors import (
+    ArdaemonError,
+    CorruptState,
+    InternalError,
+    SessionNotLive,
+    Unclean,
+)
+from ardaemon.core.model import Exit, Handle, Queued, Result
+from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
+from ardaemon.pipeline import commit, launch
+from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.extract import extract
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.live import keep_latest
+from ardaemon.pipeline.order import prepare, seal_faults
 
 T = TypeVar("T")
 log = logging.getLogger("ardaemon.run")
 
 # What the disk refuses is tried again: there is no event for "space is back".
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
-# A run that ends sooner needs no live value; a watcher costs a thread.
-FOLLOW_AFTER_S = 1.0
 
 
 class Dropped(Exception):
@@ -78,6 +79,7 @@ class Driver:
     ) -> None:
         self.engine, self.config, self.locks = engine, config, locks
         self.listener, self.background = listener, background
+        self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     async def drive(self, flight: Flight) -> None:
         """Go on until the run is committed, or is back in the queue."""
@@ -97,11 +99,18 @@ class Driver:
     # --- launch ---
 
     async def _launch(self, flight: Flight) -> None:
+        if flight.active.wanted != "run":
+            flight.exit = Exit(ending="cancelled")
+            flight.step("cancelled")
+            return
         try:
-            order = await anyio.to_thread.run_sync(self._ready, flight)
-        except ArdaemonError as error:  # the slot goes to another run meanwhile
-            self._block(flight, error, RETRY_MOST_S)
-            self.background.start_soon(self._unblock, flight, RETRY_MOST_S)
+            order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
+        except (Unclean, SessionNotLive):
+            flight.held = True
+            flight.wake()
+            return
+        except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
+            self._set_aside(flight, error, RETRY_MOST_S)
             return
         if isinstance(order, Exit):
             flight.exit = order
@@ -111,59 +120,9 @@ class Driver:
         flight.handle = order.handle
         flight.step("launch")
         started = await self.engine.start(order)
-        if started is None:
-            await anyio.sleep(RETRY_FIRST_S)  # before it is tried again: what failed may fail at once
-        elif started.error is None:
+        if started is not None and started.error is None:
+            flight.failures = 0
             self._started(flight, started.pid, started.monotonic)
-
-    def _ready(self, flight: Flight) -> Launch | Exit:
-        """In a thread: check the seal, write the intent down, say what is to be started."""
-        experiment, run, record = flight.experiment, flight.run, flight.record
-        faults = self._seal_faults(flight)
-        if faults:
-            return Exit(ending="seal_broken")
-        attempt = min(record.state.attempts if isinstance(record.state, Queued) else 0, ATTEMPTS_MAX) + 1
-        environment = launch.environment_of(
-            flight.active.environment, record.settings, experiment, run, attempt
-        )
-        try:
-            argv = launch.command(record.settings, environment, experiment, run)
-        except Refused as error:
-            return Exit(ending="spawn_failed", error=error.message)
-        handle = self.engine.handle(run, attempt)
-        with state.storage("prepare", run.folder):
-            os.makedirs(handle.folder, exist_ok=True)  # synced with run.json
-        flight.record = replace(record, argv=argv, state=Launching(handle))
-        state.write(run.record, flight.record)
-        return self._order(flight, handle, argv, environment)
-
-    def _order(
-        self, flight: Flight, handle: Handle, argv: tuple[str, ...], environment: dict[str, str]
-    ) -> Launch:
-        settings = flight.record.settings
-        return Launch(
-            run=flight.run,
-            handle=handle,
-            argv=argv,
-            environment=environment,
-            cwd=str(flight.experiment.project),
-            limit=settings.seconds,
-            startup=settings.startup,
-            ready_regex=settings.ready_regex,
-            stall=settings.stall,
-            settle=settings.settle,
-            grace=self.config.grace,
-            verify=self.config.verify,
-        )
-
-    def _seal_faults(self, flight: Flight) -> tuple[str, ...]:
-        found = load_or_repair(flight.experiment)
-        faults = contract.changed(flight.experiment, found.contract)
-        live = flight.record.settings.exec == "live"
-        if live and flight.exit is None and train_file.current(flight.experiment) != flight.record.sha256:
-            faults = [*faults, "train.py changed between submit and launch (--exec live runs it in place)"]
-        flight.seal_faults = tuple(faults)
-        return flight.seal_faults
 
     def _started(self, flight: Flight, pid: int | None, monotonic: float | None) -> None:
         flight.pid, flight.started = pid, monotonic
@@ -173,24 +132,14 @@ class Driver:
             ms = round((monotonic - flight.received) * 1000, 2)
         self.listener.told(flight, "started", pid=pid, attempt=flight.attempts, to_exec_ms=ms)
         flight.watching = anyio.CancelScope()
-        self.background.start_soon(self._follow, flight, flight.watching)
+        self.background.start_soon(self._live, flight, flight.watching)
 
-    async def _follow(self, flight: Flight, scope: anyio.CancelScope) -> None:
-        """Keep the newest value of the primary metric, for those who look while it runs."""
+    async def _live(self, flight: Flight, scope: anyio.CancelScope) -> None:
         with scope:
-            await anyio.sleep(FOLLOW_AFTER_S)
             try:
-                await self._keep_latest(flight)
+                await keep_latest(flight)
             except Exception as error:  # only a view: it may end, the daemon and the run go on
                 self.listener.told(flight, "not followed", why=str(error))
-
-    async def _keep_latest(self, flight: Flight) -> None:
-        assert flight.handle is not None
-        found = await anyio.to_thread.run_sync(load, flight.experiment)
-        follower = Follower(Query(found.contract.primary, flight.record.settings.metric_regex, None))
-        async for data in appended(flight.run.attempt(flight.handle.attempt).log):
-            follower.feed(data)
-            flight.latest = follower.latest
 
     # --- watch ---
 
@@ -200,18 +149,28 @@ class Driver:
         if flight.watching is not None:
             flight.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
         match found:
+            case NeverStarted() if flight.state == "launching":
+                self._never_started(flight)
+                return
             case NeverStarted():
-                if flight.state == "launching":
-                    flight.record = replace(flight.record, state=Queued(flight.attempts - 1))
-                    flight.step("never_started")
-                    return
                 flight.exit = Exit(ending="lost")
+            case Lost() if flight.active.wanted != "run":
+                flight.exit = Exit(ending="stopped", started_at=flight.record.submitted_at)
             case Lost(ending=ending):
                 flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
             case Finished(exit=end, ended_monotonic=ended):
                 flight.exit, flight.ended = end, ended
         self.listener.told(flight, "ended", ending=flight.exit.ending, seconds=flight.exit.seconds)
         flight.step("ended")
+
+    def _never_started(self, flight: Flight) -> None:
+        """Back to the queue; after a failure of ours it waits, longer each time."""
+        flight.record = replace(flight.record, state=Queued(flight.attempts - 1))
+        flight.step("never_started")
+        if flight.failures > 0:
+            why = InternalError("its shim could not be started", "see: arctl daemon logs")
+            self._set_aside(flight, why, min(RETRY_FIRST_S * 2**flight.failures, RETRY_MOST_S))
+        flight.failures += 1
 
     async def _ended(self, flight: Flight, handle: Handle) -> Finished | Lost | NeverStarted:
         """Wait for the end; while the folder is away nobody can tell how it ended."""
@@ -225,7 +184,7 @@ class Driver:
                 found = await self.engine.ended(handle)
                 flight.blocked = None
                 return found
-            except ArdaemonError as error:
+            except (ArdaemonError, OSError) as error:
                 pause = await self._pause(flight, error, pause)
 
     def _find_again(self, flight: Flight) -> None:
@@ -242,19 +201,44 @@ class Driver:
     async def _judge(self, flight: Flight) -> None:
         assert flight.exit is not None
         ended = await self._insist(flight, lambda: self._evidence(flight))
-        async with self.locks.of(flight.experiment.folder):
-            flight.record = await self._insist(flight, lambda: commit.decide(ended))
-            flight.step("judge")
-            await self._apply(flight)
+        folder = flight.experiment.folder
+        pause = RETRY_FIRST_S
+        while flight.state == "exited":
+            await self._none_unapplied(flight)
+            async with self.locks.of(folder):
+                if str(folder) in self.unapplied:
+                    continue
+                try:
+                    flight.record = await anyio.to_thread.run_sync(commit.decide, ended)
+                except (ArdaemonError, OSError) as error:
+                    blocked = error
+                else:
+                    self.unapplied[str(folder)] = flight
+                    flight.step("judge")
+                    await self._apply(flight)
+                    return
+            pause = await self._pause(flight, blocked, pause)
+
+    async def _none_unapplied(self, flight: Flight) -> None:
+        """A decision that is not applied yet comes first: its counters would overwrite later ones."""
+        while (other := self.unapplied.get(str(flight.experiment.folder))) not in (None, flight):
+            assert other is not None
+            await other.changed.wait()
 
     async def _commit(self, flight: Flight) -> None:
-        async with self.locks.of(flight.experiment.folder):
-            await self._apply(flight)
+        """Stage two again, the lock free between two tries, so that a person can mend."""
+        pause = RETRY_FIRST_S
+        self.unapplied[str(flight.experiment.folder)] = flight
+        while flight.state == "judged":
+            async with self.locks.of(flight.experiment.folder):
+                error = await self._apply(flight)
+            if error is not None:
+                pause = await self._pause(flight, error, pause)
 
     def _evidence(self, flight: Flight) -> commit.Ended:
         """In a thread: the metrics, the reason, and the seal once more."""
         assert flight.exit is not None
-        faults = flight.seal_faults or self._seal_faults(flight)
+        faults = flight.seal_faults or seal_faults(flight)
         found = load_or_repair(flight.experiment)
         attempt = max(flight.attempts, 1)
         environment = launch.environment_of(
@@ -275,16 +259,29 @@ class Driver:
             boot_id=flight.handle.boot_id if flight.handle else "",
         )
 
-    async def _apply(self, flight: Flight) -> None:
-        flight.result = await self._insist(
-            flight, lambda: commit.apply(flight.experiment, flight.run, flight.record)
-        )
+    async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
+        """Stage two, once; what stood in the way, if something did."""
+        try:
+            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight)
+        except (ArdaemonError, OSError) as error:
+            return error
         ms = None if flight.ended is None else round((time.monotonic() - flight.ended) * 1000, 2)
-        commit.finish(flight.run, flight.entry)
+        self.unapplied.pop(str(flight.experiment.folder), None)
         if flight.handle is not None:
             self.engine.forget(flight.handle)
+        flight.blocked = None
         flight.step("commit")
         self._tell_committed(flight, flight.result, ms)
+        return None
+
+    def _apply_now(self, flight: Flight) -> Result:
+        try:
+            result = commit.apply(flight.experiment, flight.run, flight.record)
+        except CorruptState:  # broken by a hand since it was judged
+            load_or_repair(flight.experiment)
+            result = commit.apply(flight.experiment, flight.run, flight.record)
+        commit.finish(flight.run, flight.entry)
+        return result
 
     def _tell_committed(self, flight: Flight, result: Result, ms: float | None) -> None:
         self.listener.told(
@@ -304,7 +301,7 @@ class Driver:
         while True:
             try:
                 done = await anyio.to_thread.run_sync(work)
-            except ArdaemonError as error:
+            except (ArdaemonError, OSError) as error:
                 pause = await self._pause(flight, error, pause)
                 continue
             if flight.blocked is not None:
@@ -312,27 +309,29 @@ class Driver:
                 flight.wake()
             return done
 
-    async def _pause(self, flight: Flight, error: ArdaemonError, pause: float) -> float:
-        """Say what is in the way, wait, and return the next, longer wait."""
+    async def _pause(self, flight: Flight, error: Exception, pause: float) -> float:
+        """Say what is in the way, wait (or be nudged), and return the next, longer wait."""
         self._block(flight, error, pause)
-        await anyio.sleep(pause)
+        with anyio.move_on_after(pause):
+            await flight.nudged.wait()
         if flight.dropped:
             raise Dropped from error
         return min(pause * 2, RETRY_MOST_S)
 
-    def _block(self, flight: Flight, error: ArdaemonError, pause: float) -> None:
-        flight.blocked = f"{error.message} ({error.mend})" if error.mend else error.message
+    def _set_aside(self, flight: Flight, error: Exception, pause: float) -> None:
+        """It stays in the queue, and others go first, until it is tried again."""
+        self._block(flight, error, pause)
+        self.background.start_soon(self._unblock, flight, pause)
+
+    def _block(self, flight: Flight, error: Exception, pause: float) -> None:
+        mend = getattr(error, "mend", "")
+        flight.blocked = f"{error} ({mend})" if mend else str(error)
         self.listener.told(flight, "blocked", why=flight.blocked, retry_s=pause)
         flight.wake()
 
     async def _unblock(self, flight: Flight, pause: float) -> None:
-        await anyio.sleep(pause)
+        with anyio.move_on_after(pause):
+            await flight.nudged.wait()
         flight.blocked = None
         flight.wake()
         self.listener.told(flight, "unblocked")
-
-    def failed(self, flight: Flight) -> None:
-        """A fault of ours, in the log with its traceback; the run stays on disk as it is."""
-        log.exception(
-            "drive failed", extra={"facts": {"expr": flight.experiment.slug, "run_id": flight.run.run_id}}
-        )

@@ -1,16 +1,33 @@
 """An experiment's state on disk, read; and what is rebuilt when a file of it is broken."""
 
 import contextlib
+import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, run_number
-from ardaemon.core.model import Best, Chain, Contract, Counters, Result, RunRecord, Session
-from ardaemon.host import state
-from ardaemon.pipeline import ledger
+from ardaemon.core.model import (
+    Best,
+    Chain,
+    Contract,
+    Counters,
+    Judged,
+    Placed,
+    Result,
+    RunRecord,
+    Session,
+)
+from ardaemon.host import durable, state
+from ardaemon.pipeline import ledger, train_file
 
 REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a year of one-minute runs
+# What `--resume fresh` puts into archive/; runs/ first, which tells how far it came.
+OUTCOMES = ("runs", "results.tsv", "best.json", "best_ckpt", ".ckpt")
+RUNS_NEW = ".runs-new"
 
 
 @dataclass(frozen=True)
@@ -46,18 +63,44 @@ def load(experiment: Experiment) -> State:
     session = state.read(experiment.session, Session)
     if session is None:
         raise CorruptState(f"{experiment.session} is missing", "", {"path": str(experiment.session)})
-    return State(contract, session, state.read(experiment.best, Best))
+    if session.archiving is not None:
+        raise CorruptState(
+            f"--resume fresh of {experiment.slug} was cut short", "try again: it is finished then"
+        )
+    best = state.read(experiment.best, Best)
+    if best is None and session.counters.advance:
+        raise CorruptState(f"{experiment.best} is missing", "", {"path": str(experiment.best)})
+    return State(contract, session, best)
 
 
 def load_or_repair(experiment: Experiment) -> State:
-    """Read the state; what is broken is put aside, rebuilt from the other files, and told of."""
+    """Read the state; what is broken is kept aside, rebuilt from the other files, and told of.
+
+    Each file goes from broken to rebuilt in one durable write: after a kill the repair begins again.
+    """
     try:
         return load(experiment)
     except CorruptState:
-        warnings = [*_mend_ledger(experiment), *_mend_session(experiment), *_mend_best(experiment)]
+        warnings = [
+            *_mend_fresh(experiment),
+            *_mend_ledger(experiment),
+            *_mend_session(experiment),
+            *_mend_best(experiment),
+        ]
     found = load(experiment)
     found.warnings.extend(warnings)
     return found
+
+
+def _mend_fresh(experiment: Experiment) -> list[str]:
+    """First of all: it moves the other files away, broken or not."""
+    with contextlib.suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        if session is not None and session.archiving is not None:
+            finish_fresh(experiment, session)
+            kept = f"archive/{session.archiving}"
+            return [f"--resume fresh was cut short: finished now, what was there is in {kept}"]
+    return []
 
 
 def _mend_ledger(experiment: Experiment) -> list[str]:
@@ -65,11 +108,24 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
         ledger.repair(experiment.results)
     except CorruptState:
         aside = state.put_aside(experiment.results)
-        for result in _results(experiment):
-            record = state.read(experiment.run(result.run_id).record, RunRecord)
-            ledger.add(experiment.results, ledger.row(result, record.sha256 if record else ""))
+        rows = [
+            ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)
+        ]
+        ledger.rebuild(experiment.results, rows)
         return [f"results.tsv was broken: kept as {aside.name}, rebuilt from runs/*/result.json"]
     return []
+
+
+def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
+    record = _record(experiment, run_id)
+    return record.sha256 if record else ""
+
+
+def _record(experiment: Experiment, run_id: str) -> RunRecord | None:
+    """run.json, or None where it is gone or broken: a rebuild does without it."""
+    with contextlib.suppress(CorruptState):
+        return state.read(experiment.run(run_id).record, RunRecord)
+    return None
 
 
 def _mend_session(experiment: Experiment) -> list[str]:
@@ -85,7 +141,8 @@ def _mend_session(experiment: Experiment) -> list[str]:
 
 
 def _rebuilt_session(experiment: Experiment) -> Session:
-    folders = [p.name for p in experiment.runs.iterdir()] if experiment.runs.is_dir() else []
+    places = [experiment.runs, *experiment.archive.glob("*/runs")]  # an archived id is not used again
+    folders = [p.name for place in places if place.is_dir() for p in place.iterdir()]
     rows = ledger.last(experiment.results, REBUILD_ROWS)
     numbers = [0]
     for name in [*folders, *(row["run_id"] for row in rows)]:
@@ -100,46 +157,101 @@ def _rebuilt_session(experiment: Experiment) -> Session:
 
 def _mend_best(experiment: Experiment) -> list[str]:
     try:
-        state.read(experiment.best, Best)
-        return []
+        if state.read(experiment.best, Best) is not None or not _session(experiment).counters.advance:
+            return []
+        said = "best.json is missing"
     except CorruptState:
         aside = state.put_aside(experiment.best)
+        said = f"best.json was broken: kept as {aside.name}"
     best = _rebuilt_best(experiment)
     if best is None:
-        return [f"best.json was broken: kept as {aside.name}; no run has advanced, so there is no best"]
+        _forget_best(experiment)
+        return [f"{said}; no run that advanced is left in runs/, so there is no best"]
     state.write(experiment.best, best)
-    return [f"best.json was broken: kept as {aside.name}, rebuilt from {best.run_id}/result.json"]
+    return [f"{said}, rebuilt from {best.run_id}/run.json"]
+
+
+def _session(experiment: Experiment) -> Session:
+    """After _mend_session() there is one."""
+    return state.read(experiment.session, Session) or _rebuilt_session(experiment)
+
+
+def _forget_best(experiment: Experiment) -> None:
+    """There is no best, and the counters say so too: else each load would look for it again."""
+    with state.storage("remove", experiment.best):
+        durable.remove(experiment.best)
+        durable.sync_folder(experiment.folder)
+    session = _session(experiment)
+    if session.counters.advance:
+        state.write(experiment.session, replace(session, counters=replace(session.counters, advance=0)))
 
 
 def _rebuilt_best(experiment: Experiment) -> Best | None:
+    """What the last run that advanced decided: its run.json holds best.json as it was written."""
     for row in reversed(ledger.last(experiment.results, REBUILD_ROWS)):
         if row["verdict"] != "advance":
             continue
-        result = state.read(experiment.run(row["run_id"]).result, Result)
-        record = state.read(experiment.run(row["run_id"]).record, RunRecord)
-        contract = state.read(experiment.contract, Contract)
-        if result and record and contract and result.primary.value is not None:
-            return Best(
-                run_id=result.run_id,
-                primary=contract.primary,
-                value=result.primary.value,
-                valid=result.valid,
-                metrics=result.metrics,
-                sha256=record.sha256,
-                checkpoint=result.checkpoint,
-                at=result.ended_at or "",
-            )
+        record = _record(experiment, row["run_id"])
+        if record is not None and isinstance(record.state, Judged) and record.state.decision.best:
+            return record.state.decision.best
     return None
 
 
 def _results(experiment: Experiment) -> list[Result]:
-    found = []
+    found: list[Result] = []
+    if not experiment.runs.is_dir():
+        return found
     for folder in sorted(experiment.runs.iterdir(), key=lambda p: (len(p.name), p.name)):
         with contextlib.suppress(ArdaemonError):
             result = state.read(experiment.run(folder.name).result, Result)
             if result is not None:
                 found.append(result)
     return found
+
+
+def finish_fresh(experiment: Experiment, session: Session) -> None:
+    """What `--resume fresh` does once its intent stands in the session; what was done is passed over."""
+    assert session.archiving is not None
+    home = experiment.archive / session.archiving
+    archived = archive_train(experiment, session.archiving)
+    with state.storage("archive into", home):
+        _prepare_runs(experiment, home)
+        for name in OUTCOMES:
+            if os.path.lexists(experiment.folder / name) and not os.path.lexists(home / name):
+                durable.rename(experiment.folder / name, home / name)
+        if not experiment.runs.exists():
+            durable.rename(experiment.folder / RUNS_NEW, experiment.runs)
+    with state.storage("read", experiment.run(ORIGINAL).train):
+        original = Placed(ORIGINAL, train_file.sha256(experiment.run(ORIGINAL).train.read_bytes()))
+    outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
+    placed = None if outcome == "edited_since" else original
+    state.write(experiment.session, replace(session, archiving=None, counters=Counters(), placed=placed))
+
+
+def archive_train(experiment: Experiment, stamp: str) -> str | None:
+    """Copy train.py into archive/{stamp}/, once; returns the copy's hash, None if there was no train.py."""
+    home = experiment.archive / stamp
+    copy = home / experiment.train.name
+    with state.storage("archive into", home):
+        durable.make_folder(experiment.archive)
+        durable.make_folder(home)
+        over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ moves after it
+        if not over and experiment.train.is_file():
+            mode = stat.S_IMODE(experiment.train.stat().st_mode)
+            durable.write(copy, experiment.train.read_bytes(), mode)
+        return train_file.sha256(copy.read_bytes()) if copy.exists() else None
+
+
+def _prepare_runs(experiment: Experiment, home: Path) -> None:
+    """The new runs/, with the original in it, aside: it takes its place in one rename."""
+    moved = home / experiment.runs.name
+    if moved.exists() and experiment.runs.exists():
+        return
+    original = (moved if moved.exists() else experiment.runs) / ORIGINAL / experiment.train.name
+    folder = experiment.folder / RUNS_NEW / ORIGINAL
+    durable.make_folder(folder.parent)
+    durable.make_folder(folder)
+    durable.write(folder / experiment.train.name, original.read_bytes(), 0o444)
 
 
 def chain_of(experiment: Experiment) -> Chain | None:

@@ -35,7 +35,9 @@ class Flight:
     seal_faults: tuple[str, ...] = ()
     latest: float | None = None
     result: Result | None = None
+    failures: int = 0  # launches in a row that never started
     changed: anyio.Event = field(default_factory=anyio.Event)
+    nudged: anyio.Event = field(default_factory=anyio.Event)
     watching: anyio.CancelScope | None = None
 
     @property
@@ -57,6 +59,11 @@ class Flight:
         """Something about it changed."""
         self.changed.set()
         self.changed = anyio.Event()
+
+    def nudge(self) -> None:
+        """What was in the way may be mended: look again now."""
+        self.nudged.set()
+        self.nudged = anyio.Event()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait for a condition of this flight."""

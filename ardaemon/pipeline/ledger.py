@@ -61,6 +61,12 @@ def add(path: Path, line: str) -> None:
             durable.append(path, line.encode() + b"\n")
 
 
+def rebuild(path: Path, lines: list[str]) -> None:
+    """Replace the whole table by these rows, in one write."""
+    with storage("write", path):
+        durable.write(path, HEADER + "".join(f"{line}\n" for line in lines).encode())
+
+
 def check(path: Path) -> bytes:
     """The file's last rows. Raises CorruptState if this is not the ledger we wrote."""
     try:
@@ -96,13 +102,14 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
     """The last `count` rows, oldest first; reads from the end and passes over a torn line."""
     if count <= 0:
         return []
-    lines: list[bytes] = []
-    tail = b""
+    blocks: list[bytes] = []
+    newlines = 0
     for block in _backwards(path):
-        tail = block + tail
-        lines = tail.split(b"\n")
-        if len(lines) > count + 1:
+        blocks.append(block)
+        newlines += block.count(b"\n")
+        if newlines > count:
             break
+    lines = b"".join(reversed(blocks)).split(b"\n")
     rows = [line.decode(errors="replace") for line in lines[:-1] if line and not HEADER.startswith(line)]
     return [_parse(line) for line in rows[-count:]]
 

@@ -1,7 +1,5 @@
 """Start and stop a session."""
 
-import os
-import shutil
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -9,18 +7,16 @@ from msgspec.structs import replace
 from ardaemon.core import constraints
 from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
-from ardaemon.core.model import Chain, Counters, Session, Settings
+from ardaemon.core.model import Chain, Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.host import durable, state
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.lines import compile_regex
 from ardaemon.pipeline import commit, contract, launch, train_file
-from ardaemon.pipeline.experiment import State, load_or_repair
+from ardaemon.pipeline.experiment import State, archive_train, finish_fresh, load, load_or_repair
 from ardaemon.pipeline.snapshot import require_no_unclean, require_same_primary, standard_version
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
-# What `--resume fresh` puts aside.
-OUTCOMES = ("runs", "results.tsv", "best.json", "best_ckpt", ".ckpt")
 
 
 def check(settings: Settings) -> None:
@@ -96,6 +92,7 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
         live=True,
         terminated_by=None,
         started_at=state.now(),
+        epoch=found.session.epoch + 1,
         counters=replace(found.session.counters, since_start=0, plateau=0),
     )
     state.write(experiment.session, session)
@@ -120,10 +117,11 @@ def _revert(experiment: Experiment, found: State) -> State:
     """The best goes into train.py; an edit that stands there is put aside first."""
     target = standard_version(experiment, found)
     standing = train_file.current(experiment)
-    known = {target.sha256} | ({found.session.placed.sha256} if found.session.placed else set())
-    if standing is not None and standing not in known:
-        _archive(experiment, ("train.py",), copy=True)
-    train_file.place(experiment, target, {standing or "", *known}, None)
+    accepted = {target.sha256} | ({found.session.placed.sha256} if found.session.placed else set())
+    if standing is not None and standing not in accepted:
+        accepted.add(archive_train(experiment, _stamp()) or "")
+    if train_file.place(experiment, target, accepted, None) == "edited_since":
+        return found
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)
     return State(found.contract, replace(found.session, placed=target), found.best, found.warnings)
@@ -135,31 +133,20 @@ def _fresh(experiment: Experiment, found: State, active: bool) -> State:
             f"runs of {experiment.slug} are queued or running",
             "cancel them first (arctl queue, arctl cancel)",
         )
-    original = experiment.run(ORIGINAL).train.read_bytes()
-    _archive(experiment, ("train.py",), copy=True)
-    _archive(experiment, OUTCOMES, copy=False)
-    with state.storage("create", experiment.runs):
-        durable.make_folder(experiment.runs)
-        durable.make_folder(experiment.run(ORIGINAL).folder)
-        durable.write(experiment.run(ORIGINAL).train, original, 0o444)
-    session = replace(found.session, counters=Counters(), placed=None)
-    fresh = State(found.contract, session, None, found.warnings)
-    return _revert(experiment, fresh)
+    original = experiment.run(ORIGINAL).train
+    with state.storage("read", original):
+        original.read_bytes()  # what cannot begin anew is refused before anything is moved
+    intent = replace(found.session, archiving=_stamp(), live=False)
+    state.write(experiment.session, intent)
+    finish_fresh(experiment, intent)
+    fresh = load(experiment)
+    fresh.warnings.extend(found.warnings)
+    return fresh
 
 
-def _archive(experiment: Experiment, names: tuple[str, ...], copy: bool) -> None:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    home = experiment.archive / stamp
-    with state.storage("archive into", home):
-        durable.make_folder(experiment.archive)
-        durable.make_folder(home)
-        for name in names:
-            source = experiment.folder / name
-            if copy and source.is_file():
-                shutil.copy2(source, home / name)
-            elif not copy and os.path.lexists(source):
-                durable.rename(source, home / name)
-        durable.sync_folder(home)
+def _stamp() -> str:
+    """The name of a folder in archive/."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
 def _chain(experiment: Experiment, remaining: int) -> None:

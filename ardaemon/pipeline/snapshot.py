@@ -64,13 +64,14 @@ def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config)
     _check_room(experiment, environment)
     launch.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
+    target = standard_version(experiment, found)
     record = _record(params, run_name(number), data, found, settings, environment)
     _lay_out(experiment, experiment.run(record.run_id), data, record)
     active = Active(
         folder=str(experiment.folder), run_id=record.run_id, seq=queue.seq, environment=environment
     )
-    state.write(active_path(queue.entries, active), active, 0o600)
-    warnings = (*found.warnings, *_put_back(experiment, record, found))
+    state.write(entry_path(queue.entries, experiment, record.run_id), active, 0o600)
+    warnings = (*found.warnings, *_put_back(experiment, record, found, target))
     return Submitted(record, active, warnings)
 
 
@@ -152,6 +153,8 @@ def _record(
         note=note_of(data, params.note),
         submitted_at=state.now(),
         settings=settings,
+        epoch=found.session.epoch,
+        seal=contract.fingerprint(found.contract),
         environment_sha256=launch.fingerprint(environment),
         restore="at_verdict" if live else params.restore,
     )
@@ -163,18 +166,21 @@ def _number(experiment: Experiment, session: Session, params: Submit, queue: Que
     if known is not None:
         return run_number(known)
     number = max(session.last_run, queue.highest) + 1
-    while not _is_free(experiment.run(run_name(number)), params):
+    while not _is_free(experiment, run_name(number), params, queue):
         number += 1
     return number
 
 
-def _is_free(run: Run, params: Submit) -> bool:
-    """A number that was never acknowledged is free: its run was laid out, and no more."""
+def _is_free(experiment: Experiment, run_id: str, params: Submit, queue: Queue) -> bool:
+    """A number that was never acknowledged is free: its run was laid out, and has no active entry."""
+    run = experiment.run(run_id)
     try:
         record = state.read(run.record, RunRecord)
     except CorruptState:
         return False
-    return record is None or record.submit_id == params.submit_id or record.state == Queued()
+    if record is None or record.submit_id == params.submit_id:
+        return True
+    return record.state == Queued() and not entry_path(queue.entries, experiment, run_id).exists()
 
 
 def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
@@ -193,24 +199,27 @@ def _link_siblings(experiment: Experiment, run: Run) -> None:
             os.symlink(os.path.join("..", "..", name), run.folder / name)
 
 
-def active_path(entry: Path, active: Active) -> Path:
+def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
     """One file per run that is not committed; the name tells experiments of all projects apart."""
-    return entry / f"{train_file.sha256(os.fsencode(active.folder))[:16]}-{active.run_id}.json"
+    return entries / f"{train_file.sha256(os.fsencode(experiment.folder))[:16]}-{run_id}.json"
 
 
-def _put_back(experiment: Experiment, record: RunRecord, found: State) -> tuple[str, ...]:
-    """Without --wait: the best goes into train.py at once, so that the next candidate can be written."""
+def _put_back(experiment: Experiment, record: RunRecord, found: State, target: Placed) -> tuple[str, ...]:
+    """Without --wait: the best goes into train.py at once, so that the next candidate can be written.
+
+    The run is acknowledged by now: what fails here is a warning, never an error.
+    """
     if record.restore != "at_submit":
         return ()
-    target = standard_version(experiment, found)
-    accepted = {record.sha256, target.sha256}
-    outcome = train_file.place(experiment, target, accepted, None)
-    with state.storage("sync", experiment.folder):
+    try:
+        outcome = train_file.place(experiment, target, {record.sha256, target.sha256}, None)
         durable.sync_folder(experiment.folder)
-    if outcome == "edited_since":
-        return ("train.py was edited in the same moment: it was left alone",)
-    if found.session.placed != target:
-        state.write(experiment.session, replace(found.session, placed=target))
+        if outcome == "edited_since":
+            return ("train.py was edited in the same moment: it was left alone",)
+        if found.session.placed != target:
+            state.write(experiment.session, replace(found.session, placed=target))
+    except (StorageError, OSError) as error:
+        return (f"{record.run_id} is queued, but the best could not be put back into train.py: {error}",)
     return ()
 
 

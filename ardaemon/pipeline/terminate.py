@@ -14,12 +14,15 @@ class Ended(Struct, frozen=True, kw_only=True):
     comparable: bool  # does it say anything about the idea? only then it counts for plateau
 
 
-def count(counters: Counters, ended: Ended) -> Counters:
-    """The counters after one more run."""
+def count(counters: Counters, ended: Ended, current: bool = True) -> Counters:
+    """The counters after one more run; one of an earlier session (not `current`) counts in total alone."""
+    total = {ended.verdict: getattr(counters, ended.verdict) + 1}
+    if not current:
+        return replace(counters, **total)
     plateau = counters.plateau + (1 if ended.comparable else 0)
     return replace(
         counters,
-        **{ended.verdict: getattr(counters, ended.verdict) + 1},
+        **total,
         since_start=counters.since_start + 1,
         plateau=0 if ended.verdict == "advance" else plateau,
     )

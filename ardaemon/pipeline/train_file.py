@@ -22,18 +22,26 @@ def sha256(data: bytes) -> str:
 def read(path: Path) -> bytes:
     """The whole file. Raises BadTrainFile where it is no script: missing, empty, a link, binary."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        data = _plain(path)
     except FileNotFoundError:
         raise BadTrainFile(
             f"{path} is missing", "write it, or: arctl session start --resume revert"
         ) from None
     except OSError as error:
         raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise BadTrainFile(f"{path} is not a plain file", "replace it by the script itself")
-        data = file.read(TRAIN_MAX_BYTES + 1)
+    if data is None:
+        raise BadTrainFile(f"{path} is not a plain file", "replace it by the script itself")
     return _checked(path, data)
+
+
+def _plain(path: Path) -> bytes | None:
+    """Up to a byte over the limit; None for a folder, a FIFO or a device, which must not block us."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
+    with open(fd, "rb") as file:
+        return file.read(TRAIN_MAX_BYTES + 1)
 
 
 def _checked(path: Path, data: bytes) -> bytes:
@@ -52,10 +60,10 @@ def _checked(path: Path, data: bytes) -> bytes:
 def current(experiment: Experiment) -> str | None:
     """The hash of what stands in train.py; None if it cannot be read."""
     try:
-        with experiment.train.open("rb") as file:
-            return sha256(file.read(TRAIN_MAX_BYTES + 1))
+        data = _plain(experiment.train)
     except OSError:
         return None
+    return None if data is None else sha256(data)
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
@@ -68,8 +76,11 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     with storage("restore", experiment.train):
         if _rescue(experiment, {target.sha256, *accepted}):
             return "edited_since"
-    if current(experiment) == target.sha256:
+    standing = current(experiment)
+    if standing == target.sha256:
         return "kept" if advancing else "restored"
+    if standing not in accepted and os.path.lexists(experiment.train):
+        return "edited_since"  # plainly an edit (or no file at all): it is not even touched
     with storage("restore", experiment.train):
         data = experiment.run(target.run_id).train.read_bytes()
         swapped = durable.swap(
@@ -82,16 +93,21 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
 
 def _rescue(experiment: Experiment, known: Collection[str]) -> bool:
     """What a daemon that was killed in mid-swap still held goes back, if it is somebody's edit."""
-    back = False
-    for held in experiment.folder.glob(f".{experiment.train.name}.*.tmp"):
-        if sha256(held.read_bytes()) in known:
-            held.unlink()
-        elif current(experiment) in known:
-            os.rename(held, experiment.train)
-            back = True
-        else:  # a newer edit stands there already
-            os.rename(held, experiment.folder / f"train.py.rescued-{held.stat().st_mtime_ns}")
-    return back
+    held = Path(durable.held_in_swap(experiment.train))
+    try:
+        data = held.read_bytes()
+    except FileNotFoundError:
+        return False
+    if sha256(data) in known:
+        held.unlink()
+        return False
+    visible = experiment.folder / f"train.py.rescued-{held.stat().st_mtime_ns}"
+    os.rename(held, visible)
+    # A newer edit may stand there already: then both stay.
+    if not durable.swap(experiment.train, data, lambda found: sha256(found) in known, _mode(experiment)):
+        return False
+    visible.unlink()
+    return True
 
 
 def _mode(experiment: Experiment) -> int:

@@ -2,11 +2,16 @@
 
 import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ardaemon.core import errors
+from ardaemon.engines.spare import Spare
 from tests.support.lab import Lab
 
 SPAWN = (
@@ -159,3 +164,126 @@ def test_a_sentinel_is_not_lifted_while_its_survivor_lives(lab: Lab) -> None:
         lab.get("experiment.clean")
     with pytest.raises(errors.Unclean, match=str(os.getpid())):
         lab.session()
+
+
+def clock_of(lab: Lab) -> float | None:
+    """After how many seconds the first run was ready, as its shim saw it."""
+    found: float | None = lab.read("runs/r0001/a1/exit.json")["ready_after"]
+    return found
+
+
+@pytest.mark.parametrize("pattern", [r"\u2713 ready", "(?u)✓ ready", r"✓ r\w+y$"])
+def test_a_ready_pattern_means_in_the_shim_what_it_meant_when_it_was_checked(lab: Lab, pattern: str) -> None:
+    lab.ready(startup=20, ready_regex=pattern)
+    lab.write(
+        "import sys, time\n"
+        "sys.stdout.reconfigure(encoding='utf-8')\n"
+        "print('✓ ready', flush=True)\ntime.sleep(.4)\n" + READY
+    )
+    assert lab.run()["verdict"] == "advance"
+    assert clock_of(lab) is not None
+
+
+def test_a_ready_pattern_without_end_disables_neither_the_limit_nor_the_startup(quick: Lab) -> None:
+    quick.ready(seconds=1, startup=1, ready_regex=r"^(\w+ ?)*ready$")
+    quick.write("print('a' * 64 + '!', flush=True)\nimport time\n" + READY + "time.sleep(60)\n")
+    result = quick.run()
+    assert (result["status"], result["reason"]) == ("timeout", "limit")
+    assert result["seconds"] < 10
+    assert clock_of(quick) is None
+    assert "--ready-regex" in quick.read("runs/r0001/a1/exit.json")["error"]
+
+
+def test_at_its_limit_who_left_the_group_is_asked_to_end_as_well(lab: Lab) -> None:
+    """TERM once for every process, so that each can save what it has; KILL is for those who stay."""
+    lab.ready(seconds=1.5, settle=0)
+    child = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        "    with open(sys.argv[1], 'a') as f: f.write('TERM\\n')\n"
+        "    time.sleep(.3)\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "time.sleep(300)\n"
+    )
+    lab.write(
+        SPAWN
+        + f"child = [sys.executable, '-c', {child!r}]\n"
+        + "subprocess.Popen([*child, 'inside'])\n"
+        + "subprocess.Popen([*child, 'outside'], start_new_session=True)\n"
+        + "while not (os.path.exists('inside') and os.path.exists('outside')): time.sleep(.01)\n"
+        + READY
+        + "time.sleep(300)\n"
+    )
+    assert lab.run()["status"] == "timeout"
+    assert (lab.project / "inside").read_text() == "TERM\n"
+    assert (lab.project / "outside").read_text() == "TERM\n"
+
+
+FAULTS = {
+    "no space for start.json": (
+        "announce = shim.Supervisor._announce\n"
+        "def full(self):\n"
+        "    if self.pid: raise OSError(28, 'No space left on device')\n"
+        "    announce(self)\n"
+        "shim.Supervisor._announce = full\n"
+    ),
+    "a fault while it waits": "shim._Watch._look_at_log = lambda self, now: 1 // 0\n",
+    "a fault while it ends the tree": "shim.Supervisor._terminate = lambda self: 1 // 0\n",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_shim_itself_costs_neither_the_limit_nor_the_record(
+    tmp_path: Path, fault: str
+) -> None:
+    """A shim with a fault planted in it, as the engine starts it, with a job that never ends."""
+    record = supervised(tmp_path, orders(tmp_path), FAULTS[fault])
+    assert (record["ending"], record["survivors"]) == ("limit", [])
+    assert 1 <= record["seconds"] < 10
+    assert record["error"]
+    assert cwd_in(tmp_path) == []
+
+
+def test_a_pattern_that_does_not_compile_is_an_end_with_its_reason_and_starts_nothing(tmp_path: Path) -> None:
+    """The session's check refuses it; an order from a daemon of another version may still hold one."""
+    record = supervised(tmp_path, orders(tmp_path) | {"startup": 5.0, "ready_regex": "(["})
+    assert record["ending"] == "spawn_failed"
+    assert "--ready-regex '([' does not compile" in record["error"]
+
+
+def supervised(folder: Path, orders: dict[str, object], fault: str = "") -> dict[str, Any]:
+    """The record of a shim that is started as the engine does it."""
+    ours, theirs = socket.socketpair()
+    program = f"from ardaemon.host import shim\n{fault}shim.main()\n"
+    with ours, theirs, (folder / "lock").open("w") as lock:
+        root = str(Path(__file__).parents[2])
+        argv = [sys.executable, "-S", "-c", program]
+        process = subprocess.Popen(
+            argv, stdin=theirs.fileno(), env={"PYTHONPATH": root}, start_new_session=True
+        )
+        shim = Spare(process, ours)
+        shim.give(json.dumps(orders).encode(), (lock.fileno(), lock.fileno()))
+        process.wait(30)
+    record: dict[str, Any] = json.loads((folder / "exit.json").read_bytes())
+    return record
+
+
+def orders(folder: Path) -> dict[str, object]:
+    """What the engine hands to a shim, for a job that sleeps."""
+    return {
+        "folder": str(folder),
+        "run_folder": str(folder),
+        "cwd": str(folder),
+        "argv": ["/bin/sleep", "300"],
+        "environment": {},
+        "limit": 1.0,
+        "startup": None,
+        "ready_regex": None,
+        "stall": 60.0,
+        "settle": 0.0,
+        "grace": 0.5,
+        "verify": 5.0,
+        "boot_id": "boot",
+    }

@@ -27,7 +27,7 @@ def evidence(log: Path) -> Evidence:
 def read(folder: Path, text: str | bytes, query: Query = LOSS, limits: Limits | None = None) -> Readings:
     log = folder / "run.log"
     log.write_bytes(text.encode() if isinstance(text, str) else text)
-    return LogBackend(limits).read(evidence(log), query)
+    return LogBackend(limits).read_here(evidence(log), query)
 
 
 def values(readings: Readings) -> dict[str, float]:

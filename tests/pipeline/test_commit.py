@@ -152,6 +152,8 @@ def ended(made: Experiment, number: int, value: float | None, text: str = "", **
         note="a note",
         submitted_at="2026-11-22T10:00:00Z",
         settings=Settings(seconds=1),
+        epoch=1,
+        seal="",
         environment_sha256="",
     )
     state.write(run.record, record)

@@ -210,3 +210,49 @@ def test_every_broken_seal_is_named_and_train_py_is_never_one(tmp_path: Path) ->
     (tmp_path / "eval.py").write_text("fail\n")
     made.program.unlink()
     assert len(contract.changed(made, sealed(made))) == 3
+
+
+# --- links that go in a circle ---
+
+
+def linked(folder: Path) -> Path:
+    """data/ holds a file, a link to itself, a folder with a link upward, and two that link to each other."""
+    data = folder / "data"
+    for name in ("inner", "a", "b"):
+        (data / name).mkdir(parents=True)
+    (data / "inner" / "x.bin").write_bytes(b"1")
+    (data / "self").symlink_to(".")
+    (data / "inner" / "up").symlink_to("..")
+    (data / "a" / "other").symlink_to("../b")
+    (data / "b" / "other").symlink_to("../a")
+    return data
+
+
+def test_links_that_go_in_a_circle_are_hashed_to_an_end(tmp_path: Path) -> None:
+    data = linked(tmp_path)
+    before = contract.hash_path(data)
+    assert contract.hash_path(data) == before
+    (data / "inner" / "x.bin").write_bytes(b"2")
+    assert contract.hash_path(data) != before
+
+
+def test_a_second_way_to_a_folder_is_sealed_as_the_link_it_is(tmp_path: Path) -> None:
+    data = linked(tmp_path)
+    hashes = {contract.hash_path(data)}
+    (data / "again").symlink_to("inner")
+    hashes.add(contract.hash_path(data))
+    (data / "again").unlink()
+    (data / "again").symlink_to("a")
+    hashes.add(contract.hash_path(data))
+    assert len(hashes) == 3
+
+
+def test_a_folder_of_data_that_is_a_link_is_sealed_with_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.bin").write_bytes(b"1")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "set").symlink_to("../elsewhere")
+    before = contract.hash_path(data)
+    (tmp_path / "elsewhere" / "x.bin").write_bytes(b"2")
+    assert contract.hash_path(data) != before

@@ -1,6 +1,7 @@
 """results.tsv: one row per run, whatever was torn; read from its end, however long it is."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,23 @@ def test_the_end_of_a_long_ledger_is_read_without_the_rest(tmp_path: Path) -> No
         read.append(bytes_read() - before)
     assert os.path.getsize(path) > 4_000_000
     assert read[1] < read[0] + 4 * ledger.BLOCK
+
+
+def test_a_whole_history_is_read_in_time_that_grows_with_its_length_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With small blocks, as a history of a thousand large ones: joined anew at each, it takes a minute."""
+    path = written(tmp_path, LONG // 2)
+    monkeypatch.setattr(ledger, "BLOCK", 128)
+    before = time.process_time()
+    assert len(ids(path)) == LONG // 2
+    assert time.process_time() - before < 8
+
+
+def test_a_rebuilt_table_holds_its_rows_and_nothing_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "results.tsv"
+    path.write_bytes(b"who wrote this?\n" * 100)
+    ledger.rebuild(path, [line(1), line(2)])
+    assert path.read_bytes() == HEADER + f"{line(1)}\n{line(2)}\n".encode()
+    ledger.rebuild(path, [])
+    assert path.read_bytes() == HEADER

@@ -1,0 +1,65 @@
+"""Reading a log with a session's own regular expression, in a process of its own.
+
+A pattern that backtracks without end holds the interpreter's lock all the while: in a thread of the daemon
+it would stop every other run. Here it is killed at its deadline.
+"""
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from ardaemon.core.text import one_line
+from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.command import Ended, run
+
+SAID_MAX = 120  # characters of the child's own error that are shown
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ardaemon.metrics.apart import main; main()"
+)
+
+
+def read(evidence: Evidence, query: Query, limits: dict[str, int], deadline: float) -> Readings:
+    """What LogBackend(limits) reads with `query`, within `deadline` seconds."""
+    request = json.dumps(
+        {
+            "log": str(evidence.log),
+            "query": msgspec.to_builtins(query),
+            "limits": limits,
+            "deadline": deadline,
+        }
+    )
+    # Our own modules, wherever they lie; nothing of the user's environment or folder.
+    path = json.dumps([entry for entry in sys.path if os.path.isabs(entry)])
+    named = f"--metric-regex {one_line(query.regex or '', 80)!r}"
+    try:
+        ended = run([sys.executable, "-I", "-c", _PROGRAM, path, request], Path("/"), {}, deadline)
+    except OSError as error:
+        return Readings("log", {}, problem=f"{named} cannot be searched for: {error.strerror}")
+    if ended.how == "exited" and ended.code == 0:
+        return msgspec.json.decode(ended.output, type=Readings)
+    return Readings("log", {}, problem=f"{named} {_problem(ended, deadline)}")
+
+
+def _problem(ended: Ended, deadline: float) -> str:
+    if ended.how == "late":
+        return f"was still searching the log after {deadline:g} s and was given up: does it backtrack?"
+    said = (ended.errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
+    return f"could not be searched for (code {ended.code}): {one_line(said, SAID_MAX)}"
+
+
+def main() -> None:
+    """The child: read what the last argument asks for, print the answer."""
+    from ardaemon.metrics.log import Limits, LogBackend
+
+    asked = json.loads(sys.argv[2])
+    signal.alarm(math.ceil(asked["deadline"]) + 1)  # should the daemon die before it can end us
+    log = Path(asked["log"])
+    evidence = Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
+    backend = LogBackend(Limits(**asked["limits"]))
+    answer = backend.read_here(evidence, msgspec.convert(asked["query"], Query))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))

@@ -1,0 +1,75 @@
+"""The order for an attempt: the seal checked, the intent on disk, what is to be started where."""
+
+import os
+
+from msgspec.structs import replace
+
+from ardaemon.core.config import ATTEMPTS_MAX, Config
+from ardaemon.core.errors import Refused, SessionNotLive
+from ardaemon.core.model import Exit, Handle, Launching, Queued
+from ardaemon.engines.base import Engine, Launch
+from ardaemon.host import state
+from ardaemon.pipeline import contract, launch, train_file
+from ardaemon.pipeline.experiment import load_or_repair
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.snapshot import require_no_unclean
+
+
+def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
+    """Check the seal, write the intent down, say what is to be started."""
+    experiment, run = flight.experiment, flight.run
+    session = load_or_repair(experiment).session
+    require_no_unclean(experiment)
+    if session.settings is None or not session.live:
+        raise SessionNotLive(f"the session of {experiment.slug} is over", "arctl session start")
+    if flight.record.epoch != session.epoch:  # it was held over: the new session's settings are its own
+        flight.record = replace(flight.record, settings=session.settings, epoch=session.epoch)
+    record = flight.record
+    faults = seal_faults(flight)
+    if faults:
+        return Exit(ending="seal_broken")
+    attempt = min(record.state.attempts if isinstance(record.state, Queued) else 0, ATTEMPTS_MAX) + 1
+    environment = launch.environment_of(flight.active.environment, record.settings, experiment, run, attempt)
+    try:
+        argv = launch.command(record.settings, environment, experiment, run)
+    except Refused as error:
+        return Exit(ending="spawn_failed", error=error.message)
+    handle = engine.handle(run, attempt)
+    with state.storage("prepare", run.folder):
+        os.makedirs(handle.folder, exist_ok=True)  # synced with run.json
+    flight.record = replace(record, argv=argv, state=Launching(handle))
+    state.write(run.record, flight.record)
+    return _order(flight, handle, argv, environment, config)
+
+
+def _order(
+    flight: Flight, handle: Handle, argv: tuple[str, ...], environment: dict[str, str], config: Config
+) -> Launch:
+    settings = flight.record.settings
+    return Launch(
+        run=flight.run,
+        handle=handle,
+        argv=argv,
+        environment=environment,
+        cwd=str(flight.experiment.project),
+        limit=settings.seconds,
+        startup=settings.startup,
+        ready_regex=settings.ready_regex,
+        stall=settings.stall,
+        settle=settings.settle,
+        grace=config.grace,
+        verify=config.verify,
+    )
+
+
+def seal_faults(flight: Flight) -> tuple[str, ...]:
+    """What was changed under the seal since the submit; kept with the flight."""
+    found = load_or_repair(flight.experiment)
+    faults = contract.changed(flight.experiment, found.contract)
+    if flight.record.seal != contract.fingerprint(found.contract):
+        faults = [*faults, "another seal was accepted since the submit"]
+    live = flight.record.settings.exec == "live"
+    if live and flight.exit is None and train_file.current(flight.experiment) != flight.record.sha256:
+        faults = [*faults, "train.py changed between submit and launch (--exec live runs it in place)"]
+    flight.seal_faults = tuple(faults)
+    return flight.seal_faults

@@ -1,0 +1,109 @@
+"""Sessions and committed runs without a daemon: what the daemon does, in this process, with no job run."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core.config import Config
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Exit, Result, Session, Settings
+from ardaemon.core.protocol import SessionStart, Submit
+from ardaemon.host import durable
+from ardaemon.pipeline import commit, session, snapshot
+from ardaemon.pipeline.extract import Extracted
+
+ENVIRONMENT = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def start(made: Experiment, resume: Any = "continue", **settings: Any) -> Session:
+    """`arctl session start`."""
+    given = Settings(**{"seconds": 5, **settings})
+    params = SessionStart(
+        project=str(made.project), settings=given, environment=ENVIRONMENT, resume=resume, ack_baseline=True
+    )
+    return session.start(made, params, active=False)
+
+
+def tried(made: Experiment, value: float, text: str | None = None) -> Result:
+    """One candidate, submitted and committed as if its job had printed `value`."""
+    made.train.write_text(text or f'print("val/loss: {value}")\n')
+    entries = made.project / "entries"
+    entries.mkdir(exist_ok=True)
+    params = Submit(
+        project=str(made.project),
+        submit_id=os.urandom(8).hex(),
+        environment=ENVIRONMENT,
+        restore="at_verdict",
+    )
+    record = snapshot.submit(made, params, snapshot.Queue(entries, 1, 0), Config()).record
+    run = made.run(record.run_id)
+    run.attempt(1).folder.mkdir()
+    over = commit.Ended(
+        experiment=made,
+        run=run,
+        record=record,
+        exit=Exit(ending="exited", exit_code=0, seconds=1.0, ended_at="2026-11-22T10:05:00Z"),
+        attempts=1,
+        extracted=Extracted(metrics={"val/loss": value}),
+        seal_faults=(),
+        manual=False,
+        boot_id="boot",
+    )
+    return commit.apply(made, run, commit.decide(over))
+
+
+def everything(folder: Path) -> dict[str, bytes | str]:
+    """Every file and link below `folder`, by its relative name; folders end with a slash."""
+    found: dict[str, bytes | str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif path.is_dir():
+            found[f"{name}/"] = ""
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the daemon catches it."""
+
+
+STEPS = "write append truncate rename remove sync_folder make_folder swap".split()
+
+
+def killed_at(step: int, after: bool, work: Callable[[], object]) -> bool:
+    """Do `work`, stopped dead before or after operation number `step` on the disk; False: it has fewer."""
+    count = _Count(step, after)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in STEPS:
+            patch.setattr(durable, name, count.counted(getattr(durable, name)))
+        patch.setattr(os, "rename", count.counted(os.rename))
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+class _Count:
+    def __init__(self, step: int, after: bool) -> None:
+        self.step, self.after, self.done = step, after, 0
+
+    def counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*given: Any, **named: Any) -> Any:
+            self.done += 1
+            mine = self.done  # others are done within it
+            if mine == self.step and not self.after:
+                raise Killed
+            found = real(*given, **named)
+            if mine == self.step:
+                raise Killed
+            return found
+
+        return operation
