@@ -19,15 +19,12 @@ import sys
 import time
 
 from ardaemon.host import durable, proc
+from ardaemon.host.watchdog import Watch
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event per line would cost more
 KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
 DISK_RETRY_S = 2.0  # while exit.json cannot be written (disk full)
 DISK_RETRIES = 1800  # an hour; then the run counts as lost
-LINE_MAX = 4 << 10  # bytes of a log line that are matched against --ready-regex
-REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
-REGEX_CPU_S = 0.5  # of one look: a pattern that backtracks without end must not stop the clocks
 OOM_SCORE_SHIM = "-500"  # where permitted: the supervisor must outlive its job's memory
 
 
@@ -64,10 +61,6 @@ def _load(fd: int) -> dict:  # type: ignore[type-arg]
         return json.loads(file.read())  # type: ignore[no-any-return]
 
 
-class TooSlow(Exception):
-    """The pattern has used its time."""
-
-
 class Supervisor:
     """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
 
@@ -80,7 +73,7 @@ class Supervisor:
         self.stopping = False
         self.status: int | None = None
         self.usage = [0.0, 0.0, 0]
-        self.ready_after: float | None = None
+        self.watch: Watch | None = None
         self.pid = 0
         self.ended = 0.0
         self.error: str | None = None  # why the job could not be started
@@ -103,7 +96,7 @@ class Supervisor:
         survivors = self._emptied(ending)
         self._record(ending, survivors)
 
-    def _supervise(self, watch: "_Watch") -> str:
+    def _supervise(self, watch: Watch) -> str:
         """Wait for the end; a fault of our own must not leave a job without its limit."""
         while True:
             try:
@@ -111,7 +104,7 @@ class Supervisor:
             except Exception as error:
                 self._note(error)
                 watch.keep_only_limit()
-                time.sleep(READY_POLL_S)  # should it go wrong again at once
+                time.sleep(KILL_POLL_S)  # should it go wrong again at once
 
     def _emptied(self, ending: str) -> list[tuple[int, int, str]]:
         """End the tree; a fault of our own must not leave it alive."""
@@ -144,11 +137,13 @@ class Supervisor:
         }
         durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
 
-    def _spawn(self) -> "_Watch | None":
+    def _spawn(self) -> Watch | None:
         """Start the job and the clocks; None where it cannot be started."""
         _oom_score("self", OOM_SCORE_SHIM)
         try:
-            watch = _Watch(self)  # before the spawn: nothing that can be wrong with it may come after
+            watch = self.watch = Watch(
+                self.spec, self.started, self.log, self.run_folder
+            )  # before the spawn: nothing that can be wrong with it may come after
             os.set_inheritable(self.job_lock, True)
             os.chdir(self.spec["cwd"])
             self.pid = self._exec()
@@ -196,7 +191,7 @@ class Supervisor:
 
     # --- while it runs ---
 
-    def _wait(self, watch: "_Watch") -> str:
+    def _wait(self, watch: Watch) -> str:
         """Until the first process has ended or must end: exited, limit, stall or stopped."""
         while self.status is None:
             if self.stopping:
@@ -301,13 +296,13 @@ class Supervisor:
             "seconds": round((self.ended or time.monotonic()) - self.started, 3),
             "started_at": self.started_at,
             "ended_at": _now(),
-            "ready_after": self.ready_after,
+            "ready_after": self.watch.ready_after if self.watch else None,
             "user_s": round(self.usage[0], 3),
             "system_s": round(self.usage[1], 3),
             "max_rss_kb": self.usage[2],
             "host_oom": _oom_kills() > self.oom_before,
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
-            "error": self.error or self.trouble,
+            "error": self.error or self.trouble or (self.watch and self.watch.trouble),
             "ended_monotonic": self.ended or time.monotonic(),
         }
         data = json.dumps(facts).encode()
@@ -320,104 +315,6 @@ class Supervisor:
             except OSError:
                 time.sleep(DISK_RETRY_S)
         return None
-
-
-class _Watch:
-    """The clocks of a running job: startup, limit, stall."""
-
-    def __init__(self, shim: Supervisor) -> None:
-        spec, now = shim.spec, time.monotonic()
-        self.shim, self.limit, self.stall = shim, spec["limit"], spec["stall"]
-        self.waiting = spec["startup"] is not None
-        self.deadline = shim.started + (spec["startup"] or 0.0) + self.limit
-        self.startup_ends = shim.started + (spec["startup"] or 0.0)
-        self.size, self.quiet_since = 0, now
-        self.pattern = self._compile(spec["ready_regex"]) if self.waiting else None
-        self.offset, self.partial, self.searching = 0, b"", False
-
-    def _compile(self, text: str | None):  # type: ignore[no-untyped-def]
-        if text is None:
-            return None
-        import re  # only where it is asked for: half a megabyte per shim
-
-        signal.signal(signal.SIGVTALRM, self._too_slow)
-        try:
-            return re.compile(text)
-        except Exception as error:
-            raise ValueError(f"--ready-regex {text!r} does not compile: {error}") from error
-
-    def _too_slow(self, *_: object) -> None:
-        if self.searching:
-            raise TooSlow
-
-    def keep_only_limit(self) -> None:
-        """Give up what is beside it: readiness (startup then ends by time) and stall."""
-        self.waiting, self.stall = False, None
-
-    def overdue(self, now: float) -> str | None:
-        """limit or stall, if its time has come."""
-        if self.waiting:
-            self._look_for_ready(now)
-        if now >= self.deadline:
-            return "limit"
-        if self.stall is not None:
-            self._look_at_log(now)
-            if now - self.quiet_since >= self.stall:
-                return "stall"
-        return None
-
-    def next(self, now: float) -> float:
-        """When to look again, if no signal comes before."""
-        times: list[float] = [self.deadline]
-        if self.stall is not None:
-            times.append(self.quiet_since + self.stall)
-        if self.waiting:
-            times.append(now + READY_POLL_S)
-        return min(times)
-
-    def _look_at_log(self, now: float) -> None:
-        found = os.fstat(self.shim.log)
-        if found.st_size != self.size:
-            # When in the time since the last look it was written, the file's own time says.
-            age = min(max(time.time() - found.st_mtime, 0.0), now - self.quiet_since)
-            self.size, self.quiet_since = found.st_size, now - age
-
-    def _look_for_ready(self, now: float) -> None:
-        if os.path.exists(f"{self.shim.run_folder}/ready") or self._said_ready():
-            self.shim.ready_after = round(now - self.shim.started, 3)
-            self.deadline = now + self.limit
-        elif now < self.startup_ends:
-            return
-        self.waiting = False
-
-    def _said_ready(self) -> bool:
-        if self.pattern is None:
-            return False
-        data = os.pread(self.shim.log, REGEX_READ_MAX, self.offset)
-        if not data:
-            return False
-        self.offset += len(data)
-        lines = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
-        self.partial = lines[-1][:LINE_MAX]
-        try:
-            return self._search(lines)
-        except TooSlow:
-            self.pattern = None  # it would be so again: the file `ready` or the time ends the startup
-            self.shim.trouble = "--ready-regex was given up: it took too long on a line"
-            return False
-
-    def _search(self, lines: list[bytes]) -> bool:
-        """Does a line match? Raises TooSlow: `re` looks for signals while it backtracks."""
-        assert self.pattern is not None
-        search = self.pattern.search
-        # CPU time, not the clock's: a busy machine or a suspended one must not cost the pattern.
-        signal.setitimer(signal.ITIMER_VIRTUAL, REGEX_CPU_S)
-        self.searching = True
-        try:
-            return any(search(line[:LINE_MAX].decode("utf-8", "replace")) for line in lines)
-        finally:
-            self.searching = False
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _text(error: Exception) -> str:

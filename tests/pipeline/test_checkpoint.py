@@ -125,10 +125,17 @@ def test_a_copy_that_failed_stays_given_up_though_its_source_comes_back(made: Ex
     assert everything(made.folder) == once
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_in_a_checkpoint_is_named(made: Experiment) -> None:
+def test_an_unreadable_file_in_a_checkpoint_is_named(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything, so the refusal itself is given."""
     run = over(made, 1, 1.0)
-    (saved(run) / "weights").chmod(0)
+    saved(run)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("shutil.copyfile", refused)
     assert committed(run).reason == "checkpoint not promoted: ckpt-1: Permission denied"
 
 

@@ -1,0 +1,113 @@
+"""The clocks of a running job: startup, limit, stall; standard library alone, for the shim."""
+
+import os
+import signal
+import time
+
+READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event per line would cost more
+LINE_MAX = 4 << 10  # bytes of a log line that are matched against --ready-regex
+REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
+REGEX_CPU_S = 0.5  # of one look: a pattern that backtracks without end must not stop the clocks
+
+
+class TooSlow(Exception):
+    """The pattern has used its time."""
+
+
+class Watch:
+    """The clocks of a running job: startup, limit, stall."""
+
+    def __init__(self, spec: dict, started: float, log: int, run_folder: str) -> None:  # type: ignore[type-arg]
+        self.started, self.log, self.run_folder = started, log, run_folder
+        self.limit, self.stall = spec["limit"], spec["stall"]
+        self.ready_after: float | None = None
+        self.trouble: str | None = None
+        self.waiting = spec["startup"] is not None
+        self.deadline = started + (spec["startup"] or 0.0) + self.limit
+        self.startup_ends = started + (spec["startup"] or 0.0)
+        self.size, self.quiet_since = 0, time.monotonic()
+        self.pattern = self._compile(spec["ready_regex"]) if self.waiting else None
+        self.offset, self.partial, self.searching = 0, b"", False
+
+    def _compile(self, text: str | None):  # type: ignore[no-untyped-def]
+        if text is None:
+            return None
+        import re  # only where it is asked for: half a megabyte per shim
+
+        signal.signal(signal.SIGVTALRM, self._too_slow)
+        try:
+            return re.compile(text)
+        except Exception as error:
+            raise ValueError(f"--ready-regex {text!r} does not compile: {error}") from error
+
+    def _too_slow(self, *_: object) -> None:
+        if self.searching:
+            raise TooSlow
+
+    def keep_only_limit(self) -> None:
+        """Give up what is beside it: readiness (startup then ends by time) and stall."""
+        self.waiting, self.stall = False, None
+
+    def overdue(self, now: float) -> str | None:
+        """limit or stall, if its time has come."""
+        if self.waiting:
+            self._look_for_ready(now)
+        if now >= self.deadline:
+            return "limit"
+        if self.stall is not None:
+            self._look_at_log(now)
+            if now - self.quiet_since >= self.stall:
+                return "stall"
+        return None
+
+    def next(self, now: float) -> float:
+        """When to look again, if no signal comes before."""
+        times: list[float] = [self.deadline]
+        if self.stall is not None:
+            times.append(self.quiet_since + self.stall)
+        if self.waiting:
+            times.append(now + READY_POLL_S)
+        return min(times)
+
+    def _look_at_log(self, now: float) -> None:
+        found = os.fstat(self.log)
+        if found.st_size != self.size:
+            # When in the time since the last look it was written, the file's own time says.
+            age = min(max(time.time() - found.st_mtime, 0.0), now - self.quiet_since)
+            self.size, self.quiet_since = found.st_size, now - age
+
+    def _look_for_ready(self, now: float) -> None:
+        if os.path.exists(f"{self.run_folder}/ready") or self._said_ready():
+            self.ready_after = round(now - self.started, 3)
+            self.deadline = now + self.limit
+        elif now < self.startup_ends:
+            return
+        self.waiting = False
+
+    def _said_ready(self) -> bool:
+        if self.pattern is None:
+            return False
+        data = os.pread(self.log, REGEX_READ_MAX, self.offset)
+        if not data:
+            return False
+        self.offset += len(data)
+        lines = (self.partial + data).replace(b"\r", b"\n").split(b"\n")
+        self.partial = lines[-1][:LINE_MAX]
+        try:
+            return self._search(lines)
+        except TooSlow:
+            self.pattern = None  # it would be so again: the file `ready` or the time ends the startup
+            self.trouble = "--ready-regex was given up: it took too long on a line"
+            return False
+
+    def _search(self, lines: list[bytes]) -> bool:
+        """Does a line match? Raises TooSlow: `re` looks for signals while it backtracks."""
+        search = self.pattern.search  # type: ignore[union-attr]  # only called with one
+        # CPU time, not the clock's: a busy machine or a suspended one must not cost the pattern.
+        signal.setitimer(signal.ITIMER_VIRTUAL, REGEX_CPU_S)
+        self.searching = True
+        try:
+            return any(search(line[:LINE_MAX].decode("utf-8", "replace")) for line in lines)
+        finally:
+            self.searching = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
