@@ -87,12 +87,16 @@ def test_a_symlink_in_its_place_is_replaced_and_its_target_left_alone(tmp_path: 
     assert not (tmp_path / "state.json").is_symlink()
 
 
-def test_what_a_killed_write_left_behind_does_not_hinder_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_write_left_behind_does_not_hinder_the_next_and_is_swept(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    (tmp_path / f".state.json.{os.getpid()}.tmp").write_bytes(b"half")
+    (tmp_path / ".state.json.999999999.0.tmp").write_bytes(b"half")  # no pid is that high (proc(5), pid_max)
+    living = f".state.json.{os.getpid()}.7.tmp"
+    (tmp_path / living).write_bytes(b"under way")
+    (tmp_path / ".mine.tmp").write_bytes(b"somebody else's")
     durable.write(path, b"whole")
     assert path.read_bytes() == b"whole"
-    only(tmp_path, "state.json")
+    durable.sweep(tmp_path)
+    only(tmp_path, "state.json", living, ".mine.tmp")
 
 
 def test_append_adds_and_truncate_cuts(tmp_path: Path) -> None:
