@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from arctl.client import Busy, NotRunning, Stopped, dial
+from arctl.client import Busy, NotRunning, Stopped, dial, read_info
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host, private_folder
 from ardaemon.core.text import one_line
@@ -50,6 +50,13 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
             if again and not host.info.exists():  # a daemon that ends by itself takes it along
                 raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
             _launch(host, deadline)
+    info = read_info()
+    pid = info.get("pid")
+    if pid is not None and not os.path.exists(str(info.get("socket"))):
+        raise DaemonUnavailable(
+            f"the daemon (pid {pid}) runs, but its socket was removed",
+            f"kill {pid}, then try again: running jobs go on",
+        )
     raise DaemonUnavailable(
         f"the daemon did not answer within {START_DEADLINE_S:.0f} s of its start", f"its log: {host.log}"
     )

@@ -386,3 +386,12 @@ def test_a_folder_laid_out_like_autoresearch_is_taken_over(shell: Shell) -> None
     assert {name: (source / name).read_bytes() for name in before} == before
     shell("session", "start", "--seconds", "20")
     assert "baseline val_bpb=0.9" in shell("run", "--wait")
+
+
+def test_a_socket_that_was_removed_is_named_with_the_way_out(shell: Shell) -> None:
+    """The daemon lives, holds its lock, and nobody can reach it."""
+    (shell.lab.runtime / "ardaemon/control.sock").unlink()
+    code, _, err = shell.end(shell.start("status"))
+    assert code == 69
+    assert f"(pid {shell.lab.pid}) runs, but its socket was removed" in err
+    assert f"kill {shell.lab.pid}" in err
