@@ -115,6 +115,7 @@ class Session(Record, frozen=True, kw_only=True):
     live: bool = False
     terminated_by: Termination | None = None
     started_at: str | None = None
+    conditions: str = ""  # fingerprint, as in Best: what was accepted as comparable at its start
     epoch: int = 0  # how many sessions there were: a run of an earlier one ends no later one
     counters: Counters = Counters()
     placed: Placed | None = None

@@ -16,7 +16,6 @@ from ardaemon.core.config import RECENT_SUBMITS, RESULT_MAX_BYTES
 from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import (
     Best,
-    Contract,
     Counters,
     Decision,
     Exit,
@@ -31,7 +30,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.text import cut_bytes
 from ardaemon.host import durable, state
-from ardaemon.pipeline import checkpoint, ledger, terminate, train_file, verdict
+from ardaemon.pipeline import checkpoint, contract, ledger, terminate, train_file, verdict
 from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.snapshot import standard_version
@@ -51,17 +50,6 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seal_faults: tuple[str, ...]
     manual: bool
     boot_id: str
-
-
-def conditions(settings: Settings, contract: Contract) -> str:
-    """A fingerprint of what makes two values comparable: how they were measured, and under which seal."""
-    facts = (
-        [settings.seconds, settings.runner, settings.exec, settings.startup, settings.metrics],
-        [settings.metric_regex, settings.metric_command],
-        [[s.path, s.sha256] for s in contract.sealed if s.path != "program.md"],
-        [contract.primary.metric, contract.primary.direction],
-    )
-    return train_file.sha256(msgspec.json.encode(facts))[:16]
 
 
 def decide(ended: Ended) -> RunRecord:
@@ -167,7 +155,7 @@ def _best(ended: Ended, found: State, result: Result) -> Best:
         sha256=ended.record.sha256,
         checkpoint=result.checkpoint,
         at=result.ended_at or "",
-        conditions=conditions(ended.record.settings, found.contract),
+        conditions=contract.conditions(ended.record.settings, found.contract),
     )
 
 

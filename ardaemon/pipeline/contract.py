@@ -13,7 +13,7 @@ from ardaemon.core import constraints
 from ardaemon.core.errors import SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
-from ardaemon.core.model import Contract, Primary, Sealed
+from ardaemon.core.model import Contract, Primary, Sealed, Settings
 from ardaemon.host.state import now
 
 FENCE = "+++"
@@ -193,6 +193,17 @@ def _since(experiment: Experiment, name: str) -> str:
 def fingerprint(contract: Contract) -> str:
     """What tells one seal from the next."""
     return hashlib.sha256(msgspec.json.encode((contract.primary, contract.sealed))).hexdigest()
+
+
+def conditions(settings: Settings, contract: Contract) -> str:
+    """A fingerprint of what makes two values comparable: how they were measured, and under which seal."""
+    facts = (
+        [float(settings.seconds), settings.runner, settings.exec, settings.startup, settings.metrics],
+        [settings.metric_regex, settings.metric_command],
+        [[s.path, s.sha256] for s in contract.sealed if s.path != "program.md"],
+        [contract.primary.metric, contract.primary.direction],
+    )
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 def require(experiment: Experiment, contract: Contract) -> None:

@@ -12,7 +12,7 @@ from ardaemon.core.protocol import SessionStart
 from ardaemon.host import durable, state
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.lines import compile_regex
-from ardaemon.pipeline import commit, contract, launch, train_file
+from ardaemon.pipeline import contract, launch, train_file
 from ardaemon.pipeline.experiment import State, archive_train, finish_fresh, load, load_or_repair
 from ardaemon.pipeline.snapshot import require_no_unclean, require_same_primary, standard_version
 
@@ -93,6 +93,7 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
         terminated_by=None,
         started_at=state.now(),
         epoch=found.session.epoch + 1,
+        conditions=contract.conditions(params.settings, found.contract),
         counters=replace(found.session.counters, since_start=0, plateau=0),
     )
     state.write(experiment.session, session)
@@ -106,7 +107,7 @@ def _require_comparable(found: State, params: SessionStart) -> None:
     best = found.best
     if best is None or params.ack_baseline or not best.conditions:
         return
-    if best.conditions != commit.conditions(params.settings, found.contract):
+    if best.conditions != contract.conditions(params.settings, found.contract):
         raise Refused(
             f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
             "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",

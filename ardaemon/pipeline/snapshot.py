@@ -89,6 +89,7 @@ def require_ready(experiment: Experiment, found: State) -> Settings:
         )
     contract.require(experiment, found.contract)
     require_same_primary(found)
+    _require_same_conditions(found, session.settings)
     return session.settings
 
 
@@ -100,6 +101,17 @@ def require_same_primary(found: State) -> None:
             f"the best ({best.run_id}) is by {best.primary.metric} ({best.primary.direction}),"
             f" the seal now says {primary.metric} ({primary.direction})",
             "measure anew: arctl session start --resume fresh",
+        )
+
+
+def _require_same_conditions(found: State, settings: Settings) -> None:
+    """Raise Refused where another seal was accepted since the session began: a person decides anew."""
+    best, agreed = found.best, found.session.conditions
+    if best is not None and agreed and agreed != contract.conditions(settings, found.contract):
+        raise Refused(
+            f"another seal was accepted since the session began: the best ({best.value:.6g} @ {best.run_id})"
+            " is not comparable any more",
+            "arctl session stop, then arctl session start with --resume fresh, or with --ack-baseline",
         )
 
 

@@ -181,3 +181,19 @@ def test_a_wish_to_cancel_is_heard_by_the_next_daemon(lab: Lab) -> None:
     lab.start()
     assert lab.wait(waiting)["result"]["status"] == "interrupted"
     assert not Path(lab.folder / f"runs/{waiting}/a1").exists()
+
+
+def test_after_another_seal_is_accepted_the_old_best_is_not_the_one_to_beat_by_itself(lab: Lab) -> None:
+    lab.start()
+    (lab.project / "prepare.py").write_text("A = 1\n")
+    lab.init(prepare=str(lab.project / "prepare.py"))
+    lab.session()
+    lab.tried(1.0)
+    (lab.folder / "prepare.py").write_text("A = 2\n")
+    lab.get("experiment.seal", accept=True)
+    with pytest.raises(errors.Refused, match="not comparable any more") as refused:
+        lab.submit()
+    assert "--ack-baseline" in refused.value.mend
+    lab.get("session.stop")
+    lab.session(ack=True)
+    assert lab.tried(0.5)["verdict"] == "advance"
