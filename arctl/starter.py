@@ -50,13 +50,6 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
             if again and not host.info.exists():  # a daemon that ends by itself takes it along
                 raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
             _launch(host, deadline)
-    info = read_info()
-    pid = info.get("pid")
-    if pid is not None and not os.path.exists(str(info.get("socket"))):
-        raise DaemonUnavailable(
-            f"the daemon (pid {pid}) runs, but its socket was removed",
-            f"kill {pid}, then try again: running jobs go on",
-        )
     raise DaemonUnavailable(
         f"the daemon did not answer within {START_DEADLINE_S:.0f} s of its start", f"its log: {host.log}"
     )
@@ -71,6 +64,7 @@ def _launch(host: Host, deadline: float) -> None:
     finally:
         os.close(stderr)
     if said == "running":
+        _require_socket()
         time.sleep(POLL_S)
     elif said.startswith("error:"):
         raise DaemonUnavailable(
@@ -80,6 +74,17 @@ def _launch(host: Host, deadline: float) -> None:
         raise DaemonUnavailable(
             f"the daemon ended before it was ready: {_last_words(host.stderr, before)}",
             f"its log: {host.log}",
+        )
+
+
+def _require_socket() -> None:
+    """Raise DaemonUnavailable where a living daemon cannot be reached: no other can start beside it."""
+    info = read_info()
+    pid, path = info.get("pid"), str(info.get("socket"))
+    if isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path):
+        raise DaemonUnavailable(
+            f"the daemon (pid {pid}) runs, but its socket was removed",
+            f"kill {pid}, then try again: running jobs go on",
         )
 
 

@@ -62,6 +62,9 @@ class Flight:
 
     def nudge(self) -> None:
         """What was in the way may be mended: look again now."""
+        if self.blocked is not None:
+            self.blocked = None
+            self.wake()
         self.nudged.set()
         self.nudged = anyio.Event()
 

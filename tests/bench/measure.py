@@ -59,6 +59,8 @@ def one_run(world: World) -> Section:
     bare, ours, start = medians["bare"], medians["arctl"], medians["client"]
     to_exec, to_result = logged(world, "to_exec_ms"), logged(world, "to_result_ms")
     rest = ours - bare - start - to_exec - to_result
+    if shutil.which("tsp"):
+        world.time(["tsp", "-K"], world.project("one"))  # its server stays otherwise
     figures = (
         Figure("`python train.py`, bare", bare),
         Figure("`arctl run --wait`, whole", ours),
