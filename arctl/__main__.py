@@ -12,7 +12,10 @@ GC_THRESHOLD = 50_000
 def main() -> None:
     """Console entry point."""
     gc.set_threshold(GC_THRESHOLD)
-    from arctl.cli import main as run
+    try:
+        from arctl.cli import main as run
+    except KeyboardInterrupt:
+        os._exit(130)  # nothing was begun
 
     code = run()
     for stream in (sys.stdout, sys.stderr):

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ardaemon.core import places
-from ardaemon.core.errors import DaemonUnavailable, Incompatible, InternalError, from_wire
+from ardaemon.core.errors import DaemonUnavailable, Incompatible, InternalError, UsageError, from_wire
 
 PROTOCOL = 1  # of ardaemon.core.protocol, which needs msgspec; a test holds that they agree
+# One wait; the daemon cuts longer ones too.
+WAIT_MAX_S = 7 * 86400.0
 CONNECT_S = 5.0  # a living daemon accepts within milliseconds
 ANSWER_S = 60.0  # the longest that a daemon may think before it counts as hung
 SLOW_ANSWER_S = 900.0  # the same where sealed data is hashed or a kill is verified
@@ -46,6 +48,18 @@ class Lost(Exception):
 
 class Stopped(DaemonUnavailable):
     """The daemon was stopped on purpose: it is not for a waiting client to start it again."""
+
+
+def _encode(request: Answer) -> bytes:
+    try:
+        text = json.dumps(request, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        raise UsageError(
+            "an argument or the path is not UTF-8 text", "rename it, or give it as UTF-8"
+        ) from None
+    except ValueError:
+        raise UsageError("an option is not a finite number", "nan and inf are no limits") from None
 
 
 class Connection:
@@ -80,7 +94,7 @@ class Connection:
         self.socket.close()
 
     def _send(self, request: Answer) -> None:
-        line = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = _encode(request)
         self.socket.settimeout(ANSWER_S)
         try:
             self.socket.sendall(line)
@@ -108,7 +122,7 @@ class Connection:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise _hung(method, _patience(method, {}) or ANSWER_S)
-        self.socket.settimeout(left)
+        self.socket.settimeout(None if left is None else min(left, WAIT_MAX_S))
         try:
             data = self.socket.recv(BLOCK)
         except TimeoutError:

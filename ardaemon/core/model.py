@@ -286,8 +286,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
     note: str
     submitted_at: str
     settings: Settings
-    epoch: int  # of the session it belongs to
-    seal: str  # fingerprint of the contract at submit
+    epoch: int = 0  # of the session it belongs to
+    seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"

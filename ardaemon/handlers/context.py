@@ -115,6 +115,7 @@ class Context:
         """Its folder is gone: there is nothing to write a verdict into."""
         durable.remove(flight.entry)
         flight.dropped = True
+        self.driver.forget(flight)
         flight.blocked = "its folder is gone; it was dropped"
         self.board.told(flight, "dropped", why=flight.blocked)
         flight.wake()

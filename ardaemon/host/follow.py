@@ -12,7 +12,7 @@ CHUNK = 1 << 16
 STEP_MS = 50
 DEBOUNCE_MS = 200
 # What was written between the first look and the watcher's start shows with the next change, or now.
-BACKSTOP_MS = 5000
+BACKSTOP_MS = 1000  # and a cancelled watcher ends by then at the latest
 
 
 async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:

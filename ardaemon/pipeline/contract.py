@@ -1,7 +1,9 @@
 """The seal: hashes of what must not change during an experiment, and program.md's front matter."""
 
+import errno
 import hashlib
 import os
+import stat
 import time
 import tomllib
 from pathlib import Path
@@ -79,7 +81,9 @@ def hash_file(path: str) -> str:
     if known is not None and known[0] == mark:
         return known[1]
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", path)
         while block := file.read(BLOCK):
             digest.update(block)
     if time.time_ns() - found.st_ctime_ns > RESTED_NS:

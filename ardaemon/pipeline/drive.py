@@ -81,6 +81,11 @@ class Driver:
         self.listener, self.background = listener, background
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
+    def forget(self, flight: Flight) -> None:
+        """It is given up: nobody waits for its decision to be applied."""
+        if self.unapplied.get(str(flight.experiment.folder)) is flight:
+            del self.unapplied[str(flight.experiment.folder)]
+
     async def drive(self, flight: Flight) -> None:
         """Go on until the run is committed, or is back in the queue."""
         while flight.state != "committed":

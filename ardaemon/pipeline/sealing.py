@@ -11,7 +11,7 @@ from ardaemon.pipeline.experiment import load_or_repair
 
 def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what changed under the seal; with `accept` or `add`, seal what is there now."""
-    found = load_or_repair(experiment) if experiment.contract.exists() and not params.accept else None
+    found = None if params.accept else load_or_repair(experiment)
     if found is not None and not params.add:
         return contract.changed(experiment, found.contract) or ["the seal holds"]
     before = _sealed_before(experiment)
@@ -20,6 +20,8 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     known = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
     said = [f"sealed {s.path}" for s in made.sealed if known.get(s.path) != s.sha256]
+    if not before:
+        said.append("what was sealed before is not known any more: name other paths again with --add PATH")
     return said or ["nothing had changed"]
 
 

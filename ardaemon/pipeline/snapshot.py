@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -85,12 +86,24 @@ def require_ready(experiment: Experiment, found: State) -> Settings:
         why = session.terminated_by or "stopped"
         raise SessionNotLive(
             f"the session of {experiment.slug} is over ({why})",
-            "go on with: arctl session start --resume continue",
+            f"go on with: {_again(session.settings)}",
         )
     contract.require(experiment, found.contract)
     require_same_primary(found)
     _require_same_conditions(found, session.settings)
     return session.settings
+
+
+def _again(settings: Settings) -> str:
+    """The command that starts a session with the same settings, as far as they end it or launch it."""
+    words = ["arctl session start --resume continue", f"--seconds {settings.seconds:g}"]
+    if settings.runner != Settings(seconds=1).runner:
+        words.append(f"--runner {shlex.quote(settings.runner)}")
+    if settings.plateau is not None:
+        words.append(f"--plateau {settings.plateau}")
+    if settings.max_runs is not None:
+        words.append(f"--max-runs {settings.max_runs}")
+    return " ".join(words)
 
 
 def require_same_primary(found: State) -> None:

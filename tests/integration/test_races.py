@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -197,3 +198,35 @@ def test_after_another_seal_is_accepted_the_old_best_is_not_the_one_to_beat_by_i
     lab.get("session.stop")
     lab.session(ack=True)
     assert lab.tried(0.5)["verdict"] == "advance"
+
+
+def test_a_run_that_is_given_up_holds_up_no_later_one(lab: Lab) -> None:
+    lab.ready()
+    lab.tried(1.0)
+    best = lab.folder / "best.json"
+    best.write_text(best.read_text().replace("r0001", "r0099"))
+    (lab.folder / "runs/r0099").mkdir()
+    lab.edit(2.0)
+    lab.submit()
+    wait_until(lambda: lab.events("blocked"), "the commit to be stuck")
+    shutil.rmtree(lab.project)
+    lab.project.mkdir()
+    lab.init()
+    lab.session()
+    assert lab.tried(1.0)["verdict"] == "advance"
+
+
+def test_a_sealed_fifo_is_refused_and_blocks_nobody(lab: Lab) -> None:
+    lab.start()
+    os.mkfifo(lab.project / "pipe")
+    with pytest.raises(errors.ArdaemonError, match="no plain file"):
+        lab.init(seal=[str(lab.project / "pipe")])
+
+
+def test_a_missing_seal_is_not_made_anew_by_looking_at_it(lab: Lab) -> None:
+    lab.ready()
+    (lab.folder / "batch_contract.json").unlink()
+    with pytest.raises(errors.CorruptState, match="missing"):
+        lab.get("experiment.seal")
+    assert not (lab.folder / "batch_contract.json").exists()
+    assert "--add PATH" in lab.get("experiment.seal", accept=True)["said"][-1]
