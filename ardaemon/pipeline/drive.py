@@ -243,8 +243,8 @@ class Driver:
     def _evidence(self, flight: Flight) -> commit.Ended:
         """In a thread: the metrics, the reason, and the seal once more."""
         assert flight.exit is not None
-        faults = flight.seal_faults or seal_faults(flight)
         found = load_or_repair(flight.experiment)
+        faults = flight.seal_faults or seal_faults(flight, found)
         attempt = max(flight.attempts, 1)
         environment = launch.environment_of(
             flight.active.environment, flight.record.settings, flight.experiment, flight.run, attempt

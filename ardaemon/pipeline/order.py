@@ -10,7 +10,7 @@ from ardaemon.core.model import Exit, Handle, Launching, Queued
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.host import state
 from ardaemon.pipeline import contract, launch, train_file
-from ardaemon.pipeline.experiment import load_or_repair
+from ardaemon.pipeline.experiment import State, load_or_repair
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.snapshot import require_no_unclean
 
@@ -18,14 +18,15 @@ from ardaemon.pipeline.snapshot import require_no_unclean
 def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
     """Check the seal, write the intent down, say what is to be started."""
     experiment, run = flight.experiment, flight.run
-    session = load_or_repair(experiment).session
+    found = load_or_repair(experiment)
+    session = found.session
     require_no_unclean(experiment)
     if session.settings is None or not session.live:
         raise SessionNotLive(f"the session of {experiment.slug} is over", "arctl session start")
     if flight.record.epoch != session.epoch:  # it was held over: the new session's settings are its own
         flight.record = replace(flight.record, settings=session.settings, epoch=session.epoch)
     record = flight.record
-    faults = seal_faults(flight)
+    faults = seal_faults(flight, found)
     if faults:
         return Exit(ending="seal_broken")
     attempt = min(record.state.attempts if isinstance(record.state, Queued) else 0, ATTEMPTS_MAX) + 1
@@ -62,9 +63,8 @@ def _order(
     )
 
 
-def seal_faults(flight: Flight) -> tuple[str, ...]:
+def seal_faults(flight: Flight, found: State) -> tuple[str, ...]:
     """What was changed under the seal since the submit; kept with the flight."""
-    found = load_or_repair(flight.experiment)
     faults = contract.changed(flight.experiment, found.contract)
     if flight.record.seal and flight.record.seal != contract.fingerprint(found.contract):
         faults = [*faults, "another seal was accepted since the submit"]

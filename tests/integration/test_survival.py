@@ -21,6 +21,17 @@ MARKED = (
 )
 
 
+def all_killed(lab: Lab) -> str:
+    """A run whose daemon, shim and job are gone."""
+    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
+    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
+    lab.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    return run_id
+
+
 def test_a_job_goes_on_without_the_daemon_and_is_judged_once_by_the_next(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, SLEEP.format(value=0.5, seconds=1.5))
@@ -141,24 +152,14 @@ def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
 
 def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
-    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
-    lab.kill()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    run_id = all_killed(lab)
     lab.start()
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
 
 
 def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
-    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
-    lab.kill()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    run_id = all_killed(lab)
     record = lab.folder / f"runs/{run_id}/run.json"
     text = record.read_text()
     boot = json.loads(text)["state"]["handle"]["boot_id"]
@@ -171,12 +172,7 @@ def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
 
 def test_a_forged_record_with_a_reused_pid_never_gets_a_foreign_process_signalled(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=1, seconds=60))
-    pids = [shim_of(lab, run_id), job_of(lab, run_id)]
-    lab.kill()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+    run_id = all_killed(lab)
     start = lab.folder / f"runs/{run_id}/a1/start.json"
     facts = json.loads(start.read_bytes())
     me = os.getpid()
