@@ -14,9 +14,11 @@ define install
 	kill $$dots 2>/dev/null; echo; exit $$status
 endef
 TESTS ?=
+PROMISE ?=
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 300
 
-.PHONY: help venv demo test check format bench clean
+.PHONY: help venv demo test torture soak check format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -30,6 +32,12 @@ demo: $(VENV)/.demo ## a private daemon, real training runs, every verdict (abou
 test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) $(TESTS)
 
+torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (under 30 minutes); PROMISE=name picks one
+	@$(BIN)/python -m tests.torture $(PROMISE)
+
+soak: $(VENV)/.dev ## 10,000 runs through one daemon: what is left of them in it (about 10 minutes)
+	@SOAK_RUNS=10000 $(BIN)/python -m pytest -s -q $(PYTEST_ARGS) tests/soak
+
 check: $(VENV)/.dev ## formatter, linter, strict type checking
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -42,8 +50,11 @@ format: $(VENV)/.dev ## format the code and mend what the linter can
 bench: $(VENV)/.demo ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench
 
+fuzz: $(VENV)-fuzz/.fuzz ## coverage-guided fuzzing of the protocol (atheris; FUZZ_SECONDS, 300 by default)
+	@nice $(VENV)-fuzz/bin/python -m tests.fuzz.atheris_frames .fuzz/corpus -max_total_time=$(FUZZ_SECONDS) -timeout=20
+
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-fuzz .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
 	find ardaemon arctl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate must run: version managers leave commands on PATH that only print an error.
@@ -79,3 +90,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "venv: installing ardaemon, numpy, scikit-learn, pytest, mypy, ruff (about a minute on first use) ..."
 	$(call install,'.[dev$(comma)examples]')
 	@touch $@ $(VENV)/.demo
+
+# Of its own: atheris is built for some versions of Python alone.
+$(VENV)-fuzz/.fuzz: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)-fuzz
+	@$(VENV)-fuzz/bin/python -m pip --disable-pip-version-check --quiet install 'atheris>=2.3' --editable .
+	@touch $@

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from arctl.client import Answer, Client, Notify
+from arctl.client import Answer, Client, Notify, Resume
 from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import find_project
-from ardaemon.core.text import clean
+from ardaemon.core.text import clean, escaped
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; the errors' own are in ardaemon.core.errors.
@@ -53,9 +53,9 @@ class Here:
             warn(answer)
             return answer
 
-    def follow(self, method: str, notify: Notify, **params: Any) -> Answer:
+    def follow(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
         """Call a method that sends notifications before its answer."""
-        answer = self.client.stream(method, notify, project=self.project, expr=self.expr, **params)
+        answer = self.client.stream(method, notify, resume, project=self.project, expr=self.expr, **params)
         warn(answer)
         return answer
 
@@ -123,5 +123,5 @@ def warn(answer: Answer) -> None:
 
 
 def say_json(value: Any, err: bool = False) -> None:
-    """Print one compact line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")), err=err)
+    """Print one compact line of JSON; nothing in it acts on a terminal, and it decodes to what it was."""
+    click.echo(escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), err=err)

@@ -1,5 +1,6 @@
 """`arctl`: the group of commands, each loaded when it is called; errors become exit codes."""
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -13,6 +14,8 @@ from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
 
 EXIT_PIPE_CLOSED = 141  # as a shell shows a death by SIGPIPE
 EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
+# How write(2) to a file, a full device or a terminal that is gone fails.
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 NEAREST_MAX = 3  # names offered for a misspelt command
 
 # name -> where it is, and its line in `arctl --help`, so that help loads none of them
@@ -125,8 +128,20 @@ def main() -> int:
     except ArdaemonError as error:
         return _show(error, as_json)
     except OSError as error:
-        return _show(StorageError(str(error), "check the path and its rights"), as_json)
+        return _show(_storage(error), as_json)
     return code if isinstance(code, int) else 0
+
+
+def _storage(error: OSError) -> StorageError:
+    """Name the file that could not be used; where there is none, it was the standard output."""
+    if error.filename is not None or error.errno not in UNWRITTEN:
+        return StorageError(str(error), "check the path and its rights")
+    # What is still in the buffer must not fail once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return StorageError(
+        f"the standard output cannot be written: {error.strerror}",
+        "look where it goes; runs go on: arctl status",
+    )
 
 
 def _show_usage(error: click.ClickException, as_json: bool) -> int:

@@ -32,6 +32,7 @@ REPEATABLE = frozenset(
 
 Answer = dict[str, Any]
 Notify = Callable[[Answer], None]
+Resume = Callable[[], Answer | None]  # params with which a stream goes on; None: it cannot
 
 
 class NotRunning(Exception):
@@ -157,12 +158,21 @@ class Client:
                     raise _gone(method, error) from error
             self._notice()
 
-    def stream(self, method: str, notify: Notify, **params: Any) -> Answer:
-        """One call with notifications; it is not sent again."""
-        try:
-            return self._open().stream(method, notify, **params)
-        except Lost as error:
-            raise _gone(method, error) from error
+    def stream(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
+        """One call with notifications; sent again only with what `resume` adds, which says where it was."""
+        lost = 0
+        while True:
+            since = time.monotonic()
+            try:
+                return self._open().stream(method, notify, **params)
+            except Lost as error:
+                self.close()
+                lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
+                more = resume() if resume is not None and lost <= RECONNECTS_MAX else None
+                if more is None:
+                    raise _gone(method, error) from error
+                params.update(more)
+            self._notice()
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""

@@ -15,6 +15,7 @@ RECENT_MAX = 200  # one run in `status --last N`
 ID_MAX = 12
 SLUG_MAX = 64
 ELLIPSIS = "…"
+WHY_MAX = 240  # what a run waits for: room for pids, a project's path and the command that mends it
 REASON_MAX = 120  # characters: the daemon keeps no more
 
 
@@ -130,8 +131,10 @@ def _failed(result: Answer, tail: str) -> str:
 def _why(result: Answer) -> str:
     reason, code, signal = result.get("reason"), result.get("exit_code"), result.get("signal")
     if result["status"] == "timeout":
-        what = "no output" if reason == "stall" else "time limit"
-        return f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
+        ending, _, more = str(reason).partition(";")
+        what = "no output" if ending == "stall" else "time limit"
+        after = f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
+        return f"{after};{more}" if more else after
     if not reason:
         return f"exit code {code}" if code else str(signal or "no reason known")
     how = f" ({signal})" if signal and signal not in reason else ""
@@ -168,15 +171,17 @@ def submitted(view: Answer) -> str:
     position = view.get("position")
     place = f" (position {position})" if position else ""
     # With a place in the queue, what is before it is `arctl queue`; without one it does not move.
-    why = f" — {short(view['why'], 80)}" if view.get("why") and not position else ""
+    why = f" — {short(view['why'], WHY_MAX)}" if view.get("why") and not position else ""
     return f"[{_id(view)}] {view['state']}{place}: base {short(view.get('base') or 'none', ID_MAX)}{why}"
 
 
 def still_running(view: Answer, hint: str) -> str:
     """[r0043] still running (12 s of 600 s), call: arctl wait r0043"""
     elapsed, position = view.get("elapsed"), view.get("position")
-    if elapsed is not None:
+    if elapsed is not None and not view.get("why"):
         where = f"running ({elapsed:.0f} s of {number(view.get('seconds'))} s)"
+    elif view.get("why") and not position:  # it does not move by itself
+        where = f"{view['state']}: {short(view['why'], WHY_MAX)}"
     else:
         where = f"{view['state']} (position {position})" if position else str(view["state"])
     return f"[{_id(view)}] still {where}, call: {hint}"
@@ -238,7 +243,8 @@ def _extra(status: Answer) -> list[str]:
         name = short(status["contract"]["primary"]["metric"], NAME_MAX)
         lines.append(f"running: {progress(running[0], name)}{more}")
     if waiting:
-        lines.append(f"queued: {len(waiting)}")
+        stuck = waiting[0].get("why") if not waiting[0].get("position") else None
+        lines.append(f"queued: {len(waiting)}" + (f" — {stuck}" if stuck else ""))
     if status.get("unclean"):
         lines.append("UNCLEAN: processes survived a kill; runs are refused until: arctl clean")
     return lines
@@ -288,10 +294,12 @@ def queued(view: Answer) -> str:
     """261122-lr r0043 running 12/600 s — or its place in the queue and what it waits for."""
     head = f"{short(view['expr'], SLUG_MAX)} {_id(view)} {view['state']}"
     if view["state"] != "queued":
+        if view.get("why"):
+            return f"{head}: {short(view['why'], WHY_MAX)}"
         elapsed = view.get("elapsed")
         return head if elapsed is None else f"{head} {elapsed:.0f}/{number(view.get('seconds'))} s"
     place = f" {view['position']}" if view.get("position") else ""
-    why = f": {short(view['why'], 80)}" if view.get("why") else ""
+    why = f": {short(view['why'], WHY_MAX)}" if view.get("why") else ""
     return f"{head}{place}{why}"
 
 

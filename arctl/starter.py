@@ -6,7 +6,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -17,12 +17,18 @@ from ardaemon.core.layout import Host, private_folder
 from ardaemon.core.text import one_line
 
 START_DEADLINE_S = 15.0  # from the first try to the first answer, on a loaded machine
-LOCK_DEADLINE_S = 60.0  # another client stops a daemon and starts the next one
+LOCK_DEADLINE_S = 90.0  # another client stops a daemon and starts the next one
 # Between one daemon's lock and its listening, or its last answer and its exit, there is no event
 # that a stranger could wait on.
 POLL_S = 0.02
+ENDING_DEADLINE_S = 45.0  # a daemon that ends: `daemon stop` gives it 30 s
+WORD_S = 1.0  # a wait that takes longer is told of
 STDERR_MAX = 1 << 20  # bytes; beyond that the file is started anew
 SAID_MAX = 300  # characters of the daemon's last words that are shown
+# What the daemon is started with of the client's environment. The rest may be an agent's credentials, and
+# a daemon lives for weeks: jobs get the environment of the client that submits them, never the daemon's own.
+KEPT = frozenset("PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS".split())
+KEPT_FAMILIES = ("LC_", "XDG_", "PYTHON", "LD_", "CUDA_", "NVIDIA_VISIBLE_", "NVIDIA_DRIVER_")
 READY = 3  # the daemon's descriptor for its ready line
 WORD_MAX = 4096  # bytes of the line on the ready descriptor
 
@@ -41,6 +47,7 @@ def start(again: bool = False) -> socket.socket:
 def start_locked(host: Host, again: bool = False) -> socket.socket:
     """As `start`, for who holds the lock."""
     deadline = time.monotonic() + START_DEADLINE_S
+    latest = deadline + ENDING_DEADLINE_S
     while time.monotonic() < deadline:
         try:
             return dial()
@@ -49,10 +56,65 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
         except NotRunning:
             if again and not host.info.exists():  # a daemon that ends by itself takes it along
                 raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
-            _launch(host, deadline)
+            if _held(host.lock):
+                _await_other(host)
+                deadline = min(time.monotonic() + START_DEADLINE_S, latest)
+            else:
+                _launch(host, deadline)
     raise DaemonUnavailable(
         f"the daemon did not answer within {START_DEADLINE_S:.0f} s of its start", f"its log: {host.log}"
     )
+
+
+def _await_other(host: Host) -> None:
+    """A daemon lives and nobody listens: wait until it has ended, or answers. No other could start."""
+
+    def over() -> bool:
+        _require_socket()
+        return not _held(host.lock) or _answers()
+
+    if not _wait(over, ENDING_DEADLINE_S, "for the daemon, which is ending or starting"):
+        raise DaemonUnavailable(
+            f"a daemon holds {host.lock} and has not answered for {ENDING_DEADLINE_S:.0f} s",
+            f"its log: {host.log}",
+        )
+
+
+def _wait(over: Callable[[], bool], seconds: float, what: str) -> bool:
+    """Look until it is over, and say on stderr what is waited for if that takes a while; False: too long."""
+    begun, said = time.monotonic(), False
+    while not over():
+        waited = time.monotonic() - begun
+        if waited > seconds:
+            return False
+        if waited > WORD_S and not said:
+            said = True
+            print(f"waiting {what} (at most {seconds:.0f} s)", file=sys.stderr)
+        time.sleep(POLL_S)
+    return True
+
+
+def _answers() -> bool:
+    try:
+        dial().close()
+    except (NotRunning, Busy):
+        return False
+    return True
+
+
+def _held(lock: Path) -> bool:
+    """Does a daemon live? It holds this lock to its end."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _launch(host: Host, deadline: float) -> None:
@@ -63,14 +125,13 @@ def _launch(host: Host, deadline: float) -> None:
         said = _wait_for_word(_spawn(stderr), deadline)
     finally:
         os.close(stderr)
-    if said == "running":
-        _require_socket()
-        time.sleep(POLL_S)
-    elif said.startswith("error:"):
+    if said == "running":  # one that was started by hand was faster
+        return
+    if said.startswith("error:"):
         raise DaemonUnavailable(
             f"the daemon cannot start: {one_line(said[6:], SAID_MAX)}", f"its log: {host.log}"
         )
-    elif said != "ready":
+    if said != "ready":
         raise DaemonUnavailable(
             f"the daemon ended before it was ready: {_last_words(host.stderr, before)}",
             f"its log: {host.log}",
@@ -81,7 +142,9 @@ def _require_socket() -> None:
     """Raise DaemonUnavailable where a living daemon cannot be reached: no other can start beside it."""
     info = read_info()
     pid, path = info.get("pid"), str(info.get("socket"))
-    if isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path):
+    gone = isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path)
+    # One that is ending removes daemon.json first, then its socket.
+    if gone and read_info() == info:
         raise DaemonUnavailable(
             f"the daemon (pid {pid}) runs, but its socket was removed",
             f"kill {pid}, then try again: running jobs go on",
@@ -91,15 +154,11 @@ def _require_socket() -> None:
 @contextmanager
 def start_lock(host: Host) -> Iterator[None]:
     """Hold the start lock, so that one client at a time starts or stops a daemon."""
-    deadline = time.monotonic() + LOCK_DEADLINE_S
     lock = os.open(host.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _try_lock(lock):
-            if time.monotonic() > deadline:
-                raise DaemonUnavailable(
-                    "another arctl has been starting the daemon for too long", "arctl doctor"
-                )
-            time.sleep(POLL_S)
+        what = "for another arctl, which starts or stops the daemon"
+        if not _wait(lambda: _try_lock(lock), LOCK_DEADLINE_S, what):
+            raise DaemonUnavailable("another arctl has been starting the daemon for too long", "arctl doctor")
         yield
     finally:
         os.close(lock)
@@ -151,10 +210,16 @@ def _become_daemon(ready: int, stderr: int) -> NoReturn:
         os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")
         command = [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(READY)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AR_")}
-        os.execve(sys.executable, command, environment)
+        os.execve(sys.executable, command, own_environment())
     finally:
         os._exit(127)
+
+
+def own_environment() -> dict[str, str]:
+    """What of this process's environment the daemon gets."""
+    return {
+        name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_FAMILIES)
+    }
 
 
 def _wait_for_word(ready: int, deadline: float) -> str:

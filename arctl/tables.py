@@ -9,7 +9,6 @@ from arctl.client import Answer
 from ardaemon.core.text import one_line
 
 NOTE_MAX = 60
-WHY_MAX = 60
 COLOURS = {"advance": "green", "revert": "yellow"}
 
 
@@ -48,7 +47,7 @@ def queue(view: Answer) -> None:
             _cell(run["state"]),
             _cell(run.get("position")),
             Text("" if elapsed is None else f"{elapsed:.0f}/{render.number(run.get('seconds'))} s"),
-            _cell(run.get("why"), WHY_MAX),
+            _cell(run.get("why"), render.WHY_MAX),
         )
     Console().print(table)
 

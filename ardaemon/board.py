@@ -1,7 +1,7 @@
 """The board: every run that is not committed, the slots, and who wants to hear of it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from ardaemon.core.config import QUEUE_MAX
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Handle
 from ardaemon.core.protocol import RunView
 from ardaemon.pipeline.flight import Flight
 from ardaemon.scheduler import Slot, Start, Waiting
@@ -27,6 +28,10 @@ class Board:
         self.slots = slots
         self.flights: dict[tuple[str, str], Flight] = {}
         self.holders: dict[str, Flight] = {}  # slot name -> flight
+        self.strangers: list[str] = []  # attempts that run and are no flight's: each takes a slot
+        self.stranded: dict[str, str] = {}  # active entries that are no flight: name -> why
+        self.waits: Callable[[Handle], str | None] = lambda _: None  # the engine's answer
+        self.in_quarantine: dict[str, str] = {}  # slot name -> why nothing may be put there
         self.changed = anyio.Event()
         self.subscribers: set[MemoryObjectSendStream[Event]] = set()
         self._top = 0
@@ -94,7 +99,30 @@ class Board:
 
     def free(self) -> list[Slot]:
         """Slots that nothing holds."""
-        return [slot for slot in self.slots if slot.name not in self.holders]
+        taken = self.holders.keys() | self.in_quarantine.keys()
+        return [slot for slot in self.slots if slot.name not in taken][len(self.strangers) :]
+
+    def quarantined(self, slot: str, why: str) -> None:
+        """Nothing may be put there until it is lifted."""
+        self.in_quarantine[slot] = why
+        self._wake_waiting()
+
+    def lift(self, slots: Iterable[str]) -> None:
+        """Those may be used again."""
+        for slot in slots:
+            self.in_quarantine.pop(slot, None)
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        for flight in self.flights.values():
+            if flight.state == "queued":
+                flight.wake()
+        self.wake()
+
+    def standstill(self) -> str | None:
+        """Why no run can start at all, where every slot is in quarantine."""
+        names = {slot.name for slot in self.slots}
+        return "; ".join(self.in_quarantine.values()) if names <= self.in_quarantine.keys() else None
 
     def busy(self) -> frozenset[str]:
         """Experiments with a run under way."""
@@ -103,14 +131,16 @@ class Board:
     def occupy(self, start: Start) -> Flight:
         """Give the slot to the run."""
         flight = self.flights[start.key]
+        flight.slot = start.slot.name
         self.holders[start.slot.name] = flight
         return flight
 
     def occupy_any(self, flight: Flight) -> None:
         """A run found running at start has a slot, whatever the scheduler would say."""
-        free = self.free()
-        name = free[0].name if free else f"extra-{flight.run.run_id}-{id(flight)}"
-        self.holders[name] = flight
+        free = [slot.name for slot in self.free()]
+        name = flight.slot if flight.slot in free else free[0] if free else ""
+        self.holders[name or f"extra-{flight.run.run_id}-{id(flight)}"] = flight
+        flight.slot = flight.slot or name or self.slots[0].name
 
     def release(self, flight: Flight) -> None:
         """Its processes are gone: the slot is free."""
@@ -122,10 +152,14 @@ class Board:
 
     def view(self, flight: Flight, positions: dict[int, int] | None = None) -> RunView:
         """One flight with its place in the queue and what it waits for."""
+        if flight.state == "running" and flight.handle is not None:
+            return flight.view(None, self.waits(flight.handle))
         if flight.state != "queued":
             return flight.view()
         if flight.held:
             return flight.view(None, "its session is over: arctl session start")
+        if (why := self.standstill()) is not None:
+            return flight.view(None, why)
         places = self._positions() if positions is None else positions
         return flight.view(places[flight.active.seq], self._why())
 
@@ -135,6 +169,8 @@ class Board:
 
     def _why(self) -> str | None:
         holders = [f"{f.experiment.slug}/{f.run.run_id}" for f in self.holders.values()]
+        if self.strangers:
+            holders.append(f"{len(self.strangers)} of a project that is away")
         return f"{', '.join(holders)} running" if holders else None
 
     def views(self) -> Iterator[RunView]:
@@ -152,7 +188,7 @@ class Board:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
         where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id}
         log.info(event, extra={"facts": {**where, **facts}})
-        if event == "ended":
+        if event == "ended" and not (flight.exit is not None and flight.exit.survivors):
             self.release(flight)
         if event in ("started", "unblocked"):  # a spare shim is parked while the job runs, not at its end
             self.wake()

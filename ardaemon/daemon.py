@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import msgspec
+from anyio.abc import TaskStatus
 
 from ardaemon import recovery, scheduler, server
 from ardaemon.board import Board
@@ -26,6 +27,8 @@ from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.table import table
 from ardaemon.host import durable, state
 from ardaemon.journal import open_log
+from ardaemon.metrics import command
+from ardaemon.pipeline import quarantine
 from ardaemon.pipeline.drive import Driver, Locks
 from ardaemon.pipeline.flight import Flight
 from ardaemon.version import VERSION
@@ -78,7 +81,7 @@ def prepare(host: Host) -> None:
     """The folders that the daemon needs, private to the user."""
     private_folder(host.state)
     private_folder(host.runtime)
-    for folder in (host.active, host.locks):
+    for folder in (host.active, host.locks, host.quarantine):
         private_folder(folder)
 
 
@@ -87,26 +90,31 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
     board = Board([scheduler.Slot("cpu0")])
-    engine = LocalEngine(host)
+    engine = LocalEngine(host, config.grace, None if config.cgroup == "off" else config.pids_max)
+    board.waits = engine.waits
     locks = Locks()
     engine.sweep()
+    for folder in (host.state, host.active, host.quarantine):
+        durable.sweep(folder)  # a half-written entry holds an environment
+    board.in_quarantine = quarantine.at_start(host.quarantine)
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
-            driver = Driver(engine, config, locks, board, tasks)
+            driver = Driver(engine, config, locks, board, tasks, host.quarantine)
             context = Context(host, config, board, driver, locks)
             machine = Machine(context)
-            at_work, stranded = recovery.recover(board, recovery.entries(host))
+            at_work, stranded = recovery.recover(board, engine, recovery.entries(host))
+            await tasks.start(_stop_on_signal, machine.stopping)  # before anyone could know our pid
             _publish(host)
-            tasks.start_soon(_stop_on_signal, machine.stopping)
-            tasks.start_soon(server.Server(table(context, machine), machine.answered).serve, sock)
+            tasks.start_soon(server.Server(table(context, machine), config, machine.answered).serve, sock)
 
             def resume(flight: Flight) -> None:
                 tasks.start_soon(context.fly, flight)
 
             for flight in at_work:
                 resume(flight)
-            tasks.start_soon(recovery.keep_looking, board, stranded, resume)
+            tasks.start_soon(recovery.keep_looking, board, engine, stranded, resume)
+            tasks.start_soon(recovery.keep_counting, board, engine)
             tasks.start_soon(scheduler.loop, board, context.fly, tasks)
             tasks.start_soon(_keep_spare, engine, board)
             log.info(
@@ -116,7 +124,8 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             ready.say("ready")
             gc.freeze()
             await machine.stopping.wait()
-            tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
+            command.end_all()
     finally:
         engine.close()
         durable.remove(host.info)
@@ -135,8 +144,9 @@ async def _keep_spare(engine: LocalEngine, board: Board) -> None:
         await changed.wait()
 
 
-async def _stop_on_signal(stopping: anyio.Event) -> None:
+async def _stop_on_signal(stopping: anyio.Event, *, task_status: TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for number in signals:
             log.info("signal", extra={"facts": {"signal": number.name}})
             stopping.set()

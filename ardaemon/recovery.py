@@ -11,8 +11,9 @@ from ardaemon.board import Board
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Active, Judged, RunRecord
+from ardaemon.engines.base import Engine
 from ardaemon.host import durable, state
-from ardaemon.pipeline import commit
+from ardaemon.pipeline import commit, snapshot
 from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.flight import Flight
 
@@ -22,13 +23,14 @@ LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
 log = logging.getLogger("ardaemon.recovery")
 
 
-def recover(board: Board, entries: list[Path]) -> tuple[list[Flight], list[Path]]:
+def recover(board: Board, engine: Engine, entries: list[Path]) -> tuple[list[Flight], list[Path]]:
     """Put every active run on the board; returns those that are past the queue, and what is stranded.
 
     A run that was judged is committed here, before anybody else may change its experiment.
     """
-    found = {entry: _read(entry) for entry in entries}
+    found = {entry: _read(entry, board.stranded) for entry in entries}
     stranded = [entry for entry, flight in found.items() if flight is None]
+    _look_for_strangers(board, engine, [flight for flight in found.values() if flight is not None])
     at_work = []
     for flight in sorted((f for f in found.values() if f is not None), key=lambda f: f.active.seq):
         if _finished(flight):
@@ -46,18 +48,37 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, stranded: list[Path], resume: Callable[[Flight], None]) -> None:
+async def keep_looking(
+    board: Board, engine: Engine, stranded: list[Path], resume: Callable[[Flight], None]
+) -> None:
     """A run whose project is away (an unmounted disk, a moved folder) goes on when it is back."""
     pause = LOOK_FIRST_S
     while stranded:
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
-        at_work, stranded = recover(board, [entry for entry in stranded if entry.exists()])
+        board.stranded.clear()
+        at_work, stranded = recover(board, engine, [entry for entry in stranded if entry.exists()])
         for flight in at_work:
             resume(flight)
 
 
-def _read(entry: Path) -> Flight | None:
+async def keep_counting(board: Board, engine: Engine) -> None:
+    """What runs without being anybody's run takes a slot until it ends: two would share a GPU."""
+    while board.strangers:
+        await anyio.sleep(LOOK_FIRST_S)  # a lock's release tells nobody but who waits for it in a thread
+        _look_for_strangers(board, engine, [])
+
+
+def _look_for_strangers(board: Board, engine: Engine, found: list[Flight]) -> None:
+    """`found`: flights that are about to be on the board."""
+    flights = [*board.flights.values(), *found]
+    found_now = engine.strangers([f.handle for f in flights if f.handle is not None])
+    if found_now != board.strangers:
+        board.strangers = found_now
+        board.wake()
+
+
+def _read(entry: Path, stranded: dict[str, str]) -> Flight | None:
     try:
         active = state.read(entry, Active)
         if active is None:
@@ -67,16 +88,28 @@ def _read(entry: Path) -> Flight | None:
         record = state.read(run.record, RunRecord)
         if record is None:
             log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
+            stranded[entry.name] = f"{run.run_id} waits for its folder, which is away: {run.folder}"
             return None
-        for folder in (experiment.folder, run.folder, entry.parent):
+        for folder in (experiment.folder, run.folder, *run.folder.glob("a[0-9]*"), entry.parent):
             durable.sweep(folder)
         flight = Flight(experiment, run, active, record, entry)
         flight.resume_from_record()
         flight.held = not _is_live(experiment)
+        _put_back(flight)
         return flight
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
         log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
+        mend = f" ({error.mend})" if isinstance(error, ArdaemonError) and error.mend else ""
+        stranded[entry.name] = f"a run is not followed: {error}{mend}"
         return None
+
+
+def _put_back(flight: Flight) -> None:
+    """What a daemon that was killed right after it had recorded the run could not do any more."""
+    if flight.record.restore == "at_submit" and not isinstance(flight.record.state, Judged):
+        found = load_or_repair(flight.experiment)
+        target = snapshot.standard_version(flight.experiment, found)
+        snapshot.put_back(flight.experiment, flight.record, found, target)
 
 
 def _is_live(experiment: Experiment) -> bool:
@@ -94,6 +127,8 @@ def _finished(flight: Flight) -> bool:
             judged = flight.record.state
             if not isinstance(judged, Judged) or judged.decision.promote is not None:
                 return False  # a checkpoint may be large: its commit goes on in the background
+            if judged.decision.unclean is not None:
+                return False  # it keeps its slot until that is in quarantine
             load_or_repair(flight.experiment)
             commit.apply(flight.experiment, flight.run, flight.record)
             log.info("committed", extra={"facts": _facts(flight)})

@@ -1,11 +1,12 @@
 """The Unix socket: one JSON text per line, JSON-RPC 2.0, the owner's uid alone, every queue bounded."""
 
-import contextlib
+import fcntl
 import logging
 import math
 import os
 import re
 import socket
+import stat
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import msgspec
 from anyio.abc import SocketAttribute
 from msgspec import UNSET, Raw, UnsetType
@@ -23,12 +25,12 @@ from ardaemon.core.config import (
     CONNECTIONS_MAX,
     DEPTH_MAX,
     FRAME_MAX,
-    HALF_FRAME_S,
     REQUESTS_PER_CONNECTION,
-    SEND_S,
+    Config,
 )
-from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
+from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, Incompatible, InternalError, StorageError
 from ardaemon.core.protocol import METHODS, PROTOCOL, Params, Request
+from ardaemon.host import operations
 
 log = logging.getLogger("ardaemon.server")
 TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
@@ -45,25 +47,57 @@ Handler = Callable[[Any, Notify], Awaitable[Any]]
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket of mode 0600; a stale one is replaced (the caller holds the daemon's lock)."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+    """A listening socket of mode 0600; a stale one is replaced, a living daemon's is not.
+
+    Raises DaemonUnavailable where another daemon listens (one with another state folder), StorageError
+    where something else is in the socket's place.
+    """
+    _claim(path.parent)
+    _make_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o177)  # the mode is right from the first moment, before anyone can connect
     try:
+        operations.at("bind", path)
         sock.bind(str(path))
     finally:
         os.umask(mask)
+    operations.at("listen", path)
     sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock
 
 
+def _claim(folder: Path) -> None:
+    """Hold the folder's kernel lock until this process ends: who has it owns the socket in there."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise DaemonUnavailable(
+            f"another daemon, with another state folder, listens in {folder}",
+            "stop that one, or set XDG_RUNTIME_DIR to another folder",
+        ) from None
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket of a daemon that is dead; anything else there is not ours to remove."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise StorageError(f"{path} is in the socket's place, and is no socket", "look at it, and remove it")
+    operations.unlink(path)
+
+
 class Server:
     """Accepts, decodes once, dispatches, encodes."""
 
-    def __init__(self, handlers: dict[str, Handler], answered: Callable[[], None] = lambda: None) -> None:
-        self.handlers = handlers
+    def __init__(
+        self, handlers: dict[str, Handler], config: Config, answered: Callable[[], None] = lambda: None
+    ) -> None:
+        self.handlers, self.config = handlers, config
         self.answered = answered  # called after each answer is sent
         self.connections = 0
 
@@ -100,9 +134,9 @@ class Server:
     def _refusal(self, stream: anyio.abc.SocketStream) -> ArdaemonError | None:
         raw = stream.extra(SocketAttribute.raw_socket)
         credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        uid = struct.unpack("3i", credentials)[1]
+        pid, uid, _ = struct.unpack("3i", credentials)
         if uid != os.getuid():
-            log.warning("refused", extra={"facts": {"uid": uid}})
+            log.warning("refused", extra={"facts": {"uid": uid, "pid": pid}})
             return errors.Refused("this daemon serves its owner alone", "start your own: arctl daemon start")
         if self.connections > CONNECTIONS_MAX:
             return errors.Overloaded(f"{CONNECTIONS_MAX} connections are open", "close some and try again")
@@ -114,6 +148,7 @@ class _Connection:
         self.server, self.stream = server, stream
         self.sending = anyio.Lock()
         self.in_flight = 0
+        self.gone = False  # the client does not read, or went away
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -125,18 +160,21 @@ class _Connection:
 
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
         buffer, begun = bytearray(), 0.0
+        patience = self.server.config.request_timeout
         while True:
             fresh = not buffer
-            with anyio.CancelScope(deadline=begun + HALF_FRAME_S if buffer else math.inf) as half:
+            with anyio.CancelScope(deadline=begun + patience if buffer else math.inf) as half:
                 buffer += await self.stream.receive(READ_CHUNK)
             if half.cancelled_caught:
-                return await self._cut_off(f"a request was begun and not finished in {HALF_FRAME_S:g} s")
+                return await self._cut_off(f"a request was begun and not finished in {patience:g} s")
             *lines, rest = bytes(buffer).split(b"\n") if b"\n" in buffer[-READ_CHUNK:] else [bytes(buffer)]
             for line in lines:
                 if len(line) > FRAME_MAX:
                     return await self._cut_off(TOO_LONG)
                 if line.strip():
                     await self._accept(tasks, line)
+                    if len(lines) > 1:  # between the requests of one who floods, others get a turn
+                        await anyio.lowlevel.checkpoint()
             if len(rest) > FRAME_MAX:
                 return await self._cut_off(TOO_LONG)
             if lines:
@@ -150,12 +188,9 @@ class _Connection:
 
     async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
         if self.in_flight >= REQUESTS_PER_CONNECTION:
-            busy = errors.Overloaded(
-                f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers"
-            )
             identity = _id_of(line)
-            if identity is not UNSET:
-                await self.send(_error(identity, busy))
+            if identity is not UNSET:  # a notification is never answered
+                await self.send(_error(identity, _busy()))
             return
         self.in_flight += 1
         tasks.start_soon(self._line, line)
@@ -184,16 +219,26 @@ class _Connection:
             return _encode_error(
                 None, errors.INVALID_REQUEST, f"Invalid Request: a batch has 1 to {BATCH_MAX}"
             )
+        if self.in_flight + len(raws) - 1 > REQUESTS_PER_CONNECTION:  # the line itself is counted already
+            return _error(None, _busy()) if any(_id_of(raw) is not UNSET for raw in raws) else None
+        filled = [answer for answer in await self._batch(raws) if answer is not None]
+        return b"[" + b",".join(filled) + b"]" if filled else None
+
+    async def _batch(self, raws: list[Raw]) -> list[bytes | None]:
+        """All at once; each counts as a request in flight, so that what one client can ask for is bounded."""
         answers: list[bytes | None] = [None] * len(raws)
 
         async def fill(at: int, raw: Raw) -> None:
             answers[at] = await self._one(raw)
 
-        async with anyio.create_task_group() as tasks:
-            for at, raw in enumerate(raws):
-                tasks.start_soon(fill, at, raw)
-        filled = [answer for answer in answers if answer is not None]
-        return b"[" + b",".join(filled) + b"]" if filled else None
+        self.in_flight += len(raws) - 1
+        try:
+            async with anyio.create_task_group() as tasks:
+                for at, raw in enumerate(raws):
+                    tasks.start_soon(fill, at, raw)
+        finally:
+            self.in_flight -= len(raws) - 1
+        return answers
 
     async def _one(self, raw: Raw) -> bytes | None:
         try:
@@ -209,6 +254,8 @@ class _Connection:
         except anyio.get_cancelled_exc_class():
             raise
         except Exception:
+            if self.gone:  # while it was told something: no fault of the handler's
+                raise
             log.exception("handler failed", extra={"facts": {"method": request.method}})
             fault = InternalError(f"{request.method} failed inside the daemon", "see: arctl daemon logs")
             answer = _error(identity, fault)
@@ -233,10 +280,15 @@ class _Connection:
         return await self.server.handlers[request.method](params, notify)
 
     async def send(self, data: bytes) -> None:
-        """One line; a client that does not read in SEND_S is cut off."""
+        """One line; a client that does not read it in time is cut off."""
         async with self.sending:
-            with anyio.fail_after(SEND_S):
-                await self.stream.send(data + b"\n")
+            operations.at("acknowledge", data)
+            try:
+                with anyio.fail_after(self.server.config.send_timeout):
+                    await self.stream.send(data + b"\n")
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
+                self.gone = True
+                raise
 
 
 class _MethodNotFound(errors.UsageError):
@@ -272,7 +324,11 @@ def _check_depth(line: bytes) -> None:
             raise msgspec.DecodeError(f"nested deeper than {DEPTH_MAX}")
 
 
-def _id_of(line: bytes) -> str | int | float | UnsetType | None:
+def _busy() -> errors.Overloaded:
+    return errors.Overloaded(f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers")
+
+
+def _id_of(line: bytes | Raw) -> str | int | float | UnsetType | None:
     """The id to answer to: null where it cannot be told, UNSET for a notification (never answered)."""
     try:
         return msgspec.json.decode(line, type=Request).id

@@ -46,7 +46,137 @@ def request(method: str = "daemon.info", **members: Any) -> str:
     return json.dumps({"jsonrpc": "2.0", "method": method, **members})
 
 
-# --- section 7 of the specification, example by example, with our methods for its own ---
+# --- section 7 of the specification: what it prints, with our methods in the place of its own ---
+
+# --> is sent, <-- is what comes back; as at https://www.jsonrpc.org/specification#examples.
+EXAMPLES = {
+    "positional parameters": """
+--> {"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}
+<-- {"jsonrpc": "2.0", "result": 19, "id": 1}
+--> {"jsonrpc": "2.0", "method": "subtract", "params": [23, 42], "id": 2}
+<-- {"jsonrpc": "2.0", "result": -19, "id": 2}
+""",
+    "named parameters": """
+--> {"jsonrpc": "2.0", "method": "subtract", "params": {"subtrahend": 23, "minuend": 42}, "id": 3}
+<-- {"jsonrpc": "2.0", "result": 19, "id": 3}
+--> {"jsonrpc": "2.0", "method": "subtract", "params": {"minuend": 42, "subtrahend": 23}, "id": 4}
+<-- {"jsonrpc": "2.0", "result": 19, "id": 4}
+""",
+    "a notification": """
+--> {"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}
+--> {"jsonrpc": "2.0", "method": "foobar"}
+""",
+    "non-existent method": """
+--> {"jsonrpc": "2.0", "method": "foobar", "id": "1"}
+<-- {"jsonrpc": "2.0", "error": {"code": -32601, "message": "Method not found"}, "id": "1"}
+""",
+    "invalid JSON": """
+--> {"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]
+<-- {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": null}
+""",
+    "invalid request object": """
+--> {"jsonrpc": "2.0", "method": 1, "params": "bar"}
+<-- {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null}
+""",
+    "batch, invalid JSON": """
+--> [
+  {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
+  {"jsonrpc": "2.0", "method"
+]
+<-- {"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error"}, "id": null}
+""",
+    "an empty array": """
+--> []
+<-- {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null}
+""",
+    "an invalid batch that is not empty": """
+--> [1]
+<-- [
+  {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null}
+]
+""",
+    "an invalid batch": """
+--> [1,2,3]
+<-- [
+  {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null},
+  {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null},
+  {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null}
+]
+""",
+    "a batch": """
+--> [
+        {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
+        {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]},
+        {"jsonrpc": "2.0", "method": "subtract", "params": [42,23], "id": "2"},
+        {"foo": "boo"},
+        {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
+        {"jsonrpc": "2.0", "method": "get_data", "id": "9"}
+    ]
+<-- [
+        {"jsonrpc": "2.0", "result": 7, "id": "1"},
+        {"jsonrpc": "2.0", "result": 19, "id": "2"},
+        {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": null},
+        {"jsonrpc": "2.0", "error": {"code": -32601, "message": "Method not found"}, "id": "5"},
+        {"jsonrpc": "2.0", "result": ["hello", 5], "id": "9"}
+    ]
+""",
+    "a batch of notifications": """
+--> [
+        {"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},
+        {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}
+    ]
+""",
+}
+
+
+def with_ours(served: Lab, text: str) -> str:
+    """The specification's methods, parameters and results replaced by ours, and nothing else."""
+    where = {"project": str(served.project), "expr": SLUG}
+    by_place, latest = json.dumps(list(where.values())), json.dumps([where["project"], None])
+    session = json.dumps(served.call("session.get", **where))
+    for theirs, ours in (
+        ('"subtract"', '"session.get"'),
+        ('"sum"', '"run.list"'),
+        ('"get_data"', '"queue.list"'),
+        ('"update"', '"session.get"'),
+        ("[42, 23]", by_place),
+        ("[42,23]", by_place),
+        ("[23, 42]", latest),
+        ("[1,2,4]", by_place),
+        ('"subtrahend": 23', f'"expr": "{SLUG}"'),
+        ('"minuend": 42', f'"project": "{served.project}"'),
+        ('"result": 19', f'"result": {session}'),
+        ('"result": -19', f'"result": {session}'),
+        ('"result": 7', f'"result": {json.dumps(served.call("run.list", **where))}'),
+        ('"result": ["hello", 5]', f'"result": {json.dumps(served.call("queue.list"))}'),
+    ):
+        text = text.replace(theirs, ours)
+    return text
+
+
+def bare(answer: Any) -> Any:
+    """Without what the specification leaves to a server: an error's `data`, and words after its message."""
+    if isinstance(answer, list):
+        return [bare(part) for part in answer]
+    if "error" in answer:
+        error = answer["error"]
+        return {**answer, "error": {"code": error["code"], "message": error["message"].split(":")[0]}}
+    return answer
+
+
+@pytest.mark.promise("protocol-examples")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_specification_are_answered_as_it_prints_them(
+    served: Lab, client: Rpc, name: str
+) -> None:
+    """Byte for byte as sent there, but for line breaks, which end a request here."""
+    for sent, *due in (part.split("<-- ") for part in with_ours(served, EXAMPLES[name]).split("--> ")[1:]):
+        answers = answers_before_sentinel(client, sent.replace("\n", " ").encode())
+        assert [bare(answer) for answer in answers] == [json.loads(text) for text in due]
+        client = served.rpc()  # the sentinel ended that connection's requests
+
+
+# --- beyond the examples: each of its rules alone ---
 
 
 def test_positional_parameters_are_taken_in_the_order_of_the_method(served: Lab, client: Rpc) -> None:
@@ -135,7 +265,7 @@ def test_a_batch_of_notifications_alone_gives_nothing_at_all(client: Rpc) -> Non
     assert answers_before_sentinel(client, batch.encode()) == []
 
 
-# --- beyond the examples ---
+# --- beyond the specification ---
 
 
 @pytest.mark.parametrize("text", ['"1"', '""', '"Ωμέγα 🦀"', "0", "-7", "1.5", "1e3", "null", "9" * 30])

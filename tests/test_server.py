@@ -60,6 +60,7 @@ def connected(lab: Lab, count: int) -> Iterator[list[Rpc]]:
 # --- the socket and the single instance ---
 
 
+@pytest.mark.promise("socket-private")
 @pytest.mark.parametrize("mask", [0, 0o077, 0o777])
 def test_the_socket_is_the_owners_alone_whatever_the_umask(lab: Lab, mask: int) -> None:
     (lab.root / "stderr").touch()
@@ -76,6 +77,7 @@ def test_the_socket_is_the_owners_alone_whatever_the_umask(lab: Lab, mask: int) 
     assert stat.S_IMODE((lab.home / "active").stat().st_mode) == 0o700
 
 
+@pytest.mark.promise("one-daemon")
 def test_a_second_instance_refuses_and_leaves_the_first_alone(lab: Lab) -> None:
     lab.start()
     second = serve(lab)
@@ -84,6 +86,7 @@ def test_a_second_instance_refuses_and_leaves_the_first_alone(lab: Lab) -> None:
     assert lab.call("daemon.info")["pid"] == lab.pid
 
 
+@pytest.mark.promise("one-daemon")
 def test_a_stale_socket_of_a_killed_daemon_is_replaced(lab: Lab) -> None:
     lab.start()
     path = Path(lab.call("daemon.info")["socket"])
@@ -103,6 +106,7 @@ def test_a_clean_stop_leaves_no_socket_and_no_daemon_json(lab: Lab) -> None:
     assert not (lab.home / "daemon.json").exists()
 
 
+@pytest.mark.promise("socket-private")
 def test_a_runtime_folder_open_to_others_is_refused_by_name(lab: Lab) -> None:
     (lab.runtime / "ardaemon").mkdir(mode=0o755)
     ended = serve(lab)
@@ -130,6 +134,7 @@ def test_a_frame_of_one_mib_is_served_and_a_longer_one_cut_off_with_an_error(lab
     assert faults(lab) == []
 
 
+@pytest.mark.promise("clients-die")
 def test_half_a_request_is_cut_off_after_its_time_whether_it_stops_or_trickles(lab: Lab) -> None:
     silent, trickling, idle = (lab.start().rpc() if n == 0 else lab.rpc() for n in range(3))
     assert exchange(trickling, INFO.rstrip())["id"] == 1
@@ -169,6 +174,7 @@ def test_requests_on_one_connection_run_concurrently(lab: Lab) -> None:
     assert (answer["id"], answer["result"]["state"]) == ("wait", "committed")
 
 
+@pytest.mark.promise("clients-die")
 def test_a_client_that_goes_away_in_a_wait_does_not_touch_the_run(lab: Lab) -> None:
     lab.ready().write(UNTIL_TOLD)
     run_id = lab.submit()["run_id"]
@@ -186,6 +192,7 @@ def test_a_client_that_goes_away_in_a_wait_does_not_touch_the_run(lab: Lab) -> N
     assert faults(lab) == []
 
 
+@pytest.mark.promise("clients-die")
 def test_two_hundred_connections_at_once_are_all_served(lab: Lab) -> None:
     lab.start()
     with connected(lab, 200) as clients:
@@ -195,6 +202,7 @@ def test_two_hundred_connections_at_once_are_all_served(lab: Lab) -> None:
     assert faults(lab) == []
 
 
+@pytest.mark.promise("clients-die")
 def test_a_reader_that_never_reads_does_not_hurt_others(lab: Lab) -> None:
     lab.start()
     flood = b'{"jsonrpc": "2.0", "method": "rpc.discover", "id": 1}\n' * REQUESTS_PER_CONNECTION
@@ -225,6 +233,27 @@ def test_more_requests_in_flight_than_the_limit_are_refused_but_for_notification
     assert ids == set(range(REQUESTS_PER_CONNECTION))
 
 
+def test_each_request_of_a_batch_counts_as_one_in_flight(lab: Lab) -> None:
+    """A batch beyond the limit is refused as a whole; one of notifications alone is never answered."""
+    lab.ready().write(UNTIL_TOLD)
+    lab.submit()
+    client = lab.rpc()
+    where = {"project": str(lab.project), "expr": SLUG}
+    wait = {"jsonrpc": "2.0", "method": "run.wait", "params": where}
+    batch = [{**wait, "id": number} for number in range(REQUESTS_PER_CONNECTION // 2)]
+    client.send_raw(json.dumps(batch).encode() + b"\n")
+    notifications = [wait] * REQUESTS_PER_CONNECTION
+    client.send_raw(
+        json.dumps(notifications).encode() + b"\n" + json.dumps([*batch, *batch[:1]]).encode() + b"\n"
+    )
+    refusal = client.receive()
+    assert (code_of(refusal), refusal["id"]) == (Overloaded.code, None)
+    assert exchange(client, SENTINEL.rstrip())["id"] == "sentinel"
+    (lab.folder / "go").touch()
+    assert [answer["id"] for answer in client.receive()] == list(range(REQUESTS_PER_CONNECTION // 2))
+
+
+@pytest.mark.promise("clients-die")
 def test_a_connection_over_the_limit_is_told_so_and_the_daemon_lives(lab: Lab) -> None:
     """A client that is gone before it can be told must not hurt either."""
     lab.start()
@@ -256,6 +285,7 @@ def answered(lab: Lab) -> bool:
         lab.clients.remove(client)
 
 
+@pytest.mark.promise("clients-die")
 def test_a_daemon_out_of_file_descriptors_lives_and_serves_again(lab: Lab) -> None:
     lab.start()
     before = resource.prlimit(lab.pid, resource.RLIMIT_NOFILE)
@@ -266,6 +296,7 @@ def test_a_daemon_out_of_file_descriptors_lives_and_serves_again(lab: Lab) -> No
     assert lab.call("daemon.info")["pid"] == lab.pid
 
 
+@pytest.mark.promise("clients-die")
 def test_connections_leave_no_descriptor_behind(lab: Lab) -> None:
     lab.start()
     lab.call("daemon.info")
@@ -340,6 +371,7 @@ def sent(lab: Lab, line: bytes) -> Any:
         lab.clients.remove(client)
 
 
+@pytest.mark.promise("protocol-fuzz")
 @FUZZ
 @given(line=st.binary(max_size=200).map(lambda data: data.replace(b"\n", b"")))
 def test_any_bytes_get_one_error_or_are_blank(fuzzed: Lab, line: bytes) -> None:
@@ -348,6 +380,7 @@ def test_any_bytes_get_one_error_or_are_blank(fuzzed: Lab, line: bytes) -> None:
         assert code_of(part) in (PARSE_ERROR, INVALID_REQUEST)
 
 
+@pytest.mark.promise("protocol-fuzz")
 @FUZZ
 @given(value=VALUES)
 def test_any_json_that_is_no_request_gets_as_many_errors_as_it_has_parts(fuzzed: Lab, value: Any) -> None:
@@ -359,6 +392,7 @@ def test_any_json_that_is_no_request_gets_as_many_errors_as_it_has_parts(fuzzed:
         assert code_of(answer) in (PARSE_ERROR, INVALID_REQUEST)
 
 
+@pytest.mark.promise("protocol-fuzz")
 @FUZZ
 @given(
     method=st.sampled_from(sorted(set(METHODS) - UNFUZZED)) | TEXTS,
@@ -398,6 +432,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@pytest.mark.promise("protocol-fuzz")
 @FUZZ
 @given(data=st.data(), method=st.sampled_from(sorted(set(METHODS) - UNFUZZED - {"session.stop"})))
 def test_well_typed_parameters_that_make_no_sense_never_reach_a_fault(
@@ -413,6 +448,7 @@ def test_well_typed_parameters_that_make_no_sense_never_reach_a_fault(
     assert "result" in answer or code_of(answer) != INTERNAL_ERROR, (method, params, answer)
 
 
+@pytest.mark.promise("protocol-fuzz")
 @FUZZ
 @given(
     pieces=st.lists(st.sampled_from([*string.punctuation, '"id"', "1", ":", "{", "}", INFO.decode().strip()]))

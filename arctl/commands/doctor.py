@@ -146,7 +146,19 @@ def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Chec
     yield Check("ok", "daemon", f"pid {info['pid']}, version {info['version']}, {info['socket']}")
     yield _version(info)
     yield _cgroup(peer(sock)[0])
+    yield from _queue(connection)
     yield from _experiment(connection, folder, expr)
+
+
+def _queue(connection: Connection) -> Iterator[Check]:
+    """Runs that the daemon knows of and cannot follow: their project is away, or a file cannot be read."""
+    try:
+        warnings = connection.call("queue.list").get("warnings") or ()
+    except (Lost, ArdaemonError) as error:
+        yield Check("FAIL", "queue", str(error), getattr(error, "mend", ""))
+        return
+    for warning in warnings:
+        yield Check("warn", "queue", str(warning))
 
 
 def _version(info: Answer) -> Check:

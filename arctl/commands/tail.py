@@ -23,12 +23,14 @@ LINES_MAX = 80  # DESIGN §9
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is committed; Ctrl+C leaves.")
 @common
 def tail(expr: str | None, as_json: bool, run_id: str | None, lines: int, follow: bool) -> None:
-    """Show the end of a run's log, the traceback first; without RUN of the latest."""
-    if follow and as_json:
-        raise click.UsageError("--follow prints text: leave out --json")
+    """Show the end of a run's log, the traceback first; without RUN of the latest.
+
+    With --follow and --json: one line of JSON for each piece, the last one with the run's state.
+    """
     here = Here(expr)
     if follow:
-        _follow(here, run_id, lines)
+        show = _Lines() if as_json else _Text()
+        _follow(here, run_id, lines, show)
         return
     answer = here.ask("run.tail", run_id=run_id, lines=lines)
     if as_json:
@@ -37,22 +39,50 @@ def tail(expr: str | None, as_json: bool, run_id: str | None, lines: int, follow
         say(answer["text"].rstrip("\n"))
 
 
-def _follow(here: Here, run_id: str | None, lines: int) -> None:
+def _follow(here: Here, run_id: str | None, lines: int, show: "_Text | _Lines") -> None:
     """Print what is there, then what is added, as it comes."""
     view = here.ask("run.get", run_id=run_id)  # asks which experiment, and says which run is the latest
-    last = ""
+    reached: Answer = {}
 
-    def show(answer: Answer) -> None:
-        nonlocal last
-        text = clean(str(answer.get("text") or ""))
-        if text and not last and not text.endswith("\n"):
-            text += "\n"  # the end of the log, as `arctl tail` shows it; what is added follows as it comes
-        click.echo(text, nl=False)
-        last = text or last
+    def piece(answer: Answer) -> None:
+        show.piece(answer)
+        reached.update({"offset": answer["offset"]} if "offset" in answer else {})
+
+    def resume() -> Answer | None:
+        return reached or None  # an older daemon does not tell where it is
 
     try:
-        show(here.follow("run.tail", show, run_id=view["run_id"], lines=lines, follow=True))
+        given = {"run_id": view["run_id"], "lines": lines, "follow": True}
+        show.end(here.follow("run.tail", piece, resume, **given))
     except KeyboardInterrupt:
-        pass  # that is how one leaves
-    if last and not last.endswith("\n"):
-        click.echo()
+        show.end({})  # that is how one leaves
+
+
+class _Text:
+    """What a person reads."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def piece(self, answer: Answer) -> None:
+        text = clean(str(answer.get("text") or ""))
+        if text and not self.last and not text.endswith("\n"):
+            text += "\n"  # the end of the log, as `arctl tail` shows it; what is added follows as it comes
+        click.echo(text, nl=False)
+        self.last = text or self.last
+
+    def end(self, answer: Answer) -> None:
+        self.piece(answer)
+        if self.last and not self.last.endswith("\n"):
+            click.echo()
+
+
+class _Lines:
+    """What a program reads: JSON lines, each flushed as it comes."""
+
+    def piece(self, answer: Answer) -> None:
+        say_json(answer)
+
+    def end(self, answer: Answer) -> None:
+        if answer:
+            say_json(answer)

@@ -1,5 +1,7 @@
 """Every default and limit, named, with why it has that value; and the user's config.toml."""
 
+from typing import Annotated, Literal
+
 import msgspec
 
 # --- limits of one experiment ---
@@ -17,6 +19,9 @@ ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is large
 SETTLE_S = 5.0  # a wandb service finishes its upload in this time
 GRACE_S = 10.0  # between TERM and KILL: a checkpoint of some GB can be written
 VERIFY_S = 10.0  # after KILL: how long a process may take to be gone before it is "unclean"
+# Processes and threads of one attempt, where the system allows a limit: eight trainers with sixteen loader
+# workers each and a BLAS of 128 threads in every one are 16 thousand; a fork bomb ends there.
+PIDS_MAX = 32768
 
 # --- metrics ---
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
@@ -24,7 +29,7 @@ CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer 
 # --- server ---
 FRAME_MAX = 1 << 20  # bytes of one request line
 HALF_FRAME_S = 10.0  # a started line must be finished in this time
-SEND_S = 30.0  # a client that does not read is dropped after this
+SEND_S = 30.0  # a client that does not read an answer is dropped after this
 CONNECTIONS_MAX = 512
 REQUESTS_PER_CONNECTION = 64
 BATCH_MAX = 64
@@ -34,25 +39,102 @@ DEPTH_MAX = 64  # nesting of one JSON text
 # --- client ---
 START_DEADLINE_S = 15.0  # from spawning the daemon to its first answer, on a loaded machine
 
-# Credentials of coding agents and of the services behind them: a training script has no use for
-# them. Names end in * where a family is meant.
+# Credentials of coding agents, of the model services behind them and of their tools: a training
+# script has no use for them. Names end in * where a family is meant; letters count in either case.
+# docs/security.md shows this list, and says what is left out and why.
 DENIED_ENVIRONMENT = (
-    "ANTHROPIC_*",
+    # agents
+    "AIDER_*",
+    "AMP_API_KEY",
+    "AUGMENT_*",
     "CLAUDE_*",
     "CLAUDECODE",
-    "OPENAI_*",
+    "CLINE_*",
+    "CODEIUM_*",
     "CODEX_*",
-    "GEMINI_API_KEY",
-    "GOOGLE_API_KEY",
-    "GROQ_API_KEY",
-    "MISTRAL_API_KEY",
-    "DEEPSEEK_API_KEY",
-    "XAI_API_KEY",
-    "OPENROUTER_API_KEY",
+    "CONTINUE_API_KEY",
     "COPILOT_*",
     "CURSOR_*",
+    "DEVIN_*",
+    "FACTORY_API_KEY",
+    "GITHUB_COPILOT_*",
+    "GOOSE_*",
+    "JULES_API_KEY",
+    "OPENCODE_*",
+    "OPENHANDS_*",
+    "SRC_ACCESS_TOKEN",
+    "TABNINE_*",
+    "WARP_API_KEY",
+    "WINDSURF_*",
+    # model services
+    "AI_GATEWAY_API_KEY",
+    "ANTHROPIC_*",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AZURE_AI_*",
+    "AZURE_API_KEY",
+    "AZURE_INFERENCE_*",
+    "AZURE_OPENAI_*",
+    "CEREBRAS_API_KEY",
+    "CODESTRAL_API_KEY",
+    "CO_API_KEY",
+    "COHERE_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "DEEPINFRA_*",
+    "DEEPSEEK_API_KEY",
+    "FIREWORKS_*",
+    "GEMINI_*",
+    "GITHUB_MODELS_*",
+    "GOOGLE_API_KEY",
+    "GOOGLE_GENAI_*",
+    "GOOGLE_GENERATIVE_AI_API_KEY",
+    "GROK_API_KEY",
+    "GROQ_API_KEY",
+    "KIMI_API_KEY",
+    "LITELLM_*",
+    "MINIMAX_API_KEY",
+    "MISTRAL_API_KEY",
+    "MOONSHOT_API_KEY",
+    "NVIDIA_API_KEY",
+    "OPENAI_*",
+    "OPENROUTER_*",
+    "PERPLEXITY_API_KEY",
+    "PERPLEXITYAI_API_KEY",
+    "PPLX_API_KEY",
+    "QWEN_API_KEY",
+    "REPLICATE_API_KEY",
+    "REPLICATE_API_TOKEN",
+    "SAMBANOVA_API_KEY",
+    "TOGETHER_AI_API_KEY",
+    "TOGETHER_API_KEY",
+    "TOGETHERAI_API_KEY",
+    "VERTEX_API_KEY",
+    "VERTEXAI_API_KEY",
+    "VOYAGE_API_KEY",
+    "WATSONX_*",
+    "XAI_API_KEY",
+    "ZAI_API_KEY",
+    "ZHIPUAI_API_KEY",
+    # what agents search, trace and push with
+    "BRAVE_API_KEY",
+    "BRAVE_SEARCH_API_KEY",
+    "CONTEXT7_API_KEY",
+    "EXA_API_KEY",
+    "FIRECRAWL_API_KEY",
+    "GH_ENTERPRISE_TOKEN",
     "GH_TOKEN",
+    "GITHUB_API_TOKEN",
+    "GITHUB_ENTERPRISE_TOKEN",
+    "GITHUB_MCP_*",
+    "GITHUB_PAT",
+    "GITHUB_PERSONAL_ACCESS_TOKEN",
     "GITHUB_TOKEN",
+    "GITLAB_PERSONAL_ACCESS_TOKEN",
+    "GITLAB_TOKEN",
+    "LANGCHAIN_API_KEY",
+    "LANGFUSE_*",
+    "LANGSMITH_API_KEY",
+    "SERPAPI_API_KEY",
+    "TAVILY_API_KEY",
 )
 
 
@@ -61,14 +143,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     grace: float = GRACE_S
     verify: float = VERIFY_S
+    cgroup: Literal["auto", "off"] = "auto"  # off: trees are found and ended by the walk through /proc alone
+    pids_max: Annotated[int, msgspec.Meta(ge=8)] = PIDS_MAX  # fewer hold no interpreter with its threads
+    send_timeout: Annotated[float, msgspec.Meta(gt=0)] = SEND_S
+    request_timeout: Annotated[float, msgspec.Meta(gt=0)] = HALF_FRAME_S
     deny_environment: tuple[str, ...] = ()
     allow_environment: tuple[str, ...] = ()
 
 
 def denied(name: str, config: Config) -> bool:
     """Is the environment variable `name` kept from jobs?"""
+    upper = name.upper()
 
     def matches(patterns: tuple[str, ...]) -> bool:
-        return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
+        wanted = (pattern.upper() for pattern in patterns)
+        return any(upper.startswith(p[:-1]) if p.endswith("*") else upper == p for p in wanted)
 
     return matches(DENIED_ENVIRONMENT + config.deny_environment) and not matches(config.allow_environment)

@@ -115,7 +115,7 @@ class CorruptState(Refused):
 
 
 class UnknownSchema(Refused):
-    """A state file was written by a newer version."""
+    """A state file was written by a version whose files this one cannot read; it is left as it is."""
 
     code = -32027
 

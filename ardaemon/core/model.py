@@ -120,6 +120,7 @@ class Session(Record, frozen=True, kw_only=True):
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again
+    results_bytes: int = 0  # of results.tsv at the last commit: with fewer, rows were lost
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
     archiving: str | None = None  # `--resume fresh` is under way: the folder of archive/ that it fills
 
@@ -156,6 +157,9 @@ class Exit(Record, frozen=True, kw_only=True):
     system_s: float = 0.0
     max_rss_kb: int = 0
     host_oom: bool = False  # the cgroup's oom_kill count rose while it ran
+    pids_limit: bool = False  # a fork was refused: config.toml's pids_max was reached
+    tree: Literal["cgroup", "walk"] | None = None  # by which its end was verified
+    cgroup: str = ""  # of the survivors, where there are any
     survivors: tuple[Process, ...] = ()
     error: str | None = None
 
@@ -228,6 +232,20 @@ class UncleanRecord(Record, frozen=True, kw_only=True):
     survivors: tuple[Process, ...]
     boot_id: str
     at: str
+    slot: str = ""
+    cgroup: str = ""
+
+
+class Quarantine(Record, frozen=True, kw_only=True):
+    """quarantine/{slot}.json: nothing is put on that slot until what survived there is gone."""
+
+    slot: str
+    folder: str  # of the experiment
+    run_id: str
+    survivors: tuple[Process, ...]
+    boot_id: str
+    at: str
+    cgroup: str = ""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -268,6 +286,7 @@ class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
     """An attempt was given to the engine: whether it runs or is over, the engine knows."""
 
     handle: Handle
+    slot: str = ""
 
 
 class Judged(Struct, frozen=True, tag="judged", tag_field="state"):

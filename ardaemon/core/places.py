@@ -7,6 +7,8 @@ all the rest of arctl.
 import os
 import re
 
+from ardaemon.core.errors import UsageError
+
 FOLDER = ".autoresearch"
 # The longest path a Unix socket address can hold, less its final NUL (unix(7)).
 SOCKET_PATH_MAX = 107
@@ -27,17 +29,41 @@ def find_project(start: str) -> str:
     return start
 
 
+def named(variable: str) -> str | None:
+    """The folder that a variable names; a relative one counts as unset (XDG Base Directory Specification)."""
+    value = os.environ.get(variable, "")
+    return value if value.startswith("/") else None
+
+
+def home() -> str:
+    """The user's home folder. Raises UsageError where nothing names one."""
+    found = named("HOME")
+    if found is None:
+        import pwd  # hardly ever needed
+
+        try:
+            found = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            found = ""
+    if not found.startswith("/"):
+        raise UsageError(
+            f"this user (uid {os.getuid()}) has no home folder: HOME is not set to an absolute path",
+            "set HOME, or XDG_STATE_HOME, to a folder of yours",
+        )
+    return found
+
+
 def state_folder() -> str:
     """This user's state on this machine."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(home, "ardaemon", machine_id())
+    base = named("XDG_STATE_HOME") or os.path.join(home(), ".local", "state")
+    return os.path.join(base, "ardaemon", machine_id())
 
 
 def runtime_folder() -> str:
     """Sockets and locks; a folder of the user's own under the temporary folder where none is given."""
-    named, own = os.environ.get("XDG_RUNTIME_DIR"), f"ardaemon-{os.getuid()}"
-    wanted = [os.path.join(named, "ardaemon")] if named else []
-    for folder in [*wanted, os.path.join(os.environ.get("TMPDIR") or "/tmp", own)]:
+    given, own = named("XDG_RUNTIME_DIR"), f"ardaemon-{os.getuid()}"
+    wanted = [os.path.join(given, "ardaemon")] if given else []
+    for folder in [*wanted, os.path.join(named("TMPDIR") or "/tmp", own)]:
         if len(os.fsencode(socket_of(folder))) <= SOCKET_PATH_MAX:
             return folder
     return os.path.join("/tmp", own)

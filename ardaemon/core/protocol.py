@@ -63,10 +63,14 @@ class Wait(WhichRun, frozen=True, kw_only=True):
 
 
 class Tail(WhichRun, frozen=True, kw_only=True):
-    """run.tail. With `follow`, what is added arrives as `run.log` notifications {"text": …}."""
+    """run.tail. With `follow`, what is added arrives as `run.log` notifications {"text": …, "offset": …}.
+
+    With `offset`, as the last one told it, a client that lost its connection goes on from there.
+    """
 
     lines: int = 40
     follow: bool = False
+    offset: int | None = None  # bytes of the log that were sent
 
 
 class Cancel(WhichRun, frozen=True, kw_only=True):

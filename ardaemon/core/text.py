@@ -36,6 +36,18 @@ def clean(text: str) -> str:
     return text if text.isascii() else re.sub(_SURROGATES, "\ufffd", text)
 
 
+def escaped(json_text: str) -> str:
+    r"""JSON text with \uXXXX for what acts on a terminal or hides there; it decodes to the same value."""
+    if json_text.isascii() and "\x7f" not in json_text:
+        return json_text
+    return re.sub(f"{_UNSEEN}|{_LINE_ENDS}|{_SURROGATES}", _as_escape, json_text)
+
+
+def _as_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 def one_line(text: str, most: int) -> str:
     """Clean `text`, join it with single spaces, and cut it to `most` characters, the ellipsis included."""
     line = " ".join(clean(text).split())

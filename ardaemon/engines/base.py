@@ -1,5 +1,6 @@
 """What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ class Running(Struct, frozen=True, kw_only=True):
     shim: Process | None = None
     job: Process | None = None
     monotonic: float | None = None  # when it started
+    over_by: float | None = None  # CLOCK_MONOTONIC by which a shim that is at work has ended it
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,14 @@ class Engine(Protocol):
 
     def stop(self, handle: Handle) -> None:
         """Ask for its end; `ended` tells when it came."""
+        ...
+
+    def strangers(self, known: Iterable[Handle]) -> list[str]:
+        """Name the attempts that still run and are none of `known`: each takes a place."""
+        ...
+
+    def waits(self, handle: Handle) -> str | None:
+        """What its shim waits for, though the job has ended; None where it does not."""
         ...
 
     def forget(self, handle: Handle) -> None:

@@ -7,15 +7,18 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from ardaemon.core.errors import StorageError
+from ardaemon.core.config import GRACE_S, PIDS_MAX
+from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
 from ardaemon.core.layout import Attempt, Host, Run, boot_id
-from ardaemon.core.model import Exit, Handle, Process
+from ardaemon.core.model import Exit, Handle, Process, Record
 from ardaemon.engines.base import (
     Finished,
     Launch,
@@ -27,16 +30,20 @@ from ardaemon.engines.base import (
     Unsupervised,
 )
 from ardaemon.engines.spare import Spare
-from ardaemon.host import proc, processes
+from ardaemon.host import cgroup, durable, proc, processes, record, state
 
 log = logging.getLogger("ardaemon.engine")
 
 ACKNOWLEDGE_S = 20.0  # from the hand-over to the spawned job, on a machine that swaps
 ADOPTED_POLL_S = 1.0  # an unsupervised tree may fork beside what we watch: look again so often
+OVERDUE_S = 2.0  # a shim that is so late is looked at, and again so often: is it stopped?
 IN_FLIGHT_POLL_S = 0.02  # lock held, start.json not there yet: the shim is reading its orders
 
 
-class _Start(msgspec.Struct, frozen=True):
+R = TypeVar("R", bound=Record)
+
+
+class _Start(Record, frozen=True, kw_only=True):
     """start.json"""
 
     shim: tuple[int, int | None]
@@ -44,6 +51,14 @@ class _Start(msgspec.Struct, frozen=True):
     deadline: float
     monotonic: float
     job: tuple[int, int | None] | None = None
+    over_by: float | None = None
+    cgroup: str = ""
+    pids_cgroup: str = ""
+
+    @property
+    def tree(self) -> str:
+        """The job's cgroup, if that can be one."""
+        return self.cgroup if cgroup.ours(self.cgroup) else ""
 
 
 class _ExitFile(Exit, frozen=True, kw_only=True):
@@ -63,12 +78,14 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, host: Host) -> None:
-        self.locks = host.locks
+    def __init__(self, host: Host, grace: float = GRACE_S, pids_max: int | None = PIDS_MAX) -> None:
+        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
+        self.locks, self.grace, self.pids_max = host.locks, grace, pids_max
         self.boot = boot_id()
         self.spare: Spare | None = None
         self.children: dict[str, Spare] = {}
-        self.stopping: set[str] = set()  # attempts whose end was asked for
+        # Attempts whose end was asked for; of an unsupervised one, until when it may end by itself.
+        self.stopping: dict[str, float | None] = {}
 
     # --- starting ---
 
@@ -88,7 +105,8 @@ class LocalEngine:
     async def prepare(self) -> None:
         """Park a spare shim, if there is none."""
         if self.spare is None or not self.spare.usable:
-            spare = await anyio.to_thread.run_sync(Spare.park)
+            self.close()  # one that has fallen leaves its cgroup
+            spare = await anyio.to_thread.run_sync(Spare.park, self.pids_max)
             if self.spare is not None and self.spare.usable:
                 spare.dismiss()
             else:
@@ -130,10 +148,16 @@ class LocalEngine:
         return Started(pid=word.pid, monotonic=word.monotonic, error=word.error)
 
     def sweep(self) -> None:
-        """Remove lock files that nobody holds: of runs that a killed daemon had committed."""
+        """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed."""
+        cgroup.sweep()
         for path in self.locks.glob("*.lock"):
             if not _held(str(path)):
-                path.unlink(missing_ok=True)
+                durable.remove(path)
+
+    def strangers(self, known: Iterable[Handle]) -> list[str]:
+        """Attempts that something on this machine still runs, and that are none of `known`: their names."""
+        held = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if _held(str(path))}
+        return sorted(held - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
 
     def close(self) -> None:
         """Dismiss the spare; shims at work go on without us."""
@@ -149,7 +173,8 @@ class LocalEngine:
         Raises StorageError while its folder is not where it was: then nothing can be said.
         """
         attempt, start = Attempt(Path(handle.folder)), _read_start(handle)
-        if _held(handle.shim_lock) or _shim_lives(start):
+        # After a reboot the same pid and start time may be those of any process.
+        if _held(handle.shim_lock) or (handle.boot_id == self.boot and _shim_lives(start)):
             return _running(start)
         finished = _read_exit(attempt)
         if finished is not None:
@@ -159,6 +184,8 @@ class LocalEngine:
         if not os.path.isdir(handle.folder):
             raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
         alive = self._alive(handle, start)
+        if not alive and _held(handle.job_lock):  # what has left the tree and its environment behind
+            alive = processes.holding(handle.job_lock)
         if alive or _held(handle.job_lock):
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
@@ -168,6 +195,8 @@ class LocalEngine:
         known = [Process(pid, begun) for pid, begun in named if begun is not None]
         found = {p.pid: p for p in processes.living(known)}
         found.update((p.pid, p) for p in processes.tagged(_tag(handle)))
+        if start is not None and start.tree:
+            found.update((p.pid, p) for p in processes.in_cgroup(start.tree))
         return list(found.values())
 
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
@@ -183,7 +212,7 @@ class LocalEngine:
                     adopted = True
                     survivors = await self._adopt(handle, found)
                     if survivors:
-                        return Finished(exit=_lost_exit(tuple(survivors)))
+                        return Finished(exit=_lost_exit(tuple(survivors), _known_start(handle)))
                     found = await anyio.to_thread.run_sync(self.probe, handle)
                     continue
                 case Lost():
@@ -198,11 +227,23 @@ class LocalEngine:
         if found.shim is None:
             await anyio.sleep(IN_FLIGHT_POLL_S)
             return
-        await processes.gone(found.shim)
+        if not await self._over(found.shim, found.over_by):
+            return
         if child is not None:
             child.process.wait()  # it has ended: this only reaps
-        elif _held(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
+        if _held(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
             await anyio.sleep(IN_FLIGHT_POLL_S)
+
+    async def _over(self, shim: Process, by: float | None) -> bool:
+        """Wait for the shim's end. One that is overdue and stopped is woken: False, it goes on."""
+        left = OVERDUE_S if by is None else max(by - time.monotonic(), 0.0) + OVERDUE_S
+        with anyio.move_on_after(left):
+            await processes.gone(shim)
+            return True
+        if proc.stopped(shim.pid):
+            log.warning("supervisor stopped", extra={"facts": {"pid": shim.pid, "mend": "sent SIGCONT"}})
+            processes.kill([shim], signal.SIGCONT)
+        return False
 
     async def _adopt(self, handle: Handle, found: Unsupervised) -> list[Process]:
         """Stand in for the dead shim: wait for the tree's end, or kill it at its deadline."""
@@ -218,40 +259,72 @@ class LocalEngine:
         return []
 
     async def _kill_adopted(self, handle: Handle) -> list[Process]:
-        deadline = time.monotonic() + ACKNOWLEDGE_S
-        while True:
+        """TERM, grace, KILL, as a shim does it; returns what survived."""
+        found = await anyio.to_thread.run_sync(self.probe, handle)
+        if not isinstance(found, Unsupervised):
+            return []
+        kill_at = self._ask_to_end(handle, found)
+        while time.monotonic() < kill_at + ACKNOWLEDGE_S:
+            if time.monotonic() >= kill_at:
+                self._kill(handle, found)
+            await anyio.sleep(IN_FLIGHT_POLL_S)
             found = await anyio.to_thread.run_sync(self.probe, handle)
             if not isinstance(found, Unsupervised):
                 return []
-            processes.kill(found.processes, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                return list(found.processes)
-            await anyio.sleep(IN_FLIGHT_POLL_S)
+        return list(found.processes)
+
+    def _ask_to_end(self, handle: Handle, found: Unsupervised) -> float:
+        """TERM, once; returns when KILL is due (CLOCK_MONOTONIC)."""
+        kill_at = self.stopping.get(handle.folder)
+        if kill_at is None:
+            kill_at = self.stopping[handle.folder] = time.monotonic() + self.grace
+            processes.kill(found.processes, signal.SIGTERM)
+            processes.kill(found.processes, signal.SIGCONT)  # a stopped process cannot answer TERM
+        return kill_at
+
+    def _kill(self, handle: Handle, found: Unsupervised) -> None:
+        start = _known_start(handle)
+        if start is not None and start.tree:
+            cgroup.kill(start.tree)  # at one stroke, with what is being forked now
+        processes.kill(found.processes, signal.SIGKILL)
 
     # --- ending ---
 
     def stop(self, handle: Handle) -> None:
         """SIGTERM to the shim; to the tree itself where the shim is gone."""
-        self.stopping.add(handle.folder)
+        self.stopping.setdefault(handle.folder, None)
         found = self.probe(handle)
         if isinstance(found, Running) and found.shim is not None:
             processes.kill([found.shim], signal.SIGTERM)
+            processes.kill([found.shim], signal.SIGCONT)  # should it be stopped
         elif isinstance(found, Unsupervised):
-            processes.kill(found.processes, signal.SIGKILL)
+            self._ask_to_end(handle, found)
+
+    def waits(self, handle: Handle) -> str | None:
+        """What its shim waits for, though the job has ended; None where it does not."""
+        start = _known_start(handle)
+        if start is None or not _shim_lives(start) or proc.name(start.shim[0]) != record.NO_DISK:
+            return None
+        return f"it has ended, and its record waits for space on the disk: {handle.folder}"
 
     def forget(self, handle: Handle) -> None:
-        """Remove the attempt's lock files."""
+        """Remove the attempt's lock files and cgroups."""
         self._reap(handle)
-        self.stopping.discard(handle.folder)
+        start = _known_start(handle)
+        for folder in (start.tree, start.pids_cgroup) if start is not None else ():
+            if cgroup.ours(folder):
+                cgroup.remove(folder)
+        self.stopping.pop(handle.folder, None)
         for path in (handle.shim_lock, handle.job_lock):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                durable.remove(path)
 
     def _reap(self, handle: Handle) -> None:
         child = self.children.pop(handle.shim_lock, None)
         if child is not None:
             child.channel.close()
             child.process.poll()
+            child.clear()
 
 
 def _specification(launch: Launch) -> bytes:
@@ -308,6 +381,7 @@ def _running(start: _Start | None) -> Running:
         shim=Process(start.shim[0], start.shim[1]),
         job=Process(job[0], job[1]) if job and job[1] is not None else None,
         monotonic=start.monotonic,
+        over_by=start.over_by,
     )
 
 
@@ -317,22 +391,33 @@ def _shim_lives(start: _Start | None) -> bool:
 
 
 def _read_start(handle: Handle) -> _Start | None:
+    start = _read(Attempt(Path(handle.folder)).start, _Start)
+    return start if start is not None and start.boot_id == handle.boot_id else None
+
+
+def _known_start(handle: Handle) -> _Start | None:
+    """The same, where one that cannot be read is as good as none."""
     try:
-        data = Attempt(Path(handle.folder)).start.read_bytes()
-        start = msgspec.json.decode(data, type=_Start)
-    except (OSError, msgspec.DecodeError):
+        return _read_start(handle)
+    except UnknownSchema:
         return None
-    return start if start.boot_id == handle.boot_id else None
 
 
 def _read_exit(attempt: Attempt) -> Finished | None:
-    try:
-        found = msgspec.json.decode(attempt.exit.read_bytes(), type=_ExitFile)
-    except (OSError, msgspec.DecodeError):
-        return None  # absent, or torn by a power cut: then the run counts as lost
+    found = _read(attempt.exit, _ExitFile)
+    if found is None:
+        return None
     known = {name: getattr(found, name) for name in Exit.__struct_fields__}
     return Finished(exit=Exit(**known), ended_monotonic=found.ended_monotonic)
 
 
-def _lost_exit(survivors: tuple[Process, ...]) -> Exit:
-    return Exit(ending="supervisor_lost", survivors=survivors)
+def _read(path: Path, kind: type[R]) -> R | None:
+    """None where it is absent, or torn by a power cut: then the run counts as lost. Raises UnknownSchema."""
+    try:
+        return state.decode(path.read_bytes(), kind, path)
+    except (OSError, CorruptState):
+        return None
+
+
+def _lost_exit(survivors: tuple[Process, ...], start: _Start | None) -> Exit:
+    return Exit(ending="supervisor_lost", survivors=survivors, cgroup=start.tree if start else "")

@@ -5,9 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ardaemon
+from ardaemon.host import cgroup, operations
 
 # By -c, so that the shim's own code comes from its cached byte code: compiling it costs half a
 # megabyte of every shim. With -I and -S nothing of the user's environment is looked at.
@@ -21,22 +22,33 @@ class Spare:
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
+    tree: cgroup.Tree = field(default_factory=cgroup.Tree)
 
     @classmethod
-    def park(cls) -> "Spare":
-        """Start one: own session, no environment (its tag scan must never find the shim)."""
+    def park(cls, pids_max: int | None) -> "Spare":
+        """Start one: own session, no environment (its tag scan must never find the shim).
+
+        `pids_max` limits the processes in the job's cgroup; None: it gets no cgroup.
+        """
+        tree = cgroup.Tree() if pids_max is None else cgroup.make(pids_max)
+        operations.at("spawn", "a spare shim")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-        return cls(process, ours)
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _PROGRAM, tree.home, tree.group, tree.pids],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={},
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            _remove(tree)
+            raise
+        return cls(process, ours, tree)
 
     @property
     def usable(self) -> bool:
@@ -45,6 +57,7 @@ class Spare:
 
     def give(self, spec: bytes, locks: tuple[int, int]) -> None:
         """Hand over the attempt: specification (in memory alone) and both locks, already held."""
+        operations.at("give", locks)
         memory = os.memfd_create("attempt")
         try:
             os.write(memory, spec)
@@ -57,3 +70,13 @@ class Spare:
         """Let it go, and see it gone."""
         self.channel.close()
         self.process.wait()
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove its cgroups, if they are empty."""
+        _remove(self.tree)
+
+
+def _remove(tree: cgroup.Tree) -> None:
+    for folder in {tree.group, tree.pids}:
+        cgroup.remove(folder)

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -17,7 +18,7 @@ from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
 from ardaemon.pipeline.drive import Driver, Dropped, Locks
-from ardaemon.pipeline.experiment import State, load, load_or_repair
+from ardaemon.pipeline.experiment import State, load, load_or_repair, sweep
 from ardaemon.pipeline.flight import Flight
 
 log = logging.getLogger("ardaemon.run")
@@ -33,6 +34,7 @@ class Context:
     board: Board
     driver: Driver
     locks: Locks
+    swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager
     async def changing(self, experiment: Experiment, mending: bool = False) -> AsyncIterator[None]:
@@ -48,6 +50,9 @@ class Context:
                     f"{flight.run.run_id} waits for the disk: {flight.blocked}", "mend that first"
                 )
         async with self.locks.of(experiment.folder):
+            if experiment.folder not in self.swept:
+                await anyio.to_thread.run_sync(sweep, experiment)
+                self.swept.add(experiment.folder)
             yield
         for flight in self.board.of(experiment):
             flight.nudge()

@@ -38,7 +38,7 @@ class Experiments:
             unclean=experiment.unclean.exists(),
             active=tuple(self.board.view(f) for f in self.board.of(experiment)),
             recent=tuple(rows),
-            warnings=tuple(found.warnings),
+            warnings=(*found.warnings, *self.board.in_quarantine.values()),
         )
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
@@ -59,7 +59,9 @@ class Experiments:
         """Lift the sentinel once nothing of what survived lives."""
         experiment = resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
-            said = await anyio.to_thread.run_sync(sealing.clean, experiment)
+            folder = self.context.host.quarantine
+            said, lifted = await anyio.to_thread.run_sync(sealing.clean, experiment, folder)
+            self.board.lift(lifted)
         return await self._experiment_view(experiment, said)
 
     async def _experiment_view(self, experiment: Experiment, said: list[str]) -> p.ExperimentView:

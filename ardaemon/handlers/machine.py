@@ -27,7 +27,11 @@ class Machine:
 
     async def queue_list(self, _: p.Nothing, __: Notify) -> p.QueueView:
         """What runs and what waits, of all experiments."""
-        return p.QueueView(runs=tuple(self.board.views()), slots=len(self.board.slots))
+        return p.QueueView(
+            runs=tuple(self.board.views()),
+            slots=len(self.board.slots),
+            warnings=(*self.board.stranded.values(), *self.board.in_quarantine.values()),
+        )
 
     async def events_subscribe(self, params: p.Subscribe, notify: Notify) -> p.Done:
         """Events until the client goes, or falls behind."""

@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
+from ardaemon.board import Board
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Overloaded, StorageError, UnknownRun
 from ardaemon.core.layout import Experiment, run_name, run_number
@@ -70,7 +71,7 @@ class Runs:
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
         first = flights[0]
         with anyio.move_on_after(timeout):
-            first = await _first(flights, params.until)
+            first = await _first(flights, params.until, self.board)
         if first.blocked is not None:
             raise StorageError(
                 f"{first.run.run_id} cannot go on: {first.blocked}",
@@ -113,19 +114,21 @@ class Runs:
         path = _log_of(experiment, run_id, flight)
         size = path.stat().st_size if path.exists() else 0
         text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
-        if params.follow and flight is not None:
-            await notify("run.log", {"text": text})
-            await self._follow(flight, size, notify)
+        if params.follow and (flight is not None or params.offset is not None):
+            if params.offset is None:
+                await notify("run.log", {"text": text, "offset": size})
+            offset = size if params.offset is None else max(params.offset, 0)
+            await self._follow(_Follow(flight, path, offset, notify))
             text = ""
         state_now = flight.state if flight is not None else "committed"
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
 
-    async def _follow(self, flight: Flight, offset: int, notify: Notify) -> None:
+    async def _follow(self, following: "_Follow") -> None:
         if self.followers >= FOLLOWERS_MAX:
             raise Overloaded(f"{FOLLOWERS_MAX} clients follow a log already", "end some of them")
         self.followers += 1
         try:
-            await _Follow(flight, offset, notify).run()
+            await following.run()
         finally:
             self.followers -= 1
 
@@ -183,40 +186,48 @@ class Runs:
 class _Follow:
     """Sends what is added to a run's log, to its very end, in whole characters and clean."""
 
-    def __init__(self, flight: Flight, offset: int, notify: Notify) -> None:
-        self.flight, self.offset, self.notify = flight, offset, notify
+    def __init__(self, flight: Flight | None, path: Path, offset: int, notify: Notify) -> None:
+        self.flight, self.path, self.offset, self.notify = flight, path, offset, notify
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     async def run(self) -> None:
         """Until the run is committed."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send_all)
-            await self.flight.until(lambda: self.flight.state == "committed" or self.flight.dropped)
-            tasks.cancel_scope.cancel()
+        if self.flight is not None:
+            await self._while_it_runs(self.flight)
         while data := read_at(self._log(), self.offset):  # what came between the last look and the end
             await self._send(data)
 
-    async def _send_all(self) -> None:
-        await self.flight.until(lambda: self.flight.handle is not None)
+    async def _while_it_runs(self, flight: Flight) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._send_all, flight)
+            await flight.until(lambda: flight.state == "committed" or flight.dropped)
+            tasks.cancel_scope.cancel()
+
+    async def _send_all(self, flight: Flight) -> None:
+        await flight.until(lambda: flight.handle is not None)
         async for data in appended(self._log(), self.offset):
             await self._send(data)
 
     async def _send(self, data: bytes) -> None:
         self.offset += len(data)
         text = self.decoder.decode(data).replace("\r", "\n")
-        await self.notify("run.log", {"text": clean(text)})
+        held = len(self.decoder.getstate()[0])  # the beginning of a character
+        await self.notify("run.log", {"text": clean(text), "offset": self.offset - held})
 
     def _log(self) -> Path:
+        if self.flight is None:
+            return self.path
         return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
 
 
-async def _first(flights: list[Flight], until: str) -> Flight:
+async def _first(flights: list[Flight], until: str, board: Board) -> Flight:
     """The first of the flights to get there (or to be stuck)."""
     found: list[Flight] = []
 
     def there(flight: Flight) -> bool:
         past = flight.state in ("running", "exited", "judged", "committed")
-        stuck = flight.blocked is not None or (flight.held and flight.state == "queued")
+        idle = flight.held or board.standstill() is not None
+        stuck = flight.blocked is not None or (idle and flight.state == "queued")
         return flight.state == "committed" or stuck or (until == "launched" and past)
 
     async with anyio.create_task_group() as tasks:

@@ -1,19 +1,17 @@
 """Every durable write: temporary file in the same folder, fsync, rename, fsync the folder.
 
 Standard library alone, and light (no contextlib, no typing): the shim imports this. OSError goes to
-the caller, who knows what was being written. A failed write leaves the old file.
+the caller, who knows what was being written. A failed write leaves the old file. Each step is one of
+host/operations.py.
 """
 
-import ctypes
 import errno
 import itertools
 import os
 from collections.abc import Callable
 
-Path = str | os.PathLike[str]
-
-_AT_FDCWD = -100  # fcntl.h
-_RENAME_EXCHANGE = 2  # linux/fs.h, for renameat2(2)
+from ardaemon.host import operations
+from ardaemon.host.operations import Path
 
 
 def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> None:
@@ -22,7 +20,7 @@ def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> No
     `folder=False` leaves the folder's fsync to the caller, who has more to write there first.
     """
     with staged(path, data, mode) as temporary:
-        os.rename(temporary, path)
+        operations.rename(temporary, path)
     if folder:
         sync_folder(os.path.dirname(path))
 
@@ -30,7 +28,7 @@ def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> No
 def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     """As write, without fsync: for what a power cut makes meaningless anyway."""
     with staged(path, data, mode, sync=False) as temporary:
-        os.rename(temporary, path)
+        operations.rename(temporary, path)
 
 
 _count = itertools.count()
@@ -58,7 +56,7 @@ def held_in_swap(path: Path) -> str:
 
 
 class staged:
-    """A synced temporary file beside `path`; removed again unless it was renamed away."""
+    """A synced temporary file beside `path`; removed again if it could not be renamed away."""
 
     def __init__(self, path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
         self.temporary = _temporary(path)
@@ -67,36 +65,42 @@ class staged:
     def __enter__(self) -> str:
         try:
             self._fill()
-        except BaseException:
-            self.__exit__()
+        except Exception:
+            self._discard()
             raise
         return self.temporary
 
     def _fill(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        remove(self.temporary)
-        fd = os.open(self.temporary, flags, 0o600)
         try:
-            _write_all(fd, self.data)
-            os.fchmod(fd, self.mode)
+            fd = operations.create(self.temporary, os.O_EXCL, 0o600)
+        except FileExistsError:  # of a killed process that had the same pid
+            remove(self.temporary)
+            fd = operations.create(self.temporary, os.O_EXCL, 0o600)
+        try:
+            operations.write(fd, self.data)
+            operations.chmod(fd, self.mode)
             if self.sync:
-                os.fsync(fd)
+                operations.fsync(fd)
         finally:
             os.close(fd)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
+        if error is not None:
+            self._discard()
+
+    def _discard(self) -> None:
         try:
-            os.unlink(self.temporary)
+            operations.unlink(self.temporary)
         except OSError:
-            pass  # renamed into place, or the folder is gone
+            pass  # the folder is gone
 
 
 def append(path: Path, data: bytes) -> None:
     """Add `data` at the end of `path` and sync it; a crash in between leaves a torn last line."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    fd = operations.create(path, os.O_APPEND, 0o644)
     try:
-        _write_all(fd, data)
-        os.fsync(fd)
+        operations.write(fd, data)
+        operations.fsync(fd)
     finally:
         os.close(fd)
 
@@ -105,8 +109,8 @@ def truncate(path: Path, size: int) -> None:
     """Cut `path` to `size` bytes and sync it."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.ftruncate(fd, size)
-        os.fsync(fd)
+        operations.truncate(fd, size)
+        operations.fsync(fd)
     finally:
         os.close(fd)
 
@@ -114,7 +118,7 @@ def truncate(path: Path, size: int) -> None:
 def make_folder(path: Path) -> None:
     """Create `path` if it is not there; its name is synced in the parent."""
     try:
-        os.mkdir(path)
+        operations.mkdir(path)
     except FileExistsError:
         return
     sync_folder(os.path.dirname(os.fspath(path)))
@@ -122,7 +126,7 @@ def make_folder(path: Path) -> None:
 
 def rename(old: Path, new: Path) -> None:
     """Rename and sync the folders of both names."""
-    os.rename(old, new)
+    operations.rename(old, new)
     folders = {os.path.dirname(os.fspath(old)), os.path.dirname(os.fspath(new))}
     for folder in folders:
         sync_folder(folder)
@@ -131,26 +135,55 @@ def rename(old: Path, new: Path) -> None:
 def link_to(target: str, path: Path) -> None:
     """Point the symlink `path` at `target`, swapping an older one atomically."""
     temporary = _temporary(path)
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
+    operations.symlink(target, temporary)
+    try:
+        operations.rename(temporary, path)
+    except OSError:
+        remove(temporary)
+        raise
     sync_folder(os.path.dirname(temporary))
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, and pass over what cannot be; a link is not followed."""
+    if os.path.islink(path):
+        return
+    for folder, folders, names in os.walk(path, topdown=False):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in [*names, *links]:
+            _try(operations.unlink, os.path.join(folder, name))
+        _try(operations.rmdir, folder)
+
+
+def _try(operation: Callable[[str], None], path: str) -> None:
+    try:
+        operation(path)
+    except OSError:
+        pass  # held open elsewhere (NFS), or not ours: it is litter, and nothing depends on it
+
+
+def copy(source: Path, target: Path) -> None:
+    """A whole, synced copy of a file's bytes."""
+    with open(source, "rb") as file:
+        fd = operations.create(target, os.O_EXCL, 0o644)
+        try:
+            operations.copy(file.fileno(), fd, os.fstat(file.fileno()).st_size)
+            operations.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def remove(path: Path) -> None:
     """Unlink `path` if it is there. Not synced: a leftover is found and removed again at start."""
     try:
-        os.unlink(path)
+        operations.unlink(path)
     except FileNotFoundError:
         pass
 
 
 def sync_folder(folder: Path) -> None:
     """Make names in `folder` durable."""
-    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    operations.fsync_folder(folder or ".")
 
 
 def swap(
@@ -163,7 +196,7 @@ def swap(
     """
     held = held_in_swap(path)
     with staged(path, data, mode) as temporary:
-        os.rename(temporary, held)  # whole and synced: a torn one never bears this name
+        operations.rename(temporary, held)  # whole and synced: a torn one never bears this name
     swapped = _swap(held, os.fspath(path), data, ours)
     remove(held)
     if swapped and folder:
@@ -195,7 +228,7 @@ def _put_back(temporary: str, path: str, placed: bytes, held: bytes) -> None:
 def _link_free(temporary: str, path: str) -> bool:
     """Put the file at `path` as well, if that name is free."""
     try:
-        os.link(temporary, path)
+        operations.link(temporary, path)
     except FileExistsError:
         return False
     except OSError:  # a filesystem without hard links
@@ -205,12 +238,12 @@ def _link_free(temporary: str, path: str) -> bool:
 
 def _copy_free(temporary: str, path: str) -> bool:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fd = operations.create(path, os.O_EXCL, 0o644)
     except FileExistsError:
         return False
     try:
-        _write_all(fd, _read(temporary))
-        os.fsync(fd)
+        operations.write(fd, _read(temporary))
+        operations.fsync(fd)
     finally:
         os.close(fd)
     return True
@@ -218,22 +251,21 @@ def _copy_free(temporary: str, path: str) -> bool:
 
 def _exchange(one: str, other: str) -> bool:
     """Exchange two names atomically; False where `other` does not exist."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    paths = (os.fsencode(one), os.fsencode(other))
-    if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code == errno.ENOENT:
+    try:
+        operations.exchange(one, other)
+    except FileNotFoundError:
         return False
-    if code in (errno.EINVAL, errno.ENOSYS):  # a filesystem without exchange (some NFS, FUSE)
-        return _exchange_by_renames(one, other)
-    raise OSError(code, os.strerror(code), other)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS):
+            return _exchange_by_renames(one, other)
+        raise
+    return True
 
 
 def _exchange_by_renames(one: str, other: str) -> bool:
     aside = _temporary(other)
     try:
-        os.rename(other, aside)
+        operations.rename(other, aside)
     except FileNotFoundError:
         return False
     try:
@@ -242,18 +274,12 @@ def _exchange_by_renames(one: str, other: str) -> bool:
         _link_free(aside, other)
         raise
     if not placed:  # somebody took the name in this moment: both versions stay, under visible names
-        os.rename(aside, f"{other}.rescued-{os.stat(aside).st_mtime_ns}")
+        operations.rename(aside, f"{other}.rescued-{os.stat(aside).st_mtime_ns}")
         raise FileExistsError(errno.EEXIST, "it was written in the same moment", other)
-    os.rename(aside, one)
+    operations.rename(aside, one)
     return True
 
 
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

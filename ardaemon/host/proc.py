@@ -7,11 +7,19 @@ it was opened, so that a reused pid is never hit.
 import os
 import signal
 
+from ardaemon.host import operations
+
 
 def start_time(pid: int) -> int | None:
     """Clock ticks since boot at which `pid` started; None if there is no such process, or a zombie."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def stopped(pid: int) -> bool:
+    """Is it stopped by a signal (or by a debugger)?"""
+    fields = _stat(pid)
+    return fields is not None and fields[0] in "Tt"
 
 
 def name(pid: int) -> str:
@@ -53,6 +61,31 @@ def descendants(root: int) -> dict[int, int]:
     return found
 
 
+def kill_children() -> None:
+    """SIGKILL to this process's own children, the youngest first: nobody else can reap them meanwhile."""
+    me = os.getpid()
+    try:
+        with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
+            pids = file.read().split()
+    except OSError:
+        return  # a kernel without CONFIG_PROC_CHILDREN
+    for pid in reversed(pids):
+        _kill_child(int(pid))
+
+
+def _kill_child(pid: int) -> None:
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        operations.signal_process(fd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # a zombie
+    finally:
+        os.close(fd)
+
+
 def send(pid: int, start: int, number: signal.Signals) -> bool:
     """Signal exactly that process; False if it is gone or the pid is somebody else's by now."""
     try:
@@ -62,7 +95,7 @@ def send(pid: int, start: int, number: signal.Signals) -> bool:
     try:
         if start_time(pid) != start:
             return False
-        signal.pidfd_send_signal(fd, number)
+        operations.signal_process(fd, number)
         return True
     except ProcessLookupError:
         return False

@@ -5,6 +5,7 @@ message: descriptors of the specification, of shim.lock and of job.lock, both lo
 then on it needs nobody: with the daemon dead it enforces every limit, kills the whole tree,
 verifies that nothing survived (as a child subreaper it has no children left exactly when no
 descendant is left, prctl(2)), and renames exit.json into place. SIGTERM means: end the job.
+Where it was given a cgroup, the job lives in that, and is ended and verified by it as well.
 
 Standard library alone, and few modules of it: one of these lives beside every job.
 """
@@ -18,13 +19,13 @@ import signal
 import sys
 import time
 
-from ardaemon.host import durable, proc
+from ardaemon.host import cgroup, durable, handover, operations, proc, record
 from ardaemon.host.watchdog import Watch
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
-DISK_RETRY_S = 2.0  # while exit.json cannot be written (disk full)
-DISK_RETRIES = 1800  # an hour; then the run counts as lost
+CHASE_ROUNDS = 100  # per walk, some milliseconds: for those that fork faster than a walk sees them
+UNSEEN = (0, 0, "it forks faster than it is found")  # something is left, and no walk has met it
 OOM_SCORE_SHIM = "-500"  # where permitted: the supervisor must outlive its job's memory
 
 
@@ -33,42 +34,27 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    tree = cgroup.Tree(*sys.argv[1:])
+    tree.enter()  # now, while nobody waits for it
     channel = _socket.socket(fileno=0)
-    received = _receive(channel)
+    received = handover.receive(channel)
     if received is None:
         os._exit(0)
     spec_fd, _shim_lock, job_lock = received
-    supervisor = Supervisor(_load(spec_fd), job_lock, channel)
+    supervisor = Supervisor(handover.load(spec_fd), job_lock, channel, tree)
     supervisor.run()
     os._exit(0)  # no interpreter shutdown: the daemon waits for this exit
-
-
-def _receive(channel: "_socket.socket") -> tuple[int, int, int] | None:
-    """Three descriptors, or None when the daemon is gone or has no work for this shim."""
-    size = 3 * 4
-    space = _socket.CMSG_SPACE(size)
-    _, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
-    if not ancillary:
-        return None
-    raw = ancillary[0][2]
-    fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, size, 4)]
-    return fds[0], fds[1], fds[2]
-
-
-def _load(fd: int) -> dict:  # type: ignore[type-arg]
-    os.lseek(fd, 0, os.SEEK_SET)
-    with open(fd, "rb") as file:
-        return json.loads(file.read())  # type: ignore[no-any-return]
 
 
 class Supervisor:
     """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
 
-    def __init__(self, spec: dict, job_lock: int, channel: "_socket.socket") -> None:  # type: ignore[type-arg]
-        self.spec, self.job_lock, self.channel = spec, job_lock, channel
+    def __init__(self, spec: dict, job_lock: int, channel: "_socket.socket", tree: cgroup.Tree) -> None:  # type: ignore[type-arg]
+        self.spec, self.job_lock, self.channel, self.tree = spec, job_lock, channel, tree
         # By descriptor: the record finds its folder even if the project is moved meanwhile.
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
         self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], os.O_RDONLY | os.O_DIRECTORY)}"
+        operations.at("create", f"{spec['folder']}/run.log", os.O_APPEND)
         self.log = os.open(f"{self.folder}/run.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self.stopping = False
         self.status: int | None = None
@@ -88,8 +74,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Start, wait, clean up, record."""
-        self.oom_before = _oom_kills()
-        self.started, self.started_at = time.monotonic(), _now()
+        self.oom_before = self.tree.oom_kills()
+        self.started, self.started_at = time.monotonic(), record.now()
         self._announce()
         watch = self._spawn()
         ending = "spawn_failed" if watch is None else self._supervise(watch)
@@ -120,12 +106,12 @@ class Supervisor:
         return [(self.pid, proc.start_time(self.pid) or 0, proc.name(self.pid))]  # nothing is verified
 
     def _note(self, error: Exception) -> None:
-        self.trouble = self.trouble or _text(error)
+        self.trouble = self.trouble or record.text(error)
 
     def _announce(self) -> None:
         """start.json: before the spawn, so that a crash in its midst can be told from none."""
         me, spec = os.getpid(), self.spec
-        grace = spec["startup"] or 0.0
+        deadline = self.started + (spec["startup"] or 0.0) + spec["limit"]
         facts = {
             "schema": 1,
             "shim": [me, proc.start_time(me)],
@@ -133,7 +119,10 @@ class Supervisor:
             "boot_id": spec["boot_id"],
             "started_at": self.started_at,
             "monotonic": self.started,
-            "deadline": self.started + grace + spec["limit"],
+            "deadline": deadline,
+            "over_by": deadline + spec["settle"] + spec["grace"] + spec["verify"],
+            "cgroup": self.tree.group,
+            "pids_cgroup": self.tree.pids,
         }
         durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
 
@@ -148,7 +137,7 @@ class Supervisor:
             os.chdir(self.spec["cwd"])
             self.pid = self._exec()
         except Exception as error:
-            self.error = _text(error)
+            self.error = record.text(error)
             self._acknowledge()
             return None
         try:
@@ -168,8 +157,7 @@ class Supervisor:
         ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
         argv, environment = self.spec["argv"], self.spec["environment"]
         try:
-            return os.posix_spawn(
-                argv[0],
+            return operations.posix_spawn(
                 argv,
                 environment,
                 file_actions=actions,
@@ -182,12 +170,9 @@ class Supervisor:
 
     def _acknowledge(self) -> None:
         """Tell the daemon, if it still lives, that the job was spawned."""
-        word = {"pid": self.pid, "monotonic": time.monotonic(), "error": self.error}
-        try:
-            self.channel.sendall(json.dumps(word).encode() + b"\n")
-        except OSError:
-            pass  # the daemon is gone: it finds start.json when it comes back
-        self.channel.close()
+        handover.acknowledge(
+            self.channel, {"pid": self.pid, "monotonic": time.monotonic(), "error": self.error}
+        )
 
     # --- while it runs ---
 
@@ -263,31 +248,49 @@ class Supervisor:
 
     def _signal_group(self, number: signal.Signals) -> None:
         try:
-            os.killpg(self.pid, number)
+            operations.signal_group(self.pid, number)
         except (ProcessLookupError, PermissionError):
             pass
 
     def _empty_by(self, deadline: float, until_stopped: bool = False) -> bool:
-        while not self._reap():
+        while not self._gone():
             left = deadline - time.monotonic()
             if left <= 0 or (until_stopped and self.stopping):
                 return False
             self._pause(left)
         return True
 
+    def _gone(self) -> bool:
+        """No child is left, and so no descendant; nothing in the cgroup either."""
+        return self._reap() and self.tree.empty()
+
     def _kill(self) -> list[tuple[int, int, str]]:
         deadline = time.monotonic() + self.spec["verify"]
-        while not self._reap():
-            tree = proc.descendants(os.getpid())
+        self.tree.leave()
+        while not self._gone():
+            tree = self._tree()
+            self.tree.kill()
             for pid, start in tree.items():
                 proc.send(pid, start, signal.SIGKILL)
+            self._chase()
             if time.monotonic() > deadline:
-                return [(pid, start, proc.name(pid)) for pid, start in tree.items()]
+                return [(pid, start, proc.name(pid)) for pid, start in tree.items()] or [UNSEEN]
             self._pause(KILL_POLL_S)
         return []
 
+    def _chase(self) -> None:
+        """KILL to our own children, again and again: whoever outlives its parent becomes one (prctl(2))."""
+        for _ in range(CHASE_ROUNDS):
+            if self._reap():
+                return
+            proc.kill_children()
+
+    def _tree(self) -> dict[int, int]:
+        """Everything that is to end, as pid -> start time."""
+        return proc.descendants(os.getpid()) | self.tree.living()
+
     def _record(self, ending: str, survivors: list[tuple[int, int, str]]) -> None:
-        code, number = _decode(self.status)
+        code, number = record.decode(self.status)
         facts = {
             "schema": 1,
             "ending": ending,
@@ -295,47 +298,20 @@ class Supervisor:
             "signal": number,
             "seconds": round((self.ended or time.monotonic()) - self.started, 3),
             "started_at": self.started_at,
-            "ended_at": _now(),
+            "ended_at": record.now(),
             "ready_after": self.watch.ready_after if self.watch else None,
             "user_s": round(self.usage[0], 3),
             "system_s": round(self.usage[1], 3),
             "max_rss_kb": self.usage[2],
-            "host_oom": _oom_kills() > self.oom_before,
+            "host_oom": self.tree.oom_kills() > self.oom_before,
+            "pids_limit": self.tree.at_limit(),
+            "tree": "cgroup" if self.tree.group else "walk",
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
+            "cgroup": self.tree.group if survivors else "",
             "error": self.error or self.trouble or (self.watch and self.watch.trouble),
             "ended_monotonic": self.ended or time.monotonic(),
         }
-        data = json.dumps(facts).encode()
-        for _ in range(DISK_RETRIES):
-            try:
-                os.fdatasync(self.log)  # exit.json says that the log is whole: so it must be
-                return durable.write(f"{self.folder}/exit.json", data)
-            except FileNotFoundError:
-                return None  # the folder was deleted: nobody is left to tell
-            except OSError:
-                time.sleep(DISK_RETRY_S)
-        return None
-
-
-def _text(error: Exception) -> str:
-    """What went wrong, as every JSON reader takes it: a file's name may hold bytes that are no text."""
-    return (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
-
-
-def _decode(status: int | None) -> tuple[int | None, str | None]:
-    if status is None:
-        return None, None
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return None, signal.Signals(number).name
-        except ValueError:
-            return None, f"SIG{number}"
-    return os.waitstatus_to_exitcode(status), None
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        record.keep(f"{self.folder}/exit.json", json.dumps(facts).encode(), self.log)
 
 
 def _oom_score(pid: str, value: str) -> None:
@@ -344,14 +320,3 @@ def _oom_score(pid: str, value: str) -> None:
             file.write(value)
     except OSError:
         pass  # lowering needs CAP_SYS_RESOURCE; without it all stay as they are
-
-
-def _oom_kills() -> int:
-    """How often the kernel killed for memory in this cgroup (cgroup v2, memory.events)."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            path = next(line[3:].strip() for line in file if line.startswith("0::"))
-        with open(f"/sys/fs/cgroup{path}/memory.events", encoding="utf-8") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
-    except (OSError, StopIteration, ValueError):
-        return 0

@@ -14,7 +14,7 @@ import msgspec
 
 from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
 from ardaemon.core.model import SCHEMA, Record
-from ardaemon.host import durable
+from ardaemon.host import durable, operations
 
 R = TypeVar("R", bound=Record)
 STATE_MAX_BYTES = 4 << 20  # no state file of ours comes near; a larger one is not ours
@@ -29,7 +29,7 @@ _MENDS = {
 
 
 class _Schema(msgspec.Struct, frozen=True):
-    schema: int
+    schema: int | None = None  # every version has written one: a file without is no less strange than of 0
 
 
 def now() -> str:
@@ -60,17 +60,23 @@ def read(path: Path, kind: type[R]) -> R | None:
 
 
 def decode(data: bytes, kind: type[R], path: Path) -> R:
-    """Decode a record; a newer schema is refused, anything unreadable is CorruptState."""
+    """Decode a record; another schema is refused and left as it is, anything unreadable is CorruptState."""
     try:
         schema = msgspec.json.decode(data, type=_Schema).schema
-        if schema > SCHEMA:
-            raise UnknownSchema(
-                f"{path} has schema {schema}; this version reads up to {SCHEMA}",
-                "it was written by a newer ardaemon: upgrade this one",
-            )
+        if schema != SCHEMA:
+            raise _unknown(schema, path)
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptState(f"{path} cannot be read: {error}", "", {"path": str(path)}) from error
+
+
+def _unknown(schema: int | None, path: Path) -> UnknownSchema:
+    found = "no schema" if schema is None else f"schema {schema}"
+    if schema is not None and schema > SCHEMA:
+        mend = "it was written by a newer ardaemon: upgrade this one"
+    else:
+        mend = f"put back a copy of it, or move it away if it is not needed: mv {path} {path}.old"
+    return UnknownSchema(f"{path} has {found}; this version reads schema {SCHEMA}", mend, {"path": str(path)})
 
 
 def encode(record: Record) -> bytes:
@@ -96,7 +102,7 @@ def put_aside(path: Path) -> Path:
                 return known
         aside = _free_name(path)
         try:
-            os.link(path, aside)
+            operations.link(path, aside)
             durable.sync_folder(path.parent)
         except OSError:  # a filesystem without hard links, or one that refuses them for others' files
             durable.write(aside, path.read_bytes())

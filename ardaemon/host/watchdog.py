@@ -5,6 +5,9 @@ import signal
 import time
 
 READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event per line would cost more
+# A log is looked at so often per stall limit: the limit is exact to that part of it, and never early. The
+# file's own time would say when it was written, but by another clock: the wall's, or a file server's.
+STALL_LOOKS = 16
 LINE_MAX = 4 << 10  # bytes of a log line that are matched against --ready-regex
 REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
 REGEX_CPU_S = 0.5  # of one look: a pattern that backtracks without end must not stop the clocks
@@ -64,17 +67,15 @@ class Watch:
         """When to look again, if no signal comes before."""
         times: list[float] = [self.deadline]
         if self.stall is not None:
-            times.append(self.quiet_since + self.stall)
+            times.append(min(self.quiet_since + self.stall, now + self.stall / STALL_LOOKS))
         if self.waiting:
             times.append(now + READY_POLL_S)
         return min(times)
 
     def _look_at_log(self, now: float) -> None:
-        found = os.fstat(self.log)
-        if found.st_size != self.size:
-            # When in the time since the last look it was written, the file's own time says.
-            age = min(max(time.time() - found.st_mtime, 0.0), now - self.quiet_since)
-            self.size, self.quiet_since = found.st_size, now - age
+        size = os.fstat(self.log).st_size
+        if size != self.size:
+            self.size, self.quiet_since = size, now
 
     def _look_for_ready(self, now: float) -> None:
         if os.path.exists(f"{self.run_folder}/ready") or self._said_ready():

@@ -5,9 +5,7 @@ it would stop every other run. Here it is killed at its deadline.
 """
 
 import json
-import math
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +28,6 @@ def read(evidence: Evidence, query: Query, limits: dict[str, int], deadline: flo
             "log": str(evidence.log),
             "query": msgspec.to_builtins(query),
             "limits": limits,
-            "deadline": deadline,
         }
     )
     # Our own modules, wherever they lie; nothing of the user's environment or folder.
@@ -57,7 +54,6 @@ def main() -> None:
     from ardaemon.metrics.log import Limits, LogBackend
 
     asked = json.loads(sys.argv[2])
-    signal.alarm(math.ceil(asked["deadline"]) + 1)  # should the daemon die before it can end us
     log = Path(asked["log"])
     evidence = Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
     backend = LogBackend(Limits(**asked["limits"]))

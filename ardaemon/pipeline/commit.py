@@ -29,7 +29,7 @@ from ardaemon.core.model import (
     UncleanRecord,
 )
 from ardaemon.core.text import cut_bytes
-from ardaemon.host import durable, state
+from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import checkpoint, contract, ledger, terminate, train_file, verdict
 from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
 from ardaemon.pipeline.extract import Extracted
@@ -50,6 +50,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seal_faults: tuple[str, ...]
     manual: bool
     boot_id: str
+    slot: str = ""
 
 
 def decide(ended: Ended) -> RunRecord:
@@ -71,6 +72,7 @@ def _decision(ended: Ended, found: State) -> Decision:
     result = _result(ended, judged, stamp)
     promoted = _checkpoint(ended) if judged.improved else None
     if promoted is not None:
+        checkpoint.settle(promoted)
         result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
     best = _best(ended, found, result) if judged.improved else None
     after = best or found.best
@@ -140,7 +142,7 @@ def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
 
 def _checkpoint(ended: Ended) -> Path | None:
     started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
-    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started)
+    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
 
 
 def _best(ended: Ended, found: State, result: Result) -> Best:
@@ -186,7 +188,12 @@ def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
     if not ended.exit.survivors:
         return None
     return UncleanRecord(
-        run_id=ended.run.run_id, survivors=ended.exit.survivors, boot_id=ended.boot_id, at=stamp
+        run_id=ended.run.run_id,
+        survivors=ended.exit.survivors,
+        boot_id=ended.boot_id,
+        at=stamp,
+        slot=ended.slot,
+        cgroup=ended.exit.cgroup,
     )
 
 
@@ -286,6 +293,7 @@ def _count(experiment: Experiment, record: RunRecord, decision: Decision, placed
         placed=decision.place if placed else session.placed,
         last_run=max(session.last_run, run_number(record.run_id)),
         recent_submits=_remember(session.recent_submits, record),
+        results_bytes=ledger.size(experiment.results),
     )
     if wanted != session:
         state.write(experiment.session, wanted, folder=False)
@@ -296,7 +304,7 @@ def _point_log(run: Run) -> None:
     attempts = sorted(p.name for p in run.folder.glob("a[0-9]*") if p.is_dir())
     if attempts and not run.log.is_symlink():
         with state.storage("link", run.log):
-            os.symlink(os.path.join(attempts[-1], "run.log"), run.log)
+            operations.symlink(os.path.join(attempts[-1], "run.log"), run.log)
 
 
 def finish(run: Run, entry: Path) -> None:

@@ -24,9 +24,9 @@ from ardaemon.core.errors import (
     SessionNotLive,
     Unclean,
 )
-from ardaemon.core.model import Exit, Handle, Queued, Result
+from ardaemon.core.model import Exit, Handle, Judged, Quarantine, Queued, Result
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
-from ardaemon.pipeline import commit, launch
+from ardaemon.pipeline import commit, launch, quarantine
 from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.extract import extract
 from ardaemon.pipeline.flight import Flight
@@ -38,6 +38,8 @@ log = logging.getLogger("ardaemon.run")
 
 # What the disk refuses is tried again: there is no event for "space is back".
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+# A shim that was given an attempt starts it or dies within milliseconds; a lock's release is no event.
+HANDED_OVER_POLL_S = 0.02
 
 
 class Dropped(Exception):
@@ -65,6 +67,10 @@ class Listener(Protocol):
         """An event of that flight."""
         ...
 
+    def quarantined(self, slot: str, why: str) -> None:
+        """Nothing may be put there until it is lifted."""
+        ...
+
 
 class Driver:
     """Takes flights to their commit."""
@@ -76,9 +82,10 @@ class Driver:
         locks: Locks,
         listener: Listener,
         background: anyio.abc.TaskGroup,
+        quarantine: Path,
     ) -> None:
         self.engine, self.config, self.locks = engine, config, locks
-        self.listener, self.background = listener, background
+        self.listener, self.background, self.quarantine = listener, background, quarantine
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
@@ -115,7 +122,7 @@ class Driver:
             flight.wake()
             return
         except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
-            self._set_aside(flight, error, RETRY_MOST_S)
+            self._set_aside(flight, error)
             return
         if isinstance(order, Exit):
             flight.exit = order
@@ -174,8 +181,9 @@ class Driver:
         flight.step("never_started")
         if flight.failures > 0:
             why = InternalError("its shim could not be started", "see: arctl daemon logs")
-            self._set_aside(flight, why, min(RETRY_FIRST_S * 2**flight.failures, RETRY_MOST_S))
-        flight.failures += 1
+            self._set_aside(flight, why)
+        else:
+            flight.failures = 1
 
     async def _ended(self, flight: Flight, handle: Handle) -> Finished | Lost | NeverStarted:
         """Wait for the end; while the folder is away nobody can tell how it ended."""
@@ -185,21 +193,27 @@ class Driver:
                 if flight.active.wanted != "run":
                     self.engine.stop(handle)
                 if flight.state == "launching":
-                    self._find_again(flight)
+                    await self._find_again(flight, handle)
                 found = await self.engine.ended(handle)
                 flight.blocked = None
                 return found
             except (ArdaemonError, OSError) as error:
                 pause = await self._pause(flight, error, pause)
 
-    def _find_again(self, flight: Flight) -> None:
-        """A restarted daemon: is it running? Then everybody who asks shall see it."""
-        assert flight.handle is not None
-        match self.engine.probe(flight.handle):
-            case Running(job=job, monotonic=monotonic):
-                self._started(flight, job.pid if job else None, monotonic)
-            case Unsupervised(processes=processes):
-                self._started(flight, processes[0].pid if processes else None, None)
+    async def _find_again(self, flight: Flight, handle: Handle) -> None:
+        """Is it running, though nobody said so? Then everybody who asks shall see it."""
+        while True:
+            match self.engine.probe(handle):
+                case Running(shim=shim, job=job, monotonic=monotonic) if shim is not None:
+                    return self._started(flight, job.pid if job else None, monotonic)
+                case Unsupervised(processes=processes, deadline=deadline) if (
+                    processes or deadline is not None
+                ):
+                    return self._started(flight, processes[0].pid if processes else None, None)
+                case Running() | Unsupervised():  # a lock is held, and nothing is written yet, or ever
+                    await anyio.sleep(HANDED_OVER_POLL_S)
+                case _:
+                    return None
 
     # --- judge and commit ---
 
@@ -262,11 +276,13 @@ class Driver:
             seal_faults=faults,
             manual=flight.active.wanted == "stop",
             boot_id=flight.handle.boot_id if flight.handle else "",
+            slot=flight.slot,
         )
 
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
         """Stage two, once; what stood in the way, if something did."""
         try:
+            await self._keep_slot(flight)
             flight.result = await anyio.to_thread.run_sync(self._apply_now, flight)
         except (ArdaemonError, OSError) as error:
             return error
@@ -278,6 +294,24 @@ class Driver:
         flight.step("commit")
         self._tell_committed(flight, flight.result, ms)
         return None
+
+    async def _keep_slot(self, flight: Flight) -> None:
+        """What survived keeps its slot, on disk before the run is committed: no restart gives it away."""
+        assert isinstance(flight.record.state, Judged)
+        unclean = flight.record.state.decision.unclean
+        if unclean is None:
+            return
+        record = Quarantine(
+            slot=flight.slot,
+            folder=str(flight.experiment.folder),
+            run_id=unclean.run_id,
+            survivors=unclean.survivors,
+            boot_id=unclean.boot_id,
+            at=unclean.at,
+            cgroup=unclean.cgroup,
+        )
+        await anyio.to_thread.run_sync(quarantine.keep, self.quarantine, record)
+        self.listener.quarantined(record.slot, quarantine.words(record))
 
     def _apply_now(self, flight: Flight) -> Result:
         try:
@@ -323,8 +357,10 @@ class Driver:
             raise Dropped from error
         return min(pause * 2, RETRY_MOST_S)
 
-    def _set_aside(self, flight: Flight, error: Exception, pause: float) -> None:
-        """It stays in the queue, and others go first, until it is tried again."""
+    def _set_aside(self, flight: Flight, error: Exception) -> None:
+        """It stays in the queue, and others go first, until it is tried again: later each time."""
+        pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
+        flight.failures += 1
         self._block(flight, error, pause)
         self.background.start_soon(self._unblock, flight, pause)
 

@@ -67,10 +67,19 @@ def load(experiment: Experiment) -> State:
         raise CorruptState(
             f"--resume fresh of {experiment.slug} was cut short", "try again: it is finished then"
         )
+    if ledger.size(experiment.results) < session.results_bytes:
+        raise CorruptState(f"{experiment.results} has lost rows", "", {"path": str(experiment.results)})
     best = state.read(experiment.best, Best)
     if best is None and session.counters.advance:
         raise CorruptState(f"{experiment.best} is missing", "", {"path": str(experiment.best)})
+    if best is not None and not _has_snapshot(experiment, best):
+        raise CorruptState(f"{experiment.best} names a run without its train.py", "")
     return State(contract, session, best)
+
+
+def _has_snapshot(experiment: Experiment, best: Best) -> bool:
+    """Without it, train.py could never go back to the best."""
+    return experiment.run(best.run_id).train.exists()
 
 
 def load_or_repair(experiment: Experiment) -> State:
@@ -104,16 +113,29 @@ def _mend_fresh(experiment: Experiment) -> list[str]:
 
 
 def _mend_ledger(experiment: Experiment) -> list[str]:
+    """Broken, cut short or deleted: made anew from the results themselves."""
     try:
         ledger.repair(experiment.results)
+        if ledger.size(experiment.results) >= _expected_bytes(experiment):
+            return []
+        said = "results.tsv had lost rows"
     except CorruptState:
-        aside = state.put_aside(experiment.results)
-        rows = [
-            ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)
-        ]
-        ledger.rebuild(experiment.results, rows)
-        return [f"results.tsv was broken: kept as {aside.name}, rebuilt from runs/*/result.json"]
-    return []
+        said = "results.tsv was broken"
+    if experiment.results.exists():
+        said += f": kept as {state.put_aside(experiment.results).name}"
+    rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)]
+    ledger.rebuild(experiment.results, rows)
+    if _expected_bytes(experiment):
+        bytes_now = ledger.size(experiment.results)
+        state.write(experiment.session, replace(_session(experiment), results_bytes=bytes_now))
+    return [f"{said}, rebuilt from runs/*/result.json"]
+
+
+def _expected_bytes(experiment: Experiment) -> int:
+    with contextlib.suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        return session.results_bytes if session is not None else 0
+    return 0  # then the session is rebuilt from this table
 
 
 def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
@@ -152,14 +174,22 @@ def _rebuilt_session(experiment: Experiment) -> Session:
     for row in rows:
         counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
     known = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
-    return Session(counters=Counters(**known), last_run=max(numbers))
+    return Session(
+        counters=Counters(**known), last_run=max(numbers), results_bytes=ledger.size(experiment.results)
+    )
 
 
 def _mend_best(experiment: Experiment) -> list[str]:
     try:
-        if state.read(experiment.best, Best) is not None or not _session(experiment).counters.advance:
+        best = state.read(experiment.best, Best)
+        if best is not None and _has_snapshot(experiment, best):
+            return []
+        if best is None and not _session(experiment).counters.advance:
             return []
         said = "best.json is missing"
+        if best is not None:
+            said = f"best.json names {best.run_id}, which has no train.py: kept as"
+            said += f" {state.put_aside(experiment.best).name}"
     except CorruptState:
         aside = state.put_aside(experiment.best)
         said = f"best.json was broken: kept as {aside.name}"
@@ -192,8 +222,9 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
         if row["verdict"] != "advance":
             continue
         record = _record(experiment, row["run_id"])
-        if record is not None and isinstance(record.state, Judged) and record.state.decision.best:
-            return record.state.decision.best
+        best = record.state.decision.best if record and isinstance(record.state, Judged) else None
+        if best is not None and _has_snapshot(experiment, best):
+            return best
     return None
 
 
@@ -225,7 +256,10 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
         original = Placed(ORIGINAL, train_file.sha256(experiment.run(ORIGINAL).train.read_bytes()))
     outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
     placed = None if outcome == "edited_since" else original
-    state.write(experiment.session, replace(session, archiving=None, counters=Counters(), placed=placed))
+    state.write(
+        experiment.session,
+        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0),
+    )
 
 
 def archive_train(experiment: Experiment, stamp: str) -> str | None:
@@ -252,6 +286,13 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     durable.make_folder(folder.parent)
     durable.make_folder(folder)
     durable.write(folder / experiment.train.name, original.read_bytes(), 0o444)
+
+
+def sweep(experiment: Experiment) -> None:
+    """Remove what a killed daemon left half-written; runs at work are swept as they are taken up."""
+    for folder in (experiment.folder.parent, experiment.folder, *experiment.archive.glob("*")):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            durable.sweep(folder)
 
 
 def chain_of(experiment: Experiment) -> Chain | None:

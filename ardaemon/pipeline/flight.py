@@ -30,6 +30,7 @@ class Flight:
     started: float | None = None
     ended: float | None = None
     handle: Handle | None = None
+    slot: str = ""  # where it is, or was
     pid: int | None = None
     exit: Exit | None = None
     seal_faults: tuple[str, ...] = ()
@@ -76,10 +77,11 @@ class Flight:
     def resume_from_record(self) -> None:
         """After a restart: the state that run.json tells; the engine tells the rest."""
         match self.record.state:
-            case Launching(handle=handle):
-                self.state, self.handle = "launching", handle
+            case Launching(handle=handle, slot=slot):
+                self.state, self.handle, self.slot = "launching", handle, slot
             case Judged(decision=decision):
                 self.state, self.exit = "judged", decision.exit
+                self.slot = decision.unclean.slot if decision.unclean else ""
             case _:
                 self.state = "queued"
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,7 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Session
 from ardaemon.core.protocol import Init
-from ardaemon.host import durable, state
+from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import contract, train_file
 
 PROSE = """
@@ -47,17 +46,17 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
     files = _files(params)
     _check_seals(params)
     home = experiment.folder.parent
-    home.mkdir(exist_ok=True)
+    durable.make_folder(home)
     partial = Experiment(home / f".new-{params.slug}")
-    shutil.rmtree(partial.folder, ignore_errors=True)
-    partial.folder.mkdir()
+    durable.remove_tree(partial.folder)
+    operations.mkdir(partial.folder)
     try:
         said = _fill(partial, params, files)
         durable.rename(partial.folder, experiment.folder)
     except BaseException:
-        shutil.rmtree(partial.folder, ignore_errors=True)
+        durable.remove_tree(partial.folder)
         with contextlib.suppress(OSError):
-            home.rmdir()  # it goes only if it is empty: then it was made here
+            operations.rmdir(home)  # it goes only if it is empty: then it was made here
         raise
     return said
 

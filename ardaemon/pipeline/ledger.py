@@ -85,6 +85,14 @@ def check(path: Path) -> bytes:
     return tail
 
 
+def size(path: Path) -> int:
+    """Its bytes; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def repair(path: Path) -> None:
     """Cut a torn last line. Raises CorruptState if this is not the ledger we wrote."""
     tail = check(path)

@@ -1,6 +1,6 @@
 """The order for an attempt: the seal checked, the intent on disk, what is to be started where."""
 
-import os
+import contextlib
 
 from msgspec.structs import replace
 
@@ -8,8 +8,8 @@ from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.model import Exit, Handle, Launching, Queued
 from ardaemon.engines.base import Engine, Launch
-from ardaemon.host import state
-from ardaemon.pipeline import contract, launch, train_file
+from ardaemon.host import operations, state
+from ardaemon.pipeline import checkpoint, contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.snapshot import require_no_unclean
@@ -36,9 +36,10 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
     except Refused as error:
         return Exit(ending="spawn_failed", error=error.message)
     handle = engine.handle(run, attempt)
-    with state.storage("prepare", run.folder):
-        os.makedirs(handle.folder, exist_ok=True)  # synced with run.json
-    flight.record = replace(record, argv=argv, state=Launching(handle))
+    with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
+        operations.mkdir(handle.folder)  # synced with run.json
+    checkpoint.note(experiment, run, run.attempt(attempt), record.settings)
+    flight.record = replace(record, argv=argv, state=Launching(handle, flight.slot))
     state.write(run.record, flight.record)
     return _order(flight, handle, argv, environment, config)
 

@@ -1,11 +1,13 @@
 """What a person does about the seal and the sentinel: accept a change, lift it when all is clean."""
 
+from pathlib import Path
+
 from ardaemon.core.errors import CorruptState, Unclean
-from ardaemon.core.layout import Experiment, boot_id
-from ardaemon.core.model import Contract, Process, Sealed, UncleanRecord
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Contract, Quarantine, Sealed, UncleanRecord
 from ardaemon.core.protocol import Seal
-from ardaemon.host import durable, processes, state
-from ardaemon.pipeline import contract
+from ardaemon.host import durable, state
+from ardaemon.pipeline import contract, quarantine
 from ardaemon.pipeline.experiment import load_or_repair
 
 
@@ -34,18 +36,29 @@ def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
     return found.sealed if found else ()
 
 
-def clean(experiment: Experiment) -> list[str]:
-    """Lift the sentinel once nothing of what survived lives. Raises Unclean while something does."""
+def clean(experiment: Experiment, folder: Path) -> tuple[list[str], list[str]]:
+    """Lift sentinel and quarantine once nothing of what survived lives. Raises Unclean while something does.
+
+    `folder` holds the quarantined slots; returns what is to be said, and the slots that are free again.
+    """
+    stale = quarantine.lift_stale(folder)
     sentinel = state.read(experiment.unclean, UncleanRecord)
-    if sentinel is None:
-        return ["nothing to clean: no sentinel stands"]
-    alive: list[Process] = []
-    if sentinel.boot_id in ("", boot_id()):
-        alive = processes.living(sentinel.survivors)
-    if alive:
-        pids = ", ".join(f"{a.pid} ({a.name})" for a in alive)
-        raise Unclean(f"still alive: {pids}", "end them (kill -9 PID), then: arctl clean")
+    slots = quarantine.of(folder, experiment)
+    if sentinel is None and not slots:
+        return ["nothing to clean: no sentinel stands"], stale
+    records: list[UncleanRecord | Quarantine] = [*([sentinel] if sentinel else []), *slots]
+    for record in records:
+        alive = quarantine.alive(experiment, record)
+        if alive:
+            raise Unclean(
+                f"still alive: {quarantine.named(alive)}", "end them (kill -9 PID), then: arctl clean"
+            )
     with state.storage("remove", experiment.unclean):
         durable.remove(experiment.unclean)
         durable.sync_folder(experiment.folder)
-    return [f"verified: nothing of {sentinel.run_id} is alive; the sentinel is lifted"]
+    for slot in slots:
+        quarantine.lift(folder, slot)
+    said = [f"verified: nothing of {records[0].run_id} is alive; the sentinel is lifted"]
+    freed = [slot.slot for slot in slots]
+    said += [f"{', '.join(freed)} may be used again"] if freed else []
+    return said, stale + freed

@@ -29,7 +29,7 @@ from ardaemon.core.literals import literal
 from ardaemon.core.model import Active, Placed, Queued, RunRecord, Session, Settings, UncleanRecord
 from ardaemon.core.protocol import Submit
 from ardaemon.core.text import one_line
-from ardaemon.host import durable, state
+from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair, standard
 
@@ -72,7 +72,7 @@ def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config)
         folder=str(experiment.folder), run_id=record.run_id, seq=queue.seq, environment=environment
     )
     state.write(entry_path(queue.entries, experiment, record.run_id), active, 0o600)
-    warnings = (*found.warnings, *_put_back(experiment, record, found, target))
+    warnings = (*found.warnings, *put_back(experiment, record, found, target))
     return Submitted(record, active, warnings)
 
 
@@ -211,6 +211,7 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, queue: Queue) 
 def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
     with state.storage("create", run.folder):
         durable.make_folder(run.folder)
+        durable.sweep(run.folder)  # laid out before, and never acknowledged
         durable.write(run.train, data, 0o444, folder=False)
         _link_siblings(experiment, run)
         durable.write(run.record, state.encode(record))
@@ -221,7 +222,7 @@ def _link_siblings(experiment: Experiment, run: Run) -> None:
     names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
     for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
         with contextlib.suppress(FileExistsError):
-            os.symlink(os.path.join("..", "..", name), run.folder / name)
+            operations.symlink(os.path.join("..", "..", name), run.folder / name)
 
 
 def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
@@ -229,10 +230,11 @@ def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
     return entries / f"{train_file.sha256(os.fsencode(experiment.folder))[:16]}-{run_id}.json"
 
 
-def _put_back(experiment: Experiment, record: RunRecord, found: State, target: Placed) -> tuple[str, ...]:
+def put_back(experiment: Experiment, record: RunRecord, found: State, target: Placed) -> tuple[str, ...]:
     """Without --wait: the best goes into train.py at once, so that the next candidate can be written.
 
-    The run is acknowledged by now: what fails here is a warning, never an error.
+    A daemon that finds the run does it again, for another may have been killed before it. The run is
+    acknowledged by now: what fails here is a warning, never an error.
     """
     if record.restore != "at_submit":
         return ()

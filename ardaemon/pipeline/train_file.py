@@ -10,7 +10,7 @@ from ardaemon.core.config import TRAIN_MAX_BYTES
 from ardaemon.core.errors import BadTrainFile
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed, TrainFile
-from ardaemon.host import durable
+from ardaemon.host import durable, operations
 from ardaemon.host.state import storage
 
 
@@ -99,14 +99,14 @@ def _rescue(experiment: Experiment, known: Collection[str]) -> bool:
     except FileNotFoundError:
         return False
     if sha256(data) in known:
-        held.unlink()
+        durable.remove(held)
         return False
     visible = experiment.folder / f"train.py.rescued-{held.stat().st_mtime_ns}"
-    os.rename(held, visible)
+    operations.rename(held, visible)
     # A newer edit may stand there already: then both stay.
     if not durable.swap(experiment.train, data, lambda found: sha256(found) in known, _mode(experiment)):
         return False
-    visible.unlink()
+    durable.remove(visible)
     return True
 
 

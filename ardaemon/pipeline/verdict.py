@@ -20,6 +20,7 @@ from ardaemon.core.model import (
 NOT_COMPARABLE = frozenset(
     ("stopped", "cancelled", "seal_broken", "supervisor_lost", "host_restart", "lost", "spawn_failed")
 )
+PIDS_LIMIT = "; pids_max was reached: a fork was refused"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,8 @@ class Judgement(Struct, frozen=True, kw_only=True):
 def judge(facts: Facts) -> Judgement:
     """Compare one run with the best of this moment."""
     status, reason = _status(facts)
+    if reason is not None and facts.exit.pids_limit and status in ("crash", "timeout"):
+        reason += PIDS_LIMIT
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
     valid = status == "ok" and all(c.ok for c in checked)

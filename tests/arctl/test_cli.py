@@ -100,6 +100,23 @@ def test_a_deleted_current_folder_is_named(lab: Lab) -> None:
     assert "the current folder was deleted" in done.stderr
 
 
+def test_a_full_device_behind_the_output_is_named(lab: Lab) -> None:
+    """It was the output, not a file of the experiment's; nothing is written twice, no traceback."""
+    for words in (["--help"], ["doctor"], ["doctor", "--json"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "arctl", *words],
+                env=lab.environment,
+                cwd=lab.project,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert done.returncode == 74
+        assert "the standard output cannot be written: No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_the_daemon_is_not_started_by_asking_for_it(lab: Lab) -> None:
     """`daemon status` is exit code 69 where there is none; stop is content."""
     asked = arctl(lab, "daemon", "status")

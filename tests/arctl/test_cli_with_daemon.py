@@ -7,99 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.shell import Shell, lives, shells
 
-DEADLINE_S = 30
 RUN_MAX = 600
-# Runs until the test says so, so that no test depends on how fast the machine is.
-UNTIL_TOLD = """import os, time
-print("started", flush=True)
-while not os.path.exists({go!r}):
-    time.sleep(0.02)
-print("val/loss: {value}")
-"""
-
-
-class Shell:
-    """`arctl` as an agent's shell runs it, in the project of a lab."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.go = lab.root / "go"
-
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """A command in the background."""
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(
-            [sys.executable, "-m", "arctl", *arguments],
-            env=self.lab.environment,
-            cwd=self.lab.project,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            **given,
-        )
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        """A command to its end; its stdout, if its exit code is the expected one."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == code, (process.returncode, out, err)
-        return str(out)
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        """The same, as JSON of one line."""
-        out = self(*arguments, "--json", code=code)
-        assert out.count("\n") == 1
-        return json.loads(out)
-
-    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
-        """Wait for a command: its code, stdout and stderr."""
-        out, err = process.communicate(timeout=DEADLINE_S)
-        return process.returncode, out, err
-
-    def hold(self, value: float) -> None:
-        """Edit train.py so that it runs until `release`."""
-        self.lab.write(UNTIL_TOLD.format(go=str(self.go), value=value))
-
-    def release(self) -> None:
-        """Let what runs come to its end."""
-        self.go.touch()
-
-    def waiting(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command in the background, once its run is running."""
-        process = self.start(*arguments)
-        wait_until(lambda: self.states() == ["running"], "the run runs")
-        return process
-
-    def states(self) -> list[str]:
-        """Of the runs that are not committed, as another client sees them."""
-        return [run["state"] for run in self.json("queue")["runs"]]
 
 
 @pytest.fixture
 def shell(lab: Lab) -> Iterator[Shell]:
-    """A project with a live session, made by arctl alone; its daemon is stopped by arctl, and is gone."""
-    shell = Shell(lab)
-    (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
-    told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
-    shell("init", SLUG, "--train", "t.py", *told)
-    shell("session", "start", "--seconds", "20", "--settle", "1")
-    yield shell
-    shell.release()
-    pid = shell.json("daemon", "stop")["pid"]
-    assert pid is None or not lives(pid)
-
-
-def lives(pid: int) -> bool:
-    """Is the process there, and no zombie that init has yet to collect (proc(5), stat)?"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+    """A project with a live session, made by arctl alone."""
+    with shells(lab) as made:
+        yield made
 
 
 def test_the_loop_of_an_agent(shell: Shell) -> None:
@@ -179,6 +100,7 @@ def test_ctrl_c_interrupts_the_run_and_ends_the_session(shell: Shell) -> None:
     assert "session: not live (manual)" in shell("status", "--compact")
 
 
+@pytest.mark.promise("clients-die")
 def test_ctrl_c_in_wait_leaves_the_run_alone(shell: Shell) -> None:
     """It did not start it."""
     shell.hold(0.9)
@@ -198,6 +120,7 @@ def connections(shell: Shell) -> int:
     return sum(line.endswith(path) and line.split()[5] == "03" for line in lines)
 
 
+@pytest.mark.promise("clients-die")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_a_closed_terminal_detaches(shell: Shell, number: signal.Signals) -> None:
     """SIGTERM and SIGHUP never cancel."""
@@ -211,6 +134,7 @@ def test_a_closed_terminal_detaches(shell: Shell, number: signal.Signals) -> Non
     assert "baseline val/loss=0.9" in shell("wait", "r0001")
 
 
+@pytest.mark.promise("clients-die")
 def test_a_killed_client_is_not_missed(shell: Shell) -> None:
     """kill -9 of `arctl run --wait`: the run is judged as ever."""
     shell.hold(0.9)
@@ -264,6 +188,7 @@ def test_a_stopped_daemon_stays_stopped_and_who_waits_is_told(shell: Shell) -> N
     assert "advance: baseline val/loss=0.9" in shell("wait", "r0001")
 
 
+@pytest.mark.promise("one-daemon")
 def test_many_clients_at_once_start_one_daemon(shell: Shell) -> None:
     """All are answered by the same."""
     shell("daemon", "stop")
@@ -273,6 +198,7 @@ def test_many_clients_at_once_start_one_daemon(shell: Shell) -> None:
     assert len({json.loads(out)["pid"] for _, out, _ in ended}) == 1
 
 
+@pytest.mark.promise("clients-die")
 def test_the_daemon_holds_none_of_the_clients_files(shell: Shell) -> None:
     """An agent's tool reads until its pipe is closed: a daemon that inherited it would hang the tool."""
     shell("daemon", "stop")
@@ -288,6 +214,7 @@ def test_the_daemon_holds_none_of_the_clients_files(shell: Shell) -> None:
     assert b"AR_" not in Path(f"/proc/{pid}/environ").read_bytes().replace(b"XDG_", b"")
 
 
+@pytest.mark.promise("clients-die")
 def test_a_closed_pipe_is_no_fault(shell: Shell) -> None:
     """`arctl … | head -1` ends as SIGPIPE would end it, with nothing on stderr."""
     ours, theirs = os.pipe()

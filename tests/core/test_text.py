@@ -1,5 +1,6 @@
 """Cleaning of text that others wrote."""
 
+import json
 import sys
 import time
 import unicodedata
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardaemon.core.text import clean, cut_bytes, one_line
+from ardaemon.core.text import clean, cut_bytes, escaped, one_line
 
 # Text rich in what escape sequences are made of.
 HOSTILE = st.text(
@@ -116,3 +117,19 @@ def test_cut_bytes_keeps_whole_characters(text: str, most: int) -> None:
     assert text.startswith(cut)
     assert len(cut.encode()) <= most
     assert cut == text or len(text[: len(cut) + 1].encode()) > most
+
+
+@pytest.mark.promise("clean-text")
+@given(
+    st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+)
+def test_escaped_json_acts_on_nothing_and_decodes_to_the_same(value: object) -> None:
+    text = escaped(json.dumps(value, ensure_ascii=False))
+    assert json.loads(text) == value
+    assert clean(text) == text, "nothing that cleaning would remove"
+
+
+def test_escaped_json_keeps_what_people_read() -> None:
+    r"""An emoji's joiner too; lone surrogates come as \u escapes."""
+    assert escaped(json.dumps("lr 3e-4 → 2e-4 é 漢 👩‍🔬", ensure_ascii=False)) == '"lr 3e-4 → 2e-4 é 漢 👩‍🔬"'
+    assert escaped('"\x7f \x9b \u202e \U000e0041 \ud800"') == r'"\u007f \u009b \u202e \udb40\udc41 \ud800"'

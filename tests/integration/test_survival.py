@@ -32,6 +32,7 @@ def all_killed(lab: Lab) -> str:
     return run_id
 
 
+@pytest.mark.promise("adoption")
 def test_a_job_goes_on_without_the_daemon_and_is_judged_once_by_the_next(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, SLEEP.format(value=0.5, seconds=1.5))
@@ -44,6 +45,7 @@ def test_a_job_goes_on_without_the_daemon_and_is_judged_once_by_the_next(lab: La
     assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
 
 
+@pytest.mark.promise("adoption")
 def test_a_job_that_ends_while_no_daemon_lives_has_its_exact_code_and_duration(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, "import time\ntime.sleep(0.7)\nraise SystemExit(7)\n")
@@ -55,6 +57,7 @@ def test_a_job_that_ends_while_no_daemon_lives_has_its_exact_code_and_duration(l
     assert 0.6 < result["seconds"] < 4
 
 
+@pytest.mark.promise("adoption")
 def test_the_limit_holds_with_the_daemon_dead(lab: Lab) -> None:
     lab.ready(seconds=1)
     run_id = launched(lab, SLEEP.format(value=1, seconds=60))
@@ -65,6 +68,7 @@ def test_the_limit_holds_with_the_daemon_dead(lab: Lab) -> None:
     assert lab.wait(run_id)["result"]["status"] == "timeout"
 
 
+@pytest.mark.promise("adoption")
 def test_queued_runs_survive_and_keep_their_order(lab: Lab) -> None:
     lab.ready()
     launched(lab, MARKED.format(value=1, seconds=1))
@@ -77,6 +81,7 @@ def test_queued_runs_survive_and_keep_their_order(lab: Lab) -> None:
     assert (lab.project / "launches").read_text().split() == ["r0001", "r0002", "r0003"]
 
 
+@pytest.mark.promise("adoption")
 def test_the_same_submit_id_after_a_restart_is_the_same_run(lab: Lab) -> None:
     lab.ready()
     lab.write(MARKED.format(value=1, seconds=0.3))
@@ -90,6 +95,7 @@ def test_the_same_submit_id_after_a_restart_is_the_same_run(lab: Lab) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.promise("adoption")
 def test_a_kill_at_any_moment_loses_no_acknowledged_run_and_launches_none_twice(lab: Lab) -> None:
     lab.ready()
     acknowledged = []
@@ -112,6 +118,7 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_run_and_launches_none_twice(
     assert lab.get("status.get")["session"]["counters"]["since_start"] == 12
 
 
+@pytest.mark.promise("supervisor-lost")
 def test_a_killed_shim_leaves_the_job_adopted_the_slot_held_and_the_code_unknown(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, SLEEP.format(value=1, seconds=2))
@@ -127,6 +134,7 @@ def test_a_killed_shim_leaves_the_job_adopted_the_slot_held_and_the_code_unknown
     assert lab.wait(second)["result"]["verdict"] == "advance"
 
 
+@pytest.mark.promise("supervisor-lost")
 def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, MARKED.format(value=1, seconds=1.5))
@@ -140,6 +148,7 @@ def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> Non
     assert (lab.project / "launches").read_text().split() == [run_id]
 
 
+@pytest.mark.promise("supervisor-lost")
 def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
     lab.ready(seconds=1.5)
     run_id = launched(lab, SLEEP.format(value=1, seconds=60))
@@ -150,6 +159,7 @@ def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
     assert not alive(job)
 
 
+@pytest.mark.promise("supervisor-lost")
 def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) -> None:
     lab.ready()
     run_id = all_killed(lab)
@@ -157,6 +167,7 @@ def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) ->
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
 
 
+@pytest.mark.promise("host-restart")
 def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
     lab.ready()
     run_id = all_killed(lab)
@@ -170,6 +181,7 @@ def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
     assert lab.get("session.get")["session"]["counters"]["plateau"] == 0
 
 
+@pytest.mark.promise("pid-reuse")
 def test_a_forged_record_with_a_reused_pid_never_gets_a_foreign_process_signalled(lab: Lab) -> None:
     lab.ready()
     run_id = all_killed(lab)
@@ -183,6 +195,7 @@ def test_a_forged_record_with_a_reused_pid_never_gets_a_foreign_process_signalle
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"  # and this test still lives
 
 
+@pytest.mark.promise("adoption")
 def test_an_interrupt_that_was_acknowledged_holds_over_a_restart(lab: Lab) -> None:
     lab.ready()
     deaf = (
@@ -202,6 +215,7 @@ def test_an_interrupt_that_was_acknowledged_holds_over_a_restart(lab: Lab) -> No
     assert lab.wait(run_id)["result"]["status"] == "interrupted"
 
 
+@pytest.mark.promise("adoption")
 def test_a_clean_stop_leaves_the_job_running_and_no_file_of_the_daemon_behind(lab: Lab) -> None:
     lab.ready()
     run_id = launched(lab, SLEEP.format(value=1, seconds=1))

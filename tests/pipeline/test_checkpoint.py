@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Result, RunRecord, Settings
-from ardaemon.host import state
+from ardaemon.host import operations, state
 from ardaemon.pipeline import checkpoint, commit
 from tests.pipeline.test_commit import committed, ended, everything, live, plain
 from tests.support.folders import experiment
@@ -132,10 +133,11 @@ def test_an_unreadable_file_in_a_checkpoint_is_named(
     run = over(made, 1, 1.0)
     saved(run)
 
-    def refused(*_: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    def refused(name: str, *_: object) -> None:
+        if name == "copy":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("shutil.copyfile", refused)
+    monkeypatch.setattr(operations, "hook", refused)
     assert committed(run).reason == "checkpoint not promoted: ckpt-1: Permission denied"
 
 
@@ -147,15 +149,12 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
     saved(run)
     record = commit.decide(run)
 
-    fsync = os.fsync
-
-    def full(fd: int) -> None:
-        if os.readlink(f"/proc/self/fd/{fd}").endswith("/weights"):
+    def full(name: str, *given: Any) -> None:
+        if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("/weights"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(fd)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(operations, "hook", full)
         with pytest.raises(StorageError, match="No space left"):
             checkpoint.promote(made, "r0001", run.run.folder / "ckpt-1", plain())
     assert list(made.checkpoints.iterdir()) == []

@@ -1,6 +1,7 @@
 """A broken state file is rebuilt from the others; a kill in the middle of that loses nothing."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,9 @@ def session_of(made: Experiment) -> Session:
     return found
 
 
-@pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_repair_that_is_killed_anywhere_is_done_again_with_nothing_lost(
-    made: Experiment, name: str, after: bool
+    made: Experiment, name: str
 ) -> None:
     rows, best = made.results.read_bytes(), made.best.read_bytes()
     steps = 0
@@ -50,7 +50,7 @@ def test_a_repair_that_is_killed_anywhere_is_done_again_with_nothing_lost(
             copy.unlink()
         (made.folder / name).unlink()
         (made.folder / name).write_bytes(b"who wrote this?")
-        if not killed_at(step, after, lambda: experiments.load_or_repair(made)):
+        if not killed_at(step, lambda: experiments.load_or_repair(made)):
             break
         steps += 1
         assert broken_copies(made, name) == [b"who wrote this?"] or (
@@ -66,7 +66,7 @@ def test_a_repair_that_is_killed_anywhere_is_done_again_with_nothing_lost(
 def test_a_repair_that_is_killed_again_and_again_keeps_one_copy(made: Experiment) -> None:
     made.best.write_bytes(b"{broken")
     for _ in range(5):
-        assert killed_at(2, False, lambda: experiments.load_or_repair(made))
+        assert killed_at(2, lambda: experiments.load_or_repair(made))
     assert broken_copies(made, "best.json") == [b"{broken"]
     made.best.unlink()
     made.best.write_bytes(b"{broken otherwise")
@@ -142,3 +142,28 @@ def test_a_load_reads_no_history_to_find_that_all_is_well(
 
     monkeypatch.setattr(ledger, "last", read_whole)
     assert experiments.load(made).best is not None
+
+
+@pytest.mark.parametrize("loss", ["deleted", "cut", "emptied"])
+def test_rows_that_were_lost_are_written_again_from_the_results(made: Experiment, loss: str) -> None:
+    rows = made.results.read_text()
+    if loss == "deleted":
+        made.results.unlink()
+    else:
+        made.results.write_text("" if loss == "emptied" else "".join(rows.splitlines(keepends=True)[:-1]))
+    found = experiments.load_or_repair(made)
+    assert "had lost rows" in found.warnings[0]
+    assert made.results.read_text() == rows
+    assert experiments.load(made).warnings == []
+
+
+def test_a_best_whose_snapshot_is_gone_is_put_aside_for_the_one_before(made: Experiment) -> None:
+    best = experiments.load(made).best
+    assert best is not None
+    shutil.rmtree(made.run(best.run_id).folder)
+    found = experiments.load_or_repair(made)
+    assert f"names {best.run_id}, which has no train.py" in found.warnings[0]
+    assert found.best is not None
+    assert made.run(found.best.run_id).train.exists()
+    assert broken_copies(made, "best.json")
+    assert experiments.load(made).warnings == []

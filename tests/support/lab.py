@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ardaemon.core.errors import from_wire
+from tests.support.forge import Forge, Forked
 
 DEADLINE_S = 30.0
 SLUG = "261122-test"
@@ -39,7 +40,11 @@ class Rpc:
     def __init__(self, path: str) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE_S * 2)
-        self.sock.connect(path)
+        try:
+            self.sock.connect(path)
+        except OSError:
+            self.sock.close()
+            raise
         self.file = self.sock.makefile("rb")
         self.count = 0
         self.notifications: list[dict[str, Any]] = []
@@ -93,28 +98,36 @@ class Lab:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
+        self.forge: Forge | None = None  # daemons from there, not from interpreters of their own
         self.clients: list[Rpc] = []
 
     # --- daemon ---
 
-    def start(self, **environment: str) -> "Lab":
-        """Start a daemon and wait until it listens."""
+    def start(self, program: str = "ardaemon", **environment: str) -> "Lab":
+        """Start a daemon and wait until it listens; `program` is the module that is run."""
         read, write = os.pipe()
         with (self.root / "stderr").open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(write)],
-                env={**self.environment, **environment},
-                pass_fds=[write],
-                stdin=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            )
+            self.process = self._boot(program, {**self.environment, **environment}, write, stderr.fileno())
         os.close(write)
         with open(read, "rb") as pipe:
             word = pipe.read()
         assert word == b"ready\n", word + (self.root / "stderr").read_bytes()
         return self
+
+    def _boot(
+        self, program: str, environment: dict[str, str], ready: int, stderr: int
+    ) -> subprocess.Popen[bytes] | Forked:
+        if self.forge is not None:
+            return self.forge.start(environment, ready, stderr)
+        return subprocess.Popen(
+            [sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
+            env=environment,
+            pass_fds=[ready],
+            stdin=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
     @property
     def home(self) -> Path:

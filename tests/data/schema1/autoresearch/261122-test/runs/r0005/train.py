@@ -1,0 +1,1 @@
+echo "val/loss: 0.25"

@@ -1,0 +1,265 @@
+"""What cannot be killed: the run is unclean, its slot in quarantine for all, until a person has cleaned."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core import errors
+from ardaemon.host import cgroup, proc
+from tests.integration.test_kill_matrix import MODES, quick
+from tests.support.lab import SLUG, TRAIN, Lab, wait_until
+from tests.support.promises import FULL
+from tests.support.stuck import Stuck, stuck
+
+OTHER = "261122-other"
+# A child that waits for an answer which never comes, in a session of its own.
+HANG = (
+    "import os, subprocess, time\n"
+    "subprocess.Popen(['cat', {file!r}], start_new_session=True, env={{}}, close_fds=True)\n"
+    "print('val/loss: 1', flush=True)\n"
+    "time.sleep(60)\n"
+)
+
+
+class Neighbour:
+    """Another project on the same machine, and so on the same slot."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.project = lab, lab.root / "n"
+        self.project.mkdir()
+        (self.project / "train.py").write_text(TRAIN.format(value=1, note=""))
+        self.call(
+            "experiment.init",
+            slug=OTHER,
+            primary_metric="val/loss",
+            primary_direction="min",
+            train=str(self.project / "train.py"),
+        )
+        settings = {"seconds": 20, "settle": 0}
+        self.ask("session.start", settings=settings, environment=lab.environment)
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method on this project."""
+        answer: dict[str, Any] = self.lab.call(method, project=str(self.project), **params)
+        return answer
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method on this experiment."""
+        return self.call(method, expr=OTHER, **params)
+
+    def submit(self) -> str:
+        """Submit its script."""
+        view = self.ask("run.submit", submit_id=os.urandom(8).hex(), environment=self.lab.environment)
+        return str(view["run_id"])
+
+    def arctl(self, *arguments: str) -> tuple[int, str]:
+        """A command in this project: its exit code, and all that it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "arctl", *arguments],
+            cwd=self.project,
+            env=self.lab.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def hanging(lab: Lab) -> Iterator[Stuck]:
+    """A filesystem whose callers cannot be killed."""
+    with stuck(lab.root / "stuck") as made:
+        yield made
+
+
+def quarantined(lab: Lab) -> list[Path]:
+    return list((lab.home / "quarantine").iterdir())
+
+
+def gone(pid: int) -> None:
+    wait_until(lambda: proc.start_time(pid) is None, "the end of the survivor")
+
+
+@pytest.mark.parametrize("mode", MODES if FULL else ["cgroup"])
+@pytest.mark.promise("unclean")
+def test_a_survivor_keeps_its_slot_from_everybody_over_restarts_until_it_is_gone(
+    lab: Lab, hanging: Stuck, mode: str
+) -> None:
+    quick(lab, mode, verify=0.3).ready(seconds=1, settle=0)
+    neighbour = Neighbour(lab)
+    lab.write(HANG.format(file=str(hanging.file)))
+    run_id = lab.submit()["run_id"]
+    pid = hanging.caught()
+    waiting = neighbour.submit()
+    result = lab.wait(run_id)["result"]
+    assert (result["status"], result["verdict"], result["terminated_by"]) == ("unclean", "crash", "unclean")
+    assert f"{pid} (cat)" in result["reason"]
+    assert [p["pid"] for p in lab.read("UNCLEAN.json")["survivors"]] == [pid]
+
+    for restart in (False, True):
+        if restart:
+            lab.kill()
+            lab.start()
+        assert [path.name for path in quarantined(lab)] == ["cpu0.json"]
+        refused(lab, pid)
+        waits(neighbour, waiting, pid)
+    told(neighbour, waiting, pid)
+    hanging.release()
+    gone(pid)
+    waits(neighbour, waiting, pid)  # a person has to say so
+    said = lab.get("experiment.clean")["said"]
+    assert ["lifted" in said[0], "cpu0" in said[1]] == [True, True]
+    assert neighbour.ask("run.wait", run_id=waiting)["result"]["status"] == "ok"
+    assert quarantined(lab) == []
+    assert not (lab.folder / "UNCLEAN.json").exists()
+    group = json.loads((lab.folder / f"runs/{run_id}/a1/start.json").read_bytes())["cgroup"]
+    assert not group or not Path(group).exists()
+    lab.session()
+    assert lab.tried(1.0)["verdict"] == "advance"
+
+
+def refused(lab: Lab, pid: int) -> None:
+    """Nothing of this experiment goes on, and each answer names the process."""
+    with pytest.raises(errors.Unclean, match=str(pid)):
+        lab.submit()
+    with pytest.raises(errors.Unclean, match=str(pid)):
+        lab.session()
+    with pytest.raises(errors.Unclean, match=str(pid)):
+        lab.get("experiment.clean")
+
+
+def waits(neighbour: Neighbour, run_id: str, pid: int) -> None:
+    """The other project's run is not started, and everybody who asks is told why."""
+    view = neighbour.ask("run.get", run_id=run_id)
+    assert (view["state"], view["position"]) == ("queued", None)
+    assert f"{pid} (cat)" in view["why"]
+
+
+def told(neighbour: Neighbour, run_id: str, pid: int) -> None:
+    """Every command says it."""
+    for command in ("queue", "status --compact", "doctor"):
+        said = neighbour.arctl(*command.split())[1]
+        assert str(pid) in said, (command, said)
+    code, said = neighbour.arctl("wait", run_id)
+    assert (code, str(pid) in said) == (75, True), said
+    assert f"arctl clean --expr {SLUG}" in said
+
+
+@pytest.mark.promise("unclean")
+def test_the_slot_is_in_quarantine_before_the_run_is_committed(lab: Lab, hanging: Stuck) -> None:
+    """kill -9 right before result.json gets its name: the next daemon starts nothing on that slot."""
+    quick(lab, verify=0.3)
+    lab.start(program="tests.support.faulty", FAULT_PLAN=json.dumps(result_json(lab)))
+    lab.init()
+    lab.session(seconds=1, settle=0)
+    neighbour = Neighbour(lab)
+    lab.write(HANG.format(file=str(hanging.file)))
+    run_id = lab.submit()["run_id"]
+    pid = hanging.caught()
+    waiting = neighbour.submit()
+    assert lab.process is not None
+    lab.process.wait(30)
+    assert (lab.root / "flag").exists()
+    assert not (lab.folder / f"runs/{run_id}/result.json").exists()
+    assert [path.name for path in quarantined(lab)] == ["cpu0.json"]
+    lab.start()
+    assert lab.wait(run_id)["result"]["status"] == "unclean"
+    waits(neighbour, waiting, pid)
+    hanging.release()
+    gone(pid)
+    lab.get("experiment.clean")
+    assert neighbour.ask("run.wait", run_id=waiting)["result"]["status"] == "ok"
+
+
+def result_json(lab: Lab) -> dict[str, object]:
+    """A daemon that is killed before it renames the result into place."""
+    run = f"~/p/.autoresearch/{SLUG}/runs/r0001"
+    subject = f"{run}/.result.json.tmp -> {run}/result.json"
+    return {
+        "at": ["daemon", "rename", subject, 1],
+        "root": str(lab.root),
+        "do": "kill",
+        "flag": str(lab.root / "flag"),
+    }
+
+
+def forged(lab: Lab, **facts: object) -> Path:
+    """A quarantine of this very test, which lives."""
+    record = {
+        "schema": 1,
+        "slot": "cpu0",
+        "folder": str(lab.folder),
+        "run_id": "r0001",
+        "survivors": [{"pid": os.getpid(), "start": proc.start_time(os.getpid()), "name": "test"}],
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "at": "2026-11-22T10:00:00Z",
+    }
+    path = lab.home / "quarantine/cpu0.json"
+    path.write_text(json.dumps(record | facts))
+    return path
+
+
+DEAD = [{"pid": os.getpid(), "start": 1, "name": "an older one of that pid"}]
+
+
+@pytest.mark.parametrize(
+    ("facts", "away", "stays"),
+    [
+        ({}, False, True),
+        ({"survivors": DEAD}, False, True),  # `arctl clean` has to lift the sentinel as well
+        ({"boot_id": "00000000-0000-0000-0000-000000000000"}, False, False),
+        ({}, True, True),
+        ({"survivors": DEAD}, True, False),
+    ],
+)
+@pytest.mark.promise("unclean")
+def test_at_a_start_a_quarantine_without_ground_is_lifted(
+    lab: Lab, facts: dict[str, object], away: bool, stays: bool
+) -> None:
+    lab.ready()
+    lab.stop()
+    path = forged(lab, **facts)
+    if away:
+        shutil.rmtree(lab.folder)
+    lab.start()
+    assert path.exists() == stays
+    if not away:
+        lab.edit(1.0)
+        state = lab.wait(lab.submit()["run_id"])["state"]
+        assert state == ("queued" if stays else "committed")
+
+
+def test_a_quarantine_that_cannot_be_read_stands_and_says_which_file(lab: Lab) -> None:
+    lab.ready()
+    lab.stop()
+    forged(lab).write_text("{")
+    lab.start()
+    view = lab.wait(lab.submit()["run_id"])
+    assert view["state"] == "queued"
+    assert "quarantine/cpu0.json cannot be read" in view["why"]
+
+
+def test_survivors_are_looked_for_in_their_cgroup_too(lab: Lab) -> None:
+    """A child of a survivor that was forked after it was written down."""
+    quick(lab).ready(seconds=20, settle=0)
+    tree = cgroup.make(100)
+    with subprocess.Popen(["/bin/sleep", "60"]) as late:
+        try:
+            (Path(tree.group) / "cgroup.procs").write_text(str(late.pid))
+            forged(lab, survivors=DEAD, cgroup=tree.group)
+            with pytest.raises(errors.Unclean, match=str(late.pid)):
+                lab.get("experiment.clean")
+        finally:
+            late.kill()
+            late.wait()
+    assert "cpu0" in lab.get("experiment.clean")["said"][1]
+    assert not Path(tree.group).exists()
+    cgroup.remove(tree.pids)

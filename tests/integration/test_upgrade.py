@@ -1,0 +1,442 @@
+"""State files of other versions are read or refused, never harmed; a new daemon takes over from another."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core import errors
+from ardaemon.core.model import Active, Best, Chain, Contract, Exit, Result, RunRecord, Session
+from ardaemon.host import state
+from ardaemon.version import VERSION
+from tests.support.jobs import alive, job_of, launched, shim_of
+from tests.support.lab import SLUG, Lab, Rpc, wait_until
+from tests.support.older import Version, gone
+from tests.support.promises import FULL, times
+from tests.support.record import lay_out
+from tests.support.runs import everything
+from tests.support.shell import Shell
+
+DATA = Path(__file__).parents[1] / "data"
+older_state = pytest.mark.promise("older-state")
+takeover = pytest.mark.promise("takeover")
+PLATEAU = 9
+# Leaves a mark per launch, and waits to be told.
+MARKED = """import os, pathlib, time
+here = pathlib.Path(os.environ["AR_EXPR_DIR"]).parent.parent
+with open(here / "launches", "a") as file:
+    file.write(os.environ["AR_RUN_ID"] + chr(10))
+print("begun", flush=True)
+while not (here / ("go-" + os.environ["AR_RUN_ID"])).exists():
+    time.sleep(0.01)
+print("val/loss: {value}")
+"""
+
+
+def go(lab: Lab, *runs: str) -> None:
+    for run_id in runs:
+        (lab.project / f"go-{run_id}").touch()
+
+
+def launches(lab: Lab) -> list[str]:
+    return (lab.project / "launches").read_text().split()
+
+
+# --- files of another schema ---
+
+
+def with_schema(path: Path, schema: int | None) -> bytes:
+    """Write the file as if another version had: the schema is another one, or none."""
+    facts = json.loads(path.read_bytes())
+    facts.pop("schema", None)
+    path.chmod(0o600)
+    path.write_text(json.dumps(facts if schema is None else {"schema": schema, **facts}, indent=1))
+    return path.read_bytes()
+
+
+def asked(lab: Lab) -> list[str]:
+    """Everything that can be asked of a daemon about the experiment; what it said against it."""
+    calls: list[Callable[[], Any]] = [
+        lambda: lab.get("status.get", last=5),
+        lambda: lab.get("session.get"),
+        lambda: lab.get("run.list"),
+        lambda: lab.get("run.get", run_id="r0001"),
+        lambda: lab.get("run.wait", run_id="r0001", timeout=0),
+        lambda: lab.get("run.tail", run_id="r0001"),
+        lambda: lab.get("experiment.seal"),
+        lambda: lab.get("experiment.clean"),
+        lambda: lab.submit(),
+        lambda: lab.get("run.wait", timeout=5, any=True),
+        lambda: lab.get("session.stop"),
+        lambda: lab.session(resume="continue", ack=True),
+        lambda: lab.get("experiment.seal", accept=True),
+        lambda: lab.call("queue.list")["warnings"],
+    ]
+    said: list[str] = []
+    for call in calls:
+        try:
+            answer = call()
+            said += map(str, answer) if call is calls[-1] else []
+        except errors.ArdaemonError as error:
+            said.append(f"{error.message} {error.mend}")
+    return said
+
+
+def settled(lab: Lab) -> Lab:
+    """Two committed runs, one with a checkpoint, and a chain."""
+    lab.start()
+    lab.init()
+    lab.call(
+        "session.start",
+        project=str(lab.project),
+        expr=SLUG,
+        settings={"seconds": 20, "settle": 1, "plateau": PLATEAU, "checkpoint_glob": "{run_dir}/ck-*"},
+        environment=lab.environment,
+        chain=2,
+    )
+    lab.write("import os\nopen(os.environ['AR_RUN_DIR'] + '/ck-1', 'w').write('w')\nprint('val/loss: 1')\n")
+    assert lab.run()["checkpoint"] == ".ckpt/r0001"
+    lab.tried(2.0)
+    return lab
+
+
+# Below .autoresearch/; and whether a command must name it, since all it is read for is that command.
+KINDS = {
+    f"{SLUG}/.ar-session.json": True,
+    f"{SLUG}/batch_contract.json": True,
+    f"{SLUG}/best.json": True,
+    f"{SLUG}/UNCLEAN.json": True,
+    f"{SLUG}/runs/r0001/run.json": True,
+    f"{SLUG}/runs/r0001/result.json": True,
+    ".chain-session.json": True,
+    f"{SLUG}/runs/r0001/a1/exit.json": False,  # of a committed run: nobody reads it again
+    f"{SLUG}/runs/r0001/a1/start.json": False,
+    f"{SLUG}/runs/r0001/a1/before.json": False,
+    f"{SLUG}/.ckpt/r0001/meta.json": False,
+}
+SENTINEL = {"schema": 1, "run_id": "r0001", "survivors": [], "boot_id": "", "at": "2026-11-22T10:00:00Z"}
+
+
+@older_state
+@pytest.mark.timeout(300)
+def test_a_file_of_another_schema_is_refused_by_name_and_stays_as_it_is(
+    lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    home = settled(lab).project / ".autoresearch"
+    cases = 0
+    for number, (kind, named) in enumerate(KINDS.items()):
+        schemas = [0, None, 2] if FULL else [[None, 2][number % 2]]
+        path = home / kind
+        if path.name == "UNCLEAN.json":
+            path.write_text(json.dumps(SENTINEL))
+        before = path.read_bytes()
+        for schema in schemas:
+            cases += 1
+            bytes_then = with_schema(path, schema)
+            said = " ".join(asked(lab))
+            if FULL or kind.endswith(("best.json", "session.json")):
+                lab.stop()
+                lab.start()
+                said += " ".join(asked(lab))
+            assert path.read_bytes() == bytes_then, f"{kind} with schema {schema} was changed"
+            assert not list(path.parent.glob(f"{path.name}.broken*"))
+            if named:
+                found = "schema 2" if schema == 2 else "schema 0" if schema == 0 else "no schema"
+                assert f"{path} has {found}; this version reads schema 1" in said, (kind, schema, said)
+                assert ("upgrade" in said) == (schema == 2)
+        path.write_bytes(before)
+        if path.name == "UNCLEAN.json":
+            path.unlink()
+        if FULL:
+            assert not [line for line in asked(lab) if "schema" in line], kind
+    assert not [line for line in asked(lab) if "schema" in line]
+    record_property("cases", cases)
+
+
+@older_state
+@pytest.mark.parametrize("schema", [None, 2] if FULL else [2])
+def test_a_queue_entry_of_another_schema_is_kept_and_shown_and_read_again_later(
+    lab: Lab, schema: int | None
+) -> None:
+    lab.ready()
+    running = launched(lab, MARKED.format(value=1))
+    waiting = lab.submit()["run_id"]
+    lab.kill()
+    entries = sorted((lab.home / "active").iterdir())
+    before = {entry: entry.read_bytes() for entry in entries}
+    after = {entry: with_schema(entry, schema) for entry in entries}
+    lab.start()
+    shell = Shell(lab)
+    process = shell.start("queue")
+    _, _, shown = shell.end(process)
+    assert all(str(entry) in shown for entry in entries)
+    doctor = shell.start("doctor").communicate()[0]
+    assert all(str(entry) in doctor for entry in entries)
+    lab.edit(0.5)
+    third = lab.submit()["run_id"]
+    assert third == "r0003", "a number that another version gave away is not given again"
+    view = lab.get("run.get", run_id=third)
+    assert (view["state"], alive(job_of(lab, running))) == ("queued", True), "two ran in one slot"
+    lab.stop()
+    assert {entry: entry.read_bytes() for entry in entries} == after
+    for entry, data in before.items():
+        entry.write_bytes(data)
+    lab.start()
+    go(lab, running, waiting)
+    for run_id in (running, waiting, third):
+        assert lab.wait(run_id)["result"]["status"] == "ok"
+    assert launches(lab) == [running, waiting]
+
+
+@older_state
+@pytest.mark.parametrize("name", ["start.json", "exit.json", "run.json"])
+def test_a_run_in_flight_waits_for_a_version_that_can_read_its_files(lab: Lab, name: str) -> None:
+    lab.ready()
+    run_id = launched(lab, MARKED.format(value=1))
+    job, shim = job_of(lab, run_id), shim_of(lab, run_id)
+    lab.kill()
+    if name == "exit.json":
+        go(lab, run_id)
+        wait_until(lambda: not alive(shim), "the shim's end")
+    path = lab.folder / f"runs/{run_id}" / ("a1" if name != "run.json" else ".") / name
+    before = path.read_bytes()
+    after = with_schema(path, 2)
+    lab.start()
+    shell = Shell(lab)
+
+    def shown() -> bool:
+        out, err = shell.start("queue").communicate()
+        return f"{path} has schema 2" in out + err
+
+    wait_until(shown, "the queue to say what is in the way")
+    assert path.read_bytes() == after
+    assert alive(job) == (name != "exit.json")
+    lab.stop()
+    path.write_bytes(before)
+    lab.start()
+    go(lab, run_id)
+    assert lab.wait(run_id)["result"]["exit_code"] == 0
+    assert launches(lab) == [run_id]
+
+
+@older_state
+def test_a_client_finds_a_daemon_whose_daemon_json_is_of_another_schema(lab: Lab) -> None:
+    lab.ready()
+    for schema in (0, None, 2):
+        with_schema(lab.home / "daemon.json", schema)
+        assert Shell(lab).json("daemon", "status")["pid"] == lab.pid
+
+
+TYPES: dict[str, type[Any]] = {
+    ".ar-session.json": Session,
+    ".chain-session.json": Chain,
+    "batch_contract.json": Contract,
+    "best.json": Best,
+    "run.json": RunRecord,
+    "result.json": Result,
+    "exit.json": Exit,
+}
+
+
+@older_state
+@pytest.mark.parametrize("version", sorted(path.name for path in DATA.iterdir()))
+def test_a_folder_that_an_earlier_version_wrote_is_read_whole(lab: Lab, version: str) -> None:
+    lay_out(lab, DATA / version)
+    committed = [lab.folder / "runs" / name for name in ("r0000", "r0001", "r0002", "r0003")]
+    before = {folder: everything(folder) for folder in committed}
+    for path in lab.folder.parent.rglob("*.json"):
+        if path.name in TYPES:
+            assert state.read(path, TYPES[path.name]) is not None
+    for path in (lab.home / "active").iterdir():
+        assert state.read(path, Active) is not None
+    lab.start()
+    ended, waited = lab.wait("r0004")["result"], lab.wait("r0005")["result"]
+    assert (ended["status"], ended["verdict"], ended["primary"]["value"]) == ("ok", "advance", 0.5)
+    assert (waited["verdict"], waited["primary"]["best_before"]) == ("advance", 0.5)
+    view = lab.get("status.get", last=9)
+    assert [row["run_id"] for row in view["recent"]] == [f"r000{number}" for number in range(1, 6)]
+    counters = {name: view["session"]["counters"][name] for name in ("advance", "revert", "crash")}
+    assert counters == {"advance": 3, "revert": 1, "crash": 1}
+    assert (view["best"]["run_id"], view["warnings"]) == ("r0005", [])
+    assert lab.get("session.get")["chain_remaining"] == 2
+    assert lab.get("run.get", run_id="r0003")["result"]["exit_code"] == 3
+    assert {folder: everything(folder) for folder in committed} == before
+    lab.write('echo "val/loss: 0.75"\n')
+    assert lab.run(environment={"PATH": "/usr/bin:/bin"})["run_id"] == "r0006"
+
+
+def test_what_is_recorded_holds_nothing_of_the_machine_it_was_recorded_on() -> None:
+    for path in DATA.rglob("*.json"):
+        assert "/tmp" not in path.read_text()
+        assert str(Path.home()) not in path.read_text()
+
+
+# --- another version takes over ---
+
+
+def subscribed(lab: Lab) -> Rpc:
+    """Who wants to hear of everything."""
+    client = lab.rpc()
+    client.send_raw(b'{"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {}}\n')
+    return client
+
+
+def committed(client: Rpc) -> list[str]:
+    """The runs of which a subscriber hears that they were committed, until its connection ends."""
+    messages = iter(client.receive, None)
+    return [m["params"]["run_id"] for m in messages if m.get("params", {}).get("event") == "committed"]
+
+
+@takeover
+@pytest.mark.parametrize("protocol", [0, -1], ids=["the previous protocol", "two protocols ago"])
+def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: Lab, protocol: int) -> None:
+    old, new = Version(lab, "0.0.9", protocol), Shell(lab)
+    first_daemon = old.boot()
+    lab.init()
+    lab.session()
+    running = launched(lab, MARKED.format(value=1))
+    queued = []
+    for value in (0.9, 0.8):
+        lab.write(MARKED.format(value=value))
+        queued.append(lab.submit()["run_id"])
+    pids = shim_of(lab, running), job_of(lab, running)
+    lab.write(MARKED.format(value=0.7))
+    waiting = {
+        "run --wait": old.start("run", "--wait"),
+        "wait": old.start("wait", queued[0]),
+        "wait --any": old.start("wait", "--any"),
+        "tail": old.start("tail", "--follow", running),
+    }
+    if protocol == 0:
+        waiting |= {"new wait": new.start("wait", running), "new tail": new.start("tail", "-f", running)}
+    subscriber = subscribed(lab)
+    wait_until(lambda: len(lab.call("queue.list")["runs"]) == 4, "all four runs")
+    if protocol == -1:
+        _, _, err = new.end(new.start("status"))
+        assert "speaks protocol -1" in err
+        assert "arctl daemon restart" in err
+    info = new.json("daemon", "restart")
+    gone(first_daemon)
+    assert (info["version"], info["active"]) == (VERSION, 4)
+    assert json.loads((lab.home / "daemon.json").read_bytes())["version"] == VERSION
+    assert (shim_of(lab, running), job_of(lab, running)) == pids
+    assert alive(pids[1])
+    assert committed(subscriber) == [], "its connection ends with the old one: it subscribes again"
+    subscriber = subscribed(lab)
+    go(lab, running)
+    assert lab.wait(running)["result"]["verdict"] == "advance"
+    go(lab, *queued, "r0004")
+    for run_id in (*queued, "r0004"):
+        assert lab.wait(run_id)["result"]["verdict"] == "advance"
+    ends = {name: old.end(process) for name, process in waiting.items()}
+    if protocol == 0:
+        assert {name: code for name, (code, _, _) in ends.items()} == dict.fromkeys(waiting, 0), ends
+        assert ends["run --wait"][1].count("advance") == 1
+        assert "val/loss=0.9" in ends["wait"][1]
+        assert ends["wait --any"][1].count("advance") == 1
+        for name in ("tail", "new tail"):
+            assert ends[name][1] == "begun\nval/loss: 1\n", "each line once, across both daemons"
+    else:
+        assert all(code == 69 and "protocol" in err for code, _, err in ends.values()), ends
+    assert launches(lab) == [running, *queued, "r0004"]
+    new("daemon", "stop")
+    assert committed(subscriber) == [running, *queued, "r0004"]
+
+
+@takeover
+def test_two_restarts_at_once_both_succeed_and_one_daemon_is_left(lab: Lab) -> None:
+    old, new = Version(lab, "0.0.9", 0), Shell(lab)
+    first_daemon = old.boot()
+    lab.init()
+    lab.session()
+    running = launched(lab, MARKED.format(value=1))
+    waiting = new.start("wait", running)
+    both = [new.start("daemon", "restart", "--json") for _ in range(2)]
+    infos = [json.loads(new.end(process)[1]) for process in both]
+    gone(first_daemon)
+    pids = {info["pid"] for info in infos}
+    assert {info["version"] for info in infos} == {VERSION}
+    assert [pid for pid in pids if alive(pid)] == [json.loads((lab.home / "daemon.json").read_bytes())["pid"]]
+    go(lab, running)
+    assert new.end(waiting)[0] == 0
+    assert launches(lab) == [running]
+
+
+@takeover
+def test_a_restart_while_another_client_stops_the_daemon(lab: Lab) -> None:
+    new = Shell(lab)
+    new.json("daemon", "start")
+    lab.init()
+    lab.session()
+    running = launched(lab, MARKED.format(value=1))
+    stopping, restarting = new.start("daemon", "stop"), new.start("daemon", "restart")
+    assert (new.end(stopping)[0], new.end(restarting)[0]) == (0, 0)
+    new.json("daemon", "start")  # the stop may have come last
+    go(lab, running)
+    assert lab.wait(running)["result"]["verdict"] == "advance"
+    assert launches(lab) == [running]
+
+
+@takeover
+@pytest.mark.parametrize("again", times(5, 1))
+def test_a_restart_while_a_commit_is_under_way_judges_once(lab: Lab, again: int) -> None:
+    new = Shell(lab)
+    new.json("daemon", "start")
+    lab.init()
+    lab.session(checkpoint_glob="{run_dir}/ck-*")
+    large = 192 << 20  # bytes: its copy takes a while, and a restart waits for it or begins it anew
+    lab.write(
+        "import os\nwith open(os.environ['AR_RUN_DIR'] + '/ck-1', 'wb') as file:\n"
+        f"    for _ in range({large >> 20}):\n        file.write(bytes(range(256)) * 4096)\n"
+        "print('val/loss: 1')\n"
+    )
+    run_id = lab.submit()["run_id"]
+    partial = lab.folder / f".ckpt/.{run_id}.partial"
+    done = lab.folder / f"runs/{run_id}/result.json"
+    wait_until(lambda: partial.exists() or done.exists(), "the copy")
+    cut = not done.exists()
+    new.json("daemon", "restart")
+    assert lab.wait(run_id)["result"]["checkpoint"] == f".ckpt/{run_id}"
+    assert (lab.folder / f".ckpt/{run_id}/ck-1").stat().st_size == large
+    assert not partial.exists()
+    assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
+    assert lab.get("session.get")["session"]["counters"]["since_start"] == 1
+    assert cut, "the commit was over before the restart: make the checkpoint larger"
+
+
+@takeover
+def test_sigterm_at_any_moment_of_a_start_leaves_a_folder_that_the_next_one_takes(
+    lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    lab.ready(seconds=300)
+    running = launched(lab, MARKED.format(value=1))
+    job = job_of(lab, running)
+    lab.kill()
+    moments = times(40, 5)
+    begun = time.monotonic()
+    lab.start()
+    whole = time.monotonic() - begun
+    lab.stop()
+    for moment in moments:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ardaemon", "serve"],
+            env=lab.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(whole * 1.2 * moment / len(moments))  # not a wait: the moment of the signal
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) in (0, -signal.SIGTERM)
+        assert alive(job)
+    record_property("cases", len(moments))
+    lab.start()
+    assert lab.get("run.get", run_id=running)["state"] == "running"
+    go(lab, running)
+    assert lab.wait(running)["result"]["verdict"] == "advance"
+    assert launches(lab) == [running]

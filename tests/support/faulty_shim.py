@@ -1,0 +1,35 @@
+"""`ardaemon` whose shims are killed right before the operation that $SHIM_DIES names.
+
+It is one of host/operations.py, as `spawn`; the n-th of its kind with `spawn#n`. Run as
+`python -m tests.support.faulty_shim serve …`.
+"""
+
+import os
+
+from ardaemon.__main__ import main
+from ardaemon.engines import spare
+
+# Before its main(): the shim looks for no variables and no modules but its own.
+HOOKED = """
+import os, signal
+from ardaemon.host import operations
+left = [{times}]
+def die(name, *_):
+    if name == {name!r}:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+operations.hook = die
+"""
+
+
+def hooked(program: str, where: str) -> str:
+    """The shim's program with the hook set before it begins."""
+    name, _, times = where.partition("#")
+    path, _, run = program.partition("; from ")
+    return f"{path}\n{HOOKED.format(name=name, times=times or 1)}\nfrom {run}"
+
+
+if __name__ == "__main__":
+    spare._PROGRAM = hooked(spare._PROGRAM, os.environ["SHIM_DIES"])
+    main()

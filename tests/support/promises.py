@@ -1,0 +1,210 @@
+"""Which test stands for which promise, and how often it is tried: the rows of docs/reliability.md.
+
+A test says `@pytest.mark.promise("kill-matrix")`; where one test tries many cases it calls
+`record_property("cases", n)`. `make torture` (TORTURE=1) runs them at full size and writes the figures;
+`make test` runs the same tests at the small one. Loaded by pyproject.toml (`-p tests.support.promises`).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+FULL = os.environ.get("TORTURE", "") not in ("", "0")
+
+# name -> what is promised and how it is tested; the order is the table's.
+PROMISES = {
+    "crash-points": (
+        "kill -9 of the daemon before any operation that outlives it: the same experiment folder as"
+        " undisturbed",
+        "a run of each kind (baseline, advance with a checkpoint, revert, crash) is recorded; for every"
+        " operation in it a fresh daemon is killed right before it and started again; folders compared whole",
+    ),
+    "torn-writes": (
+        "the same, in the middle of a write",
+        "as above, for every write and copy: half of the bytes, then SIGKILL",
+    ),
+    "shim-crash": (
+        "kill -9 of the shim before any of its operations: one verdict, nothing left alive",
+        "as above, in the shim's process",
+    ),
+    "power-cut": (
+        "a power cut at any moment: what was acknowledged is there, and everything goes on",
+        "the recorded operations are replayed up to each point; what was not fsynced is missing, torn or"
+        " there in every combination (all of them up to 6 such operations, else those named in the test)",
+    ),
+    "disk-full": (
+        "ENOSPC at any operation: a clear error or a run that waits, and all is as undisturbed when"
+        " space is back",
+        "every operation that takes space fails from there on; then space is back",
+    ),
+    "disk-error": (
+        "EIO at any operation: the same",
+        "every operation on a file fails once",
+    ),
+    "kill-matrix": (
+        "at its limit nothing of a run's tree survives, whatever it did to get away",
+        "every shape of tree, by the subreaper walk alone and with a cgroup v2, 50 times each; afterwards no"
+        " process works in the project, whatever its environment, and its cgroup is gone",
+    ),
+    "unclean": (
+        "what SIGKILL cannot end: sentinel, slot in quarantine for everybody, over restarts, until it is"
+        " gone",
+        "a process in a real uninterruptible sleep (a filesystem that never answers); kill -9 of the daemon"
+        " in between; `arctl clean` refused while it lives",
+    ),
+    "pids-limit": (
+        "a fork bomb is bounded by pids_max, ends by its limit, and others go on",
+        "a bomb that forks in new sessions, limited to 40; the kernel's own count is watched meanwhile",
+    ),
+    "adopted-tree": (
+        "a job whose shim was killed is found and ended by its cgroup, whatever it has dropped",
+        "SIGKILL of the shim (and of the daemon); what is left of the job has no environment and no"
+        " descriptor",
+    ),
+    "stopped-shim": (
+        "a stopped shim is woken and ends its job: at once on request, else when it is overdue",
+        "SIGSTOP of the shim",
+    ),
+    "adoption": (
+        "a job goes on without the daemon, and the next one goes on with it: limit, live value, exact end",
+        "the daemon is killed (-9) and started again while a job runs, waits or ends, and clients wait",
+    ),
+    "supervisor-lost": (
+        "kill -9 of the shim, with or without the daemon: one copy, its slot held, its end called unknown",
+        "both are killed in either order and at several moments, and in mid-start; trees of sessions and"
+        " double forks, polite and deaf, are cancelled and run into their limit",
+    ),
+    "host-restart": (
+        "a reboot loses the runs under way and nothing else",
+        "everything is killed and the boot's id in the records is another one",
+    ),
+    "pid-reuse": (
+        "no foreign process is ever signalled, whatever pid it has",
+        "records are forged to name living processes which write down every signal; and the pids of a killed"
+        " shim and job are really given to such processes (clone3, set_tid)",
+    ),
+    "clock": (
+        "the wall clock set back a day or to 1970, or forward a year, changes no limit, wait or verdict",
+        "a preloaded library moves the clock of daemon, shim, job and client while a run is under way",
+    ),
+    "soak": (
+        "thousands of runs leave nothing behind in the daemon",
+        "descriptors, threads, children, memory and folders before and after (`make soak`: 10,000 runs)",
+    ),
+    "older-state": (
+        "a state file of another schema is read or refused by name, and is never changed",
+        "each kind of file as schema 0, none and 2, and every command; a recorded folder is read whole",
+    ),
+    "takeover": (
+        "a daemon of another version takes over with runs in flight",
+        "a copy of the package with another version and protocol is replaced by `arctl daemon restart`"
+        " with runs in flight and clients of each kind; two restarts at once, in mid-commit, in mid-start",
+    ),
+    "metric-command": (
+        "a metric command that runs delays no stop and outlives no daemon",
+        "the daemon is stopped and killed (-9) while one runs that has left its group and session",
+    ),
+    "clients-die": (
+        "whatever becomes of a client: its run goes on, is judged once, others are served, nothing is"
+        " left of it",
+        "SIGKILL of client, group and session, also of those that started the daemon; SIGHUP, closed"
+        " terminals and pipes, half requests, deaf readers, 200 at once, idle ones; memory, descriptors and"
+        " threads are counted",
+    ),
+    "socket-private": (
+        "nobody but the owner reaches the daemon, or can put a folder or socket of his in its place",
+        "every umask; modes looked at before listen(2); another uid, with the modes opened up too; symlinks,"
+        " foreign and open folders anywhere on the way to state and runtime folder",
+    ),
+    "one-daemon": (
+        "one daemon per user and host: a stale socket is replaced, a live one respected",
+        "20 daemons and 20 clients at once after a kill -9, again and again; one with another state folder",
+    ),
+    "credentials": (
+        "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"
+        " until commit",
+        "a planted secret is looked for in every file and command line, without a pause, all through a"
+        " run's life",
+    ),
+    "clean-text": (
+        "nothing that a script, a note or a file name says acts on a terminal",
+        "the bytes of real commands, in pipes, as JSON and at a terminal, about runs full of escape"
+        " sequences",
+    ),
+    "protocol-examples": (
+        "JSON-RPC 2.0 as its specification prints it",
+        "every example of section 7, our methods in the place of theirs",
+    ),
+    "protocol-fuzz": (
+        "whatever is sent: an answer or a documented error, never a fault; the connection's rules hold",
+        "hypothesis: bytes, mutated and cut requests, values of every method's own types, to a real daemon",
+    ),
+}
+
+
+def times(full: int, quick: int) -> range:
+    """How often a case is tried: for `@pytest.mark.parametrize("again", times(50, 2))`."""
+    return range(full if FULL else quick)
+
+
+def some(cases: Sequence[T], quick: int) -> list[T]:
+    """All cases at full size; else `quick` of them, evenly spread and always the same."""
+    if FULL or len(cases) <= quick:
+        return list(cases)
+    return [cases[at * (len(cases) - 1) // max(quick - 1, 1)] for at in range(quick)]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--promise NAME runs the tests of one row."""
+    parser.addoption("--promise", default=None, help="run the tests of this promise alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line("markers", "promise(name): a row of docs/reliability.md")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each report tells its promise; with --promise, the others are left out."""
+    wanted = config.getoption("--promise")
+    if wanted is not None and wanted not in PROMISES:
+        raise pytest.UsageError(f"--promise {wanted}: known are {', '.join(PROMISES)}")
+    for item in items:
+        for mark in item.iter_markers("promise"):
+            if mark.args[0] not in PROMISES:
+                raise pytest.UsageError(f"{item.nodeid}: no promise {mark.args[0]!r} in {__name__}")
+            item.user_properties.append(("promise", mark.args[0]))
+    if wanted is not None:
+        chosen = [item for item in items if ("promise", wanted) in item.user_properties]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the figures of each promise to $TORTURE_REPORT."""
+    path = os.environ.get("TORTURE_REPORT")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if path is None or reporter is None or hasattr(session.config, "workerinput"):
+        return
+    found: dict[str, dict[str, float]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in reporter.stats.get(outcome, []):
+            _count(found, report, failed=outcome != "passed")
+    Path(path).write_text(json.dumps(found, indent=1))
+
+
+def _count(found: dict[str, dict[str, float]], report: pytest.TestReport, failed: bool) -> None:
+    properties = dict(report.user_properties)
+    if "promise" not in properties:
+        return
+    row = found.setdefault(str(properties["promise"]), {"tests": 0, "cases": 0, "failed": 0, "seconds": 0.0})
+    row["tests"] += 1
+    row["cases"] += int(str(properties.get("cases", 1)))
+    row["failed"] += failed
+    row["seconds"] += report.duration

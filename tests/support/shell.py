@@ -1,0 +1,97 @@
+"""`arctl` as an agent's shell runs it, in the project of a lab; whatever it started is gone afterwards."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.lab import SLUG, Lab, wait_until
+
+DEADLINE_S = 30
+# Runs until the test says so, so that no test depends on how fast the machine is.
+UNTIL_TOLD = """import os, time
+print("started", flush=True)
+while not os.path.exists({go!r}):
+    time.sleep(0.02)
+print("val/loss: {value}")
+"""
+
+
+class Shell:
+    """`arctl` as an agent's shell runs it, in the project of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.go = lab.root / "go"
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """A command in the background."""
+        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        return subprocess.Popen(
+            [sys.executable, "-m", "arctl", *arguments],
+            env=self.lab.environment,
+            cwd=self.lab.project,
+            stdin=subprocess.DEVNULL,
+            **given,
+        )
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """A command to its end; its stdout, if its exit code is the expected one."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == code, (process.returncode, out, err)
+        return str(out)
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The same, as JSON of one line."""
+        out = self(*arguments, "--json", code=code)
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        """Wait for a command: its code, stdout and stderr."""
+        out, err = process.communicate(timeout=DEADLINE_S)
+        return process.returncode, out, err
+
+    def hold(self, value: float) -> None:
+        """Edit train.py so that it runs until `release`."""
+        self.lab.write(UNTIL_TOLD.format(go=str(self.go), value=value))
+
+    def release(self) -> None:
+        """Let what runs come to its end."""
+        self.go.touch()
+
+    def waiting(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command in the background, once its run is running."""
+        process = self.start(*arguments)
+        wait_until(lambda: self.states() == ["running"], "the run runs")
+        return process
+
+    def states(self) -> list[str]:
+        """Of the runs that are not committed, as another client sees them."""
+        return [run["state"] for run in self.json("queue")["runs"]]
+
+
+@contextmanager
+def shells(lab: Lab) -> Iterator[Shell]:
+    """A project with a live session, made by arctl alone; its daemon is stopped by arctl, and is gone."""
+    shell = Shell(lab)
+    (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
+    told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
+    shell("init", SLUG, "--train", "t.py", *told)
+    shell("session", "start", "--seconds", "20", "--settle", "1")
+    yield shell
+    shell.release()
+    pid = shell.json("daemon", "stop")["pid"]
+    assert pid is None or not lives(pid)
+
+
+def lives(pid: int) -> bool:
+    """Is the process there, and no zombie that init has yet to collect (proc(5), stat)?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,91 @@
+"""`make torture`: every promise at full size; prints the table and writes docs/reliability.md.
+
+With names (`make torture PROMISE=kill-matrix`) those rows alone, and nothing is written. Exit code 1 if
+anything failed, or if a promise has no test.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.support.promises import PROMISES
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: written by make torture -->", "<!-- end of figures -->"
+Figures = dict[str, dict[str, float]]
+
+
+def tried(promise: str, report: Path) -> Figures:
+    """Run the tests of one promise ("": of all); their figures."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-m", "promise", "-p", "no:cacheprovider"]
+    if promise:
+        command += ["--promise", promise]
+    environment = os.environ | {"TORTURE": "1", "TORTURE_REPORT": str(report)}
+    subprocess.run([*command, "tests"], cwd=ROOT, env=environment, check=False)
+    found: Figures = json.loads(report.read_text()) if report.exists() else {}
+    return found
+
+
+def table(figures: Figures, names: list[str], seconds: float) -> str:
+    """The figures as Markdown, and what they were measured on."""
+    lines = [
+        "| promise | how it is tested | cases | failed | minutes | alone |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for name in names:
+        row = figures.get(name, {"cases": 0, "failed": 0, "seconds": 0})
+        promise, how = PROMISES[name]
+        lines.append(
+            f"| {promise} | {how} | {row['cases']:.0f} | {row['failed']:.0f} | {row['seconds'] / 60:.1f}"
+            f" | `make torture PROMISE={name}` |"
+        )
+    cases = sum(row["cases"] for row in figures.values())
+    failed = sum(row["failed"] for row in figures.values())
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    where = f"{os.cpu_count()} cores, {system}"
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    lines += [
+        "",
+        f"{cases:.0f} cases, {failed:.0f} failed, in {seconds / 60:.1f} minutes on {where}, {when}.",
+    ]
+    return "\n".join(lines)
+
+
+def write(text: str) -> None:
+    """Put the table between its two marks in the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def main(names: list[str]) -> int:
+    """Try, print, write."""
+    unknown = [name for name in names if name not in PROMISES]
+    if unknown:
+        print(f"torture: no promise {', '.join(unknown)}; known: {', '.join(PROMISES)}", file=sys.stderr)
+        return 64
+    began, figures = time.monotonic(), Figures()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or [""]:
+            figures |= tried(name, Path(folder) / f"figures-{name}.json")
+    wanted = names or list(PROMISES)
+    text = table(figures, wanted, time.monotonic() - began)
+    print(text)
+    if not names:
+        write(text)
+    untested = [name for name in wanted if name not in figures]
+    for name in untested:
+        print(f"torture: nothing was tried for {name}", file=sys.stderr)
+    return 1 if untested or any(row["failed"] for row in figures.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""Every point of the story at which it can be cut: recorded once, then each cut in a world of its own."""
+
+import atexit
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support import lab as labs
+from tests.support.forge import Forge
+from tests.support.lab import Lab
+from tests.torture.story import Story, pictured
+
+PROGRAM = "tests.support.faulty"
+# How many cgroups are made after the last launch is a matter of timing.
+CGROUPS = 6
+CHUNKS = 8  # the points are dealt out to so many tests, so that every core has work to its end
+
+
+@dataclass(frozen=True)
+class Point:
+    """The NTH operation of that name on that subject, by the daemon or a shim."""
+
+    who: str
+    name: str
+    subject: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.name} {self.subject} #{self.nth}"
+
+
+_forges: list[Forge] = []  # one for each test process, made when it is first needed
+
+
+def _forge() -> Forge:
+    if not _forges:
+        _forges.append(Forge())
+        atexit.register(_forges[0].close)
+    return _forges[0]
+
+
+@contextmanager
+def world() -> Iterator[Lab]:
+    """A lab of its own for one case, with daemons that boot fast; nothing of it is left."""
+    lab = labs.make()
+    lab.forge = _forge()
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+def recorded(lab: Lab) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The undisturbed story: its operations in their order, and the picture that it leaves."""
+    log = lab.root / "operations"
+    lab.start(PROGRAM, FAULT_PLAN=json.dumps({"record": str(log), "root": str(lab.root)}))
+    Story(lab).tell().settled()
+    return [json.loads(line) for line in log.read_text().splitlines()], pictured(lab)
+
+
+def points(operations: Iterable[dict[str, Any]]) -> list[Point]:
+    """The operations as points that can be met again."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    found = []
+    for facts in operations:
+        key = (facts["who"], facts["name"], facts["subject"])
+        seen[key] += 1
+        if facts["name"] != "cgroup" or seen[key] <= CGROUPS:
+            found.append(Point(*key, seen[key]))
+    return found
+
+
+def cut(point: Point, do: str | int, check: Callable[[Lab, Story], None]) -> str | None:
+    """Tell the story in a new world, cut at `point`; what went wrong, or None."""
+    with world() as lab:
+        flag = lab.root / "reached"
+        plan = {
+            "at": [point.who, point.name, point.subject, point.nth],
+            "root": str(lab.root),
+            "do": do,
+            "flag": str(flag),
+        }
+        try:
+            story = _told(lab, plan, flag)
+            check(lab, story)
+        except AssertionError as error:
+            return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
+        return None
+
+
+def _told(lab: Lab, plan: dict[str, Any], flag: Path) -> Story:
+    reached: list[bool] = []
+
+    def mend() -> None:
+        if flag.exists():
+            reached.append(True)
+            flag.rename(flag.with_name("mended"))
+
+    lab.environment["FAULT_PLAN"] = json.dumps(plan)
+    try:
+        lab.start(PROGRAM)
+    except AssertionError:
+        assert flag.exists(), "the daemon did not start"
+    story = Story(lab, mend).tell()
+    mend()
+    if isinstance(plan["do"], int):  # what could not be removed then is removed by the next daemon
+        lab.stop()
+    story.settled()
+    assert reached, "the point was not met"
+    return story
+
+
+def _stderr(lab: Lab) -> str:
+    return (lab.root / "stderr").read_text()[-2000:]
+
+
+def undisturbed(picture: dict[str, Any]) -> Callable[[Lab, Story], None]:
+    """The check that everything is as if nothing had happened."""
+
+    def check(lab: Lab, story: Story) -> None:
+        found = pictured(lab)
+        names = sorted(n for n in {*found, *picture} if found.get(n) != picture.get(n))
+        different = [f"{n}: {found.get(n)!r} instead of {picture.get(n)!r}" for n in names]
+        assert not different, "\n".join(different[:6])
+        assert len(set(story.runs.values())) == len(story.runs), "a run id was used twice"
+
+    return check

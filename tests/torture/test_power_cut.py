@@ -1,0 +1,199 @@
+"""A power cut at any moment: what was acknowledged is there, and everything goes on."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.lab import Lab, wait_until
+from tests.support.promises import FULL, some
+from tests.torture import disk
+from tests.torture.points import CHUNKS, PROGRAM, world
+from tests.torture.story import CANDIDATES, PRINT, SCRIPT, Candidate, Story
+
+QUICK = 5  # states of each chunk in `make test`
+AFTER = Candidate("after", PRINT.format(value=0.01), "advance")
+SAVED = {c.name: f"state of {c.name}" * 99 for c in CANDIDATES if "state.pt" in c.body}
+
+
+@dataclass
+class Told:
+    """What clients had been told when the power went."""
+
+    session: bool = False
+    runs: set[str] = field(default_factory=set)
+    results: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    launched: set[str] = field(default_factory=set)
+    edited: str = ""  # what somebody saved in train.py last
+
+    def hear(self, facts: dict[str, Any]) -> None:
+        """One more operation."""
+        if facts["name"] == "give":
+            self.launched.add(facts["run"])
+        if facts["name"] == "edited":
+            self.edited = facts["data"]
+        if facts["name"] != "acknowledge" or facts["who"] != "daemon" or not facts["data"]:
+            return
+        answer = json.loads(facts["data"]).get("result") or {}
+        self.session |= bool((answer.get("session") or {}).get("live"))
+        if "run_id" in answer and "state" in answer:
+            self.runs.add(answer["run_id"])
+            result = answer.get("result")
+            if result is not None:
+                self.results[answer["run_id"]] = (result["verdict"], result["primary"]["value"])
+
+    def copy(self) -> "Told":
+        """As it is now."""
+        return Told(self.session, set(self.runs), dict(self.results), set(self.launched), self.edited)
+
+
+def recorded(lab: Lab) -> list[dict[str, Any]]:
+    """The story's operations in their order, with the edits of train.py and what jobs wrote among them."""
+    log = lab.root / "operations"
+    lab.start(PROGRAM, FAULT_PLAN=json.dumps({"record": str(log), "root": str(lab.root)}))
+    story = Story(lab)
+
+    def edited(path: Path, text: str) -> None:
+        with log.open("a") as file:
+            file.write(json.dumps({"name": "edited", "who": "", "paths": [str(path)], "data": text}) + "\n")
+        path.write_text(text)
+
+    story.edited = edited
+    story.tell().settled()
+    lab.stop()
+    return list(_with_jobs(lab, story, [json.loads(line) for line in log.read_text().splitlines()]))
+
+
+def _with_jobs(lab: Lab, story: Story, operations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    saved = {story.runs[name]: text for name, text in SAVED.items()}
+    run_id = ""
+    for facts in operations:
+        path = facts["paths"][-1] if facts["paths"] else ""
+        if facts["name"] == "create" and "/runs/" in path:
+            run_id = path.partition("/runs/")[2].partition("/")[0]
+        if facts["name"] == "give":
+            facts["run"] = run_id
+        if facts["name"] == "create" and ".exit.json." in path and run_id in saved:
+            state = str(lab.folder / "runs" / run_id / "state.pt")
+            yield {"name": "written", "who": "", "paths": [state], "data": saved[run_id]}
+        yield facts
+
+
+def states(lab: Lab, operations: list[dict[str, Any]]) -> list[tuple[disk.Left, Told]]:
+    """Every disk that some power cut leaves, with what had been told by then."""
+    model, told = disk.Disk(str(lab.root), str(lab.runtime)), Told()
+    found: dict[str, tuple[disk.Left, Told]] = {}
+    for name in ("train.py", "prepare.py"):
+        model.edited(str(lab.project / name), (lab.project / name).read_text())
+    for facts in operations:
+        if facts["name"] in ("edited", "written"):
+            getattr(model, facts["name"])(facts["paths"][0], facts["data"])
+        else:
+            model.replay(facts)
+        told.hear(facts)
+        for left in model.states():
+            found[disk.digest(left)] = (left, told.copy())  # the same disk later on: more had been told
+    return list(found.values())
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.timeout(1500 if FULL else 120)
+@pytest.mark.promise("power-cut")
+def test_after_a_power_cut_at_any_moment_everything_acknowledged_is_there(
+    chunk: int, record_property: Callable[[str, object], None]
+) -> None:
+    with world() as lab:
+        found = states(lab, recorded(lab))
+        assert len(found) > 300, "too few states to prove anything"
+        mine = some(found[chunk::CHUNKS], QUICK)
+        record_property("cases", len(mine))
+        wrong = []
+        for number, (left, told) in enumerate(mine):
+            try:
+                _goes_on(lab, left, told)
+            except AssertionError as error:
+                wrong.append(f"state {number * CHUNKS + chunk}, told {told}: {error}")
+        assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong[:5])
+
+
+def _goes_on(lab: Lab, left: disk.Left, told: Told) -> None:
+    for name, home in (("p", lab.project), ("s", lab.state_home)):
+        disk.put(left.get(name, {}), home)
+    plan = {"root": str(lab.root), "other_boot": True}
+    lab.environment["FAULT_PLAN"] = json.dumps(plan)
+    (lab.root / "stderr").write_bytes(b"")
+    lab.start(PROGRAM)
+    try:
+        _check(lab, told)
+    finally:
+        lab.stop()
+
+
+def _check(lab: Lab, told: Told) -> None:
+    story = Story(lab)
+    if not told.session:
+        story.begin()
+    wait_until(lambda: not any((lab.home / "active").iterdir()), "every run to be committed")
+    before = _edit(lab)
+    rows = _rows(lab)
+    assert told.runs <= set(rows), f"lost: {told.runs - set(rows)}"
+    for run_id, (verdict, value) in told.results.items():
+        result = lab.read(f"runs/{run_id}/result.json")
+        assert (result["verdict"], result["primary"]["value"]) == (verdict, value), result
+    marks = _marks(lab)
+    assert len(set(marks)) == len(marks), f"launched twice: {marks}"
+    assert not {mark.split()[0] for mark in marks} & told.launched, f"launched again: {marks}"
+    _best_is_whole(lab, rows)
+    assert told.edited in ("", before) or told.edited in _snapshots(lab), "an edit is lost"
+    story.submit(AFTER)
+    assert story.judged(AFTER)["verdict"] == "advance"
+    assert story.runs["after"] > max([*rows, *told.runs, "r0000"]), "a run id was used again"
+    broken = [str(p) for p in lab.root.rglob("*") if ".broken-" in p.name or p.name.endswith(".tmp")]
+    assert not broken, broken
+
+
+def _edit(lab: Lab) -> str:
+    return (lab.folder / "train.py").read_text()
+
+
+def _rows(lab: Lab) -> dict[str, str]:
+    """Run id -> verdict; each run has one row, and each row its result."""
+    path = lab.folder / "results.tsv"
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    cells = [line.split("\t") for line in lines]
+    rows = {cell[0]: cell[3] for cell in cells}
+    assert len(rows) == len(cells), f"judged twice: {lines}"
+    for run_id, verdict in rows.items():
+        assert lab.read(f"runs/{run_id}/result.json")["verdict"] == verdict
+    return rows
+
+
+def _marks(lab: Lab) -> list[str]:
+    path = lab.project / "marks"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _snapshots(lab: Lab) -> list[str]:
+    return [path.read_text() for path in (lab.folder / "runs").glob("r*/train.py")]
+
+
+def _best_is_whole(lab: Lab, rows: dict[str, str]) -> None:
+    """best.json is the last run that advanced; its snapshot and its checkpoint are there, whole."""
+    advanced = [run_id for run_id, verdict in rows.items() if verdict == "advance"]
+    path = lab.folder / "best.json"
+    assert path.exists() == bool(advanced)
+    if not advanced:
+        return
+    best = lab.read("best.json")
+    assert best["run_id"] == advanced[-1]
+    snapshot = (lab.folder / f"runs/{best['run_id']}/train.py").read_text()
+    link = lab.folder / "best_ckpt"
+    if best["checkpoint"] is None:
+        assert not link.is_symlink()
+        return
+    assert (link / "meta.json").exists()
+    expected = [text for name, text in SAVED.items() if SCRIPT.format(name=name, body="") in snapshot]
+    assert [(link / "state.pt").read_text()] == expected, "a torn checkpoint was promoted"
