@@ -146,6 +146,7 @@ class Supervisor:
             os.close(self.job_lock)
             os.chdir("/")
             self._announce()
+            durable.sync_folder(self.folder)  # run.log by its name: exit.json must not outlive it
         except Exception as error:  # a full disk: start.json without the job's pid has to do
             self._note(error)
         return watch

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ardaemon.core.errors import ArdaemonError
 from tests.support import lab as labs
 from tests.support.forge import Forge
 from tests.support.lab import Lab
@@ -87,7 +88,7 @@ def cut(point: Point, do: str | int, check: Callable[[Lab, Story], None]) -> str
         try:
             story = _told(lab, plan, flag)
             check(lab, story)
-        except AssertionError as error:
+        except (AssertionError, OSError, ArdaemonError) as error:
             return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
         return None
 
