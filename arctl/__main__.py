@@ -7,6 +7,7 @@ import sys
 # Half a hundred modules are imported, hardly anything becomes garbage: the collections in between
 # were some 8% of the start (measured). The limit stays, for commands that run for hours.
 GC_THRESHOLD = 50_000
+UNSAID = 74  # EX_IOERR of sysexits.h: all went well, and could not be said
 
 
 def main() -> None:
@@ -19,8 +20,11 @@ def main() -> None:
 
     code = run()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # a terminal that is gone by now; what was decided stands
+            code = code or UNSAID
     # All is said: taking a hundred modules down in order would cost every command some milliseconds.
     os._exit(code)
 
