@@ -15,6 +15,7 @@ from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
 
 T = TypeVar("T")
 
+PATIENCE_S = 3.0  # then the client looks whether something is to be mended
 # A second launch would leave a second mark.
 SCRIPT = (
     "import os\n"
@@ -146,7 +147,7 @@ class Story:
             )
 
     def _result(self, run_id: str) -> dict[str, Any]:
-        found = self.lab.wait(run_id, timeout=20)
+        found = self.lab.wait(run_id, timeout=PATIENCE_S)
         assert found["result"] is not None, f"{run_id} is {found['state']}: {found['why']}"
         result: dict[str, Any] = found["result"]
         return result

@@ -10,7 +10,7 @@ from tests.support.faulty import TAKES_SPACE
 from tests.support.jobs import alive
 from tests.support.lab import Lab
 from tests.support.promises import FULL, some
-from tests.torture.points import CHUNKS, Point, cut, points, recorded, undisturbed, world
+from tests.torture.points import CHUNKS, WARNED_OF, Point, cut, points, recorded, undisturbed, world
 from tests.torture.story import CANDIDATES, Story
 
 Record = Callable[[str, object], None]
@@ -96,7 +96,8 @@ def test_a_disk_that_is_full_from_any_operation_on_costs_nothing_once_there_is_s
     story: Told, chunk: int, record_property: Record
 ) -> None:
     found = [point for point in story[0] if point.name in TAKES_SPACE]
-    all_cut(chosen(found, chunk, record_property), errno.ENOSPC, undisturbed(story[1]))
+    check = undisturbed(story[1], WARNED_OF)
+    all_cut(chosen(found, chunk, record_property), errno.ENOSPC, check)
 
 
 @CHUNK
@@ -108,7 +109,7 @@ def test_an_error_of_the_disk_at_any_operation_costs_nothing_once_it_is_over(
     files = (*TAKES_SPACE, "unlink", "truncate", "chmod", "rmdir")
     mine = chosen([point for point in story[0] if point.name in files], chunk, record_property)
     copies = [point for point in mine if "/.ckpt/" in point.subject]
-    all_cut([point for point in mine if point not in copies], errno.EIO, undisturbed(story[1]))
+    all_cut([point for point in mine if point not in copies], errno.EIO, undisturbed(story[1], WARNED_OF))
     all_cut(copies, errno.EIO, lambda lab, story_: promoted_or_said(lab, story_, story[1]))
 
 
@@ -117,7 +118,7 @@ def promoted_or_said(lab: Lab, story: Story, picture: dict[str, Any]) -> None:
     results = [lab.read(f"runs/{run_id}/result.json") for run_id in story.runs.values()]
     without = [result for result in results if "checkpoint not promoted" in (result["reason"] or "")]
     if not without:
-        return undisturbed(picture)(lab, story)
+        return undisturbed(picture, WARNED_OF)(lab, story)
     assert [(result["verdict"], result["checkpoint"]) for result in without] == [("advance", None)]
     assert [result["verdict"] for result in results] == [candidate.verdict for candidate in CANDIDATES]
     return once_and_alone(lab, story)
