@@ -206,9 +206,12 @@ def delete(folder: Path) -> bool:
 
 def test_a_project_that_is_deleted_during_a_run_does_not_hurt_the_others(lab: Lab) -> None:
     lab.ready()
-    lab.write("import time\ntime.sleep(0.5)\n")
-    lab.submit()
+    go = lab.root / "go"
+    lab.write(f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n")
+    run_id = lab.submit()["run_id"]
+    lab.wait(run_id, until="launched")  # deleted any earlier, it is a run whose session is over
     wait_until(lambda: delete(lab.project), "the folder to go, with the shim still writing into it")
+    go.touch()
     wait_until(lambda: lab.events("blocked"), "the daemon's word that it cannot go on")
     lab.project.mkdir()
     lab.init()

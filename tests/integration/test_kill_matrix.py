@@ -169,12 +169,13 @@ def test_leftover_cgroups_of_a_killed_daemon_are_removed_by_the_next(lab: Lab) -
     run_id = launched(lab, PRELUDE + "ready(0)\n" + END)
     facts = json.loads((lab.folder / f"runs/{run_id}/a1/start.json").read_bytes())
     shim, job = shim_of(lab, run_id), job_of(lab, run_id)
+    made_before = [Path(facts[name]) for name in ("cgroup", "pids_cgroup") if facts[name]]
+    # Now: once their daemon is dead, one that another test starts at the same time may remove them.
+    assert all(folder.exists() for folder in made_before)
     lab.kill()
     for pid in (shim, job):
         kill(pid)
     (lab.folder / f"runs/{run_id}/a1/start.json").unlink()  # so that only the sweep can know of them
-    made_before = [Path(facts[name]) for name in ("cgroup", "pids_cgroup") if facts[name]]
-    assert all(folder.exists() for folder in made_before)
     lab.start()
     assert not any(folder.exists() for folder in made_before)
 
