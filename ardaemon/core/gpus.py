@@ -5,12 +5,12 @@ Memory is in MiB everywhere (2**20 bytes). A value that NVML did not give is Non
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 MIB = 1 << 20
-# free: nothing is on it. held: of this daemon's runs. foreign: something else computes on it, or its lease is
-# another daemon's. quarantined: sick, or something lives there that could not be killed. unknown: NVML gave no
-# answer, which never looks idle.
+# free: nothing is on it. held: of this daemon's runs. foreign: something else computes on it, or its
+# lease is another daemon's. quarantined: sick, or something lives there that could not be killed.
+# unknown: NVML gave no answer, which never looks idle.
 CardState = Literal["free", "held", "foreign", "quarantined", "unknown"]
 
 
@@ -65,4 +65,4 @@ class Need(Struct, frozen=True, kw_only=True, omit_defaults=True):
     vram_mb: float | None = None
     share: bool = False
     priority: int = 0
-    allowed: tuple[str, ...] | None = field(default=None)  # CUDA_VISIBLE_DEVICES of the caller: indices, UUIDs
+    allowed: tuple[str, ...] | None = None  # the caller's CUDA_VISIBLE_DEVICES: indices or UUIDs

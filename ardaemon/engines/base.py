@@ -44,10 +44,14 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 class Finished(Struct, frozen=True, kw_only=True):
-    """The shim has recorded the end; CLOCK_MONOTONIC of the first process's end."""
+    """The shim has recorded the end; CLOCK_MONOTONIC of the first process's end.
+
+    `restarted`: the host was, since then; the end and the log are safe, what else the job wrote may be torn.
+    """
 
     exit: Exit
     ended_monotonic: float | None = None
+    restarted: bool = False
 
 
 class Unsupervised(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from ardaemon.core.config import GRACE_S, PIDS_MAX
 from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
@@ -178,7 +179,7 @@ class LocalEngine:
             return _running(start)
         finished = _read_exit(attempt)
         if finished is not None:
-            return finished
+            return replace(finished, restarted=handle.boot_id != self.boot)
         if handle.boot_id != self.boot:
             return Lost(ending="host_restart")
         if not os.path.isdir(handle.folder):

@@ -51,6 +51,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     manual: bool
     boot_id: str
     slot: str = ""
+    restarted: bool = False  # the host, since its end: what was not synced may be torn
 
 
 def decide(ended: Ended) -> RunRecord:
@@ -71,6 +72,8 @@ def _decision(ended: Ended, found: State) -> Decision:
     counters = terminate.count(session.counters, tally, current)
     result = _result(ended, judged, stamp)
     promoted = _checkpoint(ended) if judged.improved else None
+    if promoted is not None and ended.restarted:
+        result, promoted = _without(result, "the host restarted before it was safe on the disk"), None
     if promoted is not None:
         checkpoint.settle(promoted)
         result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
@@ -257,17 +260,22 @@ def _promoted(experiment: Experiment, run: Run, decision: Decision) -> Decision:
     problem = checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
     if problem is None:
         return decision
-    why = f"checkpoint not promoted: {problem}"
-    why = f"{decision.result.reason}; {why}" if decision.result.reason else why
     without = replace(
         decision,
         promote=None,
-        result=fit(replace(decision.result, checkpoint=None, reason=why)),
+        result=fit(_without(decision.result, problem)),
         best=replace(decision.best, checkpoint=None) if decision.best else None,
     )
     if known is not None:
         state.write(run.record, replace(known, state=Judged(without)))
     return without
+
+
+def _without(result: Result, problem: str) -> Result:
+    """It advances without its checkpoint, and says why."""
+    why = f"checkpoint not promoted: {problem}"
+    why = f"{result.reason}; {why}" if result.reason else why
+    return replace(result, checkpoint=None, reason=why)
 
 
 def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:

@@ -170,8 +170,11 @@ class Driver:
                 flight.exit = Exit(ending="stopped", started_at=flight.record.submitted_at)
             case Lost(ending=ending):
                 flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
-            case Finished(exit=end, ended_monotonic=ended):
-                flight.exit, flight.ended = end, ended
+            case Finished(restarted=True) if flight.record.settings.metric_command is not None:
+                flight.exit = Exit(ending="host_restart", started_at=flight.record.submitted_at)
+            case Finished(exit=end, ended_monotonic=ended, restarted=restarted):
+                flight.exit, flight.restarted = end, restarted
+                flight.ended = None if restarted else ended  # another boot has another clock
         self.listener.told(flight, "ended", ending=flight.exit.ending, seconds=flight.exit.seconds)
         flight.step("ended")
 
@@ -277,6 +280,7 @@ class Driver:
             manual=flight.active.wanted == "stop",
             boot_id=flight.handle.boot_id if flight.handle else "",
             slot=flight.slot,
+            restarted=flight.restarted,
         )
 
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:

@@ -33,6 +33,7 @@ class Flight:
     slot: str = ""  # where it is, or was
     pid: int | None = None
     exit: Exit | None = None
+    restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
     seal_faults: tuple[str, ...] = ()
     latest: float | None = None
     result: Result | None = None

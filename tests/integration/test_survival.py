@@ -171,14 +171,51 @@ def test_everything_killed_is_told_apart_from_a_crash_of_the_script(lab: Lab) ->
 def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
     lab.ready()
     run_id = all_killed(lab)
-    record = lab.folder / f"runs/{run_id}/run.json"
-    text = record.read_text()
-    boot = json.loads(text)["state"]["handle"]["boot_id"]
-    record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
+    of_another_boot(lab, run_id)
     lab.start()
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["reason"]) == ("crash", "host_restart")
     assert lab.get("session.get")["session"]["counters"]["plateau"] == 0
+
+
+def of_another_boot(lab: Lab, run_id: str) -> None:
+    """The run's record, as a reboot makes it look."""
+    record = lab.folder / f"runs/{run_id}/run.json"
+    text = record.read_text()
+    boot = json.loads(text)["state"]["handle"]["boot_id"]
+    record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
+
+
+def ended_before_a_reboot(lab: Lab) -> str:
+    """A run that wrote a checkpoint and ended, and whose verdict the reboot prevented."""
+    run_id = launched(
+        lab,
+        "import os, time\nopen(os.environ['AR_RUN_DIR'] + '/state.pt', 'w').write('state')\n"
+        "print('val/loss: 0.5')\ntime.sleep(0.7)\n",
+    )
+    lab.kill()
+    wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
+    of_another_boot(lab, run_id)
+    lab.start()
+    return run_id
+
+
+@pytest.mark.promise("host-restart")
+def test_a_run_that_ended_before_a_reboot_advances_without_the_checkpoint_that_nobody_synced(
+    lab: Lab,
+) -> None:
+    lab.ready()
+    result = lab.wait(ended_before_a_reboot(lab))["result"]
+    assert (result["verdict"], result["primary"]["value"], result["checkpoint"]) == ("advance", 0.5, None)
+    assert result["reason"] == "checkpoint not promoted: the host restarted before it was safe on the disk"
+    assert not (lab.folder / "best_ckpt").is_symlink()
+
+
+@pytest.mark.promise("host-restart")
+def test_a_metric_command_is_not_asked_about_files_that_a_reboot_may_have_torn(lab: Lab) -> None:
+    lab.ready(metrics="custom", metric_command="python -c print('{}')")
+    result = lab.wait(ended_before_a_reboot(lab))["result"]
+    assert (result["status"], result["reason"]) == ("crash", "host_restart")
 
 
 @pytest.mark.promise("pid-reuse")

@@ -35,7 +35,8 @@ PROMISES = {
     "power-cut": (
         "a power cut at any moment: what was acknowledged is there, and everything goes on",
         "the recorded operations are replayed up to each point; what was not fsynced is missing, torn or"
-        " there in every combination (all of them up to 6 such operations, else those named in the test)",
+        " there in every combination (up to 3 such operations; of more: none, all, each alone, each alone"
+        " missing)",
     ),
     "disk-full": (
         "ENOSPC at any operation: a clear error or a run that waits, and all is as undisturbed when"
