@@ -178,6 +178,11 @@ def test_the_shim_and_the_durable_write_stand_alone(tree: Imports, module: str) 
     assert heavy_imports(tree, module, ("ardaemon.host",)) == []
 
 
+def test_the_nvml_worker_needs_its_binding_and_nothing_else(tree: Imports) -> None:
+    worker = "ardaemon.host.nvml_worker"
+    assert heavy_imports(tree, worker, ("ardaemon.host",)) == [f"{worker} imports pynvml"]
+
+
 @pytest.mark.parametrize("library", ONE_MODULE)
 def test_a_library_with_native_code_is_imported_in_one_module(tree: Imports, library: str) -> None:
     assert len(importers(tree, library)) <= 1, importers(tree, library)

@@ -23,6 +23,7 @@ ALLOWED = {
     "host/cgroup.py": ({"os.mkdir", "os.rmdir"}, "announced there as `cgroup`: folders of no disk"),
     "engines/local.py": ({"os.makedirs"}, "the runtime folder, which a logout may have removed"),
     "engines/spare.py": ({"subprocess.Popen"}, "announced there: a spare shim that is lost is parked again"),
+    "host/nvml_process.py": ({"subprocess.Popen"}, "it only reads: a worker that is lost is started again"),
     "metrics/command.py": ({"subprocess.Popen"}, "it only reads: it is asked again after a crash"),
     "metrics/keeper.py": ({"os.kill", "os.killpg", "os.posix_spawnp"}, "of the same command's tree"),
     "metrics/apart.py": ({"subprocess.run", "subprocess.Popen"}, "as the metric command"),

@@ -3,14 +3,15 @@
 Memory is in MiB everywhere (2**20 bytes). A value that NVML did not give is None, never 0.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 MIB = 1 << 20
-# free: nothing is on it. held: of this daemon's runs. foreign: something else computes on it, or its
-# lease is another daemon's. quarantined: sick, or something lives there that could not be killed.
-# unknown: NVML gave no answer, which never looks idle.
+# free: nothing is on it. held: of this daemon's runs. foreign: something else computes on it, or its lease
+# is another daemon's. quarantined: sick, or something lives there that could not be killed. unknown: NVML
+# gave no answer, which never looks idle.
 CardState = Literal["free", "held", "foreign", "quarantined", "unknown"]
 
 
@@ -29,6 +30,7 @@ class GpuReading(Struct, frozen=True, kw_only=True):
     index: int  # in PCI bus order; of the parent for a MIG instance
     name: str = ""
     parent: str | None = None  # UUID of the GPU that a MIG instance is a part of
+    mig: bool = False  # it is in MIG mode: only its instances can be used, even if there are none
     total_mb: float | None = None
     used_mb: float | None = None  # without the driver's reserve, where NVML can tell them apart
     utilisation: float | None = None  # percent
@@ -36,7 +38,9 @@ class GpuReading(Struct, frozen=True, kw_only=True):
     power_w: float | None = None
     throttled: str | None = None  # why its clocks are held down by heat or power brakes; None: they are not
     processes: tuple[GpuProcess, ...] | None = None  # None: NVML did not say, which is not "none"
-    fault: str | None = None  # NVML's error that makes this GPU unusable: "GPU_IS_LOST", …
+    refused: int = 0  # entries with a pid that cannot be: somebody is there, nobody knows who
+    fault: str | None = None  # NVML's error that makes this GPU unusable: "GPU_IS_LOST", …; "gone": not there
+    error: str | None = None  # NVML's error because of which values are missing: unknown, not a fault yet
     xids: tuple[int, ...] = ()  # new since the last reading
 
 
@@ -65,4 +69,10 @@ class Need(Struct, frozen=True, kw_only=True, omit_defaults=True):
     vram_mb: float | None = None
     share: bool = False
     priority: int = 0
-    allowed: tuple[str, ...] | None = None  # the caller's CUDA_VISIBLE_DEVICES: indices or UUIDs
+    # CUDA_VISIBLE_DEVICES of the caller: indices, UUIDs.
+    allowed: tuple[str, ...] | None = field(default=None)
+
+
+def is_allowed(index: int, uuid: str, allowed: Sequence[str]) -> bool:
+    """Whether an allow-list names it: by index, by UUID or by the beginning of one, as CUDA has it."""
+    return any(item == str(index) or (len(item) > len("GPU-") and uuid.startswith(item)) for item in allowed)
