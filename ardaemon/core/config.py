@@ -23,6 +23,13 @@ VERIFY_S = 10.0  # after KILL: how long a process may take to be gone before it 
 # workers each and a BLAS of 128 threads in every one are 16 thousand; a fork bomb ends there.
 PIDS_MAX = 32768
 
+UNTOLD_MAX = 256  # verdicts kept for `arctl wait --any`; an older one is in `arctl status --last`
+
+# --- GPUs ---
+PRIORITY_MOST = 100  # and as far below zero: enough for any order, and a slip of the finger is seen
+GPUS_MAX = 64  # of one run: more than any one host has
+MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the finger
+
 # --- metrics ---
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
 
@@ -145,8 +152,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     verify: float = VERIFY_S
     cgroup: Literal["auto", "off"] = "auto"  # off: trees are found and ended by the walk through /proc alone
     pids_max: Annotated[int, msgspec.Meta(ge=8)] = PIDS_MAX  # fewer hold no interpreter with its threads
+    # Where daemons of several users tell each other who has a GPU (host/lease_folder.py); the same for all.
+    lease_folder: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     send_timeout: Annotated[float, msgspec.Meta(gt=0)] = SEND_S
     request_timeout: Annotated[float, msgspec.Meta(gt=0)] = HALF_FRAME_S
+    cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1  # runs without a GPU at the same time
+    gpus: tuple[str, ...] | None = None  # those that this daemon may use: indices or UUIDs
+    ignore_pids: tuple[int, ...] = ()  # processes on a GPU that are no reason to leave it alone
     deny_environment: tuple[str, ...] = ()
     allow_environment: tuple[str, ...] = ()
 

@@ -60,6 +60,14 @@ class Attempt:
     def before(self) -> Path:
         return self.folder / "before.json"
 
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples.jsonl"
+
+    @property
+    def measured(self) -> Path:
+        return self.folder / "measured.json"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -246,6 +254,11 @@ class Host:
         """One file per slot on which something lives that could not be killed."""
         return self.state / "quarantine"
 
+    @property
+    def sick(self) -> Path:
+        """GPUs that take no run until a person has looked at them."""
+        return self.state / "sick.json"
+
     @cached_property
     def socket(self) -> Path:
         return Path(places.socket_of(str(self.runtime)))
@@ -278,7 +291,7 @@ def private_folder(folder: Path) -> Path:
     try:
         _make(folder)
         found = folder.lstat()
-        fault = _fault(folder, found) or _first_weak(folder.parent)
+        fault = _fault(folder, found) or first_weak(folder.parent)
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be made or looked at: {error.strerror} ({error.filename})",
@@ -334,7 +347,8 @@ def _way(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         todo += reversed(target.parts[target.is_absolute() :])
 
 
-def _first_weak(path: Path) -> StorageError | None:
+def first_weak(path: Path) -> StorageError | None:
+    """The first folder or symlink on the way to `path`, itself included, that another user could replace."""
     return next(filter(None, (_weak(there, found) for there, found in _way(path))), None)
 
 

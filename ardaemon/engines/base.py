@@ -1,12 +1,13 @@
 """What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 from ardaemon.core.layout import Run
 from ardaemon.core.model import Ending, Exit, Handle, Process
+from ardaemon.host.lease import Lease, Taken
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     settle: float
     grace: float
     verify: float
+    leases: tuple[int, ...] = ()  # of its GPUs: shim and job get copies, the caller closes its own
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ class Running(Struct, frozen=True, kw_only=True):
     shim: Process | None = None
     job: Process | None = None
     monotonic: float | None = None  # when it started
+    cgroup: str = ""
     over_by: float | None = None  # CLOCK_MONOTONIC by which a shim that is at work has ended it
 
 
@@ -107,6 +110,10 @@ class Engine(Protocol):
         """What its shim waits for, though the job has ended; None where it does not."""
         ...
 
+    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+        """Should its shim be lost, have its GPUs with `take` once the job itself holds them no more."""
+        ...
+
     def forget(self, handle: Handle) -> None:
-        """Remove what was kept to find it again."""
+        """Remove what was kept to find it again, and let go of its GPUs."""
         ...

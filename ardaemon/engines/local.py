@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ from ardaemon.engines.base import (
 )
 from ardaemon.engines.spare import Spare
 from ardaemon.host import cgroup, durable, proc, processes, record, state
+from ardaemon.host.lease import Lease, Taken
 
 log = logging.getLogger("ardaemon.engine")
 
@@ -74,6 +76,14 @@ class _Word(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+@dataclass
+class _Cards:
+    """The GPUs of one attempt: how their lease is taken, and what came of it, once its shim was lost."""
+
+    take: Callable[[], Lease | Taken]
+    held: Lease | Taken | None = None
+
+
 class LocalEngine:
     """Starts attempts through a parked shim; asks lock × exit.json how they stand."""
 
@@ -87,6 +97,7 @@ class LocalEngine:
         self.children: dict[str, Spare] = {}
         # Attempts whose end was asked for; of an unsupervised one, until when it may end by itself.
         self.stopping: dict[str, float | None] = {}
+        self.cards: dict[str, _Cards] = {}  # of attempts on GPUs, by folder
 
     # --- starting ---
 
@@ -123,7 +134,7 @@ class LocalEngine:
             self.children[launch.handle.shim_lock] = spare
             held += [_take(launch.handle.shim_lock)]
             held += [_take(launch.handle.job_lock)]
-            spare.give(_specification(launch), (held[0], held[1]))
+            spare.give(_specification(launch), (held[0], held[1]), launch.leases)
             return await self._acknowledged(spare)
         except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
             log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
@@ -211,6 +222,7 @@ class LocalEngine:
                     found = self.probe(handle)
                 case Unsupervised():
                     adopted = True
+                    self._hold(handle)
                     survivors = await self._adopt(handle, found)
                     if survivors:
                         return Finished(exit=_lost_exit(tuple(survivors), _known_start(handle)))
@@ -258,6 +270,16 @@ class LocalEngine:
             else:
                 await anyio.sleep(pause)
         return []
+
+    def _hold(self, handle: Handle) -> None:
+        """Hold the GPUs of an adopted job, which may have closed what it inherited."""
+        cards = self.cards.get(handle.folder)
+        if cards is None or isinstance(cards.held, Lease):
+            return
+        before, cards.held = cards.held, cards.take()
+        # Where the job's own copies hold them, all is well. Asked again with each look: said once.
+        if isinstance(cards.held, Taken) and not cards.held.ours and cards.held != before:
+            log.warning("lease not held", extra={"facts": {"folder": handle.folder, **cards.held._asdict()}})
 
     async def _kill_adopted(self, handle: Handle) -> list[Process]:
         """TERM, grace, KILL, as a shim does it; returns what survived."""
@@ -308,9 +330,16 @@ class LocalEngine:
             return None
         return f"it has ended, and its record waits for space on the disk: {handle.folder}"
 
+    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+        """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
+        self.cards.setdefault(handle.folder, _Cards(take))
+
     def forget(self, handle: Handle) -> None:
-        """Remove the attempt's lock files and cgroups."""
+        """Remove the attempt's lock files and cgroups, and let go of its GPUs."""
         self._reap(handle)
+        cards = self.cards.pop(handle.folder, None)
+        if cards is not None and isinstance(cards.held, Lease):
+            cards.held.close()
         start = _known_start(handle)
         for folder in (start.tree, start.pids_cgroup) if start is not None else ():
             if cgroup.ours(folder):
@@ -382,6 +411,7 @@ def _running(start: _Start | None) -> Running:
         shim=Process(start.shim[0], start.shim[1]),
         job=Process(job[0], job[1]) if job and job[1] is not None else None,
         monotonic=start.monotonic,
+        cgroup=start.tree,
         over_by=start.over_by,
     )
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 import ardaemon
-from ardaemon.host import cgroup, operations
+from ardaemon.host import cgroup, handover, operations
 
 # By -c, so that the shim's own code comes from its cached byte code: compiling it costs half a
 # megabyte of every shim. With -I and -S nothing of the user's environment is looked at.
@@ -55,14 +55,14 @@ class Spare:
         """Does it still wait?"""
         return self.process.poll() is None
 
-    def give(self, spec: bytes, locks: tuple[int, int]) -> None:
-        """Hand over the attempt: specification (in memory alone) and both locks, already held."""
+    def give(self, spec: bytes, locks: tuple[int, int], leases: tuple[int, ...] = ()) -> None:
+        """Hand over the attempt: specification (in memory alone), both locks and any leases, already held."""
         operations.at("give", locks)
         memory = os.memfd_create("attempt")
         try:
             os.write(memory, spec)
-            fds = array.array("i", [memory, *locks])
-            self.channel.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            fds = array.array("i", [memory, *locks, *leases])
+            self.channel.sendmsg([handover.word(len(fds))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
         finally:
             os.close(memory)
 

@@ -1,10 +1,11 @@
 """The shim: one small process per attempt that starts the job, limits it and records its end.
 
 It is parked by the daemon (engines/spare.py, a socket as standard input) and waits for one
-message: descriptors of the specification, of shim.lock and of job.lock, both locked already. From
-then on it needs nobody: with the daemon dead it enforces every limit, kills the whole tree,
-verifies that nothing survived (as a child subreaper it has no children left exactly when no
-descendant is left, prctl(2)), and renames exit.json into place. SIGTERM means: end the job.
+message: descriptors of the specification, of shim.lock and of job.lock, both locked already, and of
+the leases of its GPUs, which it and the job keep open until they end. From then on it needs nobody:
+with the daemon dead it enforces every limit, kills the whole tree, verifies that nothing survived
+(as a child subreaper it has no children left exactly when no descendant is left, prctl(2)), and
+renames exit.json into place. SIGTERM means: end the job.
 Where it was given a cgroup, the job lives in that, and is ended and verified by it as well.
 
 Standard library alone, and few modules of it: one of these lives beside every job.
@@ -40,8 +41,8 @@ def main() -> None:
     received = handover.receive(channel)
     if received is None:
         os._exit(0)
-    spec_fd, _shim_lock, job_lock = received
-    supervisor = Supervisor(handover.load(spec_fd), job_lock, channel, tree)
+    spec_fd, _shim_lock, job_lock, leases = received
+    supervisor = Supervisor(handover.load(spec_fd), (job_lock, *leases), channel, tree)
     supervisor.run()
     os._exit(0)  # no interpreter shutdown: the daemon waits for this exit
 
@@ -49,8 +50,16 @@ def main() -> None:
 class Supervisor:
     """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
 
-    def __init__(self, spec: dict, job_lock: int, channel: "_socket.socket", tree: cgroup.Tree) -> None:  # type: ignore[type-arg]
-        self.spec, self.job_lock, self.channel, self.tree = spec, job_lock, channel, tree
+    def __init__(
+        self,
+        spec: dict,  # type: ignore[type-arg]
+        inherited: tuple[int, ...],
+        channel: "_socket.socket",
+        tree: cgroup.Tree,
+    ) -> None:
+        """`inherited`: job.lock and leases, which the job gets as well."""
+        self.spec, self.channel, self.tree = spec, channel, tree
+        self.job_lock, self.inherited = inherited[0], inherited
         # By descriptor: the record finds its folder even if the project is moved meanwhile.
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
         self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], os.O_RDONLY | os.O_DIRECTORY)}"
@@ -133,7 +142,8 @@ class Supervisor:
             watch = self.watch = Watch(
                 self.spec, self.started, self.log, self.run_folder
             )  # before the spawn: nothing that can be wrong with it may come after
-            os.set_inheritable(self.job_lock, True)
+            for fd in self.inherited:
+                os.set_inheritable(fd, True)
             os.chdir(self.spec["cwd"])
             self.pid = self._exec()
         except Exception as error:
