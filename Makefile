@@ -18,11 +18,11 @@ PROMISE ?=
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
 
-.PHONY: help venv demo test torture soak check format bench fuzz clean
+.PHONY: help venv demo test test-gpu torture soak check format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 venv: $(VENV)/.dev ## everything for development, in .venv
 
@@ -30,7 +30,10 @@ demo: $(VENV)/.demo ## a private daemon, real training runs, every verdict (abou
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
-	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/python -m pytest -n 2 -m "not gpu" $(PYTEST_ARGS) $(TESTS)
+
+test-gpu: $(VENV)/.dev ## on a real NVIDIA card; GPU_PYTHON=/path/to/python has a CUDA build of torch
+	@$(BIN)/python -m pytest -s -m gpu $(PYTEST_ARGS) tests/gpu
 
 torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (under 30 minutes); PROMISE=name picks one
 	@$(BIN)/python -m tests.torture $(PROMISE)

@@ -16,6 +16,8 @@ ID_MAX = 12
 SLUG_MAX = 64
 ELLIPSIS = "…"
 WHY_MAX = 240  # what a run waits for: room for pids, a project's path and the command that mends it
+GPU_NAME_MAX = 32
+GPU_LINE_MAX = 400  # one GPU with a few that are on it
 REASON_MAX = 120  # characters: the daemon keeps no more
 
 
@@ -68,6 +70,7 @@ def metric_line(view: Answer, result: Answer) -> str:
     glob = view.get("checkpoint_glob")
     head = f"[{_id(result)}] metric backend={short(result.get('metrics_source') or 'none', NAME_MAX)}"
     head += f", checkpoint glob={short(glob, GLOB_MAX)}" if glob else ""
+    head += f", attempt {result['attempts']}" if (result.get("attempts") or 1) > 1 else ""
     peak = result.get("peak_vram_mb")
     tail = _metric(result["primary"]) + (f" peak_vram={number(peak)}" if peak is not None else "")
     return cut(f"{head} | {tail}", METRIC_MAX - 1)
@@ -80,7 +83,9 @@ def _metric(primary: Answer) -> str:
 
 def verdict_line(result: Answer) -> str:
     """[r0043] advance: val/loss 0.851 → 0.844 (best updated)"""
-    tail = "; train.py was edited since: left alone" if result.get("train_py") == "edited_since" else ""
+    tainted = result.get("tainted")
+    tail = f"; tainted: {short(tainted, NAME_MAX)}" if tainted else ""
+    tail += "; train.py was edited since: left alone" if result.get("train_py") == "edited_since" else ""
     if result["status"] != "ok":
         return _failed(result, tail)
     head = f"[{_id(result)}] {result['verdict']}: "
@@ -297,10 +302,52 @@ def queued(view: Answer) -> str:
         if view.get("why"):
             return f"{head}: {short(view['why'], WHY_MAX)}"
         elapsed = view.get("elapsed")
-        return head if elapsed is None else f"{head} {elapsed:.0f}/{number(view.get('seconds'))} s"
+        if elapsed is None:
+            return head
+        gpus = ",".join(map(str, view.get("gpus") or ()))
+        return f"{head} {elapsed:.0f}/{number(view.get('seconds'))} s" + (f" on GPU {gpus}" if gpus else "")
     place = f" {view['position']}" if view.get("position") else ""
     why = f": {short(view['why'], WHY_MAX)}" if view.get("why") else ""
     return f"{head}{place}{why}"
+
+
+def gpu(view: Answer) -> str:
+    """0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB"""
+    figures = (
+        memory(view),
+        unit(view.get("utilisation"), "%"),
+        unit(view.get("temperature"), " °C"),
+        unit(view.get("power_w"), " W"),
+    )
+    head = f"{view['index']} {short(view['name'], GPU_NAME_MAX)} {view['state']} "
+    who = "; ".join(holders(view)) or short(view.get("why") or "", WHY_MAX)
+    return cut(head + " ".join(part for part in figures if part) + (f": {who}" if who else ""), GPU_LINE_MAX)
+
+
+def memory(view: Answer) -> str:
+    """42.1/79.6 GiB"""
+    used, total = view.get("used_mb"), view.get("total_mb")
+    shown = ["?" if value is None else f"{value / 1024:.1f}" for value in (used, total)]
+    return f"{shown[0]}/{shown[1]} GiB"
+
+
+def unit(value: object, sign: str) -> str:
+    """A measured value with its unit; nothing where the driver gives none."""
+    return "" if value is None else f"{number(value)}{sign}"
+
+
+def holders(view: Answer) -> list[str]:
+    """Who is on a GPU, one line each: a run of ours, or another's process."""
+    lines = []
+    for one in view.get("holders") or ():
+        if one.get("run_id"):
+            who = f"{short(one['expr'], SLUG_MAX)} {short(one['run_id'], ID_MAX)}"
+        else:
+            who = f"pid {one['pid']} {short(one.get('name') or '?', NAME_MAX)}"
+            who += f" of {short(one['user'], NAME_MAX)}" if one.get("user") else ""
+        used = one.get("used_mb")
+        lines.append(who if used is None else f"{who} {used / 1024:.1f} GiB")
+    return lines
 
 
 def setting(value: object) -> str:

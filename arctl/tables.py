@@ -52,6 +52,23 @@ def queue(view: Answer) -> None:
     Console().print(table)
 
 
+def gpus(view: Answer) -> None:
+    """Every GPU, and a line for each that is on it."""
+    table = _table("gpu", "name", "memory", "busy", "temp", "power", "state", "who")
+    for gpu in view["gpus"]:
+        table.add_row(
+            _cell(gpu["index"]),
+            _cell(gpu["name"], render.GPU_NAME_MAX),
+            Text(render.memory(gpu)),
+            Text(render.unit(gpu.get("utilisation"), "%")),
+            Text(render.unit(gpu.get("temperature"), " °C")),
+            Text(render.unit(gpu.get("power_w"), " W")),
+            _cell(gpu["state"]),
+            Text("\n".join(render.holders(gpu)) or render.short(gpu.get("why") or "", render.WHY_MAX)),
+        )
+    Console().print(table)
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in columns:

@@ -26,8 +26,10 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.table import table
 from ardaemon.host import durable, state
+from ardaemon.inventory import Gpus
 from ardaemon.journal import open_log
 from ardaemon.metrics import command
+from ardaemon.overseer import Overseer
 from ardaemon.pipeline import quarantine
 from ardaemon.pipeline.drive import Driver, Locks
 from ardaemon.pipeline.flight import Flight
@@ -38,6 +40,9 @@ log = logging.getLogger("ardaemon.daemon")
 
 # Each follower of a log holds one (at most FOLLOWERS_MAX), each stage of a run one for a moment.
 THREADS_MAX = 128
+LAST_WORDS_S = (
+    2.0  # what is written at a stop is nothing that a kill would lose: a disk that hangs delays none
+)
 
 
 class AlreadyRunning(Exception):
@@ -89,7 +94,8 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     """Run until told to stop. Jobs go on under their shims after that."""
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
-    board = Board([scheduler.Slot("cpu0")])
+    gpus = Gpus(ignored=frozenset(config.ignore_pids), ours=config.gpus)
+    board = Board(config, gpus)
     engine = LocalEngine(host, config.grace, None if config.cgroup == "off" else config.pids_max)
     board.waits = engine.waits
     locks = Locks()
@@ -97,11 +103,13 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     for folder in (host.state, host.active, host.quarantine):
         durable.sweep(folder)  # a half-written entry holds an environment
     board.in_quarantine = quarantine.at_start(host.quarantine)
+    overseer = Overseer(host, config, board, engine)
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
-            driver = Driver(engine, config, locks, board, tasks, host.quarantine)
-            context = Context(host, config, board, driver, locks)
+            driver = Driver(engine, config, locks, board, tasks, host.quarantine, overseer)
+            context = Context(host, config, board, driver, locks, overseer)
+            overseer.limit = context.limit
             machine = Machine(context)
             at_work, stranded = recovery.recover(board, engine, recovery.entries(host))
             await tasks.start(_stop_on_signal, machine.stopping)  # before anyone could know our pid
@@ -109,13 +117,15 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             tasks.start_soon(server.Server(table(context, machine), config, machine.answered).serve, sock)
 
             def resume(flight: Flight) -> None:
+                overseer.found(flight)
                 tasks.start_soon(context.fly, flight)
 
             for flight in at_work:
                 resume(flight)
             tasks.start_soon(recovery.keep_looking, board, engine, stranded, resume)
             tasks.start_soon(recovery.keep_counting, board, engine)
-            tasks.start_soon(scheduler.loop, board, context.fly, tasks)
+            tasks.start_soon(overseer.sampler.loop)
+            tasks.start_soon(scheduler.loop, board, context.fly, overseer.sampler.ask, tasks)
             tasks.start_soon(_keep_spare, engine, board)
             log.info(
                 "started",
@@ -124,9 +134,13 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             ready.say("ready")
             gc.freeze()
             await machine.stopping.wait()
+            with anyio.move_on_after(LAST_WORDS_S):
+                await overseer.rest()
+                await context.keep_heard()
             tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
             command.end_all()
     finally:
+        overseer.close()
         engine.close()
         durable.remove(host.info)
         durable.remove(host.socket)

@@ -10,7 +10,7 @@ import msgspec
 from ardaemon.board import Board
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host
-from ardaemon.core.model import Active, Judged, RunRecord
+from ardaemon.core.model import Active, Judged, RunRecord, Session
 from ardaemon.engines.base import Engine
 from ardaemon.host import durable, state
 from ardaemon.pipeline import commit, snapshot
@@ -94,7 +94,10 @@ def _read(entry: Path, stranded: dict[str, str]) -> Flight | None:
             durable.sweep(folder)
         flight = Flight(experiment, run, active, record, entry)
         flight.resume_from_record()
-        flight.held = not _is_live(experiment)
+        session = _session(experiment)
+        # Where it cannot be read, it is looked at again before anything is launched.
+        flight.held = session is not None and not session.live
+        flight.peaks = session.peaks if session is not None else {}
         _put_back(flight)
         return flight
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
@@ -112,12 +115,12 @@ def _put_back(flight: Flight) -> None:
         snapshot.put_back(flight.experiment, flight.record, found, target)
 
 
-def _is_live(experiment: Experiment) -> bool:
+def _session(experiment: Experiment) -> Session | None:
     try:
-        return load_or_repair(experiment).session.live
+        return load_or_repair(experiment).session
     except (ArdaemonError, OSError) as error:
         log.warning("unreadable", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
-        return True  # looked at again before anything is launched
+        return None
 
 
 def _finished(flight: Flight) -> bool:

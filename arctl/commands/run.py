@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -21,6 +22,7 @@ from arctl.base import (
     say_json,
 )
 from arctl.client import Answer, Stopped
+from arctl.options import PRIORITY, gpus_option, vram_option
 from ardaemon.core.errors import ArdaemonError
 
 NOT_LAUNCHED = ("queued", "launching")
@@ -42,8 +44,14 @@ class Detached(BaseException):
 @click.option("--wait", is_flag=True, help="Wait for the verdict; Ctrl+C interrupts the run.")
 @click.option("--note", metavar="TEXT", help="What was tried; else RUN_NOTE in train.py.")
 @timeout_option
+@gpus_option
+@vram_option
+@click.option("--share/--alone", default=None, help="May other runs be on its GPUs? Default: as the session.")
+@click.option("--priority", type=PRIORITY, default=0, metavar="N", help="Higher goes first; default: 0.")
 @common
-def run(expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: float | None) -> int:
+def run(
+    expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: float | None, **asked: Any
+) -> int:
     """Run train.py as it is now.
 
     Without --wait the run is queued and train.py becomes the best version again at once, so that the next
@@ -52,7 +60,7 @@ def run(expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: 
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
     here = Here(expr)
-    submit = _submission(here, note, wait)
+    submit = _submission(here, note, wait, asked)
     if wait:
         return Watch(here, as_json, timeout).run(submit)
     view = submit()
@@ -78,14 +86,16 @@ def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, tim
     return Watch(Here(expr), as_json, timeout).wait(run_id, any_run)
 
 
-def _submission(here: Here, note: str | None, wait: bool) -> Callable[[], Answer]:
+def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any]) -> Callable[[], Answer]:
     """The call that submits; however often it is made, it is the same run."""
     submit_id = os.urandom(16).hex()
     variables = environment()
     restore = "at_verdict" if wait else "at_submit"
 
     def submit() -> Answer:
-        return here.ask("run.submit", submit_id=submit_id, environment=variables, note=note, restore=restore)
+        return here.ask(
+            "run.submit", submit_id=submit_id, environment=variables, note=note, restore=restore, **asked
+        )
 
     return submit
 

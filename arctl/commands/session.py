@@ -7,13 +7,14 @@ import click
 from arctl import render
 from arctl.base import Here, common, environment, interactive, say, say_json
 from arctl.client import Answer
+from arctl.options import MEMORY, gpus_option, vram_option
 from ardaemon.core.errors import UsageError
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
 # Settings of ardaemon.core.model that are options here; `constraint` is the one with another name.
 SETTINGS = (
     "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command checkpoint_glob"
-    " startup ready_regex stall settle"
+    " startup ready_regex stall settle gpus share vram max_vram max_rss on_tainted"
 ).split()
 
 positive = click.FloatRange(min=0, min_open=True)
@@ -51,6 +52,16 @@ def session() -> None:
 @click.option("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s.")
 @click.option(
     "--settle", type=click.FloatRange(min=0), metavar="N", help="Time for leftover processes; default: 5 s."
+)
+@gpus_option
+@click.option("--share", is_flag=True, default=None, help="Runs may sit on one GPU, where their memory fits.")
+@vram_option
+@click.option("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory.")
+@click.option("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory.")
+@click.option(
+    "--on-tainted",
+    type=click.Choice(["rerun", "accept"]),
+    help="What to do about a number that was measured under unfair conditions; default: rerun, once.",
 )
 @click.option(
     "--resume", type=click.Choice(["continue", "revert", "fresh"]), help="Where train.py starts from."

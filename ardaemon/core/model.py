@@ -4,12 +4,14 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ardaemon.core.gpus import Need
+
 Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
 Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
 Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs"]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
-# How an attempt came to its end; the last three are the daemon's own finding, not the shim's.
+# How an attempt came to its end; the last five are the daemon's own finding, not the shim's.
 Ending = Literal[
     "exited",
     "limit",
@@ -21,7 +23,11 @@ Ending = Literal[
     "supervisor_lost",
     "host_restart",
     "lost",
+    "vram_limit",
+    "rss_limit",
 ]
+# Why an attempt did not count: measured under unfair conditions; out of memory on a card it had to share.
+Again = Literal["tainted", "oom"]
 SCHEMA = 1
 
 
@@ -81,6 +87,12 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready_regex: str | None = None
     stall: float | None = None
     settle: float = 5.0
+    gpus: int | None = None  # None: one where there are any, else a CPU slot
+    share: bool = False
+    vram: float | None = None  # MiB that a run needs on each GPU that it shares; None: as learned
+    max_vram: float | None = None  # MiB; a run that takes more is ended
+    max_rss: float | None = None  # MiB of host memory, likewise
+    on_tainted: Literal["rerun", "accept"] = "rerun"
 
 
 class Counters(Struct, frozen=True, kw_only=True):
@@ -122,7 +134,11 @@ class Session(Record, frozen=True, kw_only=True):
     last_run: int  # high-water mark: ids are never used again
     results_bytes: int = 0  # of results.tsv at the last commit: with fewer, rows were lost
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
+    untold: tuple[str, ...] = ()  # committed runs that nobody has waited for: `arctl wait --any` gives them
     archiving: str | None = None  # `--resume fresh` is under way: the folder of archive/ that it fills
+    peaks: dict[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # GPU model -> MiB of the last good runs
 
 
 class Best(Record, frozen=True, kw_only=True):
@@ -197,6 +213,9 @@ class Result(Record, frozen=True, kw_only=True):
     metrics_source: str | None = None
     constraints: tuple[ConstraintResult, ...] = ()
     peak_vram_mb: float | None = None
+    peak_vram_source: str | None = None  # process, device_delta, reported
+    peak_rss_mb: float | None = None
+    tainted: str | None = None  # why it was not measured under fair conditions
     seconds: float = 0.0
     exit_code: int | None = None
     signal: str | None = None
@@ -232,7 +251,7 @@ class UncleanRecord(Record, frozen=True, kw_only=True):
     survivors: tuple[Process, ...]
     boot_id: str
     at: str
-    slot: str = ""
+    slots: tuple[str, ...] = ()
     cgroup: str = ""
 
 
@@ -258,6 +277,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     best: Best | None = None  # the new best.json, where this run advances
     live: bool = True
     terminated_by: Termination | None = None
+    peaks: dict[str, tuple[float, ...]] = field(default_factory=dict)  # what the session has learned
     place: Placed | None = None  # what train.py shall hold
     stood: bool = True  # it held this run's snapshot when this was decided
     in_train: tuple[str, ...] = ()  # sha256 of what may be overwritten there
@@ -277,16 +297,20 @@ class Handle(Struct, frozen=True, kw_only=True):
 
 
 class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
-    """On disk, waiting for a slot; `attempts` were made before."""
+    """On disk, waiting for a slot; `attempts` were made before, `again` says why some did not count."""
 
     attempts: int = 0
+    again: tuple[Again, ...] = ()
 
 
 class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
     """An attempt was given to the engine: whether it runs or is over, the engine knows."""
 
     handle: Handle
-    slot: str = ""
+    slots: tuple[str, ...] = ()  # "cpu0", or UUIDs of GPUs
+    share: bool = False
+    vram_mb: float | None = None  # set aside on each of its GPUs
+    again: tuple[Again, ...] = ()
 
 
 class Judged(Struct, frozen=True, tag="judged", tag_field="state"):
@@ -308,6 +332,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0  # of the session it belongs to
     seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str
+    need: Need = Need()
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     state: Queued | Launching | Judged = Queued()
@@ -320,4 +345,8 @@ class Active(Record, frozen=True, kw_only=True):
     run_id: str
     seq: int  # order of submission
     environment: dict[str, str]
-    wanted: Literal["run", "cancel", "stop"] = "run"  # stop: and end the session with it
+    # stop: and end the session with it; the limits: the daemon has found that it takes too much
+    wanted: Literal["run", "cancel", "stop", "vram_limit", "rss_limit"] = "run"
+    priority: int = 0
+    front: int = 0  # `arctl queue move --first | --last`: higher goes first among equal priorities
+    held: bool = False  # `arctl queue hold`

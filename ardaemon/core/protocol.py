@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from ardaemon.core.gpus import CardState
 from ardaemon.core.model import Best, Contract, Exit, Result, Session, Settings
 
 # A daemon serves clients of the version before and after its own.
@@ -46,6 +47,10 @@ class Submit(Where, frozen=True, kw_only=True):
     environment: dict[str, str]
     note: str | None = None
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
+    gpus: int | None = None  # None, here and below: as the session says
+    vram: float | None = None  # MiB on each of its GPUs
+    share: bool | None = None
+    priority: int = 0
 
 
 class WhichRun(Where, frozen=True, kw_only=True):
@@ -77,6 +82,20 @@ class Cancel(WhichRun, frozen=True, kw_only=True):
     """run.cancel. `manual` ends the session too (Ctrl+C in `arctl run --wait`)."""
 
     manual: bool = False
+
+
+class Move(WhichRun, frozen=True, kw_only=True):
+    """queue.move. `first` and `last` are meant among runs of equal priority."""
+
+    to: Literal["first", "last"] | None = None
+    priority: int | None = None
+
+
+class Gpus(Params, frozen=True, kw_only=True):
+    """gpu.list. `release`: let go of the driver until something needs it. `clear`: GPUs to lift."""
+
+    release: bool = False
+    clear: tuple[str, ...] = ()
 
 
 class Recent(Where, frozen=True, kw_only=True):
@@ -149,6 +168,11 @@ class RunView(Answer, frozen=True, kw_only=True):
     note: str = ""
     checkpoint_glob: str | None = None
     latest: float | None = None  # primary metric, while it runs
+    gpus: tuple[int, ...] = ()  # indices of those it has, or had
+    priority: int = 0
+    held: bool = False  # by `arctl queue hold`
+    vram_mb: float | None = None  # of its processes, by the last sample
+    rss_mb: float | None = None
     exit: Exit | None = None
     result: Result | None = None
 
@@ -211,6 +235,43 @@ class QueueView(Answer, frozen=True, kw_only=True):
     slots: int
 
 
+class GpuHolder(Struct, frozen=True, kw_only=True):
+    """Who is on a GPU: a run of ours (`expr`, `run_id`), else a process (`pid`, `user`, `name`)."""
+
+    expr: str | None = None
+    run_id: str | None = None
+    pid: int | None = None
+    user: str | None = None
+    name: str | None = None
+    used_mb: float | None = None
+
+
+class GpuView(Struct, frozen=True, kw_only=True):
+    """One GPU or MIG instance. Memory in MiB; null is unknown."""
+
+    index: int
+    uuid: str
+    name: str
+    state: CardState
+    why: str | None = None  # it takes no run
+    parent: str | None = None
+    total_mb: float | None = None
+    used_mb: float | None = None
+    utilisation: float | None = None  # percent
+    temperature: float | None = None  # degrees Celsius
+    power_w: float | None = None
+    holders: tuple[GpuHolder, ...] = ()
+
+
+class GpuList(Answer, frozen=True, kw_only=True):
+    """gpu.list"""
+
+    gpus: tuple[GpuView, ...]
+    state: Literal["ok", "none", "unknown"]
+    why: str = ""
+    driver: str = ""
+
+
 class DaemonInfo(Answer, frozen=True, kw_only=True):
     """daemon.info"""
 
@@ -255,6 +316,10 @@ METHODS: dict[str, Method] = {
     "session.stop": Method(Where, SessionView, "End the session; interrupt what runs, hold what waits."),
     "session.get": Method(Where, SessionView, "The session's settings and counters."),
     "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order."),
+    "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
+    "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),
+    "queue.release": Method(WhichRun, RunView, "Let it start again."),
+    "gpu.list": Method(Gpus, GpuList, "The GPUs: what they do, who is on them, which take runs."),
     "events.subscribe": Method(Subscribe, Done, "Follow what happens.", True),
     "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime."),
     "daemon.stop": Method(Nothing, Done, "Stop the daemon; running jobs go on and are taken up again."),

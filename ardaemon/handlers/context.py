@@ -12,17 +12,27 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.board import Board
-from ardaemon.core.config import Config
-from ardaemon.core.errors import CorruptState, StorageError
+from ardaemon.core.config import PRIORITY_MOST, Config
+from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UsageError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
+from ardaemon.overseer import Limit, Overseer
+from ardaemon.pipeline import session
 from ardaemon.pipeline.drive import Driver, Dropped, Locks
 from ardaemon.pipeline.experiment import State, load, load_or_repair, sweep
 from ardaemon.pipeline.flight import Flight
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
+
+
+def check_priority(priority: int | None) -> None:
+    """Raise UsageError for one that is no priority."""
+    if priority is not None and abs(priority) > PRIORITY_MOST:
+        raise UsageError(
+            f"--priority {priority}: it must be between -{PRIORITY_MOST} and {PRIORITY_MOST}", ""
+        )
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Context:
     board: Board
     driver: Driver
     locks: Locks
+    overseer: Overseer
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager
@@ -57,6 +68,17 @@ class Context:
         for flight in self.board.of(experiment):
             flight.nudge()
 
+    async def keep_heard(self) -> None:
+        """At a stop: who has got which verdict is on disk, so that the next daemon gives none twice."""
+        for folder in list(self.board.heard):
+            experiment = Experiment(Path(folder))
+            try:
+                async with self.locks.of(experiment.folder):
+                    heard = self.board.told_of(experiment.folder)
+                    await anyio.to_thread.run_sync(session.forget_told, experiment, heard)
+            except (ArdaemonError, OSError) as error:
+                log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
+
     async def load(self, experiment: Experiment) -> State:
         """The state; repaired, with warnings, where a file is broken."""
         try:
@@ -65,7 +87,7 @@ class Context:
             async with self.changing(experiment, mending=True):
                 return await anyio.to_thread.run_sync(load_or_repair, experiment)
 
-    async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
+    async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"] | Limit) -> None:
         """Write the wish down; the loops make it so."""
         if flight.state in ("judged", "committed"):
             return
@@ -78,10 +100,15 @@ class Context:
         if flight.active != known:
             await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
         self.board.told(flight, "cancel", wanted=wanted)
-        if flight.state == "queued" and flight not in self.board.holders.values():
+        if flight.state == "queued" and flight.key not in self.board.seated:
             flight.exit = Exit(ending="cancelled")
             flight.step("cancelled")
             self.driver.background.start_soon(self.fly, flight)
+
+    def limit(self, flight: Flight, limit: Limit) -> None:
+        """It takes more memory than it may: written down, then ended."""
+        if flight.state == "running" and flight.active.wanted == "run":
+            self.driver.background.start_soon(self.cancel, flight, limit)
 
     async def fly(self, flight: Flight) -> None:
         """Drive a flight; off the board when it is committed, its slot free when it is not."""
@@ -96,6 +123,7 @@ class Context:
             return
         if flight.result is not None and flight.result.should_terminate:
             self.board.hold(flight.experiment.folder, True)
+        self.overseer.taught(flight)
         self.board.drop(flight)
 
     def _failed(self, flight: Flight, error: Exception) -> None:

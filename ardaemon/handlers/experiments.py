@@ -90,7 +90,7 @@ class Experiments:
         async with self.context.changing(experiment, mending=True):
             await anyio.to_thread.run_sync(session.stop, experiment)
             self.board.hold(experiment.folder, True)
-        running = [f for f in self.board.of(experiment) if f in self.board.holders.values()]
+        running = [f for f in self.board.of(experiment) if f.key in self.board.seated]
         async with anyio.create_task_group() as tasks:
             for flight in running:
                 tasks.start_soon(self.context.cancel, flight, "stop")

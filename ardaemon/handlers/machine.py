@@ -1,4 +1,4 @@
-"""queue.*, events.*, daemon.*, rpc.*: the daemon itself."""
+"""events.*, daemon.*, rpc.*: the daemon itself."""
 
 import os
 import sys
@@ -24,14 +24,6 @@ class Machine:
         self.started_at, self.started = state.now(), time.monotonic()
         self.stopping = anyio.Event()
         self.stop_wanted = False
-
-    async def queue_list(self, _: p.Nothing, __: Notify) -> p.QueueView:
-        """What runs and what waits, of all experiments."""
-        return p.QueueView(
-            runs=tuple(self.board.views()),
-            slots=len(self.board.slots),
-            warnings=(*self.board.stranded.values(), *self.board.in_quarantine.values()),
-        )
 
     async def events_subscribe(self, params: p.Subscribe, notify: Notify) -> p.Done:
         """Events until the client goes, or falls behind."""

@@ -3,6 +3,7 @@
 import codecs
 import time
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -15,7 +16,7 @@ from ardaemon.core.layout import Experiment, run_name, run_number
 from ardaemon.core.model import Active, Judged, Result, RunRecord
 from ardaemon.core.text import clean
 from ardaemon.experiments import resolve
-from ardaemon.handlers.context import Context
+from ardaemon.handlers.context import Context, check_priority
 from ardaemon.host import state
 from ardaemon.host.follow import appended, read_at
 from ardaemon.pipeline import excerpt, ledger, snapshot
@@ -26,6 +27,9 @@ LAST_MAX = 1000  # rows of one run.list or status.get
 TAIL_MAX_BYTES = 8 << 10
 FOLLOWERS_MAX = 64  # each holds a thread of the daemon
 WAIT_MAX_S = 7 * 86400.0
+
+
+Until = Literal["launched", "committed"]
 
 
 class Runs:
@@ -40,24 +44,30 @@ class Runs:
         received = time.monotonic()
         self.board.require_room()
         experiment = resolve(params.project, params.expr)
+        check_priority(params.priority)
+        inventory = await self.context.overseer.known()
         async with self.context.changing(experiment):
             flights = self.board.of(experiment)
             for flight in flights:
                 if flight.record.submit_id == params.submit_id:
                     return self.board.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
-            queue = snapshot.Queue(self.context.host.active, self.board.next_seq(), highest)
+            queue = snapshot.Queue(self.context.host.active, self.board.next_seq(), highest, inventory)
             config = self.context.config
             done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, queue, config)
             if done.active is not None:
-                flight = self._queued(experiment, done.active, done.record, received)
+                flight = self._queued(experiment, done, done.active, received)
                 return replace(self.board.view(flight), warnings=done.warnings)
         return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
 
-    def _queued(self, experiment: Experiment, active: Active, record: RunRecord, received: float) -> Flight:
+    def _queued(
+        self, experiment: Experiment, done: snapshot.Submitted, active: Active, received: float
+    ) -> Flight:
+        record = done.record
         entry = snapshot.entry_path(self.context.host.active, experiment, record.run_id)
         run = experiment.run(record.run_id)
-        flight = self.board.add(Flight(experiment, run, active, record, entry, received=received))
+        flight = Flight(experiment, run, active, record, entry, received=received, peaks=done.peaks)
+        self.board.add(flight)
         ms = round((time.monotonic() - received) * 1000, 2)
         self.board.told(flight, "submitted", base=record.base, note=record.note, to_disk_ms=ms)
         return flight
@@ -65,13 +75,47 @@ class Runs:
     async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
         """Until launched or committed, or the timeout; a client that goes away ends only its wait."""
         experiment = resolve(params.project, params.expr)
-        flights = self._waited_for(experiment, params)
-        if not flights:
-            return await self._stored(experiment, await self._named(experiment, params.run_id))
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
+        end = None if timeout is None else time.monotonic() + timeout
+        if params.any:
+            return await self._next(experiment, params.until, end)
+        run_id = await self._named(experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        if flight is None:
+            view = await self._stored(experiment, run_id)
+        else:
+            view = await self._awaited([flight], params.until, end)
+        if view.result is not None:
+            await self._heard(experiment, run_id)
+        return view
+
+    async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
+        """The first verdict that nobody has got yet: each is given to one client."""
+        while True:
+            found = await self.context.load(experiment)
+            heard = self.board.told_of(experiment.folder)
+            run_id = next((run for run in found.session.untold if run not in heard), None)
+            if run_id is not None:
+                self.board.claim(experiment, run_id, found.session.untold)
+                return await self._stored(experiment, run_id)
+            flights = self.board.of(experiment)
+            if not flights:
+                raise UnknownRun(
+                    f"{experiment.slug} has no run under way, and every verdict has been given",
+                    "arctl run; or arctl status --last 10",
+                )
+            view = await self._awaited(flights, until, end)
+            if view.result is None or until == "launched":
+                return view
+            if self.board.claim(experiment, view.run_id, found.session.untold):
+                return view  # else another client that waits for any was faster
+
+    async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
+        """The first of them to get there; as it stands when the time is over."""
         first = flights[0]
-        with anyio.move_on_after(timeout):
-            first = await _first(flights, params.until, self.board)
+        with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
+            while not _there(first, until, self.board):  # what was in its way may be gone by now
+                first = await _first(flights, until, self.board)
         if first.blocked is not None:
             raise StorageError(
                 f"{first.run.run_id} cannot go on: {first.blocked}",
@@ -79,13 +123,9 @@ class Runs:
             )
         return self.board.view(first)
 
-    def _waited_for(self, experiment: Experiment, params: p.Wait) -> list[Flight]:
-        flights = self.board.of(experiment)
-        if params.any:
-            return flights
-        if params.run_id is None:
-            return flights[-1:]
-        return [flight for flight in flights if flight.run.run_id == params.run_id]
+    async def _heard(self, experiment: Experiment, run_id: str) -> None:
+        found = await self.context.load(experiment)
+        self.board.hear(experiment, run_id, found.session.untold)
 
     async def run_get(self, params: p.WhichRun, _: Notify) -> p.RunView:
         """One run as it stands."""
@@ -220,20 +260,21 @@ class _Follow:
         return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
 
 
-async def _first(flights: list[Flight], until: str, board: Board) -> Flight:
+def _there(flight: Flight, until: Until, board: Board) -> bool:
+    """It has come so far, or does not come any further by itself."""
+    past = flight.state in ("running", "exited", "judged", "committed")
+    idle = flight.held or flight.active.held or board.standstill(flight) is not None
+    stuck = flight.blocked is not None or (idle and flight.state == "queued")
+    return flight.state == "committed" or stuck or (until == "launched" and past)
+
+
+async def _first(flights: list[Flight], until: Until, board: Board) -> Flight:
     """The first of the flights to get there (or to be stuck)."""
     found: list[Flight] = []
-
-    def there(flight: Flight) -> bool:
-        past = flight.state in ("running", "exited", "judged", "committed")
-        idle = flight.held or board.standstill() is not None
-        stuck = flight.blocked is not None or (idle and flight.state == "queued")
-        return flight.state == "committed" or stuck or (until == "launched" and past)
-
     async with anyio.create_task_group() as tasks:
 
         async def watch(flight: Flight) -> None:
-            await flight.until(lambda: there(flight))
+            await flight.until(lambda: _there(flight, until, board))
             found.append(flight)
             tasks.cancel_scope.cancel()
 

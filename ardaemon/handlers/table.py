@@ -3,7 +3,9 @@
 from ardaemon.core.protocol import METHODS
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.experiments import Experiments
+from ardaemon.handlers.gpus import Gpus
 from ardaemon.handlers.machine import Machine
+from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.runs import Runs
 from ardaemon.server import Handler
 
@@ -13,7 +15,8 @@ _HOMES = {
     "status": "experiments",
     "experiment": "experiments",
     "session": "experiments",
-    "queue": "machine",
+    "queue": "queue",
+    "gpu": "gpus",
     "events": "machine",
     "daemon": "machine",
     "rpc": "machine",
@@ -22,5 +25,11 @@ _HOMES = {
 
 def table(context: Context, machine: Machine) -> dict[str, Handler]:
     """Every method of the protocol; `run.submit` is Runs.run_submit."""
-    homes = {"runs": Runs(context), "experiments": Experiments(context), "machine": machine}
+    homes = {
+        "runs": Runs(context),
+        "experiments": Experiments(context),
+        "queue": Queue(context),
+        "gpus": Gpus(context),
+        "machine": machine,
+    }
     return {name: getattr(homes[_HOMES[name.partition(".")[0]]], name.replace(".", "_")) for name in METHODS}

@@ -5,15 +5,16 @@ Recovery is stage two again: each step looks whether it was done.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from ardaemon.core.config import RECENT_SUBMITS, RESULT_MAX_BYTES
+from ardaemon.core.config import RECENT_SUBMITS, RESULT_MAX_BYTES, UNTOLD_MAX
 from ardaemon.core.layout import Experiment, Run, run_number
+from ardaemon.core.measured import Measured
 from ardaemon.core.model import (
     Best,
     Counters,
@@ -30,11 +31,13 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.text import cut_bytes
 from ardaemon.host import durable, operations, state
-from ardaemon.pipeline import checkpoint, contract, ledger, terminate, train_file, verdict
+from ardaemon.pipeline import checkpoint, contract, learned, ledger, terminate, train_file, verdict
 from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.snapshot import standard_version
 
+# Names under which what was measured is a metric as any other: in constraints, or as the primary one.
+PEAK_VRAM, PEAK_RSS = "peak_vram_mb", "peak_rss_mb"
 SHORT = 80  # bytes of a text in a result that does not fit otherwise
 
 
@@ -50,8 +53,27 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seal_faults: tuple[str, ...]
     manual: bool
     boot_id: str
-    slot: str = ""
+    slots: tuple[str, ...] = ()
     restarted: bool = False  # the host, since its end: what was not synced may be torn
+    measured: Measured | None = None
+    notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the script reports and what was measured; the measurement counts where there are both."""
+        return self.extracted.metrics | self._peaks()
+
+    def _peaks(self) -> dict[str, float]:
+        found = self.measured or Measured()
+        # A run that was too short to be looked at has at least its largest process (getrusage(2)).
+        rss = max(found.peak_rss_mb or 0, self.exit.max_rss_kb // 1024)
+        peaks = {PEAK_RSS: float(rss)} if rss else {}
+        return peaks if found.peak_vram_mb is None else {**peaks, PEAK_VRAM: float(found.peak_vram_mb)}
+
+    @property
+    def tainted(self) -> str | None:
+        """Why it was not measured under fair conditions."""
+        return self.measured.tainted if self.measured is not None else None
 
 
 def decide(ended: Ended) -> RunRecord:
@@ -96,6 +118,7 @@ def _decision(ended: Ended, found: State) -> Decision:
         best=best,
         live=session.live and why is None,
         terminated_by=why,
+        peaks=_learned(ended, found, judged),
         place=place,
         stood=train_file.current(ended.experiment) == ended.record.sha256,
         in_train=_replaceable(ended, found, place),
@@ -104,21 +127,30 @@ def _decision(ended: Ended, found: State) -> Decision:
     )
 
 
+def _learned(ended: Ended, found: State, judged: verdict.Judgement) -> dict[str, tuple[float, ...]]:
+    """What runs of this experiment need on a GPU, by what the good ones used."""
+    if judged.status != "ok" or ended.measured is None:
+        return found.session.peaks
+    return learned.learn(found.session.peaks, ended.measured)
+
+
 def _facts(ended: Ended, found: State) -> verdict.Facts:
     return verdict.Facts(
         exit=ended.exit,
         contract=found.contract,
         best=found.best,
-        metrics=ended.extracted.metrics,
+        metrics=ended.metrics,
         seal_faults=ended.seal_faults,
         session_constraints=ended.record.settings.constraints,
         log_reason=ended.extracted.reason,
         metric_problem=ended.extracted.problem,
+        tainted=ended.tainted,
+        notes=ended.notes,
     )
 
 
 def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
-    metrics = {n: v for n, v in ended.extracted.metrics.items() if math.isfinite(v)}
+    metrics = {n: v for n, v in ended.metrics.items() if math.isfinite(v)}
     return Result(
         run_id=ended.run.run_id,
         expr=ended.experiment.slug,
@@ -127,10 +159,13 @@ def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         valid=judged.valid,
         improved_over_best=judged.improved,
         primary=judged.primary,
-        metrics={n: v for n, v in metrics.items() if n != judged.primary.name},
+        metrics={n: v for n, v in metrics.items() if n not in (judged.primary.name, PEAK_RSS, PEAK_VRAM)},
         metrics_source=ended.extracted.source,
         constraints=judged.constraints,
-        peak_vram_mb=metrics.get("peak_vram_mb"),
+        peak_vram_mb=metrics.get(PEAK_VRAM),
+        peak_vram_source=_source(ended, metrics),
+        peak_rss_mb=metrics.get(PEAK_RSS),
+        tainted=ended.tainted,
         seconds=ended.exit.seconds,
         exit_code=ended.exit.exit_code,
         signal=ended.exit.signal,
@@ -141,6 +176,14 @@ def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         started_at=ended.exit.started_at,
         ended_at=stamp,
     )
+
+
+def _source(ended: Ended, metrics: dict[str, float]) -> str | None:
+    """Where the peak is from: measured, or, where nothing could be, what the script itself reports."""
+    measured = ended.measured
+    if measured is not None and measured.peak_vram_mb is not None:
+        return measured.source
+    return "reported" if PEAK_VRAM in metrics else None
 
 
 def _checkpoint(ended: Ended) -> Path | None:
@@ -195,7 +238,7 @@ def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
         survivors=ended.exit.survivors,
         boot_id=ended.boot_id,
         at=stamp,
-        slot=ended.slot,
+        slots=ended.slots,
         cgroup=ended.exit.cgroup,
     )
 
@@ -227,8 +270,11 @@ def _shorter(result: Result) -> Iterator[Result]:
     yield replace(result, constraints=(), metrics_source=None, reason=None)
 
 
-def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
-    """Stage two: every step idempotent, result.json last. Returns the committed result."""
+def apply(experiment: Experiment, run: Run, record: RunRecord, told: Collection[str] = ()) -> Result:
+    """Stage two: every step idempotent, result.json last. Returns the committed result.
+
+    `told`: earlier runs whose verdict somebody has waited for since the session was last written.
+    """
     assert isinstance(record.state, Judged)
     decision = _promoted(experiment, run, record.state.decision)
     if decision.best is not None:
@@ -237,7 +283,7 @@ def apply(experiment: Experiment, run: Run, record: RunRecord) -> Result:
         state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
-    _count(experiment, record, decision, placed=outcome != "edited_since")
+    _count(experiment, record, decision, outcome != "edited_since", told)
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
     if decision.best is not None:
@@ -291,17 +337,27 @@ def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
     return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
 
 
-def _count(experiment: Experiment, record: RunRecord, decision: Decision, placed: bool) -> None:
+def _untold(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
+    """The runs whose verdict nobody has heard, this one the last of them."""
+    others = tuple(other for other in session.untold if other not in told and other != run_id)
+    return (*others, run_id)[-UNTOLD_MAX:]
+
+
+def _count(
+    experiment: Experiment, record: RunRecord, decision: Decision, placed: bool, told: Collection[str]
+) -> None:
     session = state.read(experiment.session, Session) or Session(last_run=0)
     wanted = replace(
         session,
         counters=decision.counters,
+        peaks=decision.peaks,
         live=decision.live,
         terminated_by=decision.terminated_by,
         placed=decision.place if placed else session.placed,
         last_run=max(session.last_run, run_number(record.run_id)),
         recent_submits=_remember(session.recent_submits, record),
         results_bytes=ledger.size(experiment.results),
+        untold=_untold(session, record.run_id, told),
     )
     if wanted != session:
         state.write(experiment.session, wanted, folder=False)

@@ -207,6 +207,8 @@ def conditions(settings: Settings, contract: Contract) -> str:
         [[s.path, s.sha256] for s in contract.sealed if s.path != "program.md"],
         [contract.primary.metric, contract.primary.direction],
     )
+    if settings.gpus is not None:  # where it was left open, it is what it has always been
+        facts = (*facts, [settings.gpus])  # type: ignore[assignment]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 

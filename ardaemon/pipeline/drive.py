@@ -16,18 +16,21 @@ import anyio.abc
 import anyio.to_thread
 from msgspec.structs import replace
 
-from ardaemon.core.config import Config
+from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import (
     ArdaemonError,
     CorruptState,
     InternalError,
     SessionNotLive,
+    StorageError,
     Unclean,
 )
-from ardaemon.core.model import Exit, Handle, Judged, Quarantine, Queued, Result
+from ardaemon.core.measured import Measured
+from ardaemon.core.model import Again, Ending, Exit, Handle, Judged, Quarantine, Queued, Result
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
-from ardaemon.pipeline import commit, launch, quarantine
-from ardaemon.pipeline.experiment import load_or_repair
+from ardaemon.host.lease import Lease, Taken
+from ardaemon.pipeline import again, commit, launch, quarantine
+from ardaemon.pipeline.experiment import State, load_or_repair
 from ardaemon.pipeline.extract import extract
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.live import keep_latest
@@ -38,12 +41,21 @@ log = logging.getLogger("ardaemon.run")
 
 # What the disk refuses is tried again: there is no event for "space is back".
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
 # A shim that was given an attempt starts it or dies within milliseconds; a lock's release is no event.
 HANDED_OVER_POLL_S = 0.02
 
 
 class Dropped(Exception):
     """The flight's folder is gone for good: its drive ends."""
+
+
+def _ending(flight: Flight) -> Ending | None:
+    """What the daemon found it to take too much of, where that is why it was ended."""
+    match flight.active.wanted:
+        case "vram_limit" | "rss_limit" as limit:
+            return limit
+    return None
 
 
 class Locks:
@@ -71,6 +83,34 @@ class Listener(Protocol):
         """Nothing may be put there until it is lifted."""
         ...
 
+    def told_of(self, folder: Path) -> frozenset[str]:
+        """The runs of that experiment whose verdict somebody has waited for."""
+        ...
+
+
+class Machine(Protocol):
+    """What this machine does for a run, beside the engine: its GPUs, and measuring it."""
+
+    def lease(self, flight: Flight) -> Lease | Taken:
+        """Its GPUs, against the daemons of other users; called in a thread."""
+        ...
+
+    def refused(self, flight: Flight, taken: Taken) -> None:
+        """Somebody else was faster."""
+        ...
+
+    def found(self, flight: Flight) -> None:
+        """It is at work on its GPUs."""
+        ...
+
+    def begin(self, flight: Flight) -> None:
+        """It runs: measure it."""
+        ...
+
+    async def end(self, flight: Flight) -> Measured | None:
+        """What was measured; raises ArdaemonError where trying again can help."""
+        ...
+
 
 class Driver:
     """Takes flights to their commit."""
@@ -83,7 +123,9 @@ class Driver:
         listener: Listener,
         background: anyio.abc.TaskGroup,
         quarantine: Path,
+        machine: Machine,
     ) -> None:
+        self.machine = machine
         self.engine, self.config, self.locks = engine, config, locks
         self.listener, self.background, self.quarantine = listener, background, quarantine
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
@@ -112,11 +154,31 @@ class Driver:
 
     async def _launch(self, flight: Flight) -> None:
         if flight.active.wanted != "run":
-            flight.exit = Exit(ending="cancelled")
+            flight.exit = Exit(ending=_ending(flight) or "cancelled")
             flight.step("cancelled")
             return
+        lease = await self._leased(flight)
+        if lease is None:
+            return
         try:
-            order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
+            await self._launch_on(flight, tuple(lease.fds))
+        finally:
+            lease.close()
+
+    async def _leased(self, flight: Flight) -> Lease | None:
+        """Its GPUs; None where another user's daemon was faster."""
+        if not flight.record.need.gpus:
+            return Lease()
+        found = await anyio.to_thread.run_sync(self.machine.lease, flight)
+        if isinstance(found, Lease):
+            return found
+        self.machine.refused(flight, found)
+        return None
+
+    async def _launch_on(self, flight: Flight, leases: tuple[int, ...]) -> None:
+        try:
+            async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
+                order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
         except (Unclean, SessionNotLive):
             flight.held = True
             flight.wake()
@@ -131,7 +193,8 @@ class Driver:
             return
         flight.handle = order.handle
         flight.step("launch")
-        started = await self.engine.start(order)
+        self.machine.found(flight)
+        started = await self.engine.start(replace(order, leases=leases) if leases else order)
         if started is not None and started.error is None:
             flight.failures = 0
             self._started(flight, started.pid, started.monotonic)
@@ -145,6 +208,21 @@ class Driver:
         self.listener.told(flight, "started", pid=pid, attempt=flight.attempts, to_exec_ms=ms)
         flight.watching = anyio.CancelScope()
         self.background.start_soon(self._live, flight, flight.watching)
+        self.background.start_soon(self._measure, flight, flight.watching)
+
+    async def _measure(self, flight: Flight, scope: anyio.CancelScope) -> None:
+        """A GPU run is measured from its first moment on, others once they are worth it."""
+        if not flight.record.need.gpus:
+            await anyio.sleep(MEASURED_AFTER_S)
+        if scope.cancel_called:
+            return
+        try:
+            self.machine.begin(flight)
+        except (
+            ArdaemonError,
+            OSError,
+        ) as error:  # its folder is away: it goes on, and nothing is known of it
+            self.listener.told(flight, "not measured", why=str(error))
 
     async def _live(self, flight: Flight, scope: anyio.CancelScope) -> None:
         with scope:
@@ -167,7 +245,8 @@ class Driver:
             case NeverStarted():
                 flight.exit = Exit(ending="lost")
             case Lost() if flight.active.wanted != "run":
-                flight.exit = Exit(ending="stopped", started_at=flight.record.submitted_at)
+                ending = _ending(flight) or "stopped"
+                flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
             case Lost(ending=ending):
                 flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
             case Finished(restarted=True) if flight.record.settings.metric_command is not None:
@@ -175,12 +254,31 @@ class Driver:
             case Finished(exit=end, ended_monotonic=ended, restarted=restarted):
                 flight.exit, flight.restarted = end, restarted
                 flight.ended = None if restarted else ended  # another boot has another clock
+                if end.ending == "stopped":
+                    flight.exit = replace(end, ending=_ending(flight) or "stopped")
         self.listener.told(flight, "ended", ending=flight.exit.ending, seconds=flight.exit.seconds)
-        flight.step("ended")
+        flight.step("ended")  # at once: its place is free, and its experiment waits for the verdict
+
+    async def _measured(self, flight: Flight) -> None:
+        """What was measured is on disk before anything is decided by it."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                flight.measured = await self.machine.end(flight)
+            except StorageError as error:
+                pause = await self._pause(flight, error, pause)
+                continue
+            except ArdaemonError as error:  # broken by a hand: as if it had never been
+                self.listener.told(flight, "not measured", why=str(error))
+            flight.blocked = None
+            break
+        limit = flight.measured.limit if flight.measured is not None else None
+        if limit is not None and flight.exit is not None and _ending(flight) is not None:
+            flight.exit = replace(flight.exit, error=limit)
 
     def _never_started(self, flight: Flight) -> None:
         """Back to the queue; after a failure of ours it waits, longer each time."""
-        flight.record = replace(flight.record, state=Queued(flight.attempts - 1))
+        flight.record = replace(flight.record, state=Queued(flight.attempts - 1, flight.again))
         flight.step("never_started")
         if flight.failures > 0:
             why = InternalError("its shim could not be started", "see: arctl daemon logs")
@@ -222,7 +320,13 @@ class Driver:
 
     async def _judge(self, flight: Flight) -> None:
         assert flight.exit is not None
-        ended = await self._insist(flight, lambda: self._evidence(flight))
+        if flight.handle is not None:
+            await self._measured(flight)
+        found = await self._alone_with(flight, lambda: load_or_repair(flight.experiment))
+        ended = await self._insist(flight, lambda: self._evidence(flight, found))
+        if (why := self._again(flight, ended)) is not None:
+            await self._queue_again(flight, why)
+            return
         folder = flight.experiment.folder
         pause = RETRY_FIRST_S
         while flight.state == "exited":
@@ -241,6 +345,25 @@ class Driver:
                     return
             pause = await self._pause(flight, blocked, pause)
 
+    def _again(self, flight: Flight, ended: commit.Ended) -> Again | None:
+        """Why it is to be launched once more; never after its end was asked for, or its session's."""
+        over = flight.active.wanted != "run" or flight.held or flight.attempts >= ATTEMPTS_MAX
+        if over or ended.seal_faults or flight.restarted:
+            return None
+        tainted = None if ended.measured is None else ended.measured.tainted
+        return again.wanted(ended.exit, ended.extracted.reason, tainted, flight.again, flight.record)
+
+    async def _queue_again(self, flight: Flight, why: Again) -> None:
+        before, attempts = (*flight.again, why), flight.attempts
+        flight.record = await self._insist(
+            flight, lambda: again.queue_again(flight.run, flight.record, attempts, before)
+        )
+        if flight.handle is not None:
+            self.engine.forget(flight.handle)
+        flight.forget_attempt()
+        self.listener.told(flight, "again", why=why, attempts=attempts)
+        flight.step("retry")
+
     async def _none_unapplied(self, flight: Flight) -> None:
         """A decision that is not applied yet comes first: its counters would overwrite later ones."""
         while (other := self.unapplied.get(str(flight.experiment.folder))) not in (None, flight):
@@ -257,10 +380,9 @@ class Driver:
             if error is not None:
                 pause = await self._pause(flight, error, pause)
 
-    def _evidence(self, flight: Flight) -> commit.Ended:
+    def _evidence(self, flight: Flight, found: State) -> commit.Ended:
         """In a thread: the metrics, the reason, and the seal once more."""
         assert flight.exit is not None
-        found = load_or_repair(flight.experiment)
         faults = flight.seal_faults or seal_faults(flight, found)
         attempt = max(flight.attempts, 1)
         environment = launch.environment_of(
@@ -279,15 +401,18 @@ class Driver:
             seal_faults=faults,
             manual=flight.active.wanted == "stop",
             boot_id=flight.handle.boot_id if flight.handle else "",
-            slot=flight.slot,
+            slots=flight.slots,
             restarted=flight.restarted,
+            measured=flight.measured,
+            notes=flight.notes,
         )
 
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
         """Stage two, once; what stood in the way, if something did."""
         try:
             await self._keep_slot(flight)
-            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight)
+            told = self.listener.told_of(flight.experiment.folder)
+            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, told)
         except (ArdaemonError, OSError) as error:
             return error
         ms = None if flight.ended is None else round((time.monotonic() - flight.ended) * 1000, 2)
@@ -300,29 +425,30 @@ class Driver:
         return None
 
     async def _keep_slot(self, flight: Flight) -> None:
-        """What survived keeps its slot, on disk before the run is committed: no restart gives it away."""
+        """What survived keeps its slots, on disk before the run is committed: no restart gives one away."""
         assert isinstance(flight.record.state, Judged)
         unclean = flight.record.state.decision.unclean
         if unclean is None:
             return
-        record = Quarantine(
-            slot=flight.slot,
-            folder=str(flight.experiment.folder),
-            run_id=unclean.run_id,
-            survivors=unclean.survivors,
-            boot_id=unclean.boot_id,
-            at=unclean.at,
-            cgroup=unclean.cgroup,
-        )
-        await anyio.to_thread.run_sync(quarantine.keep, self.quarantine, record)
-        self.listener.quarantined(record.slot, quarantine.words(record))
+        for slot in flight.slots:
+            record = Quarantine(
+                slot=slot,
+                folder=str(flight.experiment.folder),
+                run_id=unclean.run_id,
+                survivors=unclean.survivors,
+                boot_id=unclean.boot_id,
+                at=unclean.at,
+                cgroup=unclean.cgroup,
+            )
+            await anyio.to_thread.run_sync(quarantine.keep, self.quarantine, record)
+            self.listener.quarantined(slot, quarantine.words(record))
 
-    def _apply_now(self, flight: Flight) -> Result:
+    def _apply_now(self, flight: Flight, told: frozenset[str]) -> Result:
         try:
-            result = commit.apply(flight.experiment, flight.run, flight.record)
+            result = commit.apply(flight.experiment, flight.run, flight.record, told)
         except CorruptState:  # broken by a hand since it was judged
             load_or_repair(flight.experiment)
-            result = commit.apply(flight.experiment, flight.run, flight.record)
+            result = commit.apply(flight.experiment, flight.run, flight.record, told)
         commit.finish(flight.run, flight.entry)
         return result
 
@@ -337,6 +463,16 @@ class Driver:
             terminated_by=result.terminated_by,
             to_result_ms=ms,
         )
+
+    async def _alone_with(self, flight: Flight, work: Callable[[], T]) -> T:
+        """The same, while nothing else changes the experiment's files: another run of it may be committed."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                async with self.locks.of(flight.experiment.folder):
+                    return await anyio.to_thread.run_sync(work)
+            except (ArdaemonError, OSError) as error:
+                pause = await self._pause(flight, error, pause)
 
     async def _insist(self, flight: Flight, work: Callable[[], T]) -> T:
         """Do it in a thread, again and again while the disk refuses: a result is never dropped."""

@@ -1,7 +1,7 @@
 """A flight: one run that is not committed yet, as the daemon holds it in memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,21 @@ import anyio
 
 from ardaemon.core import lifecycle
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Active, Exit, Handle, Judged, Launching, Result, RunRecord
+from ardaemon.core.measured import Header, Measured
+from ardaemon.core.model import (
+    Active,
+    Again,
+    Exit,
+    Handle,
+    Judged,
+    Launching,
+    Queued,
+    Result,
+    RunRecord,
+)
 from ardaemon.core.protocol import RunView
+
+NO_CARDS = Header()
 
 
 @dataclass(eq=False)
@@ -27,10 +40,18 @@ class Flight:
     dropped: bool = False  # its folder is gone for good: nothing is left to judge
     blocked: str | None = None  # the disk does not let it go on; retried
     received: float | None = None  # CLOCK_MONOTONIC of the request
+    placed: float | None = None  # and of the decision that it may start
     started: float | None = None
     ended: float | None = None
     handle: Handle | None = None
-    slot: str = ""  # where it is, or was
+    slots: tuple[str, ...] = ()  # where it is, or was: "cpu0", or UUIDs of GPUs
+    devices: tuple[str, ...] | None = None  # its GPUs as CUDA_VISIBLE_DEVICES has them; None: no driver here
+    shares: bool = False  # others may be on its GPUs
+    vram_mb: float | None = None  # set aside for it on each of its GPUs
+    peaks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # what such runs have needed
+    header: Header = NO_CARDS  # its GPUs as they were before the launch
+    measured: Measured | None = None
+    notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
     pid: int | None = None
     exit: Exit | None = None
     restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
@@ -48,9 +69,28 @@ class Flight:
         return str(self.experiment.folder), self.run.run_id
 
     @property
+    def stands_still(self) -> bool:
+        """It does not start, whatever is free."""
+        return self.held or self.active.held or self.blocked is not None
+
+    @property
     def attempts(self) -> int:
         """How many launches there were, this one counted."""
         return self.handle.attempt if self.handle is not None else 0
+
+    @property
+    def again(self) -> tuple[Again, ...]:
+        """Why earlier attempts did not count."""
+        state = self.record.state
+        return state.again if isinstance(state, Queued | Launching) else ()
+
+    def forget_attempt(self) -> None:
+        """It is to be launched once more: nothing of this attempt is to be taken for the next one's."""
+        self.handle = self.pid = self.exit = self.started = self.ended = self.latest = None
+        self.received = self.placed = self.devices = None
+        self.slots = ()
+        self.shares, self.vram_mb = False, None
+        self.header, self.measured, self.notes = NO_CARDS, None, ()
 
     def step(self, event: lifecycle.Event) -> None:
         """Move along the table and wake the waiters."""
@@ -78,11 +118,12 @@ class Flight:
     def resume_from_record(self) -> None:
         """After a restart: the state that run.json tells; the engine tells the rest."""
         match self.record.state:
-            case Launching(handle=handle, slot=slot):
-                self.state, self.handle, self.slot = "launching", handle, slot
+            case Launching() as given:
+                self.state, self.handle = "launching", given.handle
+                self.slots, self.shares, self.vram_mb = given.slots, given.share, given.vram_mb
             case Judged(decision=decision):
                 self.state, self.exit = "judged", decision.exit
-                self.slot = decision.unclean.slot if decision.unclean else ""
+                self.slots = decision.unclean.slots if decision.unclean else ()
             case _:
                 self.state = "queued"
 
@@ -105,6 +146,8 @@ class Flight:
             note=record.note,
             checkpoint_glob=record.settings.checkpoint_glob,
             latest=self.latest,
+            priority=self.active.priority,
+            held=self.active.held,
             exit=self.exit,
             result=self.result,
         )

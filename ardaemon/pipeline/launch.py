@@ -81,6 +81,17 @@ def fingerprint(environment: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()
 
 
+def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
+    """What makes the run's GPUs the only ones that it sees; nothing on a machine without the driver.
+
+    Integers, in the order of nvidia-smi: UUIDs break some frameworks (vLLM #13815), but for MIG instances,
+    which have no other name.
+    """
+    if devices is None:
+        return {}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}
+
+
 def environment_of(
     base: Mapping[str, str], settings: Settings, experiment: Experiment, run: Run, attempt: int
 ) -> dict[str, str]:

@@ -31,6 +31,7 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
         return Exit(ending="seal_broken")
     attempt = min(record.state.attempts if isinstance(record.state, Queued) else 0, ATTEMPTS_MAX) + 1
     environment = launch.environment_of(flight.active.environment, record.settings, experiment, run, attempt)
+    environment |= launch.visible(flight.devices)
     try:
         argv = launch.command(record.settings, environment, experiment, run)
     except Refused as error:
@@ -39,9 +40,19 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
     with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
         operations.mkdir(handle.folder)  # synced with run.json
     checkpoint.note(experiment, run, run.attempt(attempt), record.settings)
-    flight.record = replace(record, argv=argv, state=Launching(handle, flight.slot))
+    flight.record = replace(record, argv=argv, state=_launching(flight, handle))
     state.write(run.record, flight.record)
     return _order(flight, handle, argv, environment, config)
+
+
+def _launching(flight: Flight, handle: Handle) -> Launching:
+    return Launching(
+        handle=handle,
+        slots=flight.slots,
+        share=flight.shares,
+        vram_mb=flight.vram_mb,
+        again=flight.again,
+    )
 
 
 def _order(

@@ -25,7 +25,7 @@ def at_start(folder: Path) -> dict[str, str]:
     """The slots that stay in quarantine, and why; what has lost its ground is lifted."""
     durable.sweep(folder)
     lift_stale(folder)
-    return {path.stem: _why(path) for path in _paths(folder)}
+    return dict(_slot_and_why(path) for path in _paths(folder))
 
 
 def lift_stale(folder: Path) -> list[str]:
@@ -87,10 +87,12 @@ def words(record: Quarantine) -> str:
     )
 
 
-def _why(path: Path) -> str:
+def _slot_and_why(path: Path) -> tuple[str, str]:
     record = _read(path)
-    if record is not None:
-        return words(record)
+    return (path.stem, _unreadable(path)) if record is None else (record.slot, words(record))
+
+
+def _unreadable(path: Path) -> str:
     return f"{path.stem} is in quarantine, and {path} cannot be read: remove it, then: arctl daemon restart"
 
 
@@ -107,4 +109,4 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _path(folder: Path, slot: str) -> Path:
-    return folder / f"{slot}.json"
+    return folder / f"{slot.replace('/', '_')}.json"  # as in an old MIG instance's name

@@ -1,10 +1,12 @@
 """Start and stop a session."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from ardaemon.core import constraints
+from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
 from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Chain, Session, Settings
@@ -32,6 +34,7 @@ def check(settings: Settings) -> None:
         raise UsageError(
             f"--settle {settings.settle:g}: it must be between 0 and 3600 seconds", "the default is 5"
         )
+    _check_gpus(settings)
     launch.split_runner(settings.runner)
     for text in settings.constraints:
         constraints.parse(text)
@@ -41,6 +44,17 @@ def check(settings: Settings) -> None:
 def _positive(option: str, value: float, most: float) -> None:
     if not 0 < value <= most:
         raise UsageError(f"{option} {value:g}: it must be more than 0 and at most {most:g} seconds", "")
+
+
+def _check_gpus(settings: Settings) -> None:
+    if settings.gpus is not None and not 0 <= settings.gpus <= GPUS_MAX:
+        raise UsageError(f"--gpus {settings.gpus}: it must be between 0 and {GPUS_MAX}", "0 is a CPU slot")
+    memory = {"--vram": settings.vram, "--max-vram": settings.max_vram, "--max-rss": settings.max_rss}
+    for option, mib in memory.items():
+        if mib is not None and not 0 < mib <= MEMORY_MAX_MIB:
+            raise UsageError(f"{option} {mib:g} MiB: it is not an amount of memory", "write it as 6GiB")
+    if settings.vram is not None and not settings.share:
+        raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or leave it out")
 
 
 def _check_metrics(settings: Settings) -> None:
@@ -157,6 +171,14 @@ def _chain(experiment: Experiment, remaining: int) -> None:
     if experiment.slug not in trail:
         trail = (*trail, experiment.slug)
     state.write(path, Chain(current_slug=experiment.slug, chain_remaining=remaining, chain_trail=trail))
+
+
+def forget_told(experiment: Experiment, told: Collection[str]) -> None:
+    """Those verdicts have been given: `arctl wait --any` gives them no more."""
+    found = state.read(experiment.session, Session)
+    if found is not None and not {*found.untold}.isdisjoint(told):
+        untold = tuple(run_id for run_id in found.untold if run_id not in told)
+        state.write(experiment.session, replace(found, untold=untold))
 
 
 def stop(experiment: Experiment) -> Session:

@@ -24,6 +24,7 @@ from ardaemon.core.errors import (
     UnknownRun,
     UsageError,
 )
+from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Active, Placed, Queued, RunRecord, Session, Settings, UncleanRecord
@@ -32,6 +33,7 @@ from ardaemon.core.text import one_line
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair, standard
+from ardaemon.pipeline.need import need
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class Submitted(msgspec.Struct, frozen=True):
     record: RunRecord
     active: Active | None  # None: it is committed already
     warnings: tuple[str, ...] = ()
+    peaks: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)  # what such runs have needed
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -48,6 +51,7 @@ class Queue(msgspec.Struct, frozen=True):
     entries: Path  # the folder of active runs
     seq: int
     highest: int  # number of this experiment's active runs, which the session does not know yet
+    inventory: Inventory | None = None  # the machine's GPUs
 
 
 def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config) -> Submitted:
@@ -66,14 +70,19 @@ def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config)
     launch.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
     target = standard_version(experiment, found)
-    record = _record(params, run_name(number), data, found, settings, environment)
+    asked = need(settings, params, queue.inventory)
+    record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
     _lay_out(experiment, experiment.run(record.run_id), data, record)
     active = Active(
-        folder=str(experiment.folder), run_id=record.run_id, seq=queue.seq, environment=environment
+        folder=str(experiment.folder),
+        run_id=record.run_id,
+        seq=queue.seq,
+        environment=environment,
+        priority=params.priority,
     )
     state.write(entry_path(queue.entries, experiment, record.run_id), active, 0o600)
     warnings = (*found.warnings, *put_back(experiment, record, found, target))
-    return Submitted(record, active, warnings)
+    return Submitted(record, active, warnings, found.session.peaks)
 
 
 def require_ready(experiment: Experiment, found: State) -> Settings:

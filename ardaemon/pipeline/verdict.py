@@ -34,6 +34,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     session_constraints: tuple[str, ...] = ()
     log_reason: str | None = None  # what the log's tail shows of a crash
     metric_problem: str | None = None
+    notes: tuple[str, ...] = ()  # what the driver of its GPUs said meanwhile
+    tainted: str | None = None  # why the numbers were not measured under fair conditions
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -54,6 +56,8 @@ def judge(facts: Facts) -> Judgement:
     status, reason = _status(facts)
     if reason is not None and facts.exit.pids_limit and status in ("crash", "timeout"):
         reason += PIDS_LIMIT
+    if reason is not None and facts.notes and status in ("crash", "timeout"):
+        reason += f"; {'; '.join(facts.notes[:3])}"
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
     valid = status == "ok" and all(c.ok for c in checked)
@@ -66,7 +70,7 @@ def judge(facts: Facts) -> Judgement:
         reason=reason if status != "ok" else _violated(checked),
         primary=primary,
         constraints=checked,
-        comparable=facts.exit.ending not in NOT_COMPARABLE and not facts.seal_faults,
+        comparable=facts.exit.ending not in NOT_COMPARABLE and not (facts.seal_faults or facts.tainted),
     )
 
 
@@ -83,6 +87,8 @@ def _status(facts: Facts) -> tuple[Status, str | None]:
         return "timeout", end.ending
     if end.ending == "spawn_failed":
         return "crash", f"spawn_failed {end.error or ''}".strip()
+    if end.ending in ("vram_limit", "rss_limit"):
+        return "crash", end.error or end.ending
     if end.ending != "exited":
         return "crash", end.ending
     if end.exit_code != 0:

@@ -17,10 +17,13 @@ class Figure:
     unit: str = "ms"
     target: float | None = None
     note: str = ""
+    at_least: bool = False  # the target is what it must reach, not what it may be
 
     @property
     def met(self) -> bool:
-        return self.target is None or (self.value is not None and self.value <= self.target)
+        if self.target is None or self.value is None:
+            return self.target is None
+        return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def number(value: float) -> str:
 
 def row(figure: Figure) -> str:
     value = figure.note if figure.value is None else f"{number(figure.value)} {figure.unit}".strip()
-    target = "" if figure.target is None else f"≤ {figure.target:g} {figure.unit}".strip()
+    sign = "≥" if figure.at_least else "≤"
+    target = "" if figure.target is None else f"{sign} {figure.target:g} {figure.unit}".strip()
     verdict = "" if figure.target is None else ("ok" if figure.met else "MISSED")
     return f"| {figure.name} | {value} | {target} | {verdict} |"
 
@@ -89,8 +93,10 @@ def filesystem(folder: Path) -> str:
     return done.stdout.strip() or "unknown"
 
 
-def ratio(name: str, above: Figure, below: Figure, target: float | None = None) -> Figure:
+def ratio(
+    name: str, above: Figure, below: Figure, target: float | None = None, at_least: bool = False
+) -> Figure:
     """How many times `above` is `below`."""
     if not above.value or not below.value:
-        return Figure(name, None, "times", target, "not measured")
-    return Figure(name, above.value / below.value, "times", target)
+        return Figure(name, None, "times", target, "not measured", at_least)
+    return Figure(name, above.value / below.value, "times", target, at_least=at_least)

@@ -71,13 +71,13 @@ class World:
         )
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def time(self, command: list[str], folder: Path) -> Timed:
+    def time(self, command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Timed:
         """Run a command to its end; wall time from before its start to after its end."""
         began = time.perf_counter()
         done = subprocess.run(
             command,
             cwd=folder,
-            env=self.environment,
+            env=environment or self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -86,9 +86,9 @@ class World:
         )
         return Timed((time.perf_counter() - began) * 1000, done.returncode, done.stdout)
 
-    def arctl(self, project: str, *arguments: str) -> Timed:
+    def arctl(self, project: str, *arguments: str, environment: dict[str, str] | None = None) -> Timed:
         """Run arctl in a project. Raises BenchError if it fails."""
-        done = self.time([str(BIN / "arctl"), *arguments], self.project(project))
+        done = self.time([str(BIN / "arctl"), *arguments], self.project(project), environment)
         if done.code:
             raise BenchError(f"arctl {' '.join(arguments)}: exit code {done.code}\n{done.output.decode()}")
         return done

@@ -493,6 +493,9 @@ def wait_free(pid: int) -> int:
 # --- a run whose project is away ---
 
 
+AWAY = "waits for one of 1 CPU slots: a project that is away/r0001"
+
+
 @pytest.mark.promise("adoption")
 def test_a_job_whose_project_is_away_at_the_start_still_holds_its_slot(lab: Lab) -> None:
     lab.ready()
@@ -510,7 +513,7 @@ def test_a_job_whose_project_is_away_at_the_start_still_holds_its_slot(lab: Lab)
     lab.session()
     other = lab.submit()["run_id"]
     view = lab.get("run.get", run_id=other)
-    assert (view["state"], view["why"]) == ("queued", "1 of a project that is away running")
+    assert (view["state"], view["why"]) == ("queued", AWAY)
     assert "waits for its folder" in " ".join(lab.call("queue.list")["warnings"])
     assert lab.get("run.get", run_id=other)["state"] == "queued"
     (away / "go-1").touch()

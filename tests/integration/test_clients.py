@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from ardaemon.core.config import REQUESTS_PER_CONNECTION
@@ -44,7 +45,10 @@ def impatient(lab: Lab) -> Lab:
     folder = lab.root / "h/.config/ardaemon"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("send_timeout = 1.0\nrequest_timeout = 1.0\n")
-    return lab.start()
+    lab.start()
+    # Its socket shall not be taken for a client's that came later.
+    wait_until(psutil.Process(lab.pid).children, "the spare shim")
+    return lab
 
 
 def daemon_of(shell: Shell) -> int:

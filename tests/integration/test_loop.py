@@ -397,3 +397,35 @@ def test_status_counts_without_reading_the_history(lab: Lab) -> None:
     assert [row["run_id"] for row in found["recent"]] == ["r0002"]
     lab.write("# edit\n")
     assert lab.get("status.get")["train_py"] == "edited since r0001"
+
+
+def test_wait_any_gives_each_verdict_once_also_of_runs_that_ended_between_two_calls(lab: Lab) -> None:
+    lab.ready()
+    runs = []
+    for value in (1.0, 0.9, 0.8):
+        lab.edit(value)
+        runs.append(lab.submit(restore="at_submit")["run_id"])
+    lab.wait(runs[1])
+    wait_until(lambda: (lab.folder / f"runs/{runs[2]}/result.json").exists(), "the last verdict")
+    given = [lab.wait(any=True)["run_id"] for _ in range(2)]
+    assert given == [runs[0], runs[2]], "the second was given to whom waited for it"
+    with pytest.raises(errors.UnknownRun, match="every verdict has been given"):
+        lab.wait(any=True)
+    lab.edit(0.7)
+    lab.submit()
+    lab.stop()
+    lab.start()
+    assert lab.wait(any=True)["run_id"] == "r0004"
+
+
+def test_of_two_that_wait_for_any_each_gets_another_verdict(lab: Lab) -> None:
+    lab.ready()
+    clients = [lab.rpc(), lab.rpc()]
+    for value in (1.0, 0.9):
+        lab.edit(value)
+        lab.submit(restore="at_submit")
+    params = {"project": str(lab.project), "expr": lab.folder.name, "any": True}
+    for client in clients:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "run.wait", "params": params}
+        client.send_raw(json.dumps(message).encode() + b"\n")
+    assert sorted(client.receive()["result"]["run_id"] for client in clients) == ["r0001", "r0002"]

@@ -156,8 +156,10 @@ class Story:
 # What differs between two tellings of the same story: times, pids, and what is measured.
 VOLATILE = frozenset(
     "at boot_id cgroup deadline ended_at ended_monotonic job max_rss_kb monotonic over_by pid pids_cgroup"
-    " results_bytes sealed_at seconds shim started_at submitted_at system_s user_s".split()
+    " results_bytes sealed_at seconds shim started_at submitted_at system_s untold user_s".split()
 )
+# What a run used is sampled once it takes longer than a second, as one does whose disk is full.
+SAMPLED = ("samples.jsonl", "measured.json")
 # A shim that could not write at once says so in exit.json: true, and no harm done.
 FORGIVEN = (errno.ENOSPC, errno.EIO)
 KEPT_SECONDS = 30  # the limit is a setting and must be the same; only what was measured may differ
@@ -169,6 +171,8 @@ def pictured(lab: Lab) -> dict[str, Any]:
     for home in (lab.project, lab.home / "active", lab.runtime / "ardaemon/locks"):
         for path in sorted(home.rglob("*")):
             name = str(path.relative_to(lab.root)).replace(lab.home.name, "HOST")
+            if path.name in SAMPLED:
+                continue
             if path.is_symlink():
                 found[name] = os.readlink(path)
             elif path.is_dir():

@@ -1,0 +1,35 @@
+"""`arctl gpus`: what each GPU does, who is on it, and whether it takes runs."""
+
+import click
+
+from arctl import render
+from arctl.base import at_terminal, json_option, say, say_json, warn
+from arctl.client import Client
+
+
+@click.command()
+@click.option("--release", is_flag=True, help="Let go of the driver until a run needs it (for a GPU reset).")
+@click.option("--clear", multiple=True, metavar="GPU", help="Lift a sick GPU's quarantine (index or UUID).")
+@json_option
+def gpus(as_json: bool, release: bool, clear: tuple[str, ...]) -> None:
+    """Show the GPUs and who is on them."""
+    view = Client().call("gpu.list", release=release, clear=list(clear))
+    warn(view)
+    if as_json:
+        say_json(view)
+        return
+    if view["state"] != "ok":
+        say(
+            f"no GPU: {view['why']}"
+            if view["state"] == "none"
+            else f"the driver gives no answer: {view['why']}"
+        )
+    if not view["gpus"]:
+        return
+    if at_terminal():
+        from arctl import tables  # rich, for people only
+
+        tables.gpus(view)
+    else:
+        for gpu in view["gpus"]:
+            say(render.gpu(gpu))

@@ -1,0 +1,39 @@
+"""Options that more than one command has."""
+
+from typing import Any
+
+import click
+
+from ardaemon.core.errors import UsageError
+from ardaemon.core.size import mebibytes
+
+
+class Memory(click.ParamType[float]):
+    """An amount of memory, as `6GiB`; in MiB for the daemon."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it, or say which option is wrong."""
+        if isinstance(value, float):
+            return value
+        option = param.opts[0] if param is not None else "memory"
+        try:
+            return mebibytes(str(value), option)
+        except UsageError as error:
+            raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
+
+
+PRIORITY_MOST = 100  # as ardaemon.core.config has it, which this client does not load
+MEMORY = Memory()
+PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
+
+gpus_option = click.option(
+    "--gpus",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How many GPUs a run gets; 0: a CPU slot. Default: 1 where there are any.",
+)
+vram_option = click.option(
+    "--vram", type=MEMORY, metavar="SIZE", help="With --share: what a run needs on each GPU, as 6GiB."
+)

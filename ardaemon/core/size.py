@@ -1,0 +1,26 @@
+"""Amounts of memory as people write them, in MiB (standard library alone: the client loads it)."""
+
+import math
+import re
+
+from ardaemon.core.errors import UsageError
+
+# IEC 80000-13 prefixes, and the short forms that nvidia-smi, docker and ulimit users write for them.
+_MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+_FORM = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgt])(?:ib|b)?\s*", re.IGNORECASE)
+
+
+def mebibytes(text: str, option: str) -> float:
+    """`6GiB`, `6G`, `512MiB` -> MiB. Raises UsageError, which names the option; a bare number has no unit."""
+    match = _FORM.fullmatch(text)
+    found = float(match["number"]) * _MIB[match["unit"].lower()] if match else 0.0
+    if not 0 < found < math.inf:
+        raise UsageError(
+            f"{option} {text[:40]!r}: it is not an amount of memory", "write it as 6GiB or 512MiB"
+        )
+    return found
+
+
+def shown(mib: float) -> str:
+    """6144 -> 6.0 GiB"""
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

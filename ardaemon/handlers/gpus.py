@@ -1,0 +1,83 @@
+"""gpu.list: the GPUs, who is on them, and whether they take runs."""
+
+from ardaemon.core import protocol as p
+from ardaemon.core.gpus import GpuReading
+from ardaemon.core.measured import Holder
+from ardaemon.core.queue import Card
+from ardaemon.handlers.context import Context
+from ardaemon.pipeline.flight import Flight
+from ardaemon.server import Notify
+
+HOLDERS_MAX = 64  # of one GPU: an answer has its limit
+
+
+class Gpus:
+    """The methods on GPUs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board = context, context.board
+
+    async def gpu_list(self, params: p.Gpus, _: Notify) -> p.GpuList:
+        """As they are at this moment."""
+        overseer = self.context.overseer
+        if params.release:
+            return await self._release()
+        if params.clear:
+            await overseer.look()  # to know them by their index
+        said = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
+        inventory = await overseer.look()
+        cards = self.board.gpus.cards(self.board.tenants(), self.board.in_quarantine)
+        views = zip(self.board.gpus.known, cards, strict=True)
+        return p.GpuList(
+            gpus=tuple(self._view(gpu, card) for gpu, card in views),
+            state=inventory.state,
+            why=inventory.why,
+            driver=inventory.driver,
+            warnings=(*said, *([overseer.place.warning] if overseer.place.warning and cards else [])),
+        )
+
+    async def _release(self) -> p.GpuList:
+        await self.context.overseer.release()
+        why = "let go of; it is asked again when a run needs a GPU"
+        return p.GpuList(gpus=(), state="unknown", why=why)
+
+    def _view(self, gpu: GpuReading, card: Card) -> p.GpuView:
+        return p.GpuView(
+            index=gpu.index,
+            uuid=gpu.uuid,
+            name=gpu.name,
+            state=card.state,
+            why=card.occupant or None,
+            parent=gpu.parent,
+            total_mb=gpu.total_mb,
+            used_mb=gpu.used_mb,
+            utilisation=gpu.utilisation,
+            temperature=gpu.temperature,
+            power_w=gpu.power_w,
+            holders=(*self._runs(gpu), *self._others(gpu))[:HOLDERS_MAX],
+        )
+
+    def _runs(self, gpu: GpuReading) -> list[p.GpuHolder]:
+        there = self.board.gpus.holders.get(gpu.uuid) or ()
+        flights = [f for f in self.board.seated.values() if gpu.uuid in f.slots]
+        return [_holder(flight, there) for flight in flights]
+
+    def _others(self, gpu: GpuReading) -> list[p.GpuHolder]:
+        """Processes that are of no run of ours: those that draw as well."""
+        there = self.board.gpus.holders.get(gpu.uuid) or ()
+        return [
+            p.GpuHolder(pid=h.pid, user=h.user or None, name=h.name or None, used_mb=h.used_mb)
+            for h in there
+            if h.owner is None
+        ]
+
+
+def _holder(flight: Flight, there: tuple[Holder, ...]) -> p.GpuHolder:
+    folder = flight.handle.folder if flight.handle is not None else None
+    sizes = [h.used_mb for h in there if folder is not None and h.owner == folder]
+    known = [size for size in sizes if size is not None]
+    return p.GpuHolder(
+        expr=flight.experiment.slug,
+        run_id=flight.run.run_id,
+        used_mb=sum(known) if len(known) == len(sizes) else None,
+    )

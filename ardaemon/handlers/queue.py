@@ -1,0 +1,89 @@
+"""queue.*: what runs and what waits, and the order in which it goes."""
+
+from typing import Literal
+
+import anyio.to_thread
+from msgspec.structs import replace
+
+from ardaemon.core import protocol as p
+from ardaemon.core.errors import Refused, UnknownRun, UsageError
+from ardaemon.core.model import Active
+from ardaemon.experiments import resolve
+from ardaemon.handlers.context import Context, check_priority
+from ardaemon.host import state
+from ardaemon.pipeline.flight import Flight
+from ardaemon.server import Notify
+
+
+class Queue:
+    """The methods on the queue of all experiments."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board = context, context.board
+
+    async def queue_list(self, _: p.Nothing, __: Notify) -> p.QueueView:
+        """What runs and what waits, of all experiments."""
+        if self.board.wants_gpus():
+            self.context.overseer.sampler.ask()
+        return p.QueueView(
+            runs=tuple(self.board.views()),
+            slots=len(self.board.slots),
+            warnings=(*self.board.stranded.values(), *self.board.in_quarantine.values()),
+        )
+
+    async def queue_move(self, params: p.Move, _: Notify) -> p.RunView:
+        """Another place: before or after all of its priority, or another priority."""
+        check_priority(params.priority)
+        if params.to is None and params.priority is None:
+            raise UsageError("queue.move needs a place or a priority", "arctl queue move --help")
+        flight = self._waiting(params)
+        priority = flight.active.priority if params.priority is None else params.priority
+        front = self._front(flight, params.to, priority)
+        return await self._write(flight, replace(flight.active, priority=priority, front=front))
+
+    async def queue_hold(self, params: p.WhichRun, _: Notify) -> p.RunView:
+        """Keep it from starting."""
+        flight = self._waiting(params)
+        return await self._write(flight, replace(flight.active, held=True))
+
+    async def queue_release(self, params: p.WhichRun, _: Notify) -> p.RunView:
+        """Let it start again."""
+        flight = self._waiting(params)
+        return await self._write(flight, replace(flight.active, held=False))
+
+    def _front(self, flight: Flight, to: Literal["first", "last"] | None, priority: int) -> int:
+        others = [
+            other.active.front
+            for other in self.board.flights.values()
+            if other.state == "queued" and other is not flight and other.active.priority == priority
+        ]
+        match to:
+            case "first":
+                return max(others, default=0) + 1
+            case "last":
+                return min(others, default=0) - 1
+        return flight.active.front if flight.active.priority == priority else 0
+
+    def _waiting(self, params: p.WhichRun) -> Flight:
+        """The run, if it waits."""
+        experiment = resolve(params.project, params.expr)
+        flights = self.board.of(experiment)
+        found = next((f for f in flights if f.run.run_id == params.run_id), None)
+        if found is None or params.run_id is None:
+            raise UnknownRun(f"no run {params.run_id} of {experiment.slug} is in the queue", "arctl queue")
+        if found.state != "queued" or found.key in self.board.seated:
+            raise Refused(f"{params.run_id} has left the queue: it is {found.state}", "arctl queue")
+        return found
+
+    async def _write(self, flight: Flight, active: Active) -> p.RunView:
+        known, flight.active = flight.active, active  # at once: the next decision is made by it
+        if active != known:
+            try:
+                await anyio.to_thread.run_sync(state.write, flight.entry, active, 0o600)
+            except BaseException:
+                flight.active = known
+                raise
+            self.board.told(flight, "moved", priority=active.priority, front=active.front, held=active.held)
+            flight.wake()
+            self.board.wake()
+        return self.board.view(flight)

@@ -1,0 +1,256 @@
+"""What the daemon sees of the machine, and who has to know: the book of GPUs, the board, the runs at work."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import anyio.to_thread
+
+from ardaemon.board import Board
+from ardaemon.core.config import Config
+from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UsageError
+from ardaemon.core.gpus import Inventory
+from ardaemon.core.layout import Attempt, Host, boot_id
+from ardaemon.core.measured import Header, Measured
+from ardaemon.core.model import Judged, Process, Record
+from ardaemon.engines.base import Engine, Running, Unsupervised
+from ardaemon.host import health, lease_folder, samples, state
+from ardaemon.host.lease import Card, Lease, Leases, Taken
+from ardaemon.host.nvml import Nvml
+from ardaemon.pipeline import peaks
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.measuring import Job, recall
+from ardaemon.sampling import Sampler, Tick
+
+WAITING_EVERY_S = 1.0  # a run waits for a GPU that somebody else has: there is no event for "it is free"
+DRAINING_EVERY_S = 0.1  # a run has just ended, and the next waits for its memory to be given back
+
+RELEASED_S = 60.0  # for a reset or a change of MIG; nvidia-smi takes seconds
+LOOK_S = 2.0  # a client waits so long for a driver that is slow; then it gets what is known
+
+Limit = Literal["vram_limit", "rss_limit"]
+log = logging.getLogger("ardaemon.gpus")
+
+
+class Sick(Record, frozen=True, kw_only=True):
+    """sick.json: GPUs that take no run until a person has looked at them; a reboot heals."""
+
+    boot_id: str
+    gpus: dict[str, str]  # UUID -> why
+
+
+class Overseer:
+    """Changed by code of the event loop only."""
+
+    def __init__(self, host: Host, config: Config, board: Board, engine: Engine) -> None:
+        self.board, self.gpus, self.engine = board, board.gpus, engine
+        self.place = lease_folder.find(config.lease_folder)
+        self.leases = Leases(self.place.folder, host.state)
+        self.nvml = Nvml(heard=self._heard)
+        self.sampler = Sampler(self.nvml.read, self.on_tick, self.nvml.stop, self.every)
+        board.live = lambda handle: self.sampler.live(handle.folder)
+        self.limit: Callable[[Flight, Limit], None] = lambda _flight, _limit: None
+        self.sick_file = host.sick
+        self._sick = self._sick_before()
+        board.in_quarantine.update(self._sick)
+        self._known: object = None  # the cards at the last tick
+
+    async def rest(self) -> None:
+        """The daemon stops: what is held back of the samples is written."""
+        await self.sampler.close()
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        self.nvml.close()
+
+    # --- looks ---
+
+    def every(self) -> float | None:
+        """How often somebody who waits wants a look; None: nobody does."""
+        if not self.board.wants_gpus():
+            return None
+        return DRAINING_EVERY_S if self.gpus.draining else WAITING_EVERY_S
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take what a tick saw to whom it concerns."""
+        if tick.inventory is not None:
+            waited = not self.gpus.is_fresh(time.monotonic())
+            self.gpus.look(tick.inventory, tick.holders)
+            self._look_at_leases()
+            cards = self.gpus.cards(self.board.tenants(), self.board.in_quarantine)
+            known = [(card.uuid, card.state) for card in cards]
+            if waited or known != self._known:
+                self._known = known
+                self.board.wake()
+        for flight in list(self.board.flights.values()):
+            if flight.handle is not None and (why := tick.breaches.get(flight.handle.folder)) is not None:
+                self.limit(flight, "vram_limit" if why.startswith("vram_limit") else "rss_limit")
+
+    def _look_at_leases(self) -> None:
+        """Those that another daemon had: has it still?"""
+        for gpu in self.gpus.known:
+            if gpu.uuid in self.gpus.leased:
+                why = self.leases.holder(Card(gpu.uuid, gpu.parent))
+                if why is None:
+                    del self.gpus.leased[gpu.uuid]
+                else:
+                    self.gpus.leased[gpu.uuid] = why
+
+    def _heard(self, inventory: Inventory) -> None:
+        """Every answer of NVML, once, whoever asked: what a driver reports of an Xid, it reports once."""
+        for gpu in inventory.gpus:
+            for flight in self._on(gpu.uuid) if gpu.xids or gpu.fault else ():
+                notes = health.run_notes(gpu)
+                flight.notes += tuple(note for note in notes if note not in flight.notes)
+            why = health.quarantine_reason(gpu)
+            if why is not None and gpu.uuid not in self.board.in_quarantine and gpu.fault is None:
+                self._quarantine(
+                    gpu.uuid, f"GPU {gpu.index} is sick: {why}; look at it, then: arctl gpus --clear"
+                )
+
+    def _on(self, uuid: str) -> list[Flight]:
+        return [flight for flight in self.board.seated.values() if uuid in flight.slots]
+
+    # --- what is known ---
+
+    async def look(self) -> Inventory:
+        """The GPUs as they are now, with who is on them; as they were last, where NVML takes too long."""
+        self.sampler.ask()
+        with anyio.move_on_after(LOOK_S):
+            self.on_tick(await self.sampler.tick())
+        found = self.gpus.inventory
+        return found or Inventory(state="unknown", at=0.0, why=f"NVML has not answered for {LOOK_S:g} s")
+
+    async def release(self) -> None:
+        """Let go of the driver, so that a GPU can be reset; refused while a run needs it."""
+        busy = [f"{f.experiment.slug}/{f.run.run_id}" for f in self.board.seated.values() if f.devices]
+        if busy:
+            raise Refused(
+                f"{', '.join(busy[:3])} on a GPU: the driver is needed", "wait for it, or arctl cancel"
+            )
+        await self.nvml.release(RELEASED_S)
+
+    async def known(self) -> Inventory:
+        """The GPUs there are; looked at only where that has not told yet."""
+        found = self.gpus.inventory
+        return found if found is not None and found.state == "ok" else await self.look()
+
+    def taught(self, flight: Flight) -> None:
+        """A run was committed: those that wait may need less, or more, than was thought."""
+        if isinstance(flight.record.state, Judged):
+            for other in self.board.of(flight.experiment):
+                other.peaks = flight.record.state.decision.peaks
+
+    # --- sick GPUs ---
+
+    def _sick_before(self) -> dict[str, str]:
+        """Those that were sick under the daemon before."""
+        try:
+            found = state.read(self.sick_file, Sick)
+        except ArdaemonError as error:  # they are noticed again, should they be sick still
+            log.warning("unreadable", extra={"facts": {"why": str(error)}})
+            return {}
+        return dict(found.gpus) if found is not None and found.boot_id == boot_id() else {}
+
+    def _quarantine(self, uuid: str, why: str) -> None:
+        log.warning("quarantined", extra={"facts": {"gpu": uuid, "why": why}})
+        self._sick[uuid] = why
+        self.board.quarantined(uuid, why)
+        self._write_sick()
+
+    async def clear(self, names: tuple[str, ...]) -> list[str]:
+        """A person has looked at them: they may be used again. Raises UsageError for a name that is none."""
+        wanted = [self._named(name) for name in names]
+        lifted = [uuid for uuid in wanted if self._sick.pop(uuid, None) is not None]
+        for uuid in wanted:
+            self.nvml.forget(uuid)
+        if wanted:
+            await self.nvml.stop()  # only a new nvmlInit sees a card that was reset
+        if lifted:
+            self._write_sick()
+            self.board.lift(lifted)
+        return lifted
+
+    def _named(self, name: str) -> str:
+        for gpu in self.gpus.known:
+            if name in (str(gpu.index), gpu.uuid) and (gpu.parent is None or name == gpu.uuid):
+                return gpu.uuid
+        raise UsageError(f"there is no GPU {name[:80]!r}", "arctl gpus lists them")
+
+    def _write_sick(self) -> None:
+        try:
+            state.write(self.sick_file, Sick(boot_id=boot_id(), gpus=self._sick), 0o600)
+        except StorageError as error:  # it holds while this daemon lives
+            log.warning("not written", extra={"facts": {"why": str(error)}})
+
+    # --- a run's place ---
+
+    def lease(self, flight: Flight) -> Lease | Taken:
+        """Its GPUs, against the daemons of other users. In a thread."""
+        return self.leases.take(self._cards(flight), flight.shares)
+
+    def _cards(self, flight: Flight) -> list[Card]:
+        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
+        return [Card(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.slots]
+
+    def refused(self, flight: Flight, taken: Taken) -> None:
+        """Somebody else was faster: the run waits on, and says for whom."""
+        self.gpus.leased[taken.uuid] = taken.why
+        self.board.told(flight, "lease refused", gpu=taken.uuid, why=taken.why)
+
+    def found(self, flight: Flight) -> None:
+        """A run that a daemon before us has started."""
+        if flight.handle is not None and self._cards(flight):
+            self.engine.hold(flight.handle, lambda: self.lease(flight))
+
+    # --- measuring ---
+
+    def begin(self, flight: Flight) -> None:
+        """It runs: from now on it is measured. Raises StorageError while its folder is away."""
+        assert flight.handle is not None
+        shim: Process | None = None
+        job: tuple[Process, ...] = ()
+        group, started = "", flight.started
+        match self.engine.probe(flight.handle):
+            case Running(shim=shim, job=first, cgroup=group, monotonic=began):
+                job, started = (first,) if first is not None else (), began or started
+            case Unsupervised(processes=job):
+                pass
+            case _:
+                return
+        settings = flight.record.settings
+        self.sampler.begin(
+            Job(
+                attempt=Attempt(Path(flight.handle.folder)),
+                started=started if started is not None else time.monotonic(),
+                header=self._header(flight),
+                roots=job,
+                supervisor=shim,
+                cgroup=group,
+                alone=not flight.shares,
+                ignored=self.gpus.ignored,
+                max_vram_mb=settings.max_vram,
+                max_rss_mb=settings.max_rss,
+            )
+        )
+
+    def _header(self, flight: Flight) -> Header:
+        """Its GPUs as they were before the launch; by its file, where an earlier daemon launched it."""
+        if flight.header.cards or flight.handle is None or not self._cards(flight):
+            return flight.header
+        known, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
+        return known or peaks.header(Inventory(state="unknown", at=0.0), flight.slots)
+
+    async def end(self, flight: Flight) -> Measured | None:
+        """What was measured of it, on disk; None where nothing was. Raises ArdaemonError: call it again."""
+        assert flight.handle is not None
+        measured = await self.sampler.end(flight.handle.folder)
+        if measured is not None:
+            return measured
+        attempt = Attempt(Path(flight.handle.folder))
+        if not (attempt.measured.exists() or attempt.samples.exists()):
+            return None
+        return await anyio.to_thread.run_sync(recall, attempt)

@@ -1,0 +1,79 @@
+"""What a run asks of the machine's GPUs, by settings, the caller's words and his environment. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
+from ardaemon.core.errors import UsageError
+from ardaemon.core.gpus import GpuReading, Inventory, Need, is_allowed
+from ardaemon.core.model import Settings
+from ardaemon.core.protocol import Submit
+from ardaemon.core.size import shown
+
+ALLOWED = "CUDA_VISIBLE_DEVICES"
+
+
+def need(settings: Settings, params: Submit, inventory: Inventory | None) -> Need:
+    """Raises UsageError where this machine can never give it."""
+    allowed = allow_list(params.environment)
+    there = present(inventory, allowed)
+    gpus = settings.gpus if params.gpus is None else params.gpus
+    share = settings.share if params.share is None else params.share
+    vram = settings.vram if params.vram is None else params.vram
+    if gpus is None:
+        gpus = min(1, len(there)) if _is_known(inventory) else 1
+    if params.vram is not None and not share:
+        raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or leave it out")
+    _check_count(gpus, there, inventory, allowed)
+    if gpus and vram is not None:
+        _check_memory(vram, there)
+    return Need(
+        gpus=gpus, share=share and gpus > 0, vram_mb=vram if share and gpus else None, allowed=allowed
+    )
+
+
+def allow_list(environment: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The caller's CUDA_VISIBLE_DEVICES as a list; None where it is not set. As CUDA, it ends at a -1."""
+    value = environment.get(ALLOWED)
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    end = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    return tuple(word for word in words[:end] if word)
+
+
+def present(inventory: Inventory | None, allowed: Sequence[str] | None) -> list[GpuReading]:
+    """The GPUs that there are and that the caller allows; MIG instances in the place of what they divide."""
+    gpus = inventory.gpus if inventory is not None else ()
+    parents = {gpu.parent for gpu in gpus}
+    whole = [gpu for gpu in gpus if gpu.uuid not in parents]
+    return whole if allowed is None else [gpu for gpu in whole if is_allowed(gpu.index, gpu.uuid, allowed)]
+
+
+def _is_known(inventory: Inventory | None) -> bool:
+    return inventory is not None and inventory.state in ("ok", "none")
+
+
+def _check_count(
+    gpus: int, there: list[GpuReading], inventory: Inventory | None, allowed: tuple[str, ...] | None
+) -> None:
+    if not 0 <= gpus <= GPUS_MAX:
+        raise UsageError(f"--gpus {gpus}: it must be between 0 and {GPUS_MAX}", "0 is a CPU slot")
+    if gpus <= len(there) or not _is_known(inventory):
+        return
+    assert inventory is not None
+    if inventory.state == "none":
+        raise UsageError(f"--gpus {gpus}: this machine has no NVIDIA GPU ({inventory.why})", "--gpus 0")
+    has = len(present(inventory, None))
+    named = f", and {ALLOWED}={','.join(allowed)} allows {len(there)}" if allowed is not None else ""
+    raise UsageError(f"--gpus {gpus}: this machine has {has}{named}", f"ask for at most {len(there)}")
+
+
+def _check_memory(vram: float, there: list[GpuReading]) -> None:
+    if not 0 < vram <= MEMORY_MAX_MIB:
+        raise UsageError(f"--vram {vram:g} MiB: it is not an amount of memory", "write it as 6GiB")
+    totals = [gpu.total_mb for gpu in there if gpu.total_mb is not None]
+    if totals and len(totals) == len(there) and vram > max(totals):
+        raise UsageError(
+            f"--vram {shown(vram)}: the largest GPU has {shown(max(totals))}",
+            "leave it out to have it learned",
+        )

@@ -1,0 +1,24 @@
+"""Amounts of memory, as people write them."""
+
+import pytest
+
+from ardaemon.core.errors import UsageError
+from ardaemon.core.size import mebibytes, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "mib"),
+    [("6GiB", 6144), ("6G", 6144), (" 1.5 gb ", 1536), ("512MiB", 512), ("1t", 1 << 20), ("2048k", 2)],
+)
+def test_units_are_binary_however_they_are_written(text: str, mib: float) -> None:
+    assert mebibytes(text, "--vram") == mib
+
+
+@pytest.mark.parametrize("text", ["6", "GiB", "-1G", "0G", "1e3G", "6 apples", "", "9" * 400 + "G"])
+def test_what_is_no_amount_is_an_error_that_names_the_option(text: str) -> None:
+    with pytest.raises(UsageError, match="--vram"):
+        mebibytes(text, "--vram")
+
+
+def test_amounts_are_shown_short() -> None:
+    assert (shown(500), shown(81920)) == ("500 MiB", "80.0 GiB")
