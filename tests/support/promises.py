@@ -106,6 +106,10 @@ PROMISES = {
         "a copy of the package with another version and protocol is replaced by `arctl daemon restart`"
         " with runs in flight and clients of each kind; two restarts at once, in mid-commit, in mid-start",
     ),
+    "made-again": (
+        "a run that is made again (out of memory beside others) has one verdict, and no attempt runs twice",
+        "kill -9 of the daemon before each of its operations in the life of such a run, on the stand-in's GPU",
+    ),
     "metric-command": (
         "a metric command that runs delays no stop and outlives no daemon",
         "the daemon is stopped and killed (-9) while one runs that has left its group and session",

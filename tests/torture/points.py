@@ -55,11 +55,12 @@ def world() -> Iterator[Lab]:
         lab.close()
 
 
-def recorded(lab: Lab) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def recorded(lab: Lab, kind: type[Story] = Story) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The undisturbed story: its operations in their order, and the picture that it leaves."""
     log = lab.root / "operations"
+    story = kind(lab)
     lab.start(PROGRAM, FAULT_PLAN=json.dumps({"record": str(log), "root": str(lab.root)}))
-    Story(lab).tell().settled()
+    story.tell().settled()
     return [json.loads(line) for line in log.read_text().splitlines()], pictured(lab)
 
 
@@ -75,7 +76,9 @@ def points(operations: Iterable[dict[str, Any]]) -> list[Point]:
     return found
 
 
-def cut(point: Point, do: str | int, check: Callable[[Lab, Story], None]) -> str | None:
+def cut(
+    point: Point, do: str | int, check: Callable[[Lab, Story], None], kind: type[Story] = Story
+) -> str | None:
     """Tell the story in a new world, cut at `point`; what went wrong, or None."""
     with world() as lab:
         flag = lab.root / "reached"
@@ -86,14 +89,14 @@ def cut(point: Point, do: str | int, check: Callable[[Lab, Story], None]) -> str
             "flag": str(flag),
         }
         try:
-            story = _told(lab, plan, flag)
+            story = _told(lab, plan, flag, kind)
             check(lab, story)
         except (AssertionError, OSError, ArdaemonError) as error:
             return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
         return None
 
 
-def _told(lab: Lab, plan: dict[str, Any], flag: Path) -> Story:
+def _told(lab: Lab, plan: dict[str, Any], flag: Path, kind: type[Story]) -> Story:
     reached: list[bool] = []
 
     def mend() -> None:
@@ -102,11 +105,12 @@ def _told(lab: Lab, plan: dict[str, Any], flag: Path) -> Story:
             flag.rename(flag.with_name("mended"))
 
     lab.environment["FAULT_PLAN"] = json.dumps(plan)
+    story = kind(lab, mend)
     try:
         lab.start(PROGRAM)
     except AssertionError:
         assert flag.exists(), "the daemon did not start"
-    story = Story(lab, mend).tell()
+    story.tell()
     mend()
     if isinstance(plan["do"], int):  # what could not be removed then is removed by the next daemon
         lab.stop()

@@ -5,10 +5,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ardaemon.core.errors import ArdaemonError
 from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
@@ -56,6 +56,9 @@ CANDIDATES = (
 class Story:
     """Tells the candidates to a daemon; whatever fails is done again, as arctl and a person would."""
 
+    candidates: tuple[Candidate, ...] = CANDIDATES
+    settings: ClassVar[Mapping[str, Any]] = {"seconds": 30, "settle": 0, "runner": "python -I -S train.py"}
+
     def __init__(self, lab: Lab, mend: Callable[[], None] = lambda: None) -> None:
         self.lab, self.mend = lab, mend
         # The same in every world: its hash stands in run.json.
@@ -66,7 +69,7 @@ class Story:
     def tell(self) -> "Story":
         """The whole story, to its end."""
         self.begin()
-        for candidate in CANDIDATES:
+        for candidate in self.candidates:
             self.submit(candidate)
             self.judged(candidate)
         wait_until(lambda: not any((self.lab.home / "active").iterdir()), "the active folder to be empty")
@@ -140,7 +143,7 @@ class Story:
                 "session.start",
                 project=str(self.lab.project),
                 expr=SLUG,
-                settings={"seconds": 30, "settle": 0, "runner": "python -I -S train.py"},
+                settings=self.settings,
                 environment=self.environment,
                 resume=None,
                 ack_baseline=False,

@@ -1,0 +1,75 @@
+"""SIGKILL of the daemon before every operation of a run that is made again: one verdict, no attempt twice."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.support.lab import Lab
+from tests.support.nvml import FakeGpus
+from tests.support.promises import FULL, some
+from tests.torture.points import cut, points, recorded, world
+from tests.torture.story import Candidate, Story
+
+QUICK = 6
+# Each launch leaves a mark; the first one runs out of memory on the GPU that it has to share.
+OOM = """import os
+with open(os.environ["AR_EXPR_DIR"] + "/../../marks", "a") as file:
+    file.write(os.environ["AR_RUN_ID"] + " a" + os.environ["AR_ATTEMPT"] + "\\n")
+open(os.environ["AR_RUN_DIR"] + "/state.pt", "w").write("state of a" + os.environ["AR_ATTEMPT"])
+if os.environ["AR_ATTEMPT"] == "1":
+    raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
+print("val/loss: 0.5")
+"""
+
+
+class Again(Candidate):
+    """Its script is its body."""
+
+    @property
+    def text(self) -> str:
+        return self.body
+
+
+class AgainStory(Story):
+    """One run on a GPU of the stand-in's, which others might share."""
+
+    candidates = (Again("oom", OOM, "advance"),)
+    settings: ClassVar[Mapping[str, Any]] = {**Story.settings, "share": True, "vram": 1000.0}
+
+    def __init__(self, lab: Lab, mend: Callable[[], None] = lambda: None) -> None:
+        super().__init__(lab, mend)
+        fake = FakeGpus(lab.root / "gpus")
+        fake.gpu(0)
+        fake.write()
+        lab.environment |= fake.environment
+
+
+def judged_once_after_two_attempts(lab: Lab, story: Story) -> None:
+    """Two launches, one verdict, and the second one's checkpoint."""
+    run_id = story.runs["oom"]
+    result = lab.read(f"runs/{run_id}/result.json")
+    assert (result["verdict"], result["attempts"], result["primary"]["value"]) == ("advance", 2, 0.5), result
+    assert (lab.project / "marks").read_text().splitlines() == [f"{run_id} a1", f"{run_id} a2"]
+    assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
+    assert (lab.folder / "best_ckpt/state.pt").read_text() == "state of a2"
+    assert (lab.folder / f"runs/{run_id}/a1/state.pt").read_text() == "state of a1"
+
+
+@pytest.mark.timeout(900 if FULL else 120)
+@pytest.mark.promise("made-again")
+def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
+    record_property: Callable[[str, Any], None],
+) -> None:
+    with world() as lab:
+        operations, _ = recorded(lab, AgainStory)
+    found = [point for point in points(operations) if point.who == "daemon" and point.name != "cgroup"]
+    assert len(found) > 60, "the story has become too short to prove anything"
+    mine = some(found, QUICK)
+    record_property("cases", len(mine))
+    wrong = [
+        said
+        for point in mine
+        if (said := cut(point, "kill", judged_once_after_two_attempts, AgainStory)) is not None
+    ]
+    assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong)
