@@ -108,7 +108,7 @@ PROMISES = {
     ),
     "made-again": (
         "a run that is made again (out of memory beside others) has one verdict, and no attempt runs twice",
-        "kill -9 of the daemon before each of its operations in the life of such a run, on the stand-in's GPU",
+        "kill -9 of the daemon before each of its operations in such a run's life, on the stand-in's GPU",
     ),
     "metric-command": (
         "a metric command that runs delays no stop and outlives no daemon",
