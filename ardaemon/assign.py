@@ -72,7 +72,8 @@ class _Deciding:
 
     def _start(self, asked: Asked, start: Start) -> None:
         self.taken.add(asked[0].experiment)
-        self.starts.append(start)
+        if not asked[0].paused:  # else its place is kept for it
+            self.starts.append(start)
 
     def _reservation(self, first: Asked) -> Reservation:
         run, kind, vram, _ = first

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
@@ -16,9 +16,9 @@ from ardaemon.core.errors import Overloaded
 from ardaemon.core.gpus import Need, is_allowed
 from ardaemon.core.layout import Experiment
 from ardaemon.core.measured import Sample
-from ardaemon.core.model import Handle
+from ardaemon.core.model import Handle, Session
 from ardaemon.core.protocol import RunView
-from ardaemon.core.queue import AtWork, Facts, Key, Start, Waiting
+from ardaemon.core.queue import AtWork, Card, Facts, Key, Start, Waiting
 from ardaemon.inventory import Gpus, Tenant
 from ardaemon.pipeline import peaks
 from ardaemon.pipeline.flight import Flight
@@ -29,6 +29,13 @@ log = logging.getLogger("ardaemon.run")
 Event = dict[str, Any]
 AWAY = "a project that is away"
 LAUNCH_S = 5.0  # from the decision to the job's first instruction, on a machine that swaps
+
+
+class Sight(NamedTuple):
+    """What a view of many runs is made from."""
+
+    places: dict[Key, Place]
+    cards: tuple[Card, ...]
 
 
 class Board:
@@ -44,12 +51,12 @@ class Board:
         self.stranded: dict[str, str] = {}  # active entries that are no flight: name -> why
         self.waits: Callable[[Handle], str | None] = lambda _: None  # the engine's answer
         self.live: Callable[[Handle], Sample | None] = lambda _: None  # the sampler's
-        self.in_quarantine: dict[str, str] = {}  # slot name -> why nothing may be put there
+        self.unclean: dict[str, str] = {}  # slot name -> what lives there that could not be killed
+        self.sick: dict[str, str] = {}  # UUID of a GPU -> what is wrong with it
         self.changed = anyio.Event()
         # Experiment's folder -> runs whose verdict a client has got. On disk with the next commit: after a
         # kill of the daemon a verdict may be told once more, never once less.
         self.heard: dict[str, set[str]] = {}
-        self.claimed: dict[str, set[str]] = {}  # of these, what a `wait --any` has got
         self.subscribers: set[MemoryObjectSendStream[Event]] = set()
         self._top = 0
 
@@ -89,11 +96,19 @@ class Board:
         """That run, if it is not committed."""
         return self.flights.get((str(experiment.folder), run_id))
 
+    def renew(self, folder: Path, session: Session) -> None:
+        """What waits is of the new session by now: its settings say how long it may take, and beside whom."""
+        for flight in self.flights.values():
+            if flight.key[0] == str(folder) and flight.state == "queued" and session.settings is not None:
+                settings, epoch = session.settings, session.epoch
+                flight.record = replace(flight.record, settings=settings, epoch=epoch)
+
     def hold(self, folder: Path, held: bool) -> None:
         """The session of that experiment is over, or has started again."""
         for flight in self.flights.values():
             if flight.key[0] == str(folder):
                 flight.held = held
+                flight.wake()
         self.wake()
 
     def told_of(self, folder: Path) -> frozenset[str]:
@@ -103,23 +118,14 @@ class Board:
     def hear(self, experiment: Experiment, run_id: str, untold: tuple[str, ...]) -> None:
         """A client got that verdict; what the session does not know any more need not be remembered."""
         remembered = {run_id, *untold, *(flight.run.run_id for flight in self.of(experiment))}
-        for known in (self.heard, self.claimed):
-            known[str(experiment.folder)] = known.get(str(experiment.folder), set()) & remembered
-        self.heard[str(experiment.folder)].add(run_id)
-
-    def claim(self, experiment: Experiment, run_id: str, untold: tuple[str, ...]) -> bool:
-        """The same for `wait --any`; False where another one has that verdict."""
-        taken = run_id in self.claimed.get(str(experiment.folder), ())
-        self.hear(experiment, run_id, untold)
-        self.claimed[str(experiment.folder)].add(run_id)
-        return not taken
+        known = self.heard.get(str(experiment.folder), set())
+        self.heard[str(experiment.folder)] = {run_id, *(known & remembered)}
 
     # --- places ---
 
     def facts(self, now: float, strict: bool = True) -> Facts:
         """The queue and the machine, as the scheduler sees them; `strict`: by a look of this moment alone."""
-        # A verdict may end the session: the next run of that experiment waits for it.
-        judging = {f.key[0] for f in self.flights.values() if f.state in ("exited", "judged")}
+        judging = {f.key[0] for f in self.flights.values() if _may_end_session(f)}
         return Facts(
             now=now,
             waiting=tuple(
@@ -141,15 +147,16 @@ class Board:
             need=self._need(flight),
             seconds=self._longest(flight),
             front=flight.active.front,
-            held=judging or flight.stands_still,
+            held=flight.stands_still,
+            paused=judging,
             alone_in=_alone(flight),
             alone="oom" in flight.again,
-            unfit=self.gpus.unfit(flight.record.need),
+            unfit=self.gpus.unfit(flight.need),
         )
 
     def _need(self, flight: Flight) -> Need:
         """What it asks for, as far as that is known by now."""
-        need = replace(flight.record.need, priority=flight.active.priority)
+        need = replace(flight.need, priority=flight.active.priority)
         if need.share and need.vram_mb is None:
             return replace(need, vram_mb=self.gpus.learned(flight.peaks))
         return need
@@ -198,34 +205,40 @@ class Board:
     def wants_gpus(self) -> bool:
         """Does a run wait that could start if GPUs were free?"""
         return any(
-            f.state == "queued" and f.record.need.gpus and f.key not in self.seated and not f.stands_still
+            f.state == "queued" and f.need.gpus and f.key not in self.seated and not f.stands_still
             for f in self.flights.values()
         )
 
+    @property
+    def in_quarantine(self) -> dict[str, str]:
+        """Slot name -> why nothing may be put there."""
+        return {**self.sick, **self.unclean}
+
     def quarantined(self, slot: str, why: str) -> None:
         """Nothing may be put there until it is lifted."""
-        self.in_quarantine[slot] = why
-        self._wake_waiting()
+        self.unclean[slot] = why
+        self.wake_waiting()
 
     def lift(self, slots: Iterable[str]) -> None:
-        """Those may be used again."""
+        """What lived there is gone."""
         for slot in slots:
-            self.in_quarantine.pop(slot, None)
-        self._wake_waiting()
+            self.unclean.pop(slot, None)
+        self.wake_waiting()
 
-    def _wake_waiting(self) -> None:
+    def wake_waiting(self) -> None:
+        """What waits may be able to go on, or know that it cannot."""
         for flight in self.flights.values():
             if flight.state == "queued":
                 flight.wake()
         self.wake()
 
-    def standstill(self, flight: Flight) -> str | None:
+    def standstill(self, flight: Flight, cards: tuple[Card, ...] | None = None) -> str | None:
         """Why such a run cannot start at all, where every place for it is in quarantine."""
-        if not flight.record.need.gpus:
+        if not flight.need.gpus:
             names = {*self.slots}
             return "; ".join(self.in_quarantine.values()) if names <= self.in_quarantine.keys() else None
-        allowed = flight.record.need.allowed
-        cards = self.gpus.cards(self.tenants(), self.in_quarantine)
+        allowed = flight.need.allowed
+        cards = self.gpus.cards(self.tenants(), self.in_quarantine) if cards is None else cards
         mine = [c for c in cards if allowed is None or is_allowed(c.index, c.uuid, allowed)]
         if not mine or any(card.state != "quarantined" for card in mine):
             return None
@@ -245,8 +258,9 @@ class Board:
         return flight
 
     def _devices(self, cards: tuple[str, ...]) -> tuple[str, ...] | None:
-        """What it may see of the GPUs; a CPU run on a machine that has some sees none."""
-        return tuple(map(self.gpus.device, cards)) if cards or self.gpus.known else None
+        """What it may see of the GPUs; a CPU run sees none. None: there is no driver."""
+        found = self.gpus.inventory
+        return None if found is not None and found.state == "none" else tuple(map(self.gpus.device, cards))
 
     def occupy_any(self, flight: Flight) -> None:
         """A run found running at start has its place, whatever the scheduler would say."""
@@ -259,23 +273,23 @@ class Board:
         """Its processes are gone: its place is free; a GPU, once its memory is."""
         if self.seated.pop(flight.key, None) is not None:
             now, held = time.monotonic(), self.tenants()
-            for slot in flight.slots:
+            for slot in flight.slots if flight.handle is not None else ():  # else it was never there
                 if slot not in self.slots and slot not in held:
                     self.gpus.released[slot] = now
         self.wake()
 
     # --- views and events ---
 
-    def view(self, flight: Flight, places: dict[Key, Place] | None = None) -> RunView:
-        """One flight with its place in the queue and what it waits for."""
-        view = flight.view(**self._where(flight, places))
+    def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
+        """One flight with its place in the queue and what it waits for; one `sight` serves many of them."""
+        view = flight.view(**self._where(flight, sight))
         gpus = tuple(gpu.index for gpu in self.gpus.known if gpu.uuid in flight.slots)
         sample = self.live(flight.handle) if flight.handle is not None else None
         if sample is None:
             return replace(view, gpus=gpus) if gpus else view
         return replace(view, gpus=gpus, vram_mb=sample.vram_mb, rss_mb=sample.rss_mb)
 
-    def _where(self, flight: Flight, places: dict[Key, Place] | None) -> dict[str, Any]:
+    def _where(self, flight: Flight, sight: Sight | None) -> dict[str, Any]:
         if flight.state == "running" and flight.handle is not None:
             return {"why": self.waits(flight.handle)}
         if flight.state != "queued" or flight.key in self.seated:
@@ -284,29 +298,31 @@ class Board:
             return {"why": "its session is over: arctl session start"}
         if flight.active.held:
             return {"why": f"held: arctl queue release {flight.run.run_id}"}
-        if (why := self.standstill(flight)) is not None:
+        sight = sight or self.sight()
+        if (why := self.standstill(flight, sight.cards)) is not None:
             return {"why": why}
-        if flight.record.need.gpus and self.gpus.inventory is None:
+        if flight.need.gpus and self.gpus.inventory is None:
             return {"why": "the GPUs are being looked at"}
-        place = (self.places() if places is None else places).get(flight.key)
+        place = sight.places.get(flight.key)
         if place is None or place.position is None:
-            return {"why": "the run before it is being judged"}
+            return {"why": place.why if place is not None else None}
         return {"position": place.position, "why": place.why}
 
-    def places(self) -> dict[Key, Place]:
-        """The queue for people, in its order."""
-        return {place.key: place for place in waits.places(self.facts(time.monotonic(), strict=False))}
+    def sight(self) -> Sight:
+        """The queue for people, in its order, and the GPUs: made once for all that are shown."""
+        facts = self.facts(time.monotonic(), strict=False)
+        return Sight({place.key: place for place in waits.places(facts)}, facts.cards)
 
     def views(self) -> Iterator[RunView]:
         """All flights: those at work first, then the queue, in the order in which it is looked at."""
-        places = self.places()
-        order = {key: number for number, key in enumerate(places)}
+        sight = self.sight()
+        order = {key: number for number, key in enumerate(sight.places)}
 
         def rank(flight: Flight) -> tuple[bool, int, int]:
             return flight.state == "queued", order.get(flight.key, -1), flight.active.seq
 
         for flight in sorted(self.flights.values(), key=rank):
-            yield self.view(flight, places)
+            yield self.view(flight, sight)
 
     def wake(self) -> None:
         """Let the scheduler look again."""
@@ -328,6 +344,16 @@ class Board:
             except (anyio.WouldBlock, anyio.BrokenResourceError):
                 self.subscribers.discard(stream)
                 stream.close()
+
+
+def _may_end_session(flight: Flight) -> bool:
+    """Its verdict is being made, and the next run of its experiment may not start any more after it."""
+    if flight.state not in ("exited", "judged"):
+        return False
+    limits = flight.record.settings
+    limited = (limits.plateau, limits.max_runs, limits.threshold) != (None, None, None)
+    unclean = flight.exit is not None and bool(flight.exit.survivors)
+    return limited or unclean or flight.active.wanted == "stop"
 
 
 def _alone(flight: Flight) -> str | None:

@@ -102,7 +102,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     engine.sweep()
     for folder in (host.state, host.active, host.quarantine):
         durable.sweep(folder)  # a half-written entry holds an environment
-    board.in_quarantine = quarantine.at_start(host.quarantine)
+    board.unclean = quarantine.at_start(host.quarantine)
     overseer = Overseer(host, config, board, engine)
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
@@ -125,7 +125,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             tasks.start_soon(recovery.keep_looking, board, engine, stranded, resume)
             tasks.start_soon(recovery.keep_counting, board, engine)
             tasks.start_soon(overseer.sampler.loop)
-            tasks.start_soon(scheduler.loop, board, context.fly, overseer.sampler.ask, tasks)
+            tasks.start_soon(scheduler.loop, board, context.fly, overseer.known, overseer.sampler.ask, tasks)
             tasks.start_soon(_keep_spare, engine, board)
             log.info(
                 "started",

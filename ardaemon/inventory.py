@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from ardaemon.core.gpus import CardState, GpuReading, Inventory, Need
+from ardaemon.core.gpus import MARGIN_MB, CardState, GpuReading, Inventory, Need
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
 from ardaemon.core.size import shown
@@ -17,9 +17,9 @@ from ardaemon.pipeline import learned
 from ardaemon.pipeline.peaks import Holders
 from ardaemon.pipeline.taint import computes
 
-FRESH_S = 0.5  # nothing is launched by an older look: somebody may have come since
-# Beside what runs declare: the allocators of two of them never pack as one's does.
-MARGIN_MB = 512.0
+FRESH_S = (
+    0.1  # nothing is launched by an older look: somebody may have come since, and one costs a millisecond
+)
 # A context of a program that NVML does not name (another container's) has about so much; an idle card less.
 NAMELESS_MB = 500.0
 DRAIN_S = 10.0  # a data loader's workers may hold a card's memory so long after the trainer's end
@@ -42,23 +42,35 @@ class Gpus:
     ours: tuple[str, ...] | None = None  # config.toml: the GPUs that this daemon may use
     inventory: Inventory | None = None
     holders: Holders = field(default_factory=dict)
+    seen: float = float("-inf")  # when the last look was over, CLOCK_MONOTONIC
     leased: dict[str, str] = field(default_factory=dict)  # UUID -> which other daemon has it
     released: dict[str, float] = field(default_factory=dict)  # UUID -> when its last run left it
 
-    def look(self, inventory: Inventory, holders: Holders) -> None:
-        """One more look at all of them."""
-        self.inventory, self.holders = inventory, holders
-        for gpu in inventory.gpus:
-            since = self.released.get(gpu.uuid)
-            if since is None or inventory.at <= since:
-                continue
-            if inventory.at > since + DRAIN_S or _nameless(gpu, holders.get(gpu.uuid)) < NAMELESS_MB:
-                del self.released[gpu.uuid]
+    def look(
+        self, inventory: Inventory, holders: Holders, tenants: Mapping[str, list[Tenant]], now: float
+    ) -> bool:
+        """One more look at all of them; True if the memory of a run that is over has been given back."""
+        self.inventory, self.holders, self.seen = inventory, holders, now
+        drained = [
+            gpu.uuid
+            for gpu in inventory.gpus
+            if (since := self.released.get(gpu.uuid)) is not None
+            and inventory.at > since
+            and (inventory.at > since + DRAIN_S or self._is_drained(gpu, tenants.get(gpu.uuid, [])))
+        ]
+        for uuid in drained:
+            del self.released[uuid]
+        return bool(drained)
+
+    def _is_drained(self, gpu: GpuReading, tenants: list[Tenant]) -> bool:
+        """No process of a run that is over is named there, and no memory is used by nobody."""
+        there = self.holders.get(gpu.uuid)
+        return not _left(there, tenants) and _nameless(gpu, there) < NAMELESS_MB
 
     def is_fresh(self, now: float) -> bool:
         """Was it looked at just now? Without a driver there is nothing to look at."""
         found = self.inventory
-        return found is not None and (found.state == "none" or now - found.at <= FRESH_S)
+        return found is not None and (found.state == "none" or now - self.seen <= FRESH_S)
 
     @property
     def draining(self) -> bool:
@@ -126,24 +138,26 @@ class Gpus:
         self, gpu: GpuReading, tenants: list[Tenant], sick: Mapping[str, str], stale: bool
     ) -> tuple[CardState, str]:
         there = self.holders.get(gpu.uuid)
-        if gpu.uuid in sick:
-            return "quarantined", sick[gpu.uuid]
+        if (why := sick.get(gpu.uuid) or sick.get(gpu.parent or "")) is not None:
+            return "quarantined", why
         if gpu.fault is not None:
             return "quarantined", f"the driver says {gpu.fault}"
         if gpu.error is not None:
             return "unknown", f"the driver says {gpu.error}"
         if gpu.mig:
             return "quarantined", "it is in MIG mode and has no instance"
-        if not self._is_ours(gpu):
+        if not self.is_ours(gpu):
             return "foreign", "config.toml leaves it to others (gpus)"
         if self.inventory is None or self.inventory.state != "ok":
             return "unknown", self.inventory.why if self.inventory is not None else "nobody has looked yet"
         if foreign := self.foreign(there):
             return "foreign", _named(foreign)
-        if tenants:
-            return "held", ""
         if gpu.uuid in self.released:
             return "held", "the memory of the run before is being given back"
+        if left := _left(there, tenants):
+            return "foreign", f"left over from a run that is over: {_named(left)}"
+        if tenants:
+            return "held", ""
         return self._empty(gpu, there, stale)
 
     def _empty(self, gpu: GpuReading, there: tuple[Holder, ...] | None, stale: bool) -> tuple[CardState, str]:
@@ -159,7 +173,8 @@ class Gpus:
             return "foreign", f"{shown(nameless)} are used by no process that can be seen"
         return ("unknown", "it is being looked at") if stale else ("free", "")
 
-    def _is_ours(self, gpu: GpuReading) -> bool:
+    def is_ours(self, gpu: GpuReading) -> bool:
+        """May this daemon use it, by config.toml?"""
         return self.ours is None or any(
             item == str(gpu.index) or gpu.uuid == item or gpu.parent == item for item in self.ours
         )
@@ -167,6 +182,12 @@ class Gpus:
     def foreign(self, there: Iterable[Holder] | None) -> list[Holder]:
         """Who computes on a card without being a run of ours."""
         return [h for h in there or () if h.owner is None and computes(h) and h.pid not in self.ignored]
+
+
+def _left(there: Iterable[Holder] | None, tenants: list[Tenant]) -> list[Holder]:
+    """Processes of runs of ours that have no place there (any more)."""
+    own = {tenant.folder for tenant in tenants}
+    return [holder for holder in there or () if holder.owner is not None and holder.owner not in own]
 
 
 def _nameless(gpu: GpuReading, there: Iterable[Holder] | None) -> float:

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from ardaemon.core.gpus import Inventory
 from ardaemon.core.measured import Measured, Sample
-from ardaemon.host import usage
+from ardaemon.host import attribution, usage
 from ardaemon.host.attribution import Attribution
 from ardaemon.pipeline.measuring import Job, Measuring, Scene
 from ardaemon.pipeline.peaks import Holders
@@ -29,6 +29,7 @@ ASKED_EVERY_S = 5.0  # somebody wants to know, and nothing runs
 ASKED_FOR_S = 15.0  # one question keeps the loop going so long
 THOROUGH_EVERY_S = 5.0  # temperature, power, swapping: they change slowly, and cost more
 GRAPHICS_EVERY_S = 15.0  # 4.5 ms of a lock in the driver
+OVER_S = 15.0  # a card's memory is given back within that, or never
 REST_S = 0.05  # between two ticks, however long the first one took and whoever asks
 
 log = logging.getLogger("ardaemon.sampling")
@@ -63,6 +64,7 @@ class Sampler:
         self._jobs: dict[str, Job] = {}
         self._measured: dict[str, Measuring] = {}
         self._attribution = Attribution()
+        self._over: dict[str, tuple[float, attribution.Attempt]] = {}  # when it ended, and what it was
         self._busy = anyio.Lock()
         self._woken = anyio.Event()
         self._asked_at = float("-inf")
@@ -110,14 +112,21 @@ class Sampler:
             if key not in self._measured:
                 self._measured[key] = await anyio.to_thread.run_sync(Measuring, job)
             measured = await anyio.to_thread.run_sync(self._measured[key].finish)
-            del self._jobs[key], self._measured[key]
+            self.discard(key)
             return measured
+
+    def discard(self, key: str) -> None:
+        """Nobody wants to know about that run any more; whose its last processes are is known for a while."""
+        job = self._jobs.pop(key, None)
+        if job is not None:
+            self._over[key] = (time.monotonic(), job.identity())
+        self._measured.pop(key, None)
 
     async def close(self) -> None:
         """The daemon stops, the runs go on: what is held back is written."""
         async with self._busy:
             for measuring in self._measured.values():
-                await anyio.to_thread.run_sync(measuring.file.close)
+                await anyio.to_thread.run_sync(measuring.file.close, abandon_on_cancel=True)
 
     # --- when ---
 
@@ -160,10 +169,10 @@ class Sampler:
                 log.warning("no sample", exc_info=error)
             self._failing = True
 
-    async def tick(self) -> Tick:
-        """One look at everything."""
+    async def tick(self, thorough: bool = False) -> Tick:
+        """One look at everything; `thorough`: with heat, power and swapping, whenever that was last."""
         now = time.monotonic()
-        thorough = _due(now, self._thorough_at, THOROUGH_EVERY_S)
+        thorough = thorough or _due(now, self._thorough_at, THOROUGH_EVERY_S)
         inventory = None
         wanted = self._asked(now) or self._waiting() is not None
         if wanted or any(job.has_cards for job in self._jobs.values()):
@@ -186,7 +195,9 @@ class Sampler:
             self._measured[job.key] = Measuring(job)
         gpus = inventory.gpus if inventory is not None and inventory.state == "ok" else ()
         at_work = list(self._measured.values())
-        holders = self._attribution.holders(gpus, [m.identity for m in at_work])
+        self._over = {key: seen for key, seen in self._over.items() if now - seen[0] < OVER_S}
+        over = [identity for _, identity in self._over.values()]
+        holders = self._attribution.holders(gpus, [*(m.identity for m in at_work), *over])
         scene = Scene(
             at=now,
             gpus=gpus,

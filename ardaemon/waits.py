@@ -61,6 +61,8 @@ class _Reasons:
 
     def _why(self, asked: Asked, first_of: dict[str, Key]) -> str:
         run = asked[0]
+        if run.paused:
+            return "a run of its experiment is being judged, which may end the session"
         if run.key in self.starting:
             return "starts now"
         if run.alone_in in self.at_work:

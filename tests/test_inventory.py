@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from ardaemon.core.gpus import GpuReading, Inventory
+from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
-from ardaemon.inventory import DRAIN_S, FRESH_S, MARGIN_MB, Gpus, Tenant
+from ardaemon.inventory import DRAIN_S, FRESH_S, Gpus, Tenant
 
 UUID = "GPU-0"
 OURS = Holder(pid=1, used_mb=4000.0, owner="/p/a1", name="python")
@@ -21,9 +21,16 @@ def gpu(used: float | None = 0.0, **values: Any) -> GpuReading:
 
 def book(reading: GpuReading, *there: Holder, at: float = 100.0, state: Any = "ok", **values: Any) -> Gpus:
     found = Gpus(**values)
-    holders = {reading.uuid: there} if reading.processes is not None or there else {reading.uuid: ()}
-    found.look(Inventory(state=state, at=at, gpus=(reading,), why="no answer"), holders)
+    holders: dict[str, tuple[Holder, ...] | None] = {reading.uuid: there}
+    seen(found, Inventory(state=state, at=at, gpus=(reading,), why="no answer"), holders)
     return found
+
+
+def seen(
+    found: Gpus, inventory: Inventory, holders: dict[str, tuple[Holder, ...] | None], *tenants: Tenant
+) -> bool:
+    """A look that was over as it began."""
+    return found.look(inventory, holders, {UUID: list(tenants)}, inventory.at)
 
 
 def card(found: Gpus, *tenants: Tenant, sick: dict[str, str] | None = None, now: float | None = None) -> Card:
@@ -59,7 +66,7 @@ def test_the_state_of_a_card_that_no_run_has(found: Gpus, state: str, why: str) 
 def test_what_nvml_does_not_say_never_looks_idle() -> None:
     found = Gpus()
     assert found.cards({}, {}) == ()
-    found.look(Inventory(state="ok", at=0.0, gpus=(gpu(used=None),)), {UUID: None})
+    seen(found, Inventory(state="ok", at=0.0, gpus=(gpu(used=None),)), {UUID: None})
     assert card(found).state == "unknown"
     assert (card(found).total_mb, card(found).free_mb) == (None, None)
 
@@ -74,16 +81,27 @@ def test_a_card_is_held_until_the_memory_of_its_last_run_is_given_back() -> None
     found = book(gpu())
     found.released[UUID] = 100.0
     assert (card(found).state, found.draining) == ("held", True)
-    found.look(Inventory(state="ok", at=101.0, gpus=(gpu(used=4000.0),)), {UUID: ()})
+    seen(found, Inventory(state="ok", at=101.0, gpus=(gpu(used=4000.0),)), {UUID: ()})
     assert card(found).state == "held", "nobody holds it any more, and it is not back"
-    found.look(Inventory(state="ok", at=102.0, gpus=(gpu(used=10.0),)), {UUID: ()})
+    seen(found, Inventory(state="ok", at=102.0, gpus=(gpu(used=10.0),)), {UUID: ()})
     assert (card(found).state, found.draining) == ("free", False)
+
+
+def test_a_process_of_a_run_that_is_over_keeps_its_card_though_its_memory_has_a_name() -> None:
+    found = book(gpu())
+    found.released[UUID] = 100.0
+    seen(found, Inventory(state="ok", at=101.0, gpus=(gpu(used=4000.0),)), {UUID: (OURS,)})
+    assert (card(found).state, found.draining) == ("held", True)
+    seen(found, Inventory(state="ok", at=101.0 + DRAIN_S, gpus=(gpu(used=4000.0),)), {UUID: (OURS,)})
+    assert (card(found).state, found.draining) == ("foreign", False)
+    assert "left over from a run that is over: pid 1" in card(found).occupant
+    assert card(found, Tenant(folder="/p/a2", share=True)).state == "foreign", "beside another run as well"
 
 
 def test_memory_that_never_comes_back_is_foreign_after_a_while() -> None:
     found = book(gpu())
     found.released[UUID] = 100.0
-    found.look(Inventory(state="ok", at=101.0 + DRAIN_S, gpus=(gpu(used=4000.0),)), {UUID: ()})
+    seen(found, Inventory(state="ok", at=101.0 + DRAIN_S, gpus=(gpu(used=4000.0),)), {UUID: ()})
     assert card(found).state == "foreign"
 
 
@@ -113,7 +131,7 @@ def test_cards_are_named_by_index_and_by_uuid_where_an_index_could_mean_another(
     assert book(gpu(fault="gone")).device(UUID) == UUID
     instance = GpuReading(uuid="MIG-1", index=0, parent=UUID)
     found = Gpus()
-    found.look(Inventory(state="ok", at=0.0, gpus=(gpu(mig=True), instance)), {})
+    seen(found, Inventory(state="ok", at=0.0, gpus=(gpu(mig=True), instance)), {})
     assert [known.uuid for known in found.known] == ["MIG-1"]
     assert found.device("MIG-1") == "MIG-1"
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-MIB = 1 << 20
+# Of a card's memory, beside what sharing runs declare: allocators of two of them never pack as one's does.
+MARGIN_MB = 512.0
 # free: nothing is on it. held: of this daemon's runs. foreign: something else computes on it, or its lease
 # is another daemon's. quarantined: sick, or something lives there that could not be killed. unknown: NVML
 # gave no answer, which never looks idle.

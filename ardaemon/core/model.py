@@ -332,7 +332,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0  # of the session it belongs to
     seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str
-    need: Need = Need()
+    need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     state: Queued | Launching | Judged = Queued()

@@ -49,6 +49,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     seconds: float  # how long it holds its place at most, from now on; inf: nobody knows
     front: int = 0  # higher goes first among equal priority: `arctl queue move`
     held: bool = False
+    paused: bool = False  # for a moment: it keeps its turn and its place, and does not start
     alone_in: str | None = None  # its experiment, where that has one run at a time: all of its runs or none
     alone: bool = False  # shares with nobody, whatever its need says
     unfit: str | None = None  # why it may not start, as others found

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -75,7 +76,8 @@ class Context:
             try:
                 async with self.locks.of(experiment.folder):
                     heard = self.board.told_of(experiment.folder)
-                    await anyio.to_thread.run_sync(session.forget_told, experiment, heard)
+                    forget = partial(session.forget_told, experiment, heard)
+                    await anyio.to_thread.run_sync(forget, abandon_on_cancel=True)
             except (ArdaemonError, OSError) as error:
                 log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
 
@@ -87,7 +89,7 @@ class Context:
             async with self.changing(experiment, mending=True):
                 return await anyio.to_thread.run_sync(load_or_repair, experiment)
 
-    async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"] | Limit) -> None:
+    async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
         """Write the wish down; the loops make it so."""
         if flight.state in ("judged", "committed"):
             return
@@ -98,7 +100,7 @@ class Context:
         if flight.state == "running" and flight.handle is not None:
             self.driver.engine.stop(flight.handle)  # first: the job may be what fills the disk
         if flight.active != known:
-            await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
+            await self.keep(flight)
         self.board.told(flight, "cancel", wanted=wanted)
         if flight.state == "queued" and flight.key not in self.board.seated:
             flight.exit = Exit(ending="cancelled")
@@ -108,7 +110,26 @@ class Context:
     def limit(self, flight: Flight, limit: Limit) -> None:
         """It takes more memory than it may: written down, then ended."""
         if flight.state == "running" and flight.active.wanted == "run":
-            self.driver.background.start_soon(self.cancel, flight, limit)
+            flight.active = replace(flight.active, wanted=limit)
+            self.driver.background.start_soon(self._limit, flight, limit)
+
+    async def _limit(self, flight: Flight, limit: Limit) -> None:
+        """Written first: a kill in between shall not make an interruption of it. It is ended in any case."""
+        try:
+            await self.keep(flight)
+        except (ArdaemonError, OSError) as error:
+            log.warning("not written", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+        self.board.told(flight, "limit", limit=limit)
+        try:
+            if flight.state == "running" and flight.handle is not None:
+                self.driver.engine.stop(flight.handle)
+        except (ArdaemonError, OSError) as error:  # its folder is away; its own limit ends it
+            log.warning("not stopped", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+
+    async def keep(self, flight: Flight) -> None:
+        """Write the active entry as it is by now; of several writers at once the last one writes for all."""
+        async with flight.writing:
+            await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
 
     async def fly(self, flight: Flight) -> None:
         """Drive a flight; off the board when it is committed, its slot free when it is not."""
@@ -149,6 +170,7 @@ class Context:
         durable.remove(flight.entry)
         flight.dropped = True
         self.driver.forget(flight)
+        self.overseer.discard(flight)
         flight.blocked = "its folder is gone; it was dropped"
         self.board.told(flight, "dropped", why=flight.blocked)
         flight.wake()

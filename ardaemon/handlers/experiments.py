@@ -27,6 +27,7 @@ class Experiments:
         experiment = resolve(params.project, params.expr)
         found = await self.context.load(experiment)
         rows = ledger.last(experiment.results, min(params.last, LAST_MAX))
+        sight = self.board.sight() if self.board.of(experiment) else None
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -36,7 +37,7 @@ class Experiments:
             best=found.best,
             train_py=_train_py(experiment, found),
             unclean=experiment.unclean.exists(),
-            active=tuple(self.board.view(f) for f in self.board.of(experiment)),
+            active=tuple(self.board.view(f, sight) for f in self.board.of(experiment)),
             recent=tuple(rows),
             warnings=(*found.warnings, *self.board.in_quarantine.values()),
         )
@@ -80,7 +81,8 @@ class Experiments:
         experiment = resolve(params.project, params.expr)
         async with self.context.changing(experiment):
             active = bool(self.board.of(experiment))
-            await anyio.to_thread.run_sync(session.start, experiment, params, active)
+            started = await anyio.to_thread.run_sync(session.start, experiment, params, active)
+        self.board.renew(experiment.folder, started)
         self.board.hold(experiment.folder, False)
         return await self._session_view(experiment)
 

@@ -25,7 +25,7 @@ class Gpus:
         if params.clear:
             await overseer.look()  # to know them by their index
         said = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
-        inventory = await overseer.look()
+        inventory = await overseer.look(thorough=True)
         cards = self.board.gpus.cards(self.board.tenants(), self.board.in_quarantine)
         views = zip(self.board.gpus.known, cards, strict=True)
         return p.GpuList(

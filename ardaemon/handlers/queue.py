@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
@@ -10,7 +9,6 @@ from ardaemon.core.errors import Refused, UnknownRun, UsageError
 from ardaemon.core.model import Active
 from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context, check_priority
-from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
 from ardaemon.server import Notify
 
@@ -79,9 +77,10 @@ class Queue:
         known, flight.active = flight.active, active  # at once: the next decision is made by it
         if active != known:
             try:
-                await anyio.to_thread.run_sync(state.write, flight.entry, active, 0o600)
+                await self.context.keep(flight)
             except BaseException:
-                flight.active = known
+                if flight.active is active:  # else somebody has wished for something since
+                    flight.active = known
                 raise
             self.board.told(flight, "moved", priority=active.priority, front=active.front, held=active.held)
             flight.wake()

@@ -2,6 +2,7 @@
 
 import codecs
 import time
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +46,7 @@ class Runs:
         self.board.require_room()
         experiment = resolve(params.project, params.expr)
         check_priority(params.priority)
-        inventory = await self.context.overseer.known()
+        inventory = None if params.gpus == 0 else await self.context.overseer.usable()
         async with self.context.changing(experiment):
             flights = self.board.of(experiment)
             for flight in flights:
@@ -92,23 +93,40 @@ class Runs:
     async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
         """The first verdict that nobody has got yet: each is given to one client."""
         while True:
-            found = await self.context.load(experiment)
-            heard = self.board.told_of(experiment.folder)
-            run_id = next((run for run in found.session.untold if run not in heard), None)
-            if run_id is not None:
-                self.board.claim(experiment, run_id, found.session.untold)
-                return await self._stored(experiment, run_id)
+            changed = self.board.changed
+            view = await self._untold(experiment)
+            if view is not None:
+                return view
             flights = self.board.of(experiment)
             if not flights:
                 raise UnknownRun(
                     f"{experiment.slug} has no run under way, and every verdict has been given",
                     "arctl run; or arctl status --last 10",
                 )
-            view = await self._awaited(flights, until, end)
-            if view.result is None or until == "launched":
+            # One that does not move by itself is the answer only if none does.
+            moving = [flight for flight in flights if not _stuck(flight, self.board)]
+            there = [flight for flight in moving if _there(flight, until, self.board)]
+            if until == "launched" and there:
+                return self.board.view(there[0])
+            if not moving:
+                return await self._awaited(flights, until, end)
+            if not await _before(end, changed):
+                return self.board.view(moving[0])
+
+    async def _untold(self, experiment: Experiment) -> p.RunView | None:
+        """A verdict that is whole on disk and that nobody has got; now it is this client's."""
+        found = await self.context.load(experiment)
+        for run_id in found.session.untold:
+            if run_id in self.board.told_of(experiment.folder) or self.board.find(experiment, run_id):
+                continue  # of a run whose commit is under way, the result is not there yet
+            self.board.hear(experiment, run_id, found.session.untold)
+            try:
+                view = await self._stored(experiment, run_id)
+            except UnknownRun:  # a person has removed it
+                continue
+            if view.result is not None:
                 return view
-            if self.board.claim(experiment, view.run_id, found.session.untold):
-                return view  # else another client that waits for any was faster
+        return None
 
     async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
         """The first of them to get there; as it stands when the time is over."""
@@ -238,10 +256,20 @@ class _Follow:
             await self._send(data)
 
     async def _while_it_runs(self, flight: Flight) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send_all, flight)
-            await flight.until(lambda: flight.state == "committed" or flight.dropped)
-            tasks.cancel_scope.cancel()
+        attempt = flight.attempts
+        while not (flight.state == "committed" or flight.dropped):
+            if attempt not in (0, flight.attempts):  # made again: another log, from its beginning
+                self.offset, self.decoder = 0, codecs.getincrementaldecoder("utf-8")("replace")
+            attempt = flight.attempts
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send_all, flight)
+                await flight.until(partial(self._is_over, flight, attempt))
+                tasks.cancel_scope.cancel()
+
+    @staticmethod
+    def _is_over(flight: Flight, attempt: int) -> bool:
+        again = attempt != 0 and flight.handle is not None and flight.attempts != attempt
+        return flight.state == "committed" or flight.dropped or again
 
     async def _send_all(self, flight: Flight) -> None:
         await flight.until(lambda: flight.handle is not None)
@@ -263,9 +291,23 @@ class _Follow:
 def _there(flight: Flight, until: Until, board: Board) -> bool:
     """It has come so far, or does not come any further by itself."""
     past = flight.state in ("running", "exited", "judged", "committed")
+    return flight.state == "committed" or _stuck(flight, board) or (until == "launched" and past)
+
+
+def _stuck(flight: Flight, board: Board) -> bool:
+    """It waits for a person."""
+    if flight.blocked is not None:
+        return True
     idle = flight.held or flight.active.held or board.standstill(flight) is not None
-    stuck = flight.blocked is not None or (idle and flight.state == "queued")
-    return flight.state == "committed" or stuck or (until == "launched" and past)
+    return idle and flight.state == "queued"
+
+
+async def _before(end: float | None, event: anyio.Event) -> bool:
+    """Wait for the event; False where the time is over first."""
+    with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
+        await event.wait()
+        return True
+    return False
 
 
 async def _first(flights: list[Flight], until: Until, board: Board) -> Flight:

@@ -37,6 +37,8 @@ from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.snapshot import standard_version
 
 # Names under which what was measured is a metric as any other: in constraints, or as the primary one.
+SICK = "gpu_fault"  # the taint of a run whose GPU fell ill
+GAP_S = 60.0  # of time without a sample, as while no daemon lived: then the result says how long
 PEAK_VRAM, PEAK_RSS = "peak_vram_mb", "peak_rss_mb"
 SHORT = 80  # bytes of a text in a result that does not fit otherwise
 
@@ -57,6 +59,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     restarted: bool = False  # the host, since its end: what was not synced may be torn
     measured: Measured | None = None
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
+    sick: bool = False  # and that was no fault of the program's
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -73,6 +76,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tainted(self) -> str | None:
         """Why it was not measured under fair conditions."""
+        if self.sick:
+            return SICK
         return self.measured.tainted if self.measured is not None else None
 
 
@@ -182,7 +187,8 @@ def _source(ended: Ended, metrics: dict[str, float]) -> str | None:
     """Where the peak is from: measured, or, where nothing could be, what the script itself reports."""
     measured = ended.measured
     if measured is not None and measured.peak_vram_mb is not None:
-        return measured.source
+        unseen = f", {measured.gap_s:.0f} s unseen" if measured.gap_s > GAP_S else ""
+        return f"{measured.source}{unseen}"
     return "reported" if PEAK_VRAM in metrics else None
 
 

@@ -147,7 +147,7 @@ class Driver:
                     await self._judge(flight)
                 case "judged":
                     await self._commit(flight)
-            if flight.state == "queued":
+            if flight.state == "queued" and flight.active.wanted == "run":
                 return
 
     # --- launch ---
@@ -167,7 +167,7 @@ class Driver:
 
     async def _leased(self, flight: Flight) -> Lease | None:
         """Its GPUs; None where another user's daemon was faster."""
-        if not flight.record.need.gpus:
+        if not flight.need.gpus:
             return Lease()
         found = await anyio.to_thread.run_sync(self.machine.lease, flight)
         if isinstance(found, Lease):
@@ -212,7 +212,7 @@ class Driver:
 
     async def _measure(self, flight: Flight, scope: anyio.CancelScope) -> None:
         """A GPU run is measured from its first moment on, others once they are worth it."""
-        if not flight.record.need.gpus:
+        if not flight.need.gpus:
             await anyio.sleep(MEASURED_AFTER_S)
         if scope.cancel_called:
             return
@@ -350,8 +350,15 @@ class Driver:
         over = flight.active.wanted != "run" or flight.held or flight.attempts >= ATTEMPTS_MAX
         if over or ended.seal_faults or flight.restarted:
             return None
-        tainted = None if ended.measured is None else ended.measured.tainted
-        return again.wanted(ended.exit, ended.extracted.reason, tainted, flight.again, flight.record)
+        facts = again.Facts(
+            exit=ended.exit,
+            reason=ended.extracted.reason,
+            tainted=ended.tainted,
+            sick=flight.sick,
+            shared=flight.shares,
+            before=flight.again,
+        )
+        return again.wanted(facts, flight.record.settings)
 
     async def _queue_again(self, flight: Flight, why: Again) -> None:
         before, attempts = (*flight.again, why), flight.attempts
@@ -405,6 +412,7 @@ class Driver:
             restarted=flight.restarted,
             measured=flight.measured,
             notes=flight.notes,
+            sick=flight.sick,
         )
 
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:

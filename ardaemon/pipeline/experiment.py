@@ -258,7 +258,7 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
     placed = None if outcome == "edited_since" else original
     state.write(
         experiment.session,
-        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0),
+        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0, untold=()),
     )
 
 

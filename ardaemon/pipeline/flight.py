@@ -1,5 +1,6 @@
 """A flight: one run that is not committed yet, as the daemon holds it in memory."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 import anyio
 
 from ardaemon.core import lifecycle
+from ardaemon.core.gpus import Need
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Header, Measured
 from ardaemon.core.model import (
@@ -22,6 +24,7 @@ from ardaemon.core.model import (
     RunRecord,
 )
 from ardaemon.core.protocol import RunView
+from ardaemon.host import nvml_library
 
 NO_CARDS = Header()
 
@@ -52,6 +55,7 @@ class Flight:
     header: Header = NO_CARDS  # its GPUs as they were before the launch
     measured: Measured | None = None
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
+    sick: bool = False  # and that was no fault of the program's
     pid: int | None = None
     exit: Exit | None = None
     restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
@@ -59,6 +63,7 @@ class Flight:
     latest: float | None = None
     result: Result | None = None
     failures: int = 0  # launches in a row that never started
+    writing: anyio.Lock = field(default_factory=anyio.Lock)  # its active entry
     changed: anyio.Event = field(default_factory=anyio.Event)
     nudged: anyio.Event = field(default_factory=anyio.Event)
     watching: anyio.CancelScope | None = None
@@ -69,6 +74,11 @@ class Flight:
         return str(self.experiment.folder), self.run.run_id
 
     @property
+    def need(self) -> Need:
+        """What it asks for; one GPU, where it was submitted to a version that knew of none."""
+        return self.record.need or Need(gpus=0 if nvml_library.environment(os.environ) is None else 1)
+
+    @property
     def stands_still(self) -> bool:
         """It does not start, whatever is free."""
         return self.held or self.active.held or self.blocked is not None
@@ -76,7 +86,9 @@ class Flight:
     @property
     def attempts(self) -> int:
         """How many launches there were, this one counted."""
-        return self.handle.attempt if self.handle is not None else 0
+        if self.handle is not None:
+            return self.handle.attempt
+        return self.record.state.attempts if isinstance(self.record.state, Queued) else 0
 
     @property
     def again(self) -> tuple[Again, ...]:
@@ -90,7 +102,7 @@ class Flight:
         self.received = self.placed = self.devices = None
         self.slots = ()
         self.shares, self.vram_mb = False, None
-        self.header, self.measured, self.notes = NO_CARDS, None, ()
+        self.header, self.measured, self.notes, self.sick = NO_CARDS, None, (), False
 
     def step(self, event: lifecycle.Event) -> None:
         """Move along the table and wake the waiters."""

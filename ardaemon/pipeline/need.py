@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
 from ardaemon.core.errors import UsageError
-from ardaemon.core.gpus import GpuReading, Inventory, Need, is_allowed
+from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory, Need, is_allowed
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.size import shown
@@ -58,22 +58,30 @@ def _check_count(
 ) -> None:
     if not 0 <= gpus <= GPUS_MAX:
         raise UsageError(f"--gpus {gpus}: it must be between 0 and {GPUS_MAX}", "0 is a CPU slot")
-    if gpus <= len(there) or not _is_known(inventory):
+    if not _is_known(inventory) or (gpus <= len(there) and not (gpus > 1 and _is_mig(there))):
         return
     assert inventory is not None
     if inventory.state == "none":
         raise UsageError(f"--gpus {gpus}: this machine has no NVIDIA GPU ({inventory.why})", "--gpus 0")
-    has = len(present(inventory, None))
+    whole = present(inventory, None)
+    if gpus > 1 and _is_mig(whole):
+        raise UsageError(f"--gpus {gpus}: a process sees one MIG instance at most (CUDA)", "--gpus 1")
+    has = len(whole)
     named = f", and {ALLOWED}={','.join(allowed)} allows {len(there)}" if allowed is not None else ""
     raise UsageError(f"--gpus {gpus}: this machine has {has}{named}", f"ask for at most {len(there)}")
+
+
+def _is_mig(gpus: list[GpuReading]) -> bool:
+    return bool(gpus) and all(gpu.parent is not None for gpu in gpus)
 
 
 def _check_memory(vram: float, there: list[GpuReading]) -> None:
     if not 0 < vram <= MEMORY_MAX_MIB:
         raise UsageError(f"--vram {vram:g} MiB: it is not an amount of memory", "write it as 6GiB")
     totals = [gpu.total_mb for gpu in there if gpu.total_mb is not None]
-    if totals and len(totals) == len(there) and vram > max(totals):
+    if totals and len(totals) == len(there) and vram > max(totals) - MARGIN_MB:
         raise UsageError(
-            f"--vram {shown(vram)}: the largest GPU has {shown(max(totals))}",
+            f"--vram {shown(vram)}: the largest GPU has {shown(max(totals))},"
+            f" of which {shown(MARGIN_MB)} are kept free where runs share",
             "leave it out to have it learned",
         )

@@ -9,7 +9,7 @@ from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.model import Exit, Handle, Launching, Queued
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.host import operations, state
-from ardaemon.pipeline import checkpoint, contract, launch, train_file
+from ardaemon.pipeline import again, checkpoint, contract, launch, train_file
 from ardaemon.pipeline.experiment import State, load_or_repair
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.snapshot import require_no_unclean
@@ -36,6 +36,8 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
         argv = launch.command(record.settings, environment, experiment, run)
     except Refused as error:
         return Exit(ending="spawn_failed", error=error.message)
+    if attempt > 1:
+        again.put_aside(run, attempt - 1)
     handle = engine.handle(run, attempt)
     with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
         operations.mkdir(handle.folder)  # synced with run.json

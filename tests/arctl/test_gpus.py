@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import with_gpus
 from tests.support.nvml import FakeGpus
 from tests.support.shell import Shell, shells
 
@@ -10,10 +11,9 @@ from tests.support.shell import Shell, shells
 @pytest.fixture
 def fake(lab: Lab) -> FakeGpus:
     """One GPU, which the daemon that arctl starts sees."""
-    found = FakeGpus(lab.root / "gpus")
+    found = with_gpus(lab, 1)
     found.gpu(0, utilisation=97, temperature=61, power=412.0)
     found.write()
-    lab.environment |= found.environment
     return found
 
 

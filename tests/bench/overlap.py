@@ -41,6 +41,12 @@ def thinking(world: World) -> Section:
     fake.write()
     world.arctl("one", "daemon", "stop")  # the next one sees the GPUs
     world.environment |= fake.environment
+    leases = world.folder / "leases"
+    leases.mkdir()
+    leases.chmod(0o1777)
+    config = world.folder / "c/ardaemon"
+    config.mkdir()
+    (config / "config.toml").write_text(f'lease_folder = "{leases}"\n')
     agents = (SERIAL, ONE_AHEAD, FOUR)
     for agent in agents:
         world.create(agent.name, JOB)

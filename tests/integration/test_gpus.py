@@ -11,6 +11,7 @@ import pytest
 
 from ardaemon.core.errors import ArdaemonError, Refused, UsageError
 from tests.support.lab import Lab, make, wait_until
+from tests.support.machine import lease_in, with_gpus
 from tests.support.nvml import DRIVER_NOT_LOADED, UNINITIALIZED, FakeGpus
 
 VALUE = "print('val/loss:', {value})\n"
@@ -25,12 +26,7 @@ WAITS = (
 @pytest.fixture
 def fake(lab: Lab) -> FakeGpus:
     """Two GPUs of 80 GiB."""
-    found = FakeGpus(lab.root / "gpus")
-    found.gpu(0)
-    found.gpu(1)
-    found.write()
-    lab.environment |= found.environment
-    return found
+    return with_gpus(lab, 2)
 
 
 class Bench:
@@ -52,6 +48,11 @@ class Bench:
         self.lab.write(self.script(value, mib, waits))
         run_id: str = self.lab.submit(restore="at_submit", **params)["run_id"]
         return run_id
+
+    def seen(self) -> None:
+        """Make it so with the GPUs, and let the daemon have looked."""
+        self.fake.write()
+        self.lab.call("gpu.list")
 
     def go(self, *numbers: int) -> None:
         """Let those jobs end."""
@@ -147,7 +148,7 @@ def test_nothing_is_launched_onto_a_gpu_that_a_foreign_process_uses(
 ) -> None:
     fake.process(0, neighbour, 9000)
     fake.process(1, neighbour, 100)
-    fake.write()
+    bench.seen()
     run = bench.submit(waits=False)
     wait_until(lambda: f"pid {neighbour}" in str(bench.view(run)["why"]), "the reason, with pid and memory")
     assert "8.8 GiB" in str(bench.view(run)["why"])
@@ -298,7 +299,7 @@ def test_a_restarted_daemon_keeps_the_gpus_of_running_jobs_and_goes_on_sampling(
 
 def test_a_lost_gpu_is_in_quarantine_and_the_other_goes_on(bench: Bench, lab: Lab, fake: FakeGpus) -> None:
     fake.lose(0)
-    fake.write()
+    bench.seen()
     run = bench.submit(waits=False)
     assert lab.wait(run)["result"]["status"] == "ok"
     states = {gpu["index"]: gpu["state"] for gpu in lab.call("gpu.list")["gpus"]}
@@ -333,7 +334,7 @@ def test_a_driver_that_hangs_takes_down_neither_the_daemon_nor_cpu_runs(
     bench: Bench, lab: Lab, fake: FakeGpus
 ) -> None:
     fake.hang("nvmlDeviceGetMemoryInfo_v2")
-    fake.write()
+    bench.seen()
     waiting = bench.submit(waits=False)
     assert lab.wait(bench.submit(0.5, waits=False, gpus=0))["result"]["status"] == "ok"
     assert bench.view(waiting)["state"] == "queued"
@@ -345,7 +346,7 @@ def test_a_process_that_nvml_does_not_name_keeps_the_gpu_from_being_used(
 ) -> None:
     fake.gpu(0, used=4000)
     fake.gpu(1, used=4000)
-    fake.write()
+    bench.seen()
     run = bench.submit(waits=False)
     wait_until(lambda: "no process that can be seen" in str(bench.view(run)["why"]), "the reason")
     fake.gpu(1, used=0)
@@ -363,11 +364,7 @@ def other_daemon(lab: Lab, fake: FakeGpus) -> Lab:
     """Another daemon on the same box, with the same GPUs and the same folder of leases."""
     other = make()
     other.environment |= fake.environment
-    for world in (lab, other):
-        folder = world.root / "h/.config/ardaemon"
-        folder.mkdir(parents=True)
-        (folder / "config.toml").write_text(f'lease_folder = "{lab.root}/leases"\n')
-    (lab.root / "leases").mkdir(mode=0o1777)
+    lease_in(other, lab.root / "leases")
     return other
 
 

@@ -1,21 +1,18 @@
 """Is an attempt judged, or made again? And what the next one must not find of it."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from ardaemon.core.gpus import Need
-from ardaemon.core.model import Again, Exit, Process, Queued, RunRecord, Settings
+from ardaemon.core.model import Exit, Process, Queued, RunRecord, Settings
 from ardaemon.host import state
 from ardaemon.pipeline import again
+from ardaemon.pipeline.again import Facts
 from tests.support.folders import experiment
 
-ALONE, SHARED = Need(gpus=1), Need(gpus=1, share=True)
 
-
-def record(need: Need = ALONE, **settings: Any) -> RunRecord:
+def record() -> RunRecord:
     return RunRecord(
         run_id="r0001",
         submit_id="s",
@@ -23,9 +20,8 @@ def record(need: Need = ALONE, **settings: Any) -> RunRecord:
         base=None,
         note="",
         submitted_at="2026-11-24T00:00:00Z",
-        settings=Settings(seconds=1, **settings),
+        settings=Settings(seconds=1),
         environment_sha256="",
-        need=need,
     )
 
 
@@ -33,36 +29,48 @@ OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
 
 
+OOM = "oom CUDA out of memory"
+
+
 @pytest.mark.parametrize(
-    ("end", "reason", "tainted", "before", "run", "wanted"),
+    ("facts", "wanted"),
     [
-        (OK, None, None, (), record(), None),
-        (OK, None, "swapping", (), record(), "tainted"),
-        (OK, None, "swapping", ("oom",), record(), "tainted"),
-        (OK, None, "swapping", ("tainted",), record(), None),
-        (OK, None, "swapping", (), record(on_tainted="accept"), None),
-        (UNCLEAN, None, "swapping", (), record(), None),
-        (FAILED, "exit code 1", "swapping", (), record(), None),
-        (FAILED, "oom CUDA out of memory", None, (), record(SHARED), "oom"),
-        (FAILED, "oom CUDA out of memory", None, ("oom",), record(SHARED), None),
-        (FAILED, "oom CUDA out of memory", None, (), record(), None),
-        (FAILED, "oom_something", None, (), record(SHARED), None),
-        (Exit(ending="limit"), None, "swapping", (), record(), None),
+        (Facts(exit=OK), None),
+        (Facts(exit=OK, tainted="swapping"), "tainted"),
+        (Facts(exit=OK, tainted="swapping", before=("oom",)), "tainted"),
+        (Facts(exit=OK, tainted="swapping", before=("tainted",)), None),
+        (Facts(exit=UNCLEAN, tainted="swapping"), None),
+        (Facts(exit=FAILED, reason="exit code 1", tainted="swapping"), None),
+        (Facts(exit=FAILED, reason="exit code 1", sick=True), "tainted"),
+        (Facts(exit=FAILED, reason="exit code 1", sick=True, before=("tainted",)), None),
+        (Facts(exit=FAILED, reason=OOM, shared=True), "oom"),
+        (Facts(exit=FAILED, reason=OOM, shared=True, before=("oom",)), None),
+        (Facts(exit=FAILED, reason=OOM), None),
+        (Facts(exit=FAILED, reason="oom_something", shared=True), None),
+        (Facts(exit=Exit(ending="limit"), tainted="swapping"), None),
     ],
 )
-def test_each_reason_for_another_attempt_counts_once(
-    end: Exit, reason: str | None, tainted: str | None, before: tuple[Again, ...], run: RunRecord, wanted: str
-) -> None:
-    assert again.wanted(end, reason, tainted, before, run) == wanted
+def test_each_reason_for_another_attempt_counts_once(facts: Facts, wanted: str | None) -> None:
+    assert again.wanted(facts, Settings(seconds=1)) == wanted
 
 
-def test_what_an_attempt_left_goes_into_its_folder_and_the_run_waits_again(tmp_path: Path) -> None:
+def test_with_accept_nothing_is_made_again_for_its_conditions() -> None:
+    accept = Settings(seconds=1, on_tainted="accept")
+    assert again.wanted(Facts(exit=OK, tainted="swapping"), accept) is None
+    assert again.wanted(Facts(exit=FAILED, sick=True), accept) is None
+
+
+def test_what_an_attempt_left_goes_into_its_folder_once_the_next_is_launched(tmp_path: Path) -> None:
     run = experiment(tmp_path).run("r0001")
     (run.folder / "a1").mkdir(parents=True)
     for name in ("ready", "state.pt", "notes"):
         (run.folder / name).write_text(name)
     waiting = again.queue_again(run, record(), 1, ("tainted",))
-    assert waiting.state == Queued(1, ("tainted",)) == state.read(run.record, RunRecord).state  # type: ignore[union-attr]
-    assert sorted(p.name for p in (run.folder / "a1").iterdir()) == ["ready", "state.pt"]
+    stored = state.read(run.record, RunRecord)
+    assert stored is not None
+    assert waiting.state == Queued(1, ("tainted",)) == stored.state
+    assert (run.folder / "state.pt").exists(), "until then it may still be judged by it"
+    for _ in range(2):  # a second time, as after a kill
+        again.put_aside(run, 1)
+        assert sorted(p.name for p in (run.folder / "a1").iterdir()) == ["ready", "state.pt"]
     assert (run.folder / "notes").exists()
-    assert again.queue_again(run, record(), 1, ("tainted",)) == waiting, "twice, as after a kill"

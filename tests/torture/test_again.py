@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support.lab import Lab
-from tests.support.nvml import FakeGpus
+from tests.support.machine import with_gpus
 from tests.support.promises import FULL, some
 from tests.torture.points import cut, points, recorded, world
 from tests.torture.story import Candidate, Story
@@ -39,10 +39,7 @@ class AgainStory(Story):
 
     def __init__(self, lab: Lab, mend: Callable[[], None] = lambda: None) -> None:
         super().__init__(lab, mend)
-        fake = FakeGpus(lab.root / "gpus")
-        fake.gpu(0)
-        fake.write()
-        lab.environment |= fake.environment
+        with_gpus(lab, 1)
 
 
 def judged_once_after_two_attempts(lab: Lab, story: Story) -> None:

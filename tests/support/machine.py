@@ -1,0 +1,26 @@
+"""A lab's machine with GPUs of its own: the stand-in's, and leases that no other test sees."""
+
+from pathlib import Path
+
+from tests.support.lab import Lab
+from tests.support.nvml import FakeGpus
+
+
+def with_gpus(lab: Lab, count: int) -> FakeGpus:
+    """So many GPUs of 80 GiB for the daemon that starts next."""
+    fake = FakeGpus(lab.root / "gpus")
+    for index in range(count):
+        fake.gpu(index)
+    fake.write()
+    lab.environment |= fake.environment
+    lease_in(lab, lab.root / "leases")
+    return fake
+
+
+def lease_in(lab: Lab, folder: Path) -> None:
+    """Have its daemon keep its leases there."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o1777)
+    config = lab.root / "h/.config/ardaemon"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(f'lease_folder = "{folder}"\n')
