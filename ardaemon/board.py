@@ -115,6 +115,10 @@ class Board:
         """The runs of that experiment whose verdict somebody has waited for."""
         return frozenset(self.heard.get(str(folder), ()))
 
+    def in_use(self) -> frozenset[str]:
+        """The promoted checkpoints that runs under way were launched with, of whatever experiment."""
+        return frozenset(path for flight in self.flights.values() for path in flight.reads)
+
     def hear(self, experiment: Experiment, run_id: str, untold: tuple[str, ...]) -> None:
         """A client got that verdict; what the session does not know any more need not be remembered."""
         remembered = {run_id, *untold, *(flight.run.run_id for flight in self.of(experiment))}
@@ -358,6 +362,7 @@ def _may_end_session(flight: Flight) -> bool:
 
 def _alone(flight: Flight) -> str | None:
     """Outputs outside the run's own folder: two runs of that experiment could not be told apart."""
-    pattern = flight.record.settings.checkpoint_glob
-    shared = pattern is not None and "{run_dir}" not in pattern
-    return flight.key[0] if shared or flight.record.settings.exec == "live" else None
+    settings = flight.record.settings
+    patterns = (settings.checkpoint_glob, settings.metric_path)
+    shared = any(pattern is not None and "{run_dir}" not in pattern for pattern in patterns)
+    return flight.key[0] if shared or settings.exec == "live" else None

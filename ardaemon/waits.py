@@ -9,6 +9,8 @@ from ardaemon.cards import CLOSED, Kind, Table
 from ardaemon.core.queue import AtWork, Facts, Key, Reservation, Waiting
 from ardaemon.turns import Asked, Turns
 
+# What writes where other runs write too could not be told from theirs.
+ONE_AT_A_TIME = "its experiment has one run at a time (a path without {run_dir}, or --exec live)"
 NAMED_MAX = 8  # cards named in one reason: a line, not a page, on a machine with 64
 BY_ITSELF = {
     "quarantined": "is in quarantine",
@@ -66,9 +68,9 @@ class _Reasons:
         if run.key in self.starting:
             return "starts now"
         if run.alone_in in self.at_work:
-            return f"its experiment has one run at a time: {_name(self.at_work[run.alone_in])} is at work"
+            return f"{ONE_AT_A_TIME}: {_name(self.at_work[run.alone_in])} is at work"
         if run.alone_in in first_of:
-            return f"its experiment has one run at a time: after {_name(first_of[run.alone_in])}"
+            return f"{ONE_AT_A_TIME}: after {_name(first_of[run.alone_in])}"
         if not run.need.gpus:
             holders = (_name(other.key) for other in self.facts.at_work if other.slot is not None)
             return f"waits for one of {len(self.facts.slots)} CPU slots: {_listed(holders)}"

@@ -24,6 +24,10 @@ ALLOWED = {
     "engines/local.py": ({"os.makedirs"}, "the runtime folder, which a logout may have removed"),
     "engines/spare.py": ({"subprocess.Popen"}, "announced there: a spare shim that is lost is parked again"),
     "host/nvml_process.py": ({"subprocess.Popen"}, "it only reads: a worker that is lost is started again"),
+    "job/capture/ar_capture.py": (
+        {"os.kill", "os.makedirs", "os.replace", "os.unlink"},
+        "runs in the job, which may be killed at any point",
+    ),
     "metrics/command.py": ({"subprocess.Popen"}, "it only reads: it is asked again after a crash"),
     "metrics/keeper.py": ({"os.kill", "os.killpg", "os.posix_spawnp"}, "of the same command's tree"),
     "metrics/apart.py": ({"subprocess.run", "subprocess.Popen"}, "as the metric command"),

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from ardaemon.assign import assign
 from ardaemon.core.queue import AtWork, Card, Facts, Waiting
-from ardaemon.waits import places
+from ardaemon.waits import ONE_AT_A_TIME, places
 from tests.support.queues import card, ordered, waiting, working
 from tests.test_assign import PHASES, situations
 
@@ -73,8 +73,8 @@ def test_one_run_at_a_time_says_after_which() -> None:
     queue = (waiting(5, "a", alone_in="a"), waiting(6, "f", alone_in="f"), waiting(7, "f", alone_in="f"))
     reasons = dict(zip([run.seq for run in queue], why(*queue), strict=False))
     assert sorted(reasons.values())[:2] == [
-        "its experiment has one run at a time: a/r0001 is at work",
-        "its experiment has one run at a time: after f/r0006",
+        f"{ONE_AT_A_TIME}: a/r0001 is at work",
+        f"{ONE_AT_A_TIME}: after f/r0006",
     ]
 
 

@@ -13,10 +13,30 @@ from ardaemon.core.errors import UsageError
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
 # Settings of ardaemon.core.model that are options here; `constraint` is the one with another name.
 SETTINGS = (
-    "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command checkpoint_glob"
-    " startup ready_regex stall settle gpus share vram max_vram max_rss on_tainted"
+    "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command metric_path value"
+    " checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share vram max_vram"
+    " max_rss on_tainted"
 ).split()
 
+# As in ardaemon.core.model, which the client does not load to know what it may say.
+SOURCES = "log tensorboard wandb trainer_state csv jsonl trackio mlflow custom auto".split()
+
+
+class Value(click.ParamType[str | int]):
+    """last, best, or a step."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        """The word, or the number."""
+        if value in ("last", "best"):
+            return str(value)
+        if str(value).isdecimal():
+            return int(value)
+        self.fail(f"{value!r} is not last, best or a step", param, ctx)
+
+
+VALUE = Value()
 positive = click.FloatRange(min=0, min_open=True)
 count = click.IntRange(min=1)
 
@@ -38,10 +58,27 @@ def session() -> None:
 @click.option(
     "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
 )
-@click.option("--metrics", type=click.Choice(["log", "custom", "auto"]), help="Where metrics are read from.")
+@click.option("--metrics", type=click.Choice(SOURCES), help="Where metrics are read from; default: auto.")
 @click.option("--metric-regex", metavar="RE", help="How the log names metrics.")
 @click.option("--metric-command", metavar="COMMAND", help="For --metrics custom: prints a JSON object.")
+@click.option(
+    "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the run's folder."
+)
+@click.option(
+    "--value", type=VALUE, metavar="last|best|N", help="Which value counts; N: the last one up to step N."
+)
 @click.option("--checkpoint-glob", metavar="GLOB", help="What to keep of the best run.")
+@click.option(
+    "--capture",
+    type=click.Choice(["off", "auto"]),
+    help="auto: save the model that torch's optimizer trains, at the end of a run.",
+)
+@click.option(
+    "--keep-checkpoints",
+    type=count,
+    metavar="N",
+    help="Remove all but the last N that runs leave in their output, never the best's; default: all stay.",
+)
 @click.option(
     "--startup",
     type=positive,

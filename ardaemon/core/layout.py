@@ -17,6 +17,7 @@ SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 ORIGINAL = "r0000"
+CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
 LINKS_MAX = 40  # symlinks on the way to one file, as the kernel has it
 
 
@@ -67,6 +68,10 @@ class Attempt:
     @property
     def measured(self) -> Path:
         return self.folder / "measured.json"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "curve.jsonl"
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,10 @@ class Experiment:
     @property
     def checkpoints(self) -> Path:
         return self.folder / ".ckpt"
+
+    @property
+    def leftovers(self) -> Path:
+        return self.checkpoints / "left.json"
 
     @property
     def results(self) -> Path:

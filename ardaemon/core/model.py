@@ -28,6 +28,12 @@ Ending = Literal[
 ]
 # Why an attempt did not count: measured under unfair conditions; out of memory on a card it had to share.
 Again = Literal["tainted", "oom"]
+# Where metrics are read from: `log` is what the run printed, `auto` the first that has the primary metric.
+Source = Literal[
+    "log", "tensorboard", "wandb", "trainer_state", "csv", "jsonl", "trackio", "mlflow", "custom", "auto"
+]
+# Which of the primary metric's values is a run's result; a number: the last one up to that step.
+Count = Literal["last", "best"] | int
 SCHEMA = 1
 
 
@@ -79,10 +85,14 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plateau: int | None = None
     threshold: float | None = None
     constraints: tuple[str, ...] = ()
-    metrics: Literal["log", "custom", "auto"] = "auto"
+    metrics: Source = "auto"
     metric_regex: str | None = None
     metric_command: str | None = None
+    metric_path: str | None = None  # a glob, relative to the project; {run_dir} is the run's folder
+    value: Count = "last"
     checkpoint_glob: str | None = None
+    capture: Literal["off", "auto"] = "off"
+    keep_checkpoints: int | None = None  # of what runs leave in their output; None: all
     startup: float | None = None
     ready_regex: str | None = None
     stall: float | None = None
@@ -211,6 +221,7 @@ class Result(Record, frozen=True, kw_only=True):
     primary: PrimaryResult
     metrics: dict[str, float] = field(default_factory=dict)
     metrics_source: str | None = None
+    counted: str | None = None  # which value: "last@1200", "best@900", "at 1000@1000"; no "@": no step known
     constraints: tuple[ConstraintResult, ...] = ()
     peak_vram_mb: float | None = None
     peak_vram_source: str | None = None  # process, device_delta, reported
@@ -267,6 +278,15 @@ class Quarantine(Record, frozen=True, kw_only=True):
     cgroup: str = ""
 
 
+class Left(Struct, frozen=True):
+    """A checkpoint that a run left in its own output, for --keep-checkpoints."""
+
+    path: str  # relative to the project
+    run_id: str
+    mark: str  # as it was when the run had ended
+    promoted: bool = False  # it is what the best's copy was made from
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """Stage one of the commit: everything that stage two will write, decided once."""
 
@@ -283,6 +303,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     in_train: tuple[str, ...] = ()  # sha256 of what may be overwritten there
     unclean: UncleanRecord | None = None
     promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
+    left: tuple[Left, ...] = ()  # what the run left in its output, where the session keeps only so many
 
 
 class Handle(Struct, frozen=True, kw_only=True):
@@ -310,6 +331,7 @@ class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
     slots: tuple[str, ...] = ()  # "cpu0", or UUIDs of GPUs
     share: bool = False
     vram_mb: float | None = None  # set aside on each of its GPUs
+    reads: tuple[str, ...] = ()  # promoted checkpoints that it was given: they stay while it is at work
     again: tuple[Again, ...] = ()
 
 

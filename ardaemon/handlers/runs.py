@@ -277,10 +277,11 @@ class _Follow:
             await self._send(data)
 
     async def _send(self, data: bytes) -> None:
-        self.offset += len(data)
         text = self.decoder.decode(data).replace("\r", "\n")
         held = len(self.decoder.getstate()[0])  # the beginning of a character
-        await self.notify("run.log", {"text": clean(text), "offset": self.offset - held})
+        with anyio.CancelScope(shield=True):  # cut off in its midst, it would be lost or sent twice
+            self.offset += len(data)
+            await self.notify("run.log", {"text": clean(text), "offset": self.offset - held})
 
     def _log(self) -> Path:
         if self.flight is None:

@@ -162,12 +162,12 @@ def _try(operation: Callable[[str], None], path: str) -> None:
         pass  # held open elsewhere (NFS), or not ours: it is litter, and nothing depends on it
 
 
-def copy(source: Path, target: Path) -> None:
-    """A whole, synced copy of a file's bytes."""
+def copy(source: Path, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
+    """A whole, synced copy of a file's bytes; `copied` as in operations.copy."""
     with open(source, "rb") as file:
         fd = operations.create(target, os.O_EXCL, 0o644)
         try:
-            operations.copy(file.fileno(), fd, os.fstat(file.fileno()).st_size)
+            operations.copy(file.fileno(), fd, os.fstat(file.fileno()).st_size, copied)
             operations.fsync(fd)
         finally:
             os.close(fd)

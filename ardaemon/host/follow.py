@@ -1,7 +1,7 @@
 """Follow a file that grows: what is added, as it is added, by the kernel's notifications."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
 import anyio
@@ -32,6 +32,27 @@ async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
         async for chunk in _new(path, offset):
             offset += len(chunk)
             yield chunk
+
+
+async def changes(folders: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
+    """Yield at once, and whenever something may have changed in the folders, for ever. Cancel to end it.
+
+    The folders are asked for again each time: what is made in one of them may be one of them.
+    """
+    yield
+    while True:
+        watched = await anyio.to_thread.run_sync(folders)
+        async for _ in watchfiles.awatch(
+            *watched,
+            recursive=False,
+            step=STEP_MS,
+            debounce=DEBOUNCE_MS,
+            rust_timeout=BACKSTOP_MS,
+            yield_on_timeout=True,
+        ):
+            yield
+            if await anyio.to_thread.run_sync(folders) != watched:
+                break
 
 
 async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:

@@ -11,12 +11,14 @@ import shlex
 import signal
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import METRICS_MAX, NAME_MAX, Evidence, Metric, Query, Readings
 from ardaemon.metrics.command import Ended, run
-from ardaemon.metrics.tally import nearest
+from ardaemon.metrics.series import Series
 
 SAID_MAX = 120  # characters of the command's own error message that are shown
 
@@ -56,16 +58,20 @@ class CustomBackend:
         primary = query.primary.metric
         # The primary first, so that it is never the one beyond the limit.
         names = sorted(found, key=lambda name: name != primary)[:METRICS_MAX]
-        read = {one_line(name, NAME_MAX): _metric(found[name]) for name in names}
-        metrics = {name: metric for name, metric in read.items() if metric is not None}
-        if primary in metrics:
-            return Readings(self.name, metrics)
-        if primary not in found:
-            problem = f"{_named(query.command)} printed no {primary}"
-            return Readings(self.name, metrics, nearest(primary, list(read)), problem)
+        series = Series(query)
+        for name in names:
+            metric = _metric(found[name])
+            if metric is not None:
+                if name == primary and metric.best is not None:
+                    series.add(name, metric.best)
+                series.add(one_line(name, NAME_MAX), metric.last, metric.step)
+        absent = f"{_named(query.command)} printed no {primary}"
+        readings = series.readings(self.name, absent=absent)
+        if primary in series.last or primary not in found:
+            return readings
         shown = one_line(json.dumps(found[primary]), SAID_MAX)
         problem = f"{_named(query.command)} gave {shown} for {primary}, not a finite number"
-        return Readings(self.name, metrics, problem=problem)
+        return replace(readings, problem=problem, nearest=(), settled=True)
 
 
 def split_command(text: str) -> list[str]:

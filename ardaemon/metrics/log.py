@@ -7,7 +7,6 @@ primary metric comes from the regex alone, line by line; the other metrics are r
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -19,8 +18,8 @@ from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
 from ardaemon.metrics.base import Evidence, Query, Readings
-from ardaemon.metrics.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports, step
-from ardaemon.metrics.tally import Tally
+from ardaemon.metrics.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
+from ardaemon.metrics.series import Series
 
 _LINE = re.compile(rb"[^\n\r\0]+")
 _LINE_END = re.compile(rb"[\n\r\0]")
@@ -93,38 +92,56 @@ class LogBackend:
 
     def read_here(self, evidence: Evidence, query: Query) -> Readings:
         """As read, in this process: a regex may take for ever."""
-        reader, tally = _Reader(query), Tally(query)
+        reader, series = _Reader(query), Series(query)
         try:
             with evidence.log.open("rb") as file:
-                whole = self._read(file, reader, tally)
+                whole = self._read(file, reader, series)
                 size = file.seek(0, 2)
         except OSError as error:
             return Readings(self.name, {}, problem=f"{evidence.log.name} cannot be read: {error.strerror}")
-        return tally.readings(self.name, whole=whole, absent=_absent(query, size))
+        return series.readings(self.name, whole=whole, absent=_absent(query, size))
 
-    def _read(self, file: BinaryIO, reader: _Reader, tally: Tally) -> bool:
-        """Fill the tally; True if every line was read."""
+    def _read(self, file: BinaryIO, reader: _Reader, series: Series) -> bool:
+        """Fill the series; True if every line was read."""
         size = file.seek(0, 2)
         start = max(size - self.limits.tail, 0)
         begin, data = _from_line_start(file, start, size)
+        if series.query.count != "last":
+            self._read_forwards(file, begin, reader, series)
+            start = 0
         for line in _lines(data, self.limits.line):
             for report in reader.reports(line):
-                tally.add(*report)
+                series.add(*report)
         del data
-        if tally.primary is None and begin > 0:
-            self._search_backwards(file, begin, reader, tally)
+        if series.primary is None and start > 0 and begin > 0:
+            self._search_backwards(file, begin, reader, series)
         return start == 0
 
-    def _search_backwards(self, file: BinaryIO, end: int, reader: _Reader, tally: Tally) -> None:
+    def _read_forwards(self, file: BinaryIO, end: int, reader: _Reader, series: Series) -> None:
+        """All of the primary metric before `end`: the value that counts may be anywhere."""
+        begin, too_long = 0, False
+        while begin < end:
+            data = _read_at(file, begin, min(begin + self.limits.block, end))
+            cut = _after_last_end(data)
+            found = _LINE_END.search(data) if too_long else None
+            self._take(data[found.end() if found else 0 : cut], reader, series)
+            too_long = cut == 0  # a line that fills a block; its end is passed over too
+            begin += cut or len(data)
+
+    def _take(self, data: bytes, reader: _Reader, series: Series) -> None:
+        """The primary metric's reports in whole lines."""
+        if not reader.possible(data):
+            return
+        for line in _lines(data, self.limits.line):
+            if reader.possible(line):
+                for report in reader.primaries(line):
+                    series.add(*report)
+
+    def _search_backwards(self, file: BinaryIO, end: int, reader: _Reader, series: Series) -> None:
         """Look for the last report of the primary metric before `end`."""
         for block in _blocks_backwards(file, end, self.limits):
-            if not reader.possible(block):
-                continue
-            for line in _lines(block, self.limits.line):
-                if reader.possible(line):
-                    for report in reader.primaries(line):
-                        tally.add(*report)
-            if tally.primary is not None:
+            self._take(block, reader, series)
+            if series.primary is not None:
                 return
 
 
@@ -161,15 +178,13 @@ class Follower:
             data = data[end.end() :] if end else b""
         if not self._reader.possible(data):
             return
-        tally = Tally(self._query)
+        series = Series(self._query)
         for line in _lines(data, self._line_max):
             if self._reader.possible(line):
                 for report in self._reader.primaries(line):
-                    tally.add(*report)
-        if tally.primary is not None:
-            value, place = tally.primary
-            self.step = step(place)
-            self.latest = value if math.isfinite(value) else None
+                    series.add(*report)
+        if series.primary is not None:
+            self.latest, self.step = series.latest, series.step
 
 
 def _absent(query: Query, size: int) -> str:

@@ -1,7 +1,5 @@
 """Is this attempt to be judged, or made again? The decision is pure; applying it, one durable write."""
 
-import os
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -10,7 +8,7 @@ from ardaemon.core.model import Again, Exit, Queued, RunRecord, Settings
 from ardaemon.host import durable, operations, state
 
 # What an attempt leaves in the run's folder that the next one would take for its own.
-LEFT = ("ready", "state.pt")
+LEFT = ("ready", "state.pt", "state")
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -50,7 +48,9 @@ def queue_again(run: Run, record: RunRecord, attempts: int, again: tuple[Again, 
 def put_aside(run: Run, attempt: int) -> None:
     """At the next launch: what the attempt before left for this one to find goes into its own folder."""
     folder = run.attempt(attempt).folder
-    found = [name for name in LEFT if os.path.lexists(run.folder / name)]
+    paths = [run.folder / name for name in LEFT]
+    # A link is to a file of the experiment that has that name.
+    found = [path.name for path in paths if path.exists() and not path.is_symlink()]
     with state.storage("put aside", folder):
         for name in found:
             operations.rename(run.folder / name, folder / name)

@@ -1,59 +1,97 @@
-"""Checkpoints: the best run's state, copied whole and swapped in by one rename."""
+"""Checkpoints: which files of a run are its state, and that what a decision counts on is on the disk."""
 
 import contextlib
-import errno
 import glob
 import hashlib
 import os
-import shutil
+import re
 import stat
 from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import field
 
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.layout import Attempt, Experiment, Run
-from ardaemon.core.model import Best, Record, Result, Settings
+from ardaemon.core.model import Record, Settings
 from ardaemon.host import durable, operations, state
 from ardaemon.host.state import storage
+from ardaemon.metrics import own
+from ardaemon.pipeline import whole
+from ardaemon.pipeline.newest import latest_first
 
-META = "meta.json"
-GONE = ".gone-"  # a checkpoint that is being removed
 # A file may be this much older than the attempt: filesystems keep coarse times. Looked at only where
 # before.json is missing (an earlier version launched it): the clock may be set while a run is under way.
 CLOCK_SLACK_S = 2.0
-# The disk is full: that passes, and the copy is tried again. Any other error is the source's own.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Without a glob: what ar_capture saves, one file, or a folder with a file of each rank.
+CAPTURED = ("state.pt", "state")
+# What the daemon and the shim keep in a run's folder: a glob like {run_dir}/* is not meant to match it.
+_OURS = re.compile(r"train\.py|run\.json|result\.json|run\.log|ready|a[0-9]+|\..*\.tmp")
 
 
 class Before(Record, frozen=True, kw_only=True):
-    """before.json: what the session's glob matched at the launch, path -> mark."""
+    """before.json: what the session's globs matched at the launch, path -> mark.
+
+    `files`: the marks of metrics.own, of what the patterns `noted` match.
+    """
 
     marks: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+    noted: tuple[str, ...] = ()
 
 
 def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings) -> None:
     """At the launch: what is there already is not this attempt's, whatever the clocks say later."""
-    if settings.checkpoint_glob is not None:
-        marks = {str(path): _mark(path) for path in _matches(experiment, run, settings.checkpoint_glob)}
-        state.write(attempt.before, Before(marks=marks))
+    pattern, noted = settings.checkpoint_glob, own.noted(settings.metric_path, attempt.folder.name)
+    if pattern is None and not noted:
+        return
+    marks = {} if pattern is None else {str(path): mark(path) for path in _matches(experiment, run, pattern)}
+    files = own.marks(noted, experiment.project, run.folder)
+    state.write(attempt.before, Before(marks=marks, files=files, noted=noted))
 
 
-def find(
+class Found(NamedTuple):
+    """The latest checkpoint of a run that is whole, and what was passed over for not being so."""
+
+    path: Path | None
+    passed: tuple[str, ...] = ()
+
+
+def find(experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1) -> Found:
+    """The latest match of the session's glob that this attempt wrote whole; what was captured without one."""
+    passed: list[str] = []
+    for path in written(experiment, run, settings, started, attempt):
+        fault = whole.fault(path)
+        if fault is None:
+            return Found(path, tuple(passed))
+        passed.append(f"{path.name} is not whole: {fault}")
+    return Found(None, tuple(passed))
+
+
+def written(
     experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1
-) -> Path | None:
-    """The newest match of the session's glob that this attempt wrote; state.pt without a glob."""
+) -> list[Path]:
+    """The checkpoints that this attempt wrote, the latest first."""
     if settings.checkpoint_glob is None:
-        found = run.folder / "state.pt"
-        return found if os.path.isfile(found) else None
+        captured = [run.folder / name for name in CAPTURED]
+        ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
+        return latest_first((when, path) for path in ours if (when := _written(path)) is not None)
     before = None
     with contextlib.suppress(CorruptState):
         before = state.read(run.attempt(attempt).before, Before)
-    paths = _matches(experiment, run, settings.checkpoint_glob)
-    written = [(when, path) for path in paths if (when := _written(path)) is not None]
+    paths = [path for path in _matches(experiment, run, settings.checkpoint_glob) if not daemons(run, path)]
+    found = [(when, path) for path in paths if (when := _written(path)) is not None]
     if before is None:
-        ours = [(when, path) for when, path in written if when >= started - CLOCK_SLACK_S]
-    else:
-        ours = [(when, path) for when, path in written if before.marks.get(str(path)) != _mark(path)]
-    return max(ours)[1] if ours else None
+        return latest_first((when, path) for when, path in found if when >= started - CLOCK_SLACK_S)
+    return latest_first((when, path) for when, path in found if before.marks.get(str(path)) != mark(path))
+
+
+def daemons(run: Run, path: Path) -> bool:
+    """Is it something that the daemon or the shim keeps in the run's folder, or lies below such?"""
+    if not path.is_relative_to(run.folder):
+        return False
+    parts = path.relative_to(run.folder).parts
+    return not parts or _OURS.fullmatch(parts[0]) is not None
 
 
 def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
@@ -62,7 +100,7 @@ def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
     return [experiment.project / name for name in found]
 
 
-def _mark(path: Path) -> str:
+def mark(path: Path) -> str:
     """Changes with whatever is written to the file, or to any file in the folder."""
     names = [str(path)]
     for folder, _, files in os.walk(path):
@@ -103,7 +141,7 @@ def _file_written(path: str) -> float | None:
 def settle(source: Path) -> None:
     """Sync what the job wrote: a decision that counts on it must not outlive it in a power cut.
 
-    What cannot be read is passed over here: promote() says so. Raises StorageError.
+    What cannot be read is passed over here: promote.promote() says so. Raises StorageError.
     """
     with storage("sync", source):
         if not source.is_dir():
@@ -125,93 +163,3 @@ def _settle_file(path: str) -> None:
             operations.fsync(fd)
     finally:
         os.close(fd)
-
-
-def promote(experiment: Experiment, run_id: str, source: Path, meta: Result) -> str | None:
-    """Copy `source` to .ckpt/{run_id}/ and point best_ckpt there; what is done already is left.
-
-    Returns why it cannot be copied, in one line, or None. Raises StorageError where trying again can help.
-    """
-    home = experiment.checkpoints / run_id
-    with storage("promote the checkpoint to", home):
-        if not (home / META).exists():
-            problem = _make(experiment, home, source, meta)
-            if problem is not None:
-                return problem
-        if not _points_to(experiment.best_checkpoint, home):
-            durable.link_to(os.path.join(experiment.checkpoints.name, run_id), experiment.best_checkpoint)
-    return None
-
-
-def withdraw(experiment: Experiment) -> None:
-    """The best has no checkpoint: best_ckpt goes, so that nobody takes an older run's state for its."""
-    link = experiment.best_checkpoint
-    with storage("remove", link):
-        if link.is_symlink():
-            durable.remove(link)  # synced with best.json
-
-
-def _points_to(link: Path, home: Path) -> bool:
-    return link.is_symlink() and (link.parent / os.readlink(link)) == home
-
-
-def _make(experiment: Experiment, home: Path, source: Path, meta: Result) -> str | None:
-    from msgspec import json  # the only place here that needs it
-
-    durable.make_folder(experiment.checkpoints)
-    partial = home.with_name(f".{home.name}.partial")
-    durable.remove_tree(partial)
-    durable.remove_tree(home)  # without its meta.json it is a torn copy
-    operations.mkdir(partial)
-    try:
-        # Copied, never hard-linked: a later run may overwrite its own output in place.
-        _copy(source, partial / source.name)
-    except OSError as error:
-        durable.remove_tree(partial)  # on a full disk, what was copied is in everyone's way
-        if error.errno in _FULL:
-            raise
-        return f"{source.name}: {error.strerror or error}"
-    facts = {"schema": 1, "run_id": meta.run_id, "name": source.name, "primary": meta.primary}
-    durable.write(partial / META, json.format(json.encode(facts), indent=1))
-    durable.rename(partial, home)
-    return None
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy and sync a file, or a folder with all that is in it but sockets, pipes and devices."""
-    folders = []
-    todo = [(os.path.realpath(source, strict=True), str(target))]
-    while todo:
-        one, other = todo.pop()
-        mode = os.lstat(one).st_mode
-        if stat.S_ISDIR(mode):
-            operations.mkdir(other)  # with a mode of ours: a copy of a read-only folder could not be filled
-            folders.append(other)
-            todo += [(os.path.join(one, name), os.path.join(other, name)) for name in os.listdir(one)]
-        elif stat.S_ISLNK(mode):
-            operations.symlink(os.readlink(one), other)  # not followed: it may lead in a circle
-        elif stat.S_ISREG(mode):
-            _copy_file(one, other)
-    for folder in folders:
-        durable.sync_folder(folder)
-
-
-def _copy_file(source: str, target: str) -> None:
-    durable.copy(source, target)
-    shutil.copystat(source, target)
-
-
-def prune(experiment: Experiment) -> None:
-    """Remove promoted checkpoints other than the one that best.json names; only what promote() made."""
-    best = state.read(experiment.best, Best)
-    if best is None or best.checkpoint is None or not experiment.checkpoints.is_dir():
-        return
-    keep = os.path.basename(best.checkpoint)
-    for folder in experiment.checkpoints.iterdir():
-        if folder.name.startswith(GONE):
-            durable.remove_tree(folder)
-        elif folder.name != keep and (folder / META).exists():
-            aside = folder.with_name(GONE + folder.name)  # half of it, after a kill, shall not pass for ours
-            with contextlib.suppress(OSError):
-                operations.rename(folder, aside)
-                durable.remove_tree(aside)

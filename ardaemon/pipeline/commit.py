@@ -31,7 +31,18 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.text import cut_bytes
 from ardaemon.host import durable, operations, state
-from ardaemon.pipeline import checkpoint, contract, learned, ledger, terminate, train_file, verdict
+from ardaemon.pipeline import (
+    checkpoint,
+    contract,
+    learned,
+    ledger,
+    leftovers,
+    promote,
+    prune,
+    terminate,
+    train_file,
+    verdict,
+)
 from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.snapshot import standard_version
@@ -98,7 +109,9 @@ def _decision(ended: Ended, found: State) -> Decision:
     current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun
     counters = terminate.count(session.counters, tally, current)
     result = _result(ended, judged, stamp)
-    promoted = _checkpoint(ended) if judged.improved else None
+    promoted, passed = _checkpoint(ended) if judged.improved else checkpoint.Found(None)
+    if passed:
+        result = _passed_over(result, promoted, passed)
     if promoted is not None and ended.restarted:
         result, promoted = _without(result, "the host restarted before it was safe on the disk"), None
     if promoted is not None:
@@ -129,6 +142,7 @@ def _decision(ended: Ended, found: State) -> Decision:
         in_train=_replaceable(ended, found, place),
         unclean=_unclean(ended, stamp),
         promote=str(promoted) if promoted else None,
+        left=leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted),
     )
 
 
@@ -166,6 +180,7 @@ def _result(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         primary=judged.primary,
         metrics={n: v for n, v in metrics.items() if n not in (judged.primary.name, PEAK_RSS, PEAK_VRAM)},
         metrics_source=ended.extracted.source,
+        counted=ended.extracted.counted,
         constraints=judged.constraints,
         peak_vram_mb=metrics.get(PEAK_VRAM),
         peak_vram_source=_source(ended, metrics),
@@ -192,7 +207,7 @@ def _source(ended: Ended, metrics: dict[str, float]) -> str | None:
     return "reported" if PEAK_VRAM in metrics else None
 
 
-def _checkpoint(ended: Ended) -> Path | None:
+def _checkpoint(ended: Ended) -> checkpoint.Found:
     started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
     return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
 
@@ -276,24 +291,32 @@ def _shorter(result: Result) -> Iterator[Result]:
     yield replace(result, constraints=(), metrics_source=None, reason=None)
 
 
-def apply(experiment: Experiment, run: Run, record: RunRecord, told: Collection[str] = ()) -> Result:
+def apply(
+    experiment: Experiment,
+    run: Run,
+    record: RunRecord,
+    told: Collection[str] = (),
+    promotion: promote.Promotion | None = None,
+) -> Result:
     """Stage two: every step idempotent, result.json last. Returns the committed result.
 
     `told`: earlier runs whose verdict somebody has waited for since the session was last written.
+    `promotion`: who is told of a long copy, and what earlier tries of this process have found.
     """
     assert isinstance(record.state, Judged)
-    decision = _promoted(experiment, run, record.state.decision)
+    promotion = promotion or promote.Promotion()
+    decision = _promoted(experiment, run, record.state.decision, promotion)
     if decision.best is not None:
         if decision.promote is None:
-            checkpoint.withdraw(experiment)
+            promote.withdraw(experiment)
         state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
     _count(experiment, record, decision, outcome != "edited_since", told)
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
-    if decision.best is not None:
-        checkpoint.prune(experiment)
+    prune.prune(experiment, promotion.in_use)
+    leftovers.tidy(experiment, record.settings, decision.left)
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
     _point_log(run)
@@ -302,14 +325,15 @@ def apply(experiment: Experiment, run: Run, record: RunRecord, told: Collection[
     return result
 
 
-def _promoted(experiment: Experiment, run: Run, decision: Decision) -> Decision:
+def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion) -> Decision:
     """The decision once its checkpoint is promoted; where it cannot be, one without it, made durable."""
     if decision.promote is None:
         return decision
     known = state.read(run.record, RunRecord)
     if known is not None and isinstance(known.state, Judged) and known.state.decision.promote is None:
         return known.state.decision  # an earlier try has written it down
-    problem = checkpoint.promote(experiment, run.run_id, Path(decision.promote), decision.result)
+    source = Path(decision.promote)
+    problem = promote.promote(experiment, run.run_id, source, decision.result, promotion)
     if problem is None:
         return decision
     without = replace(
@@ -321,6 +345,14 @@ def _promoted(experiment: Experiment, run: Run, decision: Decision) -> Decision:
     if known is not None:
         state.write(run.record, replace(known, state=Judged(without)))
     return without
+
+
+def _passed_over(result: Result, promoted: Path | None, passed: tuple[str, ...]) -> Result:
+    """A save that was cut short is never taken without a word, nor left out without one."""
+    if promoted is None:
+        return _without(result, passed[0])
+    why = f"checkpoint {promoted.name} promoted: {passed[0]}"
+    return replace(result, reason=f"{result.reason}; {why}" if result.reason else why)
 
 
 def _without(result: Result, problem: str) -> Result:

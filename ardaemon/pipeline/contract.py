@@ -209,6 +209,8 @@ def conditions(settings: Settings, contract: Contract) -> str:
     )
     if settings.gpus is not None:  # where it was left open, it is what it has always been
         facts = (*facts, [settings.gpus])  # type: ignore[assignment]
+    if (settings.metric_path, settings.value) != (None, "last"):
+        facts = (*facts, {"path": settings.metric_path, "value": settings.value})  # type: ignore[assignment]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 

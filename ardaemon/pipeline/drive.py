@@ -7,12 +7,14 @@ state the run is in. Deciding and applying are serialised per experiment by `Loc
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.abc
+import anyio.from_thread
 import anyio.to_thread
 from msgspec.structs import replace
 
@@ -27,20 +29,22 @@ from ardaemon.core.errors import (
 )
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Again, Ending, Exit, Handle, Judged, Quarantine, Queued, Result
+from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
 from ardaemon.host.lease import Lease, Taken
-from ardaemon.pipeline import again, commit, launch, quarantine
+from ardaemon.pipeline import again, commit, extract, launch, quarantine
 from ardaemon.pipeline.experiment import State, load_or_repair
-from ardaemon.pipeline.extract import extract
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.live import keep_latest
 from ardaemon.pipeline.order import prepare, seal_faults
+from ardaemon.pipeline.promote import nobody
 
 T = TypeVar("T")
 log = logging.getLogger("ardaemon.run")
 
 # What the disk refuses is tried again: there is no event for "space is back".
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+MIB = 1 << 20
 MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
 # A shim that was given an attempt starts it or dies within milliseconds; a lock's release is no event.
 HANDED_OVER_POLL_S = 0.02
@@ -85,6 +89,10 @@ class Listener(Protocol):
 
     def told_of(self, folder: Path) -> frozenset[str]:
         """The runs of that experiment whose verdict somebody has waited for."""
+        ...
+
+    def in_use(self) -> frozenset[str]:
+        """The promoted checkpoints that runs under way were launched with."""
         ...
 
 
@@ -249,7 +257,7 @@ class Driver:
                 flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
             case Lost(ending=ending):
                 flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
-            case Finished(restarted=True) if flight.record.settings.metric_command is not None:
+            case Finished(restarted=True) if not extract.of_log(flight.record.settings):
                 flight.exit = Exit(ending="host_restart", started_at=flight.record.submitted_at)
             case Finished(exit=end, ended_monotonic=ended, restarted=restarted):
                 flight.exit, flight.restarted = end, restarted
@@ -395,14 +403,23 @@ class Driver:
         environment = launch.environment_of(
             flight.active.environment, flight.record.settings, flight.experiment, flight.run, attempt
         )
-        extracted = extract(
-            flight.experiment, flight.run, flight.record, found.contract, environment, attempt, flight.exit
+        extracted = extract.extract(
+            flight.experiment,
+            flight.run,
+            flight.record,
+            found.contract,
+            environment,
+            attempt,
+            flight.exit,
+            flight.restarted,
         )
+        # What the log does not say may stand in files that the restart has torn.
+        end = replace(flight.exit, ending="host_restart") if extracted.silent else flight.exit
         return commit.Ended(
             experiment=flight.experiment,
             run=flight.run,
             record=flight.record,
-            exit=flight.exit,
+            exit=end,
             attempts=flight.attempts,
             extracted=extracted,
             seal_faults=faults,
@@ -420,9 +437,14 @@ class Driver:
         try:
             await self._keep_slot(flight)
             told = self.listener.told_of(flight.experiment.folder)
+            flight.promotion.in_use = self.listener.in_use()
+            flight.promotion.told = partial(self._promoting, flight)
             flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, told)
+            flight.promotion.told = nobody  # it knows the flight, which must not wait for the collector then
         except (ArdaemonError, OSError) as error:
             return error
+        finally:
+            flight.promoting = None
         ms = None if flight.ended is None else round((time.monotonic() - flight.ended) * 1000, 2)
         self.unapplied.pop(str(flight.experiment.folder), None)
         if flight.handle is not None:
@@ -451,14 +473,27 @@ class Driver:
             await anyio.to_thread.run_sync(quarantine.keep, self.quarantine, record)
             self.listener.quarantined(slot, quarantine.words(record))
 
+    def _promoting(self, flight: Flight, done: int, total: int) -> None:
+        """In the thread of the copy: say how far it is. Ends it where the daemon is being stopped."""
+        anyio.from_thread.check_cancelled()
+        anyio.from_thread.run_sync(self._tell_promoting, flight, done, total)
+
+    def _tell_promoting(self, flight: Flight, done: int, total: int) -> None:
+        flight.promoting = f"its checkpoint is copied: {shown(done / MIB)} of {shown(total / MIB)}"
+        self.listener.told(flight, "promoting", done=done, total=total)
+        flight.wake()
+
     def _apply_now(self, flight: Flight, told: frozenset[str]) -> Result:
         try:
-            result = commit.apply(flight.experiment, flight.run, flight.record, told)
+            result = self._apply_once(flight, told)
         except CorruptState:  # broken by a hand since it was judged
             load_or_repair(flight.experiment)
-            result = commit.apply(flight.experiment, flight.run, flight.record, told)
+            result = self._apply_once(flight, told)
         commit.finish(flight.run, flight.entry)
         return result
+
+    def _apply_once(self, flight: Flight, told: frozenset[str]) -> Result:
+        return commit.apply(flight.experiment, flight.run, flight.record, told, flight.promotion)
 
     def _tell_committed(self, flight: Flight, result: Result, ms: float | None) -> None:
         self.listener.told(

@@ -22,7 +22,7 @@ from ardaemon.core.model import (
     Session,
 )
 from ardaemon.host import durable, state
-from ardaemon.pipeline import ledger, train_file
+from ardaemon.pipeline import ledger, prune, train_file
 
 REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a year of one-minute runs
 # What `--resume fresh` puts into archive/; runs/ first, which tells how far it came.
@@ -293,6 +293,7 @@ def sweep(experiment: Experiment) -> None:
     for folder in (experiment.folder.parent, experiment.folder, *experiment.archive.glob("*")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             durable.sweep(folder)
+    prune.sweep(experiment)
 
 
 def chain_of(experiment: Experiment) -> Chain | None:

@@ -1,26 +1,38 @@
 """Extract: what an attempt left as evidence, read once it is over."""
 
+import contextlib
 from datetime import datetime
 
 from msgspec import Struct
 
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Contract, Exit, RunRecord
+from ardaemon.core.model import Contract, Exit, RunRecord, Settings
+from ardaemon.core.text import one_line
+from ardaemon.host import state
 from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
-from ardaemon.pipeline import excerpt, reason
+from ardaemon.pipeline import checkpoint, curve, excerpt, reason
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
+SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
 
 
 class Extracted(Struct, frozen=True, kw_only=True):
-    """What was read: metrics by name, where from, and why not."""
+    """What was read: metrics by name, where from, which value counts, and why not."""
 
     metrics: dict[str, float]
     source: str | None = None
+    counted: str | None = None
     problem: str | None = None
     reason: str | None = None
+    silent: bool = False  # the host restarted, and the log, read alone, does not name the primary metric
+
+
+def of_log(settings: Settings) -> bool:
+    """May the log alone hold the metrics? After a restart of the host nothing else can be relied on."""
+    elsewhere = settings.metric_command is not None or settings.metric_path is not None
+    return settings.metrics in ("log", "auto") and not elsewhere
 
 
 def extract(
@@ -31,41 +43,81 @@ def extract(
     environment: dict[str, str],
     attempt: int,
     end: Exit,
+    restarted: bool = False,
 ) -> Extracted:
-    """Read the metrics, also of a run that crashed (recorded, never compared), and a crash's reason."""
+    """Read the metrics, also of a run that crashed (recorded, never compared), and a crash's reason.
+
+    `restarted`: the host did since the end; only the log was synced before, so that only it is read.
+    """
     log = run.attempt(attempt).log
     failed = end.ending != "exited" or end.exit_code != 0
     why = reason.recognise(end, excerpt.tail_text(log, REASON_TAIL), end.host_oom) if failed else None
     if not log.exists():
         return Extracted(metrics={}, reason=why, problem="the run left no log")
-    settings = record.settings
-    evidence = Evidence(
-        log=log,
-        run_folder=run.folder,
-        attempt_folder=log.parent,
-        project=experiment.project,
-        environment=environment,
-        started_at=_seconds(end.started_at or record.submitted_at),
-    )
-    query = Query(contract.primary, settings.metric_regex, settings.metric_command)
+    found = evidence(experiment, run, environment, attempt, end.started_at or record.submitted_at)
+    name = "log" if restarted else record.settings.metrics
     try:
-        readings = BACKENDS[settings.metrics].read(evidence, query)
+        readings = BACKENDS[name].read(found, query(record.settings, contract))
     except (OSError, ArdaemonError) as error:
         return Extracted(metrics={}, problem=f"metrics could not be read: {error}", reason=why)
+    curve.write(run.attempt(attempt).curve, readings.curve)
     return Extracted(
-        metrics={name: metric.last for name, metric in readings.metrics.items()},
-        source=readings.source,
+        metrics=_metrics(readings, contract.primary.metric),
+        source=_source(readings),
+        counted=readings.counted,
         problem=_problem(readings, contract.primary.metric),
         reason=why,
+        silent=restarted and record.settings.metrics != "log" and not readings.settled,
     )
 
 
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
+def evidence(
+    experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, started_at: str
+) -> Evidence:
+    """Where the attempt leaves its traces, and what was there before it."""
+    here = run.attempt(attempt)
+    before = None
+    with contextlib.suppress(CorruptState):
+        before = state.read(here.before, checkpoint.Before)
+    return Evidence(
+        log=here.log,
+        run_folder=run.folder,
+        attempt_folder=here.folder,
+        project=experiment.project,
+        environment=environment,
+        started_at=datetime.fromisoformat(started_at).timestamp(),
+        before=before.files if before is not None else {},
+        noted=before.noted if before is not None else (),
+    )
+
+
+def query(settings: Settings, contract: Contract) -> Query:
+    """What the session asks of a backend."""
+    return Query(
+        primary=contract.primary,
+        regex=settings.metric_regex,
+        command=settings.metric_command,
+        path=settings.metric_path,
+        count=settings.value,
+    )
+
+
+def _metrics(readings: Readings, primary: str) -> dict[str, float]:
+    """The last value of each; of the primary metric the one that counts."""
+    found = {name: metric.last for name, metric in readings.metrics.items() if name != primary}
+    return found if readings.value is None else {**found, primary: readings.value}
+
+
+def _source(readings: Readings) -> str:
+    """Which source, where in it, and what else there is to know: `csv metrics.csv (log: never printed)`."""
+    known = (readings.problem,) if readings.value is not None else ()
+    notes = "; ".join(filter(None, (*known, *readings.passed)))
+    where = f"{readings.source} {readings.detail}" if readings.detail else readings.source
+    return one_line(f"{where} ({notes})" if notes else where, SOURCE_MAX)
 
 
 def _problem(readings: Readings, name: str) -> str | None:
-    if name in readings.metrics:
+    if readings.value is not None:
         return None
     near = f"; the nearest it printed: {', '.join(readings.nearest)}" if readings.nearest else ""
     return (readings.problem or f"metric {name} not found") + near

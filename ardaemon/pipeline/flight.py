@@ -25,6 +25,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.protocol import RunView
 from ardaemon.host import nvml_library
+from ardaemon.pipeline.promote import Promotion
 
 NO_CARDS = Header()
 
@@ -62,6 +63,8 @@ class Flight:
     seal_faults: tuple[str, ...] = ()
     latest: float | None = None
     result: Result | None = None
+    promotion: Promotion = field(default_factory=Promotion)
+    promoting: str | None = None  # how far the copy of its checkpoint is
     failures: int = 0  # launches in a row that never started
     writing: anyio.Lock = field(default_factory=anyio.Lock)  # its active entry
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -95,6 +98,12 @@ class Flight:
         """Why earlier attempts did not count."""
         state = self.record.state
         return state.again if isinstance(state, Queued | Launching) else ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The promoted checkpoints that it was launched with, while it may still read them."""
+        state = self.record.state
+        return state.reads if isinstance(state, Launching) else ()
 
     def forget_attempt(self) -> None:
         """It is to be launched once more: nothing of this attempt is to be taken for the next one's."""
@@ -149,7 +158,7 @@ class Flight:
             folder=str(self.run.folder),
             state=self.state,
             position=position,
-            why=self.blocked or why,
+            why=self.blocked or self.promoting or why,
             argv=record.argv,
             seconds=record.settings.seconds,
             elapsed=None if self.started is None else (self.ended or time.monotonic()) - self.started,

@@ -11,6 +11,8 @@ from ardaemon.core.config import Config, denied
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
+from ardaemon.metrics import registry
+from ardaemon.pipeline import capture
 
 SCRIPTS = ("train.py", "{train}")
 
@@ -81,6 +83,16 @@ def fingerprint(environment: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()
 
 
+# What tells a job where promoted checkpoints are: they stay while it is at work.
+CHECKPOINTS = ("AR_BEST_CKPT", "AR_PARENT_CKPT")
+
+
+def reads(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The promoted checkpoints that a job with this environment may read, links resolved."""
+    found = {os.path.realpath(environment[name]) for name in CHECKPOINTS if environment.get(name)}
+    return tuple(sorted(found))
+
+
 def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
     """What makes the run's GPUs the only ones that it sees; nothing on a machine without the driver.
 
@@ -108,6 +120,10 @@ def environment_of(
         "AR_ATTEMPT": str(attempt),
         "AR_SEED": "0",
     }
+    # Only where the caller has not said otherwise.
+    bound = registry.environment(run.folder, f"{run.run_id}-a{attempt}")
     if experiment.best_checkpoint.exists():
-        added["AR_BEST_CKPT"] = str(experiment.best_checkpoint)
-    return {**base, **added}
+        # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
+        added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)
+    added |= capture.environment(experiment, run, settings, added)
+    return {**bound, **base, **added}

@@ -42,17 +42,18 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
     with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
         operations.mkdir(handle.folder)  # synced with run.json
     checkpoint.note(experiment, run, run.attempt(attempt), record.settings)
-    flight.record = replace(record, argv=argv, state=_launching(flight, handle))
+    flight.record = replace(record, argv=argv, state=_launching(flight, handle, launch.reads(environment)))
     state.write(run.record, flight.record)
     return _order(flight, handle, argv, environment, config)
 
 
-def _launching(flight: Flight, handle: Handle) -> Launching:
+def _launching(flight: Flight, handle: Handle, reads: tuple[str, ...]) -> Launching:
     return Launching(
         handle=handle,
         slots=flight.slots,
         share=flight.shares,
         vram_mb=flight.vram_mb,
+        reads=reads,
         again=flight.again,
     )
 

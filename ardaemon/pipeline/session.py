@@ -24,7 +24,12 @@ SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
 def check(settings: Settings) -> None:
     """Raise UsageError naming the option that is wrong."""
     _positive("--seconds", settings.seconds, SECONDS_MAX)
-    for option, value in (("--max-runs", settings.max_runs), ("--plateau", settings.plateau)):
+    counts = {
+        "--max-runs": settings.max_runs,
+        "--plateau": settings.plateau,
+        "--keep-checkpoints": settings.keep_checkpoints,
+    }
+    for option, value in counts.items():
         if value is not None and value < 1:
             raise UsageError(f"{option} {value}: it must be at least 1", "leave it out for no limit")
     for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
@@ -64,8 +69,22 @@ def _check_metrics(settings: Settings) -> None:
         _check_ready(settings)
     if settings.metric_command is not None:
         split_command(settings.metric_command)
+    _check_path(settings)
     if settings.metrics == "custom" and not settings.metric_command:
         raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')
+
+
+def _check_path(settings: Settings) -> None:
+    path = settings.metric_path
+    if path is not None and (not path.strip("/ ") or "\0" in path):
+        raise UsageError(f"--metric-path {path!r} names no file", "give a glob of files")
+    if path is not None and settings.metrics in ("log", "custom"):
+        raise UsageError(
+            f"--metric-path is for files, and --metrics {settings.metrics} reads none",
+            "leave one of them out",
+        )
+    if isinstance(settings.value, int) and settings.value < 0:
+        raise UsageError(f"--value {settings.value}: a step is not negative", "last, best, or a step")
 
 
 def _check_ready(settings: Settings) -> None:

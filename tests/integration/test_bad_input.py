@@ -68,6 +68,9 @@ def test_a_train_py_that_is_a_link_is_refused(lab: Lab) -> None:
         ({"runner": "python"}, "--runner"),
         ({"runner": "python 'train.py"}, "--runner"),
         ({"metrics": "custom"}, "--metrics"),
+        ({"metrics": "log", "metric_path": "out/*.csv"}, "--metric-path"),
+        ({"metric_path": "/"}, "--metric-path"),
+        ({"value": -1}, "--value"),
     ],
 )
 def test_a_wrong_setting_names_its_option(lab: Lab, settings: dict[str, Any], option: str) -> None:

@@ -2,15 +2,20 @@
 
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from ardaemon.core.model import Primary
+from ardaemon.core.model import Primary, Source
 from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 
 
 def ask(folder: Path, log: str, command: str | None) -> Readings:
+    return ask_for(folder, log, Query(Primary("loss"), command=command))
+
+
+def ask_for(folder: Path, log: str, query: Query) -> Readings:
     (folder / "run.log").write_text(log)
     evidence = Evidence(
         log=folder / "run.log",
@@ -19,7 +24,7 @@ def ask(folder: Path, log: str, command: str | None) -> Readings:
         project=folder,
         environment={"PATH": "/usr/local/bin:/usr/bin:/bin"},
     )
-    return BACKENDS["auto"].read(evidence, Query(Primary("loss"), command=command))
+    return BACKENDS["auto"].read(evidence, query)
 
 
 def echo(text: str) -> str:
@@ -27,11 +32,8 @@ def echo(text: str) -> str:
 
 
 def test_every_backend_is_found_by_its_own_name() -> None:
-    assert {name: backend.name for name, backend in BACKENDS.items()} == {
-        "custom": "custom",
-        "log": "log",
-        "auto": "auto",
-    }
+    assert all(name == backend.name for name, backend in BACKENDS.items())
+    assert BACKENDS.keys() <= set(get_args(Source))
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,51 @@ def test_where_none_has_it_each_source_tells_its_problem(tmp_path: Path) -> None
     assert readings.problem.endswith("exited 2: broken; log: loss was never printed")
     assert readings.nearest == ("losses",)
     assert readings.metrics["losses"].last == 1.0
+
+
+def files(folder: Path) -> None:
+    """The same metric in two kinds of files, with values that tell which."""
+    (folder / "metrics.csv").write_text("step,loss\n1,3\n")
+    (folder / "metrics.jsonl").write_text('{"loss": 4, "only": 5}\n')
+
+
+@pytest.mark.parametrize(
+    ("log", "query", "source", "value"),
+    [
+        ("loss: 1", Query(Primary("loss")), "log", 1.0),
+        ("acc: 1", Query(Primary("loss")), "csv", 3.0),
+        ("acc: 1", Query(Primary("only")), "jsonl", 5.0),
+        ("loss: 1", Query(Primary("loss"), path="*.jsonl"), "jsonl", 4.0),
+        ("loss: 1", Query(Primary("loss"), path="metrics.*"), "csv", 3.0),
+        ("loss: 1", Query(Primary("loss"), path="nothing*"), "log", 1.0),
+        ("loss: 1", Query(Primary("loss"), path="run.log"), "log", 1.0),
+        ("loss is 1", Query(Primary("loss"), regex=r"loss is (\S+)", path="*.csv"), "log", 1.0),
+        ("loss: 1", Query(Primary("loss"), command=echo('{"loss": 2}'), path="*.csv"), "custom", 2.0),
+        ("loss: 1", Query(Primary("loss"), count=1), "csv", 3.0),
+    ],
+)
+def test_what_the_session_was_told_comes_before_the_log_and_that_before_what_is_found(
+    tmp_path: Path, log: str, query: Query, source: str, value: float
+) -> None:
+    files(tmp_path)
+    readings = ask_for(tmp_path, log, query)
+    assert (readings.source, readings.value) == (source, value)
+
+
+def test_it_says_why_the_sources_before_do_not_count(tmp_path: Path) -> None:
+    files(tmp_path)
+    readings = ask_for(tmp_path, "acc: 1", Query(Primary("only")))
+    assert readings.passed == ("log: only was never printed", "csv: only was never reported")
+    assert ask_for(tmp_path, "acc: 1", Query(Primary("only"), path="x*")).passed[0] == (
+        "--metric-path: no file matches x*"
+    )
+    unknown = ask_for(tmp_path, "acc: 1", Query(Primary("only"), path="run.log")).passed[0]
+    assert unknown == "--metric-path: run.log is of no known kind: say which with --metrics"
+
+
+def test_a_metric_that_ended_as_nan_is_looked_for_nowhere_else(tmp_path: Path) -> None:
+    files(tmp_path)
+    readings = ask_for(tmp_path, "loss: nan", Query(Primary("loss")))
+    assert (readings.source, readings.value) == ("log", None)
+    said = Query(Primary("loss"), command=echo('{"loss": NaN}'))
+    assert ask_for(tmp_path, "loss: 1", said).source == "custom"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardaemon.core.errors import UsageError
-from ardaemon.core.model import Primary
+from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import METRICS_MAX, Evidence, Query, Readings
 from ardaemon.metrics.lines import LINE_MAX, compile_regex, reports
 from ardaemon.metrics.log import Follower, Limits, LogBackend
@@ -271,7 +272,7 @@ PIECES = {
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from ardaemon.core.model import Primary
+from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Evidence, Query
 from ardaemon.metrics.log import LogBackend
 log = Path(sys.argv[1])
@@ -325,3 +326,26 @@ def test_hostile_lines_take_linear_time(tmp_path: Path, piece: bytes) -> None:
     begin = time.monotonic()
     read(tmp_path, b"\n".join([line] * 8 + [b"{" + line[2:] + b"}"]))
     assert time.monotonic() - begin < 20
+
+
+SMALL = Limits(tail=200, block=100, line=80)
+
+
+@pytest.mark.parametrize(("count", "value"), [("best", 0.5), (3, 0.5), (4, 0.5), (2, 7.0)])
+def test_all_of_a_long_log_is_read_where_the_last_value_is_not_what_counts(
+    tmp_path: Path, count: Count, value: float
+) -> None:
+    text = "step 1 loss: 9\nstep 2 loss: 7\nstep 3 loss: 0.5\n" + "step 5 loss: 8\n" * 200
+    query = Query(Primary("loss"), count=count)
+    readings = read(tmp_path, text, query, SMALL)
+    assert (readings.value, readings.metrics["loss"].best) == (value, 0.5)
+    assert readings.curve[0].value == 9.0
+
+
+@given(st.integers(0, 130), st.integers(0, 400), st.integers(0, 30))
+def test_a_line_that_is_too_long_is_passed_over_forwards_too(before: int, long: int, after: int) -> None:
+    """Wherever a block ends: no end of a long line is taken for a line."""
+    text = "x" * before + "\nloss: 5\n" + "y" * long + " loss: 1\n" + "z" * after + "\n" + "loss: 3\n" * 40
+    with tempfile.TemporaryDirectory() as folder:
+        found = read(Path(folder), text, Query(Primary("loss"), count="best"), SMALL)
+    assert (found.value, found.curve[0].value) == (3.0 if long > 72 else 1.0, 5.0)

@@ -1,23 +1,20 @@
-"""Checkpoints: which one is found, how it is copied, and what happens where it cannot be."""
+"""Checkpoints: which one is found."""
 
-import errno
 import os
-import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Best, Result, RunRecord, Settings
-from ardaemon.host import operations, state
+from ardaemon.core.model import Settings
+from ardaemon.host import state
 from ardaemon.pipeline import checkpoint, commit
-from tests.pipeline.test_commit import committed, ended, everything, live, plain
+from tests.pipeline.test_commit import committed, live
+from tests.support.checkpoints import cut, over, saved, torch_file
 from tests.support.folders import experiment
 
-GLOB = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
+SHARED = Settings(seconds=1, checkpoint_glob="out/checkpoint-*")
+CAPTURED = Settings(seconds=1)
 
 
 @pytest.fixture
@@ -28,43 +25,21 @@ def made(tmp_path: Path) -> Experiment:
     return found
 
 
-def over(made: Experiment, number: int, value: float) -> commit.Ended:
-    """A run with a folder for checkpoints that is over."""
-    given = ended(made, number, value)
-    record = replace(given.record, settings=GLOB)
-    state.write(given.run.record, record)
-    return replace(given, record=record)
-
-
-def saved(ended: commit.Ended, name: str = "ckpt-1") -> Path:
-    """A checkpoint that the run wrote."""
-    folder = ended.run.folder / name
-    (folder / "optimizer").mkdir(parents=True)
-    (folder / "weights").write_bytes(b"weights")
-    (folder / "optimizer/state").write_bytes(b"state")
-    return folder
-
-
-def best(made: Experiment) -> Best:
-    found = state.read(made.best, Best)
-    assert found is not None
-    return found
-
-
-# --- find ---
+def found(made: Experiment, run: commit.Ended) -> Path | None:
+    return checkpoint.find(made, run.run, run.record.settings, 0).path
 
 
 def test_a_link_to_nothing_that_the_glob_matches_is_passed_over(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     (run.run.folder / "ckpt-latest").symlink_to("gone")
-    assert checkpoint.find(made, run.run, GLOB, 0) is None
-    folder = saved(run)
-    assert checkpoint.find(made, run.run, GLOB, 0) == folder
+    assert found(made, run) is None
+    folder = saved(run.run.folder)
+    assert found(made, run) == folder
 
 
 def test_a_link_to_nothing_inside_a_checkpoint_is_no_hindrance(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    (saved(run) / "latest").symlink_to("gone")
+    (saved(run.run.folder) / "latest").symlink_to("gone")
     assert committed(run).checkpoint == ".ckpt/r0001"
     assert os.readlink(made.best_checkpoint / "ckpt-1/latest") == "gone"
 
@@ -72,146 +47,87 @@ def test_a_link_to_nothing_inside_a_checkpoint_is_no_hindrance(made: Experiment)
 def test_a_pipe_that_the_glob_matches_is_no_checkpoint(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     os.mkfifo(run.run.folder / "ckpt-pipe")
-    assert checkpoint.find(made, run.run, GLOB, 0) is None
+    assert found(made, run) is None
 
 
-# --- promote ---
+def test_the_latest_by_its_number_is_taken_whatever_the_times_say(made: Experiment) -> None:
+    run = over(made, 1, 1.0, SHARED)
+    out = made.project / "out"
+    saved(out, "checkpoint-1000")
+    late = saved(out, "checkpoint-200")
+    os.utime(late / "weights", (2e9, 2e9))
+    assert found(made, run) == out / "checkpoint-1000"
 
 
-def test_links_are_copied_as_links_and_special_files_are_left_out(
-    made: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_earlier_run_left_is_not_this_ones_though_its_number_is_higher(made: Experiment) -> None:
+    out = made.project / "out"
+    saved(out, "checkpoint-1000")
+    run = over(made, 2, 1.0, SHARED)
+    assert found(made, run) is None
+    saved(out, "checkpoint-200")
+    assert found(made, run) == out / "checkpoint-200"
+
+
+def test_a_save_that_was_cut_short_is_passed_over_and_the_result_says_so(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run)
-    (folder / "self").symlink_to(".")
-    os.mkfifo(folder / "pipe")
-    monkeypatch.chdir(folder)  # a socket's path is short
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind("socket")
+    for number in (1, 2):
+        torch_file(run.run.folder / f"ckpt-{number}.pt")
+    cut(run.run.folder / "ckpt-2.pt")
+    result = committed(run)
+    assert result.checkpoint == ".ckpt/r0001"
+    assert result.reason == "checkpoint ckpt-1.pt promoted: ckpt-2.pt is not whole: it was cut off"
+    assert sorted(os.listdir(made.best_checkpoint)) == ["ckpt-1.pt", "meta.json"]
+
+
+def test_where_no_save_is_whole_the_best_has_none(made: Experiment) -> None:
+    run = over(made, 1, 1.0)
+    cut(torch_file(run.run.folder / "ckpt-1.pt"))
+    result = committed(run)
+    assert (result.verdict, result.checkpoint) == ("advance", None)
+    assert result.reason == "checkpoint not promoted: ckpt-1.pt is not whole: it was cut off"
+
+
+def test_a_glob_that_matches_everything_of_a_run_takes_nothing_of_the_daemons(made: Experiment) -> None:
+    run = over(made, 1, 1.0, Settings(seconds=1, checkpoint_glob="{run_dir}/*"))
+    run.run.attempt(1).log.write_text("val/loss: 1.0\nmore\n")
+    state.write(run.run.record, run.record)
+    assert found(made, run) is None
+    (run.run.folder / "weights.pt").write_bytes(b"weights")
+    assert found(made, run) == run.run.folder / "weights.pt"
+
+
+# --- without a glob: what ar_capture saves ---
+
+
+def test_a_file_of_each_rank_is_promoted_as_a_folder(made: Experiment) -> None:
+    run = over(made, 1, 1.0, CAPTURED)
+    folder = run.run.folder / "state"
+    folder.mkdir()
+    for rank in (0, 1):
+        torch_file(folder / f"rank{rank}-of-2.pt")
     assert committed(run).checkpoint == ".ckpt/r0001"
-    copy = made.best_checkpoint / "ckpt-1"
-    assert sorted(os.listdir(copy)) == ["optimizer", "self", "weights"]
-    assert os.readlink(copy / "self") == "."
-    assert (copy / "optimizer/state").read_bytes() == b"state"
+    assert sorted(os.listdir(made.best_checkpoint / "state")) == ["rank0-of-2.pt", "rank1-of-2.pt"]
 
 
-def test_a_checkpoint_that_is_gone_before_its_copy_does_not_hold_up_the_commit(made: Experiment) -> None:
-    run = over(made, 1, 1.0)
-    folder = saved(run)
-    record = commit.decide(run)
-    (folder / "weights").unlink()
-    folder.rename(run.run.folder / "elsewhere")
-    first = commit.apply(made, run.run, record)
-    assert (first.verdict, first.checkpoint) == ("advance", None)
-    assert first.reason == "checkpoint not promoted: ckpt-1: No such file or directory"
-    assert (best(made).run_id, best(made).checkpoint) == ("r0001", None)
-    assert not os.path.lexists(made.best_checkpoint)
-    assert list(made.checkpoints.iterdir()) == []
+def test_a_rank_without_its_part_makes_the_state_no_checkpoint(made: Experiment) -> None:
+    run = over(made, 1, 1.0, CAPTURED)
+    (run.run.folder / "state").mkdir()
+    torch_file(run.run.folder / "state/rank0-of-2.pt")
+    assert committed(run).reason == "checkpoint not promoted: state is not whole: 1 of 2 files rank*.pt"
 
 
-def test_a_copy_that_failed_stays_given_up_though_its_source_comes_back(made: Experiment) -> None:
-    """As after a kill between the steps: the second apply must not tell another story than the first."""
-    run = over(made, 1, 1.0)
-    folder = saved(run)
-    record = commit.decide(run)
-    aside = folder.rename(run.run.folder / "elsewhere")
-    first = commit.apply(made, run.run, record)
-    once = everything(made.folder)
-    aside.rename(folder)
-    assert commit.apply(made, run.run, record) == first
-    reread = state.read(run.run.record, RunRecord)
-    assert reread is not None
-    assert commit.apply(made, run.run, reread) == first
-    folder.rename(aside)
-    assert everything(made.folder) == once
+def test_a_link_to_the_experiments_own_folder_of_that_name_is_no_state(made: Experiment) -> None:
+    (made.folder / "state").mkdir()
+    (made.folder / "state/data").write_bytes(b"the project's")
+    run = over(made, 1, 1.0, CAPTURED)
+    (run.run.folder / "state").symlink_to(made.folder / "state")
+    assert found(made, run) is None
 
 
-def test_an_unreadable_file_in_a_checkpoint_is_named(
-    made: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Root reads everything, so the refusal itself is given."""
-    run = over(made, 1, 1.0)
-    saved(run)
-
-    def refused(name: str, *_: object) -> None:
-        if name == "copy":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(operations, "hook", refused)
-    assert committed(run).reason == "checkpoint not promoted: ckpt-1: Permission denied"
-
-
-def test_a_full_disk_holds_up_the_commit_until_there_is_space(
-    made: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk passes: the checkpoint is not given up for it, and the torn copy takes no space."""
-    run = over(made, 1, 1.0)
-    saved(run)
-    record = commit.decide(run)
-
-    def full(name: str, *given: Any) -> None:
-        if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("/weights"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(operations, "hook", full)
-        with pytest.raises(StorageError, match="No space left"):
-            checkpoint.promote(made, "r0001", run.run.folder / "ckpt-1", plain())
-    assert list(made.checkpoints.iterdir()) == []
-    assert commit.apply(made, run.run, record).checkpoint == ".ckpt/r0001"
-
-
-def test_a_torn_copy_is_removed_and_made_anew(made: Experiment) -> None:
-    run = over(made, 1, 1.0)
-    saved(run)
-    record = commit.decide(run)
-    for torn in (made.checkpoints / ".r0001.partial/ckpt-1", made.checkpoints / "r0001/ckpt-1"):
-        torn.mkdir(parents=True)
-        (torn / "half").touch()
-    commit.apply(made, run.run, record)
-    assert sorted(os.listdir(made.checkpoints)) == ["r0001"]
-    assert sorted(os.listdir(made.best_checkpoint / "ckpt-1")) == ["optimizer", "weights"]
-
-
-def test_every_folder_of_a_copy_is_synced_before_its_meta(
-    made: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = over(made, 1, 1.0)
-    folder = saved(run)
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def noted(fd: int) -> None:
-        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    checkpoint.promote(made, "r0001", folder, plain())
-    meta = next(at for at, name in enumerate(synced) if name.startswith(".meta.json"))
-    assert {"weights", "state", "optimizer", "ckpt-1"} <= set(synced[:meta])
-
-
-# --- the link, and what is pruned ---
-
-
-def test_a_best_without_a_checkpoint_takes_the_older_link_away(made: Experiment) -> None:
-    """AR_BEST_CKPT must never lead to the state of a run that is not the best."""
-    first = over(made, 1, 1.0)
-    saved(first)
-    committed(first)
-    assert made.best_checkpoint.is_symlink()
-    second: Result = committed(over(made, 2, 0.5))
-    assert (second.verdict, second.checkpoint, second.reason) == ("advance", None, None)
-    assert not os.path.lexists(made.best_checkpoint)
-
-
-def test_pruning_keeps_what_best_json_names_and_what_is_not_ours(made: Experiment) -> None:
-    for number, value in ((1, 1.0), (2, 0.5)):
-        run = over(made, number, value)
-        saved(run)
-        committed(run)
-        (made.checkpoints / "by-hand").mkdir(exist_ok=True)
-    assert sorted(os.listdir(made.checkpoints)) == ["by-hand", "r0002"]
-    committed(over(made, 3, 2.0))
-    checkpoint.prune(made)
-    assert sorted(os.listdir(made.checkpoints)) == ["by-hand", "r0002"]
+def test_of_both_the_later_written_is_taken(made: Experiment) -> None:
+    run = over(made, 1, 1.0, CAPTURED)
+    torch_file(run.run.folder / "state.pt")
+    os.utime(run.run.folder / "state.pt", (1e9, 1e9))
+    (run.run.folder / "state").mkdir()
+    torch_file(run.run.folder / "state/rank0-of-1.pt")
+    assert found(made, run) == run.run.folder / "state"

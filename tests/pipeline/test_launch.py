@@ -9,7 +9,7 @@ from ardaemon.core.config import Config
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
-from ardaemon.pipeline import launch
+from ardaemon.pipeline import capture, launch
 from tests.support.folders import experiment
 
 ACCELERATE = "accelerate launch --config_file configs/accelerate.yaml train.py"
@@ -27,6 +27,19 @@ def program(folder: Path, *names: str) -> str:
 def command(made: Experiment, path: str, **settings: str) -> tuple[str, ...]:
     given = Settings(seconds=1, **settings)  # type: ignore[arg-type]
     return launch.command(given, {"PATH": path}, made, made.run("r0001"))
+
+
+def environment(made: Experiment, attempt: int, **given: str) -> dict[str, str]:
+    return launch.environment_of(given, Settings(seconds=1), made, made.run("r0001"), attempt)
+
+
+def test_libraries_are_bound_to_the_attempt_where_the_caller_has_not_set_them(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    folder = str(made.run("r0001").folder)
+    found = environment(made, 1, WANDB_MODE="online")
+    assert (found["WANDB_MODE"], found["WANDB_DIR"]) == ("online", folder)
+    assert found["TRACKIO_DIR"].startswith(folder)
+    assert found["WANDB_RUN_ID"] != environment(made, 2)["WANDB_RUN_ID"]
 
 
 # --- templates ---
@@ -153,7 +166,7 @@ def test_what_no_process_can_be_given_is_left_out() -> None:
     assert launch.filtered({"A=B": "1", "C": "a\0b", "D\0": "1", "E": ""}, Config()) == {"E": ""}
 
 
-def test_pythonpath_is_experiment_then_the_clients_then_project(tmp_path: Path) -> None:
+def test_pythonpath_is_experiment_then_the_clients_then_project_and_ar_capture(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     for given, middle in (
         ({"PYTHONPATH": "/one:/two"}, ["/one", "/two"]),
@@ -161,7 +174,8 @@ def test_pythonpath_is_experiment_then_the_clients_then_project(tmp_path: Path) 
         ({"PYTHONPATH": ""}, []),
     ):
         job = launch.environment_of(given, Settings(seconds=1), made, made.run("r0001"), 1)
-        assert job["PYTHONPATH"].split(os.pathsep) == [str(made.folder), *middle, str(tmp_path)]
+        path = [str(made.folder), *middle, str(tmp_path), str(capture.CAPTURE)]
+        assert job["PYTHONPATH"].split(os.pathsep) == path
 
 
 def test_the_job_is_told_who_it_is(tmp_path: Path) -> None:

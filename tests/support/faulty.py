@@ -36,6 +36,7 @@ _RANDOM = (
     (re.compile(r"\b[0-9a-f]{16}-(r\d)"), r"HASH-\1"),
     (re.compile(r"\d{8}T\d{12}"), "STAMP"),
     (re.compile(r"/ardaemon-\d+-\d+-\d+"), "/ardaemon-N"),  # a cgroup
+    (re.compile(r"\.\d+-[0-9a-f]{8}\.lease$"), ".OWNER.lease"),
 )
 
 
@@ -170,7 +171,7 @@ def main() -> None:
     """In the place of `ardaemon`."""
     from ardaemon.__main__ import main as real
     from ardaemon.engines import local, spare
-    from ardaemon.pipeline import drive
+    from ardaemon.pipeline import drive, prune
 
     plan = json.loads(os.environ.get("FAULT_PLAN", "{}"))
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -180,6 +181,7 @@ def main() -> None:
     if plan.get("other_boot"):
         local.boot_id = lambda: OTHER_BOOT  # type: ignore[attr-defined]
     drive.RETRY_FIRST_S = RETRY_S
+    prune.FORMER_KEPT_S = 0.0  # no time passes in a story
     install("daemon", plan)
     sys.argv[0] = "ardaemon"
     real()

@@ -1,0 +1,99 @@
+"""Records of a log in LevelDB's format, as wandb keeps one: read again from where the last reading stopped.
+
+The file is cut into blocks of 32 KiB, a block into chunks: CRC-32, length (16 bits), kind, payload. A record
+is one chunk (FULL) or several (FIRST, MIDDLE …, LAST); a chunk never crosses a block's end, what is left
+there is zeros. Source: https://github.com/google/leveldb/blob/main/doc/log_format.md; the checksum here is
+CRC-32 of IEEE 802.3 over kind and payload, as wandb writes it (core/pkg/leveldb), not the masked CRC-32C.
+
+A block that is damaged is passed over, as LevelDB does. In the last block, which may still be written, what
+is wrong is where reading stops: the next reading looks there again.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+BLOCK = 32 << 10
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+CHUNK = struct.Struct("<IHB")  # checksum, length, kind
+RECORD_MAX = 32 << 20  # bytes of one record: a row with a large table is some MiB; more is passed over
+_PIECE = 32 * BLOCK  # read at once: few system calls, small beside the memory limit
+
+
+class LogReader:
+    """One file's records; `position` is where the first record begins that was not read to its end."""
+
+    def __init__(self, path: Path, header: int = 0) -> None:
+        self.path = path
+        self.position = header  # bytes before the first chunk; they are part of the first block
+        self.damaged = 0  # blocks of which the rest was passed over
+        self.too_long = 0  # records beyond RECORD_MAX
+        self.cut = 0  # bytes at the end that are no whole record (yet)
+        self._parts: list[bytes] | None = None  # the record under way
+
+    def records(self) -> Iterator[bytes]:
+        """Every whole record from `position` on. Raises OSError."""
+        self._parts = None
+        with self.path.open("rb") as file:
+            for start, block in _blocks(file, self.position):
+                yield from self._in_block(start, block)
+            self.cut = max(file.seek(0, 2) - self.position, 0)
+
+    def _in_block(self, start: int, block: memoryview) -> Iterator[bytes]:
+        at = max(self.position - start, 0) if self._parts is None else 0
+        size = len(block)
+        while at + CHUNK.size <= size:
+            checksum, length, kind = CHUNK.unpack_from(block, at)
+            end = at + CHUNK.size + length
+            # Zeros pass the arithmetic, but no kind is 0.
+            if end > size or not FULL <= kind <= LAST or zlib.crc32(block[at + 6 : end]) != checksum:
+                self._give_up(start, size)
+                return
+            record = self._joined(kind, block[at + CHUNK.size : end], start + at)
+            at = end
+            if self._parts is None:
+                self.position = start + at
+            if record is not None:
+                yield record
+        if self._parts is None and size == BLOCK:
+            self.position = start + BLOCK  # no chunk begins in the last six bytes
+
+    def _give_up(self, start: int, size: int) -> None:
+        """The rest of a block is not readable; of the last one, it is not yet."""
+        if size == BLOCK:
+            self.damaged += 1
+            self._parts = None
+            self.position = start + BLOCK
+
+    def _joined(self, kind: int, payload: memoryview, at: int) -> bytes | None:
+        """The record that this chunk ends, if it does."""
+        if kind in (FULL, FIRST) and self._parts is not None:  # the one under way has no end
+            self.damaged += 1
+            self._parts = None
+        if kind == FULL:
+            return bytes(payload)
+        if kind == FIRST:
+            self._parts, self.position = [], at
+        if self._parts is None:  # its beginning was damaged or too long
+            return None
+        self._parts.append(bytes(payload))
+        if len(self._parts) * BLOCK > RECORD_MAX:
+            self._parts, self.too_long = None, self.too_long + 1
+            return None
+        if kind != LAST:
+            return None
+        record, self._parts = b"".join(self._parts), None
+        return record
+
+
+def _blocks(file: BinaryIO, position: int) -> Iterator[tuple[int, memoryview]]:
+    """The blocks from the one that holds `position` on, and where each begins."""
+    start = position - position % BLOCK
+    file.seek(start)
+    while piece := file.read(_PIECE):
+        view = memoryview(piece)
+        for at in range(0, len(piece), BLOCK):
+            yield start + at, view[at : at + BLOCK]
+        start += len(piece)

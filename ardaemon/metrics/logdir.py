@@ -1,0 +1,181 @@
+"""One folder of event files, a run in TensorBoard's words: its files are one series, in the order of names.
+
+A writer that says it begins again at step S (SessionLog.START; torch's `purge_step`) makes void what stands
+before it at S and after, as in TensorBoard. Steps may go back otherwise: the order of writing counts.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from ardaemon.metrics.base import METRICS_MAX, NAME_MAX, Query
+from ardaemon.metrics.events import Decoder, Event, Scalar
+from ardaemon.metrics.own import Mine
+from ardaemon.metrics.protobuf import ProtobufError
+from ardaemon.metrics.series import Series
+from ardaemon.metrics.tfrecord import Records
+
+VERSION_MAX = 2  # of event files, the current one since 2015
+_VERSION = "brain.Event:"
+
+
+class Last:
+    """The last value of a tag of which no more is asked."""
+
+    __slots__ = ("primary",)
+
+    def __init__(self) -> None:
+        self.primary: tuple[float, int] | None = None
+
+    def add(self, _: str, value: float, step: int, __: float) -> None:
+        self.primary = (value, step)
+
+
+class _File:
+    """One file, as far as it has been read."""
+
+    def __init__(self, mine: Mine) -> None:
+        self.mine = mine
+        self.restarts: list[int] = []  # the step of each, of all that are known
+        self.begin()
+
+    def begin(self) -> None:
+        """Read it from its start, the next time."""
+        self.records = Records(self.mine.path, self.mine.offset)
+        self.restarts_passed = 0
+        self.void = math.inf  # the step from which on it is void, from here to the next restart
+        self.malformed = 0
+        self.refused: str | None = None  # why no more of it is read
+
+    def problems(self) -> Iterator[str]:
+        """What of it was not read."""
+        name, records = self.mine.path.name, self.records
+        if self.refused is not None:
+            yield f"{name} {self.refused}"
+        if records.lost and records.offset == 0:
+            yield f"{name} is no event file, or damaged at its beginning"
+        elif records.lost:
+            yield f"{name} is damaged at byte {records.offset}: nothing after that can be read"
+        if damaged := records.damaged + self.malformed:
+            yield f"{name} has {damaged} damaged record{'s' * (damaged > 1)}"
+        if records.torn:
+            yield f"{name} ends within a record, at byte {records.offset}: its writer was cut off"
+
+    @property
+    def sound(self) -> bool:
+        """Was all of it read that was written, but for what a writer that was cut off left half written?"""
+        return not (self.refused or self.records.lost or self.records.damaged or self.malformed)
+
+
+class Folder:
+    """What the event files of one folder hold: its tags, each with its last value, or all that counts."""
+
+    def __init__(self, query: Query, decoder: Decoder) -> None:
+        self.tags: dict[str, Last | Series] = {}
+        self._files: dict[Path, _File] = {}
+        self._in_order = True
+        self._query, self._decoder = query, decoder
+        self._stale = False  # a restart came to light that concerns what was taken before
+
+    def add(self, mine: Mine) -> None:
+        """A file that belongs to it."""
+        if mine.path not in self._files:
+            self._files[mine.path] = _File(mine)
+            self._in_order = False
+
+    def read(self) -> None:
+        """Take what was added since; all of it again, where a restart makes a part void."""
+        if not self._in_order:
+            self._files = dict(sorted(self._files.items()))
+            self._in_order = True
+        self._read()
+        if self._stale:
+            self.tags.clear()
+            for file in self._files.values():
+                file.begin()
+            self._stale = False
+            self._read()
+
+    @property
+    def sound(self) -> bool:
+        return all(file.sound for file in self._files.values())
+
+    @property
+    def files(self) -> int:
+        return len(self._files)
+
+    def problems(self) -> list[str]:
+        """What was not read, and why."""
+        return [problem for file in self._files.values() for problem in file.problems()]
+
+    def passed_over(self) -> int:
+        """How many records were too large."""
+        return sum(file.records.too_large for file in self._files.values())
+
+    def _read(self) -> None:
+        for file in self._files.values():
+            if file.refused is None:
+                try:
+                    self._read_file(file)
+                except OSError as error:
+                    file.refused = f"cannot be read: {error.strerror}"
+
+    def _read_file(self, file: _File) -> None:
+        file.void = self._void_from(file)
+        for data in file.records.read():
+            scalar = self._decoder.quick(data)
+            if scalar is not None:
+                self._take(scalar, file.void)
+                continue
+            self._read_event(file, data)
+            if file.refused is not None:
+                return
+
+    def _read_event(self, file: _File, data: bytes) -> None:
+        """An event that is no plain scalar, or the first one of its tag."""
+        try:
+            event = self._decoder.event(data)
+        except ProtobufError:
+            file.malformed += 1
+            return
+        if event.version is not None and not _known(event.version):
+            file.refused = f"is of another version, {event.version[:NAME_MAX]!r}"
+        if event.restart:
+            self._restart(file, event)
+        for scalar in event.scalars:
+            self._take(scalar, file.void)
+
+    def _take(self, scalar: Scalar, void: float) -> None:
+        tag, value, step, wall = scalar
+        if step < void:
+            (self.tags.get(tag) or self._tag(tag)).add(self._query.primary.metric, value, step, wall)
+
+    def _restart(self, file: _File, event: Event) -> None:
+        file.restarts_passed += 1
+        if file.restarts_passed > len(file.restarts):
+            file.restarts.append(event.step)
+            self._stale = self._stale or bool(self.tags)
+        file.void = self._void_from(file)
+
+    def _void_from(self, file: _File) -> float:
+        """The lowest step at which a writer began again after this place of `file`."""
+        later = [other for path, other in self._files.items() if path > file.mine.path]
+        steps = [*file.restarts[file.restarts_passed :], *(s for other in later for s in other.restarts)]
+        return min(steps, default=math.inf)
+
+    def _tag(self, tag: str) -> Last | Series:
+        """Where the values of a tag go that is new."""
+        found = Series(self._query) if may_be(self._query.primary.metric, tag) else Last()
+        if isinstance(found, Series) or (len(self.tags) < METRICS_MAX and len(tag) <= NAME_MAX):
+            self.tags[tag] = found
+        return found
+
+
+def may_be(name: str, tag: str) -> bool:
+    """Can a metric's name mean the tag, in a folder that the name may begin with?"""
+    return name == tag or name.endswith(f"/{tag}")
+
+
+def _known(version: str) -> bool:
+    number = version.removeprefix(_VERSION)
+    return version.startswith(_VERSION) and number.isdecimal() and int(number) <= VERSION_MAX

@@ -1,0 +1,131 @@
+"""A run's values as they come in, in bounded memory, and the answer that every backend makes of them."""
+
+import difflib
+import math
+
+from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
+from ardaemon.metrics.curve import Curve
+from ardaemon.metrics.lines import Place, step
+
+
+class Series:
+    """Collects reported values in the order they were written; which one counts is the query's `count`."""
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.last: dict[str, tuple[float, Place]] = {}
+        self.not_finite = 0  # values of the primary metric that were nan or infinite
+        self._name = query.primary.metric
+        self._best: tuple[float, Place] | None = None
+        self._at: tuple[float, int] | None = None  # the last at or before the step that counts
+        self._curve = Curve()
+
+    @property
+    def primary(self) -> tuple[float, Place] | None:
+        """Last value (perhaps nan or infinite) and place of the primary metric; None if never reported."""
+        return self.last.get(self._name)
+
+    @property
+    def latest(self) -> float | None:
+        """The primary metric's last value; None as well where that is not finite."""
+        return self.primary[0] if self.primary is not None and math.isfinite(self.primary[0]) else None
+
+    @property
+    def step(self) -> int | None:
+        """And its step."""
+        return step(self.primary[1]) if self.primary is not None else None
+
+    def add(self, name: str, value: float, step: Place = None, wall: float | None = None) -> None:
+        """Take one report; a value that is not finite is kept as such, to be told."""
+        wanted = name == self._name
+        if not wanted and name not in self.last and len(self.last) >= METRICS_MAX:
+            return
+        self.last[name] = (value, step)
+        if wanted:
+            self._add_primary(value, step, wall)
+
+    def _add_primary(self, value: float, place: Place, wall: float | None) -> None:
+        if isinstance(self.query.count, int):
+            self._note_at(value, step(place), self.query.count)
+        if not math.isfinite(value):
+            self.not_finite += 1
+            return
+        self._curve.add(value, place, wall)
+        if self._best is None or (
+            value < self._best[0] if self.query.primary.direction == "min" else value > self._best[0]
+        ):
+            self._best = (value, place)
+
+    def _note_at(self, value: float, at: int | None, most: int) -> None:
+        """The highest step counts; of one step that was written twice, the later value."""
+        if at is not None and at <= most and (self._at is None or at >= self._at[1]):
+            self._at = (value, at)
+
+    def readings(
+        self,
+        source: str,
+        problem: str | None = None,
+        detail: str | None = None,
+        *,
+        absent: str | None = None,
+        whole: bool = True,
+    ) -> Readings:
+        """The answer. `whole`: every value was seen. `absent`: what to say if the primary never was."""
+        counts = self._counted()
+        value = counts[0] if counts is not None and math.isfinite(counts[0]) else None
+        missing = None if value is not None else self._missing(absent)
+        metrics = {
+            name: Metric(last, None, step(place))
+            for name, (last, place) in self.last.items()
+            if math.isfinite(last)
+        }
+        if self._name in metrics:
+            best = self._best[0] if whole and self._best is not None else None
+            metrics[self._name] = Metric(metrics[self._name].last, best, metrics[self._name].step)
+        return Readings(
+            source=source,
+            metrics=metrics,
+            nearest=nearest(self._name, list(self.last)) if self.primary is None else (),
+            problem="; ".join(filter(None, (missing, problem))) or None,
+            value=value,
+            counted=_words(self.query, counts[1]) if counts is not None and value is not None else None,
+            settled=value is not None or (self.primary is not None and not isinstance(self.query.count, int)),
+            curve=self._curve.points(),
+            detail=detail,
+        )
+
+    def _counted(self) -> tuple[float, Place] | None:
+        match self.query.count:
+            case "last":
+                return self.primary
+            case "best":
+                return self._best
+            case _:
+                return self._at
+
+    def _missing(self, absent: str | None) -> str:
+        """Why there is no value that counts."""
+        if self.primary is None:
+            return absent or f"{self._name} was never reported"
+        match self.query.count:
+            case "last":
+                return f"{self._name} is {self.primary[0]} at its last value"
+            case "best":
+                return f"{self._name} was never finite"
+            case at if self._at is not None:
+                return f"{self._name} is {self._at[0]} at step {self._at[1]}, the last one up to {at}"
+            case at:
+                return f"{self._name} has no value at a step up to {at}"
+
+
+def _words(query: Query, place: Place) -> str:
+    how = query.count if isinstance(query.count, str) else f"at {query.count}"
+    at = step(place)
+    return how if at is None else f"{how}@{at}"
+
+
+def nearest(name: str, names: list[str]) -> tuple[str, ...]:
+    """The names most like `name`, the most similar first, whatever their case."""
+    folded = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), list(folded), NEAREST, cutoff=0.0)
+    return tuple(folded[key] for key in close)

@@ -1,0 +1,134 @@
+"""TFRecord files, of which TensorBoard's event files are a kind; both checksums of each record are checked.
+
+Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+
+    uint64 length | uint32 masked CRC-32C of the length | data | uint32 masked CRC-32C of the data
+"""
+
+import os
+import struct
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+
+PIECE = 1 << 20  # bytes of one read: some ten thousand scalars
+# Bytes of a record that are held. A scalar's is below a hundred, an image's some hundred thousand; what is
+# larger (a video, a graph) is checked piece by piece and passed over.
+RECORD_MAX = 8 << 20
+_LENGTHS_MAX = 4096  # headers that are remembered: a file of scalars has few lengths
+
+_HEADER, _FOOTER = 12, 4
+_LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+_MASK_DELTA = 0xA282EAD8
+_BITS32 = 0xFFFFFFFF
+
+
+def masked(checksum: int) -> int:
+    """A CRC-32C as the format stores it: rotated by 15 bits, and a constant added."""
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & _BITS32
+
+
+class Records:
+    """The records of one file, which may grow: each `read` goes on where the last one ended.
+
+    Of bytes that are no whole, sound record, `torn`, `lost` and `damaged` tell; `too_large` counts sound
+    records that were passed over.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset  # where the next record begins
+        self.torn = False  # the file ends within a record: it is being written, or its writer was killed
+        self.lost = False  # no record begins at `offset`, so that none after it can be found either
+        self.damaged = 0  # records whose data are not what was written
+        self.too_large = 0
+        self._lengths: dict[bytes, int] = {}  # headers known to be sound
+
+    def read(self) -> Iterator[bytes]:
+        """The data of each sound record that was added since; OSError as `open` raises it."""
+        with self.path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < self.offset:  # written anew
+                self.offset = self.damaged = self.too_large = 0
+            self.torn = self.lost = False
+            file.seek(self.offset)
+            yield from self._pieces(file, size)
+        self.torn = not self.lost and self.offset < size
+
+    def _pieces(self, file: BinaryIO, size: int) -> Iterator[bytes]:
+        """Read up to `size`, what the file had at first: a fast writer must not keep us for ever."""
+        data = b""  # from `offset` on
+        while not self.lost and (left := size - self.offset - len(data)) > 0:
+            piece = file.read(min(max(PIECE, self._whole(data) - len(data)), left))
+            if not piece:  # it was cut while we read
+                return
+            data += piece
+            used = yield from self._sound(data, size - self.offset)
+            self.offset += used
+            data = data[used:]
+            whole = self._whole(data)
+            if whole > RECORD_MAX:
+                if self.offset + whole > size:
+                    return
+                self._pass_over(file, whole)
+                data = b""
+
+    def _whole(self, data: bytes) -> int:
+        """How many bytes the record has that begins with `data`; 0 where that is not known."""
+        length = self._lengths.get(data[:_HEADER])
+        return 0 if length is None else _HEADER + length + _FOOTER
+
+    def _pass_over(self, file: BinaryIO, whole: int) -> None:
+        """Check the record at `offset` without holding it; leaves the file where the next one begins."""
+        file.seek(self.offset + _HEADER)
+        checksum, left = 0, whole - _HEADER - _FOOTER
+        while left > 0 and (piece := file.read(min(PIECE, left))):
+            checksum = google_crc32c.extend(checksum, piece)
+            left -= len(piece)
+        if left == 0 and file.read(_FOOTER) == _CHECKSUM.pack(masked(checksum)):
+            self.too_large += 1
+        else:
+            self.damaged += 1
+        self.offset += whole
+
+    def _sound(self, data: bytes, left: int) -> Generator[bytes, None, int]:
+        """The sound records that lie whole in `data`; returns where the first one begins that does not.
+
+        `left`: bytes from the beginning of `data` to the end of the file.
+        """
+        lengths, checksum, stored = self._lengths, google_crc32c.value, _CHECKSUM.unpack_from
+        at, size = 0, len(data)
+        while at + _HEADER <= size:
+            header = data[at : at + _HEADER]
+            length = lengths.get(header)
+            if length is None:
+                length = self._length(header)
+                if length is None:
+                    return at
+            begin = at + _HEADER
+            end = begin + length
+            if end + _FOOTER > size:
+                return at
+            record = data[begin:end]
+            if masked(checksum(record)) == stored(data, end)[0]:
+                yield record
+            elif end + _FOOTER == left:  # the file's last one: perhaps not all of it has arrived
+                self.lost = True
+                return at
+            else:
+                self.damaged += 1
+            at = end + _FOOTER
+        return at
+
+    def _length(self, header: bytes) -> int | None:
+        """What a header says; None, and `lost`, where it is none."""
+        length = header[: _LENGTH.size]
+        if masked(google_crc32c.value(length)) != _CHECKSUM.unpack_from(header, _LENGTH.size)[0]:
+            self.lost = True
+            return None
+        if len(self._lengths) >= _LENGTHS_MAX:
+            self._lengths.clear()
+        self._lengths[header] = int(_LENGTH.unpack(length)[0])
+        return self._lengths[header]

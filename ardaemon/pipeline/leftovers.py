@@ -1,0 +1,123 @@
+"""--keep-checkpoints N: of what runs leave in their own output, the last N stay.
+
+Removed is only what is known to be a run's and nobody else's: what was not there before its first launch (by
+before.json), is as it was when the run ended, and lies in the project without a symlink on the way. Never the
+best's, never what a run under way has written since.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from ardaemon.core.errors import CorruptState, UnknownSchema
+from ardaemon.core.layout import FOLDER, Experiment, Run
+from ardaemon.core.model import Best, Left, Record, Settings
+from ardaemon.host import durable, operations, state
+from ardaemon.pipeline import checkpoint
+from ardaemon.pipeline.prune import GONE
+
+WRITTEN_MAX = 512  # of one run that are remembered: they stand in run.json, and the oldest simply stay
+
+
+class Leftovers(Record, frozen=True, kw_only=True):
+    """.ckpt/left.json: what runs have left that is still there, oldest first; `going` is being removed."""
+
+    left: tuple[Left, ...] = ()
+    going: tuple[str, ...] = ()  # paths relative to the project
+
+
+def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path | None) -> tuple[Left, ...]:
+    """What the run wrote and nobody else, oldest first; nothing where the session keeps everything."""
+    if settings.keep_checkpoints is None:
+        return ()
+    before = _before(experiment, run, settings)
+    if before is None:
+        return ()
+    known = {left.path: left.mark for left in _read(experiment).left}
+    found = []
+    for path in reversed(checkpoint.written(experiment, run, settings, started=0.0)[:WRITTEN_MAX]):
+        name = os.path.relpath(path, experiment.project)
+        there = before.get(str(path))  # what no run is known to have written is not ours to remove
+        if _removable(experiment, run, path) and (there is None or there == known.get(name)):
+            found.append(Left(name, run.run_id, checkpoint.mark(path), path == promoted))
+    return tuple(found)
+
+
+def _before(experiment: Experiment, run: Run, settings: Settings) -> dict[str, str] | None:
+    """What was there before the run's first launch; None where nobody looked."""
+    if settings.checkpoint_glob is None:
+        return {}  # what is captured lies in the run's own folder, which was new
+    with contextlib.suppress(CorruptState, UnknownSchema):
+        found = state.read(run.attempt(1).before, checkpoint.Before)
+        return found.marks if found is not None else None
+    return None
+
+
+def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> None:
+    """Remember what a run left, and remove the oldest beyond the last N. Raises StorageError."""
+    if settings.keep_checkpoints is None:
+        return
+    known = _read(experiment)
+    for name in known.going:  # a removal that was cut short
+        durable.remove_tree(_aside(experiment.project / name))
+    names = {left.path for left in mine}
+    left = [*(one for one in known.left if one.path not in names), *mine]
+    left = [one for one in left if os.path.lexists(experiment.project / one.path)]
+    best = state.read(experiment.best, Best)
+    going = [one for one in left[: -settings.keep_checkpoints] if not _of_best(one, best)]
+    _write(experiment, known, Leftovers(left=tuple(left), going=tuple(one.path for one in going)))
+    for one in going:
+        _remove(experiment, one)
+    if going:
+        stays = tuple(one for one in left if one not in going)
+        _write(experiment, None, Leftovers(left=stays))
+
+
+def _of_best(left: Left, best: Best | None) -> bool:
+    """What the best's copy was made from; all that it left where it has no copy."""
+    return best is not None and left.run_id == best.run_id and (left.promoted or best.checkpoint is None)
+
+
+def _read(experiment: Experiment) -> Leftovers:
+    """What is known; nothing where it cannot be read: then nothing is removed."""
+    with contextlib.suppress(CorruptState, UnknownSchema):
+        return state.read(experiment.leftovers, Leftovers) or Leftovers()
+    return Leftovers()
+
+
+def _write(experiment: Experiment, known: Leftovers | None, wanted: Leftovers) -> None:
+    if wanted == known:
+        return
+    with state.storage("make", experiment.checkpoints):
+        durable.make_folder(experiment.checkpoints)
+    state.write(experiment.leftovers, wanted)
+
+
+def _removable(experiment: Experiment, run: Run, path: Path) -> bool:
+    """It lies in the project, no symlink leads there, and it is nothing of the daemon's or of git's."""
+    project = os.path.realpath(experiment.project)
+    name = os.path.relpath(path, experiment.project)
+    parts = Path(name).parts
+    if not parts or parts[0] == os.pardir or os.path.realpath(path) != os.path.join(project, name):
+        return False
+    if parts[0] == FOLDER:
+        return path.is_relative_to(run.folder)  # and what is the daemon's there was never taken for a run's
+    return parts[0] != ".git"
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(GONE + path.name)
+
+
+def _remove(experiment: Experiment, left: Left) -> None:
+    """Remove it if it is still as its run left it; half a folder, after a kill, never has its name."""
+    path = experiment.project / left.path
+    run = experiment.run(left.run_id)
+    with contextlib.suppress(OSError):
+        if not _removable(experiment, run, path) or checkpoint.mark(path) != left.mark:
+            return
+        if not path.is_dir():
+            return durable.remove(path)
+        operations.rename(path, _aside(path))
+        durable.remove_tree(_aside(path))
+    return None

@@ -1,0 +1,198 @@
+"""Extract: the value that counts, where it is from, its history, and whose files are asked."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.model import Exit, RunRecord, Settings
+from ardaemon.host import state
+from ardaemon.pipeline import checkpoint, contract, extract
+from ardaemon.pipeline.experiment import load
+from tests.support.folders import experiment
+
+OVER = Exit(ending="exited", exit_code=0, seconds=1.0, started_at="2026-11-22T10:00:00Z")
+YEARS_BEFORE = 1_000_000_000.0
+
+
+class Made:
+    """One attempt of a run: launched with these settings, then it writes, then it is read."""
+
+    def __init__(self, project: Path, attempt: int = 1, **settings: Any) -> None:
+        self.experiment: Experiment = experiment(project)
+        self.run: Run = self.experiment.run("r0001")
+        self.attempt = self.run.attempt(attempt)
+        self.attempt.folder.mkdir(parents=True)
+        self.settings = Settings(seconds=10, **settings)
+        self.number = attempt
+
+    def launch(self) -> "Made":
+        checkpoint.note(self.experiment, self.run, self.attempt, self.settings)
+        return self
+
+    def write(self, name: str, text: str) -> None:
+        path = self.experiment.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (YEARS_BEFORE, YEARS_BEFORE))
+
+    def read(self, log: str = "", restarted: bool = False) -> extract.Extracted:
+        self.attempt.log.write_text(log)
+        record = RunRecord(
+            run_id="r0001",
+            submit_id="s",
+            sha256="",
+            base=None,
+            note="",
+            submitted_at="2026-11-22T10:00:00Z",
+            settings=self.settings,
+            environment_sha256="",
+        )
+        found = load(self.experiment).contract
+        return extract.extract(
+            self.experiment, self.run, record, found, {}, self.number, OVER, restarted=restarted
+        )
+
+    def curve(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.attempt.curve.read_text().splitlines()]
+
+
+def test_the_value_that_counts_is_the_primary_metrics_and_is_named(tmp_path: Path) -> None:
+    made = Made(tmp_path, value="best").launch()
+    found = made.read("step 1 val/loss: 2 acc: 1\nstep 2 val/loss: 1\nstep 3 val/loss: 3 acc: 4\n")
+    assert found.metrics == {"val/loss": 1.0, "acc": 4.0}
+    assert (found.source, found.counted, found.problem) == ("log", "best@2", None)
+    assert made.curve() == [
+        {"step": 1, "value": 2.0, "wall": None},
+        {"step": 2, "value": 1.0, "wall": None},
+        {"step": 3, "value": 3.0, "wall": None},
+    ]
+
+
+def test_a_step_that_no_value_reaches_back_to_is_a_metric_that_is_missing(tmp_path: Path) -> None:
+    found = Made(tmp_path, metrics="log", value=5).launch().read("step 7 val/loss: 2\n")
+    assert found.metrics == {}
+    assert found.problem == "val/loss has no value at a step up to 5"
+
+
+def test_a_file_at_the_sessions_path_is_read_and_named(tmp_path: Path) -> None:
+    made = Made(tmp_path, metric_path="out/*.csv").launch()
+    made.write("out/m.csv", "step,val/loss\n5,0.5\n")
+    found = made.read("val/loss: 1\n")
+    assert (found.metrics["val/loss"], found.source, found.counted) == (0.5, "csv out/m.csv", "last@5")
+
+
+def test_a_source_that_is_taken_after_others_says_why(tmp_path: Path) -> None:
+    made = Made(tmp_path).launch()
+    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.5\n\n1,2,3\n")
+    assert made.read("nothing\n").source == (
+        "csv metrics.csv (1 lines of metrics.csv are no rows; log: val/loss was never printed)"
+    )
+
+
+def test_an_output_folder_that_every_run_uses_gives_each_run_its_own(tmp_path: Path) -> None:
+    """The earlier run's file is newer than this run, as after a clock was set back."""
+    made = Made(tmp_path, metrics="csv", metric_path="out/**/*.csv")
+    made.write("out/v1/m.csv", "val/loss\n0.1\n")
+    os.utime(tmp_path / "out/v1/m.csv", (4e9, 4e9))
+    made.launch()
+    assert made.read().problem == "1 files match out/**/*.csv, none of them written by this run"
+    made.write("out/v2/m.csv", "val/loss\n0.5\n")
+    assert made.read().metrics == {"val/loss": 0.5}
+
+
+def test_without_the_launchs_note_the_time_decides(tmp_path: Path) -> None:
+    """As for a run that an earlier version launched."""
+    made = Made(tmp_path, metrics="csv", metric_path="out/*.csv")
+    made.write("out/m.csv", "val/loss\n0.1\n")
+    assert made.read().metrics == {}
+    os.utime(tmp_path / "out/m.csv")
+    assert made.read().metrics == {"val/loss": 0.1}
+
+
+def test_the_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    made = Made(tmp_path, checkpoint_glob="out/*.pt").launch()
+    noted = json.loads(made.attempt.before.read_text())
+    made.attempt.before.write_text(json.dumps({"schema": 1, "marks": noted["marks"]}))
+    assert made.read("val/loss: 1").metrics == {"val/loss": 1.0}
+    made.attempt.before.write_text("{")
+    assert made.read("val/loss: 1").metrics == {"val/loss": 1.0}
+
+
+def test_a_second_attempt_is_not_judged_by_the_firsts_files(tmp_path: Path) -> None:
+    made = Made(tmp_path, attempt=2)
+    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.1\n")
+    assert made.launch().read("none").metrics == {}
+
+
+def test_the_first_launch_without_paths_writes_no_note(tmp_path: Path) -> None:
+    assert not Made(tmp_path).launch().attempt.before.exists()
+
+
+def test_after_a_restart_of_the_host_only_the_log_is_read(tmp_path: Path) -> None:
+    made = Made(tmp_path).launch()
+    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.5\n")
+    lost = made.read("nothing", restarted=True)
+    assert (lost.metrics, lost.silent) == ({}, True)
+    kept = made.read("val/loss: 1", restarted=True)
+    assert (kept.metrics, kept.silent) == ({"val/loss": 1.0}, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "alone"),
+    [
+        ({}, True),
+        ({"metrics": "log"}, True),
+        ({"metrics": "csv"}, False),
+        ({"metric_path": "x"}, False),
+        ({"metric_command": "x"}, False),
+    ],
+)
+def test_which_sessions_read_the_log_alone_is_known(settings: dict[str, Any], alone: bool) -> None:
+    assert extract.of_log(Settings(seconds=1, **settings)) is alone
+
+
+def test_a_curve_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    made = Made(tmp_path).launch()
+    made.attempt.curve.mkdir()
+    assert made.read("val/loss: 1").metrics == {"val/loss": 1.0}
+
+
+def test_a_curve_is_written_through_no_link(tmp_path: Path) -> None:
+    made = Made(tmp_path).launch()
+    (tmp_path / "theirs").write_text("kept")
+    made.attempt.curve.symlink_to(tmp_path / "theirs")
+    made.read("val/loss: 1")
+    assert (tmp_path / "theirs").read_text() == "kept"
+
+
+def test_where_a_value_is_from_and_which_counts_makes_runs_comparable_or_not(tmp_path: Path) -> None:
+    found = load(experiment(tmp_path)).contract
+    plain = Settings(seconds=1)
+    others = [replace(plain, value="best"), replace(plain, value=5), replace(plain, metric_path="x")]
+    told = {contract.conditions(settings, found) for settings in (plain, *others)}
+    assert len(told) == 4
+
+
+def test_the_settings_of_a_run_say_which_value_counts(tmp_path: Path) -> None:
+    settings = Settings(seconds=1, value=7, metric_path="{run_dir}/*.csv")
+    path = tmp_path / "x.json"
+    record = RunRecord(
+        run_id="r0001",
+        submit_id="s",
+        sha256="",
+        base=None,
+        note="",
+        submitted_at="",
+        settings=settings,
+        environment_sha256="",
+    )
+    state.write(path, record)
+    read = state.read(path, RunRecord)
+    assert read is not None
+    assert read.settings == settings
+    assert json.loads(path.read_text())["settings"]["value"] == 7
