@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+# torch, wandb and the like: the host projects' world, apart from the daemon's.
+FRAMEWORKS := $(VENV)-frameworks
 # The newest that runs is taken; `make PYTHON=/path/to/python3 ...` overrides.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
@@ -10,7 +12,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.
 comma := ,
 define install
 	@(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
-	$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable $(1); status=$$?; \
+	$(or $(2),$(VENV))/bin/python -m pip --disable-pip-version-check --quiet install $(1); status=$$?; \
 	kill $$dots 2>/dev/null; echo; exit $$status
 endef
 TESTS ?=
@@ -18,19 +20,33 @@ PROMISE ?=
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
 
-.PHONY: help venv demo test test-gpu torture soak check format bench fuzz clean
+EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
+
+.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture soak check format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 venv: $(VENV)/.dev ## everything for development, in .venv
 
 demo: $(VENV)/.demo ## a private daemon, real training runs, every verdict (about a minute)
-	@$(BIN)/python examples/digits/demo.py
+	@$(BIN)/python examples/drive.py digits
+
+examples: $(EXAMPLES) ## Trainer and wandb, Hydra and TensorBoard, PyTorch and print; make example-hf-trainer is one of them
+
+$(EXAMPLES): $(VENV)/.demo $(FRAMEWORKS)/.frameworks
+	@$(BIN)/python examples/drive.py $(@:example-%=%) --python $(FRAMEWORKS)/bin/python
 
 test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
-	@$(BIN)/python -m pytest -n 2 -m "not gpu" $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/python -m pytest -n 2 -m "not gpu and not frameworks" $(PYTEST_ARGS) $(TESTS)
+
+# Tests and daemon run in their own environment; jobs, and a framework's own reader, in the frameworks'.
+test-frameworks: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## with the real frameworks, in an environment of their own (under 12 minutes)
+	@FRAMEWORKS_PYTHON=$(abspath $(FRAMEWORKS))/bin/python $(BIN)/python -m pytest -n 2 -m frameworks $(PYTEST_ARGS) tests/frameworks
+
+metrics-table: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## framework × backend × how it ended, written to docs/metrics.md
+	@FRAMEWORKS_PYTHON=$(abspath $(FRAMEWORKS))/bin/python $(BIN)/python -m tests.frameworks
 
 test-gpu: $(VENV)/.dev ## on a real NVIDIA card; GPU_PYTHON=/path/to/python has a CUDA build of torch
 	@$(BIN)/python -m pytest -s -m gpu $(PYTEST_ARGS) tests/gpu
@@ -57,7 +73,7 @@ fuzz: $(VENV)-fuzz/.fuzz ## coverage-guided fuzzing of the protocol (atheris; FU
 	@nice $(VENV)-fuzz/bin/python -m tests.fuzz.atheris_frames .fuzz/corpus -max_total_time=$(FUZZ_SECONDS) -timeout=20
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) $(VENV)-fuzz .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	rm -rf $(VENV) $(FRAMEWORKS) $(VENV)-fuzz .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
 	find ardaemon arctl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate must run: version managers leave commands on PATH that only print an error.
@@ -86,13 +102,20 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@echo "venv: installing ardaemon with numpy and scikit-learn (about a minute on first use) ..."
-	$(call install,'.[examples]')
+	$(call install,--editable '.[examples]')
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "venv: installing ardaemon, numpy, scikit-learn, pytest, mypy, ruff (about a minute on first use) ..."
-	$(call install,'.[dev$(comma)examples]')
+	$(call install,--editable '.[dev$(comma)examples]')
 	@touch $@ $(VENV)/.demo
+
+# Without ardaemon: a host project's environment needs nothing of it.
+$(FRAMEWORKS)/.frameworks: tests/frameworks/requirements.txt | $(BIN)/python
+	@echo "venv: installing torch, transformers, wandb and others in $(FRAMEWORKS) (3 minutes or so on first use) ..."
+	@$(BIN)/python -m venv $(FRAMEWORKS)
+	$(call install,--requirement tests/frameworks/requirements.txt,$(FRAMEWORKS))
+	@touch $@
 
 # Of its own: atheris is built for some versions of Python alone.
 $(VENV)-fuzz/.fuzz: pyproject.toml | $(BIN)/python

@@ -1,4 +1,4 @@
-"""A private folder for the demo: project, home, state and socket of its own, and what runs there.
+"""A private folder for an example: project, home, state and socket of its own, and what runs there.
 
 Standard library alone.
 """
@@ -16,8 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, NamedTuple
 
-HERE = Path(__file__).resolve().parent
-PROJECT_FILES = ("train.py", "prepare.py", "program.md")
+NOT_OF_THE_PROJECT = ("demo.toml", "__pycache__", ".*")  # in an example's folder
 TICK_S = 1.0  # how often a waiting line shows that it is alive
 STOP_S = 30.0  # for `session stop` to end a run, tree and all
 GONE_S = 10.0  # for the last processes to be gone after `daemon stop`
@@ -84,25 +83,26 @@ def lines_of(pipe: IO[bytes]) -> Iterator[str | None]:
 
 
 class World:
-    """A folder with a project, a home, a state and a socket folder of its own."""
+    """A folder with a project, a home, a state and a socket folder of its own.
 
-    def __init__(self) -> None:
+    The project is a copy of `source`; jobs find `python` beside `python`, an interpreter's path.
+    """
+
+    def __init__(self, source: Path, topic: str, python: str = sys.executable) -> None:
         # Short: the path of a Unix socket has 107 bytes at most.
         self.folder = Path(tempfile.mkdtemp(prefix="ard-", dir="/tmp"))
         self.project = self.folder / "project"
-        self.slug = f"{date.today():%y%m%d}-digits"
+        self.slug = f"{date.today():%y%m%d}-{topic}"
         self.experiment = self.project / ".autoresearch" / self.slug
         self.program = str(Path(sys.executable).parent / "arctl")
-        self.environment = self._environment()
+        self.environment = self._environment(python)
         self.seen: set[tuple[int, int]] = set()  # pid and start time
-        self.project.mkdir()
-        for name in PROJECT_FILES:
-            shutil.copy(HERE / name, self.project / name)
+        shutil.copytree(source, self.project, ignore=shutil.ignore_patterns(*NOT_OF_THE_PROJECT))
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, python: str) -> dict[str, str]:
         """The caller's environment, less its own experiments, and with every folder inside ours."""
-        bin_folder = Path(sys.executable).parent
-        path = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        # The project's own environment comes first: arctl is called by its whole path.
+        path = f"{Path(python).absolute().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         own = {"PATH": path, "AR_NONINTERACTIVE": "1"}
         folders = {
             "HOME": "home",

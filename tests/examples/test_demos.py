@@ -1,4 +1,4 @@
-"""The digits example: what `make demo` plays, and its script run without the daemon."""
+"""The examples' demos as they are written down, and the script of digits run without the daemon."""
 
 import os
 import re
@@ -11,26 +11,31 @@ from types import ModuleType
 
 import pytest
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DIGITS = EXAMPLES / "digits"
 
 
 @pytest.fixture
-def demo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(DIGITS))
-    return import_module("demo")
+def drive(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return import_module("drive")
 
 
-def test_every_edit_of_the_demo_finds_its_place(demo: ModuleType) -> None:
-    best = (DIGITS / "train.py").read_text()
-    for step in demo.STEPS:
-        candidate = demo.edit(best, step.edits)
-        compile(candidate, "train.py", "exec")
-        assert (candidate == best) == (not step.edits), step.title
-        best = candidate if step.kept else best
+@pytest.mark.parametrize(
+    "example", sorted(path.parent for path in EXAMPLES.glob("*/demo.toml")), ids=lambda p: p.name
+)
+def test_every_edit_of_a_demo_finds_its_place(drive: ModuleType, example: Path) -> None:
+    for experiment in drive.read(example):
+        best = (example / "train.py").read_text()
+        for step in experiment.step:
+            candidate = drive.edit(best, step.edits)
+            compile(candidate, "train.py", "exec")
+            assert (candidate == best) == (not step.edits), step.title
+            best = candidate if step.kept else best
 
 
-def test_the_demo_shows_every_kind_of_end(demo: ModuleType) -> None:
-    ends = {(step.status, step.verdict) for step in demo.STEPS}
+def test_the_demo_shows_every_kind_of_end(drive: ModuleType) -> None:
+    ends = {(step.status, step.verdict) for step in drive.read(DIGITS)[0].step}
     assert ends == {
         ("ok", "advance"),
         ("ok", "revert"),
