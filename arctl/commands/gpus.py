@@ -8,7 +8,7 @@ from arctl.client import Client
 
 
 @click.command()
-@click.option("--release", is_flag=True, help="Let go of the driver until a run needs it (for a GPU reset).")
+@click.option("--release", is_flag=True, help="Let go of the driver for a minute (for a GPU reset).")
 @click.option("--clear", multiple=True, metavar="GPU", help="Lift a sick GPU's quarantine (index or UUID).")
 @json_option
 def gpus(as_json: bool, release: bool, clear: tuple[str, ...]) -> None:

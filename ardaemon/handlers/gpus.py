@@ -5,6 +5,7 @@ from ardaemon.core.gpus import GpuReading
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
 from ardaemon.handlers.context import Context
+from ardaemon.overseer import RELEASED_S
 from ardaemon.pipeline.flight import Flight
 from ardaemon.server import Notify
 
@@ -38,7 +39,7 @@ class Gpus:
 
     async def _release(self) -> p.GpuList:
         await self.context.overseer.release()
-        why = "let go of; it is asked again when a run needs a GPU"
+        why = f"let go of for {RELEASED_S:g} s"
         return p.GpuList(gpus=(), state="unknown", why=why)
 
     def _view(self, gpu: GpuReading, card: Card) -> p.GpuView:
