@@ -28,6 +28,7 @@ LAST_MAX = 1000  # rows of one run.list or status.get
 TAIL_MAX_BYTES = 8 << 10
 FOLLOWERS_MAX = 64  # each holds a thread of the daemon
 WAIT_MAX_S = 7 * 86400.0
+OFFSET_MAX = 1 << 62  # of a file, with room for what is read there (off_t)
 
 
 Until = Literal["launched", "committed"]
@@ -175,7 +176,7 @@ class Runs:
         if params.follow and (flight is not None or params.offset is not None):
             if params.offset is None:
                 await notify("run.log", {"text": text, "offset": size})
-            offset = size if params.offset is None else max(params.offset, 0)
+            offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
             await self._follow(_Follow(flight, path, offset, notify))
             text = ""
         state_now = flight.state if flight is not None else "committed"

@@ -429,3 +429,11 @@ def test_of_two_that_wait_for_any_each_gets_another_verdict(lab: Lab) -> None:
         message = {"jsonrpc": "2.0", "id": 1, "method": "run.wait", "params": params}
         client.send_raw(json.dumps(message).encode() + b"\n")
     assert sorted(client.receive()["result"]["run_id"] for client in clients) == ["r0001", "r0002"]
+
+
+def test_a_tail_from_beyond_every_end_has_nothing_more_to_say(lab: Lab) -> None:
+    lab.ready()
+    run_id = lab.tried(1.0)["run_id"]
+    for offset in (10**6, 1 << 63, 1 << 200):
+        with_offset = lab.get("run.tail", run_id=run_id, follow=True, offset=offset)
+        assert with_offset["text"] == ""
