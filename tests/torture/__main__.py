@@ -1,7 +1,7 @@
 """`make torture`: every promise at full size; prints the table and writes docs/reliability.md.
 
-With names (`make torture PROMISE=kill-matrix`) those rows alone, and nothing is written. Exit code 1 if
-anything failed, or if a promise has no test.
+With names (`make torture PROMISE=kill-matrix`) those rows alone; in the page they take the place of the rows
+that were there, and the last line says so. Exit code 1 if anything failed, or if a promise has no test.
 """
 
 import json
@@ -44,7 +44,7 @@ def table(figures: Figures, names: list[str], seconds: float) -> str:
         promise, how = PROMISES[name]
         lines.append(
             f"| {promise} | {how} | {row['cases']:.0f} | {row['failed']:.0f} | {row['seconds'] / 60:.1f}"
-            f" | `make torture PROMISE={name}` |"
+            f" {_alone(name)}"
         )
     cases = sum(row["cases"] for row in figures.values())
     failed = sum(row["failed"] for row in figures.values())
@@ -66,6 +66,24 @@ def write(text: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
+def rewrite(text: str, names: list[str]) -> str | None:
+    """The page's table with these rows in the place of what was there; None where they were not there."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    lines = rest.partition(END)[0].strip("\n").splitlines()
+    new = {name: row for name in names for row in text.splitlines() if row.endswith(_alone(name))}
+    old = [n for n, line in enumerate(lines) for name in names if line.endswith(_alone(name))]
+    if len(old) != len(names) or len(new) != len(names):
+        return None
+    for number in old:
+        lines[number] = next(row for name, row in new.items() if lines[number].endswith(_alone(name)))
+    said = f"Run again afterwards, alone, on {datetime.now(UTC):%Y-%m-%d}: {', '.join(names)}."
+    return "\n".join([*lines, "", said])
+
+
+def _alone(name: str) -> str:
+    return f"| `make torture PROMISE={name}` |"
+
+
 def main(names: list[str]) -> int:
     """Try, print, write."""
     unknown = [name for name in names if name not in PROMISES]
@@ -81,6 +99,8 @@ def main(names: list[str]) -> int:
     print(text)
     if not names:
         write(text)
+    elif (changed := rewrite(text, names)) is not None:
+        write(changed)
     untested = [name for name in wanted if name not in figures]
     for name in untested:
         print(f"torture: nothing was tried for {name}", file=sys.stderr)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.lab import Lab
 from tests.support.machine import with_gpus
 from tests.support.promises import FULL, some
-from tests.torture.points import cut, points, recorded, world
+from tests.torture.points import Point, cut, points, recorded, world
 from tests.torture.story import Candidate, Story
 
 QUICK = 6
@@ -53,6 +53,11 @@ def judged_once_after_two_attempts(lab: Lab, story: Story) -> None:
     assert (lab.folder / f"runs/{run_id}/a1/state.pt").read_text() == "state of a1"
 
 
+def _comes_again(point: Point) -> bool:
+    """How many cgroups and samples there are is a matter of timing."""
+    return point.name != "cgroup" and "samples.jsonl" not in point.subject
+
+
 @pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.promise("made-again")
 def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
@@ -60,7 +65,7 @@ def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
 ) -> None:
     with world() as lab:
         operations, _ = recorded(lab, AgainStory)
-    found = [point for point in points(operations) if point.who == "daemon" and point.name != "cgroup"]
+    found = [point for point in points(operations) if point.who == "daemon" and _comes_again(point)]
     assert len(found) > 60, "the story has become too short to prove anything"
     mine = some(found, QUICK)
     record_property("cases", len(mine))
