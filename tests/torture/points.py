@@ -126,7 +126,9 @@ def _stderr(lab: Lab) -> str:
 # A submit whose best cannot be put back (a full disk) is acknowledged with a warning: then train.py held the
 # run's own version when that was judged, and so these say "kept" instead of "updated".
 WARNED_OF = ("stood", "train_py")
-VIEW = "/curve.jsonl"  # for people alone: a disk that refuses it gets no second chance, and holds up no verdict
+VIEW = (
+    "/curve.jsonl"  # for people alone: a disk that refuses it gets no second chance, and holds up no verdict
+)
 
 
 def without(value: Any, names: tuple[str, ...]) -> Any:
