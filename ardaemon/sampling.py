@@ -95,11 +95,6 @@ class Sampler:
         found = self._measured.get(key)
         return found.meter.latest if found is not None else None
 
-    def so_far(self, key: str) -> Measured | None:
-        """What is measured of a run at work."""
-        found = self._measured.get(key)
-        return found.meter.measured() if found is not None else None
-
     async def end(self, key: str) -> Measured | None:
         """It is over: its measured.json is on disk when this returns. Raises StorageError: call it again.
 
