@@ -31,8 +31,9 @@ from ardaemon.journal import open_log
 from ardaemon.metrics import command
 from ardaemon.overseer import Overseer
 from ardaemon.pipeline import quarantine
-from ardaemon.pipeline.drive import Driver, Locks
+from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.locks import Locks
 from ardaemon.version import VERSION
 
 log = logging.getLogger("ardaemon.daemon")

@@ -20,9 +20,11 @@ from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
 from ardaemon.overseer import Limit, Overseer
 from ardaemon.pipeline import session
-from ardaemon.pipeline.drive import Driver, Dropped, Locks
+from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.experiment import State, load, load_or_repair, sweep
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.locks import Locks
+from ardaemon.pipeline.patience import Dropped
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
@@ -169,7 +171,7 @@ class Context:
         """Its folder is gone: there is nothing to write a verdict into."""
         durable.remove(flight.entry)
         flight.dropped = True
-        self.driver.forget(flight)
+        self.driver.committer.forget(flight)
         self.overseer.discard(flight)
         flight.blocked = "its folder is gone; it was dropped"
         self.board.told(flight, "dropped", why=flight.blocked)

@@ -171,7 +171,7 @@ def main() -> None:
     """In the place of `ardaemon`."""
     from ardaemon.__main__ import main as real
     from ardaemon.engines import local, spare
-    from ardaemon.pipeline import drive, prune
+    from ardaemon.pipeline import patience, prune
 
     plan = json.loads(os.environ.get("FAULT_PLAN", "{}"))
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -180,7 +180,7 @@ def main() -> None:
     )
     if plan.get("other_boot"):
         local.boot_id = lambda: OTHER_BOOT  # type: ignore[attr-defined]
-    drive.RETRY_FIRST_S = RETRY_S
+    patience.RETRY_FIRST_S = RETRY_S
     prune.FORMER_KEPT_S = 0.0  # no time passes in a story
     install("daemon", plan)
     sys.argv[0] = "ardaemon"

@@ -1,0 +1,80 @@
+"""Launch: from the queue to the shim, on the GPUs that its place names."""
+
+import anyio.to_thread
+from msgspec.structs import replace
+
+from ardaemon.core.config import Config
+from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
+from ardaemon.core.model import Exit
+from ardaemon.engines.base import Engine
+from ardaemon.host.lease import Lease
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.locks import Locks
+from ardaemon.pipeline.order import prepare
+from ardaemon.pipeline.patience import Patience
+from ardaemon.pipeline.ports import Machine
+from ardaemon.pipeline.watcher import Watcher, ending_of
+
+
+class Launcher:
+    """Hands a queued flight to the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        locks: Locks,
+        machine: Machine,
+        watcher: Watcher,
+        patience: Patience,
+    ) -> None:
+        self.engine, self.config, self.locks = engine, config, locks
+        self.machine, self.watcher, self.patience = machine, watcher, patience
+
+    async def launch(self, flight: Flight) -> None:
+        """Start it, or set it aside for a while; the watcher finds out what became of it."""
+        if flight.active.wanted != "run":
+            flight.exit = Exit(ending=ending_of(flight) or "cancelled")
+            flight.step("cancelled")
+            return
+        lease = await self._leased(flight)
+        if lease is None:
+            return
+        try:
+            await self._launch_on(flight, tuple(lease.fds))
+        finally:
+            lease.close()
+
+    async def _leased(self, flight: Flight) -> Lease | None:
+        """Its GPUs; None where another user's daemon was faster."""
+        if not flight.need.gpus:
+            return Lease()
+        found = await anyio.to_thread.run_sync(self.machine.lease, flight)
+        if isinstance(found, Lease):
+            return found
+        self.machine.refused(flight, found)
+        return None
+
+    async def _launch_on(self, flight: Flight, leases: tuple[int, ...]) -> None:
+        try:
+            async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
+                order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
+        except (Unclean, SessionNotLive):
+            flight.held = True
+            flight.wake()
+            return
+        except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
+            self.patience.set_aside(flight, error)
+            return
+        if isinstance(order, Exit):
+            flight.exit = order
+            flight.step("launch")
+            flight.step("ended")
+            return
+        flight.handle = order.handle
+        flight.step("launch")
+        self.machine.found(flight)
+        started = await self.engine.start(replace(order, leases=leases) if leases else order)
+        if started is not None and started.error is None:
+            flight.failures = 0
+            self.watcher.started(flight, started.pid, started.monotonic)

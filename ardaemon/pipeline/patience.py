@@ -1,0 +1,85 @@
+"""What the disk refuses is tried again, for as long as it takes: a result is never dropped."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.locks import Locks
+from ardaemon.pipeline.ports import Listener
+
+T = TypeVar("T")
+# There is no event for "space is back".
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+
+
+class Dropped(Exception):
+    """The flight's folder is gone for good: its drive ends."""
+
+
+class Patience:
+    """Waits between two tries, longer each time, and says what is in the way."""
+
+    def __init__(self, locks: Locks, listener: Listener, background: anyio.abc.TaskGroup) -> None:
+        self.locks, self.listener, self.background = locks, listener, background
+
+    async def insist(self, flight: Flight, work: Callable[[], T]) -> T:
+        """Do it in a thread, again and again while the disk refuses: a result is never dropped."""
+        pause = None
+        while True:
+            try:
+                done = await anyio.to_thread.run_sync(work)
+            except (ArdaemonError, OSError) as error:
+                pause = await self.pause(flight, error, pause)
+                continue
+            if flight.blocked is not None:
+                flight.blocked = None
+                flight.wake()
+            return done
+
+    async def alone_with(self, flight: Flight, work: Callable[[], T]) -> T:
+        """As insist, while nothing else changes its experiment's files: another run may be committed."""
+        pause = None
+        while True:
+            try:
+                async with self.locks.of(flight.experiment.folder):
+                    return await anyio.to_thread.run_sync(work)
+            except (ArdaemonError, OSError) as error:
+                pause = await self.pause(flight, error, pause)
+
+    async def pause(self, flight: Flight, error: Exception, pause: float | None) -> float:
+        """Say what is in the way, wait (or be nudged), and return the next, longer wait.
+
+        `pause`: what the last one returned; None at the first. Raises Dropped.
+        """
+        pause = pause or RETRY_FIRST_S
+        self._block(flight, error, pause)
+        with anyio.move_on_after(pause):
+            await flight.nudged.wait()
+        if flight.dropped:
+            raise Dropped from error
+        return min(pause * 2, RETRY_MOST_S)
+
+    def set_aside(self, flight: Flight, error: Exception) -> None:
+        """It stays in the queue, and others go first, until it is tried again: later each time."""
+        pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
+        flight.failures += 1
+        self._block(flight, error, pause)
+        self.background.start_soon(self._unblock, flight, pause)
+
+    def _block(self, flight: Flight, error: Exception, pause: float) -> None:
+        mend = getattr(error, "mend", "")
+        flight.blocked = f"{error} ({mend})" if mend else str(error)
+        self.listener.told(flight, "blocked", why=flight.blocked, retry_s=pause)
+        flight.wake()
+
+    async def _unblock(self, flight: Flight, pause: float) -> None:
+        with anyio.move_on_after(pause):
+            await flight.nudged.wait()
+        flight.blocked = None
+        flight.wake()
+        self.listener.told(flight, "unblocked")
