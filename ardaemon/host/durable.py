@@ -144,15 +144,19 @@ def link_to(target: str, path: Path) -> None:
     sync_folder(os.path.dirname(temporary))
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it, and pass over what cannot be; a link is not followed."""
+def remove_tree(path: Path) -> bool:
+    """Remove a folder with all that is in it, and pass over what cannot be; a link is not followed.
+
+    Returns whether it is gone.
+    """
     if os.path.islink(path):
-        return
+        return False
     for folder, folders, names in os.walk(path, topdown=False):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in [*names, *links]:
             _try(operations.unlink, os.path.join(folder, name))
         _try(operations.rmdir, folder)
+    return not os.path.lexists(path)
 
 
 def _try(operation: Callable[[str], None], path: str) -> None:

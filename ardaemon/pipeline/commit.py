@@ -315,7 +315,7 @@ def apply(
     _count(experiment, record, decision, outcome != "edited_since", told)
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
-    prune.prune(experiment, promotion.in_use)
+    promotion.prune_in_s = prune.prune(experiment, promotion.in_use)
     leftovers.tidy(experiment, record.settings, decision.left)
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done

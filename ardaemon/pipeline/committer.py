@@ -22,6 +22,7 @@ from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.promote import nobody
+from ardaemon.pipeline.pruner import Pruner
 
 MIB = 1 << 20
 
@@ -37,9 +38,10 @@ class Committer:
         quarantine: Path,
         measured: Callable[[Flight], Awaitable[None]],
         patience: Patience,
+        pruner: Pruner,
     ) -> None:
         self.engine, self.locks, self.listener, self.quarantine = engine, locks, listener, quarantine
-        self.measured, self.patience = measured, patience
+        self.measured, self.patience, self.pruner = measured, patience, pruner
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
@@ -121,6 +123,8 @@ class Committer:
             self.engine.forget(flight.handle)
         flight.blocked = None
         flight.step("commit")
+        if flight.promotion.prune_in_s is not None:
+            self.pruner.later(flight.experiment, flight.promotion.prune_in_s)
         self._tell_committed(flight, flight.result, ms)
         return None
 

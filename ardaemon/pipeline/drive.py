@@ -16,6 +16,7 @@ from ardaemon.pipeline.launcher import Launcher
 from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
+from ardaemon.pipeline.pruner import Pruner
 from ardaemon.pipeline.watcher import Watcher
 
 
@@ -34,9 +35,12 @@ class Driver:
     ) -> None:
         self.engine, self.background = engine, background
         patience = Patience(locks, listener, background)
+        pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, locks, machine, self.watcher, patience)
-        self.committer = Committer(engine, locks, listener, quarantine, self.watcher.measured, patience)
+        self.committer = Committer(
+            engine, locks, listener, quarantine, self.watcher.measured, patience, pruner
+        )
 
     async def drive(self, flight: Flight) -> None:
         """Go on until the run is committed, or is back in the queue."""

@@ -17,6 +17,7 @@ from ardaemon.pipeline import checkpoint
 from ardaemon.pipeline.prune import GONE
 
 WRITTEN_MAX = 512  # of one run that are remembered: they stand in run.json, and the oldest simply stay
+REFUSED_MAX = 512  # that the disk would not let go and are tried again; the oldest simply stay
 
 
 class Leftovers(Record, frozen=True, kw_only=True):
@@ -58,19 +59,20 @@ def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> 
     if settings.keep_checkpoints is None:
         return
     known = _read(experiment)
-    for name in known.going:  # a removal that was cut short
-        durable.remove_tree(_aside(experiment.project / name))
+    # A removal that was cut short; what the disk refuses is tried again at the next commit.
+    refused = tuple(n for n in known.going if not durable.remove_tree(_aside(experiment.project / n)))
     names = {left.path for left in mine}
     left = [*(one for one in known.left if one.path not in names), *mine]
     left = [one for one in left if os.path.lexists(experiment.project / one.path)]
     best = state.read(experiment.best, Best)
     going = [one for one in left[: -settings.keep_checkpoints] if not _of_best(one, best)]
-    _write(experiment, known, Leftovers(left=tuple(left), going=tuple(one.path for one in going)))
-    for one in going:
-        _remove(experiment, one)
+    named = (*refused, *(one.path for one in going))
+    _write(experiment, known, Leftovers(left=tuple(left), going=named))
     if going:
-        stays = tuple(one for one in left if one not in going)
-        _write(experiment, None, Leftovers(left=stays))
+        gone = [one for one in going if _remove(experiment, one)]
+        named = tuple(name for name in named if os.path.lexists(_aside(experiment.project / name)))
+        stays = [one for one in left if one not in gone][-(settings.keep_checkpoints + REFUSED_MAX) :]
+        _write(experiment, None, Leftovers(left=tuple(stays), going=named[-REFUSED_MAX:]))
 
 
 def _of_best(left: Left, best: Best | None) -> bool:
@@ -109,15 +111,21 @@ def _aside(path: Path) -> Path:
     return path.with_name(GONE + path.name)
 
 
-def _remove(experiment: Experiment, left: Left) -> None:
-    """Remove it if it is still as its run left it; half a folder, after a kill, never has its name."""
+def _remove(experiment: Experiment, left: Left) -> bool:
+    """Remove it if it is still as its run left it; half a folder, after a kill, never has its name.
+
+    False where the disk refuses, and it stands as before.
+    """
     path = experiment.project / left.path
     run = experiment.run(left.run_id)
-    with contextlib.suppress(OSError):
+    try:
         if not _removable(experiment, run, path) or checkpoint.mark(path) != left.mark:
-            return
+            return True  # not its run's any more
         if not path.is_dir():
-            return durable.remove(path)
+            durable.remove(path)
+            return True
         operations.rename(path, _aside(path))
-        durable.remove_tree(_aside(path))
-    return None
+    except OSError:
+        return False
+    durable.remove_tree(_aside(path))  # what is left of it has another name
+    return True

@@ -45,6 +45,7 @@ class Promotion:
     in_use: frozenset[str] = frozenset()  # promoted checkpoints that runs under way were given
     made: bool = False  # by this process: it need not be read again
     short_since: float | None = None  # CLOCK_MONOTONIC of the first try that had too little space
+    prune_in_s: float | None = None  # after its commit: until former bests that stayed may go
 
     def given_up(self, error: StorageError) -> bool:
         """Too little space for too long."""

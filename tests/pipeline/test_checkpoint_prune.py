@@ -5,16 +5,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Result, RunRecord, Settings
+from ardaemon.core.model import Best, Result, RunRecord, Settings
 from ardaemon.host import operations, state
-from ardaemon.pipeline import checkpoint, commit, prune
+from ardaemon.pipeline import checkpoint, commit, prune, pruner
 from ardaemon.pipeline.leftovers import Leftovers
+from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.promote import Promotion
+from ardaemon.pipeline.pruner import Pruner
 from tests.pipeline.test_commit import committed, everything, live
-from tests.support.checkpoints import over, saved
+from tests.support.checkpoints import over, saved, torch_file
 from tests.support.folders import experiment
 from tests.support.promises import some
 
@@ -98,6 +102,88 @@ def test_a_former_best_stays_a_while_for_who_has_followed_the_link(
         os.utime(path, (now, now - hour * max(3 - number, 0) * (number < 3)))
     ran(made, 4, 2.0, keeps)
     assert sorted(os.listdir(made.checkpoints)) == ["r0002", "r0003"]
+
+
+def refusing(names: set[str], times: int = 1) -> Any:
+    """The disk refuses the first `times` operations of these names; what was met stands in `.met`."""
+
+    def hook(name: str, *given: object) -> None:
+        if name in names and ".tmp" not in str(given[0]):
+            hook.met.append(f"{name} {given[0]}")  # type: ignore[attr-defined]
+            if len(hook.met) <= times:  # type: ignore[attr-defined]
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    hook.met = []  # type: ignore[attr-defined]
+    return hook
+
+
+@pytest.mark.parametrize("refused", ["rename", "unlink", "rmdir"])
+def test_a_former_best_that_the_disk_would_not_let_go_goes_without_another_commit(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr(prune, "REFUSED_S", 0.01)
+    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
+    for number in (1, 2):
+        ran(made, number, 1.0 / number, keeps)
+    best = state.read(made.best, Best)
+    assert best is not None
+    state.write(made.best, replace(best, run_id="r0003", checkpoint=None))  # it advanced without one
+    hook = refusing({refused}, times=3)
+
+    async def pruned() -> float | None:
+        async with anyio.create_task_group() as tasks:
+            first = prune.prune(made)
+            assert first is not None
+            one = Pruner(Locks(), frozenset, tasks)
+            one.later(made, first)
+            one.later(made, first)
+            assert len(one._waiting) == 1, "one task for each experiment"
+        return first
+
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "hook", hook)
+        assert anyio.run(pruned) == prune.REFUSED_S
+    assert len(hook.met) > 3
+    assert os.listdir(made.checkpoints) == []
+
+
+def test_what_a_disk_never_lets_go_is_left_alone_in_the_end(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "REFUSED_S", 0.001)
+    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
+    ran(made, 1, 1.0, keeps)
+    hook = refusing({"rename"}, times=1000)
+
+    async def pruned() -> None:
+        async with anyio.create_task_group() as tasks:
+            Pruner(Locks(), frozenset, tasks).later(made, prune.REFUSED_S)
+
+    best = state.read(made.best, Best)
+    assert best is not None
+    state.write(made.best, replace(best, checkpoint=None))
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "hook", hook)
+        anyio.run(pruned)
+    assert len(hook.met) == pruner.REFUSED_MAX
+    assert os.listdir(made.checkpoints) == ["r0001"]
+
+
+def test_a_fresh_former_best_says_when_it_may_go(made: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "FORMER_KEPT_S", 60.0)
+    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
+    ran(made, 1, 1.0, keeps)
+    assert prune.prune(made) is None
+    run = over(made, 2, 0.5, keeps)
+    saved(run.run.folder)
+    told = Promotion()
+    commit.apply(made, run.run, commit.decide(run), (), told)
+    assert told.prune_in_s is not None
+    assert 50 < told.prune_in_s <= 60
+    os.utime(made.checkpoints / "r0002/meta.json", (4e9, 4e9))  # the clock was set back since
+    found = prune.prune(made)
+    assert found is not None
+    assert found <= 60
 
 
 # --- --keep-checkpoints ---
@@ -240,6 +326,46 @@ def test_a_list_that_cannot_be_read_removes_nothing_and_holds_up_nothing(made: E
     for number in (3, 4, 5):
         ran(made, number, 2.0)
     assert left(made) == [of_run(made, n) for n in (1, 2, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    "settings", [SHARED, Settings(seconds=1, checkpoint_glob="out/*.pt", keep_checkpoints=2)]
+)
+@pytest.mark.parametrize("refused", ["rename", "unlink", "rmdir"])
+def test_what_the_disk_would_not_let_go_goes_at_the_next_commit(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch, refused: str, settings: Settings
+) -> None:
+    def make(number: int) -> None:
+        run = over(made, number, 0.1 if number == 1 else 2.0, settings)
+        folder = made.project / "out"
+        folder.mkdir(exist_ok=True)
+        if settings is SHARED:
+            saved(folder, f"checkpoint-{number}")
+        else:
+            torch_file(folder / f"{number}.pt")
+        committed(run)
+
+    for number in (1, 2, 3):
+        make(number)
+    hook = refusing({refused}, times=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "hook", lambda *given: hook(*given) if "out/" in str(given[1]) else None)
+        make(4)
+    known = state.read(made.leftovers, Leftovers)
+    assert known is not None
+    make(5)
+    names = sorted(os.listdir(made.project / "out"))
+    assert names == (
+        [f"checkpoint-{n}" for n in (1, 4, 5)] if settings is SHARED else ["1.pt", "4.pt", "5.pt"]
+    )
+    found = state.read(made.leftovers, Leftovers)
+    assert found is not None
+    assert (len(found.left), found.going) == (3, ())
+    touched = (settings is SHARED) or refused == "unlink"
+    assert bool(hook.met) == touched
+    assert (len(known.left), len(known.going)) == (
+        (4, 0) if touched and (refused == "rename" or settings is not SHARED) else (3, int(touched))
+    )
 
 
 class Killed(BaseException):

@@ -181,7 +181,7 @@ def main() -> None:
     if plan.get("other_boot"):
         local.boot_id = lambda: OTHER_BOOT  # type: ignore[attr-defined]
     patience.RETRY_FIRST_S = RETRY_S
-    prune.FORMER_KEPT_S = 0.0  # no time passes in a story
+    prune.FORMER_KEPT_S, prune.REFUSED_S = 0.0, RETRY_S  # no time passes in a story
     install("daemon", plan)
     sys.argv[0] = "ardaemon"
     real()
