@@ -15,7 +15,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.model import Again, Judged, Quarantine, Result
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
-from ardaemon.pipeline import again, commit, evidence, quarantine
+from ardaemon.pipeline import again, commit, decision, evidence, quarantine
 from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
@@ -67,7 +67,7 @@ class Committer:
                 if str(folder) in self.unapplied:
                     continue
                 try:
-                    flight.record = await anyio.to_thread.run_sync(commit.decide, ended)
+                    flight.record = await anyio.to_thread.run_sync(decision.decide, ended)
                 except (ArdaemonError, OSError) as error:
                     blocked = error
                 else:

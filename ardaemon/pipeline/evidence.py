@@ -4,13 +4,14 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.model import Again
-from ardaemon.pipeline import again, commit, extract, launch
+from ardaemon.pipeline import again, extract, launch
+from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.experiment import State
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.order import seal_faults
 
 
-def gather(flight: Flight, found: State) -> commit.Ended:
+def gather(flight: Flight, found: State) -> Ended:
     """In a thread: the metrics, the reason, and the seal once more."""
     assert flight.exit is not None
     faults = flight.seal_faults or seal_faults(flight, found)
@@ -30,7 +31,7 @@ def gather(flight: Flight, found: State) -> commit.Ended:
     )
     # What the log does not say may stand in files that the restart has torn.
     end = replace(flight.exit, ending="host_restart") if extracted.silent else flight.exit
-    return commit.Ended(
+    return Ended(
         experiment=flight.experiment,
         run=flight.run,
         record=flight.record,
@@ -48,7 +49,7 @@ def gather(flight: Flight, found: State) -> commit.Ended:
     )
 
 
-def again_why(flight: Flight, ended: commit.Ended) -> Again | None:
+def again_why(flight: Flight, ended: Ended) -> Again | None:
     """Why it is to be launched once more; never after its end was asked for, or its session's."""
     over = flight.active.wanted != "run" or flight.held or flight.attempts >= ATTEMPTS_MAX
     if over or ended.seal_faults or flight.restarted:

@@ -8,7 +8,8 @@ import pytest
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.host import state
-from ardaemon.pipeline import checkpoint, commit
+from ardaemon.pipeline import checkpoint
+from ardaemon.pipeline.ended import Ended
 from tests.pipeline.test_commit import committed, live
 from tests.support.checkpoints import cut, over, saved, torch_file
 from tests.support.folders import experiment
@@ -25,7 +26,7 @@ def made(tmp_path: Path) -> Experiment:
     return found
 
 
-def found(made: Experiment, run: commit.Ended) -> Path | None:
+def found(made: Experiment, run: Ended) -> Path | None:
     return checkpoint.find(made, run.run, run.record.settings, 0).path
 
 

@@ -22,7 +22,7 @@ from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Result, RunRecord
 from ardaemon.host import operations, state
-from ardaemon.pipeline import commit, copying, promote
+from ardaemon.pipeline import commit, copying, decision, promote
 from ardaemon.pipeline.promote import Promotion
 from tests.pipeline.test_commit import committed, everything, live, plain
 from tests.support.checkpoints import over, saved
@@ -149,7 +149,7 @@ def test_every_folder_of_a_copy_is_synced_before_its_meta(
 def test_a_torn_copy_is_removed_and_made_anew(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
     for torn in (made.checkpoints / ".r0001.partial/ckpt-1", made.checkpoints / "r0001/ckpt-1"):
         torn.mkdir(parents=True)
         (torn / "half").touch()
@@ -179,7 +179,7 @@ def test_what_was_changed_in_a_copy_is_found_and_a_restarted_daemon_makes_it_ane
 ) -> None:
     run = over(made, 1, 1.0)
     saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
     commit.apply(made, run.run, record)
     harm(made.checkpoints / "r0001")
     [found] = promote.verify(made.checkpoints / "r0001")
@@ -192,7 +192,7 @@ def test_what_was_changed_in_a_copy_is_found_and_a_restarted_daemon_makes_it_ane
 def test_a_whole_copy_is_left_as_it_is_though_its_source_is_gone(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     folder = saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
     first = commit.apply(made, run.run, record)
     shutil.rmtree(folder)
     assert commit.apply(made, run.run, record) == first
@@ -216,7 +216,7 @@ def test_a_copy_of_an_earlier_version_without_hashes_is_whole(made: Experiment) 
 def test_a_checkpoint_that_is_gone_before_its_copy_does_not_hold_up_the_commit(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     folder = saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
     (folder / "weights").unlink()
     folder.rename(run.run.folder / "elsewhere")
     first = commit.apply(made, run.run, record)
@@ -231,7 +231,7 @@ def test_a_copy_that_failed_stays_given_up_though_its_source_comes_back(made: Ex
     """As after a kill between the steps: the second apply must not tell another story than the first."""
     run = over(made, 1, 1.0)
     folder = saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
     aside = folder.rename(run.run.folder / "elsewhere")
     first = commit.apply(made, run.run, record)
     once = everything(made.folder)
@@ -280,7 +280,7 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
     """A full disk passes: the checkpoint is not given up for it, and the torn copy takes no space."""
     run = over(made, 1, 1.0)
     saved(run.run.folder)
-    record = commit.decide(run)
+    record = decision.decide(run)
 
     def full(name: str, *given: Any) -> None:
         if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("/weights"):
@@ -307,7 +307,7 @@ def test_without_space_for_the_copy_nothing_of_the_advance_is_done_and_no_byte_i
     advanced_before(made)
     run = over(made, 2, 0.5)
     source = larger_than_the_disk(run.run.folder / "ckpt-1.bin")
-    record = commit.decide(run)
+    record = decision.decide(run)
     once = (made.best.read_bytes(), os.readlink(made.best_checkpoint), made.results.read_bytes())
     with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* can be had"):
         commit.apply(made, run.run, record)
@@ -326,7 +326,7 @@ def test_an_advance_goes_on_without_its_checkpoint_once_it_has_waited_for_space_
     run = over(made, 2, 0.5)
     source = larger_than_the_disk(run.run.folder / "ckpt-1.bin")
     waited = Promotion(short_since=time.monotonic() - promote.PATIENCE_S - 1)
-    result: Result = commit.apply(made, run.run, commit.decide(run), (), waited)
+    result: Result = commit.apply(made, run.run, decision.decide(run), (), waited)
     assert (result.verdict, result.checkpoint) == ("advance", None)
     assert result.reason is not None
     assert result.reason.startswith("checkpoint not promoted: ckpt-1.bin: No space left on device: its copy")

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Result, RunRecord, Settings
 from ardaemon.host import operations, state
-from ardaemon.pipeline import checkpoint, commit, prune, pruner
+from ardaemon.pipeline import checkpoint, commit, decision, prune, pruner
+from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.leftovers import Leftovers
 from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.promote import Promotion
@@ -81,7 +82,7 @@ def test_a_former_best_stays_while_a_run_that_was_given_it_is_under_way(made: Ex
     given = Promotion(in_use=frozenset([os.path.realpath(made.best_checkpoint)]))
     run = over(made, 2, 0.5, keeps)
     saved(run.run.folder)
-    commit.apply(made, run.run, commit.decide(run), (), given)
+    commit.apply(made, run.run, decision.decide(run), (), given)
     assert sorted(os.listdir(made.checkpoints)) == ["r0001", "r0002"]
     ran(made, 3, 2.0, keeps)  # it is over: the next commit, whatever its verdict, removes it
     assert sorted(os.listdir(made.checkpoints)) == ["r0002"]
@@ -177,7 +178,7 @@ def test_a_fresh_former_best_says_when_it_may_go(made: Experiment, monkeypatch: 
     run = over(made, 2, 0.5, keeps)
     saved(run.run.folder)
     told = Promotion()
-    commit.apply(made, run.run, commit.decide(run), (), told)
+    commit.apply(made, run.run, decision.decide(run), (), told)
     assert told.prune_in_s is not None
     assert 50 < told.prune_in_s <= 60
     os.utime(made.checkpoints / "r0002/meta.json", (4e9, 4e9))  # the clock was set back since
@@ -377,7 +378,7 @@ def test_cut_at_any_operation_and_done_again_it_leaves_what_an_uncut_commit_leav
 ) -> None:
     """Every operation from the first word of what goes: killed right before it, then stage two again."""
 
-    def last(root: Path) -> tuple[Experiment, commit.Ended, RunRecord]:
+    def last(root: Path) -> tuple[Experiment, Ended, RunRecord]:
         root.mkdir()
         one = experiment(root)
         live(one)
@@ -386,7 +387,7 @@ def test_cut_at_any_operation_and_done_again_it_leaves_what_an_uncut_commit_leav
         run = over(one, 3, 0.1, SHARED)
         for name in ("checkpoint-3", "checkpoint-13"):
             saved(one.project / "out", name)
-        return one, run, commit.decide(run)
+        return one, run, decision.decide(run)
 
     def pictured(one: Experiment) -> dict[str, Any]:
         found = everything(one.project)

@@ -24,9 +24,11 @@ from ardaemon.core.model import (
     Settings,
 )
 from ardaemon.host import state
-from ardaemon.pipeline import commit, ledger
+from ardaemon.pipeline import commit, decision, ledger
 from ardaemon.pipeline.contract import METRIC_NAME_MAX
+from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
+from ardaemon.pipeline.outcome import fit
 from ardaemon.pipeline.train_file import sha256
 from tests.support.folders import experiment
 
@@ -105,7 +107,7 @@ def plain(**fields: Any) -> Result:
 @example(result=plain(metrics_source="custom " + "x" * 5000))
 @example(result=plain(reason="🦀" * 5000, note="🦀" * NOTE_MAX))
 def test_any_result_fits_its_bytes_with_primary_verdict_and_termination_intact(result: Result) -> None:
-    fitted = commit.fit(result)
+    fitted = fit(result)
     assert len(state.encode(replace(fitted, train_py="edited_since"))) <= RESULT_MAX_BYTES
     for name in STANDS:
         assert getattr(fitted, name) == getattr(result, name)
@@ -117,12 +119,12 @@ def test_a_result_that_fits_is_left_as_it_is() -> None:
     result = plain(
         metrics={"train/loss": 0.79}, constraints=(ConstraintResult(expr="a<1", value=0.5, ok=True),)
     )
-    assert commit.fit(result) == result
+    assert fit(result) == result
 
 
 def test_metrics_are_dropped_first_and_the_note_stays_while_it_can() -> None:
     many = {f"layer{n}/gradient_norm": n / 7 for n in range(500)}
-    fitted = commit.fit(plain(metrics=many, note="n" * NOTE_MAX))
+    fitted = fit(plain(metrics=many, note="n" * NOTE_MAX))
     assert 0 < len(fitted.metrics) < len(many)
     assert fitted.note == "n" * NOTE_MAX
 
@@ -130,14 +132,14 @@ def test_metrics_are_dropped_first_and_the_note_stays_while_it_can() -> None:
 def test_of_many_constraints_a_violated_one_stays() -> None:
     held = [ConstraintResult(expr=f"metric_{n}<=1", value=0.5, ok=True) for n in range(60)]
     broken = ConstraintResult(expr="peak_vram_mb<=70000", value=80000.0, ok=False)
-    fitted = commit.fit(plain(constraints=(*held, broken)))
+    fitted = fit(plain(constraints=(*held, broken)))
     assert broken in fitted.constraints
 
 
 # --- stage one and two ---
 
 
-def ended(made: Experiment, number: int, value: float | None, text: str = "", **fields: Any) -> commit.Ended:
+def ended(made: Experiment, number: int, value: float | None, text: str = "", **fields: Any) -> Ended:
     """A run that is over: its snapshot is laid out, its evidence given."""
     run = made.run(f"r{number:04d}")
     run.attempt(1).folder.mkdir(parents=True)
@@ -169,11 +171,11 @@ def ended(made: Experiment, number: int, value: float | None, text: str = "", **
         "boot_id": "boot",
         "extracted": Extracted(metrics={} if value is None else {"val/loss": value}),
     }
-    return commit.Ended(**{**given, **fields})
+    return Ended(**{**given, **fields})
 
 
-def committed(over: commit.Ended) -> Result:
-    return commit.apply(over.experiment, over.run, commit.decide(over))
+def committed(over: Ended) -> Result:
+    return commit.apply(over.experiment, over.run, decision.decide(over))
 
 
 def everything(folder: Path) -> dict[str, bytes | str]:
@@ -217,7 +219,7 @@ def test_applying_a_decision_twice_gives_the_same_files_byte_for_byte(tmp_path: 
             edit(made, "the next idea\n")
         case "checkpoint":
             (over.run.folder / "state.pt").write_bytes(b"weights")
-    record = commit.decide(over)
+    record = decision.decide(over)
     first = commit.apply(made, over.run, record)
     once = everything(made.folder)
     assert commit.apply(made, over.run, record) == first
@@ -233,7 +235,7 @@ def test_what_is_decided_is_read_from_disk_the_same_as_it_was_written(tmp_path: 
     live(made)
     over = ended(made, 1, 1.0)
     assert state.read(over.run.record, RunRecord) == over.record
-    record = commit.decide(over)
+    record = decision.decide(over)
     assert state.read(over.run.record, RunRecord) == record
 
 

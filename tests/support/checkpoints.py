@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.host import state
-from ardaemon.pipeline import checkpoint, commit
+from ardaemon.pipeline import checkpoint
+from ardaemon.pipeline.ended import Ended
 from tests.pipeline.test_commit import ended
 
 GLOB = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
 
 
-def over(made: Experiment, number: int, value: float, settings: Settings = GLOB) -> commit.Ended:
+def over(made: Experiment, number: int, value: float, settings: Settings = GLOB) -> Ended:
     """A run with a folder for checkpoints that is over; before.json says what is there now."""
     given = ended(made, number, value)
     record = replace(given.record, settings=settings)

@@ -13,7 +13,8 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Result, Session, Settings
 from ardaemon.core.protocol import SessionStart, Submit
 from ardaemon.host import operations
-from ardaemon.pipeline import commit, session, snapshot
+from ardaemon.pipeline import commit, decision, session, snapshot
+from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
 
 ENVIRONMENT = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
@@ -42,7 +43,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
     record = snapshot.submit(made, params, snapshot.Queue(entries, 1, 0), Config()).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
-    over = commit.Ended(
+    over = Ended(
         experiment=made,
         run=run,
         record=record,
@@ -53,7 +54,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         manual=False,
         boot_id="boot",
     )
-    return commit.apply(made, run, commit.decide(over))
+    return commit.apply(made, run, decision.decide(over))
 
 
 def everything(folder: Path) -> dict[str, bytes | str]:
