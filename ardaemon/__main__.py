@@ -5,12 +5,16 @@ import ctypes
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 import click
 
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.version import VERSION
+
+if TYPE_CHECKING:
+    from ardaemon.daemon import Ready
 
 M_MMAP_THRESHOLD = -3  # malloc.h
 
@@ -41,25 +45,33 @@ def serve(ready_fd: int | None) -> None:
         ready.say("running")
         click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
         sys.exit(69)
-    except ArdaemonError as error:
-        ready.say(f"error: {error.message}")
-        click.echo(f"Error: {error.message}\n→ {error.mend}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        ready.say(f"error: {error}")
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(74)
+    except (ArdaemonError, OSError) as error:
+        _refused(error, ready)
     try:
         anyio.run(daemon.serve, host, config, ready)
-    except ArdaemonError as error:  # before it could serve: the socket's place is taken
-        ready.say(f"error: {error.message}")
-        click.echo(f"Error: {error.message}\n→ {error.mend}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:  # before it could serve: no socket, no log
-        ready.say(f"error: {error}")
-        click.echo(f"Error: {error}\n→ check the folder's rights and the disk", err=True)
-        sys.exit(74)
+    except Exception as error:
+        cause = _single(error)
+        if ready.said or not isinstance(cause, ArdaemonError | OSError):
+            raise  # a fault of ours: its traceback tells more
+        _refused(cause, ready)  # before it could serve: no socket, no log, no space
     os.close(lock)
+
+
+def _single(error: BaseException) -> BaseException:
+    """What a task group has wrapped."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _refused(error: ArdaemonError | OSError, ready: "Ready") -> NoReturn:
+    """Say why it cannot serve, to whoever started it and to the terminal or journal."""
+    message, mend, code = str(error), "check the folder's rights and the disk", 74
+    if isinstance(error, ArdaemonError):
+        message, mend, code = error.message, error.mend, error.exit_code
+    ready.say(f"error: {message}")
+    click.echo(f"Error: {message}\n→ {mend}", err=True)
+    sys.exit(code)
 
 
 def _return_memory() -> None:

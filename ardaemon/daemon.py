@@ -184,9 +184,11 @@ class Ready:
 
     def __init__(self, fd: int | None) -> None:
         self.fd = fd
+        self.said = False
 
     def say(self, word: str) -> None:
         """Say it, once."""
+        self.said = True
         if self.fd is None:
             return
         fd, self.fd = self.fd, None

@@ -1,8 +1,9 @@
 """Which test stands for which promise, and how often it is tried: the rows of docs/reliability.md.
 
 A test says `@pytest.mark.promise("kill-matrix")`; where one test tries many cases it calls
-`record_property("cases", n)`. `make torture` (TORTURE=1) runs them at full size and writes the figures;
-`make test` runs the same tests at the small one. Loaded by pyproject.toml (`-p tests.support.promises`).
+`record_property("cases", n)`, and with "wrong" how many of them failed. `make torture` (TORTURE=1) runs
+them at full size and writes the figures; `make test` runs the same tests at the small one. Loaded by
+pyproject.toml (`-p tests.support.promises`).
 """
 
 import json
@@ -211,5 +212,5 @@ def _count(found: dict[str, dict[str, float]], report: pytest.TestReport, failed
     row = found.setdefault(str(properties["promise"]), {"tests": 0, "cases": 0, "failed": 0, "seconds": 0.0})
     row["tests"] += 1
     row["cases"] += int(str(properties.get("cases", 1)))
-    row["failed"] += failed
+    row["failed"] += int(str(properties.get("wrong", 1))) if failed else 0
     row["seconds"] += report.duration

@@ -77,9 +77,21 @@ def points(operations: Iterable[dict[str, Any]]) -> list[Point]:
     return found
 
 
-def cut(
-    point: Point, do: str | int, check: Callable[[Lab, Story], None], kind: type[Story] = Story
-) -> str | None:
+Check = Callable[[Lab, Story, Point], None]
+Record = Callable[[str, object], None]
+
+
+def none_wrong(
+    mine: list[Point], do: str | int, check: Check, record: Record, kind: type[Story] = Story
+) -> None:
+    """Cut the story at each of these points; all that went wrong, at once."""
+    record("cases", len(mine))
+    wrong = [said for point in mine if (said := cut(point, do, check, kind)) is not None]
+    record("wrong", len(wrong))
+    assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong)
+
+
+def cut(point: Point, do: str | int, check: Check, kind: type[Story] = Story) -> str | None:
     """Tell the story in a new world, cut at `point`; what went wrong, or None."""
     with world() as lab:
         flag = lab.root / "reached"
@@ -91,7 +103,7 @@ def cut(
         }
         try:
             story = _told(lab, plan, flag, kind)
-            check(lab, story)
+            check(lab, story, point)
         except (AssertionError, OSError, ArdaemonError) as error:
             return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
         return None
@@ -148,10 +160,10 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
     return tuple(without(item, names) for item in value) if isinstance(value, tuple) else value
 
 
-def undisturbed(picture: dict[str, Any], but_for: tuple[str, ...] = ()) -> Callable[[Lab, Story], None]:
+def undisturbed(picture: dict[str, Any], but_for: tuple[str, ...] = ()) -> Check:
     """The check that everything is as if nothing had happened, but for the fields of that name."""
 
-    def check(lab: Lab, story: Story) -> None:
+    def check(lab: Lab, story: Story, _point: Point) -> None:
         found, wanted = without(pictured(lab), but_for), without(picture, but_for)
         names = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
         names = [n for n in names if not (but_for and n.endswith(VIEW))]

@@ -158,8 +158,8 @@ class Story:
 
 # What differs between two tellings of the same story: times, pids, and what is measured.
 VOLATILE = frozenset(
-    "at boot_id cgroup deadline ended_at ended_monotonic job max_rss_kb monotonic over_by pid pids_cgroup"
-    " results_bytes sealed_at seconds shim started_at submitted_at system_s untold user_s".split()
+    "at boot_id cgroup deadline ended_at ended_monotonic job max_rss_kb monotonic over_by peak_rss_mb pid"
+    " pids_cgroup results_bytes sealed_at seconds shim started_at submitted_at system_s untold user_s".split()
 )
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.
 SAMPLED = ("samples.jsonl", "measured.json")

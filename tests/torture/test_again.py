@@ -8,7 +8,7 @@ import pytest
 from tests.support.lab import Lab
 from tests.support.machine import with_gpus
 from tests.support.promises import FULL, some
-from tests.torture.points import Point, cut, points, recorded, world
+from tests.torture.points import Point, Record, none_wrong, points, recorded, world
 from tests.torture.story import Candidate, Story
 
 QUICK = 6
@@ -42,7 +42,7 @@ class AgainStory(Story):
         with_gpus(lab, 1)
 
 
-def judged_once_after_two_attempts(lab: Lab, story: Story) -> None:
+def judged_once_after_two_attempts(lab: Lab, story: Story, _point: Point) -> None:
     """Two launches, one verdict, and the second one's checkpoint."""
     run_id = story.runs["oom"]
     result = lab.read(f"runs/{run_id}/result.json")
@@ -61,17 +61,11 @@ def _comes_again(point: Point) -> bool:
 @pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.promise("made-again")
 def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
-    record_property: Callable[[str, Any], None],
+    record_property: Record,
 ) -> None:
     with world() as lab:
         operations, _ = recorded(lab, AgainStory)
     found = [point for point in points(operations) if point.who == "daemon" and _comes_again(point)]
     assert len(found) > 60, "the story has become too short to prove anything"
     mine = some(found, QUICK)
-    record_property("cases", len(mine))
-    wrong = [
-        said
-        for point in mine
-        if (said := cut(point, "kill", judged_once_after_two_attempts, AgainStory)) is not None
-    ]
-    assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong)
+    none_wrong(mine, "kill", judged_once_after_two_attempts, record_property, AgainStory)

@@ -1,19 +1,30 @@
 """SIGKILL before every operation, and in the middle of every write: nothing is lost, nothing done twice."""
 
 import errno
-from collections.abc import Callable
+import json
 from typing import Any
 
 import pytest
 
 from tests.support.faulty import TAKES_SPACE
 from tests.support.jobs import alive
-from tests.support.lab import Lab
+from tests.support.lab import DEADLINE_S, Lab
 from tests.support.promises import FULL, some
-from tests.torture.points import CHUNKS, WARNED_OF, Point, cut, points, recorded, undisturbed, world
+from tests.torture.points import (
+    CHUNKS,
+    PROGRAM,
+    WARNED_OF,
+    Check,
+    Point,
+    Record,
+    none_wrong,
+    points,
+    recorded,
+    undisturbed,
+    world,
+)
 from tests.torture.story import CANDIDATES, Story
 
-Record = Callable[[str, object], None]
 QUICK = 3  # points of each chunk in `make test`
 CHUNK = pytest.mark.parametrize("chunk", range(CHUNKS))
 TIMEOUT = pytest.mark.timeout(900 if FULL else 120)
@@ -30,17 +41,9 @@ def story() -> tuple[list[Point], dict[str, Any]]:
 Told = tuple[list[Point], dict[str, Any]]
 
 
-def chosen(found: list[Point], chunk: int, record: Record) -> list[Point]:
+def chosen(found: list[Point], chunk: int) -> list[Point]:
     """This chunk's share: all of it at full size."""
-    mine = some(found[chunk::CHUNKS], QUICK)
-    record("cases", len(mine))
-    return mine
-
-
-def all_cut(mine: list[Point], do: str | int, check: Callable[[Lab, Story], None]) -> None:
-    """Cut the story at each of these points; all that went wrong, at once."""
-    wrong = [said for point in mine if (said := cut(point, do, check)) is not None]
-    assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong)
+    return some(found[chunk::CHUNKS], QUICK)
 
 
 @CHUNK
@@ -51,7 +54,7 @@ def test_a_daemon_killed_before_any_operation_leaves_what_an_undisturbed_one_lea
 ) -> None:
     found = [point for point in story[0] if point.who == "daemon"]
     assert len(found) > 300, "the story has become too short to prove anything"
-    all_cut(chosen(found, chunk, record_property), "kill", undisturbed(story[1]))
+    none_wrong(chosen(found, chunk), "kill", undisturbed(story[1]), record_property)
 
 
 @CHUNK
@@ -62,7 +65,7 @@ def test_a_daemon_killed_in_the_middle_of_any_write_does_so_as_well(
 ) -> None:
     found = [point for point in story[0] if point.who == "daemon" and point.name in ("write", "copy")]
     assert len(found) > 50
-    all_cut(chosen(found, chunk, record_property), "tear", undisturbed(story[1]))
+    none_wrong(chosen(found, chunk), "tear", undisturbed(story[1]), record_property)
 
 
 @CHUNK
@@ -73,10 +76,10 @@ def test_a_shim_killed_before_any_operation_leaves_one_verdict_and_no_process(
 ) -> None:
     found = [point for point in story[0] if point.who == "shim"]
     assert len(found) > 60
-    all_cut(chosen(found, chunk, record_property), "kill", once_and_alone)
+    none_wrong(chosen(found, chunk), "kill", once_and_alone, record_property)
 
 
-def once_and_alone(lab: Lab, story: Story) -> None:
+def once_and_alone(lab: Lab, story: Story, _point: Point) -> None:
     """Each candidate has one run, one row and one launch at most, and nothing of it lives."""
     rows = [line.split("\t")[0] for line in (lab.folder / "results.tsv").read_text().splitlines()[1:]]
     assert sorted(rows) == sorted(story.runs.values())
@@ -97,7 +100,7 @@ def test_a_disk_that_is_full_from_any_operation_on_costs_nothing_once_there_is_s
 ) -> None:
     found = [point for point in story[0] if point.name in TAKES_SPACE]
     check = undisturbed(story[1], WARNED_OF)
-    all_cut(chosen(found, chunk, record_property), errno.ENOSPC, check)
+    none_wrong(chosen(found, chunk), errno.ENOSPC, check, record_property)
 
 
 @CHUNK
@@ -107,18 +110,51 @@ def test_an_error_of_the_disk_at_any_operation_costs_nothing_once_it_is_over(
     story: Told, chunk: int, record_property: Record
 ) -> None:
     files = (*TAKES_SPACE, "unlink", "truncate", "chmod", "rmdir")
-    mine = chosen([point for point in story[0] if point.name in files], chunk, record_property)
-    copies = [point for point in mine if "/.ckpt/" in point.subject]
-    all_cut([point for point in mine if point not in copies], errno.EIO, undisturbed(story[1], WARNED_OF))
-    all_cut(copies, errno.EIO, lambda lab, story_: promoted_or_said(lab, story_, story[1]))
+    found = [point for point in story[0] if point.name in files]
+    same = undisturbed(story[1], WARNED_OF)
+
+    def check(lab: Lab, story_: Story, point: Point) -> None:
+        if "/.ckpt/" in point.subject:
+            promoted_or_said(lab, story_, point, same)
+        else:
+            same(lab, story_, point)
+
+    none_wrong(chosen(found, chunk), errno.EIO, check, record_property)
 
 
-def promoted_or_said(lab: Lab, story: Story, picture: dict[str, Any]) -> None:
+@pytest.mark.promise("disk-error")
+def test_a_daemon_that_cannot_come_up_says_why_in_a_line_and_leaves_with_the_code_of_the_disk(
+    story: Told, record_property: Record
+) -> None:
+    at_start = [point for point in story[0] if point.subject.endswith("/.daemon.json.tmp")]
+    assert {point.name for point in at_start} >= {"create", "write", "chmod"}
+    record_property("cases", len(at_start))
+    for point in at_start:
+        with world() as lab:
+            lab.forge = None  # a process of its own has an exit code
+            plan = {
+                "at": [point.who, point.name, point.subject, point.nth],
+                "root": str(lab.root),
+                "do": errno.EIO,
+                "flag": str(lab.root / "reached"),
+            }
+            with pytest.raises(AssertionError):
+                lab.start(PROGRAM, FAULT_PLAN=json.dumps(plan))
+            assert lab.process is not None
+            assert lab.process.wait(DEADLINE_S) == 74
+            said = (lab.root / "stderr").read_text()
+            assert said.splitlines() == [
+                "Error: [Errno 5] Input/output error",
+                "→ check the folder's rights and the disk",
+            ]
+
+
+def promoted_or_said(lab: Lab, story: Story, point: Point, same: Check) -> None:
     """A checkpoint that cannot be copied is no reason to wait for ever: the result says so, and has none."""
     results = [lab.read(f"runs/{run_id}/result.json") for run_id in story.runs.values()]
     without = [result for result in results if "checkpoint not promoted" in (result["reason"] or "")]
     if not without:
-        return undisturbed(picture, WARNED_OF)(lab, story)
+        return same(lab, story, point)
     assert [(result["verdict"], result["checkpoint"]) for result in without] == [("advance", None)]
     assert [result["verdict"] for result in results] == [candidate.verdict for candidate in CANDIDATES]
-    return once_and_alone(lab, story)
+    return once_and_alone(lab, story, point)

@@ -117,6 +117,7 @@ def test_after_a_power_cut_at_any_moment_everything_acknowledged_is_there(
                 _goes_on(lab, left, told)
             except (AssertionError, OSError, ArdaemonError) as error:
                 wrong.append(f"state {number * CHUNKS + chunk}, told {told}: {error}")
+        record_property("wrong", len(wrong))
         assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong[:5])
 
 
