@@ -4,6 +4,7 @@ import json
 import logging
 import logging.handlers
 import os
+from asyncio import InvalidStateError
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,16 @@ class _Lines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def _no_false_alarm(record: logging.LogRecord) -> bool:
+    """Leave out what a read that is cancelled in the moment in which its data comes makes asyncio say.
+
+    anyio (4.16) has the event loop set the result of the future that it has just cancelled. Nothing is
+    lost: the data is still in the socket, and nobody reads it any more.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, InvalidStateError) and "set_result(None)" in record.getMessage())
+
+
 def open_log(path: Path) -> None:
     """Send all log records of this process to `path` (mode 0600)."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -37,3 +48,4 @@ def open_log(path: Path) -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_no_false_alarm)
