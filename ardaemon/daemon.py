@@ -22,6 +22,7 @@ from ardaemon.core.layout import Host, private_folder
 from ardaemon.core.model import Record
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.engines.local import LocalEngine
+from ardaemon.engines.starter import Starter
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.table import table
@@ -127,7 +128,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             tasks.start_soon(recovery.keep_counting, board, engine)
             tasks.start_soon(overseer.sampler.loop)
             tasks.start_soon(scheduler.loop, board, context.fly, overseer.known, overseer.sampler.ask, tasks)
-            tasks.start_soon(_keep_spare, engine, board)
+            tasks.start_soon(_keep_spare, engine.starter, board)
             log.info(
                 "started",
                 extra={"facts": {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}},
@@ -148,12 +149,12 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
         log.info("stopped")
 
 
-async def _keep_spare(engine: LocalEngine, board: Board) -> None:
+async def _keep_spare(starter: Starter, board: Board) -> None:
     """One shim is always parked, so that a launch need not wait for an interpreter."""
     while True:
         changed = board.changed
         try:
-            await engine.prepare()
+            await starter.prepare()
         except OSError as error:  # no descriptors, no processes: the next launch tries again
             log.warning("no spare shim", extra={"facts": {"why": str(error)}})
         await changed.wait()

@@ -17,7 +17,8 @@ import pytest
 
 from ardaemon.core.layout import Host, Run
 from ardaemon.engines.base import Finished, Launch, NeverStarted, Started, Unsupervised
-from ardaemon.engines.local import LocalEngine, _specification
+from ardaemon.engines.local import LocalEngine
+from ardaemon.engines.starter import specification
 from ardaemon.host import handover
 from ardaemon.host.lease import Card, Lease, Leases
 from tests.support.jobs import alive
@@ -215,7 +216,7 @@ class World:
         )
 
     def kill_shim(self) -> None:
-        shim = self.engine.children[self.handle.shim_lock].process
+        shim = self.engine.starter.children[self.handle.shim_lock].process
         shim.kill()
         shim.wait(DEADLINE_S)
 
@@ -231,7 +232,7 @@ class World:
                         os.kill(int(path.name), signal.SIGKILL)
                 except OSError:
                     continue
-        for child in self.engine.children.values():
+        for child in self.engine.starter.children.values():
             child.process.kill()
             child.process.wait(DEADLINE_S)
         self.engine.forget(self.handle)
@@ -337,7 +338,7 @@ def test_whoever_adopts_a_job_that_closed_its_descriptors_holds_its_card(
 
 
 def _held(engine: LocalEngine, world: World) -> bool:
-    return isinstance(engine.cards[world.handle.folder].held, Lease)
+    return isinstance(engine.adoption.cards[world.handle.folder].held, Lease)
 
 
 def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
@@ -349,7 +350,7 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
         world.kill_shim()
         async with anyio.create_task_group() as group:
             group.start_soon(world.engine.ended, world.handle)
-            cards = world.engine.cards[world.handle.folder]
+            cards = world.engine.adoption.cards[world.handle.folder]
             await world.until(lambda: cards.held is not None, "the first try")
             assert not isinstance(cards.held, Lease)
             (world.root / "go").touch()
@@ -384,8 +385,8 @@ def test_a_shim_that_did_not_get_all_leases_starts_nothing(world: World, other: 
     """For want of descriptors: the kernel drops what does not fit, and says so to nobody else."""
 
     async def work() -> None:
-        await world.engine.prepare()
-        spare = world.engine.spare
+        await world.engine.starter.prepare()
+        spare = world.engine.starter.spare
         assert spare is not None
         resource.prlimit(spare.process.pid, resource.RLIMIT_NOFILE, (20, 20))
         assert await world.start("touch ran", [Card(f"GPU-{number}") for number in range(40)]) is None
@@ -401,11 +402,11 @@ def test_a_shim_that_was_promised_more_than_came_starts_nothing(world: World) ->
     """As where the kernel let one descriptor of several not through."""
 
     async def work() -> None:
-        await world.engine.prepare()
-        spare = world.engine.spare
+        await world.engine.starter.prepare()
+        spare = world.engine.starter.spare
         assert spare is not None
         with (world.root / "order").open("w+b") as order:
-            order.write(_specification(world.order("touch ran", Lease())))
+            order.write(specification(world.order("touch ran", Lease())))
             order.flush()
             socket.send_fds(spare.channel, [handover.word(4)], [order.fileno()] * 3)
             assert spare.process.wait(DEADLINE_S) == 0
@@ -416,8 +417,8 @@ def test_a_shim_that_was_promised_more_than_came_starts_nothing(world: World) ->
 
 def test_a_failed_start_frees_the_card_with_the_callers_copies(world: World, other: Other) -> None:
     async def work() -> None:
-        await world.engine.prepare()
-        spare = world.engine.spare
+        await world.engine.starter.prepare()
+        spare = world.engine.starter.spare
         assert spare is not None
         spare.channel.shutdown(socket.SHUT_WR)
         assert await world.start("touch ran") is None
