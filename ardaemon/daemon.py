@@ -35,7 +35,9 @@ from ardaemon.pipeline import quarantine
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
+from ardaemon.placement import Placement
 from ardaemon.version import VERSION
+from ardaemon.views import Views
 
 log = logging.getLogger("ardaemon.daemon")
 
@@ -97,20 +99,20 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
     gpus = Gpus(ignored=frozenset(config.ignore_pids), ours=config.gpus)
-    board = Board(config, gpus)
+    board = Board(config, Placement(config, gpus))
     engine = LocalEngine(host, config.grace, None if config.cgroup == "off" else config.pids_max)
-    board.waits = engine.waits
     locks = Locks()
     engine.sweep()
     for folder in (host.state, host.active, host.quarantine):
         durable.sweep(folder)  # a half-written entry holds an environment
-    board.unclean = quarantine.at_start(host.quarantine)
+    board.placement.unclean = quarantine.at_start(host.quarantine)
     overseer = Overseer(host, config, board, engine)
+    views = Views(board, engine.waits, overseer.live)
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
             driver = Driver(engine, config, locks, board, tasks, host.quarantine, overseer)
-            context = Context(host, config, board, driver, locks, overseer)
+            context = Context(host, config, board, views, driver, locks, overseer)
             overseer.limit = context.limit
             machine = Machine(context)
             at_work, stranded = recovery.recover(board, engine, recovery.entries(host))

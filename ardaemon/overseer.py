@@ -15,8 +15,8 @@ from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UsageError
 from ardaemon.core.gpus import GpuReading, Inventory
 from ardaemon.core.layout import Attempt, Host, boot_id
-from ardaemon.core.measured import Header, Measured
-from ardaemon.core.model import Judged, Process, Record
+from ardaemon.core.measured import Header, Measured, Sample
+from ardaemon.core.model import Handle, Judged, Process, Record
 from ardaemon.engines.base import Engine, Running, Unsupervised
 from ardaemon.host import health, lease_folder, samples, state
 from ardaemon.host.lease import Card, Lease, Leases, Taken
@@ -52,15 +52,14 @@ class Overseer:
     """Changed by code of the event loop only."""
 
     def __init__(self, host: Host, config: Config, board: Board, engine: Engine) -> None:
-        self.board, self.gpus, self.engine = board, board.gpus, engine
+        self.board, self.gpus, self.engine = board, board.placement.gpus, engine
         self.place = lease_folder.find(config.lease_folder)
         self.leases = Leases(self.place.folder, host.state)
         self.nvml = Nvml(heard=self._heard)
         self.sampler = Sampler(self.nvml.read, self.on_tick, self.nvml.stop, self.every)
-        board.live = lambda handle: self.sampler.live(handle.folder)
         self.limit: Callable[[Flight, Limit], None] = lambda _flight, _limit: None
         self.sick_file = host.sick
-        board.sick = self._sick_before()
+        board.placement.sick = self._sick_before()
         self._refusals: dict[str, tuple[int, float]] = {}  # UUID -> times in a row, and when to try again
         self._known: object = None  # the cards at the last tick
 
@@ -89,11 +88,11 @@ class Overseer:
                 self.limit(flight, "vram_limit" if why.startswith("vram_limit") else "rss_limit")
 
     def _seen(self, inventory: Inventory, tick: Tick) -> None:
-        now, tenants = time.monotonic(), self.board.tenants()
+        now, tenants = time.monotonic(), self.board.placement.tenants()
         waited = not self.gpus.is_fresh(now)
         freed = self.gpus.look(inventory, tick.holders, tenants, now)
         freed |= self._look_at_leases(now)
-        cards = self.gpus.cards(tenants, self.board.in_quarantine)
+        cards = self.gpus.cards(tenants, self.board.placement.in_quarantine)
         # Memory in steps, so that not every megabyte is news.
         known = [(c.uuid, c.state, c.free_mb and c.free_mb // FREE_STEP_MB) for c in cards]
         if waited or freed or known != self._known:
@@ -124,7 +123,7 @@ class Overseer:
                 notes = [*health.run_notes(gpu), *([why] if why else [])]
                 flight.notes += tuple(note for note in notes if note not in flight.notes)
                 flight.sick |= why is not None
-            if why is not None and gpu.fault is None and gpu.uuid not in self.board.sick:
+            if why is not None and gpu.fault is None and gpu.uuid not in self.board.placement.sick:
                 mend = f"look at it, then: arctl gpus --clear {gpu.index}"
                 self._quarantine(gpu.uuid, f"GPU {gpu.index} is sick: {why}; {mend}")
 
@@ -146,7 +145,7 @@ class Overseer:
 
     async def release(self) -> None:
         """Let go of the driver, so that a GPU can be reset; refused while a run needs it."""
-        flights = [f for f in self.board.seated.values() if self._cards(f)]
+        flights = [f for f in self.board.placement.seated.values() if self._cards(f)]
         busy = [f"{f.experiment.slug}/{f.run.run_id}" for f in flights]
         if busy:
             raise Refused(
@@ -186,14 +185,14 @@ class Overseer:
 
     def _quarantine(self, uuid: str, why: str) -> None:
         log.warning("quarantined", extra={"facts": {"gpu": uuid, "why": why}})
-        self.board.sick[uuid] = why
+        self.board.placement.sick[uuid] = why
         self.board.wake_waiting()
         self._write_sick()
 
     async def clear(self, names: tuple[str, ...]) -> list[str]:
         """A person has looked at them: they may be used again. Raises UsageError for a name that is none."""
         wanted = [self._named(name) for name in names]
-        lifted = [uuid for uuid in wanted if self.board.sick.pop(uuid, None) is not None]
+        lifted = [uuid for uuid in wanted if self.board.placement.sick.pop(uuid, None) is not None]
         for uuid in wanted:
             self.nvml.forget(uuid)
         if wanted:
@@ -211,7 +210,7 @@ class Overseer:
 
     def _write_sick(self) -> None:
         try:
-            state.write(self.sick_file, Sick(boot_id=boot_id(), gpus=self.board.sick), 0o600)
+            state.write(self.sick_file, Sick(boot_id=boot_id(), gpus=self.board.placement.sick), 0o600)
         except StorageError as error:  # it holds while this daemon lives
             log.warning("not written", extra={"facts": {"why": str(error)}})
 
@@ -227,7 +226,9 @@ class Overseer:
 
     def _cards(self, flight: Flight) -> list[Card]:
         parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
-        return [Card(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.slots]
+        return [
+            Card(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.placement.slots
+        ]
 
     def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster: the run waits on, and says for whom.
@@ -247,6 +248,10 @@ class Overseer:
             self.engine.hold(flight.handle, lambda: self.lease(flight))
 
     # --- measuring ---
+
+    def live(self, handle: Handle) -> Sample | None:
+        """What an attempt used at the last look."""
+        return self.sampler.live(handle.folder)
 
     def begin(self, flight: Flight) -> None:
         """It runs: from now on it is measured. Raises StorageError while its folder is away."""

@@ -37,7 +37,7 @@ def recover(board: Board, engine: Engine, entries: list[Path]) -> tuple[list[Fli
             continue
         board.add(flight)
         if flight.state != "queued" or flight.active.wanted != "run":
-            board.occupy_any(flight)
+            board.placement.occupy_any(flight)
             at_work.append(flight)
         log.info("found", extra={"facts": _facts(flight)})
     return at_work, stranded
@@ -64,7 +64,7 @@ async def keep_looking(
 
 async def keep_counting(board: Board, engine: Engine) -> None:
     """What runs without being anybody's run takes a slot until it ends: two would share a GPU."""
-    while board.strangers:
+    while board.placement.strangers:
         await anyio.sleep(LOOK_FIRST_S)  # a lock's release tells nobody but who waits for it in a thread
         _look_for_strangers(board, engine, [])
 
@@ -73,8 +73,8 @@ def _look_for_strangers(board: Board, engine: Engine, found: list[Flight]) -> No
     """`found`: flights that are about to be on the board."""
     flights = [*board.flights.values(), *found]
     found_now = engine.strangers([f.handle for f in flights if f.handle is not None])
-    if found_now != board.strangers:
-        board.strangers = found_now
+    if found_now != board.placement.strangers:
+        board.placement.strangers = found_now
         board.wake()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import anyio.abc
 from msgspec.structs import replace
 
+from ardaemon import facts
 from ardaemon.assign import assign
 from ardaemon.board import Board
 from ardaemon.core.queue import Facts
@@ -24,17 +25,20 @@ async def loop(
 
     `look` asks for a look at the GPUs, which changes something: on an old one no run is put there.
     """
+    placement = board.placement
     await known()  # so that the first decision knows the machine
     while True:
         changed, now = board.changed, time.monotonic()
-        facts = board.facts(now)
-        fresh = board.gpus.is_fresh(now)
-        decision = assign(facts if fresh else _without_gpus(facts))
+        found = facts.gather(board, now)
+        fresh = placement.gpus.is_fresh(now)
+        decision = assign(found if fresh else _without_gpus(found))
         if fresh:
-            board.kept = decision.reservation.key if decision.reservation is not None else None
+            placement.kept = decision.reservation.key if decision.reservation is not None else None
         for start in decision.starts:
-            tasks.start_soon(fly, board.occupy(start, now))
-        if board.wants_gpus() and (board.gpus.draining or not fresh):
+            flight = board.flights[start.key]
+            placement.occupy(flight, start, now)
+            tasks.start_soon(fly, flight)
+        if board.wants_gpus() and (placement.gpus.draining or not fresh):
             look()
         await changed.wait()
 

@@ -25,6 +25,7 @@ from ardaemon.pipeline.experiment import State, load, load_or_repair, sweep
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Dropped
+from ardaemon.views import Views
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
@@ -45,6 +46,7 @@ class Context:
     host: Host
     config: Config
     board: Board
+    views: Views
     driver: Driver
     locks: Locks
     overseer: Overseer
@@ -104,7 +106,7 @@ class Context:
         if flight.active != known:
             await self.keep(flight)
         self.board.told(flight, "cancel", wanted=wanted)
-        if flight.state == "queued" and flight.key not in self.board.seated:
+        if flight.state == "queued" and flight.key not in self.board.placement.seated:
             flight.exit = Exit(ending="cancelled")
             flight.step("cancelled")
             self.driver.background.start_soon(self.fly, flight)

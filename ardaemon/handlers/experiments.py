@@ -27,7 +27,7 @@ class Experiments:
         experiment = resolve(params.project, params.expr)
         found = await self.context.load(experiment)
         rows = ledger.last(experiment.results, min(params.last, LAST_MAX))
-        sight = self.board.sight() if self.board.of(experiment) else None
+        sight = self.context.views.sight() if self.board.of(experiment) else None
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -37,9 +37,9 @@ class Experiments:
             best=found.best,
             train_py=_train_py(experiment, found),
             unclean=experiment.unclean.exists(),
-            active=tuple(self.board.view(f, sight) for f in self.board.of(experiment)),
+            active=tuple(self.context.views.view(f, sight) for f in self.board.of(experiment)),
             recent=tuple(rows),
-            warnings=(*found.warnings, *self.board.in_quarantine.values()),
+            warnings=(*found.warnings, *self.board.placement.in_quarantine.values()),
         )
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
@@ -92,7 +92,7 @@ class Experiments:
         async with self.context.changing(experiment, mending=True):
             await anyio.to_thread.run_sync(session.stop, experiment)
             self.board.hold(experiment.folder, True)
-        running = [f for f in self.board.of(experiment) if f.key in self.board.seated]
+        running = [f for f in self.board.of(experiment) if f.key in self.board.placement.seated]
         async with anyio.create_task_group() as tasks:
             for flight in running:
                 tasks.start_soon(self.context.cancel, flight, "stop")

@@ -16,7 +16,7 @@ class Gpus:
     """The methods on GPUs."""
 
     def __init__(self, context: Context) -> None:
-        self.context, self.board = context, context.board
+        self.context, self.placement = context, context.board.placement
 
     async def gpu_list(self, params: p.Gpus, _: Notify) -> p.GpuList:
         """As they are at this moment."""
@@ -27,8 +27,8 @@ class Gpus:
             await overseer.look()  # to know them by their index
         said = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
         inventory = await overseer.look(thorough=True)
-        cards = self.board.gpus.cards(self.board.tenants(), self.board.in_quarantine)
-        views = zip(self.board.gpus.known, cards, strict=True)
+        cards = self.placement.cards()
+        views = zip(self.placement.gpus.known, cards, strict=True)
         return p.GpuList(
             gpus=tuple(self._view(gpu, card) for gpu, card in views),
             state=inventory.state,
@@ -59,13 +59,13 @@ class Gpus:
         )
 
     def _runs(self, gpu: GpuReading) -> list[p.GpuHolder]:
-        there = self.board.gpus.holders.get(gpu.uuid) or ()
-        flights = [f for f in self.board.seated.values() if gpu.uuid in f.slots]
+        there = self.placement.gpus.holders.get(gpu.uuid) or ()
+        flights = [f for f in self.placement.seated.values() if gpu.uuid in f.slots]
         return [_holder(flight, there) for flight in flights]
 
     def _others(self, gpu: GpuReading) -> list[p.GpuHolder]:
         """Processes that are of no run of ours: those that draw as well."""
-        there = self.board.gpus.holders.get(gpu.uuid) or ()
+        there = self.placement.gpus.holders.get(gpu.uuid) or ()
         return [
             p.GpuHolder(pid=h.pid, user=h.user or None, name=h.name or None, used_mb=h.used_mb)
             for h in there

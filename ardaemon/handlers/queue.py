@@ -24,9 +24,9 @@ class Queue:
         if self.board.wants_gpus():
             self.context.overseer.sampler.ask()
         return p.QueueView(
-            runs=tuple(self.board.views()),
-            slots=len(self.board.slots),
-            warnings=(*self.board.stranded.values(), *self.board.in_quarantine.values()),
+            runs=tuple(self.context.views.views()),
+            slots=len(self.board.placement.slots),
+            warnings=(*self.board.stranded.values(), *self.board.placement.in_quarantine.values()),
         )
 
     async def queue_move(self, params: p.Move, _: Notify) -> p.RunView:
@@ -69,7 +69,7 @@ class Queue:
         found = next((f for f in flights if f.run.run_id == params.run_id), None)
         if found is None or params.run_id is None:
             raise UnknownRun(f"no run {params.run_id} of {experiment.slug} is in the queue", "arctl queue")
-        if found.state != "queued" or found.key in self.board.seated:
+        if found.state != "queued" or found.key in self.board.placement.seated:
             raise Refused(f"{params.run_id} has left the queue: it is {found.state}", "arctl queue")
         return found
 
@@ -85,4 +85,4 @@ class Queue:
             self.board.told(flight, "moved", priority=active.priority, front=active.front, held=active.held)
             flight.wake()
             self.board.wake()
-        return self.board.view(flight)
+        return self.context.views.view(flight)

@@ -52,14 +52,14 @@ class Runs:
             flights = self.board.of(experiment)
             for flight in flights:
                 if flight.record.submit_id == params.submit_id:
-                    return self.board.view(flight)
+                    return self.context.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
             queue = snapshot.Queue(self.context.host.active, self.board.next_seq(), highest, inventory)
             config = self.context.config
             done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, queue, config)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
-                return replace(self.board.view(flight), warnings=done.warnings)
+                return replace(self.context.views.view(flight), warnings=done.warnings)
         return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
 
     def _queued(
@@ -108,11 +108,11 @@ class Runs:
             moving = [flight for flight in flights if not _stuck(flight, self.board)]
             there = [flight for flight in moving if _there(flight, until, self.board)]
             if until == "launched" and there:
-                return self.board.view(there[0])
+                return self.context.views.view(there[0])
             if not moving:
                 return await self._awaited(flights, until, end)
             if not await _before(end, changed):
-                return self.board.view(moving[0])
+                return self.context.views.view(moving[0])
 
     async def _untold(self, experiment: Experiment) -> p.RunView | None:
         """A verdict that is whole on disk and that nobody has got; now it is this client's."""
@@ -140,7 +140,7 @@ class Runs:
                 f"{first.run.run_id} cannot go on: {first.blocked}",
                 f"it is tried again; then: arctl wait {first.run.run_id}",
             )
-        return self.board.view(first)
+        return self.context.views.view(first)
 
     async def _heard(self, experiment: Experiment, run_id: str) -> None:
         found = await self.context.load(experiment)
@@ -151,7 +151,7 @@ class Runs:
         experiment = resolve(params.project, params.expr)
         run_id = await self._named(experiment, params.run_id)
         flight = self.board.find(experiment, run_id)
-        return self.board.view(flight) if flight else await self._stored(experiment, run_id)
+        return self.context.views.view(flight) if flight else await self._stored(experiment, run_id)
 
     async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
         """The last rows of results.tsv."""
@@ -199,7 +199,7 @@ class Runs:
         if flight is None:
             return await self._stored(experiment, run_id)
         await self.context.cancel(flight, "stop" if params.manual else "cancel")
-        return self.board.view(flight)
+        return self.context.views.view(flight)
 
     async def _named(self, experiment: Experiment, run_id: str | None) -> str:
         """The run that is meant: the latest without a name."""
@@ -300,7 +300,7 @@ def _stuck(flight: Flight, board: Board) -> bool:
     """It waits for a person."""
     if flight.blocked is not None:
         return True
-    idle = flight.held or flight.active.held or board.standstill(flight) is not None
+    idle = flight.held or flight.active.held or board.placement.standstill(flight) is not None
     return idle and flight.state == "queued"
 
 
