@@ -7,11 +7,15 @@ from ardaemon.handlers.gpus import Gpus
 from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.runs import Runs
+from ardaemon.handlers.tail import Tailer
+from ardaemon.handlers.wait import Waiter
 from ardaemon.server import Handler
 
-# The part before the dot says whose it is.
+# The part before the dot says whose it is, but for those that have a room of their own.
 _HOMES = {
     "run": "runs",
+    "run.wait": "waiter",
+    "run.tail": "tailer",
     "status": "experiments",
     "experiment": "experiments",
     "session": "experiments",
@@ -27,9 +31,15 @@ def table(context: Context, machine: Machine) -> dict[str, Handler]:
     """Every method of the protocol; `run.submit` is Runs.run_submit."""
     homes = {
         "runs": Runs(context),
+        "waiter": Waiter(context),
+        "tailer": Tailer(context),
         "experiments": Experiments(context),
         "queue": Queue(context),
         "gpus": Gpus(context),
         "machine": machine,
     }
-    return {name: getattr(homes[_HOMES[name.partition(".")[0]]], name.replace(".", "_")) for name in METHODS}
+    return {name: getattr(homes[_home(name)], name.replace(".", "_")) for name in METHODS}
+
+
+def _home(name: str) -> str:
+    return _HOMES.get(name) or _HOMES[name.partition(".")[0]]

@@ -1,0 +1,111 @@
+"""run.tail: the end of a run's log, and what is added to it."""
+
+import codecs
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from ardaemon.core import protocol as p
+from ardaemon.core.errors import Overloaded
+from ardaemon.core.layout import Experiment
+from ardaemon.core.text import clean
+from ardaemon.experiments import resolve
+from ardaemon.handlers.context import Context
+from ardaemon.handlers.lookup import named
+from ardaemon.host.follow import appended, read_at
+from ardaemon.pipeline import excerpt
+from ardaemon.pipeline.flight import Flight
+from ardaemon.server import Notify
+
+TAIL_MAX_BYTES = 8 << 10
+FOLLOWERS_MAX = 64  # each holds a thread of the daemon
+OFFSET_MAX = 1 << 62  # of a file, with room for what is read there (off_t)
+
+
+class Tailer:
+    """Sends logs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board = context, context.board
+        self.followers = 0
+
+    async def run_tail(self, params: p.Tail, notify: Notify) -> p.TailText:
+        """The end of the log; with follow, what is added until the run is committed."""
+        experiment = resolve(params.project, params.expr)
+        run_id = await named(self.context, experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        path = _log_of(experiment, run_id, flight)
+        size = path.stat().st_size if path.exists() else 0
+        text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
+        if params.follow and (flight is not None or params.offset is not None):
+            if params.offset is None:
+                await notify("run.log", {"text": text, "offset": size})
+            offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
+            await self._follow(_Follow(flight, path, offset, notify))
+            text = ""
+        state_now = flight.state if flight is not None else "committed"
+        return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
+
+    async def _follow(self, following: "_Follow") -> None:
+        if self.followers >= FOLLOWERS_MAX:
+            raise Overloaded(f"{FOLLOWERS_MAX} clients follow a log already", "end some of them")
+        self.followers += 1
+        try:
+            await following.run()
+        finally:
+            self.followers -= 1
+
+
+class _Follow:
+    """Sends what is added to a run's log, to its very end, in whole characters and clean."""
+
+    def __init__(self, flight: Flight | None, path: Path, offset: int, notify: Notify) -> None:
+        self.flight, self.path, self.offset, self.notify = flight, path, offset, notify
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    async def run(self) -> None:
+        """Until the run is committed."""
+        if self.flight is not None:
+            await self._while_it_runs(self.flight)
+        while data := read_at(self._log(), self.offset):  # what came between the last look and the end
+            await self._send(data)
+
+    async def _while_it_runs(self, flight: Flight) -> None:
+        attempt = flight.attempts
+        while not (flight.state == "committed" or flight.dropped):
+            if attempt not in (0, flight.attempts):  # made again: another log, from its beginning
+                self.offset, self.decoder = 0, codecs.getincrementaldecoder("utf-8")("replace")
+            attempt = flight.attempts
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send_all, flight)
+                await flight.until(partial(self._is_over, flight, attempt))
+                tasks.cancel_scope.cancel()
+
+    @staticmethod
+    def _is_over(flight: Flight, attempt: int) -> bool:
+        again = attempt != 0 and flight.handle is not None and flight.attempts != attempt
+        return flight.state == "committed" or flight.dropped or again
+
+    async def _send_all(self, flight: Flight) -> None:
+        await flight.until(lambda: flight.handle is not None)
+        async for data in appended(self._log(), self.offset):
+            await self._send(data)
+
+    async def _send(self, data: bytes) -> None:
+        text = self.decoder.decode(data).replace("\r", "\n")
+        held = len(self.decoder.getstate()[0])  # the beginning of a character
+        with anyio.CancelScope(shield=True):  # cut off in its midst, it would be lost or sent twice
+            self.offset += len(data)
+            await self.notify("run.log", {"text": clean(text), "offset": self.offset - held})
+
+    def _log(self) -> Path:
+        if self.flight is None:
+            return self.path
+        return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
+
+
+def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:
+    run = experiment.run(run_id)
+    return run.attempt(flight.attempts or 1).log if flight is not None else run.log

@@ -1,0 +1,136 @@
+"""run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
+
+import time
+from typing import Literal
+
+import anyio
+
+from ardaemon.board import Board
+from ardaemon.core import protocol as p
+from ardaemon.core.errors import StorageError, UnknownRun
+from ardaemon.core.layout import Experiment
+from ardaemon.experiments import resolve
+from ardaemon.handlers.context import Context
+from ardaemon.handlers.lookup import named, stored
+from ardaemon.pipeline.flight import Flight
+from ardaemon.server import Notify
+
+WAIT_MAX_S = 7 * 86400.0
+
+Until = Literal["launched", "committed"]
+
+
+class Waiter:
+    """Waits for runs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.board, self.views = context, context.board, context.views
+
+    async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
+        """Until launched or committed, or the timeout; a client that goes away ends only its wait."""
+        experiment = resolve(params.project, params.expr)
+        timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
+        end = None if timeout is None else time.monotonic() + timeout
+        if params.any:
+            return await self._next(experiment, params.until, end)
+        run_id = await named(self.context, experiment, params.run_id)
+        flight = self.board.find(experiment, run_id)
+        if flight is None:
+            view = stored(experiment, run_id)
+        else:
+            view = await self._awaited([flight], params.until, end)
+        if view.result is not None:
+            await self._heard(experiment, run_id)
+        return view
+
+    async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
+        """The first verdict that nobody has got yet: each is given to one client."""
+        while True:
+            changed = self.board.changed
+            view = await self._untold(experiment)
+            if view is not None:
+                return view
+            flights = self.board.of(experiment)
+            if not flights:
+                raise UnknownRun(
+                    f"{experiment.slug} has no run under way, and every verdict has been given",
+                    "arctl run; or arctl status --last 10",
+                )
+            # One that does not move by itself is the answer only if none does.
+            moving = [flight for flight in flights if not _stuck(flight, self.board)]
+            there = [flight for flight in moving if _there(flight, until, self.board)]
+            if until == "launched" and there:
+                return self.views.view(there[0])
+            if not moving:
+                return await self._awaited(flights, until, end)
+            if not await _before(end, changed):
+                return self.views.view(moving[0])
+
+    async def _untold(self, experiment: Experiment) -> p.RunView | None:
+        """A verdict that is whole on disk and that nobody has got; now it is this client's."""
+        found = await self.context.load(experiment)
+        for run_id in found.session.untold:
+            if run_id in self.board.told_of(experiment.folder) or self.board.find(experiment, run_id):
+                continue  # of a run whose commit is under way, the result is not there yet
+            self.board.hear(experiment, run_id, found.session.untold)
+            try:
+                view = stored(experiment, run_id)
+            except UnknownRun:  # a person has removed it
+                continue
+            if view.result is not None:
+                return view
+        return None
+
+    async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
+        """The first of them to get there; as it stands when the time is over."""
+        first = flights[0]
+        with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
+            while not _there(first, until, self.board):  # what was in its way may be gone by now
+                first = await _first(flights, until, self.board)
+        if first.blocked is not None:
+            raise StorageError(
+                f"{first.run.run_id} cannot go on: {first.blocked}",
+                f"it is tried again; then: arctl wait {first.run.run_id}",
+            )
+        return self.views.view(first)
+
+    async def _heard(self, experiment: Experiment, run_id: str) -> None:
+        found = await self.context.load(experiment)
+        self.board.hear(experiment, run_id, found.session.untold)
+
+
+def _there(flight: Flight, until: Until, board: Board) -> bool:
+    """It has come so far, or does not come any further by itself."""
+    past = flight.state in ("running", "exited", "judged", "committed")
+    return flight.state == "committed" or _stuck(flight, board) or (until == "launched" and past)
+
+
+def _stuck(flight: Flight, board: Board) -> bool:
+    """It waits for a person."""
+    if flight.blocked is not None:
+        return True
+    idle = flight.held or flight.active.held or board.placement.standstill(flight) is not None
+    return idle and flight.state == "queued"
+
+
+async def _before(end: float | None, event: anyio.Event) -> bool:
+    """Wait for the event; False where the time is over first."""
+    with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
+        await event.wait()
+        return True
+    return False
+
+
+async def _first(flights: list[Flight], until: Until, board: Board) -> Flight:
+    """The first of the flights to get there (or to be stuck)."""
+    found: list[Flight] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def watch(flight: Flight) -> None:
+            await flight.until(lambda: _there(flight, until, board))
+            found.append(flight)
+            tasks.cancel_scope.cancel()
+
+        for flight in flights:
+            tasks.start_soon(watch, flight)
+    return found[0]
