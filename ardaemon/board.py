@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ardaemon.core.config import QUEUE_MAX, Config
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Session
+from ardaemon.core.model import Judged, Session
 from ardaemon.core.queue import Key
 from ardaemon.pipeline.flight import Flight
 from ardaemon.placement import Placement
@@ -102,6 +102,12 @@ class Board:
             f.state == "queued" and f.need.gpus and f.key not in self.placement.seated and not f.stands_still
             for f in self.flights.values()
         )
+
+    def taught(self, flight: Flight) -> None:
+        """A run was committed: those that wait may need less, or more, than was thought."""
+        if isinstance(flight.record.state, Judged):
+            for other in self.of(flight.experiment):
+                other.peaks = flight.record.state.decision.peaks
 
     # --- verdicts that were told ---
 

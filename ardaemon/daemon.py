@@ -29,6 +29,8 @@ from ardaemon.handlers.table import table
 from ardaemon.host import durable, state
 from ardaemon.inventory import Gpus
 from ardaemon.journal import open_log
+from ardaemon.leasing import Leasing
+from ardaemon.local_machine import LocalMachine
 from ardaemon.metrics import command
 from ardaemon.overseer import Overseer
 from ardaemon.pipeline import quarantine
@@ -36,6 +38,7 @@ from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
 from ardaemon.placement import Placement
+from ardaemon.sick_gpus import SickGpus
 from ardaemon.version import VERSION
 from ardaemon.views import Views
 
@@ -106,22 +109,24 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     for folder in (host.state, host.active, host.quarantine):
         durable.sweep(folder)  # a half-written entry holds an environment
     board.placement.unclean = quarantine.at_start(host.quarantine)
-    overseer = Overseer(host, config, board, engine)
-    views = Views(board, engine.waits, overseer.live)
+    leasing = Leasing(host, config, board)
+    overseer = Overseer(board, leasing, SickGpus(host.sick, board))
+    machine = LocalMachine(engine, leasing, overseer)
+    views = Views(board, engine.waits, machine.live)
     sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
-            driver = Driver(engine, config, locks, board, tasks, host.quarantine, overseer)
-            context = Context(host, config, board, views, driver, locks, overseer)
+            driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
+            context = Context(host, config, board, views, driver, locks, overseer, machine)
             overseer.limit = context.limit
-            machine = Machine(context)
+            methods = Machine(context)
             at_work, stranded = recovery.recover(board, engine, recovery.entries(host))
-            await tasks.start(_stop_on_signal, machine.stopping)  # before anyone could know our pid
+            await tasks.start(_stop_on_signal, methods.stopping)  # before anyone could know our pid
             _publish(host)
-            tasks.start_soon(server.Server(table(context, machine), config, machine.answered).serve, sock)
+            tasks.start_soon(server.Server(table(context, methods), config, methods.answered).serve, sock)
 
             def resume(flight: Flight) -> None:
-                overseer.found(flight)
+                machine.found(flight)
                 tasks.start_soon(context.fly, flight)
 
             for flight in at_work:
@@ -137,7 +142,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             )
             ready.say("ready")
             gc.freeze()
-            await machine.stopping.wait()
+            await methods.stopping.wait()
             with anyio.move_on_after(LAST_WORDS_S):
                 await overseer.rest()
                 await context.keep_heard()

@@ -18,6 +18,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, Usag
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
+from ardaemon.local_machine import LocalMachine
 from ardaemon.overseer import Limit, Overseer
 from ardaemon.pipeline import session
 from ardaemon.pipeline.drive import Driver
@@ -50,6 +51,7 @@ class Context:
     driver: Driver
     locks: Locks
     overseer: Overseer
+    machine: LocalMachine
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager
@@ -148,7 +150,7 @@ class Context:
             return
         if flight.result is not None and flight.result.should_terminate:
             self.board.hold(flight.experiment.folder, True)
-        self.overseer.taught(flight)
+        self.board.taught(flight)
         self.board.drop(flight)
 
     def _failed(self, flight: Flight, error: Exception) -> None:
@@ -174,7 +176,7 @@ class Context:
         durable.remove(flight.entry)
         flight.dropped = True
         self.driver.committer.forget(flight)
-        self.overseer.discard(flight)
+        self.machine.discard(flight)
         flight.blocked = "its folder is gone; it was dropped"
         self.board.told(flight, "dropped", why=flight.blocked)
         flight.wake()

@@ -28,13 +28,14 @@ class Gpus:
         said = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
         inventory = await overseer.look(thorough=True)
         cards = self.placement.cards()
+        place = overseer.leasing.place
         views = zip(self.placement.gpus.known, cards, strict=True)
         return p.GpuList(
             gpus=tuple(self._view(gpu, card) for gpu, card in views),
             state=inventory.state,
             why=inventory.why,
             driver=inventory.driver,
-            warnings=(*said, *([overseer.place.warning] if overseer.place.warning and cards else [])),
+            warnings=(*said, *([place.warning] if place.warning and cards else [])),
         )
 
     async def _release(self) -> p.GpuList:
