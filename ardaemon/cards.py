@@ -20,7 +20,7 @@ OPEN_STATES = ("free", "held")
 Kind = tuple[bool, int, tuple[str, ...] | None]  # shares, GPUs, allow-list
 
 
-class Tenant(NamedTuple):
+class Stay(NamedTuple):
     """A run on a card."""
 
     ends: float
@@ -43,7 +43,7 @@ class Table:
 
     def __init__(self, facts: Facts) -> None:
         self.cards = sorted(facts.cards, key=attrgetter("index", "uuid"))
-        self.tenants: list[list[Tenant]] = [[] for _ in self.cards]
+        self.tenants: list[list[Stay]] = [[] for _ in self.cards]
         self.moment = facts.now
         self._seat(facts.at_work)
         self.now = ([CLOSED] * len(self.cards), [CLOSED] * len(self.cards))
@@ -66,7 +66,7 @@ class Table:
             ends = inf if run.ends_by is None else max(run.ends_by, self.moment)
             for uuid in run.cards:
                 if (i := place.get(uuid)) is not None:
-                    self.tenants[i].append(Tenant(ends, run.share, run.vram_mb or 0.0))
+                    self.tenants[i].append(Stay(ends, run.share, run.vram_mb or 0.0))
 
     def _open(self, i: int) -> None:
         card, tenants, (alone, shared) = self.cards[i], self.tenants[i], self.now
@@ -171,7 +171,7 @@ class Table:
         """Put a run there."""
         alone, shared = self.now
         for i in cards:
-            self.tenants[i].append(Tenant(ends, share, vram))
+            self.tenants[i].append(Stay(ends, share, vram))
             alone[i] = CLOSED
             shared[i] = shared[i] - vram if share else CLOSED
             if i in self.claim and ends > self.at:

@@ -27,7 +27,7 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.table import table
 from ardaemon.host import durable, state
-from ardaemon.inventory import Gpus
+from ardaemon.inventory import GpuBook
 from ardaemon.journal import open_log
 from ardaemon.leasing import Leasing
 from ardaemon.local_machine import LocalMachine
@@ -101,7 +101,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     """Run until told to stop. Jobs go on under their shims after that."""
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
-    gpus = Gpus(ignored=frozenset(config.ignore_pids), ours=config.gpus)
+    gpus = GpuBook(ignored=frozenset(config.ignore_pids), ours=config.gpus)
     board = Board(config, Placement(config, gpus))
     engine = LocalEngine(host, config.grace, None if config.cgroup == "off" else config.pids_max)
     locks = Locks()

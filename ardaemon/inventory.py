@@ -35,7 +35,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 
 @dataclass
-class Gpus:
+class GpuBook:
     """What is known of all GPUs at this moment. Changed by code of the event loop only."""
 
     ignored: frozenset[int] = frozenset()  # pids that may be on any card
@@ -80,9 +80,7 @@ class Gpus:
     @property
     def known(self) -> tuple[GpuReading, ...]:
         """Every GPU there is, or was; MIG instances in the place of the GPU that they divide."""
-        found = self.inventory.gpus if self.inventory is not None else ()
-        parents = {gpu.parent for gpu in found}
-        return tuple(gpu for gpu in found if gpu.uuid not in parents)
+        return self.inventory.cards if self.inventory is not None else ()
 
     def device(self, uuid: str) -> str:
         """The GPU as CUDA_VISIBLE_DEVICES names it: by its index, in the order of nvidia-smi.

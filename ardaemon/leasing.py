@@ -6,7 +6,7 @@ from ardaemon.board import Board
 from ardaemon.core.config import Config
 from ardaemon.core.layout import Host
 from ardaemon.host import lease_folder
-from ardaemon.host.lease import Card, Lease, Leases, Taken
+from ardaemon.host.lease import CardId, Lease, Leases, Taken
 from ardaemon.pipeline.flight import Flight
 
 WAITING_EVERY_S = 1.0  # a run waits for a GPU that somebody else has: there is no event for "it is free"
@@ -30,11 +30,11 @@ class Leasing:
                 self._refusals.pop(slot, None)
         return found
 
-    def cards(self, flight: Flight) -> list[Card]:
+    def cards(self, flight: Flight) -> list[CardId]:
         """The GPUs that it was given."""
         parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
         return [
-            Card(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.placement.slots
+            CardId(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.placement.slots
         ]
 
     def refused(self, flight: Flight, taken: Taken) -> None:
@@ -43,7 +43,7 @@ class Leasing:
         A lease that is our own, or whose file is not in order, shows to nobody when it is free again.
         """
         times = self._refusals.get(taken.uuid, (0, 0.0))[0]
-        other = self.leases.holder(Card(taken.uuid)) is not None
+        other = self.leases.holder(CardId(taken.uuid)) is not None
         pause = 0.0 if other else min(WAITING_EVERY_S * 2**times, REFUSED_MOST_S)
         self._refusals[taken.uuid] = (0 if other else times + 1, time.monotonic() + pause)
         self.gpus.leased[taken.uuid] = taken.why
@@ -60,7 +60,7 @@ class Leasing:
         if now < self._refusals.get(uuid, (0, 0.0))[1]:
             return False
         parent = next((gpu.parent for gpu in self.gpus.known if gpu.uuid == uuid), None)
-        why = self.leases.holder(Card(uuid, parent))
+        why = self.leases.holder(CardId(uuid, parent))
         if why is not None:
             self.gpus.leased[uuid] = why
         return why is None

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Need, is_allowed
 from ardaemon.core.queue import Card, Key, Start
-from ardaemon.inventory import Gpus, Tenant
+from ardaemon.inventory import GpuBook, Tenant
 from ardaemon.pipeline import peaks
 from ardaemon.pipeline.flight import Flight
 
@@ -15,7 +15,7 @@ from ardaemon.pipeline.flight import Flight
 class Placement:
     """Changed by synchronous code of the event loop only: the loop is the lock."""
 
-    def __init__(self, config: Config, gpus: Gpus) -> None:
+    def __init__(self, config: Config, gpus: GpuBook) -> None:
         self.gpus = gpus
         self.slots = tuple(f"cpu{number}" for number in range(config.cpu_slots))
         self.seated: dict[Key, Flight] = {}  # those that have their slots

@@ -7,7 +7,7 @@ import pytest
 from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
-from ardaemon.inventory import DRAIN_S, FRESH_S, Gpus, Tenant
+from ardaemon.inventory import DRAIN_S, FRESH_S, GpuBook, Tenant
 
 UUID = "GPU-0"
 OURS = Holder(pid=1, used_mb=4000.0, owner="/p/a1", name="python")
@@ -19,21 +19,23 @@ def gpu(used: float | None = 0.0, **values: Any) -> GpuReading:
     return GpuReading(uuid=UUID, index=0, name="H100", total_mb=80000.0, used_mb=used, **values)
 
 
-def book(reading: GpuReading, *there: Holder, at: float = 100.0, state: Any = "ok", **values: Any) -> Gpus:
-    found = Gpus(**values)
+def book(reading: GpuReading, *there: Holder, at: float = 100.0, state: Any = "ok", **values: Any) -> GpuBook:
+    found = GpuBook(**values)
     holders: dict[str, tuple[Holder, ...] | None] = {reading.uuid: there}
     seen(found, Inventory(state=state, at=at, gpus=(reading,), why="no answer"), holders)
     return found
 
 
 def seen(
-    found: Gpus, inventory: Inventory, holders: dict[str, tuple[Holder, ...] | None], *tenants: Tenant
+    found: GpuBook, inventory: Inventory, holders: dict[str, tuple[Holder, ...] | None], *tenants: Tenant
 ) -> bool:
     """A look that was over as it began."""
     return found.look(inventory, holders, {UUID: list(tenants)}, inventory.at)
 
 
-def card(found: Gpus, *tenants: Tenant, sick: dict[str, str] | None = None, now: float | None = None) -> Card:
+def card(
+    found: GpuBook, *tenants: Tenant, sick: dict[str, str] | None = None, now: float | None = None
+) -> Card:
     (only,) = found.cards({UUID: list(tenants)} if tenants else {}, sick or {}, now)
     return only
 
@@ -59,12 +61,12 @@ def card(found: Gpus, *tenants: Tenant, sick: dict[str, str] | None = None, now:
         (book(gpu(), state="unknown"), "unknown", "no answer"),
     ],
 )
-def test_the_state_of_a_card_that_no_run_has(found: Gpus, state: str, why: str) -> None:
+def test_the_state_of_a_card_that_no_run_has(found: GpuBook, state: str, why: str) -> None:
     assert (card(found).state, card(found).occupant) == (state, why)
 
 
 def test_what_nvml_does_not_say_never_looks_idle() -> None:
-    found = Gpus()
+    found = GpuBook()
     assert found.cards({}, {}) == ()
     seen(found, Inventory(state="ok", at=0.0, gpus=(gpu(used=None),)), {UUID: None})
     assert card(found).state == "unknown"
@@ -130,7 +132,7 @@ def test_cards_are_named_by_index_and_by_uuid_where_an_index_could_mean_another(
     assert book(gpu()).device(UUID) == "0"
     assert book(gpu(fault="gone")).device(UUID) == UUID
     instance = GpuReading(uuid="MIG-1", index=0, parent=UUID)
-    found = Gpus()
+    found = GpuBook()
     seen(found, Inventory(state="ok", at=0.0, gpus=(gpu(mig=True), instance)), {})
     assert [known.uuid for known in found.known] == ["MIG-1"]
     assert found.device("MIG-1") == "MIG-1"

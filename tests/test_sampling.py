@@ -13,7 +13,7 @@ import pytest
 
 from ardaemon.core.gpus import GpuProcess, GpuReading, Inventory
 from ardaemon.core.layout import Attempt
-from ardaemon.core.measured import Card, Header
+from ardaemon.core.measured import GivenCard, Header
 from ardaemon.core.model import Process
 from ardaemon.host import samples
 from ardaemon.pipeline.measuring import Job, recall
@@ -30,7 +30,7 @@ from ardaemon.sampling import (
 from tests.support.trees import tree
 
 DEADLINE_S = 20
-CARD = Header(cards=(Card(uuid="GPU-0", index=0, name="A100", baseline_mb=0.0),))
+CARD = Header(cards=(GivenCard(uuid="GPU-0", index=0, name="A100", baseline_mb=0.0),))
 
 
 class Gpu:

@@ -58,6 +58,12 @@ class Inventory(Struct, frozen=True, kw_only=True):
     driver: str = ""
     gpus: tuple[GpuReading, ...] = ()
 
+    @property
+    def cards(self) -> tuple[GpuReading, ...]:
+        """What can be given to a run: MIG instances in the place of the GPU that they divide."""
+        parents = {gpu.parent for gpu in self.gpus}
+        return tuple(gpu for gpu in self.gpus if gpu.uuid not in parents)
+
 
 class Need(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one run asks for.

@@ -33,7 +33,7 @@ class Holder(Struct, frozen=True, kw_only=True):
         return f"{'pid' if self.known else 'unknown pid'} {self.pid}{f' ({who})' if who else ''}{size}"
 
 
-class Card(Struct, frozen=True, kw_only=True):
+class GivenCard(Struct, frozen=True, kw_only=True):
     """A GPU that a run was given, as it was before the launch."""
 
     uuid: str
@@ -45,7 +45,7 @@ class Card(Struct, frozen=True, kw_only=True):
 class Header(Record, frozen=True, kw_only=True):
     """The first line of samples.jsonl."""
 
-    cards: tuple[Card, ...] = ()
+    cards: tuple[GivenCard, ...] = ()
     before: tuple[int, ...] = ()  # pids that were on them before the launch
     width_s: float = 0.0  # all samples of that long are merged into one; 0: none is
 

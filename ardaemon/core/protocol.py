@@ -91,7 +91,7 @@ class Move(WhichRun, frozen=True, kw_only=True):
     priority: int | None = None
 
 
-class Gpus(Params, frozen=True, kw_only=True):
+class ListGpus(Params, frozen=True, kw_only=True):
     """gpu.list. `release`: let go of the driver until something needs it. `clear`: GPUs to lift."""
 
     release: bool = False
@@ -319,7 +319,7 @@ METHODS: dict[str, Method] = {
     "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
     "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),
     "queue.release": Method(WhichRun, RunView, "Let it start again."),
-    "gpu.list": Method(Gpus, GpuList, "The GPUs: what they do, who is on them, which take runs."),
+    "gpu.list": Method(ListGpus, GpuList, "The GPUs: what they do, who is on them, which take runs."),
     "events.subscribe": Method(Subscribe, Done, "Follow what happens.", True),
     "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime."),
     "daemon.stop": Method(Nothing, Done, "Stop the daemon; running jobs go on and are taken up again."),

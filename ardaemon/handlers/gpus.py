@@ -18,7 +18,7 @@ class Gpus:
     def __init__(self, context: Context) -> None:
         self.context, self.placement = context, context.board.placement
 
-    async def gpu_list(self, params: p.Gpus, _: Notify) -> p.GpuList:
+    async def gpu_list(self, params: p.ListGpus, _: Notify) -> p.GpuList:
         """As they are at this moment."""
         overseer = self.context.overseer
         if params.release:

@@ -35,7 +35,7 @@ _UUID = re.compile(r"[A-Za-z][0-9A-Za-z/-]{0,95}")
 _NAME = re.compile(r"ardaemon-([0-9A-Za-z_-]+)\.([0-9]+-[0-9a-f]{8})\.lease")
 
 
-class Card(NamedTuple):
+class CardId(NamedTuple):
     """A GPU, or a MIG instance and the GPU that it is a part of, by UUID."""
 
     uuid: str
@@ -85,7 +85,7 @@ class Leases:
         self.folder = folder
         self.owner = f"{os.geteuid()}-{sha256(os.fsencode(state)).hexdigest()[:8]}"
 
-    def take(self, cards: Iterable[Card], share: bool = False) -> Lease | Taken:
+    def take(self, cards: Iterable[CardId], share: bool = False) -> Lease | Taken:
         """All of them or none, without waiting; `share`: with other sharing runs of this daemon."""
         uses, lease = _uses(cards, _SHARED if share else _ALONE), Lease()
         if self.folder is None or not uses:
@@ -98,7 +98,7 @@ class Leases:
             lease.close()
         return refused or lease
 
-    def holder(self, card: Card) -> str | None:
+    def holder(self, card: CardId) -> str | None:
         """Why it cannot be had from other daemons, for a person; None where it can."""
         refused = None if self.folder is None else self._busy(self.folder, _uses([card], _SHARED))
         return refused and refused.why
@@ -140,7 +140,7 @@ class Leases:
         return Taken(uuid, why) if why else None
 
 
-def _uses(cards: Iterable[Card], use: _Use) -> dict[str, _Use]:
+def _uses(cards: Iterable[CardId], use: _Use) -> dict[str, _Use]:
     cards = list(cards)
     parents = {card.parent: _PARENT for card in cards if card.parent is not None}
     return {**parents, **{card.uuid: use for card in cards}}

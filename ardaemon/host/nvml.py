@@ -98,11 +98,6 @@ class Nvml:
                 self.heard(self._last[1])
             return self._last[1]
 
-    @property
-    def last(self) -> Inventory | None:
-        """The newest inventory, however old; None before the first."""
-        return self._last and self._last[1]
-
     async def stop(self) -> None:
         """Let go of NVML; the next read starts a worker again."""
         worker = self._worker

@@ -43,10 +43,8 @@ def allow_list(environment: Mapping[str, str]) -> tuple[str, ...] | None:
 
 def present(inventory: Inventory | None, allowed: Sequence[str] | None) -> list[GpuReading]:
     """The GPUs that there are and that the caller allows; MIG instances in the place of what they divide."""
-    gpus = inventory.gpus if inventory is not None else ()
-    parents = {gpu.parent for gpu in gpus}
-    whole = [gpu for gpu in gpus if gpu.uuid not in parents]
-    return whole if allowed is None else [gpu for gpu in whole if is_allowed(gpu.index, gpu.uuid, allowed)]
+    there = inventory.cards if inventory is not None else ()
+    return [gpu for gpu in there if allowed is None or is_allowed(gpu.index, gpu.uuid, allowed)]
 
 
 def _is_known(inventory: Inventory | None) -> bool:

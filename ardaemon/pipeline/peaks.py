@@ -9,9 +9,9 @@ from msgspec import Struct, field
 
 from ardaemon.core.gpus import GpuReading, Inventory
 from ardaemon.core.measured import (
-    Card,
     CardPeak,
     CardSample,
+    GivenCard,
     Header,
     Holder,
     Measured,
@@ -52,7 +52,7 @@ def header(inventory: Inventory, uuids: Iterable[str]) -> Header:
     gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
     there = [gpus.get(uuid, GpuReading(uuid=uuid, index=-1)) for uuid in uuids]
     return Header(
-        cards=tuple(Card(uuid=g.uuid, index=g.index, name=g.name, baseline_mb=g.used_mb) for g in there),
+        cards=tuple(GivenCard(uuid=g.uuid, index=g.index, name=g.name, baseline_mb=g.used_mb) for g in there),
         before=tuple(sorted({p.pid for g in there for p in g.processes or ()})),
     )
 
@@ -133,7 +133,7 @@ class Meter:
             gap_s=round(self._gap_s, 1),
         )
 
-    def _peak(self, number: int, card: Card) -> CardPeak:
+    def _peak(self, number: int, card: GivenCard) -> CardPeak:
         found = self._cards.get(number)
         peak, source = found or (None, "unknown")
         return CardPeak(uuid=card.uuid, index=card.index, name=card.name, peak_mb=peak, source=source)
@@ -173,7 +173,9 @@ class Meter:
             foreign=newcomer.words() if newcomer and not self.conditions.foreign else "",
         )
 
-    def _card(self, number: int, card: Card, gpu: GpuReading, there: tuple[Holder, ...] | None) -> CardSample:
+    def _card(
+        self, number: int, card: GivenCard, gpu: GpuReading, there: tuple[Holder, ...] | None
+    ) -> CardSample:
         used, source = self._used(card, gpu, there)
         return CardSample(
             card=number,
@@ -186,7 +188,7 @@ class Meter:
         )
 
     def _used(
-        self, card: Card, gpu: GpuReading, there: tuple[Holder, ...] | None
+        self, card: GivenCard, gpu: GpuReading, there: tuple[Holder, ...] | None
     ) -> tuple[float | None, Source]:
         """MiB that the run uses on a card of its own, and how that is known."""
         own = [holder.used_mb for holder in there or () if holder.owner == self.watched.folder]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from ardaemon.core.config import Config
 from ardaemon.host import lease, lease_folder
-from ardaemon.host.lease import Card, Lease, Leases, Taken
+from ardaemon.host.lease import CardId, Lease, Leases, Taken
 from tests.support.leases import contents, shared_folder
 
-ONE, TWO = Card("GPU-aaaaaaaa-0000-1111-2222-333333333333"), Card("GPU-bbbbbbbb-0000-1111-2222-333333333333")
-PART, OTHER_PART = Card("MIG-11111111-0000", ONE.uuid), Card("MIG-GPU-2222/3/0", ONE.uuid)
+ONE = CardId("GPU-aaaaaaaa-0000-1111-2222-333333333333")
+TWO = CardId("GPU-bbbbbbbb-0000-1111-2222-333333333333")
+PART, OTHER_PART = CardId("MIG-11111111-0000", ONE.uuid), CardId("MIG-GPU-2222/3/0", ONE.uuid)
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make another user's files")
 
@@ -42,7 +43,7 @@ def refused(found: Lease | Taken) -> Taken:
     return found
 
 
-def own_name(folder: Path, card: Card = ONE) -> Path:
+def own_name(folder: Path, card: CardId = ONE) -> Path:
     """Where the daemon `a` has its file of that card."""
     return folder / f"ardaemon-{card.uuid.replace('/', '_')}.{daemon(folder).owner}.lease"
 
@@ -148,9 +149,9 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
-def test_no_two_holders_of_a_card_are_at_odds(steps: list[tuple[str, list[Card], bool, int]]) -> None:
+def test_no_two_holders_of_a_card_are_at_odds(steps: list[tuple[str, list[CardId], bool, int]]) -> None:
     """Against the plain rule, whatever was taken and let go before."""
-    held: list[tuple[str, Card, bool, Lease]] = []
+    held: list[tuple[str, CardId, bool, Lease]] = []
     with shared_folder() as folder:
         for name, cards, share, drop in steps:
             if any(card.parent in {other.uuid for other in cards} for card in cards):
@@ -168,7 +169,7 @@ def test_no_two_holders_of_a_card_are_at_odds(steps: list[tuple[str, list[Card],
             one[3].close()
 
 
-def _at_odds(name: str, card: Card, share: bool, by: str, other: Card, shared: bool) -> bool:
+def _at_odds(name: str, card: CardId, share: bool, by: str, other: CardId, shared: bool) -> bool:
     if card == other:
         return not (name == by and share and shared)
     return card.uuid == other.parent or other.uuid == card.parent
@@ -202,9 +203,9 @@ def test_a_mode_that_a_crash_left_is_put_right(folder: Path) -> None:
     ["", "../GPU-1", "GPU-1/../../x", "GPU-a.b", "GPU-a\n", "GPU a", "/GPU-1", "GPU-\0", "GPU-" + "a" * 100],
 )
 def test_what_is_no_uuid_makes_no_file(folder: Path, uuid: str) -> None:
-    assert refused(daemon(folder).take([Card(uuid)])).why == "that is no UUID of a GPU"
-    assert refused(daemon(folder).take([Card("MIG-1", uuid)])).uuid == uuid
-    assert daemon(folder).holder(Card(uuid)) == "that is no UUID of a GPU"
+    assert refused(daemon(folder).take([CardId(uuid)])).why == "that is no UUID of a GPU"
+    assert refused(daemon(folder).take([CardId("MIG-1", uuid)])).uuid == uuid
+    assert daemon(folder).holder(CardId(uuid)) == "that is no UUID of a GPU"
     assert contents(folder) == {}
 
 
@@ -295,7 +296,7 @@ def test_a_folder_that_somebody_filled_denies_a_card_and_no_more(
 
 
 def test_more_cards_than_can_be_handed_over_are_refused(folder: Path) -> None:
-    cards = [Card(f"MIG-{number}", f"GPU-{number}") for number in range(lease.LEASES_MAX // 2)]
+    cards = [CardId(f"MIG-{number}", f"GPU-{number}") for number in range(lease.LEASES_MAX // 2)]
     took(daemon(folder).take(cards)).close()
     assert "more than 128" in refused(daemon(folder).take([*cards, ONE])).why
 

@@ -240,7 +240,7 @@ def test_who_gives_up_takes_nothing_from_the_others(asked: Asked) -> None:
     asked.portal.call(together)
     assert [thorough for thorough, _ in waiting.found] == [False, True]
     assert waiting.found[1][1].gpus[0].temperature is not None
-    assert waiting.found[1][1] is asked.nvml.last
+    assert waiting.found[1][1] is asked.heard[-1]
 
 
 def test_after_stop_nothing_is_left_and_the_next_read_works(asked: Asked) -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ardaemon.core.measured import Card, CardSample, Header, Sample
+from ardaemon.core.measured import CardSample, GivenCard, Header, Sample
 from ardaemon.host import operations, samples
 from ardaemon.host.samples import FILE_MAX, SampleFile, merge
 
 EIGHT = Header(
-    cards=tuple(Card(uuid=f"GPU-{n:036}", index=n, name="NVIDIA H100 80GB HBM3") for n in range(8))
+    cards=tuple(GivenCard(uuid=f"GPU-{n:036}", index=n, name="NVIDIA H100 80GB HBM3") for n in range(8))
 )
 
 

@@ -20,7 +20,7 @@ from ardaemon.engines.base import Finished, Launch, NeverStarted, Started, Unsup
 from ardaemon.engines.local import LocalEngine
 from ardaemon.engines.starter import specification
 from ardaemon.host import handover
-from ardaemon.host.lease import Card, Lease, Leases
+from ardaemon.host.lease import CardId, Lease, Leases
 from tests.support.jobs import alive
 from tests.support.lab import wait_until
 from tests.support.leases import ROOT, Other, contents, shared_folder
@@ -29,7 +29,7 @@ from tests.support.promises import times
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as another user")
 NOBODY, HOMELESS = 65534, 54321
 UUID = "GPU-aaaaaaaa-0000-1111-2222-333333333333"
-CARD = Card(UUID)
+CARD = CardId(UUID)
 DEADLINE_S = 20.0
 PROTECTED = Path("/proc/sys/fs/protected_regular")
 
@@ -130,7 +130,7 @@ RACE = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ardaemon.host.lease import Card, Lease, Leases
+from ardaemon.host.lease import CardId, Lease, Leases
 import grp, pwd, encodings.idna
 uid, until = int(sys.argv[3]), float(sys.argv[5])
 if uid != os.getuid():
@@ -138,7 +138,7 @@ if uid != os.getuid():
 leases = Leases(Path(sys.argv[2]), Path("/state", sys.argv[3]))
 had = met = 0
 while time.monotonic() < until:
-    found = leases.take([Card(sys.argv[4])])
+    found = leases.take([CardId(sys.argv[4])])
     if isinstance(found, Lease):
         try:
             os.mkdir(sys.argv[2] + "/alone")
@@ -189,7 +189,7 @@ class World:
         assert isinstance(found, Lease), found
         return found
 
-    async def start(self, script: str, cards: list[Card] | None = None) -> Started | None:
+    async def start(self, script: str, cards: list[CardId] | None = None) -> Started | None:
         """Start it; the daemon's own copies are closed afterwards, as the launch does it."""
         lease = self.leases.take([CARD] if cards is None else cards)
         assert isinstance(lease, Lease), lease
@@ -363,7 +363,7 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
 
 def test_a_shim_is_given_as_many_leases_as_an_attempt_may_have(world: World, other: Other) -> None:
     """64 MIG instances on 64 cards: each has two files."""
-    cards = [Card(f"MIG-{number}", f"GPU-{number}") for number in range(64)]
+    cards = [CardId(f"MIG-{number}", f"GPU-{number}") for number in range(64)]
 
     async def work() -> None:
         before = len(os.listdir("/proc/self/fd"))
@@ -389,7 +389,7 @@ def test_a_shim_that_did_not_get_all_leases_starts_nothing(world: World, other: 
         spare = world.engine.starter.spare
         assert spare is not None
         resource.prlimit(spare.process.pid, resource.RLIMIT_NOFILE, (20, 20))
-        assert await world.start("touch ran", [Card(f"GPU-{number}") for number in range(40)]) is None
+        assert await world.start("touch ran", [CardId(f"GPU-{number}") for number in range(40)]) is None
         spare.process.wait(DEADLINE_S)
         assert isinstance(await world.engine.ended(world.handle), NeverStarted)
         assert not (world.root / "ran").exists()

@@ -10,13 +10,13 @@ import pytest
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.gpus import GpuReading
 from ardaemon.core.layout import Attempt
-from ardaemon.core.measured import Card, Header, Holder, Measured
+from ardaemon.core.measured import GivenCard, Header, Holder, Measured
 from ardaemon.core.model import Process
 from ardaemon.host import samples, state
 from ardaemon.pipeline.measuring import Job, Measuring, Scene, recall
 from tests.support.trees import tree
 
-ZERO = Header(cards=(Card(uuid="GPU-0", index=0, name="A100", baseline_mb=0.0),))
+ZERO = Header(cards=(GivenCard(uuid="GPU-0", index=0, name="A100", baseline_mb=0.0),))
 
 
 def job(folder: Path, header: Header = ZERO, **facts: object) -> Job:
@@ -96,7 +96,7 @@ def test_eight_cards_and_a_tree_of_60_cost_less_than_half_a_percent_of_a_core(tm
 
     environment = {**os.environ, "AR_RUN_DIR": str(tmp_path), "AR_ATTEMPT": "1"}
     with tree("kept = hold(50)\nfor _ in range(60): child(rest)\nready()", environment) as (root, _):
-        cards = tuple(Card(uuid=f"GPU-{n}", index=n, baseline_mb=0.0) for n in range(8))
+        cards = tuple(GivenCard(uuid=f"GPU-{n}", index=n, baseline_mb=0.0) for n in range(8))
         asked = job(tmp_path / "a1", Header(cards=cards), roots=(Process(root.pid, root.start),))
         measuring, attribution = Measuring(asked), Attribution()
         pids = sorted(measuring.tree._search())[:32]

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ardaemon.core.gpus import GpuProcess, GpuReading, Inventory
-from ardaemon.core.measured import Card, Header, Holder, Measured, Sample, Source
+from ardaemon.core.measured import GivenCard, Header, Holder, Measured, Sample, Source
 from ardaemon.host.samples import _in_buckets, decode, thin
 from ardaemon.pipeline.peaks import Look, Meter, Watched, header
 
 OWN = "/p/runs/r0001/a1"
 ZERO, ONE, FOREIGN_CARD = "GPU-0", "GPU-1", "GPU-7"
 CARDS = (
-    Card(uuid=ZERO, index=0, name="A100", baseline_mb=500.0),
-    Card(uuid=ONE, index=1, name="A100", baseline_mb=400.0),
+    GivenCard(uuid=ZERO, index=0, name="A100", baseline_mb=500.0),
+    GivenCard(uuid=ONE, index=1, name="A100", baseline_mb=400.0),
 )
 There = tuple[Holder, ...] | None
 
@@ -191,7 +191,9 @@ def test_who_was_there_before_the_launch_taints_nothing() -> None:
         for n, uuid in enumerate((ZERO, ONE))
     )
     before = header(Inventory(state="ok", at=0.0, gpus=readings), [ONE])
-    assert before == Header(cards=(Card(uuid=ONE, index=1, name="A100", baseline_mb=500.0),), before=(41,))
+    assert before == Header(
+        cards=(GivenCard(uuid=ONE, index=1, name="A100", baseline_mb=500.0),), before=(41,)
+    )
     asked = Watched(folder=OWN, header=before)
     known, new = Holder(pid=41, used_mb=9.0), Holder(pid=40, used_mb=9.0)
     assert measure(asked, look(1.0, GPU_1=(mine(1, 5.0), known))).tainted is None

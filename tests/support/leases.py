@@ -18,7 +18,7 @@ _OTHER = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ardaemon.host.lease import Card, Lease, Leases
+from ardaemon.host.lease import CardId, Lease, Leases
 import encodings.idna, grp, pwd
 os.umask(int(sys.argv[4]))
 if int(sys.argv[3]) != os.getuid():
@@ -28,11 +28,11 @@ for line in sys.stdin:
     order = json.loads(line)
     match order["do"]:
         case "take":
-            found = leases.take([Card(*card) for card in order["cards"]], order["share"])
+            found = leases.take([CardId(*card) for card in order["cards"]], order["share"])
             held += [found] if isinstance(found, Lease) else []
             answer = None if isinstance(found, Lease) else found
         case "holder":
-            answer = leases.holder(Card(*order["card"]))
+            answer = leases.holder(CardId(*order["card"]))
         case "close":
             while held:
                 held.pop().close()
