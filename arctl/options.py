@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ardaemon.core.errors import UsageError
+from ardaemon.core.priority import PRIORITY_MOST
 from ardaemon.core.size import mebibytes
 
 
@@ -24,7 +25,6 @@ class Memory(click.ParamType[float]):
             raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
 
 
-PRIORITY_MOST = 100  # as ardaemon.core.config has it, which this client does not load
 MEMORY = Memory()
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
 

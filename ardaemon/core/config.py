@@ -26,7 +26,6 @@ PIDS_MAX = 32768
 UNTOLD_MAX = 256  # verdicts kept for `arctl wait --any`; an older one is in `arctl status --last`
 
 # --- GPUs ---
-PRIORITY_MOST = 100  # and as far below zero: enough for any order, and a slip of the finger is seen
 GPUS_MAX = 64  # of one run: more than any one host has
 MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the finger
 

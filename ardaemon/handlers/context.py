@@ -13,8 +13,8 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.board import Board
-from ardaemon.core.config import PRIORITY_MOST, Config
-from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UsageError
+from ardaemon.core.config import Config
+from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
 from ardaemon.host import durable, state
@@ -30,14 +30,6 @@ from ardaemon.views import Views
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
-
-
-def check_priority(priority: int | None) -> None:
-    """Raise UsageError for one that is no priority."""
-    if priority is not None and abs(priority) > PRIORITY_MOST:
-        raise UsageError(
-            f"--priority {priority}: it must be between -{PRIORITY_MOST} and {PRIORITY_MOST}", ""
-        )
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, UnknownRun, UsageError
 from ardaemon.core.model import Active
+from ardaemon.core.priority import check_priority
 from ardaemon.experiments import resolve
-from ardaemon.handlers.context import Context, check_priority
+from ardaemon.handlers.context import Context
 from ardaemon.pipeline.flight import Flight
 from ardaemon.server import Notify
 

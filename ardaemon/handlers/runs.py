@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from ardaemon.core import protocol as p
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Active
+from ardaemon.core.priority import check_priority
 from ardaemon.experiments import resolve
-from ardaemon.handlers.context import Context, check_priority
+from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.pipeline import ledger, snapshot
 from ardaemon.pipeline.flight import Flight
