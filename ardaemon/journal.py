@@ -34,7 +34,7 @@ def _no_false_alarm(record: logging.LogRecord) -> bool:
     lost: the data is still in the socket, and nobody reads it any more.
     """
     error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, InvalidStateError) and "set_result(None)" in record.getMessage())
+    return not (isinstance(error, InvalidStateError) and "Future.set_result(" in record.getMessage())
 
 
 def open_log(path: Path) -> None:
