@@ -37,7 +37,7 @@ PROMISES = {
         "a power cut at any moment: what was acknowledged is there, and everything goes on",
         "the recorded operations are replayed up to each point; what was not fsynced is missing, torn or"
         " there in every combination (up to 3 such operations; of more: none, all, each alone, each alone"
-        " missing)",
+        " missing or torn)",
     ),
     "disk-full": (
         "ENOSPC at any operation: a clear error or a run that waits, and all is as undisturbed when"

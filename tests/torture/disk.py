@@ -167,11 +167,13 @@ class Disk:
     _rmdir = _unlink
 
     def edited(self, path: str, text: str) -> None:
-        """A person's editor saved a file, and synced it."""
-        folder, _ = self._place(path)
+        """A person's editor saved a file, and synced it: that name, and no other one of its folder."""
+        folder, name = self._place(path)
         file = self._file(path)
         file.current = file.durable = text.encode()
-        folder.sync()
+        folder.durable[name] = file
+        for change in folder.pending:
+            change.pop(name, None)
 
     def written(self, path: str, text: str) -> None:
         """A job wrote a file, and synced nothing."""
@@ -188,7 +190,7 @@ class Disk:
             kinds = [(0, 1, 2)] * len(files) + [(0, 1)] * len(groups)
             choices: Any = itertools.product(*kinds)
         else:
-            choices = _chosen(count)
+            choices = _chosen(len(files), count)
         for choice in choices:
             contents = dict(zip(files, choice, strict=False))
             there = zip(groups, choice[len(files) :], strict=True)
@@ -252,13 +254,18 @@ def _bytes(file: File, kind: int) -> bytes:
     return file.current[: (len(file.durable) + len(file.current)) // 2]
 
 
-def _chosen(count: int) -> Iterator[tuple[int, ...]]:
-    """None, all, each alone, each alone missing; each beginning of their order is an earlier moment's all."""
+def _chosen(files: int, count: int) -> Iterator[tuple[int, ...]]:
+    """None, all, each alone, each alone missing or (the first `files`) torn.
+
+    Each beginning of their order is an earlier moment's all.
+    """
     yield (0,) * count
     yield (1,) * count
     for at in range(count):
         yield tuple(int(i == at) for i in range(count))
         yield tuple(int(i != at) for i in range(count))
+    for at in range(files):
+        yield tuple(2 if i == at else 1 for i in range(count))
 
 
 def digest(left: Left) -> str:

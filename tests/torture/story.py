@@ -25,7 +25,8 @@ SCRIPT = (
     "{body}"
 )
 SAVE = "open(run + '/state.pt', 'w').write('state of {name}' * 99)\n"
-PRINT = "print('val/loss:', {value})\n"
+# The last value counts: a log that is cut off in the middle says something else.
+PRINT = "print('val/loss: 9')\nprint('val/loss:', {value})\n"
 
 
 @dataclass(frozen=True)
