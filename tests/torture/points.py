@@ -104,7 +104,7 @@ def cut(point: Point, do: str | int, check: Check, kind: type[Story] = Story) ->
         try:
             story = _told(lab, plan, flag, kind)
             check(lab, story, point)
-        except (AssertionError, OSError, ArdaemonError) as error:
+        except (AssertionError, OSError, ValueError, ArdaemonError) as error:  # a torn file is no JSON
             return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
         return None
 

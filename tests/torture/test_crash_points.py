@@ -42,8 +42,12 @@ Told = tuple[list[Point], dict[str, Any]]
 
 
 def chosen(found: list[Point], chunk: int) -> list[Point]:
-    """This chunk's share: all of it at full size."""
-    return some(found[chunk::CHUNKS], QUICK)
+    """This chunk's share: all of it at full size; else some, one of them a shim's."""
+    mine = some(found[chunk::CHUNKS], QUICK)
+    shims = [point for point in found if point.who == "shim"]
+    if shims and not FULL:
+        mine = list(dict.fromkeys([*mine[:-1], shims[(2 * chunk + 1) * len(shims) // (2 * CHUNKS)]]))
+    return mine
 
 
 @CHUNK
