@@ -58,6 +58,11 @@ def _comes_again(point: Point) -> bool:
     return point.name != "cgroup" and "samples.jsonl" not in point.subject
 
 
+def handed_over(found: list[Point]) -> list[Point]:
+    """Right before a shim gets its attempt, and right after: what is on the disk then says which it is."""
+    return [point for at in range(len(found)) if found[at].name == "give" for point in found[at : at + 2]]
+
+
 @pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.promise("made-again")
 def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
@@ -67,5 +72,5 @@ def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
         operations, _ = recorded(lab, AgainStory)
     found = [point for point in points(operations) if point.who == "daemon" and _comes_again(point)]
     assert len(found) > 60, "the story has become too short to prove anything"
-    mine = some(found, QUICK)
+    mine = list(dict.fromkeys([*some(found, QUICK), *handed_over(found)]))
     none_wrong(mine, "kill", judged_once_after_two_attempts, record_property, AgainStory)
