@@ -14,7 +14,7 @@ from ardaemon.core.model import Process
 from ardaemon.host import proc, processes
 from tests.support.foreign import Foreign, may_choose_pids
 from tests.support.jobs import alive, job_of, launched, shim_of
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.promises import some, times
 from tests.support.shell import Shell
 
@@ -96,7 +96,8 @@ def launches(lab: Lab) -> list[str]:
 
 
 def result_of(lab: Lab, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = lab.wait(run_id)["result"]
+    found: dict[str, Any] | None = lab.wait(run_id, timeout=DEADLINE_S)["result"]
+    assert found is not None, f"{run_id} has no verdict"
     return found
 
 

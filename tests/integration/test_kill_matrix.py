@@ -20,6 +20,7 @@ from tests.support.shapes import BOMB, COMET, END, PRELUDE, SHAPES
 
 MODES = ("walk", "cgroup")
 Recorder = Callable[[str, object], None]
+WOKEN_S = 20.0  # a stopped shim is looked at some 5 s after its limit, on a machine that does nothing else
 
 
 def quick(lab: Lab, mode: str = "cgroup", **settings: object) -> Lab:
@@ -229,10 +230,11 @@ def test_a_stopped_shim_is_woken_and_ends_its_job(lab: Lab, how: str) -> None:
         if how == "after a restart":
             lab.kill()
             lab.start()
-        result: dict[str, Any] = lab.wait(run_id)["result"]
+        result: dict[str, Any] | None = lab.wait(run_id, timeout=WOKEN_S)["result"]
     finally:
         if alive(shim):
             os.kill(shim, signal.SIGKILL)  # it would never end, and bears no mark of this lab
+    assert result is not None, "nobody woke it"
     assert result["status"] == ("interrupted" if how == "on request" else "timeout")
     assert not alive(job)
     assert result["seconds"] < 10
