@@ -22,7 +22,7 @@ FUZZ_SECONDS ?= 300
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture soak check format bench fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -53,6 +53,9 @@ test-gpu: $(VENV)/.dev ## on a real NVIDIA card; GPU_PYTHON=/path/to/python has 
 
 torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (under 30 minutes); PROMISE=name picks one
 	@$(BIN)/python -m tests.torture $(PROMISE)
+
+mutants: $(VENV)/.dev ## every promise broken on purpose: do its tests notice? (about MINUTES minutes); PROMISE=name picks one
+	@$(BIN)/python -m tests.torture.mutate $(PROMISE)
 
 soak: $(VENV)/.dev ## 10,000 runs through one daemon: what is left of them in it (about 10 minutes)
 	@SOAK_RUNS=10000 $(BIN)/python -m pytest -s -q $(PYTEST_ARGS) tests/soak

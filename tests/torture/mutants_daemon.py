@@ -1,0 +1,232 @@
+"""Mutants of the daemon and its clients: what it keeps, who reaches it, what it says. In PROMISES' order."""
+
+from tests.torture.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "soak",
+        "each launch leaves a descriptor open",
+        "finally:\n            os.close(memory)",
+        "finally:\n            pass",
+    ),
+    Mutant(
+        "soak",
+        "each run leaves its lock files",
+        "for path in (handle.shim_lock, handle.job_lock):",
+        "for path in ():",
+    ),
+    Mutant(
+        "soak",
+        "each run stays in memory",
+        "self.flights.pop(flight.key, None)",
+        "self.flights[flight.key] = flight",
+    ),
+    Mutant(
+        "older-state",
+        "a file without a schema is taken for one of ours",
+        "if schema != SCHEMA:",
+        "if schema is not None and schema != SCHEMA:",
+    ),
+    Mutant(
+        "older-state",
+        "a file of another schema is put aside as a broken one",
+        "raise _unknown(schema, path)",
+        'raise CorruptState(f"{path} has schema {schema}", "", {"path": str(path)})',
+    ),
+    Mutant(
+        "takeover",
+        "a client of the previous protocol is refused",
+        "if request.protocol is not UNSET and abs(request.protocol - PROTOCOL) > 1:",
+        "if request.protocol is not UNSET and request.protocol != PROTOCOL:",
+    ),
+    Mutant(
+        "takeover",
+        "a restart leaves a daemon of another version where it is",
+        "_stop()\n        sock = start_locked(host)",
+        "sock = start_locked(host)",
+    ),
+    Mutant(
+        "takeover",
+        "a daemon that stops ends its jobs",
+        "engine.close()\n        durable.remove(host.info)",
+        "engine.close()\n"
+        "        for child in engine.children.values():\n"
+        "            child.process.terminate()\n"
+        "        durable.remove(host.info)",
+    ),
+    Mutant(
+        "made-again",
+        "what the first attempt left lies where the second one looks",
+        "again.put_aside(run, attempt - 1)",
+        "pass",
+    ),
+    Mutant(
+        "made-again",
+        "a launch is not written down before it is made",
+        "state.write(run.record, flight.record)\n    return _order(",
+        "return _order(",
+    ),
+    Mutant(
+        "made-again",
+        "an attempt that never began counts as one",
+        "state=Queued(flight.attempts - 1, flight.again)",
+        "state=Queued(flight.attempts, flight.again)",
+    ),
+    Mutant(
+        "metric-command",
+        "a daemon that stops waits for a metric command",
+        "command.end_all()",
+        "pass",
+    ),
+    Mutant(
+        "metric-command",
+        "a metric command does not notice that its daemon is gone",
+        "poll.register(channel, select.POLLIN)",
+        "pass",
+    ),
+    Mutant(
+        "clients-die",
+        "a run ends with the client that waits for it",
+        "view = await self._awaited([flight], params.until, end)",
+        "try:\n"
+        "                view = await self._awaited([flight], params.until, end)\n"
+        "            except anyio.get_cancelled_exc_class():\n"
+        "                if flight.handle is not None:\n"
+        "                    self.context.driver.engine.stop(flight.handle)\n"
+        "                raise",
+    ),
+    Mutant(
+        "clients-die",
+        "the daemon stays in the session of the client that started it",
+        "os.setsid()\n            if os.fork() == 0:",
+        "if os.fork() == 0:",
+    ),
+    Mutant(
+        "clients-die",
+        "one client may have any number of requests in flight",
+        "if self.in_flight >= REQUESTS_PER_CONNECTION:",
+        "if False:",
+    ),
+    Mutant(
+        "clients-die",
+        "out of descriptors, the daemon ends",
+        "await anyio.sleep(ACCEPT_PAUSE_S)\n                    continue",
+        "raise",
+    ),
+    Mutant(
+        "socket-private",
+        "the daemon does not ask who has connected (SO_PEERCRED)",
+        "if uid != os.getuid():\n            log.warning(",
+        "if False:\n            log.warning(",
+    ),
+    Mutant(
+        "socket-private",
+        "arctl does not ask who listens (SO_PEERCRED)",
+        "if peer(sock)[1] != os.getuid():",
+        "if False:",
+    ),
+    Mutant(
+        "socket-private",
+        "the socket's mode is what the umask makes it",
+        "mask = os.umask(0o177)",
+        "mask = os.umask(os.umask(0))",
+    ),
+    Mutant(
+        "socket-private",
+        "a folder that others can enter is taken",
+        "if found.st_mode & 0o077:\n        return StorageError(",
+        "if False:\n        return StorageError(",
+    ),
+    Mutant(
+        "socket-private",
+        "whatever is in the socket's place is removed",
+        "if not stat.S_ISSOCK(found.st_mode):",
+        "if stat.S_ISDIR(found.st_mode):",
+    ),
+    Mutant(
+        "one-daemon",
+        "a daemon does not hold its lock alone",
+        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n"
+        "        os.close(fd)\n        raise AlreadyRunning from None",
+        "fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n    except BlockingIOError:\n"
+        "        os.close(fd)\n        raise AlreadyRunning from None",
+    ),
+    Mutant(
+        "one-daemon",
+        "a socket is replaced whoever listens there",
+        "_claim(path.parent)\n    _make_way(path)",
+        "_make_way(path)",
+    ),
+    Mutant(
+        "one-daemon",
+        "clients start daemons without waiting for each other",
+        "if not _wait(lambda: _try_lock(lock), LOCK_DEADLINE_S, what):",
+        "if not what:",
+    ),
+    Mutant(
+        "credentials",
+        "agents' credentials are handed on to jobs",
+        "and not denied(name, config)",
+        "",
+    ),
+    Mutant(
+        "credentials",
+        "everybody may read the entry of an active run",
+        "record.run_id), active, 0o600)",
+        "record.run_id), active)",
+    ),
+    Mutant(
+        "credentials",
+        "the daemon keeps the environment of the client that started it",
+        "if name in KEPT or name.startswith(KEPT_FAMILIES)",
+        "if name",
+    ),
+    Mutant(
+        "clean-text",
+        "a line is printed as a script wrote it",
+        "click.secho(clean(text), **style)",
+        "click.secho(text, **style)",
+    ),
+    Mutant(
+        "clean-text",
+        "JSON is printed without escapes for what acts on a terminal",
+        'click.echo(escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), err=err)',
+        'click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")), err=err)',
+    ),
+    Mutant(
+        "clean-text",
+        "a note stands in the files as it was given",
+        "return one_line(note, NOTE_MAX) if isinstance(note, str)",
+        "return note[:NOTE_MAX] if isinstance(note, str)",
+    ),
+    Mutant(
+        "protocol-examples",
+        "a notification is answered",
+        "return None if request.id is UNSET else answer",
+        "return answer",
+    ),
+    Mutant(
+        "protocol-examples",
+        "an empty batch is not refused",
+        "if not 0 < len(raws) <= BATCH_MAX:",
+        "if not len(raws) <= BATCH_MAX:",
+    ),
+    Mutant(
+        "protocol-fuzz",
+        "bytes that are no UTF-8 reach beyond the decoder",
+        "except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:",
+        "except (msgspec.DecodeError, RecursionError) as error:",
+    ),
+    Mutant(
+        "protocol-fuzz",
+        "the requests of a batch are never counted off",
+        "self.in_flight -= len(raws) - 1",
+        "pass",
+    ),
+    Mutant(
+        "protocol-fuzz",
+        "a priority may be any number",
+        "check_priority(params.priority)\n        inventory",
+        "inventory",
+    ),
+)

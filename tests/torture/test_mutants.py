@@ -1,0 +1,28 @@
+"""The mutants are fair: each changes one place of the code as it stands, and each promise has one."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.promises import PROMISES
+from tests.torture.mutant import Mutant, changed, code
+from tests.torture.mutate import MUTANTS
+
+CODE = code(Path(__file__).parents[2])
+EACH = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.promise}: {mutant.broken}")
+
+
+def test_every_promise_is_broken_in_some_way_and_they_stand_in_its_order() -> None:
+    assert list(dict.fromkeys(mutant.promise for mutant in MUTANTS)) == list(PROMISES)
+
+
+def test_no_mutant_is_there_twice() -> None:
+    assert len({(mutant.promise, mutant.broken) for mutant in MUTANTS}) == len(MUTANTS)
+
+
+@EACH
+def test_a_mutant_changes_one_place_and_leaves_a_valid_program(mutant: Mutant) -> None:
+    path, text = changed(CODE, mutant)
+    assert ast.dump(ast.parse(text)) != ast.dump(ast.parse(CODE[path]))
+    compile(text, str(path), "exec")
