@@ -219,14 +219,8 @@ MUTANTS = (
     ),
     Mutant(
         "protocol-fuzz",
-        "the requests of a batch are never counted off",
-        "self.in_flight -= len(raws) - 1",
-        "pass",
-    ),
-    Mutant(
-        "protocol-fuzz",
-        "a priority may be any number",
-        "check_priority(params.priority)\n        inventory",
-        "inventory",
+        "what comes behind a request in the same piece is lost",
+        "buffer = bytearray(rest)",
+        "buffer = bytearray()",
     ),
 )
