@@ -214,9 +214,12 @@ class Frames(RuleBasedStateMachine):
         return False
 
     def teardown(self) -> None:
-        for peer in [*self.peers]:
-            self.compare(peer)
-            peer.rpc.close()
+        try:
+            for peer in self.peers:
+                self.compare(peer)
+        finally:
+            for peer in self.peers:
+                peer.rpc.close()
         assert faults(self.world) == []
 
 

@@ -50,8 +50,9 @@ MUTANTS = (
         "a daemon that stops ends its jobs",
         "engine.close()\n        durable.remove(host.info)",
         "engine.close()\n"
-        "        for child in engine.children.values():\n"
-        "            child.process.terminate()\n"
+        "        for flight in board.flights.values():\n"
+        "            if flight.handle is not None:\n"
+        "                engine.stop(flight.handle)\n"
         "        durable.remove(host.info)",
     ),
     Mutant(

@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "unclean",
         "a daemon that starts does not look for slots in quarantine",
-        "board.unclean = quarantine.at_start(host.quarantine)",
-        "board.unclean = {}",
+        "unclean = quarantine.at_start(host.quarantine)",
+        "unclean = quarantine.at_start(host.quarantine) and {}",
     ),
     Mutant(
         "unclean",
@@ -192,14 +192,16 @@ MUTANTS = (
     Mutant(
         "adoption",
         "a job whose project is away holds no slot",
-        'return sorted(held - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})',
-        "return []",
+        '{os.path.basename(handle.shim_lock).split(".")[0] for handle in known})',
+        '{os.path.basename(handle.shim_lock).split(".")[0] for handle in known})[:0]',
     ),
     Mutant(
         "supervisor-lost",
         "an end that nobody saw is called exit code 0",
         'return NeverStarted() if start is None else Lost(ending="supervisor_lost")',
-        'return Finished(exit=Exit(ending="exited", exit_code=0))',
+        "from ardaemon.core.model import Exit\n"
+        "        from ardaemon.engines.base import Finished\n\n"
+        '        return Finished(exit=Exit(ending="exited", exit_code=0))',
     ),
     Mutant(
         "supervisor-lost",
@@ -216,8 +218,8 @@ MUTANTS = (
     Mutant(
         "supervisor-lost",
         "the slot of an adopted job is free at once: neither lock nor tree is looked at",
-        "if alive or _held(handle.job_lock):",
-        "if False:",
+        "return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)",
+        "pass",
     ),
     Mutant(
         "host-restart",
@@ -246,8 +248,8 @@ MUTANTS = (
     Mutant(
         "pid-reuse",
         "a pid of another boot is taken for one of this boot",
-        "if _held(handle.shim_lock) or (handle.boot_id == self.boot and _shim_lives(start)):",
-        "if _held(handle.shim_lock) or _shim_lives(start):",
+        "or (handle.boot_id == self.boot and ",
+        "or (",
     ),
     Mutant(
         "clock",

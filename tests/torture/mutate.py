@@ -42,6 +42,7 @@ POLL_S = 0.02  # between two looks at whether they have ended: this process reap
 SAID_MAX = 160  # characters of the failure that are shown
 FAILED = 1  # pytest's exit code: tests were run, and some failed
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+AT_FIRST_SIGHT = ("-p", "tests.torture.at_first_sight", "--hypothesis-profile", "at-first-sight")
 # A run, from its submit to its verdict, works with every mutant: else that breaks more than a promise.
 PLAIN = "tests/integration/test_loop.py::test_the_first_run_with_a_metric_becomes_best_and_stays_in_train_py"
 
@@ -156,7 +157,7 @@ class World:
 
     def tests(self, *arguments: str) -> tuple[int | None, str]:
         """Pytest's exit code (None: too late), and the first that it says of a failure."""
-        options = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        options = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist", *AT_FIRST_SIGHT]
         environment = {**os.environ, "TMPDIR": str(self.temporary), "COLUMNS": "200", "TORTURE": ""}
         said = self.temporary.with_name("said")
         with said.open("wb") as out:

@@ -1,6 +1,8 @@
 """The mutants are fair: each changes one place of the code as it stands, and each promise has one."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,12 @@ def test_a_mutant_changes_one_place_and_leaves_a_valid_program(mutant: Mutant) -
     path, text = changed(CODE, mutant)
     assert ast.dump(ast.parse(text)) != ast.dump(ast.parse(CODE[path]))
     compile(text, str(path), "exec")
+
+
+def test_the_names_in_a_mutant_are_known_where_it_is_put(tmp_path: Path) -> None:
+    for number, mutant in enumerate(MUTANTS):
+        path, text = changed(CODE, mutant)
+        (tmp_path / f"{number}_{path.name}").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "--no-cache", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
