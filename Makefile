@@ -54,7 +54,7 @@ test-gpu: $(VENV)/.dev ## on a real NVIDIA card; GPU_PYTHON=/path/to/python has 
 torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (under 30 minutes); PROMISE=name picks one
 	@$(BIN)/python -m tests.torture $(PROMISE)
 
-mutants: $(VENV)/.dev ## every promise broken on purpose: do its tests notice? (about MINUTES minutes); PROMISE=name picks one
+mutants: $(VENV)/.dev ## every promise broken on purpose: do its tests notice? (about 15 minutes); PROMISE=name picks one
 	@$(BIN)/python -m tests.torture.mutate $(PROMISE)
 
 soak: $(VENV)/.dev ## 10,000 runs through one daemon: what is left of them in it (about 10 minutes)

@@ -42,12 +42,13 @@ Told = tuple[list[Point], dict[str, Any]]
 
 
 def chosen(found: list[Point], chunk: int) -> list[Point]:
-    """This chunk's share: all of it at full size; else some, one of them a shim's."""
+    """This chunk's share: all of it at full size; else some, a shim's and an answer's among them."""
     mine = some(found[chunk::CHUNKS], QUICK)
-    shims = [point for point in found if point.who == "shim"]
-    if shims and not FULL:
-        mine = list(dict.fromkeys([*mine[:-1], shims[(2 * chunk + 1) * len(shims) // (2 * CHUNKS)]]))
-    return mine
+    for kind in ("shim", "acknowledge"):
+        those = [point for point in found if kind in (point.who, point.name)]
+        if those and not FULL:
+            mine.append(those[(2 * chunk + 1) * len(those) // (2 * CHUNKS)])
+    return list(dict.fromkeys(mine))
 
 
 @CHUNK
