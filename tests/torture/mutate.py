@@ -2,7 +2,8 @@
 
 Before that they have to pass in such a copy with nothing broken.
 
-With names (`make mutants PROMISE=power-cut`) those promises alone; then docs/reliability.md stays as it is.
+With names (`make mutants PROMISE=power-cut`) those promises alone; in docs/reliability.md their rows take the
+place of those that were there, and the last line says so.
 Exit code 1 if a mutant was not noticed, or was no fair one: where a plain run does not work any more either,
 any test would have noticed.
 """
@@ -77,8 +78,7 @@ def main(names: list[str]) -> int:
             print(_line(one, f"{number}/{len(chosen)}"), flush=True)
     text = table(found, time.monotonic() - begun)
     print(text.splitlines()[-1])
-    if not names:
-        write(text)
+    write(rewritten(text, names) if names else text)
     return 1 if any(one.how for one in found) else 0
 
 
@@ -233,6 +233,20 @@ def table(found: list[Tried], seconds: float) -> str:
     noticed = sum(not one.how for one in found)
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     return "\n".join([*lines, "", f"{noticed} of {len(found)} noticed, in {seconds:.0f} seconds, {when}."])
+
+
+def rewritten(text: str, names: list[str]) -> str:
+    """The page's table with the rows of these promises in the place of those that were there."""
+    before = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip("\n").splitlines()
+    new = [line for line in text.splitlines() if line.startswith(tuple(f"| {name} |" for name in names))]
+    rows = [line for line in before if line.startswith(tuple(f"| {name} |" for name in PROMISES))]
+    rows = [line for line in rows if not line.startswith(tuple(f"| {name} |" for name in names))]
+    rows = sorted([*rows, *new], key=lambda line: list(PROMISES).index(line.split(" | ")[0].strip("| ")))
+    said = [line for line in before if line and not line.startswith("|")]
+    noticed = sum(line.endswith("| yes |") for line in rows)
+    when = f"{datetime.now(UTC):%Y-%m-%d}"
+    said.append(f"Run again, alone, on {when}: {', '.join(names)}; now {noticed} of {len(rows)}.")
+    return "\n".join([*text.splitlines()[:2], *rows, "", "\n\n".join(said)])
 
 
 def write(text: str) -> None:
