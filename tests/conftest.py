@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support import lab as labs
+
+# Whoever starts us in the background (nohup, `&` in a script) has us ignore these, and every client that a
+# test starts would too. A handler that does nothing is reset by execve(2): so we do, and they do not.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture
