@@ -166,12 +166,6 @@ MUTANTS = (
         "pass",
     ),
     Mutant(
-        "adopted-tree",
-        "an adopted job's cgroup stays",
-        "if cgroup.ours(folder):\n                cgroup.remove(folder)",
-        "if cgroup.ours(folder):\n                pass",
-    ),
-    Mutant(
         "stopped-shim",
         "a shim that is asked to end its job is not woken (SIGCONT)",
         "processes.kill([found.shim], signal.SIGCONT)  # should it be stopped",
