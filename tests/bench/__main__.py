@@ -35,10 +35,10 @@ def sections(world: World) -> list[report.Section]:
     found.append(measure.status(world))
     measure.progress("what an agent reads")
     found.append(measure.reading(world))
-    measure.progress(f"an agent that thinks while a GPU works ({overlap.SECONDS_ABOUT} s)")
-    found.append(overlap.thinking(world))
     measure.progress("memory and CPU")
     found.append(measure.resources(world))
+    measure.progress(f"an agent that thinks while a GPU works ({overlap.SECONDS_ABOUT} s)")
+    found.append(overlap.thinking(world))  # last: it stops the daemon, which then sees other GPUs
     return found
 
 
