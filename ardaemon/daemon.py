@@ -1,7 +1,6 @@
 """Composition root: one instance, one task group, signals, clean stop."""
 
 import contextlib
-import fcntl
 import gc
 import logging
 import os
@@ -26,7 +25,7 @@ from ardaemon.engines.starter import Starter
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.table import table
-from ardaemon.host import durable, state
+from ardaemon.host import durable, file_lock, state
 from ardaemon.inventory import GpuBook
 from ardaemon.journal import open_log
 from ardaemon.leasing import Leasing
@@ -68,13 +67,10 @@ class Info(Record, frozen=True, kw_only=True):
 
 def take_lock(host: Host) -> int:
     """The single instance's lock, held until this process ends. Raises AlreadyRunning."""
-    fd = os.open(host.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file_lock.take(str(host.lock))
     except BlockingIOError:
-        os.close(fd)
         raise AlreadyRunning from None
-    return fd
 
 
 def read_config(path: Path) -> Config:

@@ -1,6 +1,5 @@
 """The Unix socket: one JSON text per line, JSON-RPC 2.0, the owner's uid alone, every queue bounded."""
 
-import fcntl
 import logging
 import math
 import os
@@ -30,7 +29,7 @@ from ardaemon.core.config import (
 )
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, Incompatible, InternalError, StorageError
 from ardaemon.core.protocol import METHODS, PROTOCOL, Params, Request
-from ardaemon.host import operations
+from ardaemon.host import file_lock, operations
 
 log = logging.getLogger("ardaemon.server")
 TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
@@ -71,9 +70,8 @@ def _claim(folder: Path) -> None:
     """Hold the folder's kernel lock until this process ends: who has it owns the socket in there."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file_lock.claim(fd)
     except BlockingIOError:
-        os.close(fd)
         raise DaemonUnavailable(
             f"another daemon, with another state folder, listens in {folder}",
             "stop that one, or set XDG_RUNTIME_DIR to another folder",

@@ -21,7 +21,7 @@ METHODS = set("hardlink_to mkdir rmdir symlink_to touch unlink write_bytes write
 ALLOWED = {
     "core/layout.py": ({"mkdir"}, "the private folders, made before anything is kept in them"),
     "host/cgroup.py": ({"os.mkdir", "os.rmdir"}, "announced there as `cgroup`: folders of no disk"),
-    "engines/file_lock.py": ({"os.makedirs"}, "the runtime folder, which a logout may have removed"),
+    "host/file_lock.py": ({"os.makedirs"}, "the runtime folder, which a logout may have removed"),
     "engines/spare.py": ({"subprocess.Popen"}, "announced there: a spare shim that is lost is parked again"),
     "host/nvml_process.py": ({"subprocess.Popen"}, "it only reads: a worker that is lost is started again"),
     "job/capture/ar_capture.py": (

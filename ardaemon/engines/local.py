@@ -16,11 +16,11 @@ from ardaemon.core.layout import Host, Run, boot_id
 from ardaemon.core.model import Exit, Handle, Process
 from ardaemon.engines.adoption import Adoption
 from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
-from ardaemon.engines.file_lock import held
 from ardaemon.engines.prober import Prober
 from ardaemon.engines.records import Start, known_start, shim_lives
 from ardaemon.engines.starter import Starter
 from ardaemon.host import cgroup, durable, proc, processes, record
+from ardaemon.host.file_lock import held
 from ardaemon.host.lease import Lease, Taken
 
 log = logging.getLogger("ardaemon.engine")

@@ -9,9 +9,9 @@ from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Handle, Process
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
-from ardaemon.engines.file_lock import held
 from ardaemon.engines.records import Start, read_exit, read_start, shim_lives
 from ardaemon.host import processes
+from ardaemon.host.file_lock import held
 
 
 class Prober:

@@ -8,9 +8,9 @@ import anyio.to_thread
 import msgspec
 
 from ardaemon.core.model import Handle
-from ardaemon.engines import file_lock
 from ardaemon.engines.base import Launch, Started
 from ardaemon.engines.spare import Spare
+from ardaemon.host import file_lock
 
 log = logging.getLogger("ardaemon.engine")
 

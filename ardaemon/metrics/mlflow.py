@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from ardaemon.core.text import one_line
 from ardaemon.metrics import bound
 from ardaemon.metrics.base import NAME_MAX, Evidence, Query, Readings
 from ardaemon.metrics.sqlite_file import SUFFIX, Follower, Missing, Unreadable, columns, of_attempt, reading
@@ -28,7 +27,6 @@ DEFAULT = "sqlite:///mlflow.db"  # relative to where the run works, the project
 RUNS_MAX = 500  # runs of one attempt: nested ones, folds
 _SCHEME = "sqlite:///"
 _SHOWN = 3  # runs that are named
-_SAID_MAX = 200  # characters of a problem or detail
 
 
 def environment(run_folder: Path, run_id: str) -> dict[str, str]:
@@ -51,14 +49,7 @@ class MlflowBackend:
 
     def read(self, evidence: Evidence, query: Query) -> Readings:
         """Every value of the attempt's runs, in the order of writing."""
-        follower = MlflowFollower(evidence, query)
-        try:
-            follower.read_on()
-        except Unreadable as error:
-            return Readings(
-                self.name, {}, problem=one_line(str(error), _SAID_MAX), absent=isinstance(error, Missing)
-            )
-        return follower.series.readings(self.name, detail=one_line(follower.told(), _SAID_MAX))
+        return self.follower(evidence, query).whole(self.name)
 
     def follower(self, evidence: Evidence, query: Query) -> "MlflowFollower":
         """For a run that goes on."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ardaemon.core.text import one_line
-from ardaemon.metrics.base import Evidence, Query
+from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.series import Series
 
 SUFFIX = ".db"
@@ -29,6 +29,7 @@ _TRIES = 5  # copies, until the writer left it alone meanwhile
 _BETWEEN_CHECKS = 10_000  # steps of SQLite's machine, well under a millisecond
 _MODE_AT, _WAL_MODE = 18, 2
 _SAID_MAX = 120  # characters of SQLite's own message
+_DETAIL_MAX = 200  # characters of a problem or detail
 
 
 class Unreadable(Exception):
@@ -66,6 +67,19 @@ class Follower:
     def read_on(self) -> None:
         """Add what is new. Raises Unreadable."""
         raise NotImplementedError
+
+    def told(self) -> str:
+        """What was read."""
+        raise NotImplementedError
+
+    def whole(self, name: str) -> Readings:
+        """Everything at once, as the backend of that name says it."""
+        try:
+            self.read_on()
+        except Unreadable as error:
+            said, absent = one_line(str(error), _DETAIL_MAX), isinstance(error, Missing)
+            return Readings(name, {}, problem=said, absent=absent)
+        return self.series.readings(name, detail=one_line(self.told(), _DETAIL_MAX))
 
     def changed(self, path: Path) -> bool:
         """Was the file, or one beside it, written since this was asked last?"""

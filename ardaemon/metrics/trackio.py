@@ -12,7 +12,6 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from ardaemon.core.text import one_line
 from ardaemon.metrics import bound
 from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.json_numbers import TEXT_MAX, numbers, parsed
@@ -21,7 +20,6 @@ from ardaemon.metrics.sqlite_file import SUFFIX, Follower, Missing, Unreadable, 
 
 REGISTRY = "registry-"  # begins the names of files that hold no runs
 _SHOWN = 3  # names in a problem
-_SAID_MAX = 200  # characters of a problem or detail
 
 
 def environment(run_folder: Path, run_id: str) -> dict[str, str]:
@@ -41,14 +39,7 @@ class TrackioBackend:
 
     def read(self, evidence: Evidence, query: Query) -> Readings:
         """Every row of the attempt, in the order of writing."""
-        follower = TrackioFollower(evidence, query, self.pattern(evidence, query))
-        try:
-            follower.read_on()
-        except Unreadable as error:
-            return Readings(
-                self.name, {}, problem=one_line(str(error), _SAID_MAX), absent=isinstance(error, Missing)
-            )
-        return follower.series.readings(self.name, detail=one_line(follower.told(), _SAID_MAX))
+        return self.follower(evidence, query).whole(self.name)
 
     def follower(self, evidence: Evidence, query: Query) -> "TrackioFollower":
         """For a run that goes on."""

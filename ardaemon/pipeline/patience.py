@@ -1,6 +1,7 @@
 """What the disk refuses is tried again, for as long as it takes: a result is never dropped."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
 import anyio
@@ -29,10 +30,20 @@ class Patience:
 
     async def insist(self, flight: Flight, work: Callable[[], T]) -> T:
         """Do it in a thread, again and again while the disk refuses: a result is never dropped."""
+        return await self._insist(flight, work, nullcontext())
+
+    async def alone_with(self, flight: Flight, work: Callable[[], T]) -> T:
+        """As insist, while nothing else changes its experiment's files: another run may be committed."""
+        return await self._insist(flight, work, self.locks.of(flight.experiment.folder))
+
+    async def _insist(
+        self, flight: Flight, work: Callable[[], T], held: AbstractAsyncContextManager[None]
+    ) -> T:
         pause = None
         while True:
             try:
-                done = await anyio.to_thread.run_sync(work)
+                async with held:
+                    done = await anyio.to_thread.run_sync(work)
             except (ArdaemonError, OSError) as error:
                 pause = await self.pause(flight, error, pause)
                 continue
@@ -40,16 +51,6 @@ class Patience:
                 flight.blocked = None
                 flight.wake()
             return done
-
-    async def alone_with(self, flight: Flight, work: Callable[[], T]) -> T:
-        """As insist, while nothing else changes its experiment's files: another run may be committed."""
-        pause = None
-        while True:
-            try:
-                async with self.locks.of(flight.experiment.folder):
-                    return await anyio.to_thread.run_sync(work)
-            except (ArdaemonError, OSError) as error:
-                pause = await self.pause(flight, error, pause)
 
     async def pause(self, flight: Flight, error: Exception, pause: float | None) -> float:
         """Say what is in the way, wait (or be nudged), and return the next, longer wait.

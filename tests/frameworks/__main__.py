@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.support.page import DOCS, Page
+
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "metrics.md"
+PAGE = Page(DOCS / "metrics.md", "<!-- matrix: written by make metrics-table -->", "<!-- end of matrix -->")
 PINS = Path(__file__).with_name("requirements.txt")
-BEGIN, END = "<!-- matrix: written by make metrics-table -->", "<!-- end of matrix -->"
 # Whose versions are said; of what they need, requirements.txt tells.
 NAMED = (
     "torch",
@@ -47,21 +48,13 @@ def said() -> str:
     return f"ardaemon {version('ardaemon')}; {versions}; {system}, {when}."
 
 
-def write(text: str) -> None:
-    """Put the table between its two marks in the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> int:
     """Try, write."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "table.md"
         if not tried(report):
             return 1
-        write(f"{report.read_text(encoding='utf-8')}\n\n{said()}")
+        PAGE.write(f"{report.read_text(encoding='utf-8')}\n\n{said()}")
     return 0
 
 

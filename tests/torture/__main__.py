@@ -14,11 +14,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.support.page import DOCS, Page
 from tests.support.promises import PROMISES
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- figures: written by make torture -->", "<!-- end of figures -->"
+PAGE = Page(DOCS / "reliability.md", "<!-- figures: written by make torture -->", "<!-- end of figures -->")
 Figures = dict[str, dict[str, float]]
 
 
@@ -58,18 +58,9 @@ def table(figures: Figures, names: list[str], seconds: float) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    """Put the table between its two marks in the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def rewrite(text: str, names: list[str]) -> str | None:
     """The page's table with these rows in the place of what was there; None where they were not there."""
-    _, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    lines = rest.partition(END)[0].strip("\n").splitlines()
+    lines = PAGE.lines()
     new = {name: row for name in names for row in text.splitlines() if row.endswith(_alone(name))}
     old = [n for n, line in enumerate(lines) for name in names if line.endswith(_alone(name))]
     if len(old) != len(names) or len(new) != len(names):
@@ -98,9 +89,9 @@ def main(names: list[str]) -> int:
     text = table(figures, wanted, time.monotonic() - began)
     print(text)
     if not names:
-        write(text)
+        PAGE.write(text)
     elif (changed := rewrite(text, names)) is not None:
-        write(changed)
+        PAGE.write(changed)
     untested = [name for name in wanted if name not in figures]
     for name in untested:
         print(f"torture: nothing was tried for {name}", file=sys.stderr)

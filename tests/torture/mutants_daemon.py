@@ -147,10 +147,8 @@ MUTANTS = (
     Mutant(
         "one-daemon",
         "a daemon does not hold its lock alone",
-        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n"
-        "        os.close(fd)\n        raise AlreadyRunning from None",
-        "fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n    except BlockingIOError:\n"
-        "        os.close(fd)\n        raise AlreadyRunning from None",
+        "raise AlreadyRunning from None",
+        "return os.open(host.lock, os.O_RDWR)",
     ),
     Mutant(
         "one-daemon",

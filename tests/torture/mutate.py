@@ -28,14 +28,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ardaemon.host import proc
+from tests.support.page import DOCS, Page
 from tests.support.promises import PROMISES
 from tests.torture import mutants_daemon, mutants_runs
 from tests.torture.mutant import Mutant, changed, code
 
 MUTANTS = (*mutants_runs.MUTANTS, *mutants_daemon.MUTANTS)
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- mutants: written by make mutants -->", "<!-- end of mutants -->"
+PAGE = Page(DOCS / "reliability.md", "<!-- mutants: written by make mutants -->", "<!-- end of mutants -->")
 AT_ONCE = 2  # as `make test` does it
 LIMIT_S = 600.0  # of one mutant: the slowest is noticed within a minute, on a machine that does nothing else
 CLEAN_S = 20.0  # for what its tests left behind to be gone
@@ -78,7 +78,7 @@ def main(names: list[str]) -> int:
             print(_line(one, f"{number}/{len(chosen)}"), flush=True)
     text = table(found, time.monotonic() - begun)
     print(text.splitlines()[-1])
-    write(rewritten(text, names) if names else text)
+    PAGE.write(rewritten(text, names) if names else text)
     return 1 if any(one.how for one in found) else 0
 
 
@@ -237,7 +237,7 @@ def table(found: list[Tried], seconds: float) -> str:
 
 def rewritten(text: str, names: list[str]) -> str:
     """The page's table with the rows of these promises in the place of those that were there."""
-    before = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip("\n").splitlines()
+    before = PAGE.lines()
     new = [line for line in text.splitlines() if line.startswith(tuple(f"| {name} |" for name in names))]
     rows = [line for line in before if line.startswith(tuple(f"| {name} |" for name in PROMISES))]
     rows = [line for line in rows if not line.startswith(tuple(f"| {name} |" for name in names))]
@@ -247,13 +247,6 @@ def rewritten(text: str, names: list[str]) -> str:
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     said.append(f"Run again, alone, on {when}: {', '.join(names)}; now {noticed} of {len(rows)}.")
     return "\n".join([*text.splitlines()[:2], *rows, "", "\n\n".join(said)])
-
-
-def write(text: str) -> None:
-    """Put the table between its two marks in the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

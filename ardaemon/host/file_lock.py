@@ -4,12 +4,23 @@ import fcntl
 import os
 
 
-def take(path: str) -> int:
-    """Lock a file that no one else can hold yet; the lock travels with the descriptor."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # a logout may have removed it
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def claim(fd: int) -> int:
+    """Lock what is open, alone; the lock travels with the descriptor.
+
+    Raises BlockingIOError where somebody else holds it: then the descriptor is closed.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
+
+
+def take(path: str) -> int:
+    """Lock the file, made where it is missing. Raises as claim()."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # a logout may have removed it
+    return claim(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
 
 def held(path: str) -> bool:
