@@ -39,7 +39,8 @@ SLOW = """
 class Slow:
     def __reduce__(self):
         open(os.environ["AR_RUN_DIR"] + "/begun", "w").close()
-        open(os.environ["AR_RUN_DIR"] + "/pipe").readline()
+        while not open(os.environ["AR_RUN_DIR"] + "/pipe").readline():
+            pass  # the other side has only now closed it after an earlier line
         return (str, ("whole",))
 big = {"big": b"x" * 1_000_000, "slow": Slow()}
 """
