@@ -132,6 +132,54 @@ def main():
     expect(model.state_dict())
 main()
 """
+# What --capture auto saves of each, or heeds in it.
+SCRIPTS = {
+    "every optimizer": (
+        "models = [build() for _ in range(4)]\n"
+        "for model, name in zip(models, ['SGD', 'Adagrad', 'RMSprop', 'Adafactor']):\n"
+        " fit(model, kind=getattr(torch.optim, name))\n"
+        "expect([model.state_dict() for model in models])\n"
+    ),
+    "several models that live together, as a list": (
+        "def main():\n one, two = build(), build()\n"
+        " first = fit(one)\n second = fit(two)\n first.step()\n"
+        " expect([one.state_dict(), two.state_dict()])\nmain()\n"
+    ),
+    "one optimizer of two models, as a list": (
+        "one, two = build(), torch.nn.Linear(8, 1)\nteacher = build()\n"
+        "optimizer = torch.optim.SGD([*one.parameters(), *two.parameters()], lr=0.1)\n"
+        "one(torch.randn(8, 4)).sum().backward()\noptimizer.step()\n"
+        "expect([one.state_dict(), two.state_dict()])\n"
+    ),
+    "neither a copy nor a part for the model": (
+        "import copy\nmodel = build()\naverage = copy.deepcopy(model)\nhead = model[2]\n"
+        "optimizer = torch.optim.SGD(head.parameters(), lr=0.1)\n"
+        "model(torch.randn(8, 4)).sum().backward()\noptimizer.step()\nexpect(model.state_dict())\n"
+    ),
+    "processes of the data loader, which end as they do": (
+        "import torch.utils.data as data\n"
+        "loader = data.DataLoader(data.TensorDataset(torch.randn(32, 4)), num_workers=2, batch_size=4)\n"
+        "model = build()\nfit(model)\nfor _ in loader: pass\nfit(model)\nexpect(model.state_dict())\n"
+    ),
+    "what the script captures itself": (
+        "from ar_capture import capture\none, two = build(), build()\nfit(one)\ncapture(two)\nfit(two)\n"
+        "expect(two.state_dict())\n"
+    ),
+    "a compiled step, unhindered": (
+        "model = build()\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "@torch.compile(backend='eager')\n"
+        "def step(batch):\n optimizer.zero_grad()\n model(batch).sum().backward()\n optimizer.step()\n"
+        "for _ in range(3): step(torch.randn(16, 4))\nexpect(model.state_dict())\n"
+    ),
+}
+# With the backends that need no C++ compiler.
+SCRIPTS |= {
+    f"a compiled model by its own names, {backend}": (
+        f"plain = build()\nmodel = torch.compile(plain, backend='{backend}')\nfit(model)\n"
+        "expect(plain.state_dict())\n"
+    )
+    for backend in ("eager", "aot_eager")
+}
 
 
 @pytest.fixture
@@ -142,13 +190,18 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.fixture(scope="session")
-def python() -> str:
-    """The interpreter with the frameworks, as conftest.py's fixture of them."""
-    found = os.environ.get("FRAMEWORKS_PYTHON", "")
-    if not Path(found).is_file():
-        pytest.skip("$FRAMEWORKS_PYTHON names no interpreter: make test-frameworks installs one")
-    return found
+@pytest.fixture
+def again(tmp_path: Path) -> Path:
+    """The next run's."""
+    made = tmp_path / "again"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def python(frameworks: str) -> str:
+    """The interpreter that the scripts run in."""
+    return frameworks
 
 
 def ran(python: str, folder: Path, script: str, *launcher: str, auto: bool = True, **more: str) -> str:
@@ -206,34 +259,8 @@ def test_auto_saves_the_final_weights_whatever_ends_the_script(
     assert_saved(folder)
 
 
-def test_auto_sees_every_optimizer(python: str, folder: Path) -> None:
-    script = (
-        "models = [build() for _ in range(4)]\n"
-        "for model, name in zip(models, ['SGD', 'Adagrad', 'RMSprop', 'Adafactor']):\n"
-        " fit(model, kind=getattr(torch.optim, name))\n"
-        "expect([model.state_dict() for model in models])\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
-def test_auto_saves_several_models_that_live_together_as_a_list(python: str, folder: Path) -> None:
-    script = (
-        "def main():\n one, two = build(), build()\n"
-        " first = fit(one)\n second = fit(two)\n first.step()\n"
-        " expect([one.state_dict(), two.state_dict()])\nmain()\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
-def test_auto_saves_one_optimizer_of_two_models_as_a_list(python: str, folder: Path) -> None:
-    script = (
-        "one, two = build(), torch.nn.Linear(8, 1)\nteacher = build()\n"
-        "optimizer = torch.optim.SGD([*one.parameters(), *two.parameters()], lr=0.1)\n"
-        "one(torch.randn(8, 4)).sum().backward()\noptimizer.step()\n"
-        "expect([one.state_dict(), two.state_dict()])\n"
-    )
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_auto_saves_what_was_trained(python: str, folder: Path, script: str) -> None:
     ran(python, folder, script)
     assert_saved(folder)
 
@@ -252,60 +279,9 @@ def test_auto_holds_no_memory_of_models_that_follow_each_other_and_saves_the_las
     assert_saved(folder)
 
 
-def test_auto_does_not_take_a_copy_or_a_part_for_the_model(python: str, folder: Path) -> None:
-    script = (
-        "import copy\nmodel = build()\naverage = copy.deepcopy(model)\nhead = model[2]\n"
-        "optimizer = torch.optim.SGD(head.parameters(), lr=0.1)\n"
-        "model(torch.randn(8, 4)).sum().backward()\noptimizer.step()\nexpect(model.state_dict())\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
 def test_auto_writes_nothing_where_nothing_was_trained(python: str, folder: Path) -> None:
     assert ran(python, folder, "model = build()\nmodel(torch.randn(2, 4))\n") == ""
     assert [path.name for path in folder.iterdir()] == ["train.py"]
-
-
-def test_auto_lets_a_process_of_the_data_loader_end_as_it_does(python: str, folder: Path) -> None:
-    script = (
-        "import torch.utils.data as data\n"
-        "loader = data.DataLoader(data.TensorDataset(torch.randn(32, 4)), num_workers=2, batch_size=4)\n"
-        "model = build()\nfit(model)\nfor _ in loader: pass\nfit(model)\nexpect(model.state_dict())\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
-def test_auto_gives_way_to_what_the_script_captures_itself(python: str, folder: Path) -> None:
-    script = (
-        "from ar_capture import capture\none, two = build(), build()\nfit(one)\ncapture(two)\nfit(two)\n"
-        "expect(two.state_dict())\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_auto_saves_a_compiled_model_by_its_own_names(python: str, folder: Path, backend: str) -> None:
-    """With the backends that need no C++ compiler."""
-    script = (
-        f"plain = build()\nmodel = torch.compile(plain, backend='{backend}')\nfit(model)\n"
-        "expect(plain.state_dict())\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
-
-
-def test_auto_does_not_hinder_a_compiled_step(python: str, folder: Path) -> None:
-    script = (
-        "model = build()\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
-        "@torch.compile(backend='eager')\n"
-        "def step(batch):\n optimizer.zero_grad()\n model(batch).sum().backward()\n optimizer.step()\n"
-        "for _ in range(3): step(torch.randn(16, 4))\nexpect(model.state_dict())\n"
-    )
-    ran(python, folder, script)
-    assert_saved(folder)
 
 
 def test_auto_under_torchrun_is_written_once_and_by_the_models_own_names(python: str, folder: Path) -> None:
@@ -352,28 +328,24 @@ def test_a_model_that_is_captured_before_ddp_wraps_it(python: str, folder: Path)
     assert_saved(folder)
 
 
-def test_what_was_captured_is_loaded_by_the_next_run(python: str, folder: Path, tmp_path: Path) -> None:
+def test_what_was_captured_is_loaded_by_the_next_run(python: str, folder: Path, again: Path) -> None:
     script = "from ar_capture import *\nmodel = capture(build())\nprint(load_best())\nfit(model)\n"
     assert ran(python, folder, script, auto=False) == "None\n"
     script = (
         "from ar_capture import load_best\nmodel = build()\nprint(model.load_state_dict(load_best()))\n"
         "expect(model.state_dict())\n"
     )
-    again = tmp_path / "again"
-    again.mkdir()
     output = ran(python, again, script, auto=False, AR_BEST_CKPT=str(folder))
     assert output == "<All keys matched successfully>\n"
     assert_saved(folder)
 
 
 def test_each_rank_writes_its_part_of_a_sharded_model_and_finds_it_again(
-    python: str, folder: Path, tmp_path: Path
+    python: str, folder: Path, again: Path
 ) -> None:
     ran(python, folder, SHARDED, *torchrun(), auto=False)
     assert sorted(path.name for path in (folder / "state").iterdir()) == ["rank0-of-2.pt", "rank1-of-2.pt"]
     assert content(folder / "state/rank0-of-2.pt") != content(folder / "state/rank1-of-2.pt")
-    again = tmp_path / "again"
-    again.mkdir()
     output = ran(python, again, SHARDED, *torchrun(), auto=False, AR_BEST_CKPT=str(folder))
     assert output.count("loaded") == 2
     script = "import sys, torch\nprint(sorted(torch.load(sys.argv[1], weights_only=True)))\n"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import Query, Readings
 from ardaemon.metrics.mlflow import CONTEXT, TAG, URI, MlflowBackend, environment
+from tests.support.attempt import Attempt
 
 LOSS = Query(Primary("loss"))
 NOW = 1_700_000_000.0  # the attempt began long ago: the files are newer
@@ -25,14 +26,14 @@ CREATE TABLE IF NOT EXISTS metrics (key VARCHAR(250), value FLOAT NOT NULL, time
 """
 
 
-class World:
+class World(Attempt):
     """A project and one attempt."""
 
+    started_at = NOW
+
     def __init__(self, root: Path, **given: str) -> None:
-        self.project = root
-        self.run = root / "runs" / "r0001"
-        self.run.mkdir(parents=True, exist_ok=True)
-        self.environment = environment(self.run, "r0001-a1") | given
+        run = root / "runs" / "r0001"
+        super().__init__(root, run, environment(run, "r0001-a1") | given)
         self.tag = json.loads(self.environment[CONTEXT]).get(TAG)
 
     def put(
@@ -49,17 +50,6 @@ class World:
                 row = ("loss", kept, int(at * 1000) + step, uuid, step * 10, math.isnan(value))
                 connection.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", row)
             connection.commit()
-
-    def evidence(self) -> Evidence:
-        """What the daemon knows of it."""
-        return Evidence(
-            log=self.run / "run.log",
-            run_folder=self.run,
-            attempt_folder=self.run / "a1",
-            project=self.project,
-            environment=self.environment,
-            started_at=NOW,
-        )
 
     def read(self, query: Query = LOSS) -> Readings:
         """What the backend says."""

@@ -2,29 +2,24 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from ardaemon.metrics import own
-from ardaemon.metrics.base import Evidence
+from tests.support.attempt import Attempt
 
 START = 1_700_000_000.0
 LONG_BEFORE, LONG_AFTER = START - 86_400, START + 86_400
 
 
-@dataclass
-class Place:
+class Place(Attempt):
     """A project with a run's folder, and what its launch has noted."""
 
-    project: Path
-    noted: tuple[str, ...] = ()
-    marks: dict[str, str] = field(default_factory=dict)
+    started_at = START
 
-    @property
-    def run(self) -> Path:
-        return self.project / ".autoresearch" / "261122-x" / "runs" / "r0002"
+    def __init__(self, project: Path) -> None:
+        super().__init__(project, project / ".autoresearch" / "261122-x" / "runs" / "r0002")
 
     def write(self, name: str, text: str, when: float = LONG_BEFORE) -> Path:
         path = self.project / name
@@ -38,24 +33,9 @@ class Place:
             file.write(text)
         os.utime(self.project / name, (when, when))
 
-    def launch(self, *patterns: str) -> None:
-        self.noted = patterns
-        self.marks = own.marks(patterns, self.project, self.run)
-
     def mine(self, pattern: str, names: str = "*") -> dict[str, int]:
         found = self.evidence().mine(pattern, names)
         return {os.path.relpath(mine.path, os.path.realpath(self.project)): mine.offset for mine in found}
-
-    def evidence(self) -> Evidence:
-        return Evidence(
-            log=self.run / "a1" / "run.log",
-            run_folder=self.run,
-            attempt_folder=self.run / "a1",
-            project=self.project,
-            started_at=START,
-            before=self.marks,
-            noted=self.noted,
-        )
 
 
 @pytest.fixture
@@ -199,7 +179,6 @@ def test_what_is_no_plain_file_is_passed_over(place: Place) -> None:
 
 def test_names_with_brackets_and_odd_bytes_are_names(tmp_path: Path) -> None:
     place = Place(tmp_path / "a[b]*c")
-    place.run.mkdir(parents=True)
     place.write(os.fsdecode(b"old-\xff.csv"), "x", LONG_AFTER)
     place.launch("*.csv", "{run_dir}/*.csv")
     place.write(os.fsdecode(b"new-\xff.csv"), "x")

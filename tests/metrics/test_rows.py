@@ -16,6 +16,7 @@ from ardaemon.metrics.csv_rows import CSV, CsvParser
 from ardaemon.metrics.growing import LINE_MAX, Growing
 from ardaemon.metrics.json_lines import JSONL, JsonParser
 from ardaemon.metrics.rows import RowsBackend
+from tests.support import attempt
 
 LOSS = Query(Primary("val_loss"))
 
@@ -28,9 +29,7 @@ def at(follower: Follower) -> tuple[float | None, int | None]:
 
 
 def evidence(folder: Path) -> Evidence:
-    return Evidence(
-        log=folder / "a1/run.log", run_folder=folder, attempt_folder=folder / "a1", project=folder
-    )
+    return attempt.evidence(folder, folder)
 
 
 def read(folder: Path, text: str, backend: RowsBackend = CSV, query: Query = LOSS) -> Readings:

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Evidence, FileBackend, Query, Readings
 from ardaemon.metrics.events import Decoder
 from ardaemon.metrics.logdir import Folder
-from ardaemon.metrics.own import Mine, marks
+from ardaemon.metrics.own import Mine
 from ardaemon.metrics.tensorboard import TensorboardBackend, environment, places, shortest
 from tests.metrics.event_files import (
     NAME,
@@ -28,37 +29,23 @@ from tests.metrics.event_files import (
     version,
     write,
 )
+from tests.support.attempt import Attempt
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 LATER = "events.out.tfevents.1700000500.host.1.0"
 
 
-class World:
+class World(Attempt):
     """A project with one run."""
 
     def __init__(self, folder: Path) -> None:
-        self.project = folder
-        self.run = folder / ".autoresearch" / "e" / "runs" / "r0001"
+        super().__init__(folder, folder / ".autoresearch" / "e" / "runs" / "r0001")
         self.board = self.run / "tensorboard"
         self.board.mkdir(parents=True)
-        self.before: dict[str, str] = {}
-        self.noted: tuple[str, ...] = ()
 
-    def launch(self, path: str) -> None:
-        """From here on, what is written under `path` is the attempt's."""
-        self.noted = (path,)
-        self.before = marks(self.noted, self.project, self.run)
-
-    def evidence(self) -> Evidence:
-        return Evidence(
-            log=self.run / "a1" / "run.log",
-            run_folder=self.run,
-            attempt_folder=self.run / "a1",
-            project=self.project,
-            before=self.before,
-            noted=self.noted,
-            started_at=time.time(),
-        )
+    def evidence(self, **given: Any) -> Evidence:
+        """It begins now, whatever was written before."""
+        return super().evidence(started_at=time.time(), **given)
 
     def read(self, name: str = "loss", path: str | None = None, count: Count = "last") -> Readings:
         return TensorboardBackend().read(self.evidence(), query(name, path, count))

@@ -6,14 +6,14 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics import own
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import Query, Readings
 from ardaemon.metrics.trackio import TrackioBackend, environment
+from tests.support.attempt import Attempt
 
 LOSS = Query(Primary("loss"))
 NOW = 1_700_000_000.0  # the attempt began long ago: the files are newer
@@ -25,17 +25,15 @@ OLD = """CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp T
     project_name TEXT, run_name TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL)"""
 
 
-class World:
+class World(Attempt):
     """A project and one attempt."""
 
+    started_at = NOW
+
     def __init__(self, root: Path, **given: str) -> None:
-        self.project = root
-        self.run = root / "runs" / "r0001"
-        self.run.mkdir(parents=True, exist_ok=True)
-        self.environment = environment(self.run, "r0001-a1") | given
+        run = root / "runs" / "r0001"
+        super().__init__(root, run, environment(run, "r0001-a1") | given)
         self.folder = Path(self.environment["TRACKIO_DIR"])
-        self.before: dict[str, str] = {}
-        self.noted: tuple[str, ...] = ()
 
     def put(self, *rows: dict[str, Any] | str, run: str = "a", at: float = NOW, schema: str = NEW) -> Path:
         """Log rows as trackio does, one second after the other."""
@@ -57,23 +55,9 @@ class World:
             connection.commit()
         return path
 
-    def launch(self, *patterns: str) -> None:
+    def launch(self, *patterns: str) -> Self:
         """Note what is there."""
-        self.noted = ("{run_dir}/**", *patterns)
-        self.before = own.marks(self.noted, self.project, self.run)
-
-    def evidence(self) -> Evidence:
-        """What the daemon knows of it."""
-        return Evidence(
-            log=self.run / "run.log",
-            run_folder=self.run,
-            attempt_folder=self.run / "a1",
-            project=self.project,
-            environment=self.environment,
-            started_at=NOW,
-            before=self.before,
-            noted=self.noted,
-        )
+        return super().launch("{run_dir}/**", *patterns)
 
     def read(self, query: Query = LOSS) -> Readings:
         """What the backend says."""

@@ -10,6 +10,7 @@ import pytest
 from ardaemon.core.model import Primary
 from ardaemon.metrics.base import Evidence, Follower, Query, Readings
 from ardaemon.metrics.trainer_state import FILE_MAX, TrainerStateBackend
+from tests.support import attempt
 
 # As transformers 5 leaves it, less what has no number.
 HISTORY: list[dict[str, Any]] = [
@@ -36,9 +37,7 @@ def at(follower: Follower) -> tuple[float | None, int | None]:
 
 
 def evidence(folder: Path) -> Evidence:
-    return Evidence(
-        log=folder / "a1/run.log", run_folder=folder, attempt_folder=folder / "a1", project=folder
-    )
+    return attempt.evidence(folder, folder)
 
 
 def read(folder: Path, name: str = "eval_loss") -> Readings:

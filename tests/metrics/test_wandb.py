@@ -4,40 +4,35 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics import bound, own
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics import bound
+from ardaemon.metrics.base import Query, Readings
 from ardaemon.metrics.wandb import WandbBackend, WandbFollower, environment
 from tests.support import wandb_writer as writer
+from tests.support.attempt import Attempt
 from tests.support.wandb_writer import defined, exited, history, log, run, summary
 
 LOSS = Query(Primary("loss"))
 BACKEND = WandbBackend()
 
 
-class World:
+class World(Attempt):
     """A project, one run's folder, one attempt's environment."""
 
     def __init__(self, root: Path, attempt: str = "r0001-a1", **given: str) -> None:
-        self.project = root / "p"
-        self.run = self.project / ".autoresearch" / "x" / "runs" / "r0001"
-        self.run.mkdir(parents=True, exist_ok=True)
-        self.environment = environment(self.run, attempt) | given
+        run = root / "p" / ".autoresearch" / "x" / "runs" / "r0001"
+        super().__init__(root / "p", run, environment(run, attempt) | given)
         self.id = self.environment["WANDB_RUN_ID"]
-        self.before: dict[str, str] = {}
-        self.noted: tuple[str, ...] = ()
 
-    def launch(self, *patterns: str) -> "World":
+    def launch(self, *patterns: str) -> Self:
         """Note what is there by now."""
-        self.noted = ("{run_dir}/**", *patterns)
-        self.before = own.marks(self.noted, self.project, self.run)
-        return self
+        return super().launch("{run_dir}/**", *patterns)
 
     def put(self, *records: bytes, run_id: str = "", at: str = "1", below: Path | None = None) -> Path:
         """A file as wandb would put it."""
@@ -47,19 +42,6 @@ class World:
         path = folder / f"run-{run_id}.wandb"
         path.write_bytes(log([run(run_id), *records]))
         return path
-
-    def evidence(self, started_at: float = 0.0) -> Evidence:
-        """What the daemon knows of it."""
-        return Evidence(
-            log=self.run / "run.log",
-            run_folder=self.run,
-            attempt_folder=self.run / "a1",
-            project=self.project,
-            environment=self.environment,
-            started_at=started_at,
-            before=self.before,
-            noted=self.noted,
-        )
 
     def read(self, query: Query = LOSS) -> Readings:
         """What the backend says."""

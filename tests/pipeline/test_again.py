@@ -9,21 +9,7 @@ from ardaemon.core.model import Exit, Process, Queued, RunRecord, Settings
 from ardaemon.host import state
 from ardaemon.pipeline import again
 from ardaemon.pipeline.again import Facts
-from tests.support.folders import experiment
-
-
-def record() -> RunRecord:
-    return RunRecord(
-        run_id="r0001",
-        submit_id="s",
-        sha256="",
-        base=None,
-        note="",
-        submitted_at="2026-11-24T00:00:00Z",
-        settings=Settings(seconds=1),
-        environment_sha256="",
-    )
-
+from tests.support.folders import experiment, record
 
 OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))

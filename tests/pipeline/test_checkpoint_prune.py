@@ -19,7 +19,7 @@ from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.promote import Promotion
 from ardaemon.pipeline.pruner import Pruner
 from tests.pipeline.test_commit import committed, everything, live
-from tests.support.checkpoints import over, saved, torch_file
+from tests.support.checkpoints import GLOB, over, saved, torch_file
 from tests.support.folders import experiment
 from tests.support.promises import some
 
@@ -67,24 +67,22 @@ def of_run(made: Experiment, number: int, name: str = "ckpt-1") -> str:
 
 
 def test_pruning_keeps_what_best_json_names_and_what_is_not_ours(made: Experiment) -> None:
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
     for number, value in ((1, 1.0), (2, 0.5)):
-        ran(made, number, value, keeps)
+        ran(made, number, value, GLOB)
         (made.checkpoints / "by-hand").mkdir(exist_ok=True)
     assert sorted(os.listdir(made.checkpoints)) == ["by-hand", "r0002"]
-    ran(made, 3, 2.0, keeps)
+    ran(made, 3, 2.0, GLOB)
     assert sorted(os.listdir(made.checkpoints)) == ["by-hand", "r0002"]
 
 
 def test_a_former_best_stays_while_a_run_that_was_given_it_is_under_way(made: Experiment) -> None:
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
-    ran(made, 1, 1.0, keeps)
+    ran(made, 1, 1.0, GLOB)
     given = Promotion(in_use=frozenset([os.path.realpath(made.best_checkpoint)]))
-    run = over(made, 2, 0.5, keeps)
+    run = over(made, 2, 0.5, GLOB)
     saved(run.run.folder)
     commit.apply(made, run.run, decision.decide(run), (), given)
     assert sorted(os.listdir(made.checkpoints)) == ["r0001", "r0002"]
-    ran(made, 3, 2.0, keeps)  # it is over: the next commit, whatever its verdict, removes it
+    ran(made, 3, 2.0, GLOB)  # it is over: the next commit, whatever its verdict, removes it
     assert sorted(os.listdir(made.checkpoints)) == ["r0002"]
 
 
@@ -92,16 +90,15 @@ def test_a_former_best_stays_a_while_for_who_has_followed_the_link(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "FORMER_KEPT_S", 60.0)
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
     for number in (1, 2, 3):
-        ran(made, number, 1.0 / number, keeps)
+        ran(made, number, 1.0 / number, GLOB)
     assert sorted(os.listdir(made.checkpoints)) == ["r0001", "r0002", "r0003"]
     hour = 3600.0
     for number in (1, 2, 3):  # the second took the first one's place an hour ago, the third the second's now
         path = made.checkpoints / f"r000{number}/meta.json"
         now = path.stat().st_mtime
         os.utime(path, (now, now - hour * max(3 - number, 0) * (number < 3)))
-    ran(made, 4, 2.0, keeps)
+    ran(made, 4, 2.0, GLOB)
     assert sorted(os.listdir(made.checkpoints)) == ["r0002", "r0003"]
 
 
@@ -123,9 +120,8 @@ def test_a_former_best_that_the_disk_would_not_let_go_goes_without_another_commi
     made: Experiment, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     monkeypatch.setattr(prune, "REFUSED_S", 0.01)
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
     for number in (1, 2):
-        ran(made, number, 1.0 / number, keeps)
+        ran(made, number, 1.0 / number, GLOB)
     best = state.read(made.best, Best)
     assert best is not None
     state.write(made.best, replace(best, run_id="r0003", checkpoint=None))  # it advanced without one
@@ -152,8 +148,7 @@ def test_what_a_disk_never_lets_go_is_left_alone_in_the_end(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "REFUSED_S", 0.001)
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
-    ran(made, 1, 1.0, keeps)
+    ran(made, 1, 1.0, GLOB)
     hook = refusing({"rename"}, times=1000)
 
     async def pruned() -> None:
@@ -172,10 +167,9 @@ def test_what_a_disk_never_lets_go_is_left_alone_in_the_end(
 
 def test_a_fresh_former_best_says_when_it_may_go(made: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "FORMER_KEPT_S", 60.0)
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
-    ran(made, 1, 1.0, keeps)
+    ran(made, 1, 1.0, GLOB)
     assert prune.prune(made) is None
-    run = over(made, 2, 0.5, keeps)
+    run = over(made, 2, 0.5, GLOB)
     saved(run.run.folder)
     told = Promotion()
     commit.apply(made, run.run, decision.decide(run), (), told)
@@ -191,9 +185,8 @@ def test_a_fresh_former_best_says_when_it_may_go(made: Experiment, monkeypatch: 
 
 
 def test_without_it_nothing_that_a_run_leaves_is_ever_removed(made: Experiment) -> None:
-    keeps = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
     for number in range(1, 5):
-        ran(made, number, 1.0 / number, keeps)
+        ran(made, number, 1.0 / number, GLOB)
     assert left(made) == [of_run(made, number) for number in range(1, 5)]
     assert not made.leftovers.exists()
 

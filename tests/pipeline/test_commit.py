@@ -30,7 +30,7 @@ from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.outcome import fit
 from ardaemon.pipeline.train_file import sha256
-from tests.support.folders import experiment
+from tests.support.folders import experiment, record
 
 # --- fit ---
 
@@ -146,24 +146,21 @@ def ended(made: Experiment, number: int, value: float | None, text: str = "", **
     run.attempt(1).log.write_text(f"val/loss: {value}\n")
     data = text.encode() or made.train.read_bytes()
     run.train.write_bytes(data)
-    record = RunRecord(
-        run_id=run.run_id,
+    known = record(
+        run.run_id,
         submit_id=f"submit {number}",
         sha256=sha256(data),
         base="r0000",
         note="a note",
-        submitted_at="2026-11-22T10:00:00Z",
-        settings=Settings(seconds=1),
         epoch=1,
         seal="",
-        environment_sha256="",
     )
-    state.write(run.record, record)
+    state.write(run.record, known)
     exit_of = Exit(ending="exited", exit_code=0, seconds=1.0, ended_at="2026-11-22T10:05:00Z")
     given = {
         "experiment": made,
         "run": run,
-        "record": record,
+        "record": known,
         "attempts": 1,
         "seal_faults": (),
         "exit": exit_of,

@@ -13,7 +13,7 @@ from ardaemon.core.model import Exit, RunRecord, Settings
 from ardaemon.host import state
 from ardaemon.pipeline import checkpoint, contract, extract
 from ardaemon.pipeline.experiment import load
-from tests.support.folders import experiment
+from tests.support.folders import experiment, record
 
 OVER = Exit(ending="exited", exit_code=0, seconds=1.0, started_at="2026-11-22T10:00:00Z")
 YEARS_BEFORE = 1_000_000_000.0
@@ -42,19 +42,10 @@ class Made:
 
     def read(self, log: str = "", restarted: bool = False) -> extract.Extracted:
         self.attempt.log.write_text(log)
-        record = RunRecord(
-            run_id="r0001",
-            submit_id="s",
-            sha256="",
-            base=None,
-            note="",
-            submitted_at="2026-11-22T10:00:00Z",
-            settings=self.settings,
-            environment_sha256="",
-        )
+        given = record(settings=self.settings)
         found = load(self.experiment).contract
         return extract.extract(
-            self.experiment, self.run, record, found, {}, self.number, OVER, restarted=restarted
+            self.experiment, self.run, given, found, {}, self.number, OVER, restarted=restarted
         )
 
     def curve(self) -> list[dict[str, Any]]:
@@ -181,17 +172,8 @@ def test_where_a_value_is_from_and_which_counts_makes_runs_comparable_or_not(tmp
 def test_the_settings_of_a_run_say_which_value_counts(tmp_path: Path) -> None:
     settings = Settings(seconds=1, value=7, metric_path="{run_dir}/*.csv")
     path = tmp_path / "x.json"
-    record = RunRecord(
-        run_id="r0001",
-        submit_id="s",
-        sha256="",
-        base=None,
-        note="",
-        submitted_at="",
-        settings=settings,
-        environment_sha256="",
-    )
-    state.write(path, record)
+    given = record(settings=settings)
+    state.write(path, given)
     read = state.read(path, RunRecord)
     assert read is not None
     assert read.settings == settings

@@ -6,6 +6,7 @@ from ardaemon.core.model import Primary
 from ardaemon.metrics.base import Evidence, Query
 from ardaemon.metrics.csv_rows import CSV
 from ardaemon.pipeline import live
+from tests.support import attempt
 
 LOSS = Query(Primary("loss"))
 
@@ -13,7 +14,7 @@ LOSS = Query(Primary("loss"))
 def evidence(project: Path) -> Evidence:
     run = project / ".autoresearch/x/runs/r[1]"
     (run / "a1").mkdir(parents=True)
-    return Evidence(log=run / "a1/run.log", run_folder=run, attempt_folder=run / "a1", project=project)
+    return attempt.evidence(project, run)
 
 
 def watched(project: Path, found: Evidence, *patterns: str) -> set[str]:

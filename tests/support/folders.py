@@ -1,8 +1,10 @@
 """An experiment's folder without a daemon, made by the same code that makes every other."""
 
 from pathlib import Path
+from typing import Any
 
 from ardaemon.core.layout import Experiment
+from ardaemon.core.model import RunRecord, Settings
 from ardaemon.core.protocol import Init
 from ardaemon.pipeline import initialise
 
@@ -24,6 +26,20 @@ def experiment(
         **params,
     }
     return initialise.create(Init(project=str(project), slug=SLUG, **given))[0]  # type: ignore[arg-type]
+
+
+def record(run_id: str = "r0001", **fields: Any) -> RunRecord:
+    """run.json of a run that was just submitted."""
+    known: dict[str, Any] = {
+        "submit_id": "s",
+        "sha256": "",
+        "base": None,
+        "note": "",
+        "submitted_at": "2026-11-22T10:00:00Z",
+        "settings": Settings(seconds=1),
+        "environment_sha256": "",
+    }
+    return RunRecord(run_id=run_id, **{**known, **fields})
 
 
 def bytes_read() -> int:

@@ -94,23 +94,28 @@ def none_wrong(
 def cut(point: Point, do: str | int, check: Check, kind: type[Story] = Story) -> str | None:
     """Tell the story in a new world, cut at `point`; what went wrong, or None."""
     with world() as lab:
-        flag = lab.root / "reached"
-        plan = {
-            "at": [point.who, point.name, point.subject, point.nth],
-            "root": str(lab.root),
-            "do": do,
-            "flag": str(flag),
-        }
+        plan = planned(lab, point, do)
         try:
-            story = _told(lab, plan, flag, kind)
+            story = _told(lab, plan, kind)
             check(lab, story, point)
         except (AssertionError, OSError, ValueError, ArdaemonError) as error:  # a torn file is no JSON
             return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
         return None
 
 
-def _told(lab: Lab, plan: dict[str, Any], flag: Path, kind: type[Story]) -> Story:
+def planned(lab: Lab, point: Point, do: str | int) -> dict[str, Any]:
+    """What is to happen at that point, as faulty.py reads it; `reached` is there once it has."""
+    return {
+        "at": [point.who, point.name, point.subject, point.nth],
+        "root": str(lab.root),
+        "do": do,
+        "flag": str(lab.root / "reached"),
+    }
+
+
+def _told(lab: Lab, plan: dict[str, Any], kind: type[Story]) -> Story:
     reached: list[bool] = []
+    flag = Path(plan["flag"])
 
     def mend() -> None:
         if flag.exists():

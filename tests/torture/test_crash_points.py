@@ -18,6 +18,7 @@ from tests.torture.points import (
     Point,
     Record,
     none_wrong,
+    planned,
     points,
     recorded,
     undisturbed,
@@ -137,12 +138,7 @@ def test_a_daemon_that_cannot_come_up_says_why_in_a_line_and_leaves_with_the_cod
     for point in at_start:
         with world() as lab:
             lab.forge = None  # a process of its own has an exit code
-            plan = {
-                "at": [point.who, point.name, point.subject, point.nth],
-                "root": str(lab.root),
-                "do": errno.EIO,
-                "flag": str(lab.root / "reached"),
-            }
+            plan = planned(lab, point, errno.EIO)
             with pytest.raises(AssertionError):
                 lab.start(PROGRAM, FAULT_PLAN=json.dumps(plan))
             assert lab.process is not None
