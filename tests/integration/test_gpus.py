@@ -105,6 +105,8 @@ def test_each_run_has_a_gpu_of_its_own_and_the_next_waits_and_says_for_whom(benc
     view = bench.view(third)
     assert view["state"] == "queued"
     assert f"GPU 0 261122-test/{first}" in str(view["why"])
+    for run in (first, second):  # while it lives: of a process that is gone, its card alone tells
+        sampled(lab, run, '"vram_mb":2000')
     bench.go(1)
     bench.running(third)
     sampled(lab, third, '"vram_mb":2000')
