@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pty
 import selectors
@@ -200,10 +201,13 @@ def test_a_client_killed_at_any_moment_has_submitted_or_not(
         process.communicate()
     wait_until(lambda: shell.states() == [], "all are judged")
     rows = (shell.lab.folder / "results.tsv").read_text().splitlines()[1:]
-    found = [row.split("\t")[:4] for row in rows]
+    found = [row.split("\t")[:5] for row in rows]
     ids = [f"r{number:04d}" for number in range(1, len(rows) + 1)]
     assert ([row[0] for row in found], {row[2] for row in found}) == (ids, {"ok"})
-    assert {row[3] for row in found} == {"advance"}, "each value is better than the one before"
+    # A daemon at work for a killed client may read train.py after the next edit: two runs of it, one no better.
+    values = [float(row[4]) for row in found]
+    better = [value < min(values[:number], default=math.inf) for number, value in enumerate(values)]
+    assert [row[3] for row in found] == ["advance" if is_better else "revert" for is_better in better]
     assert faults(shell.lab) == []
 
 
