@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
 
-from ardaemon import recovery, scheduler, server
+from ardaemon import recovery, scheduler
 from ardaemon.board import Board
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
@@ -37,6 +37,8 @@ from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
 from ardaemon.placement import Placement
+from ardaemon.rpc import listening
+from ardaemon.rpc.server import Server
 from ardaemon.sick_gpus import SickGpus
 from ardaemon.version import VERSION
 from ardaemon.views import Views
@@ -109,7 +111,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
     overseer = Overseer(board, leasing, SickGpus(host.sick, board))
     machine = LocalMachine(engine, leasing, overseer)
     views = Views(board, engine.waits, machine.live)
-    sock = server.listen(host.socket)  # who connects during recovery waits in the backlog
+    sock = listening.listen(host.socket)  # who connects during recovery waits in the backlog
     try:
         async with anyio.create_task_group() as tasks:
             driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
@@ -119,7 +121,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             at_work, stranded = recovery.recover(board, engine, recovery.entries(host))
             await tasks.start(_stop_on_signal, methods.stopping)  # before anyone could know our pid
             _publish(host)
-            tasks.start_soon(server.Server(table(context, methods), config, methods.answered).serve, sock)
+            tasks.start_soon(Server(table(context, methods), config, methods.answered).serve, sock)
 
             def resume(flight: Flight) -> None:
                 machine.found(flight)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("ardaemon", "arctl")
-# Room -> the rooms it may import from. "ardaemon" is its top: daemon, server, handlers, scheduler, …
+# Room -> the rooms it may import from. "ardaemon" is its top: daemon, handlers, scheduler, …
 MAY_IMPORT = {
     "ardaemon.core": {"ardaemon.core"},
     "ardaemon.host": {"ardaemon.host", "ardaemon.core"},
@@ -21,8 +21,10 @@ MAY_IMPORT = {
         "ardaemon.host",
         "ardaemon.core",
     },
+    "ardaemon.rpc": {"ardaemon.rpc", "ardaemon.host", "ardaemon.core"},
     "ardaemon": {
         "ardaemon",
+        "ardaemon.rpc",
         "ardaemon.pipeline",
         "ardaemon.engines",
         "ardaemon.metrics",
@@ -214,7 +216,7 @@ def plant(root: Path, files: dict[str, str]) -> Imports:
         ("ardaemon/core/a.py", "import ardaemon.host.b", "ardaemon/host/b.py"),
         ("ardaemon/metrics/a.py", "from ardaemon.host import b", "ardaemon/host/b.py"),
         ("ardaemon/engines/a.py", "from ardaemon.pipeline.b import c", "ardaemon/pipeline/b.py"),
-        ("ardaemon/pipeline/a.py", "def f():\n    import ardaemon.server", "ardaemon/server.py"),
+        ("ardaemon/pipeline/a.py", "def f():\n    import ardaemon.rpc.server", "ardaemon/rpc/server.py"),
         ("ardaemon/host/a.py", "from ..engines import b", "ardaemon/engines/b.py"),
         ("ardaemon/host/a.py", "if True:\n    from ardaemon.metrics.b import c", "ardaemon/metrics/b.py"),
         ("arctl/commands/a.py", "from ardaemon.host.b import c", "ardaemon/host/b.py"),

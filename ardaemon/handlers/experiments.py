@@ -13,7 +13,7 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.pipeline import initialise, ledger, sealing, session, train_file
 from ardaemon.pipeline.experiment import State, chain_of, standard
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 
 class Experiments:

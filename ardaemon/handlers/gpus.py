@@ -7,7 +7,7 @@ from ardaemon.core.queue import Card
 from ardaemon.handlers.context import Context
 from ardaemon.overseer import RELEASED_S
 from ardaemon.pipeline.flight import Flight
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 HOLDERS_MAX = 64  # of one GPU: an answer has its limit
 

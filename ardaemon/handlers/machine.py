@@ -12,7 +12,7 @@ from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 from ardaemon.version import VERSION
 
 

@@ -11,7 +11,7 @@ from ardaemon.core.priority import check_priority
 from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.pipeline.flight import Flight
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 
 class Queue:

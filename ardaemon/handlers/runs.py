@@ -14,7 +14,7 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.pipeline import ledger, snapshot
 from ardaemon.pipeline.flight import Flight
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 LAST_MAX = 1000  # rows of one run.list or status.get
 

@@ -9,7 +9,7 @@ from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.runs import Runs
 from ardaemon.handlers.tail import Tailer
 from ardaemon.handlers.wait import Waiter
-from ardaemon.server import Handler
+from ardaemon.rpc.dispatch import Handler
 
 # The part before the dot says whose it is, but for those that have a room of their own.
 _HOMES = {

@@ -17,7 +17,7 @@ from ardaemon.handlers.lookup import named
 from ardaemon.host.follow import appended, read_at
 from ardaemon.pipeline import excerpt
 from ardaemon.pipeline.flight import Flight
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 TAIL_MAX_BYTES = 8 << 10
 FOLLOWERS_MAX = 64  # each holds a thread of the daemon

@@ -13,7 +13,7 @@ from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.pipeline.flight import Flight
-from ardaemon.server import Notify
+from ardaemon.rpc.dispatch import Notify
 
 WAIT_MAX_S = 7 * 86400.0
 

@@ -1,4 +1,4 @@
-"""The server's own reading, decoding and dispatch, fed with bytes in this process.
+"""The daemon's own reading, decoding and dispatch, fed with bytes in this process.
 
 Its handlers record what reached them and answer with nothing: what is tried is everything before them.
 """
@@ -12,10 +12,11 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from ardaemon import server
 from ardaemon.core.config import Config
 from ardaemon.core.protocol import METHODS, Params
-from ardaemon.server import Handler, Notify, Server, _Connection
+from ardaemon.rpc import connection
+from ardaemon.rpc.connection import Connection
+from ardaemon.rpc.dispatch import Dispatcher, Handler, Notify
 
 ANSWER = {"jsonrpc", "id"}
 FRAME_MAX = 2000  # bytes; so that short inputs can pass the limit too
@@ -50,12 +51,12 @@ class Wire(anyio.abc.ByteStream):
 
 
 class Harness:
-    """One server for all inputs."""
+    """One dispatcher for all inputs."""
 
     def __init__(self) -> None:
-        vars(server)["FRAME_MAX"] = FRAME_MAX
+        vars(connection)["FRAME_MAX"] = FRAME_MAX
         self.reached: dict[str, int] = dict.fromkeys(METHODS, 0)
-        self.server = Server({name: self._handler(name) for name in METHODS}, Config())
+        self.dispatcher = Dispatcher({name: self._handler(name) for name in METHODS})
         self.loop = asyncio.new_event_loop()
         logging.getLogger("ardaemon").addHandler(_Raise())
 
@@ -86,17 +87,14 @@ class Harness:
     async def _session(self, chunks: list[bytes]) -> bytes:
         async def idle() -> None:
             # The handlers wait for nothing: what they need is some turns of the loop.
-            while connection.in_flight:  # noqa: ASYNC110
+            while served.in_flight:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
         wire = Wire(chunks, idle)
-        connection = _Connection(self.server, wire)  # type: ignore[arg-type]  # of a socket it needs no more
-        try:
-            await connection.run()
-        except* anyio.EndOfStream:
-            pass
-        if connection.in_flight:
-            raise Fault(f"{connection.in_flight} requests are still in flight")
+        served = Connection(wire, self.dispatcher, Config(), lambda: None)  # type: ignore[arg-type]  # no more of a socket
+        await served.run()
+        if served.in_flight:
+            raise Fault(f"{served.in_flight} requests are still in flight")
         return bytes(wire.answers)
 
 

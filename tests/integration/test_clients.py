@@ -8,6 +8,7 @@ import pty
 import selectors
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -204,7 +205,7 @@ def test_a_client_killed_at_any_moment_has_submitted_or_not(
     found = [row.split("\t")[:5] for row in rows]
     ids = [f"r{number:04d}" for number in range(1, len(rows) + 1)]
     assert ([row[0] for row in found], {row[2] for row in found}) == (ids, {"ok"})
-    # A daemon at work for a killed client may read train.py after the next edit: two runs of it, one no better.
+    # A killed client's train.py may be read after the next edit: two runs of that, the second no better.
     values = [float(row[4]) for row in found]
     better = [value < min(values[:number], default=math.inf) for number, value in enumerate(values)]
     assert [row[3] for row in found] == ["advance" if is_better else "revert" for is_better in better]
@@ -453,9 +454,11 @@ def test_two_hundred_clients_at_once_are_served_and_another_one_hardly_waits(
     assert faults(lab) == []
 
 
+@pytest.mark.parametrize("half_closed", [False, True], ids=["open", "half-closed"])
 def test_two_hundred_clients_that_wait_for_one_run_all_get_its_verdict_and_those_that_leave_do_not_end_it(
-    lab: Lab,
+    lab: Lab, half_closed: bool
 ) -> None:
+    """Also those that said at once that they send no more (shutdown(2)), as pipes into a socket do."""
     lab.ready()
     go = lab.root / "go"
     lab.write(UNTIL_TOLD.format(go=str(go), value=1))
@@ -467,15 +470,48 @@ def test_two_hundred_clients_that_wait_for_one_run_all_get_its_verdict_and_those
     for number, client in enumerate(clients):
         request = {"jsonrpc": "2.0", "method": "run.wait", "params": where, "id": number}
         client.send_raw(json.dumps(request).encode() + b"\n")
+        if half_closed:
+            client.sock.shutdown(socket.SHUT_WR)
+    each = 1 + half_closed  # its socket, and what tells that it has hung up
+    waiting = before.descriptors + 200 * each - 6  # some of those before are given back meanwhile
+    wait_until(lambda: usage(lab.pid).descriptors >= waiting, "all wait")
     for client in clients[::2]:
         client.close()
     lab.clients = clients[1::2]
-    wait_until(lambda: usage(lab.pid).descriptors <= before.descriptors + 100, "half of them gone")
+    gone = before.descriptors + 100 * each + 6  # as in back_to
+    wait_until(lambda: usage(lab.pid).descriptors <= gone, "half of them gone")
     assert lab.get("run.get", run_id=run_id)["state"] == "running"
     go.touch()
     assert {client.receive()["result"]["result"]["verdict"] for client in lab.clients} == {"advance"}
+    if half_closed:
+        assert {client.receive() for client in lab.clients} == {None}  # the daemon hangs up, too
     lab.close_clients()
     back_to(lab.pid, before)
+    assert faults(lab) == []
+
+
+def test_all_is_answered_that_was_asked_before_the_client_stopped_sending(lab: Lab) -> None:
+    """As `printf … | socat - UNIX-CONNECT:…` does; what was not asked in full is not asked."""
+    lab.ready()
+    where = {"project": str(lab.project), "expr": SLUG}
+    submission = {**where, "submit_id": "1", "environment": lab.environment}
+    asked = [("daemon.info", {}), ("run.submit", submission), ("run.list", where), ("rpc.discover", {})]
+    requests = [
+        {"jsonrpc": "2.0", "method": method, "params": params, "id": number}
+        for number, (method, params) in enumerate(asked)
+    ]
+    lines = [json.dumps(request).encode() for request in [*requests, requests]]
+    client = lab.rpc()
+    client.send_raw(b"\n".join(lines) + b'\n{"jsonrpc": "2.0", "method": "daemon.stop"}')
+    client.sock.shutdown(socket.SHUT_WR)
+    answers = [json.loads(line) for line in client.file]
+    alone = {answer["id"]: answer for answer in answers if isinstance(answer, dict)}
+    (batch,) = [{one["id"]: one for one in answer} for answer in answers if isinstance(answer, list)]
+    for found in (alone, batch):
+        assert sorted(found) == list(range(len(asked)))
+        assert all("result" in answer for answer in found.values()), found
+    assert {found[1]["result"]["run_id"] for found in (alone, batch)} == {"r0001"}
+    assert lab.wait("r0001")["result"]["verdict"] == "advance"
 
 
 def test_clients_that_connect_and_wait_for_ever_are_left_in_peace(lab: Lab) -> None:

@@ -101,9 +101,9 @@ def with_umask(shell: Shell, mask: int, *arguments: str) -> str:
 
 LISTEN = """import os, stat, sys
 from pathlib import Path
-from ardaemon import server
 from ardaemon.core.layout import private_folder
 from ardaemon.host import operations
+from ardaemon.rpc import listening
 
 folder = Path(sys.argv[1])
 os.umask(0)
@@ -119,7 +119,7 @@ def hook(name, *arguments):
         print("listen", mode(folder), mode(folder / "s"))
 
 operations.hook = hook
-server.listen(folder / "s")
+listening.listen(folder / "s")
 """
 
 

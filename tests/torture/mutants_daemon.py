@@ -110,6 +110,18 @@ MUTANTS = (
     ),
     Mutant(
         "clients-die",
+        "a client that stopped sending is taken for one that went away",
+        "ours.start_soon(self._end_when_hung_up, requests.cancel_scope)",
+        "requests.cancel_scope.cancel()",
+    ),
+    Mutant(
+        "clients-die",
+        "a client that stopped sending is waited for, although it hung up",
+        "requests.cancel()  # the client is gone",
+        "await anyio.sleep_forever()  # the client is gone",
+    ),
+    Mutant(
+        "clients-die",
         "out of descriptors, the daemon ends",
         "await anyio.sleep(ACCEPT_PAUSE_S)\n                    continue",
         "raise",

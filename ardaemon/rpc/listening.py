@@ -1,0 +1,56 @@
+"""The listening socket: in a folder of the owner's, at its mode from the first moment, one per folder."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from ardaemon.core.config import CONNECTIONS_MAX
+from ardaemon.core.errors import DaemonUnavailable, StorageError
+from ardaemon.host import file_lock, operations
+
+BACKLOG = CONNECTIONS_MAX  # a client with a timeout gets EAGAIN, not a wait, where it is full (connect(2))
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket of mode 0600; a stale one is replaced, a living daemon's is not.
+
+    Raises DaemonUnavailable where another daemon listens (one with another state folder), StorageError
+    where something else is in the socket's place.
+    """
+    _claim(path.parent)
+    _make_way(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    mask = os.umask(0o177)  # the mode is right from the first moment, before anyone can connect
+    try:
+        operations.at("bind", path)
+        sock.bind(str(path))
+    finally:
+        os.umask(mask)
+    operations.at("listen", path)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+def _claim(folder: Path) -> None:
+    """Hold the folder's kernel lock until this process ends: who has it owns the socket in there."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        file_lock.claim(fd)
+    except BlockingIOError:
+        raise DaemonUnavailable(
+            f"another daemon, with another state folder, listens in {folder}",
+            "stop that one, or set XDG_RUNTIME_DIR to another folder",
+        ) from None
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket of a daemon that is dead; anything else there is not ours to remove."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise StorageError(f"{path} is in the socket's place, and is no socket", "look at it, and remove it")
+    operations.unlink(path)
