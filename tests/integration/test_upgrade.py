@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ardaemon.core import errors
-from ardaemon.core.model import Active, Best, Chain, Contract, Exit, Result, RunRecord, Session
+from ardaemon.core.model import Best, Chain, Contract, Exit, Result, Session
+from ardaemon.core.run_record import Active, RunRecord
 from ardaemon.host import state
 from ardaemon.version import VERSION
 from tests.support.jobs import alive, job_of, launched, shim_of
@@ -51,13 +52,20 @@ def launches(lab: Lab) -> list[str]:
 # --- files of another schema ---
 
 
+def put(path: Path, data: bytes) -> None:
+    """As every version writes: at one stroke. A daemon may look at any moment, as for a run that waits."""
+    aside = path.with_name(f"{path.name}.put")
+    aside.write_bytes(data)
+    aside.replace(path)
+
+
 def with_schema(path: Path, schema: int | None) -> bytes:
     """Write the file as if another version had: the schema is another one, or none."""
     facts = json.loads(path.read_bytes())
     facts.pop("schema", None)
-    path.chmod(0o600)
-    path.write_text(json.dumps(facts if schema is None else {"schema": schema, **facts}, indent=1))
-    return path.read_bytes()
+    data = json.dumps(facts if schema is None else {"schema": schema, **facts}, indent=1).encode()
+    put(path, data)
+    return data
 
 
 def asked(lab: Lab) -> list[str]:
@@ -134,7 +142,7 @@ def test_a_file_of_another_schema_is_refused_by_name_and_stays_as_it_is(
         schemas = [0, None, 2] if FULL else [[None, 2][number % 2]]
         path = home / kind
         if path.name == "UNCLEAN.json":
-            path.write_text(json.dumps(SENTINEL))
+            put(path, json.dumps(SENTINEL).encode())
         before = path.read_bytes()
         for schema in schemas:
             cases += 1
@@ -150,7 +158,7 @@ def test_a_file_of_another_schema_is_refused_by_name_and_stays_as_it_is(
                 found = "schema 2" if schema == 2 else "schema 0" if schema == 0 else "no schema"
                 assert f"{path} has {found}; this version reads schema 1" in said, (kind, schema, said)
                 assert ("upgrade" in said) == (schema == 2)
-        path.write_bytes(before)
+        put(path, before)
         if path.name == "UNCLEAN.json":
             path.unlink()
         if FULL:
