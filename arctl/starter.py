@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from arctl.client import Busy, NotRunning, Stopped, dial, read_info
 from ardaemon.core.errors import DaemonUnavailable
-from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.layout import Host
+from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
 START_DEADLINE_S = 15.0  # from the first try to the first answer, on a loaded machine

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from ardaemon.core.config import QUEUE_MAX, Config
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Judged, Session
+from ardaemon.core.model import Session
 from ardaemon.core.queue import Key
+from ardaemon.core.run_record import Judged
 from ardaemon.pipeline.flight import Flight
 from ardaemon.placement import Placement
 

@@ -17,16 +17,17 @@ from ardaemon import recovery, scheduler
 from ardaemon.board import Board
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
-from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.layout import Host
 from ardaemon.core.model import Record
+from ardaemon.core.private import private_folder
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.engines.local import LocalEngine
 from ardaemon.engines.starter import Starter
+from ardaemon.gpu_book import GpuBook
 from ardaemon.handlers.context import Context
-from ardaemon.handlers.machine import Machine
+from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
 from ardaemon.host import durable, file_lock, state
-from ardaemon.inventory import GpuBook
 from ardaemon.journal import open_log
 from ardaemon.leasing import Leasing
 from ardaemon.local_machine import LocalMachine
@@ -117,7 +118,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
             driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
             context = Context(host, config, board, views, driver, locks, overseer, machine)
             overseer.limit = context.limit
-            methods = Machine(context)
+            methods = Daemon(context)
             at_work, stranded = recovery.recover(board, engine, recovery.entries(host))
             await tasks.start(_stop_on_signal, methods.stopping)  # before anyone could know our pid
             _publish(host)

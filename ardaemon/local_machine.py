@@ -9,7 +9,8 @@ import anyio.to_thread
 from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import Attempt
 from ardaemon.core.measured import Header, Measured, Sample
-from ardaemon.core.model import Handle, Process
+from ardaemon.core.model import Process
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Running, Unsupervised
 from ardaemon.host import samples
 from ardaemon.host.lease import Lease, Taken

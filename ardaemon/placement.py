@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Need, is_allowed
 from ardaemon.core.queue import Card, Key, Start
-from ardaemon.inventory import GpuBook, Tenant
+from ardaemon.gpu_book import GpuBook, Tenant
 from ardaemon.pipeline import peaks
 from ardaemon.pipeline.flight import Flight
 

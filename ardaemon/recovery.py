@@ -10,12 +10,13 @@ import msgspec
 from ardaemon.board import Board
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host
-from ardaemon.core.model import Active, Judged, RunRecord, Session
+from ardaemon.core.model import Session
+from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine
 from ardaemon.host import durable, state
 from ardaemon.pipeline import commit, snapshot
-from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.repair import load_or_repair
 
 # There is no event for "the project is back".
 LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from ardaemon import facts, waits
 from ardaemon.board import Board
 from ardaemon.core.measured import Sample
-from ardaemon.core.model import Handle
 from ardaemon.core.protocol import RunView
 from ardaemon.core.queue import Card, Key
+from ardaemon.core.run_record import Handle
 from ardaemon.pipeline.flight import Flight
 from ardaemon.waits import Place
 

@@ -35,7 +35,7 @@ MAY_IMPORT = {
 }
 CORE_IMPORTS = {"msgspec"}  # beside the standard library
 # The client imports these at start: nothing outside the standard library, however indirectly.
-LIGHT = tuple(f"ardaemon.core.{name}" for name in "errors layout places priority size text".split())
+LIGHT = tuple(f"ardaemon.core.{name}" for name in "errors layout places priority private size text".split())
 # These must work when nothing else does: the standard library alone, and helpers in host that need no more.
 ALONE = ("ardaemon.host.shim", "ardaemon.host.durable")
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")

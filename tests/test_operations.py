@@ -19,7 +19,7 @@ SYSTEM = {
 METHODS = set("hardlink_to mkdir rmdir symlink_to touch unlink write_bytes write_text".split())
 # file -> the calls that it may make itself, and why.
 ALLOWED = {
-    "core/layout.py": ({"mkdir"}, "the private folders, made before anything is kept in them"),
+    "core/private.py": ({"mkdir"}, "the private folders, made before anything is kept in them"),
     "host/cgroup.py": ({"os.mkdir", "os.rmdir"}, "announced there as `cgroup`: folders of no disk"),
     "host/file_lock.py": ({"os.makedirs"}, "the runtime folder, which a logout may have removed"),
     "engines/spare.py": ({"subprocess.Popen"}, "announced there: a spare shim that is lost is parked again"),

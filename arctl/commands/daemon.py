@@ -13,7 +13,8 @@ from arctl.base import json_option, say, say_json, warn
 from arctl.client import Answer, Busy, Connection, Lost, NotRunning, connect, dial, peer, read_info
 from arctl.starter import start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
-from ardaemon.core.layout import Host, private_folder
+from ardaemon.core.layout import Host
+from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
 STOP_DEADLINE_S = 30.0  # it has only to close its files: jobs go on under their shims

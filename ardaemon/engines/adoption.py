@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
-from ardaemon.core.model import Handle, Process
+from ardaemon.core.model import Process
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Unsupervised
 from ardaemon.engines.prober import Prober
 from ardaemon.engines.records import known_start

@@ -6,7 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from ardaemon.core.layout import Run
-from ardaemon.core.model import Ending, Exit, Handle, Process
+from ardaemon.core.model import Ending, Exit, Process
+from ardaemon.core.run_record import Handle
 from ardaemon.host.lease import Lease, Taken
 
 

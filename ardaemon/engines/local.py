@@ -13,7 +13,8 @@ import anyio.to_thread
 
 from ardaemon.core.config import GRACE_S, PIDS_MAX
 from ardaemon.core.layout import Host, Run, boot_id
-from ardaemon.core.model import Exit, Handle, Process
+from ardaemon.core.model import Exit, Process
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.adoption import Adoption
 from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
 from ardaemon.engines.prober import Prober

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Attempt
-from ardaemon.core.model import Handle, Process
+from ardaemon.core.model import Process
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
 from ardaemon.engines.records import Start, read_exit, read_start, shim_lives
 from ardaemon.host import processes

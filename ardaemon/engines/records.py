@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from ardaemon.core.errors import CorruptState, UnknownSchema
 from ardaemon.core.layout import Attempt
-from ardaemon.core.model import Exit, Handle, Record
+from ardaemon.core.model import Exit, Record
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished
 from ardaemon.host import cgroup, proc, state
 

@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from ardaemon.core.model import Handle
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Launch, Started
 from ardaemon.engines.spare import Spare
 from ardaemon.host import file_lock

@@ -22,10 +22,11 @@ from ardaemon.local_machine import LocalMachine
 from ardaemon.overseer import Limit, Overseer
 from ardaemon.pipeline import session
 from ardaemon.pipeline.drive import Driver
-from ardaemon.pipeline.experiment import State, load, load_or_repair, sweep
+from ardaemon.pipeline.experiment import State, load, sweep
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Dropped
+from ardaemon.pipeline.repair import load_or_repair
 from ardaemon.views import Views
 
 log = logging.getLogger("ardaemon.run")

@@ -3,7 +3,8 @@
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import UnknownRun
 from ardaemon.core.layout import Experiment, run_name
-from ardaemon.core.model import Judged, Result, RunRecord
+from ardaemon.core.model import Result
+from ardaemon.core.run_record import Judged, RunRecord
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 

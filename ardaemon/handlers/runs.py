@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.layout import Experiment, run_number
-from ardaemon.core.model import Active
 from ardaemon.core.priority import check_priority
+from ardaemon.core.run_record import Active
 from ardaemon.experiments import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
@@ -38,9 +38,9 @@ class Runs:
                 if flight.record.submit_id == params.submit_id:
                     return self.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
-            queue = snapshot.Queue(self.context.host.active, self.board.next_seq(), highest, inventory)
+            position = snapshot.Position(self.context.host.active, self.board.next_seq(), highest, inventory)
             config = self.context.config
-            done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, queue, config)
+            done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, position, config)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
                 return replace(self.views.view(flight), warnings=done.warnings)

@@ -2,9 +2,9 @@
 
 from ardaemon.core.protocol import METHODS
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
-from ardaemon.handlers.machine import Machine
 from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.runs import Runs
 from ardaemon.handlers.tail import Tailer
@@ -21,13 +21,13 @@ _HOMES = {
     "session": "experiments",
     "queue": "queue",
     "gpu": "gpus",
-    "events": "machine",
-    "daemon": "machine",
-    "rpc": "machine",
+    "events": "daemon",
+    "daemon": "daemon",
+    "rpc": "daemon",
 }
 
 
-def table(context: Context, machine: Machine) -> dict[str, Handler]:
+def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
     """Every method of the protocol; `run.submit` is Runs.run_submit."""
     homes = {
         "runs": Runs(context),
@@ -36,7 +36,7 @@ def table(context: Context, machine: Machine) -> dict[str, Handler]:
         "experiments": Experiments(context),
         "queue": Queue(context),
         "gpus": Gpus(context),
-        "machine": machine,
+        "daemon": daemon,
     }
     return {name: getattr(homes[_home(name)], name.replace(".", "_")) for name in METHODS}
 

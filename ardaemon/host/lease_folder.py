@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from ardaemon.core import layout
+from ardaemon.core import private
 
 # Debian and Ubuntu have the first for everybody; elsewhere (Fedora, Arch) it is root's alone. No folder of
 # our own below them: whoever made it could remove what others hold in it, sticky or not (unlink(2)).
@@ -42,7 +42,7 @@ def fault_of(folder: Path) -> str | None:
     """Why no lease can be kept there; None where it can."""
     try:
         found = folder.lstat()
-        weak = layout.first_weak(folder)
+        weak = private.first_weak(folder)
     except OSError as error:
         return f"{folder}: {error.strerror}"
     if not stat.S_ISDIR(found.st_mode):

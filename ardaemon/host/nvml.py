@@ -13,7 +13,7 @@ from typing import Literal
 import anyio
 
 from ardaemon.core.gpus import GpuReading, Inventory
-from ardaemon.host import inventory, nvml_library
+from ardaemon.host import known_gpus, nvml_library
 from ardaemon.host.nvml_process import Answer, Want, Worker, WorkerEnded, WorkerLost
 
 # nvmlInit wakes every GPU: seconds each, where no persistence daemon keeps them awake.
@@ -129,7 +129,7 @@ class Nvml:
             answer = await self._ask(want)
             gpus = await self._take(answer)
         except Without as error:
-            known = map(inventory.gone if error.state == "none" else inventory.blank, self._known.values())
+            known = map(known_gpus.gone if error.state == "none" else known_gpus.blank, self._known.values())
             return Inventory(state=error.state, at=at, why=error.why, gpus=tuple(known))
         return Inventory(state="ok", at=at, driver=answer.driver, gpus=gpus)
 
@@ -156,16 +156,16 @@ class Nvml:
 
     async def _take(self, answer: Answer) -> tuple[GpuReading, ...]:
         """The GPUs, with what is known from before. Raises Without."""
-        seen = inventory.named(answer.gpus, self._known)
-        self._strikes = inventory.struck(seen, self._strikes)
-        if inventory.none_works(seen, self._strikes, TRIES):
+        seen = known_gpus.named(answer.gpus, self._known)
+        self._strikes = known_gpus.struck(seen, self._strikes)
+        if known_gpus.none_works(seen, self._strikes, TRIES):
             self._strikes = {}
             if self._worker is not None:
                 await self._drop(self._worker)
             raise self._fail(f"every GPU says {seen[0].error}")
         if any(gpu.error is None for gpu in seen):
             self._failures = 0
-        gpus = inventory.with_gone(inventory.judged(seen, self._strikes, TRIES), self._known)
+        gpus = known_gpus.with_gone(known_gpus.judged(seen, self._strikes, TRIES), self._known)
         self._known = {gpu.uuid: gpu for gpu in gpus}
         return tuple(gpus)
 

@@ -4,7 +4,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.core.layout import Run
-from ardaemon.core.model import Again, Exit, Queued, RunRecord, Settings
+from ardaemon.core.model import Again, Exit, Settings
+from ardaemon.core.run_record import Queued, RunRecord
 from ardaemon.host import durable, operations, state
 
 # What an attempt leaves in the run's folder that the next one would take for its own.

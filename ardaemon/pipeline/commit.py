@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import RECENT_SUBMITS, UNTOLD_MAX
 from ardaemon.core.layout import Experiment, Run, run_number
-from ardaemon.core.model import Decision, Judged, Result, RunRecord, Session, TrainFile
+from ardaemon.core.model import Result, Session, TrainFile
+from ardaemon.core.run_record import Decision, Judged, RunRecord
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import ledger, leftovers, promote, prune, train_file
 from ardaemon.pipeline.outcome import fit, without

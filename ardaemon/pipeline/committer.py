@@ -12,17 +12,18 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
-from ardaemon.core.model import Again, Judged, Quarantine, Result
+from ardaemon.core.model import Again, Quarantine, Result
+from ardaemon.core.run_record import Judged
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
 from ardaemon.pipeline import again, commit, decision, evidence, quarantine
-from ardaemon.pipeline.experiment import load_or_repair
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.promote import nobody
 from ardaemon.pipeline.pruner import Pruner
+from ardaemon.pipeline.repair import load_or_repair
 
 MIB = 1 << 20
 

@@ -5,17 +5,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import (
-    Best,
-    Counters,
-    Decision,
-    Judged,
-    Placed,
-    Result,
-    RunRecord,
-    Settings,
-    UncleanRecord,
-)
+from ardaemon.core.model import Best, Counters, Placed, Result, Settings, UncleanRecord
+from ardaemon.core.run_record import Decision, Judged, RunRecord
 from ardaemon.host import state
 from ardaemon.pipeline import (
     checkpoint,
@@ -28,8 +19,9 @@ from ardaemon.pipeline import (
     verdict,
 )
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.experiment import State, chain_of, load_or_repair
+from ardaemon.pipeline.experiment import State, chain_of
 from ardaemon.pipeline.outcome import fit, passed_over, result_of, without
+from ardaemon.pipeline.repair import load_or_repair
 from ardaemon.pipeline.snapshot import standard_version
 
 

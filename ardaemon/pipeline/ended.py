@@ -4,7 +4,8 @@ import msgspec
 
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
-from ardaemon.core.model import Exit, RunRecord
+from ardaemon.core.model import Exit
+from ardaemon.core.run_record import RunRecord
 from ardaemon.pipeline.extract import Extracted
 
 # Names under which what was measured is a metric as any other: in constraints, or as the primary one.

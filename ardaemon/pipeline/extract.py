@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Contract, Exit, RunRecord, Settings
+from ardaemon.core.model import Contract, Exit, Settings
+from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import state
 from ardaemon.metrics.base import Evidence, Query, Readings

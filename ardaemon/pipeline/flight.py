@@ -12,18 +12,9 @@ from ardaemon.core import lifecycle
 from ardaemon.core.gpus import Need
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Header, Measured
-from ardaemon.core.model import (
-    Active,
-    Again,
-    Exit,
-    Handle,
-    Judged,
-    Launching,
-    Queued,
-    Result,
-    RunRecord,
-)
+from ardaemon.core.model import Again, Exit, Result
 from ardaemon.core.protocol import RunView
+from ardaemon.core.run_record import Active, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.host import nvml_library
 from ardaemon.pipeline.promote import Promotion
 

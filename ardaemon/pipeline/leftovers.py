@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ardaemon.core.errors import CorruptState, UnknownSchema
 from ardaemon.core.layout import FOLDER, Experiment, Run
-from ardaemon.core.model import Best, Left, Record, Settings
+from ardaemon.core.model import Best, Record, Settings
+from ardaemon.core.run_record import Left
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import checkpoint
 from ardaemon.pipeline.prune import GONE

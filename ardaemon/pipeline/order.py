@@ -6,12 +6,14 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
-from ardaemon.core.model import Exit, Handle, Launching, Queued
+from ardaemon.core.model import Exit
+from ardaemon.core.run_record import Handle, Launching, Queued
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.host import operations, state
 from ardaemon.pipeline import again, checkpoint, contract, launch, train_file
-from ardaemon.pipeline.experiment import State, load_or_repair
+from ardaemon.pipeline.experiment import State
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.repair import load_or_repair
 from ardaemon.pipeline.snapshot import require_no_unclean
 
 

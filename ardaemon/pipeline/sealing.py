@@ -8,7 +8,7 @@ from ardaemon.core.model import Contract, Quarantine, Sealed, UncleanRecord
 from ardaemon.core.protocol import Seal
 from ardaemon.host import durable, state
 from ardaemon.pipeline import contract, quarantine
-from ardaemon.pipeline.experiment import load_or_repair
+from ardaemon.pipeline.repair import load_or_repair
 
 
 def seal(experiment: Experiment, params: Seal) -> list[str]:

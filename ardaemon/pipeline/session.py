@@ -15,7 +15,9 @@ from ardaemon.host import durable, state
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.lines import compile_regex
 from ardaemon.pipeline import contract, launch, train_file
-from ardaemon.pipeline.experiment import State, archive_train, finish_fresh, load, load_or_repair
+from ardaemon.pipeline.experiment import State, load
+from ardaemon.pipeline.fresh import archive_train, finish_fresh
+from ardaemon.pipeline.repair import load_or_repair
 from ardaemon.pipeline.snapshot import require_no_unclean, require_same_primary, standard_version
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger

@@ -27,13 +27,15 @@ from ardaemon.core.errors import (
 from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
-from ardaemon.core.model import Active, Placed, Queued, RunRecord, Session, Settings, UncleanRecord
+from ardaemon.core.model import Placed, Session, Settings, UncleanRecord
 from ardaemon.core.protocol import Submit
+from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import contract, launch, train_file
-from ardaemon.pipeline.experiment import State, load_or_repair, standard
+from ardaemon.pipeline.experiment import State, standard
 from ardaemon.pipeline.need import need
+from ardaemon.pipeline.repair import load_or_repair
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Submitted(msgspec.Struct, frozen=True):
     peaks: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)  # what such runs have needed
 
 
-class Queue(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """Where a run is to stand among the active ones."""
 
     entries: Path  # the folder of active runs
@@ -54,14 +56,14 @@ class Queue(msgspec.Struct, frozen=True):
     inventory: Inventory | None = None  # the machine's GPUs
 
 
-def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config) -> Submitted:
+def submit(experiment: Experiment, params: Submit, position: Position, config: Config) -> Submitted:
     """Record one candidate, or find it again by its submit id.
 
     Its number is on disk with the active entry, and with the session from its commit on: so the
     session need not be written now.
     """
     found = load_or_repair(experiment)
-    number = _number(experiment, found.session, params, queue)
+    number = _number(experiment, found.session, params, position)
     if found.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(found.warnings))
     settings = require_ready(experiment, found)
@@ -70,17 +72,17 @@ def submit(experiment: Experiment, params: Submit, queue: Queue, config: Config)
     launch.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
     target = standard_version(experiment, found)
-    asked = need(settings, params, queue.inventory)
+    asked = need(settings, params, position.inventory)
     record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
     _lay_out(experiment, experiment.run(record.run_id), data, record)
     active = Active(
         folder=str(experiment.folder),
         run_id=record.run_id,
-        seq=queue.seq,
+        seq=position.seq,
         environment=environment,
         priority=params.priority,
     )
-    state.write(entry_path(queue.entries, experiment, record.run_id), active, 0o600)
+    state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
     warnings = (*found.warnings, *put_back(experiment, record, found, target))
     return Submitted(record, active, warnings, found.session.peaks)
 
@@ -194,18 +196,18 @@ def _record(
     )
 
 
-def _number(experiment: Experiment, session: Session, params: Submit, queue: Queue) -> int:
+def _number(experiment: Experiment, session: Session, params: Submit, position: Position) -> int:
     """The next number; or that of the same submit, where a daemon died before it could answer."""
     known = session.recent_submits.get(params.submit_id)
     if known is not None:
         return run_number(known)
-    number = max(session.last_run, queue.highest) + 1
-    while not _is_free(experiment, run_name(number), params, queue):
+    number = max(session.last_run, position.highest) + 1
+    while not _is_free(experiment, run_name(number), params, position):
         number += 1
     return number
 
 
-def _is_free(experiment: Experiment, run_id: str, params: Submit, queue: Queue) -> bool:
+def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Position) -> bool:
     """A number that was never acknowledged is free: its run was laid out, and has no active entry."""
     run = experiment.run(run_id)
     try:
@@ -214,7 +216,7 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, queue: Queue) 
         return False
     if record is None or record.submit_id == params.submit_id:
         return True
-    return record.state == Queued() and not entry_path(queue.entries, experiment, run_id).exists()
+    return record.state == Queued() and not entry_path(position.entries, experiment, run_id).exists()
 
 
 def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:

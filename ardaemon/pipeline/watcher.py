@@ -5,7 +5,8 @@ import anyio.abc
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, InternalError, StorageError
-from ardaemon.core.model import Ending, Exit, Handle, Queued
+from ardaemon.core.model import Ending, Exit
+from ardaemon.core.run_record import Handle, Queued
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
 from ardaemon.pipeline import extract
 from ardaemon.pipeline.flight import Flight

@@ -101,7 +101,7 @@ def with_umask(shell: Shell, mask: int, *arguments: str) -> str:
 
 LISTEN = """import os, stat, sys
 from pathlib import Path
-from ardaemon.core.layout import private_folder
+from ardaemon.core.private import private_folder
 from ardaemon.host import operations
 from ardaemon.rpc import listening
 

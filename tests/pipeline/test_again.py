@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ardaemon.core.model import Exit, Process, Queued, RunRecord, Settings
+from ardaemon.core.model import Exit, Process, Settings
+from ardaemon.core.run_record import Queued, RunRecord
 from ardaemon.host import state
 from ardaemon.pipeline import again
 from ardaemon.pipeline.again import Facts

@@ -20,7 +20,8 @@ import pytest
 from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Best, Result, RunRecord
+from ardaemon.core.model import Best, Result
+from ardaemon.core.run_record import RunRecord
 from ardaemon.host import operations, state
 from ardaemon.pipeline import commit, copying, decision, promote
 from ardaemon.pipeline.promote import Promotion

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Best, Result, RunRecord, Settings
+from ardaemon.core.model import Best, Result, Settings
+from ardaemon.core.run_record import RunRecord
 from ardaemon.host import operations, state
 from ardaemon.pipeline import checkpoint, commit, decision, prune, pruner
 from ardaemon.pipeline.ended import Ended

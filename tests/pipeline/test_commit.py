@@ -19,10 +19,10 @@ from ardaemon.core.model import (
     PrimaryResult,
     Process,
     Result,
-    RunRecord,
     Session,
     Settings,
 )
+from ardaemon.core.run_record import RunRecord
 from ardaemon.host import state
 from ardaemon.pipeline import commit, decision, ledger
 from ardaemon.pipeline.contract import METRIC_NAME_MAX

@@ -12,7 +12,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.host import state
 from ardaemon.pipeline import experiment as experiments
-from ardaemon.pipeline import ledger
+from ardaemon.pipeline import ledger, repair
 from tests.support.folders import experiment
 from tests.support.runs import killed_at, start, tried
 
@@ -50,13 +50,13 @@ def test_a_repair_that_is_killed_anywhere_is_done_again_with_nothing_lost(
             copy.unlink()
         (made.folder / name).unlink()
         (made.folder / name).write_bytes(b"who wrote this?")
-        if not killed_at(step, lambda: experiments.load_or_repair(made)):
+        if not killed_at(step, lambda: repair.load_or_repair(made)):
             break
         steps += 1
         assert broken_copies(made, name) == [b"who wrote this?"] or (
             (made.folder / name).read_bytes() == b"who wrote this?"
         )
-        experiments.load_or_repair(made)
+        repair.load_or_repair(made)
         assert broken_copies(made, name) == [b"who wrote this?"]
         assert (made.results.read_bytes(), made.best.read_bytes()) == (rows, best)
         assert session_of(made).counters.total == session_of(made).last_run == 3
@@ -66,11 +66,11 @@ def test_a_repair_that_is_killed_anywhere_is_done_again_with_nothing_lost(
 def test_a_repair_that_is_killed_again_and_again_keeps_one_copy(made: Experiment) -> None:
     made.best.write_bytes(b"{broken")
     for _ in range(5):
-        assert killed_at(2, lambda: experiments.load_or_repair(made))
+        assert killed_at(2, lambda: repair.load_or_repair(made))
     assert broken_copies(made, "best.json") == [b"{broken"]
     made.best.unlink()
     made.best.write_bytes(b"{broken otherwise")
-    experiments.load_or_repair(made)
+    repair.load_or_repair(made)
     assert sorted(broken_copies(made, "best.json")) == [b"{broken", b"{broken otherwise"]
 
 
@@ -82,7 +82,7 @@ def test_where_hard_links_are_refused_the_broken_bytes_are_copied(
 
     monkeypatch.setattr(os, "link", refused)
     made.best.write_bytes(b"{broken")
-    assert experiments.load_or_repair(made).best is not None
+    assert repair.load_or_repair(made).best is not None
     assert broken_copies(made, "best.json") == [b"{broken"]
 
 
@@ -91,7 +91,7 @@ def test_a_best_that_is_gone_is_rebuilt_whole_from_the_run_that_advanced_last(ma
     made.best.unlink()
     with pytest.raises(CorruptState, match=r"best\.json is missing"):
         experiments.load(made)
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert found.best == known
     assert known is not None
     assert known.conditions, "and so does what it was measured under"
@@ -108,7 +108,7 @@ def test_where_no_run_that_advanced_is_left_there_is_no_best_and_the_next_load_i
     made.best.unlink()
     if content is not None:
         made.best.write_bytes(content)
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert (found.best, found.session.counters.advance, found.session.counters.revert) == (None, 0, 1)
     assert any("no best" in warning for warning in found.warnings)
     assert experiments.load(made).warnings == []
@@ -119,7 +119,7 @@ def test_a_broken_record_of_the_best_does_not_stop_the_repair(made: Experiment) 
     made.run("r0002").record.write_bytes(b"{broken")
     for name in ("best.json", "results.tsv"):
         (made.folder / name).write_bytes(b"broken too")
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert found.best is not None
     assert found.best.run_id == "r0001"
     assert [row["run_id"] for row in ledger.last(made.results, 9)] == ["r0001", "r0002", "r0003"]
@@ -151,7 +151,7 @@ def test_rows_that_were_lost_are_written_again_from_the_results(made: Experiment
         made.results.unlink()
     else:
         made.results.write_text("" if loss == "emptied" else "".join(rows.splitlines(keepends=True)[:-1]))
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert "had lost rows" in found.warnings[0]
     assert made.results.read_text() == rows
     assert experiments.load(made).warnings == []
@@ -161,7 +161,7 @@ def test_a_best_whose_snapshot_is_gone_is_put_aside_for_the_one_before(made: Exp
     best = experiments.load(made).best
     assert best is not None
     shutil.rmtree(made.run(best.run_id).folder)
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert f"names {best.run_id}, which has no train.py" in found.warnings[0]
     assert found.best is not None
     assert made.run(found.best.run_id).train.exists()

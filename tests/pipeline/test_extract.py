@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Exit, RunRecord, Settings
+from ardaemon.core.model import Exit, Settings
+from ardaemon.core.run_record import RunRecord
 from ardaemon.host import state
 from ardaemon.pipeline import checkpoint, contract, extract
 from ardaemon.pipeline.experiment import load

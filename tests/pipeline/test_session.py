@@ -13,7 +13,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Counters, Placed, Session
 from ardaemon.host import state
 from ardaemon.pipeline import experiment as experiments
-from ardaemon.pipeline import session, train_file
+from ardaemon.pipeline import fresh, repair, session, train_file
 from tests.support.folders import TRAIN, experiment
 from tests.support.runs import everything, killed_at, start, tried
 
@@ -59,7 +59,7 @@ def test_fresh_begins_with_the_original_and_keeps_all_in_the_archive(made: Exper
     assert archived["train.py"] == EDIT.encode()
     assert archived["best_ckpt"] == ".ckpt/r0002"
     for name, data in before.items():
-        if name.startswith((*experiments.OUTCOMES, "train.py")):
+        if name.startswith((*fresh.OUTCOMES, "train.py")):
             assert archived[name] == data, name
     assert made.train.read_text() == TRAIN
     assert [p.name for p in made.runs.iterdir()] == ["r0000"]
@@ -83,7 +83,7 @@ def test_fresh_killed_at_any_step_is_finished_by_the_next_load(made: Experiment)
         if not killed_at(step, lambda: start(made, "fresh")):
             break
         begun = session_of(made).archiving is not None
-        found = experiments.load_or_repair(made)
+        found = repair.load_or_repair(made)
         assert found.best is None or found.best.run_id == "r0002"
         stage = "untouched" if files(made) == untouched else "whole"
         seen.add((stage, begun))
@@ -108,7 +108,7 @@ def test_fresh_killed_at_every_step_of_its_own_finish_comes_to_its_end(made: Exp
     shutil.copytree(kept, made.folder, symlinks=True)
     state.write(made.session, replace(session_of(made), archiving=STAMP))
     step = 1
-    while killed_at(step, lambda: experiments.load_or_repair(made)):
+    while killed_at(step, lambda: repair.load_or_repair(made)):
         step += 1
     assert step > 10
     assert files(made) == whole
@@ -123,9 +123,9 @@ def test_a_fresh_that_is_under_way_is_no_state_to_work_with(made: Experiment) ->
 
 def test_an_edit_made_after_the_kill_stays_and_is_not_taken_for_the_original(made: Experiment) -> None:
     state.write(made.session, replace(session_of(made), archiving=STAMP))
-    experiments.archive_train(made, STAMP)
+    fresh.archive_train(made, STAMP)
     made.train.write_text("# a newer idea\n")
-    found = experiments.load_or_repair(made)
+    found = repair.load_or_repair(made)
     assert made.train.read_text() == "# a newer idea\n"
     assert (made.archive / STAMP / "train.py").read_text() == EDIT
     assert found.session.placed is None
@@ -134,7 +134,7 @@ def test_an_edit_made_after_the_kill_stays_and_is_not_taken_for_the_original(mad
 def test_fresh_takes_a_broken_table_into_the_archive_as_it_is(made: Experiment) -> None:
     state.write(made.session, replace(session_of(made), archiving=STAMP))
     made.results.write_bytes(b"who wrote this?")
-    experiments.load_or_repair(made)
+    repair.load_or_repair(made)
     assert (made.archive / STAMP / "results.tsv").read_bytes() == b"who wrote this?"
     assert not made.results.exists()
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import RunRecord, Settings
+from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Init
+from ardaemon.core.run_record import RunRecord
 from ardaemon.pipeline import initialise
 
 SLUG = "261122-test"

@@ -40,7 +40,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         environment=ENVIRONMENT,
         restore="at_verdict",
     )
-    record = snapshot.submit(made, params, snapshot.Queue(entries, 1, 0), Config()).record
+    record = snapshot.submit(made, params, snapshot.Position(entries, 1, 0), Config()).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
     over = Ended(

@@ -7,7 +7,7 @@ import pytest
 from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
-from ardaemon.inventory import DRAIN_S, FRESH_S, GpuBook, Tenant
+from ardaemon.gpu_book import DRAIN_S, FRESH_S, GpuBook, Tenant
 
 UUID = "GPU-0"
 OURS = Holder(pid=1, used_mb=4000.0, owner="/p/a1", name="python")

@@ -16,7 +16,7 @@ from ardaemon.rpc.dispatch import Notify
 from ardaemon.version import VERSION
 
 
-class Machine:
+class Daemon:
     """The methods on the daemon."""
 
     def __init__(self, context: Context) -> None:

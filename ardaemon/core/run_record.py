@@ -1,0 +1,115 @@
+"""One run on its way: queued, launching, judged; run.json and its active entry, as types."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from ardaemon.core.gpus import Need
+from ardaemon.core.model import (
+    Again,
+    Best,
+    Counters,
+    Exit,
+    Placed,
+    Record,
+    Result,
+    Settings,
+    Termination,
+    UncleanRecord,
+)
+
+
+class Left(Struct, frozen=True):
+    """A checkpoint that a run left in its own output, for --keep-checkpoints."""
+
+    path: str  # relative to the project
+    run_id: str
+    mark: str  # as it was when the run had ended
+    promoted: bool = False  # it is what the best's copy was made from
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """Stage one of the commit: everything that stage two will write, decided once."""
+
+    result: Result
+    row: str
+    counters: Counters
+    exit: Exit
+    best: Best | None = None  # the new best.json, where this run advances
+    live: bool = True
+    terminated_by: Termination | None = None
+    peaks: dict[str, tuple[float, ...]] = field(default_factory=dict)  # what the session has learned
+    place: Placed | None = None  # what train.py shall hold
+    stood: bool = True  # it held this run's snapshot when this was decided
+    in_train: tuple[str, ...] = ()  # sha256 of what may be overwritten there
+    unclean: UncleanRecord | None = None
+    promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
+    left: tuple[Left, ...] = ()  # what the run left in its output, where the session keeps only so many
+
+
+class Handle(Struct, frozen=True, kw_only=True):
+    """How the engine finds an attempt again after a restart; data, opaque above the engine."""
+
+    engine: str
+    attempt: int
+    folder: str
+    shim_lock: str
+    job_lock: str
+    boot_id: str
+
+
+class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
+    """On disk, waiting for a slot; `attempts` were made before, `again` says why some did not count."""
+
+    attempts: int = 0
+    again: tuple[Again, ...] = ()
+
+
+class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
+    """An attempt was given to the engine: whether it runs or is over, the engine knows."""
+
+    handle: Handle
+    slots: tuple[str, ...] = ()  # "cpu0", or UUIDs of GPUs
+    share: bool = False
+    vram_mb: float | None = None  # set aside on each of its GPUs
+    reads: tuple[str, ...] = ()  # promoted checkpoints that it was given: they stay while it is at work
+    again: tuple[Again, ...] = ()
+
+
+class Judged(Struct, frozen=True, tag="judged", tag_field="state"):
+    """The decision stands; applying it may have begun."""
+
+    decision: Decision
+
+
+class RunRecord(Record, frozen=True, kw_only=True):
+    """run.json: what was submitted, and where it stands."""
+
+    run_id: str
+    submit_id: str
+    sha256: str
+    base: str | None
+    note: str
+    submitted_at: str
+    settings: Settings
+    epoch: int = 0  # of the session it belongs to
+    seal: str = ""  # fingerprint of the contract at submit
+    environment_sha256: str
+    need: Need | None = None  # None: queued by a version that knew of no GPUs
+    argv: tuple[str, ...] = ()  # of the last attempt
+    restore: Literal["at_submit", "at_verdict"] = "at_verdict"
+    state: Queued | Launching | Judged = Queued()
+
+
+class Active(Record, frozen=True, kw_only=True):
+    """active/…: one run that is not committed, with its environment (mode 0600)."""
+
+    folder: str  # of the experiment
+    run_id: str
+    seq: int  # order of submission
+    environment: dict[str, str]
+    # stop: and end the session with it; the limits: the daemon has found that it takes too much
+    wanted: Literal["run", "cancel", "stop", "vram_limit", "rss_limit"] = "run"
+    priority: int = 0
+    front: int = 0  # `arctl queue move --first | --last`: higher goes first among equal priorities
+    held: bool = False  # `arctl queue hold`
