@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from arctl.client import Busy, NotRunning, Stopped, dial, read_info
+from arctl.dial import Busy, NotRunning, Stopped, dial, read_info
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder

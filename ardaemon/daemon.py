@@ -13,36 +13,36 @@ import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
 
-from ardaemon import recovery, scheduler
-from ardaemon.board import Board
+from ardaemon import recovery
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Host
 from ardaemon.core.model import Record
 from ardaemon.core.private import private_folder
 from ardaemon.core.protocol import PROTOCOL
-from ardaemon.engines.local import LocalEngine
-from ardaemon.engines.starter import Starter
-from ardaemon.gpu_book import GpuBook
+from ardaemon.engines.local.engine import LocalEngine
+from ardaemon.engines.local.starter import Starter
+from ardaemon.experiment.locks import Locks
+from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
-from ardaemon.host import durable, file_lock, state
+from ardaemon.host import durable, file_lock, quarantine, state
 from ardaemon.journal import open_log
-from ardaemon.leasing import Leasing
-from ardaemon.local_machine import LocalMachine
+from ardaemon.machine.leasing import Leasing
+from ardaemon.machine.local import LocalMachine
+from ardaemon.machine.overseer import Overseer
+from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.metrics import command
-from ardaemon.overseer import Overseer
-from ardaemon.pipeline import quarantine
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.locks import Locks
-from ardaemon.placement import Placement
+from ardaemon.queue import scheduler
+from ardaemon.queue.board import Board
+from ardaemon.queue.placement import Placement
+from ardaemon.queue.views import Views
 from ardaemon.rpc import listening
 from ardaemon.rpc.server import Server
-from ardaemon.sick_gpus import SickGpus
 from ardaemon.version import VERSION
-from ardaemon.views import Views
 
 log = logging.getLogger("ardaemon.daemon")
 

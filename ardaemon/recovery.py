@@ -7,16 +7,17 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from ardaemon.board import Board
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine
+from ardaemon.experiment import ready
+from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import durable, state
-from ardaemon.pipeline import commit, snapshot
+from ardaemon.pipeline import apply, submit
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.repair import load_or_repair
+from ardaemon.queue.board import Board
 
 # There is no event for "the project is back".
 LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
@@ -112,8 +113,8 @@ def _put_back(flight: Flight) -> None:
     """What a daemon that was killed right after it had recorded the run could not do any more."""
     if flight.record.restore == "at_submit" and not isinstance(flight.record.state, Judged):
         found = load_or_repair(flight.experiment)
-        target = snapshot.standard_version(flight.experiment, found)
-        snapshot.put_back(flight.experiment, flight.record, found, target)
+        target = ready.standard_version(flight.experiment, found)
+        submit.put_back(flight.experiment, flight.record, found, target)
 
 
 def _session(experiment: Experiment) -> Session | None:
@@ -134,7 +135,7 @@ def _finished(flight: Flight) -> bool:
             if judged.decision.unclean is not None:
                 return False  # it keeps its slot until that is in quarantine
             load_or_repair(flight.experiment)
-            commit.apply(flight.experiment, flight.run, flight.record)
+            apply.apply(flight.experiment, flight.run, flight.record)
             log.info("committed", extra={"facts": _facts(flight)})
         durable.remove(flight.entry)
         return True

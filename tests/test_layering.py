@@ -266,10 +266,10 @@ def test_msgspec_behind_a_light_module_is_found(tmp_path: Path, files: dict[str,
 @pytest.mark.parametrize(
     "files",
     [
-        {"ardaemon/host/shim.py": "from ardaemon.core import a", "ardaemon/core/a.py": ""},
-        {"ardaemon/host/shim.py": "from ardaemon.host import a", "ardaemon/host/a.py": "import psutil"},
+        {"ardaemon/shim/supervisor.py": "from ardaemon.core import a", "ardaemon/core/a.py": ""},
+        {"ardaemon/shim/supervisor.py": "from ardaemon.host import a", "ardaemon/host/a.py": "import psutil"},
         {
-            "ardaemon/host/shim.py": "from ardaemon.host.a import x",
+            "ardaemon/shim/supervisor.py": "from ardaemon.host.a import x",
             "ardaemon/host/a.py": "import ardaemon.core.b",
         }
         | {"ardaemon/core/b.py": ""},
@@ -280,7 +280,10 @@ def test_what_the_shim_may_not_need_is_found(tmp_path: Path, files: dict[str, st
 
 
 def test_a_helper_of_the_shim_is_not_reported(tmp_path: Path) -> None:
-    files = {"ardaemon/host/shim.py": "from ardaemon.host import a", "ardaemon/host/a.py": "import os.path"}
+    files = {
+        "ardaemon/shim/supervisor.py": "from ardaemon.host import a",
+        "ardaemon/host/a.py": "import os.path",
+    }
     assert heavy_imports(plant(tmp_path, files), "ardaemon.host.shim", ("ardaemon.host",)) == []
 
 

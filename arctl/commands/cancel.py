@@ -2,8 +2,8 @@
 
 import click
 
-from arctl import render
 from arctl.base import Here, common, say, say_json
+from arctl.render import run as run_lines
 
 
 @click.command()
@@ -16,7 +16,7 @@ def cancel(expr: str | None, as_json: bool, run_id: str | None) -> None:
     if as_json:
         say_json(view)
     elif view.get("result"):
-        say(render.verdict_line(view["result"]))
+        say(run_lines.verdict_line(view["result"]))
     else:
         name = str(view["run_id"])
         say(f"[{name}] cancelled: it is judged when its processes are gone, call: {here.hint(name)}")

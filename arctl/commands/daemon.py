@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from arctl.base import json_option, say, say_json, warn
-from arctl.client import Answer, Busy, Connection, Lost, NotRunning, connect, dial, peer, read_info
+from arctl.client import Connection, Lost, connect
+from arctl.dial import Answer, Busy, NotRunning, dial, peer, read_info
 from arctl.starter import start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
 from ardaemon.core.layout import Host

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
-from arctl.client import Answer
+from arctl.dial import Answer
 from ardaemon.core.errors import StorageError, UnknownRun, UsageError
 from ardaemon.core.layout import ORIGINAL, Run, run_number
 

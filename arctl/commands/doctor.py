@@ -12,7 +12,8 @@ from typing import NamedTuple
 import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
-from arctl.client import Answer, Busy, Connection, Lost, NotRunning, dial, peer
+from arctl.client import Connection, Lost
+from arctl.dial import Answer, Busy, NotRunning, dial, peer
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.layout import FOLDER, Host
 

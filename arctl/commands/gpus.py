@@ -2,9 +2,9 @@
 
 import click
 
-from arctl import render
 from arctl.base import at_terminal, json_option, say, say_json, warn
 from arctl.client import Client
+from arctl.render import queue as queue_lines
 
 
 @click.command()
@@ -27,9 +27,9 @@ def gpus(as_json: bool, release: bool, clear: tuple[str, ...]) -> None:
     if not view["gpus"]:
         return
     if at_terminal():
-        from arctl import tables  # rich, for people only
+        from arctl.render import tables  # rich, for people only
 
         tables.gpus(view)
     else:
         for gpu in view["gpus"]:
-            say(render.gpu(gpu))
+            say(queue_lines.gpu(gpu))

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from arctl.base import interactive, json_option, project, say, say_json, warn
-from arctl.client import Answer, Client
+from arctl.client import Client
+from arctl.dial import Answer
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import SLUG, check_slug
 

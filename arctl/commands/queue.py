@@ -2,10 +2,11 @@
 
 import click
 
-from arctl import render
 from arctl.base import Here, at_terminal, common, json_option, say, say_json, warn
-from arctl.client import Answer, Client
+from arctl.client import Client
+from arctl.dial import Answer
 from arctl.options import PRIORITY
+from arctl.render import queue as queue_lines
 
 
 @click.group(invoke_without_command=True)
@@ -22,12 +23,12 @@ def queue(ctx: click.Context, as_json: bool) -> None:
     elif not view["runs"]:
         say("nothing runs, nothing waits")
     elif at_terminal():
-        from arctl import tables  # rich, for people only
+        from arctl.render import tables  # rich, for people only
 
         tables.queue(view)
     else:
         for run in view["runs"]:
-            say(render.queued(run))
+            say(queue_lines.queued(run))
 
 
 @queue.command()
@@ -63,4 +64,4 @@ def _say(view: Answer, as_json: bool) -> None:
     if as_json:
         say_json(view)
     else:
-        say(render.queued(view))
+        say(queue_lines.queued(view))

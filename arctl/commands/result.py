@@ -2,8 +2,8 @@
 
 import click
 
-from arctl import render
 from arctl.base import EXIT_STILL_RUNNING, Here, common, say, say_json
+from arctl.render import run as run_lines
 
 
 @click.command()
@@ -18,11 +18,11 @@ def result(expr: str | None, as_json: bool, run_id: str | None) -> int:
         if as_json:
             say_json(view)
         else:
-            say(render.still_running(view, here.hint(str(view["run_id"]))))
+            say(run_lines.still_running(view, here.hint(str(view["run_id"]))))
         return EXIT_STILL_RUNNING
     if as_json:
         say_json(found)
     else:
-        for line in render.verdict_lines(view, found):
+        for line in run_lines.verdict_lines(view, found):
             say(line)
     return 0

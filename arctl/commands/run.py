@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from arctl import render
 from arctl.base import (
     EXIT_OF_STATUS,
     EXIT_STILL_RUNNING,
@@ -21,8 +20,9 @@ from arctl.base import (
     say,
     say_json,
 )
-from arctl.client import Answer, Stopped
+from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
+from arctl.render import run as run_lines
 from ardaemon.core.errors import ArdaemonError
 
 NOT_LAUNCHED = ("queued", "launching")
@@ -67,7 +67,7 @@ def run(
     if as_json:
         say_json(view)
     else:
-        say(render.submitted(view))
+        say(run_lines.submitted(view))
     return 0
 
 
@@ -135,7 +135,7 @@ class Watch:
         if view["state"] in NOT_LAUNCHED:
             return self._still(view)
         if not self.as_json:
-            say(render.launched(view))
+            say(run_lines.launched(view))
         return self._finish()
 
     def _finish(self, any_run: bool = False) -> int:
@@ -175,7 +175,7 @@ class Watch:
         if self.as_json:
             say_json(view)
         else:
-            say(render.still_running(view, self._hint()))
+            say(run_lines.still_running(view, self._hint()))
         return EXIT_STILL_RUNNING
 
     def _ask(self, **params: object) -> Answer:
@@ -203,7 +203,7 @@ def leaving_on_signals() -> Iterator[None]:
 
 
 def _say_verdict(view: Answer, result: Answer) -> None:
-    metric, verdict, closing = render.verdict_lines(view, result)
+    metric, verdict, closing = run_lines.verdict_lines(view, result)
     say(metric)
     say(verdict, fg=COLOURS.get(str(result["verdict"]), "red"))
     say(closing)

@@ -5,7 +5,7 @@ import os
 import click
 
 from arctl.base import Here, common, say, say_json
-from arctl.client import Answer
+from arctl.dial import Answer
 
 
 @click.command()

@@ -4,10 +4,11 @@ from typing import Any
 
 import click
 
-from arctl import render
 from arctl.base import Here, common, environment, interactive, say, say_json
-from arctl.client import Answer
+from arctl.dial import Answer
 from arctl.options import MEMORY, gpus_option, vram_option
+from arctl.render import status as status_lines
+from arctl.render.line import setting
 from ardaemon.core.errors import UsageError
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
@@ -177,10 +178,10 @@ def _say(answer: Answer, as_json: bool) -> None:
         return
     found = answer["session"]
     say(f"expr: {answer['expr']}")
-    say(f"session: {render.liveness(found)}")
+    say(f"session: {status_lines.liveness(found)}")
     for name, value in (found.get("settings") or {}).items():
-        say(f"  {name}: {', '.join(value) if isinstance(value, list) else render.setting(value)}")
-    say(f"runs: {render.counted(found['counters'])}")
-    say(f"termination: {render.limits(found)}")
+        say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
+    say(f"runs: {status_lines.counted(found['counters'])}")
+    say(f"termination: {status_lines.limits(found)}")
     if answer.get("chain_remaining") is not None:
         say(f"chain: {answer['chain_remaining']} remaining")

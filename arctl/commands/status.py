@@ -2,9 +2,9 @@
 
 import click
 
-from arctl import render
 from arctl.base import Here, at_terminal, common, say, say_json
-from arctl.client import Answer
+from arctl.dial import Answer
+from arctl.render import status as status_lines
 
 RECENT = 5  # runs in the text for people
 LAST_MAX = 1000  # the daemon's own limit of one answer
@@ -26,17 +26,17 @@ def status(expr: str | None, as_json: bool, compact: bool, last: int | None) -> 
     elif last is not None:
         _say_recent(view)
     elif compact:
-        say(render.compact(view))
+        say(status_lines.compact(view))
     elif at_terminal():
-        from arctl import tables  # rich, for people only
+        from arctl.render import tables  # rich, for people only
 
         tables.status(view)
     else:
-        say(render.compact(view))
+        say(status_lines.compact(view))
         _say_recent(view)
 
 
 def _say_recent(view: Answer) -> None:
     metric = view["contract"]["primary"]["metric"]
     for row in view.get("recent") or ():
-        say(render.recent(row, metric))
+        say(status_lines.recent(row, metric))

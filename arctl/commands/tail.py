@@ -3,7 +3,7 @@
 import click
 
 from arctl.base import Here, common, say, say_json
-from arctl.client import Answer
+from arctl.dial import Answer
 from ardaemon.core.text import clean
 
 LINES = 40

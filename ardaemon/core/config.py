@@ -6,6 +6,7 @@ import msgspec
 
 # --- limits of one experiment ---
 TRAIN_MAX_BYTES = 1 << 20  # a script, not data; it travels whole through every snapshot
+NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
 NOTE_MAX = 200  # characters of a note that are kept; a line of results stays readable
 SIBLINGS_MAX = 256  # files beside train.py that are linked into a run's folder
 RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, not within 64 runs
@@ -151,7 +152,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     verify: float = VERIFY_S
     cgroup: Literal["auto", "off"] = "auto"  # off: trees are found and ended by the walk through /proc alone
     pids_max: Annotated[int, msgspec.Meta(ge=8)] = PIDS_MAX  # fewer hold no interpreter with its threads
-    # Where daemons of several users tell each other who has a GPU (host/lease_folder.py); the same for all.
+    # Where daemons of several users tell each other who has a GPU (gpus/lease_folder.py); the same for all.
     lease_folder: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     send_timeout: Annotated[float, msgspec.Meta(gt=0)] = SEND_S
     request_timeout: Annotated[float, msgspec.Meta(gt=0)] = HALF_FRAME_S

@@ -8,7 +8,7 @@ from msgspec import Struct
 from ardaemon.core.layout import Run
 from ardaemon.core.model import Ending, Exit, Process
 from ardaemon.core.run_record import Handle
-from ardaemon.host.lease import Lease, Taken
+from ardaemon.gpus.lease import Lease, Taken
 
 
 class Launch(Struct, frozen=True, kw_only=True):

@@ -12,22 +12,23 @@ import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
-from ardaemon.board import Board
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Exit
+from ardaemon.experiment import session
+from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import State, load, sweep
 from ardaemon.host import durable, state
-from ardaemon.local_machine import LocalMachine
-from ardaemon.overseer import Limit, Overseer
-from ardaemon.pipeline import session
+from ardaemon.machine.local import LocalMachine
+from ardaemon.machine.overseer import Overseer
 from ardaemon.pipeline.drive import Driver
-from ardaemon.pipeline.experiment import State, load, sweep
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.patience import Dropped
-from ardaemon.pipeline.repair import load_or_repair
-from ardaemon.views import Views
+from ardaemon.queue.board import Board
+from ardaemon.queue.control import Limit
+from ardaemon.queue.views import Views
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment

@@ -7,11 +7,11 @@ from typing import Any
 
 import anyio
 
-from ardaemon import discover
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
+from ardaemon.rpc import discover
 from ardaemon.rpc.dispatch import Notify
 from ardaemon.version import VERSION
 

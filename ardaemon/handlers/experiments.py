@@ -8,11 +8,12 @@ import anyio.to_thread
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Experiment
-from ardaemon.experiments import resolve
+from ardaemon.experiment import create, ledger, seal, session, train_file, unclean
+from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.choose import resolve
+from ardaemon.experiment.state import State, standard
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
-from ardaemon.pipeline import initialise, ledger, sealing, session, train_file
-from ardaemon.pipeline.experiment import State, chain_of, standard
 from ardaemon.rpc.dispatch import Notify
 
 
@@ -46,14 +47,14 @@ class Experiments:
         """Create and seal."""
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
-        experiment, said = await anyio.to_thread.run_sync(initialise.create, params)
+        experiment, said = await anyio.to_thread.run_sync(create.create, params)
         return await self._experiment_view(experiment, said)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
         """Report what changed; with accept, seal what is there now."""
         experiment = resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
-            said = await anyio.to_thread.run_sync(sealing.seal, experiment, params)
+            said = await anyio.to_thread.run_sync(seal.seal, experiment, params)
         return await self._experiment_view(experiment, said)
 
     async def experiment_clean(self, params: p.Where, _: Notify) -> p.ExperimentView:
@@ -61,7 +62,7 @@ class Experiments:
         experiment = resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
             folder = self.context.host.quarantine
-            said, lifted = await anyio.to_thread.run_sync(sealing.clean, experiment, folder)
+            said, lifted = await anyio.to_thread.run_sync(unclean.clean, experiment, folder)
             self.board.lift(lifted)
         return await self._experiment_view(experiment, said)
 

@@ -5,7 +5,7 @@ from ardaemon.core.gpus import GpuReading
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card
 from ardaemon.handlers.context import Context
-from ardaemon.overseer import RELEASED_S
+from ardaemon.machine.overseer import RELEASED_S
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 

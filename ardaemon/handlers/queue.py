@@ -8,7 +8,7 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, UnknownRun, UsageError
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
-from ardaemon.experiments import resolve
+from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify

@@ -9,10 +9,11 @@ from ardaemon.core import protocol as p
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
-from ardaemon.experiments import resolve
+from ardaemon.experiment import ledger
+from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
-from ardaemon.pipeline import ledger, snapshot
+from ardaemon.pipeline import submit
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 
@@ -38,19 +39,19 @@ class Runs:
                 if flight.record.submit_id == params.submit_id:
                     return self.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
-            position = snapshot.Position(self.context.host.active, self.board.next_seq(), highest, inventory)
+            position = submit.Position(self.context.host.active, self.board.next_seq(), highest, inventory)
             config = self.context.config
-            done = await anyio.to_thread.run_sync(snapshot.submit, experiment, params, position, config)
+            done = await anyio.to_thread.run_sync(submit.submit, experiment, params, position, config)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
                 return replace(self.views.view(flight), warnings=done.warnings)
         return replace(stored(experiment, done.record.run_id), warnings=done.warnings)
 
     def _queued(
-        self, experiment: Experiment, done: snapshot.Submitted, active: Active, received: float
+        self, experiment: Experiment, done: submit.Submitted, active: Active, received: float
     ) -> Flight:
         record = done.record
-        entry = snapshot.entry_path(self.context.host.active, experiment, record.run_id)
+        entry = submit.entry_path(self.context.host.active, experiment, record.run_id)
         run = experiment.run(record.run_id)
         flight = Flight(experiment, run, active, record, entry, received=received, peaks=done.peaks)
         self.board.add(flight)

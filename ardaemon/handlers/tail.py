@@ -11,11 +11,11 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment
 from ardaemon.core.text import clean
-from ardaemon.experiments import resolve
+from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.host.follow import appended, read_at
-from ardaemon.pipeline import excerpt
+from ardaemon.judging import excerpt
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 

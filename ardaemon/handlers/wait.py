@@ -5,14 +5,14 @@ from typing import Literal
 
 import anyio
 
-from ardaemon.board import Board
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError, UnknownRun
 from ardaemon.core.layout import Experiment
-from ardaemon.experiments import resolve
+from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
 from ardaemon.rpc.dispatch import Notify
 
 WAIT_MAX_S = 7 * 86400.0

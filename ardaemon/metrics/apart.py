@@ -17,12 +17,12 @@ from ardaemon.metrics.command import Ended, run
 
 SAID_MAX = 120  # characters of the child's own error that are shown
 _PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ardaemon.metrics.apart import main; main()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ardaemon.metrics.log import main; main()"
 )
 
 
 def read(evidence: Evidence, query: Query, limits: dict[str, int], deadline: float) -> Readings:
-    """What LogBackend(limits) reads with `query`, within `deadline` seconds."""
+    """Return what LogBackend(limits) reads with `query`, within `deadline` seconds."""
     request = json.dumps(
         {
             "log": str(evidence.log),
@@ -47,15 +47,3 @@ def _problem(ended: Ended, deadline: float) -> str:
         return f"was still searching the log after {deadline:g} s and was given up: does it backtrack?"
     said = (ended.errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
     return f"could not be searched for (code {ended.code}): {one_line(said, SAID_MAX)}"
-
-
-def main() -> None:
-    """The child: read what the last argument asks for, print the answer."""
-    from ardaemon.metrics.log import Limits, LogBackend
-
-    asked = json.loads(sys.argv[2])
-    log = Path(asked["log"])
-    evidence = Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
-    backend = LogBackend(Limits(**asked["limits"]))
-    answer = backend.read_here(evidence, msgspec.convert(asked["query"], Query))
-    sys.stdout.buffer.write(msgspec.json.encode(answer))

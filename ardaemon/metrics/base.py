@@ -13,7 +13,6 @@ from ardaemon.metrics.own import Mine
 
 # Different names that are kept of one run: a script that prints unique names must not fill the memory.
 METRICS_MAX = 512
-NAME_MAX = 128  # characters; anything longer is not a metric's name
 NEAREST = 3  # names that are offered where the primary metric was not found
 
 

@@ -1,7 +1,7 @@
 """The primary metric's history in bounded memory: thinned evenly, its ends and extremes always kept."""
 
 from ardaemon.metrics.base import Point
-from ardaemon.metrics.lines import Place, step
+from ardaemon.metrics.formats.lines import Place, step
 
 # Points of a curve: enough for a plot of any width that is looked at; 100 KB at most as JSON lines.
 POINTS_MAX = 1000

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from ardaemon.core.config import CUSTOM_DEADLINE_S
+from ardaemon.core.config import CUSTOM_DEADLINE_S, NAME_MAX
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import one_line
-from ardaemon.metrics.base import METRICS_MAX, NAME_MAX, Evidence, Metric, Query, Readings
+from ardaemon.metrics.base import METRICS_MAX, Evidence, Metric, Query, Readings
 from ardaemon.metrics.command import Ended, run
 from ardaemon.metrics.series import Series
 

@@ -5,7 +5,7 @@ is val/loss.
 import json
 from collections.abc import Iterator
 
-from ardaemon.metrics.base import NAME_MAX
+from ardaemon.core.config import NAME_MAX
 from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
 
 DEPTH_MAX = 4  # of objects in objects: deeper are settings, not metrics

@@ -8,12 +8,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.metrics.base import METRICS_MAX, NAME_MAX, Query
-from ardaemon.metrics.events import Decoder, Event, Scalar
+from ardaemon.core.config import NAME_MAX
+from ardaemon.metrics.base import METRICS_MAX, Query
+from ardaemon.metrics.formats.events import Decoder, Event, Scalar
+from ardaemon.metrics.formats.protobuf import ProtobufError
+from ardaemon.metrics.formats.tfrecord import Records
 from ardaemon.metrics.own import Mine
-from ardaemon.metrics.protobuf import ProtobufError
 from ardaemon.metrics.series import Series
-from ardaemon.metrics.tfrecord import Records
 
 VERSION_MAX = 2  # of event files, the current one since 2015
 _VERSION = "brain.Event:"

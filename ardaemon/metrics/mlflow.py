@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+from ardaemon.core.config import NAME_MAX
 from ardaemon.metrics import bound
-from ardaemon.metrics.base import NAME_MAX, Evidence, Query, Readings
+from ardaemon.metrics.base import Evidence, Query, Readings
 from ardaemon.metrics.sqlite_file import SUFFIX, Follower, Missing, Unreadable, columns, of_attempt, reading
 
 TAG = "ardaemon.attempt"

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from ardaemon.metrics.base import Evidence, Follower, Query, Readings
-from ardaemon.metrics.growing import Growing
+from ardaemon.metrics.formats.growing import Growing
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 

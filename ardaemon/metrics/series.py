@@ -5,7 +5,7 @@ import math
 
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
-from ardaemon.metrics.lines import Place, step
+from ardaemon.metrics.formats.lines import Place, step
 
 
 class Series:

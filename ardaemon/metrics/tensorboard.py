@@ -12,12 +12,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ardaemon.metrics.base import NAME_MAX, Evidence, Query, Readings
-from ardaemon.metrics.events import Decoder
+from ardaemon.core.config import NAME_MAX
+from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.formats.events import Decoder
+from ardaemon.metrics.formats.tfrecord import RECORD_MAX
 from ardaemon.metrics.logdir import Folder
 from ardaemon.metrics.own import RUN_DIR, Mine
 from ardaemon.metrics.series import Series
-from ardaemon.metrics.tfrecord import RECORD_MAX
 
 # Where scripts write that were not told where: SummaryWriter, Lightning, Keras' guide, Hydra. Nothing there
 # is bound to a run, so that they are only looked at to say what is to be done.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ardaemon.metrics import bound
 from ardaemon.metrics.base import Evidence, Query, Readings
-from ardaemon.metrics.json_numbers import TEXT_MAX, numbers, parsed
+from ardaemon.metrics.formats.json_numbers import TEXT_MAX, numbers, parsed
 from ardaemon.metrics.series import Series
 from ardaemon.metrics.sqlite_file import SUFFIX, Follower, Missing, Unreadable, columns, of_attempt, reading
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.formats.wandb_file import Row, WandbFile
 from ardaemon.metrics.series import Series
-from ardaemon.metrics.wandb_file import Row, WandbFile
 from ardaemon.metrics.wandb_place import SUFFIX, environment, find, folders, run_id
 
 __all__ = ["WandbBackend", "WandbFollower", "environment"]

@@ -1,127 +1,186 @@
-"""The commit's second stage: apply what was decided, idempotently. The first is decision.py.
+"""Judge and commit: from the end of a run to its result, or back to the queue.
 
-Recovery is this stage again: each step looks whether it was done.
+Deciding and applying are serialised per experiment by `Locks`.
 """
 
-import os
-from collections.abc import Collection
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
+import anyio.from_thread
+import anyio.to_thread
 
-from ardaemon.core.config import RECENT_SUBMITS, UNTOLD_MAX
-from ardaemon.core.layout import Experiment, Run, run_number
-from ardaemon.core.model import Result, Session, TrainFile
-from ardaemon.core.run_record import Decision, Judged, RunRecord
-from ardaemon.host import durable, operations, state
-from ardaemon.pipeline import ledger, leftovers, promote, prune, train_file
-from ardaemon.pipeline.outcome import fit, without
+from ardaemon.checkpoints.promote import nobody
+from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.model import Again, Quarantine, Result
+from ardaemon.core.run_record import Judged
+from ardaemon.core.size import shown
+from ardaemon.engines.base import Engine
+from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.host import quarantine
+from ardaemon.pipeline import apply, decide
+from ardaemon.pipeline.attempts import queue_again
+from ardaemon.pipeline.ended import again_why, gather
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.patience import Patience
+from ardaemon.pipeline.ports import Listener
+from ardaemon.pipeline.pruner import Pruner
 
-
-def apply(
-    experiment: Experiment,
-    run: Run,
-    record: RunRecord,
-    told: Collection[str] = (),
-    promotion: promote.Promotion | None = None,
-) -> Result:
-    """Stage two: every step idempotent, result.json last. Returns the committed result.
-
-    `told`: earlier runs whose verdict somebody has waited for since the session was last written.
-    `promotion`: who is told of a long copy, and what earlier tries of this process have found.
-    """
-    assert isinstance(record.state, Judged)
-    promotion = promotion or promote.Promotion()
-    decision = _promoted(experiment, run, record.state.decision, promotion)
-    if decision.best is not None:
-        if decision.promote is None:
-            promote.withdraw(experiment)
-        state.write(experiment.best, decision.best, folder=False)
-    outcome = _restore(experiment, record, decision)
-    ledger.add(experiment.results, decision.row)
-    _count(experiment, record, decision, outcome != "edited_since", told)
-    if decision.unclean is not None:
-        state.write(experiment.unclean, decision.unclean, folder=False)
-    promotion.prune_in_s = prune.prune(experiment, promotion.in_use)
-    leftovers.tidy(experiment, record.settings, decision.left)
-    with state.storage("sync", experiment.folder):
-        durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
-    _point_log(run)
-    result = replace(decision.result, train_py=outcome)
-    state.write(run.result, result)
-    return result
+MIB = 1 << 20
 
 
-def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion) -> Decision:
-    """The decision once its checkpoint is promoted; where it cannot be, one without it, made durable."""
-    if decision.promote is None:
-        return decision
-    known = state.read(run.record, RunRecord)
-    if known is not None and isinstance(known.state, Judged) and known.state.decision.promote is None:
-        return known.state.decision  # an earlier try has written it down
-    source = Path(decision.promote)
-    problem = promote.promote(experiment, run.run_id, source, decision.result, promotion)
-    if problem is None:
-        return decision
-    bare = replace(
-        decision,
-        promote=None,
-        result=fit(without(decision.result, problem)),
-        best=replace(decision.best, checkpoint=None) if decision.best else None,
-    )
-    if known is not None:
-        state.write(run.record, replace(known, state=Judged(bare)))
-    return bare
+class Committer:
+    """Takes flights that have ended to their commit; `measured` brings what was measured to the disk."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        locks: Locks,
+        listener: Listener,
+        quarantine: Path,
+        measured: Callable[[Flight], Awaitable[None]],
+        patience: Patience,
+        pruner: Pruner,
+    ) -> None:
+        self.engine, self.locks, self.listener, self.quarantine = engine, locks, listener, quarantine
+        self.measured, self.patience, self.pruner = measured, patience, pruner
+        self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
-def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:
-    assert decision.place is not None
-    outcome = train_file.place(experiment, decision.place, decision.in_train, record.sha256)
-    # Already there, but not when it was decided: an apply that was cut short has put it there.
-    return "updated" if outcome == "kept" and not decision.stood else outcome
+    def forget(self, flight: Flight) -> None:
+        """It is given up: nobody waits for its decision to be applied."""
+        if self.unapplied.get(str(flight.experiment.folder)) is flight:
+            del self.unapplied[str(flight.experiment.folder)]
 
+    async def judge(self, flight: Flight) -> None:
+        """Decide, and commit at once; or put it back in the queue, to be made again."""
+        assert flight.exit is not None
+        if flight.handle is not None:
+            await self.measured(flight)
+        found = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
+        ended = await self.patience.insist(flight, lambda: gather(flight, found))
+        if (why := again_why(flight, ended)) is not None:
+            await self._queue_again(flight, why)
+            return
+        folder = flight.experiment.folder
+        pause = None
+        while flight.state == "exited":
+            await self._none_unapplied(flight)
+            async with self.locks.of(folder):
+                if str(folder) in self.unapplied:
+                    continue
+                try:
+                    flight.record = await anyio.to_thread.run_sync(decide.decide, ended)
+                except (ArdaemonError, OSError) as error:
+                    blocked = error
+                else:
+                    self.unapplied[str(folder)] = flight
+                    flight.step("judge")
+                    await self._apply(flight)
+                    return
+            pause = await self.patience.pause(flight, blocked, pause)
 
-def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
-    """The last submit ids, so that a client that tries again finds its run."""
-    others = [item for item in recent.items() if item[0] != record.submit_id]
-    return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
+    async def _queue_again(self, flight: Flight, why: Again) -> None:
+        before, attempts = (*flight.again, why), flight.attempts
+        flight.record = await self.patience.insist(
+            flight, lambda: queue_again(flight.run, flight.record, attempts, before)
+        )
+        if flight.handle is not None:
+            self.engine.forget(flight.handle)
+        flight.forget_attempt()
+        self.listener.told(flight, "again", why=why, attempts=attempts)
+        flight.step("retry")
 
+    async def _none_unapplied(self, flight: Flight) -> None:
+        """A decision that is not applied yet comes first: its counters would overwrite later ones."""
+        while (other := self.unapplied.get(str(flight.experiment.folder))) not in (None, flight):
+            assert other is not None
+            await other.changed.wait()
 
-def _untold(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
-    """The runs whose verdict nobody has heard, this one the last of them."""
-    others = tuple(other for other in session.untold if other not in told and other != run_id)
-    return (*others, run_id)[-UNTOLD_MAX:]
+    async def commit(self, flight: Flight) -> None:
+        """Stage two again, the lock free between two tries, so that a person can mend."""
+        pause = None
+        self.unapplied[str(flight.experiment.folder)] = flight
+        while flight.state == "judged":
+            async with self.locks.of(flight.experiment.folder):
+                error = await self._apply(flight)
+            if error is not None:
+                pause = await self.patience.pause(flight, error, pause)
 
+    async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
+        """Stage two, once; what stood in the way, if something did."""
+        try:
+            await self._keep_slot(flight)
+            told = self.listener.told_of(flight.experiment.folder)
+            flight.promotion.in_use = self.listener.in_use()
+            flight.promotion.told = partial(self._promoting, flight)
+            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, told)
+            flight.promotion.told = nobody  # it knows the flight, which must not wait for the collector then
+        except (ArdaemonError, OSError) as error:
+            return error
+        finally:
+            flight.promoting = None
+        ms = None if flight.ended is None else round((time.monotonic() - flight.ended) * 1000, 2)
+        self.unapplied.pop(str(flight.experiment.folder), None)
+        if flight.handle is not None:
+            self.engine.forget(flight.handle)
+        flight.blocked = None
+        flight.step("commit")
+        if flight.promotion.prune_in_s is not None:
+            self.pruner.later(flight.experiment, flight.promotion.prune_in_s)
+        self._tell_committed(flight, flight.result, ms)
+        return None
 
-def _count(
-    experiment: Experiment, record: RunRecord, decision: Decision, placed: bool, told: Collection[str]
-) -> None:
-    session = state.read(experiment.session, Session) or Session(last_run=0)
-    wanted = replace(
-        session,
-        counters=decision.counters,
-        peaks=decision.peaks,
-        live=decision.live,
-        terminated_by=decision.terminated_by,
-        placed=decision.place if placed else session.placed,
-        last_run=max(session.last_run, run_number(record.run_id)),
-        recent_submits=_remember(session.recent_submits, record),
-        results_bytes=ledger.size(experiment.results),
-        untold=_untold(session, record.run_id, told),
-    )
-    if wanted != session:
-        state.write(experiment.session, wanted, folder=False)
+    async def _keep_slot(self, flight: Flight) -> None:
+        """What survived keeps its slots, on disk before the run is committed: no restart gives one away."""
+        assert isinstance(flight.record.state, Judged)
+        unclean = flight.record.state.decision.unclean
+        if unclean is None:
+            return
+        for slot in flight.slots:
+            record = Quarantine(
+                slot=slot,
+                folder=str(flight.experiment.folder),
+                run_id=unclean.run_id,
+                survivors=unclean.survivors,
+                boot_id=unclean.boot_id,
+                at=unclean.at,
+                cgroup=unclean.cgroup,
+            )
+            await anyio.to_thread.run_sync(quarantine.keep, self.quarantine, record)
+            self.listener.quarantined(slot, quarantine.words(record))
 
+    def _promoting(self, flight: Flight, done: int, total: int) -> None:
+        """In the thread of the copy: say how far it is. Ends it where the daemon is being stopped."""
+        anyio.from_thread.check_cancelled()
+        anyio.from_thread.run_sync(self._tell_promoting, flight, done, total)
 
-def _point_log(run: Run) -> None:
-    """runs/r0001/run.log: the last attempt's."""
-    attempts = sorted(p.name for p in run.folder.glob("a[0-9]*") if p.is_dir())
-    if attempts and not run.log.is_symlink():
-        with state.storage("link", run.log):
-            operations.symlink(os.path.join(attempts[-1], "run.log"), run.log)
+    def _tell_promoting(self, flight: Flight, done: int, total: int) -> None:
+        flight.promoting = f"its checkpoint is copied: {shown(done / MIB)} of {shown(total / MIB)}"
+        self.listener.told(flight, "promoting", done=done, total=total)
+        flight.wake()
 
+    def _apply_now(self, flight: Flight, told: frozenset[str]) -> Result:
+        try:
+            result = self._apply_once(flight, told)
+        except CorruptState:  # broken by a hand since it was judged
+            load_or_repair(flight.experiment)
+            result = self._apply_once(flight, told)
+        apply.finish(flight.run, flight.entry)
+        return result
 
-def finish(run: Run, entry: Path) -> None:
-    """The active entry goes: the run is committed."""
-    with state.storage("remove", entry):
-        durable.remove(entry)
+    def _apply_once(self, flight: Flight, told: frozenset[str]) -> Result:
+        return apply.apply(flight.experiment, flight.run, flight.record, told, flight.promotion)
+
+    def _tell_committed(self, flight: Flight, result: Result, ms: float | None) -> None:
+        self.listener.told(
+            flight,
+            "committed",
+            status=result.status,
+            verdict=result.verdict,
+            value=result.primary.value,
+            reason=result.reason,
+            terminated_by=result.terminated_by,
+            to_result_ms=ms,
+        )

@@ -10,14 +10,14 @@ import anyio.abc
 
 from ardaemon.core.config import Config
 from ardaemon.engines.base import Engine
-from ardaemon.pipeline.committer import Committer
+from ardaemon.experiment.locks import Locks
+from ardaemon.pipeline.commit import Committer
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.launcher import Launcher
-from ardaemon.pipeline.locks import Locks
+from ardaemon.pipeline.launch import Launcher
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
 from ardaemon.pipeline.pruner import Pruner
-from ardaemon.pipeline.watcher import Watcher
+from ardaemon.pipeline.watch import Watcher
 
 
 class Driver:

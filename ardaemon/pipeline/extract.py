@@ -1,19 +1,26 @@
 """Extract: what an attempt left as evidence, read once it is over."""
 
 import contextlib
+import logging
+import os
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
+from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Contract, Exit, Settings
 from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.host import state
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.host import operations, state
+from ardaemon.judging import excerpt, reason
+from ardaemon.metrics.base import Evidence, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
-from ardaemon.pipeline import checkpoint, curve, excerpt, reason
+from ardaemon.pipeline import extract as pipeline_extract
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
@@ -61,7 +68,7 @@ def extract(
         readings = BACKENDS[name].read(found, query(record.settings, contract))
     except (OSError, ArdaemonError) as error:
         return Extracted(metrics={}, problem=f"metrics could not be read: {error}", reason=why)
-    curve.write(run.attempt(attempt).curve, readings.curve)
+    pipeline_extract.write_curve(run.attempt(attempt).curve, readings.curve)
     return Extracted(
         metrics=_metrics(readings, contract.primary.metric),
         source=_source(readings),
@@ -122,3 +129,21 @@ def _problem(readings: Readings, name: str) -> str | None:
         return None
     near = f"; the nearest it printed: {', '.join(readings.nearest)}" if readings.nearest else ""
     return (readings.problem or f"metric {name} not found") + near
+
+
+log = logging.getLogger("ardaemon.curve")
+
+
+def write_curve(path: Path, points: Sequence[Point]) -> None:
+    """Write it anew; what the disk refuses is logged, and no verdict waits for it."""
+    if not points and not path.exists():
+        return
+    data = b"".join(msgspec.json.encode(point) + b"\n" for point in points)
+    try:
+        fd = operations.create(path, os.O_TRUNC | os.O_NONBLOCK, 0o644)
+        try:
+            operations.write(fd, data)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        log.warning("no curve", extra={"facts": {"path": str(path), "why": str(error)}})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from ardaemon.checkpoints.promote import Promotion
 from ardaemon.core import lifecycle
 from ardaemon.core.gpus import Need
 from ardaemon.core.layout import Experiment, Run
@@ -15,8 +16,7 @@ from ardaemon.core.measured import Header, Measured
 from ardaemon.core.model import Again, Exit, Result
 from ardaemon.core.protocol import RunView
 from ardaemon.core.run_record import Active, Handle, Judged, Launching, Queued, RunRecord
-from ardaemon.host import nvml_library
-from ardaemon.pipeline.promote import Promotion
+from ardaemon.gpus import nvml_library
 
 NO_CARDS = Header()
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from ardaemon.experiment.state import load
 from ardaemon.host.follow import changes, read_at
 from ardaemon.metrics import log
 from ardaemon.metrics.base import Evidence, FileBackend, Follower, Query
 from ardaemon.metrics.own import RUN_DIR
 from ardaemon.metrics.registry import AUTO, BACKENDS
-from ardaemon.pipeline import extract, launch
-from ardaemon.pipeline.experiment import load
+from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline import extract
 from ardaemon.pipeline.flight import Flight
 
 # A run that ends sooner needs no live value; a watcher costs a thread.
@@ -51,7 +52,9 @@ def _evidence(flight: Flight) -> Evidence:
     assert flight.handle is not None
     experiment, run, attempt = flight.experiment, flight.run, flight.handle.attempt
     settings = flight.record.settings
-    environment = launch.environment_of(flight.active.environment, settings, experiment, run, attempt)
+    environment = job_environment.environment_of(
+        flight.active.environment, settings, experiment, run, attempt
+    )
     return extract.evidence(experiment, run, environment, attempt, flight.record.submitted_at)
 
 

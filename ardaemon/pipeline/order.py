@@ -4,17 +4,20 @@ import contextlib
 
 from msgspec.structs import replace
 
+from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle, Launching, Queued
 from ardaemon.engines.base import Engine, Launch
+from ardaemon.experiment import runner, seal, train_file
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import State
+from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import operations, state
-from ardaemon.pipeline import again, checkpoint, contract, launch, train_file
-from ardaemon.pipeline.experiment import State
+from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline.attempts import put_aside
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.repair import load_or_repair
-from ardaemon.pipeline.snapshot import require_no_unclean
 
 
 def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
@@ -32,19 +35,23 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Launch | Exit:
     if faults:
         return Exit(ending="seal_broken")
     attempt = min(record.state.attempts if isinstance(record.state, Queued) else 0, ATTEMPTS_MAX) + 1
-    environment = launch.environment_of(flight.active.environment, record.settings, experiment, run, attempt)
-    environment |= launch.visible(flight.devices)
+    environment = job_environment.environment_of(
+        flight.active.environment, record.settings, experiment, run, attempt
+    )
+    environment |= job_environment.visible(flight.devices)
     try:
-        argv = launch.command(record.settings, environment, experiment, run)
+        argv = runner.command(record.settings, environment, experiment, run)
     except Refused as error:
         return Exit(ending="spawn_failed", error=error.message)
     if attempt > 1:
-        again.put_aside(run, attempt - 1)
+        put_aside(run, attempt - 1)
     handle = engine.handle(run, attempt)
     with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
         operations.mkdir(handle.folder)  # synced with run.json
     checkpoint.note(experiment, run, run.attempt(attempt), record.settings)
-    flight.record = replace(record, argv=argv, state=_launching(flight, handle, launch.reads(environment)))
+    flight.record = replace(
+        record, argv=argv, state=_launching(flight, handle, job_environment.reads(environment))
+    )
     state.write(run.record, flight.record)
     return _order(flight, handle, argv, environment, config)
 
@@ -82,8 +89,8 @@ def _order(
 
 def seal_faults(flight: Flight, found: State) -> tuple[str, ...]:
     """What was changed under the seal since the submit; kept with the flight."""
-    faults = contract.changed(flight.experiment, found.contract)
-    if flight.record.seal and flight.record.seal != contract.fingerprint(found.contract):
+    faults = seal.changed(flight.experiment, found.contract)
+    if flight.record.seal and flight.record.seal != seal.fingerprint(found.contract):
         faults = [*faults, "another seal was accepted since the submit"]
     live = flight.record.settings.exec == "live"
     if live and flight.exit is None and train_file.current(flight.experiment) != flight.record.sha256:

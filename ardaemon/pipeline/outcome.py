@@ -10,7 +10,7 @@ from ardaemon.core.config import RESULT_MAX_BYTES
 from ardaemon.core.model import Result
 from ardaemon.core.text import cut_bytes
 from ardaemon.host import state
-from ardaemon.pipeline import verdict
+from ardaemon.judging import verdict
 from ardaemon.pipeline.ended import PEAK_RSS, PEAK_VRAM, Ended
 
 GAP_S = 60.0  # of time without a sample, as while no daemon lived: then the result says how long

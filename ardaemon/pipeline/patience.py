@@ -9,8 +9,8 @@ import anyio.abc
 import anyio.to_thread
 
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.experiment.locks import Locks
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.locks import Locks
 from ardaemon.pipeline.ports import Listener
 
 T = TypeVar("T")

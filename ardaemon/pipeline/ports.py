@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ardaemon.core.measured import Measured
-from ardaemon.host.lease import Lease, Taken
+from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.pipeline.flight import Flight
 
 

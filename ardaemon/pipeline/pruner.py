@@ -8,10 +8,10 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from ardaemon.checkpoints import prune
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
-from ardaemon.pipeline import prune
-from ardaemon.pipeline.locks import Locks
+from ardaemon.experiment.locks import Locks
 
 # Tries in a row, each after twice the pause of the last. A disk that refuses for so long (4 minutes) is left
 # alone; the next commit tries again, and so does the next daemon's first change of the experiment.

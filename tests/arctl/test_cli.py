@@ -159,10 +159,10 @@ def test_a_daemon_of_a_far_protocol_is_named_with_the_mend(lab: Lab) -> None:
 
 def test_our_protocol_version_is_the_daemons() -> None:
     """The client has a literal of its own: the module that has the original needs msgspec."""
-    from arctl import client
+    from arctl import dial
     from ardaemon.core import protocol
 
-    assert client.PROTOCOL == protocol.PROTOCOL
+    assert dial.PROTOCOL == protocol.PROTOCOL
 
 
 def test_what_the_client_sends_again_are_methods_of_the_protocol() -> None:

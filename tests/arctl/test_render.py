@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arctl import render
+from arctl.render import run as run_lines
+from arctl.render import status as status_lines
 
 RUN_MAX = 600  # bytes of `run --wait`
 COMPACT_MAX, COMPACT_LINES = 800, 10
@@ -95,7 +96,7 @@ def status(**changed: Any) -> dict[str, Any]:
 
 def test_an_advance_prints_the_four_lines_of_the_design() -> None:
     """The words are promised in the documents: agents read them."""
-    assert [render.launched(VIEW), *render.verdict_lines(VIEW, result())] == [
+    assert [run_lines.launched(VIEW), *run_lines.verdict_lines(VIEW, result())] == [
         "[r0043] launched: accelerate launch --config_file configs/accelerate.yaml train.py | seconds=600",
         "[r0043] metric backend=wandb, checkpoint glob=output_dir/checkpoint-* |"
         " val/loss=0.844 peak_vram=42800",
@@ -108,7 +109,7 @@ def test_the_end_of_an_experiment_is_said_in_the_last_line() -> None:
     """An agent stops there."""
     over = result(should_terminate=True, terminated_by="plateau(5)", best="r0037", best_value=0.812)
     assert (
-        render.closing_line(over)
+        run_lines.closing_line(over)
         == "expr 261122-lr terminated: plateau(5) — best val/loss=0.812 at r0037, chain_remaining 2"
     )
 
@@ -171,14 +172,14 @@ VERDICTS = {
 @pytest.mark.parametrize(("found", "line"), VERDICTS.values(), ids=VERDICTS)
 def test_each_verdict_has_its_line(found: dict[str, Any], line: str) -> None:
     """One line says what happened, against what, and what to do next."""
-    assert render.verdict_line(found) == line
+    assert run_lines.verdict_line(found) == line
 
 
 def test_a_run_without_the_metric_says_so_in_line_two() -> None:
     """The name is the one that was looked for."""
     view = {**VIEW, "checkpoint_glob": None}
     assert (
-        render.metric_line(view, failed("invalid", metrics_source="log", peak_vram_mb=None))
+        run_lines.metric_line(view, failed("invalid", metrics_source="log", peak_vram_mb=None))
         == "[r0043] metric backend=log | val/loss not found"
     )
 
@@ -186,33 +187,33 @@ def test_a_run_without_the_metric_says_so_in_line_two() -> None:
 def test_a_run_that_was_cancelled_in_the_queue_was_never_launched() -> None:
     """Line one must not tell of a launch that never was."""
     view = {**VIEW, "argv": [], "exit": {"ending": "cancelled"}}
-    assert render.launched(view) == "[r0043] never launched | seconds=600"
+    assert run_lines.launched(view) == "[r0043] never launched | seconds=600"
 
 
 def test_a_queued_run_says_its_place_and_its_base() -> None:
     """So that the agent knows from which version it went on."""
     view = {**VIEW, "state": "queued", "position": 2, "run_id": "r0044"}
-    assert render.submitted(view) == "[r0044] queued (position 2): base r0040"
+    assert run_lines.submitted(view) == "[r0044] queued (position 2): base r0040"
     held = {**VIEW, "state": "queued", "position": None, "why": "its session is over"}
-    assert render.submitted(held) == "[r0043] queued: base r0040 — its session is over"
+    assert run_lines.submitted(held) == "[r0043] queued: base r0040 — its session is over"
 
 
 def test_a_run_that_goes_on_names_the_command_that_attaches_again() -> None:
     """The line that an agent sees when its tool's time is up."""
     assert (
-        render.still_running(VIEW, "arctl wait r0043")
+        run_lines.still_running(VIEW, "arctl wait r0043")
         == "[r0043] still running (12 s of 600 s), call: arctl wait r0043"
     )
     waiting = {**VIEW, "state": "queued", "elapsed": None, "position": 2}
     assert (
-        render.still_running(waiting, "arctl wait r0043")
+        run_lines.still_running(waiting, "arctl wait r0043")
         == "[r0043] still queued (position 2), call: arctl wait r0043"
     )
 
 
 def test_the_compact_status_is_that_of_the_design() -> None:
     """Five lines where nothing runs."""
-    assert render.compact(status()).splitlines() == [
+    assert status_lines.compact(status()).splitlines() == [
         "expr: 261122-lr",
         "primary: val/loss (min) — best: 0.851 @ r0040",
         "runs: 42 total (18 advance / 21 revert / 3 crash)",
@@ -225,7 +226,7 @@ def test_the_compact_status_adds_what_there_is_to_say() -> None:
     """What runs, what waits, why no run is accepted."""
     session = {**status()["session"], "live": False, "terminated_by": "plateau"}
     waiting = {**VIEW, "state": "queued", "run_id": "r0044"}
-    shown = render.compact(
+    shown = status_lines.compact(
         status(session=session, active=[{**VIEW, "latest": 0.9}, waiting], unclean=True, best=None)
     )
     assert shown.splitlines()[1] == "primary: val/loss (min) — best: none yet"
@@ -240,14 +241,14 @@ def test_the_compact_status_adds_what_there_is_to_say() -> None:
 def test_a_recent_run_is_one_line_with_its_note() -> None:
     """Verdicts line up."""
     row = {"run_id": "r0041", "verdict": "revert", "primary": "0.8550000001", "note": "grad clip 1.0 → 0.5"}
-    assert render.recent(row, "val/loss") == 'r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5"'
+    assert status_lines.recent(row, "val/loss") == 'r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5"'
     crashed = {"run_id": "r0042", "verdict": "crash", "primary": "", "note": ""}
-    assert render.recent(crashed, "val/loss") == "r0042 crash   no val/loss"
+    assert status_lines.recent(crashed, "val/loss") == "r0042 crash   no val/loss"
 
 
 def test_control_characters_of_a_script_reach_no_terminal() -> None:
     """A reason is a line of the script's own log."""
-    line = render.verdict_line(failed("crash", reason="bad\x1b[31m\nthing\t\u202e", exit_code=1))
+    line = run_lines.verdict_line(failed("crash", reason="bad\x1b[31m\nthing\t\u202e", exit_code=1))
     assert line.startswith("[r0043] crash: bad thing — ")
 
 
@@ -290,7 +291,7 @@ def test_no_result_makes_run_wait_print_more_than_600_bytes(
 ) -> None:
     """What an agent reads per iteration is bounded, whatever a script calls its metrics."""
     view = {**VIEW, "argv": argv, "checkpoint_glob": glob, "seconds": seconds}
-    lines = [render.launched(view), *render.verdict_lines(view, found)]
+    lines = [run_lines.launched(view), *run_lines.verdict_lines(view, found)]
     assert all("\n" not in line for line in lines)
     assert len("".join(line + "\n" for line in lines).encode()) <= RUN_MAX
 
@@ -318,7 +319,7 @@ def test_no_experiment_makes_the_compact_status_longer(
     """At most 10 lines and 800 bytes, at 10 runs as at a billion."""
     session = status()["session"]
     counters = dict.fromkeys(session["counters"], count)
-    shown = render.compact(
+    shown = status_lines.compact(
         status(
             contract={"primary": {"metric": metric, "direction": "min"}},
             session={**session, "live": live, "terminated_by": reason, "counters": counters},
@@ -337,7 +338,7 @@ def test_no_note_makes_a_line_of_status_last_longer(
     metric: str, note: str, primary: str, verdict: str
 ) -> None:
     """At most 200 bytes a run."""
-    line = render.recent(
+    line = status_lines.recent(
         {"run_id": "r999999999", "verdict": verdict, "primary": primary, "note": note}, metric
     )
     assert "\n" not in line

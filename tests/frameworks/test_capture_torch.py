@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.pipeline import capture
+from ardaemon.pipeline import environment as job_environment
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(180)]
 
@@ -216,7 +216,7 @@ def tried(
 ) -> tuple[int, str]:
     path = folder / "train.py"
     path.write_text(TRAIN + script)
-    paths = [*([str(capture.AUTO)] if auto else []), str(capture.CAPTURE)]
+    paths = [*([str(job_environment.AUTO)] if auto else []), str(job_environment.CAPTURE)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AR_")}
     given = {**kept, "PYTHONPATH": os.pathsep.join(paths), "AR_RUN_DIR": str(folder), "OMP_NUM_THREADS": "1"}
     argv = [python, *launcher, str(path)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ardaemon.checkpoints import promote
 from ardaemon.core.errors import StorageError, UsageError
-from ardaemon.pipeline import promote
 from tests.support.lab import Lab, wait_until
 
 MIB = 1 << 20

@@ -17,10 +17,10 @@ import pytest
 
 from ardaemon.core.layout import Host, Run
 from ardaemon.engines.base import Finished, Launch, NeverStarted, Started, Unsupervised
-from ardaemon.engines.local import LocalEngine
-from ardaemon.engines.starter import specification
-from ardaemon.host import handover
-from ardaemon.host.lease import CardId, Lease, Leases
+from ardaemon.engines.local.engine import LocalEngine
+from ardaemon.engines.local.starter import specification
+from ardaemon.gpus.lease import CardId, Lease, Leases
+from ardaemon.shim import handover
 from tests.support.jobs import alive
 from tests.support.lab import wait_until
 from tests.support.leases import ROOT, Other, contents, shared_folder
@@ -130,7 +130,7 @@ RACE = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ardaemon.host.lease import CardId, Lease, Leases
+from ardaemon.gpus.lease import CardId, Lease, Leases
 import grp, pwd, encodings.idna
 uid, until = int(sys.argv[3]), float(sys.argv[5])
 if uid != os.getuid():

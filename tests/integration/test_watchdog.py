@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ardaemon.core import errors
-from ardaemon.engines.spare import Spare
+from ardaemon.engines.local.spare import Spare
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
 from tests.support.shapes import END, PRELUDE, SHAPES
@@ -245,7 +245,7 @@ def test_a_pattern_that_does_not_compile_is_an_end_with_its_reason_and_starts_no
 def supervised(folder: Path, orders: dict[str, object], fault: str = "") -> dict[str, Any]:
     """The record of a shim that is started as the engine does it."""
     ours, theirs = socket.socketpair()
-    program = f"from ardaemon.host import shim\n{fault}shim.main()\n"
+    program = f"from ardaemon.shim import supervisor as shim\n{fault}shim.main()\n"
     with ours, theirs, (folder / "lock").open("w") as lock:
         root = str(Path(__file__).parents[2])
         argv = [sys.executable, "-S", "-c", program]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import METRICS_MAX, Evidence, Query, Readings
-from ardaemon.metrics.lines import LINE_MAX, compile_regex, reports
-from ardaemon.metrics.log import Follower, Limits, LogBackend
+from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex, reports
+from ardaemon.metrics.formats.log_reader import Limits
+from ardaemon.metrics.log import Follower, LogBackend
 
 LOSS = Query(Primary("loss"))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Evidence, Follower, Point, Query, Readings
 from ardaemon.metrics.csv_rows import CSV, CsvParser
-from ardaemon.metrics.growing import LINE_MAX, Growing
+from ardaemon.metrics.formats.growing import LINE_MAX, Growing
 from ardaemon.metrics.json_lines import JSONL, JsonParser
 from ardaemon.metrics.rows import RowsBackend
 from tests.support import attempt

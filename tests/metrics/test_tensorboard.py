@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Evidence, FileBackend, Query, Readings
-from ardaemon.metrics.events import Decoder
+from ardaemon.metrics.formats.events import Decoder
 from ardaemon.metrics.logdir import Folder
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.tensorboard import TensorboardBackend, environment, places, shortest

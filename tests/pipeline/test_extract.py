@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import RunRecord
+from ardaemon.experiment import seal
+from ardaemon.experiment.state import load
 from ardaemon.host import state
-from ardaemon.pipeline import checkpoint, contract, extract
-from ardaemon.pipeline.experiment import load
+from ardaemon.pipeline import extract
 from tests.support.folders import experiment, record
 
 OVER = Exit(ending="exited", exit_code=0, seconds=1.0, started_at="2026-11-22T10:00:00Z")
@@ -166,7 +168,7 @@ def test_where_a_value_is_from_and_which_counts_makes_runs_comparable_or_not(tmp
     found = load(experiment(tmp_path)).contract
     plain = Settings(seconds=1)
     others = [replace(plain, value="best"), replace(plain, value=5), replace(plain, metric_path="x")]
-    told = {contract.conditions(settings, found) for settings in (plain, *others)}
+    told = {seal.conditions(settings, found) for settings in (plain, *others)}
     assert len(told) == 4
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.host import state
-from ardaemon.pipeline import checkpoint
 from ardaemon.pipeline.ended import Ended
-from tests.pipeline.test_commit import ended
+from tests.pipeline.test_apply import ended
 
 GLOB = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*")
 

@@ -152,11 +152,11 @@ def install(who: str, plan: dict[str, Any]) -> None:
 
 
 def shim(plan: dict[str, Any]) -> None:
-    """In the place of host/shim.py's main."""
-    from ardaemon.host import record
-    from ardaemon.host import shim as module
+    """In the place of shim/supervisor.py's main."""
+    from ardaemon.shim import ending as ending_file
+    from ardaemon.shim import supervisor as module
 
-    record.DISK_RETRY_S = RETRY_S
+    ending_file.DISK_RETRY_S = RETRY_S
     install("shim", plan)
     module.main()
 
@@ -170,8 +170,9 @@ def load() -> None:
 def main() -> None:
     """In the place of `ardaemon`."""
     from ardaemon.__main__ import main as real
-    from ardaemon.engines import local, spare
-    from ardaemon.pipeline import patience, prune
+    from ardaemon.checkpoints import prune
+    from ardaemon.engines.local import engine, spare
+    from ardaemon.pipeline import patience
 
     plan = json.loads(os.environ.get("FAULT_PLAN", "{}"))
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -179,7 +180,7 @@ def main() -> None:
         f"import sys; sys.path.insert(0, {root!r}); from tests.support.faulty import shim; shim({plan!r})"
     )
     if plan.get("other_boot"):
-        local.boot_id = lambda: OTHER_BOOT  # type: ignore[attr-defined]
+        engine.boot_id = lambda: OTHER_BOOT  # type: ignore[attr-defined]
     patience.RETRY_FIRST_S = RETRY_S
     prune.FORMER_KEPT_S, prune.REFUSED_S = 0.0, RETRY_S  # no time passes in a story
     install("daemon", plan)

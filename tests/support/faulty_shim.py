@@ -7,7 +7,7 @@ It is one of host/operations.py, as `spawn`; the n-th of its kind with `spawn#n`
 import os
 
 from ardaemon.__main__ import main
-from ardaemon.engines import spare
+from ardaemon.engines.local import spare
 
 # Before its main(): the shim looks for no variables and no modules but its own.
 HOOKED = """

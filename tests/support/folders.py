@@ -7,7 +7,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Init
 from ardaemon.core.run_record import RunRecord
-from ardaemon.pipeline import initialise
+from ardaemon.experiment import create
 
 SLUG = "261122-test"
 TRAIN = 'print("val/loss: 1.0")\n'
@@ -26,7 +26,7 @@ def experiment(
         **{name: str(project / f"{name}.py") for name in files},
         **params,
     }
-    return initialise.create(Init(project=str(project), slug=SLUG, **given))[0]  # type: ignore[arg-type]
+    return create.create(Init(project=str(project), slug=SLUG, **given))[0]  # type: ignore[arg-type]
 
 
 def record(run_id: str = "r0001", **fields: Any) -> RunRecord:

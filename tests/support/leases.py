@@ -18,7 +18,7 @@ _OTHER = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ardaemon.host.lease import CardId, Lease, Leases
+from ardaemon.gpus.lease import CardId, Lease, Leases
 import encodings.idna, grp, pwd
 os.umask(int(sys.argv[4]))
 if int(sys.argv[3]) != os.getuid():

@@ -30,7 +30,7 @@ class Version(Shell):
         from ardaemon.version import VERSION
 
         replaced(self.root / "ardaemon/version.py", f'"{VERSION}"', f'"{version}"')
-        for name in ("ardaemon/core/protocol.py", "arctl/client.py"):
+        for name in ("ardaemon/core/protocol.py", "arctl/dial.py"):
             replaced(self.root / name, f"\nPROTOCOL = {PROTOCOL}", f"\nPROTOCOL = {protocol}")
 
     def start(self, *arguments: str, **options: object) -> subprocess.Popen[str]:

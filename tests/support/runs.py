@@ -12,8 +12,9 @@ from ardaemon.core.config import Config
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Result, Session, Settings
 from ardaemon.core.protocol import SessionStart, Submit
+from ardaemon.experiment import session
 from ardaemon.host import operations
-from ardaemon.pipeline import commit, decision, session, snapshot
+from ardaemon.pipeline import apply, decide, submit
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
 
@@ -40,7 +41,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         environment=ENVIRONMENT,
         restore="at_verdict",
     )
-    record = snapshot.submit(made, params, snapshot.Position(entries, 1, 0), Config()).record
+    record = submit.submit(made, params, submit.Position(entries, 1, 0), Config()).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
     over = Ended(
@@ -54,7 +55,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         manual=False,
         boot_id="boot",
     )
-    return commit.apply(made, run, decision.decide(over))
+    return apply.apply(made, run, decide.decide(over))
 
 
 def everything(folder: Path) -> dict[str, bytes | str]:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from ardaemon.metrics.leveldb_log import BLOCK, CHUNK, FIRST, FULL, LAST, MIDDLE
+from ardaemon.metrics.formats.leveldb_log import BLOCK, CHUNK, FIRST, FULL, LAST, MIDDLE
 
 HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 

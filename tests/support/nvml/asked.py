@@ -7,7 +7,7 @@ from pathlib import Path
 from anyio.from_thread import BlockingPortal
 
 from ardaemon.core.gpus import GpuReading, Inventory
-from ardaemon.host.nvml import Limits, Nvml
+from ardaemon.gpus.nvml import Limits, Nvml
 from tests.support.lab import DEADLINE_S
 from tests.support.nvml import FakeGpus
 

@@ -1,0 +1,87 @@
+"""Connect to the daemon's socket: where it listens, who answers there, and which protocol it speaks."""
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from ardaemon.core import places
+from ardaemon.core.errors import DaemonUnavailable, Incompatible
+
+PROTOCOL = 1  # of ardaemon.core.protocol, which needs msgspec; a test holds that they agree
+CONNECT_S = 5.0  # a living daemon accepts within milliseconds
+Answer = dict[str, Any]
+
+
+class NotRunning(Exception):
+    """Nobody listens on the socket."""
+
+
+class Busy(Exception):
+    """The socket's backlog is full at this moment."""
+
+
+class Stopped(DaemonUnavailable):
+    """The daemon was stopped on purpose: it is not for a waiting client to start it again."""
+
+
+def dial(check: bool = True) -> socket.socket:
+    """Connect to a daemon that runs. Raises NotRunning, Busy, Incompatible, DaemonUnavailable."""
+    info = read_info()
+    path = str(info.get("socket") or places.socket_of(places.runtime_folder()))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(CONNECT_S)
+        _connect(sock, path)
+        if peer(sock)[1] != os.getuid():
+            raise DaemonUnavailable(
+                f"{path} belongs to another user", "set XDG_RUNTIME_DIR to a folder of yours"
+            )
+        if check:
+            check_protocol(info)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect(sock: socket.socket, path: str) -> None:
+    try:
+        sock.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError) as error:
+        raise NotRunning(path) from error
+    except (BlockingIOError, TimeoutError) as error:
+        raise Busy(path) from error
+    except OSError as error:
+        raise DaemonUnavailable(
+            f"cannot connect to {path}: {error.strerror or error}", "arctl doctor"
+        ) from error
+
+
+def read_info() -> Answer:
+    """daemon.json, which says where the daemon listens; {} if there is none to read."""
+    try:
+        with open(places.info_of(places.state_folder()), "rb") as file:
+            info = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def check_protocol(info: Answer) -> None:
+    """Raise Incompatible if this daemon's protocol is more than one version away."""
+    theirs = info.get("protocol", PROTOCOL)
+    if isinstance(theirs, int) and abs(theirs - PROTOCOL) > 1:
+        raise Incompatible(
+            f"the daemon (version {info.get('version', '?')}) speaks protocol {theirs},"
+            f" this arctl protocol {PROTOCOL}",
+            "arctl daemon restart (running jobs go on)",
+        )
+
+
+def peer(sock: socket.socket) -> tuple[int, int]:
+    """Pid and uid of who listens (unix(7), SO_PEERCRED)."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, uid = (int.from_bytes(credentials[i : i + 4], sys.byteorder) for i in (0, 4))
+    return pid, uid

@@ -1,0 +1,57 @@
+"""What `arctl queue` and `arctl gpus` print, each line within its limit of bytes; pure."""
+
+from arctl.dial import Answer
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, number, short, short_id, unit
+
+GPU_NAME_MAX = 32
+GPU_LINE_MAX = 400  # one GPU with a few that are on it
+
+
+def queued(view: Answer) -> str:
+    """261122-lr r0043 running 12/600 s — or its place in the queue and what it waits for."""
+    head = f"{short(view['expr'], SLUG_MAX)} {short_id(view)} {view['state']}"
+    if view["state"] != "queued":
+        if view.get("why"):
+            return f"{head}: {short(view['why'], WHY_MAX)}"
+        elapsed = view.get("elapsed")
+        if elapsed is None:
+            return head
+        gpus = ",".join(map(str, view.get("gpus") or ()))
+        return f"{head} {elapsed:.0f}/{number(view.get('seconds'))} s" + (f" on GPU {gpus}" if gpus else "")
+    place = f" {view['position']}" if view.get("position") else ""
+    why = f": {short(view['why'], WHY_MAX)}" if view.get("why") else ""
+    return f"{head}{place}{why}"
+
+
+def gpu(view: Answer) -> str:
+    """0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB"""
+    figures = (
+        memory(view),
+        unit(view.get("utilisation"), "%"),
+        unit(view.get("temperature"), " °C"),
+        unit(view.get("power_w"), " W"),
+    )
+    head = f"{view['index']} {short(view['name'], GPU_NAME_MAX)} {view['state']} "
+    who = "; ".join(holders(view)) or short(view.get("why") or "", WHY_MAX)
+    return cut(head + " ".join(part for part in figures if part) + (f": {who}" if who else ""), GPU_LINE_MAX)
+
+
+def memory(view: Answer) -> str:
+    """42.1/79.6 GiB"""
+    used, total = view.get("used_mb"), view.get("total_mb")
+    shown = ["?" if value is None else f"{value / 1024:.1f}" for value in (used, total)]
+    return f"{shown[0]}/{shown[1]} GiB"
+
+
+def holders(view: Answer) -> list[str]:
+    """Who is on a GPU, one line each: a run of ours, or another's process."""
+    lines = []
+    for one in view.get("holders") or ():
+        if one.get("run_id"):
+            who = f"{short(one['expr'], SLUG_MAX)} {short(one['run_id'], ID_MAX)}"
+        else:
+            who = f"pid {one['pid']} {short(one.get('name') or '?', NAME_MAX)}"
+            who += f" of {short(one['user'], NAME_MAX)}" if one.get("user") else ""
+        used = one.get("used_mb")
+        lines.append(who if used is None else f"{who} {used / 1024:.1f} GiB")
+    return lines

@@ -1,0 +1,158 @@
+"""What `arctl run` and `arctl wait` print of a run, each line within its limit of bytes (DESIGN §9); pure."""
+
+from arctl.dial import Answer
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, fit, number, short, short_id
+
+# The four lines of `run --wait` are at most 600 bytes together, newlines included.
+LAUNCHED_MAX = 130
+METRIC_MAX = 130
+VERDICT_MAX = 150
+CLOSING_MAX = 186
+GLOB_MAX = 32
+REASON_MAX = 120  # characters: the daemon keeps no more
+
+
+def launched(view: Answer) -> str:
+    """[r0043] launched: python train.py | seconds=600"""
+    tail = f" | seconds={number(view.get('seconds'))}"
+    if (view.get("exit") or {}).get("ending") == "cancelled":
+        return fit(f"[{short_id(view)}] never launched", "", tail, LAUNCHED_MAX)
+    return fit(f"[{short_id(view)}] launched: ", command(view), tail, LAUNCHED_MAX)
+
+
+def command(view: Answer) -> str:
+    """The command line as the runner was written: the snapshot is `train.py` again.
+
+    A view of a run that is committed already has no argv; what was run is its train.py in any case.
+    """
+    folder, project = str(view.get("folder") or ""), str(view.get("project") or "")
+    words = [str(word) for word in view.get("argv") or ()]
+    words = [word.replace(f"{folder}/", "").replace(f"{project}/", "") for word in words]
+    return " ".join([words[0].rpartition("/")[2], *words[1:]]) if words else "train.py"
+
+
+def metric_line(view: Answer, result: Answer) -> str:
+    """[r0043] metric backend=log, checkpoint glob=out/*.pt | val/loss=0.844 peak_vram=42800"""
+    glob = view.get("checkpoint_glob")
+    head = f"[{short_id(result)}] metric backend={short(result.get('metrics_source') or 'none', NAME_MAX)}"
+    head += f", checkpoint glob={short(glob, GLOB_MAX)}" if glob else ""
+    head += f", attempt {result['attempts']}" if (result.get("attempts") or 1) > 1 else ""
+    peak = result.get("peak_vram_mb")
+    tail = _metric(result["primary"]) + (f" peak_vram={number(peak)}" if peak is not None else "")
+    return cut(f"{head} | {tail}", METRIC_MAX - 1)
+
+
+def _metric(primary: Answer) -> str:
+    name, value = short(primary["name"], NAME_MAX), primary.get("value")
+    return f"{name} not found" if value is None else f"{name}={number(value)}"
+
+
+def verdict_line(result: Answer) -> str:
+    """[r0043] advance: val/loss 0.851 → 0.844 (best updated)"""
+    tainted = result.get("tainted")
+    tail = f"; tainted: {short(tainted, NAME_MAX)}" if tainted else ""
+    tail += "; train.py was edited since: left alone" if result.get("train_py") == "edited_since" else ""
+    if result["status"] != "ok":
+        return _failed(result, tail)
+    head = f"[{short_id(result)}] {result['verdict']}: "
+    body = _advanced(result) if result["verdict"] == "advance" else _reverted(result)
+    return fit(head, body, tail, VERDICT_MAX)
+
+
+def _advanced(result: Answer) -> str:
+    primary = result["primary"]
+    name, value = short(primary["name"], NAME_MAX), number(primary.get("value"))
+    if primary.get("best_before") is None:
+        return f"baseline {name}={value} (best){_broken(result, ', although ')}"
+    return f"{name} {number(primary['best_before'])} → {value} (best updated){_broken(result, ', although ')}"
+
+
+def _reverted(result: Answer) -> str:
+    primary = result["primary"]
+    name, value = short(primary["name"], NAME_MAX), number(primary.get("value"))
+    best = number(primary.get("best_before"))
+    broken = _broken(result, "", " — ")
+    return f"{broken}{name} {value} vs best {best} @ {short(primary.get('best_run_before'), ID_MAX)}"
+
+
+def _broken(result: Answer, before: str, after: str = "") -> str:
+    """The first constraint that did not hold."""
+    for constraint in result.get("constraints") or ():
+        if not constraint["ok"]:
+            value = constraint.get("value")
+            shown = "unknown" if value is None else number(value)
+            return f"{before}constraint {short(constraint['expr'], NAME_MAX)} violated ({shown}){after}"
+    return ""
+
+
+def _failed(result: Answer, tail: str) -> str:
+    """[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040; …"""
+    run = short_id(result)
+    best = result.get("best")
+    stays = (
+        f"best stays {number(result.get('best_value'))} @ {short(best, ID_MAX)}" if best else "no best yet"
+    )
+    if result["status"] == "unclean":
+        tail += "; arctl clean"
+    elif result["status"] != "interrupted":
+        tail += f"; arctl tail {run}"
+    return fit(f"[{run}] {result['status']}: ", _why(result), f" — {stays}{tail}", VERDICT_MAX)
+
+
+def _why(result: Answer) -> str:
+    reason, code, signal = result.get("reason"), result.get("exit_code"), result.get("signal")
+    if result["status"] == "timeout":
+        ending, _, more = str(reason).partition(";")
+        what = "no output" if ending == "stall" else "time limit"
+        after = f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
+        return f"{after};{more}" if more else after
+    if not reason:
+        return f"exit code {code}" if code else str(signal or "no reason known")
+    how = f" ({signal})" if signal and signal not in reason else ""
+    return f"{short(str(reason), REASON_MAX)}{how}"
+
+
+def closing_line(result: Answer) -> str:
+    """[r0043] continue: plateau 0/5, max_runs 43/200 — or how the experiment ended."""
+    if not result.get("should_terminate"):
+        limits = [
+            f"{name} {short(result[key], 24)}"
+            for name, key in (("plateau", "plateau"), ("max_runs", "runs"))
+            if result.get(key)
+        ]
+        return short(f"[{short_id(result)}] continue: {', '.join(limits) or 'no limit set'}", CLOSING_MAX - 1)
+    why = short(result.get("terminated_by") or "over", 24)
+    line = f"expr {short(result['expr'], SLUG_MAX)} terminated: {why} — "
+    if result.get("best"):
+        name = short(result["primary"]["name"], NAME_MAX)
+        line += f"best {name}={number(result.get('best_value'))} at {short(result['best'], ID_MAX)}"
+    else:
+        line += "no best"
+    left = result.get("chain_remaining")
+    return short(line + (f", chain_remaining {left}" if left is not None else ""), CLOSING_MAX - 1)
+
+
+def verdict_lines(view: Answer, result: Answer) -> list[str]:
+    """Lines two to four of `run --wait`."""
+    return [metric_line(view, result), verdict_line(result), closing_line(result)]
+
+
+def submitted(view: Answer) -> str:
+    """[r0044] queued (position 2): base r0040"""
+    position = view.get("position")
+    place = f" (position {position})" if position else ""
+    # With a place in the queue, what is before it is `arctl queue`; without one it does not move.
+    why = f" — {short(view['why'], WHY_MAX)}" if view.get("why") and not position else ""
+    return f"[{short_id(view)}] {view['state']}{place}: base {short(view.get('base') or 'none', ID_MAX)}{why}"
+
+
+def still_running(view: Answer, hint: str) -> str:
+    """[r0043] still running (12 s of 600 s), call: arctl wait r0043"""
+    elapsed, position = view.get("elapsed"), view.get("position")
+    if elapsed is not None and not view.get("why"):
+        where = f"running ({elapsed:.0f} s of {number(view.get('seconds'))} s)"
+    elif view.get("why") and not position:  # it does not move by itself
+        where = f"{view['state']}: {short(view['why'], WHY_MAX)}"
+    else:
+        where = f"{view['state']} (position {position})" if position else str(view["state"])
+    return f"[{short_id(view)}] still {where}, call: {hint}"

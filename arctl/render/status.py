@@ -1,0 +1,106 @@
+"""What `arctl status` prints, each line within its limit of bytes (DESIGN §9); pure."""
+
+from arctl.dial import Answer
+from arctl.render.line import NAME_MAX, cut, fit, number, short, short_id
+
+STATUS_LINE_MAX = 88  # nine lines of it are at most 800 bytes
+RECENT_MAX = 200  # one run in `status --last N`
+
+
+def compact(status: Answer) -> str:
+    """`status --compact`: at most 10 lines and 800 bytes, whatever the number of runs."""
+    lines = [
+        f"expr: {status['expr']}",
+        f"primary: {_primary(status)}",
+        f"runs: {counted(status['session']['counters'])}",
+        f"termination: {limits(status['session'])}",
+        f"train.py: {status['train_py']}",
+        *_extra(status),
+    ]
+    return "\n".join(short(line, STATUS_LINE_MAX - 1) for line in lines)
+
+
+def _primary(status: Answer) -> str:
+    primary, best = status["contract"]["primary"], status.get("best")
+    name = f"{short(primary['metric'], NAME_MAX)} ({primary['direction']})"
+    if best is None:
+        return f"{name} — best: none yet"
+    invalid = "" if best.get("valid", True) else ", violates a constraint"
+    return f"{name} — best: {number(best['value'])} @ {best['run_id']}{invalid}"
+
+
+def counted(counters: Answer) -> str:
+    """42 total (18 advance / 21 revert / 3 crash): these three always, others where there are any."""
+    names = ("advance", "revert", "crash", "timeout", "invalid", "interrupted")
+    counts = {name: int(counters.get(name, 0)) for name in names}
+    shown = [f"{count} {name}" for name, count in counts.items() if count or name in names[:3]]
+    return f"{sum(counts.values())} total ({' / '.join(shown)})"
+
+
+def limits(session: Answer) -> str:
+    """plateau 2/5, max_runs 42/200"""
+    settings, counters = session.get("settings") or {}, session["counters"]
+    shown = []
+    if settings.get("threshold") is not None:
+        shown.append(f"primary_threshold {number(settings['threshold'])}")
+    if settings.get("plateau") is not None:
+        shown.append(f"plateau {counters['plateau']}/{settings['plateau']}")
+    if settings.get("max_runs") is not None:
+        shown.append(f"max_runs {counters['since_start']}/{settings['max_runs']}")
+    return ", ".join(shown) or "no limit set"
+
+
+def _extra(status: Answer) -> list[str]:
+    """Lines that stand only where there is something to say."""
+    session, active = status["session"], status.get("active") or ()
+    lines = []
+    if not session.get("live"):
+        lines.append(f"session: {liveness(session)}")
+    waiting = [view for view in active if view["state"] == "queued"]
+    running = [view for view in active if view["state"] != "queued"]
+    if running:
+        more = f" (+{len(running) - 1} more)" if len(running) > 1 else ""
+        name = short(status["contract"]["primary"]["metric"], NAME_MAX)
+        lines.append(f"running: {progress(running[0], name)}{more}")
+    if waiting:
+        stuck = waiting[0].get("why") if not waiting[0].get("position") else None
+        lines.append(f"queued: {len(waiting)}" + (f" — {stuck}" if stuck else ""))
+    if status.get("unclean"):
+        lines.append("UNCLEAN: processes survived a kill; runs are refused until: arctl clean")
+    return lines
+
+
+def liveness(session: Answer) -> str:
+    """live, or why not."""
+    if session.get("live"):
+        return "live"
+    if session.get("settings") is None:
+        return "not started; arctl session start --seconds N"
+    return f"not live ({session.get('terminated_by') or 'stopped'})"
+
+
+def progress(view: Answer, metric: str) -> str:
+    """r0043 12/600 s val/loss=0.9"""
+    elapsed = view.get("elapsed")
+    line = f"{short_id(view)} " + (
+        view["state"] if elapsed is None else f"{elapsed:.0f}/{number(view.get('seconds'))} s"
+    )
+    latest = view.get("latest")
+    return line if latest is None else f"{line} {metric}={number(latest)}"
+
+
+def recent(row: Answer, metric: str) -> str:
+    """r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5" """
+    name = short(metric, NAME_MAX)
+    value = row.get("primary") or ""
+    shown = f"{name}={number(_float(value))}" if value else f"no {name}"
+    head = f"{short_id(row)} {short(row.get('verdict') or row.get('status') or '?', 12):<7} {shown}"
+    note = row.get("note") or ""
+    return fit(f'{head} note: "', note, '"', RECENT_MAX) if note else cut(head, RECENT_MAX - 1)
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,153 @@
+"""Promote the best run's checkpoint: copied whole into .ckpt/, then swapped in by one rename."""
+
+import errno
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import MsgspecError, field
+
+from ardaemon.checkpoints import prune
+from ardaemon.checkpoints.copy import Copied, Copier, Told, sha256_of, survey
+from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.layout import CHECKPOINT_META as META
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import PrimaryResult, Record, Result
+from ardaemon.host import durable, operations, state
+from ardaemon.host.state import storage
+
+# The disk is full: that passes, and the copy is tried again. Any other error is the source's own.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# So long does a decided advance wait for space. Somebody who is told may free some; a night of runs is worth
+# more than one checkpoint, so that it goes on without then.
+PATIENCE_S = 600.0
+
+
+class Meta(Record, frozen=True, kw_only=True):
+    """meta.json beside a promoted checkpoint; `files`: path -> size and hash (earlier versions had none)."""
+
+    run_id: str
+    name: str
+    primary: PrimaryResult
+    files: dict[str, Copied] = field(default_factory=dict)
+
+
+def nobody(_done: int, _total: int) -> None:
+    """Nobody is told how far the copy is."""
+
+
+@dataclass
+class Promotion:
+    """What this process knows of one promotion, over all its tries."""
+
+    told: Told = nobody  # progress; what it raises ends the copy
+    in_use: frozenset[str] = frozenset()  # promoted checkpoints that runs under way were given
+    made: bool = False  # by this process: it need not be read again
+    short_since: float | None = None  # CLOCK_MONOTONIC of the first try that had too little space
+    prune_in_s: float | None = None  # after its commit: until former bests that stayed may go
+
+    def given_up(self, error: StorageError) -> bool:
+        """Too little space for too long."""
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL):
+            return False
+        self.short_since = self.short_since or time.monotonic()
+        return time.monotonic() - self.short_since > PATIENCE_S
+
+
+def promote(
+    experiment: Experiment, run_id: str, source: Path, meta: Result, promotion: Promotion | None = None
+) -> str | None:
+    """Copy `source` to .ckpt/{run_id}/ and point best_ckpt there; what is done already is left.
+
+    Returns why it cannot be copied, in one line, or None. Raises StorageError where trying again can help.
+    """
+    promotion = promotion or Promotion()
+    home = experiment.checkpoints / run_id
+    try:
+        with storage("promote the checkpoint to", home):
+            if not promotion.made and not _stands(home):
+                problem = _make(experiment, home, source, meta, promotion)
+                if problem is not None:
+                    return problem
+            promotion.made = True
+            if not _points_to(experiment.best_checkpoint, home):
+                durable.link_to(os.path.join(experiment.checkpoints.name, run_id), experiment.best_checkpoint)
+    except StorageError as error:
+        if not promotion.given_up(error):
+            raise
+        return f"{source.name}: {getattr(error.__cause__, 'strerror', error)}"
+    return None
+
+
+def withdraw(experiment: Experiment) -> None:
+    """The best has no checkpoint: best_ckpt goes, so that nobody takes an older run's state for its."""
+    link = experiment.best_checkpoint
+    with storage("remove", link):
+        if link.is_symlink():
+            durable.remove(link)  # synced with best.json
+
+
+def verify(folder: Path) -> list[str]:
+    """Read a promoted checkpoint whole; every difference from its meta.json, in one line each."""
+    try:
+        meta = state.decode((folder / META).read_bytes(), Meta, folder / META)
+    except (OSError, ArdaemonError, MsgspecError) as error:
+        return [f"{META}: {error}"]
+    if not meta.files:  # promoted by an earlier version, which did not hash
+        return []
+    faults = [fault for name, known in meta.files.items() if (fault := _fault(folder, name, known))]
+    there = {os.path.relpath(path, folder) for path in _files(folder)} - {META}
+    return [*faults, *(f"{name}: it was added" for name in sorted(there - meta.files.keys()))]
+
+
+def _fault(folder: Path, name: str, known: Copied) -> str | None:
+    path = folder / name
+    try:
+        size = path.lstat().st_size
+        if size != known.size:
+            return f"{name}: {size} bytes instead of {known.size}"
+        return None if sha256_of(str(path)) == known.sha256 else f"{name}: its bytes were changed"
+    except OSError as error:
+        return f"{name}: {error.strerror or error}"
+
+
+def _files(folder: Path) -> list[str]:
+    found = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+    return [path for path in found if not os.path.islink(path)]
+
+
+def _stands(home: Path) -> bool:
+    """It is there, whole: an earlier process made it."""
+    return (home / META).exists() and not verify(home)
+
+
+def _points_to(link: Path, home: Path) -> bool:
+    return link.is_symlink() and (link.parent / os.readlink(link)) == home
+
+
+def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promotion: Promotion) -> str | None:
+    durable.make_folder(experiment.checkpoints)
+    partial = home.with_name(f".{home.name}.partial")
+    durable.remove_tree(partial)
+    operations.mkdir(partial)
+    try:
+        # Copied, never hard-linked: a later run may overwrite its own output in place.
+        plan = survey(source, partial / source.name)
+        files = Copier(plan, promotion.told, lambda: _make_room(experiment, promotion)).run()
+    except OSError as error:
+        durable.remove_tree(partial)  # on a full disk, what was copied is in everyone's way
+        if error.errno in _FULL:
+            raise
+        return f"{source.name}: {error.strerror or error}"
+    named = {os.path.relpath(path, partial): files[path] for path in sorted(files)}
+    facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named)
+    durable.write(partial / META, state.encode(facts))
+    durable.remove_tree(home)  # a torn copy, or one that is not what its meta.json says
+    durable.rename(partial, home)
+    return None
+
+
+def _make_room(experiment: Experiment, promotion: Promotion) -> None:
+    """A former best that nobody was given stays no longer where its space is needed."""
+    prune.prune(experiment, promotion.in_use, kept_s=0)

@@ -1,0 +1,170 @@
+"""The local engine: shims on this machine, found again by kernel locks, exit.json and /proc."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+import anyio
+import anyio.to_thread
+
+from ardaemon.core.config import GRACE_S, PIDS_MAX
+from ardaemon.core.layout import Host, Run, boot_id
+from ardaemon.core.model import Exit, Process
+from ardaemon.core.run_record import Handle
+from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
+from ardaemon.engines.local.adoption import Adoption
+from ardaemon.engines.local.prober import Prober
+from ardaemon.engines.local.records import Start, known_start, shim_lives
+from ardaemon.engines.local.starter import Starter
+from ardaemon.gpus.lease import Lease, Taken
+from ardaemon.host import cgroup, durable, proc, processes
+from ardaemon.host.file_lock import held
+from ardaemon.shim import ending as ending_file
+
+log = logging.getLogger("ardaemon.engine")
+
+OVERDUE_S = 2.0  # a shim that is so late is looked at, and again so often: is it stopped?
+IN_FLIGHT_POLL_S = 0.02  # lock held, start.json not there yet: the shim is reading its orders
+
+
+class LocalEngine:
+    """Starts attempts through a parked shim; asks lock × exit.json how they stand."""
+
+    name = "local"
+
+    def __init__(self, host: Host, grace: float = GRACE_S, pids_max: int | None = PIDS_MAX) -> None:
+        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
+        self.locks, self.boot = host.locks, boot_id()
+        self.starter = Starter(pids_max)
+        self.prober = Prober(self.boot)
+        self.adoption = Adoption(self.prober, grace)
+
+    # --- starting ---
+
+    def handle(self, run: Run, attempt: int) -> Handle:
+        """Name the attempt: its folder and the locks that its shim and job will hold."""
+        folder = run.attempt(attempt).folder
+        key = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}-{run.run_id}-a{attempt}"
+        return Handle(
+            engine=self.name,
+            attempt=attempt,
+            folder=str(folder),
+            shim_lock=str(self.locks / f"{key}.shim.lock"),
+            job_lock=str(self.locks / f"{key}.job.lock"),
+            boot_id=self.boot,
+        )
+
+    async def start(self, launch: Launch) -> Started | None:
+        """Give the attempt to the spare shim, and wait until it has spawned the job."""
+        return await self.starter.start(launch)
+
+    def sweep(self) -> None:
+        """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed."""
+        cgroup.sweep()
+        for path in self.locks.glob("*.lock"):
+            if not held(str(path)):
+                durable.remove(path)
+
+    def strangers(self, known: Iterable[Handle]) -> list[str]:
+        """Attempts that something on this machine still runs, and that are none of `known`: their names."""
+        alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if held(str(path))}
+        return sorted(alive - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
+
+    def close(self) -> None:
+        """Dismiss the spare; shims at work go on without us."""
+        self.starter.close()
+
+    # --- asking ---
+
+    def probe(self, handle: Handle) -> Probe:
+        """How an attempt stands. Raises StorageError while its folder is not where it was."""
+        return self.prober.probe(handle)
+
+    async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
+        """Wait for the end: of the shim while there is one, else of everything that it left."""
+        adopted = False
+        found = self.probe(handle)
+        while True:
+            match found:
+                case Running():
+                    await self._shim_gone(handle, found)
+                    found = self.probe(handle)
+                case Unsupervised():
+                    adopted = True
+                    survivors = await self.adoption.adopt(handle, found)
+                    if survivors:
+                        return Finished(exit=_lost_exit(tuple(survivors), known_start(handle)))
+                    found = await anyio.to_thread.run_sync(self.probe, handle)
+                    continue
+                case Lost():
+                    self.starter.reap(handle)
+                    return Lost(ending="supervisor_lost") if adopted else found
+                case _:
+                    self.starter.reap(handle)
+                    return found
+
+    async def _shim_gone(self, handle: Handle, found: Running) -> None:
+        child = self.starter.children.get(handle.shim_lock)
+        if found.shim is None:
+            await anyio.sleep(IN_FLIGHT_POLL_S)
+            return
+        if not await self._over(found.shim, found.over_by):
+            return
+        if child is not None:
+            child.process.wait()  # it has ended: this only reaps
+        if held(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
+            await anyio.sleep(IN_FLIGHT_POLL_S)
+
+    async def _over(self, shim: Process, by: float | None) -> bool:
+        """Wait for the shim's end. One that is overdue and stopped is woken: False, it goes on."""
+        left = OVERDUE_S if by is None else max(by - time.monotonic(), 0.0) + OVERDUE_S
+        with anyio.move_on_after(left):
+            await processes.gone(shim)
+            return True
+        if proc.stopped(shim.pid):
+            log.warning("supervisor stopped", extra={"facts": {"pid": shim.pid, "mend": "sent SIGCONT"}})
+            processes.kill([shim], signal.SIGCONT)
+        return False
+
+    # --- ending ---
+
+    def stop(self, handle: Handle) -> None:
+        """SIGTERM to the shim; to the tree itself where the shim is gone."""
+        self.adoption.stopping.setdefault(handle.folder, None)
+        found = self.probe(handle)
+        if isinstance(found, Running) and found.shim is not None:
+            processes.kill([found.shim], signal.SIGTERM)
+            processes.kill([found.shim], signal.SIGCONT)  # should it be stopped
+        elif isinstance(found, Unsupervised):
+            self.adoption.ask_to_end(handle, found)
+
+    def waits(self, handle: Handle) -> str | None:
+        """What its shim waits for, though the job has ended; None where it does not."""
+        start = known_start(handle)
+        if start is None or not shim_lives(start) or proc.name(start.shim[0]) != ending_file.NO_DISK:
+            return None
+        return f"it has ended, and its record waits for space on the disk: {handle.folder}"
+
+    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+        """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
+        self.adoption.hold(handle, take)
+
+    def forget(self, handle: Handle) -> None:
+        """Remove the attempt's lock files and cgroups, and let go of its GPUs."""
+        self.starter.reap(handle)
+        self.adoption.forget(handle)
+        start = known_start(handle)
+        for folder in (start.tree, start.pids_cgroup) if start is not None else ():
+            if cgroup.ours(folder):
+                cgroup.remove(folder)
+        for path in (handle.shim_lock, handle.job_lock):
+            with contextlib.suppress(OSError):
+                durable.remove(path)
+
+
+def _lost_exit(survivors: tuple[Process, ...], start: Start | None) -> Exit:
+    return Exit(ending="supervisor_lost", survivors=survivors, cgroup=start.tree if start else "")

@@ -1,0 +1,72 @@
+"""How an attempt stands: by kernel locks, exit.json, the boot id and /proc."""
+
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ardaemon.core.errors import StorageError
+from ardaemon.core.layout import Attempt
+from ardaemon.core.model import Process
+from ardaemon.core.run_record import Handle
+from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
+from ardaemon.engines.local.records import Start, read_exit, read_start, shim_lives
+from ardaemon.host import processes
+from ardaemon.host.file_lock import held
+
+
+class Prober:
+    """Asks lock × exit.json. What it found may change a moment later."""
+
+    def __init__(self, boot: str) -> None:
+        """`boot` is this boot's id."""
+        self.boot = boot
+
+    def probe(self, handle: Handle) -> Probe:
+        """How an attempt stands: held lock, exit.json, boot id, living processes; in this order.
+
+        Raises StorageError while its folder is not where it was: then nothing can be said.
+        """
+        attempt, start = Attempt(Path(handle.folder)), read_start(handle)
+        # After a reboot the same pid and start time may be those of any process.
+        if held(handle.shim_lock) or (handle.boot_id == self.boot and shim_lives(start)):
+            return _running(start)
+        finished = read_exit(attempt)
+        if finished is not None:
+            return replace(finished, restarted=handle.boot_id != self.boot)
+        if handle.boot_id != self.boot:
+            return Lost(ending="host_restart")
+        if not os.path.isdir(handle.folder):
+            raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
+        alive = self._alive(handle, start)
+        if not alive and held(handle.job_lock):  # what has left the tree and its environment behind
+            alive = processes.holding(handle.job_lock)
+        if alive or held(handle.job_lock):
+            return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
+        return NeverStarted() if start is None else Lost(ending="supervisor_lost")
+
+    def _alive(self, handle: Handle, start: Start | None) -> list[Process]:
+        named = [] if start is None else [start.shim, *([start.job] if start.job else [])]
+        known = [Process(pid, begun) for pid, begun in named if begun is not None]
+        found = {p.pid: p for p in processes.living(known)}
+        found.update((p.pid, p) for p in processes.tagged(_tag(handle)))
+        if start is not None and start.tree:
+            found.update((p.pid, p) for p in processes.in_cgroup(start.tree))
+        return list(found.values())
+
+
+def _running(start: Start | None) -> Running:
+    if start is None or start.shim[1] is None:
+        return Running()
+    job = start.job
+    return Running(
+        shim=Process(start.shim[0], start.shim[1]),
+        job=Process(job[0], job[1]) if job and job[1] is not None else None,
+        monotonic=start.monotonic,
+        cgroup=start.tree,
+        over_by=start.over_by,
+    )
+
+
+def _tag(handle: Handle) -> dict[str, str]:
+    return {"AR_RUN_DIR": os.path.dirname(handle.folder), "AR_ATTEMPT": str(handle.attempt)}

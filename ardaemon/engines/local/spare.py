@@ -1,0 +1,83 @@
+"""A spare shim, parked and ready, so that no launch waits for an interpreter."""
+
+import array
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import ardaemon
+from ardaemon.host import cgroup, operations
+from ardaemon.shim import handover
+
+# By -c, so that the shim's own code comes from its cached byte code: compiling it costs half a
+# megabyte of every shim. With -I and -S nothing of the user's environment is looked at.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(ardaemon.__file__)))
+_PROGRAM = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.shim.supervisor import main; main()"
+
+
+@dataclass
+class Spare:
+    """A shim that waits for its attempt; it ends by itself when the daemon does."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    tree: cgroup.Tree = field(default_factory=cgroup.Tree)
+
+    @classmethod
+    def park(cls, pids_max: int | None) -> "Spare":
+        """Start one: own session, no environment (its tag scan must never find the shim).
+
+        `pids_max` limits the processes in the job's cgroup; None: it gets no cgroup.
+        """
+        tree = cgroup.Tree() if pids_max is None else cgroup.make(pids_max)
+        operations.at("spawn", "a spare shim")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _PROGRAM, tree.home, tree.group, tree.pids],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={},
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            _remove(tree)
+            raise
+        return cls(process, ours, tree)
+
+    @property
+    def usable(self) -> bool:
+        """Does it still wait?"""
+        return self.process.poll() is None
+
+    def give(self, spec: bytes, locks: tuple[int, int], leases: tuple[int, ...] = ()) -> None:
+        """Hand over the attempt: specification (in memory alone), both locks and any leases, already held."""
+        operations.at("give", locks)
+        memory = os.memfd_create("attempt")
+        try:
+            os.write(memory, spec)
+            fds = array.array("i", [memory, *locks, *leases])
+            self.channel.sendmsg([handover.word(len(fds))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        finally:
+            os.close(memory)
+
+    def dismiss(self) -> None:
+        """Let it go, and see it gone."""
+        self.channel.close()
+        self.process.wait()
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove its cgroups, if they are empty."""
+        _remove(self.tree)
+
+
+def _remove(tree: cgroup.Tree) -> None:
+    for folder in {tree.group, tree.pids}:
+        cgroup.remove(folder)

@@ -1,0 +1,115 @@
+"""Start attempts: a spare shim is parked, gets its orders, and says when the job is spawned."""
+
+import logging
+import os
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from ardaemon.core.run_record import Handle
+from ardaemon.engines.base import Launch, Started
+from ardaemon.engines.local.spare import Spare
+from ardaemon.host import file_lock
+
+log = logging.getLogger("ardaemon.engine")
+
+ACKNOWLEDGE_S = 20.0  # from the hand-over to the spawned job, on a machine that swaps
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """What a shim says once the job is spawned."""
+
+    pid: int
+    monotonic: float
+    error: str | None = None
+
+
+class Starter:
+    """The shim that is parked, and those that this daemon has started."""
+
+    def __init__(self, pids_max: int | None) -> None:
+        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
+        self.pids_max = pids_max
+        self.spare: Spare | None = None
+        self.children: dict[str, Spare] = {}
+
+    async def prepare(self) -> None:
+        """Park a spare shim, if there is none."""
+        if self.spare is None or not self.spare.usable:
+            self.close()  # one that has fallen leaves its cgroup
+            spare = await anyio.to_thread.run_sync(Spare.park, self.pids_max)
+            if self.spare is not None and self.spare.usable:
+                spare.dismiss()
+            else:
+                self.spare = spare
+
+    async def start(self, launch: Launch) -> Started | None:
+        """Give the attempt to the spare shim, and wait until it has spawned the job."""
+        held: list[int] = []
+        try:
+            await self.prepare()
+            spare, self.spare = self.spare, None
+            assert spare is not None
+            self.children[launch.handle.shim_lock] = spare
+            held += [file_lock.take(launch.handle.shim_lock)]
+            held += [file_lock.take(launch.handle.job_lock)]
+            spare.give(specification(launch), (held[0], held[1]), launch.leases)
+            return await self._acknowledged(spare)
+        except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
+            log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
+            return None
+        finally:
+            for fd in held:
+                os.close(fd)
+
+    async def _acknowledged(self, spare: Spare) -> Started | None:
+        spare.channel.setblocking(False)
+        heard = b""
+        with anyio.move_on_after(ACKNOWLEDGE_S):
+            while not heard.endswith(b"\n"):
+                await anyio.wait_readable(spare.channel)
+                chunk = spare.channel.recv(65536)
+                if not chunk:
+                    return None
+                heard += chunk
+        spare.channel.close()
+        if not heard:
+            return None
+        word = msgspec.json.decode(heard, type=_Word)
+        return Started(pid=word.pid, monotonic=word.monotonic, error=word.error)
+
+    def close(self) -> None:
+        """Dismiss the spare; shims at work go on without us."""
+        if self.spare is not None:
+            self.spare.dismiss()
+            self.spare = None
+
+    def reap(self, handle: Handle) -> None:
+        """The shim has ended: its cgroups go, and no zombie stays."""
+        child = self.children.pop(handle.shim_lock, None)
+        if child is not None:
+            child.channel.close()
+            child.process.poll()
+            child.clear()
+
+
+def specification(launch: Launch) -> bytes:
+    """The orders, as a shim reads them."""
+    return msgspec.json.encode(
+        {
+            "folder": launch.handle.folder,
+            "run_folder": str(launch.run.folder),
+            "boot_id": launch.handle.boot_id,
+            "argv": launch.argv,
+            "environment": launch.environment,
+            "cwd": launch.cwd,
+            "limit": launch.limit,
+            "startup": launch.startup,
+            "ready_regex": launch.ready_regex,
+            "stall": launch.stall,
+            "settle": launch.settle,
+            "grace": launch.grace,
+            "verify": launch.verify,
+        }
+    )

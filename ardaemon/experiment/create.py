@@ -1,0 +1,183 @@
+"""Create an experiment: copy the files in, write program.md's front matter, seal."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import msgspec
+
+from ardaemon.core import constraints
+from ardaemon.core.errors import UsageError
+from ardaemon.core.layout import ORIGINAL, Experiment, Project
+from ardaemon.core.model import Direction, Placed, Session
+from ardaemon.core.protocol import Init
+from ardaemon.experiment import program as program_md
+from ardaemon.experiment import seal, train_file
+from ardaemon.host import durable, operations, state
+
+PROSE = """
+# {slug}
+
+What to try, what is known, what is out of bounds: write it here, for the agent. This text may change
+at any time; the lines between the two +++ above are sealed.
+"""
+# "get the lowest val_bpb", "maximize `val/acc`": how programs say which metric counts.
+_GOAL = re.compile(
+    r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e)\b"
+    r"[`*_\"']*(?: the| possible|:)*\s+[`*_\"']*"
+    r"([A-Za-z][\w/.@-]*[\w@])",
+    re.IGNORECASE,
+)
+_UP = ("highest", "higher", "maximi")
+_ENGLISH_MAX = 1 << 20  # bytes of program.md that are looked through
+
+
+def create(params: Init) -> tuple[Experiment, list[str]]:
+    """Make the experiment; returns it and what was done, a line each. Leaves nothing on failure."""
+    experiment = Project(Path(params.project)).experiment(params.slug)
+    with state.storage("create", experiment.folder):
+        return experiment, _create(experiment, params)
+
+
+def _create(experiment: Experiment, params: Init) -> list[str]:
+    if experiment.folder.exists():
+        raise UsageError(
+            f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name"
+        )
+    files = _files(params)
+    _check_seals(params)
+    home = experiment.folder.parent
+    durable.make_folder(home)
+    partial = Experiment(home / f".new-{params.slug}")
+    durable.remove_tree(partial.folder)
+    operations.mkdir(partial.folder)
+    try:
+        said = _fill(partial, params, files)
+        durable.rename(partial.folder, experiment.folder)
+    except BaseException:
+        durable.remove_tree(partial.folder)
+        with contextlib.suppress(OSError):
+            operations.rmdir(home)  # it goes only if it is empty: then it was made here
+        raise
+    return said
+
+
+def _files(params: Init) -> dict[str, Path]:
+    named = {"train.py": params.train, "prepare.py": params.prepare, "program.md": params.program}
+    files = {name: Path(path) for name, path in named.items() if path is not None}
+    if params.source is not None:
+        source = Path(params.source)
+        for name in named:
+            if name not in files and (source / name).is_file():
+                files[name] = source / name
+        if "train.py" not in files:
+            raise UsageError(
+                f"there is no train.py in {source}", "name the folder that has it, or use --train PATH"
+            )
+    if "train.py" not in files:
+        raise UsageError("--train is missing", "name the training script: --train PATH")
+    train_file.read(files["train.py"])
+    for name, path in files.items():
+        if not path.is_file():
+            raise UsageError(f"{path} is not a file", f"it was to become the experiment's {name}")
+    return files
+
+
+def _check_seals(params: Init) -> None:
+    for path in params.seal:
+        if not Path(path).exists():
+            raise UsageError(f"--seal {path}: there is no such file or folder", "seal what exists")
+
+
+def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[str]:
+    said = [f"train.py copied from {files['train.py']}"]
+    for name, path in files.items():
+        if name != "program.md":
+            durable.write(experiment.folder / name, path.read_bytes(), folder=False)
+    if "prepare.py" in files:
+        said.append(f"prepare.py copied from {files['prepare.py']}, and sealed")
+    said += _write_program(experiment, params, files.get("program.md"))
+    seals = tuple(params.seal)
+    state.write(experiment.contract, seal.make(experiment, seals))
+    said += [f"sealed {path}" for path in seals]
+    data = experiment.train.read_bytes()
+    durable.make_folder(experiment.runs)
+    original = experiment.run(ORIGINAL)
+    durable.make_folder(original.folder)
+    durable.write(original.train, data, 0o444)
+    state.write(experiment.session, Session(last_run=0, placed=Placed(ORIGINAL, train_file.sha256(data))))
+    return said
+
+
+def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
+    text = source.read_text(encoding="utf-8", errors="replace") if source is not None else None
+    front, prose = program_md.split_program(text) if text is not None else (None, None)
+    said = []
+    if front is None:
+        metric, direction, how = _primary(params, text)
+        said += how
+        front = _front(params, metric, direction)
+    elif params.primary_metric or params.primary_direction or params.goal or params.constraints:
+        raise UsageError(
+            f"{source} has a front matter already", "leave out --primary-metric, --goal and the like"
+        )
+    body = prose if prose is not None else PROSE.format(slug=params.slug)
+    program = f"{program_md.FENCE}\n{front}{program_md.FENCE}\n{body}"
+    durable.write(experiment.program, program.encode(), folder=False)
+    return [*said, "program.md written; its prose is yours to change"]
+
+
+def _front(params: Init, metric: str, direction: Direction) -> str:
+    for text in params.constraints:
+        constraints.parse(text)
+    goal = params.goal or f"{'lower' if direction == 'min' else 'raise'} {metric}"
+    listed = ", ".join(_toml(text) for text in params.constraints)
+    return (
+        f"goal = {_toml(goal)}\n"
+        'mutation_scope = ["train.py"]\n'
+        f"constraints = [{listed}]\n\n"
+        f"[primary]\nmetric = {_toml(metric)}\ndirection = {_toml(direction)}\n"
+    )
+
+
+def _toml(text: str) -> str:
+    # A TOML basic string escapes as JSON does, but for DEL (TOML 1.0, "String").
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
+
+
+def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[str]]:
+    metric, direction = params.primary_metric, params.primary_direction
+    if metric and direction:
+        return metric, direction, []
+    found = _said_goal(program or "", params)
+    if found is None or (metric and metric != found[0]):
+        missing = "--primary-metric" if not metric else "--primary-direction"
+        raise UsageError(
+            f"{missing} is missing, and program.md does not say it in a way that is understood",
+            "for example: --primary-metric val/loss --primary-direction min",
+        )
+    said = f"primary metric {found[0]} ({direction or found[1]}), as program.md says"
+    return found[0], direction or found[1], [said]
+
+
+def _said_goal(program: str, params: Init) -> tuple[str, Direction] | None:
+    """The first metric that the prose wants lowest or highest and the scripts know by that name."""
+    scripts = "".join(_text(path) for path in (params.train, params.prepare, *_sources(params)) if path)
+    for match in _GOAL.finditer(program[:_ENGLISH_MAX]):
+        word, name = match[1].lower(), match[2]
+        if re.search(rf"(?<![\w/]){re.escape(name)}\s*[:=]", scripts):
+            return name, "max" if word.startswith(_UP) else "min"
+    return None
+
+
+def _sources(params: Init) -> list[str]:
+    if params.source is None:
+        return []
+    return [str(Path(params.source) / name) for name in ("train.py", "prepare.py")]
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,64 @@
+"""`--resume fresh`: what an experiment has is moved into its archive, and it begins anew."""
+
+import os
+import stat
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ardaemon.core.layout import ORIGINAL, Experiment
+from ardaemon.core.model import Counters, Placed, Session
+from ardaemon.experiment import train_file
+from ardaemon.host import durable, state
+
+# What goes into archive/; runs/ first, which tells how far it came.
+OUTCOMES = ("runs", "results.tsv", "best.json", "best_ckpt", ".ckpt")
+RUNS_NEW = ".runs-new"
+
+
+def finish_fresh(experiment: Experiment, session: Session) -> None:
+    """What `--resume fresh` does once its intent stands in the session; what was done is passed over."""
+    assert session.archiving is not None
+    home = experiment.archive / session.archiving
+    archived = archive_train(experiment, session.archiving)
+    with state.storage("archive into", home):
+        _prepare_runs(experiment, home)
+        for name in OUTCOMES:
+            if os.path.lexists(experiment.folder / name) and not os.path.lexists(home / name):
+                durable.rename(experiment.folder / name, home / name)
+        if not experiment.runs.exists():
+            durable.rename(experiment.folder / RUNS_NEW, experiment.runs)
+    with state.storage("read", experiment.run(ORIGINAL).train):
+        original = Placed(ORIGINAL, train_file.sha256(experiment.run(ORIGINAL).train.read_bytes()))
+    outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
+    placed = None if outcome == "edited_since" else original
+    state.write(
+        experiment.session,
+        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0, untold=()),
+    )
+
+
+def archive_train(experiment: Experiment, stamp: str) -> str | None:
+    """Copy train.py into archive/{stamp}/, once; returns the copy's hash, None if there was no train.py."""
+    home = experiment.archive / stamp
+    copy = home / experiment.train.name
+    with state.storage("archive into", home):
+        durable.make_folder(experiment.archive)
+        durable.make_folder(home)
+        over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ moves after it
+        if not over and experiment.train.is_file():
+            mode = stat.S_IMODE(experiment.train.stat().st_mode)
+            durable.write(copy, experiment.train.read_bytes(), mode)
+        return train_file.sha256(copy.read_bytes()) if copy.exists() else None
+
+
+def _prepare_runs(experiment: Experiment, home: Path) -> None:
+    """The new runs/, with the original in it, aside: it takes its place in one rename."""
+    moved = home / experiment.runs.name
+    if moved.exists() and experiment.runs.exists():
+        return
+    original = (moved if moved.exists() else experiment.runs) / ORIGINAL / experiment.train.name
+    folder = experiment.folder / RUNS_NEW / ORIGINAL
+    durable.make_folder(folder.parent)
+    durable.make_folder(folder)
+    durable.write(folder / experiment.train.name, original.read_bytes(), 0o444)

@@ -1,0 +1,75 @@
+"""Whether a session takes a run now, and the version that train.py goes back to."""
+
+import shlex
+
+from ardaemon.core.errors import (
+    Refused,
+    SessionNotLive,
+)
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Placed, Settings
+from ardaemon.experiment import seal, train_file
+from ardaemon.experiment.state import State, standard
+from ardaemon.experiment.unclean import require_no_unclean
+from ardaemon.host import state
+
+
+def require_ready(experiment: Experiment, found: State) -> Settings:
+    """The session's settings; raises Refused where a run may not be taken now."""
+    require_no_unclean(experiment)
+    session = found.session
+    if session.settings is None:
+        raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
+    if not session.live:
+        why = session.terminated_by or "stopped"
+        raise SessionNotLive(
+            f"the session of {experiment.slug} is over ({why})",
+            f"go on with: {_again(session.settings)}",
+        )
+    seal.require(experiment, found.contract)
+    require_same_primary(found)
+    _require_same_conditions(found, session.settings)
+    return session.settings
+
+
+def _again(settings: Settings) -> str:
+    """The command that starts a session with the same settings, as far as they end it or launch it."""
+    words = ["arctl session start --resume continue", f"--seconds {settings.seconds:g}"]
+    if settings.runner != Settings(seconds=1).runner:
+        words.append(f"--runner {shlex.quote(settings.runner)}")
+    if settings.plateau is not None:
+        words.append(f"--plateau {settings.plateau}")
+    if settings.max_runs is not None:
+        words.append(f"--max-runs {settings.max_runs}")
+    return " ".join(words)
+
+
+def require_same_primary(found: State) -> None:
+    """Raise Refused where the best was measured by another metric: nothing can be compared with it."""
+    best, primary = found.best, found.contract.primary
+    if best is not None and best.primary != primary:
+        raise Refused(
+            f"the best ({best.run_id}) is by {best.primary.metric} ({best.primary.direction}),"
+            f" the seal now says {primary.metric} ({primary.direction})",
+            "measure anew: arctl session start --resume fresh",
+        )
+
+
+def _require_same_conditions(found: State, settings: Settings) -> None:
+    """Raise Refused where another seal was accepted since the session began: a person decides anew."""
+    best, agreed = found.best, found.session.conditions
+    if best is not None and agreed and agreed != seal.conditions(settings, found.contract):
+        raise Refused(
+            f"another seal was accepted since the session began: the best ({best.value:.6g} @ {best.run_id})"
+            " is not comparable any more",
+            "arctl session stop, then arctl session start with --resume fresh, or with --ack-baseline",
+        )
+
+
+def standard_version(experiment: Experiment, found: State) -> Placed:
+    """What train.py goes back to: the best's snapshot, or the original."""
+    run_id = standard(experiment, found.best)
+    if found.best is not None and found.best.sha256:
+        return Placed(run_id, found.best.sha256)
+    with state.storage("read", experiment.run(run_id).train):
+        return Placed(run_id, train_file.sha256(experiment.run(run_id).train.read_bytes()))

@@ -1,0 +1,174 @@
+"""What is rebuilt when a file of an experiment is broken, and from what."""
+
+import contextlib
+
+from msgspec.structs import replace
+
+from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.model import Best, Counters, Result, Session
+from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.experiment import ledger
+from ardaemon.experiment.fresh import finish_fresh
+from ardaemon.experiment.state import State, has_snapshot, load
+from ardaemon.host import durable, state
+
+REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a year of one-minute runs
+
+
+def load_or_repair(experiment: Experiment) -> State:
+    """Read the state; what is broken is kept aside, rebuilt from the other files, and told of.
+
+    Each file goes from broken to rebuilt in one durable write: after a kill the repair begins again.
+    """
+    try:
+        return load(experiment)
+    except CorruptState:
+        warnings = [
+            *_mend_fresh(experiment),
+            *_mend_ledger(experiment),
+            *_mend_session(experiment),
+            *_mend_best(experiment),
+        ]
+    found = load(experiment)
+    found.warnings.extend(warnings)
+    return found
+
+
+def _mend_fresh(experiment: Experiment) -> list[str]:
+    """First of all: it moves the other files away, broken or not."""
+    with contextlib.suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        if session is not None and session.archiving is not None:
+            finish_fresh(experiment, session)
+            kept = f"archive/{session.archiving}"
+            return [f"--resume fresh was cut short: finished now, what was there is in {kept}"]
+    return []
+
+
+def _mend_ledger(experiment: Experiment) -> list[str]:
+    """Broken, cut short or deleted: made anew from the results themselves."""
+    try:
+        ledger.repair(experiment.results)
+        if ledger.size(experiment.results) >= _expected_bytes(experiment):
+            return []
+        said = "results.tsv had lost rows"
+    except CorruptState:
+        said = "results.tsv was broken"
+    if experiment.results.exists():
+        said += f": kept as {state.put_aside(experiment.results).name}"
+    rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)]
+    ledger.rebuild(experiment.results, rows)
+    if _expected_bytes(experiment):
+        bytes_now = ledger.size(experiment.results)
+        state.write(experiment.session, replace(_session(experiment), results_bytes=bytes_now))
+    return [f"{said}, rebuilt from runs/*/result.json"]
+
+
+def _expected_bytes(experiment: Experiment) -> int:
+    with contextlib.suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        return session.results_bytes if session is not None else 0
+    return 0  # then the session is rebuilt from this table
+
+
+def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
+    record = _record(experiment, run_id)
+    return record.sha256 if record else ""
+
+
+def _record(experiment: Experiment, run_id: str) -> RunRecord | None:
+    """run.json, or None where it is gone or broken: a rebuild does without it."""
+    with contextlib.suppress(CorruptState):
+        return state.read(experiment.run(run_id).record, RunRecord)
+    return None
+
+
+def _mend_session(experiment: Experiment) -> list[str]:
+    try:
+        if state.read(experiment.session, Session) is not None:
+            return []
+        said = ".ar-session.json is missing: rebuilt"
+    except CorruptState:
+        aside = state.put_aside(experiment.session)
+        said = f".ar-session.json was broken: kept as {aside.name}, rebuilt"
+    state.write(experiment.session, _rebuilt_session(experiment))
+    return [f"{said} from results.tsv and runs/; its settings are lost: arctl session start"]
+
+
+def _rebuilt_session(experiment: Experiment) -> Session:
+    places = [experiment.runs, *experiment.archive.glob("*/runs")]  # an archived id is not used again
+    folders = [p.name for place in places if place.is_dir() for p in place.iterdir()]
+    rows = ledger.last(experiment.results, REBUILD_ROWS)
+    numbers = [0]
+    for name in [*folders, *(row["run_id"] for row in rows)]:
+        with contextlib.suppress(ArdaemonError):
+            numbers.append(run_number(name))
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    known = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
+    return Session(
+        counters=Counters(**known), last_run=max(numbers), results_bytes=ledger.size(experiment.results)
+    )
+
+
+def _mend_best(experiment: Experiment) -> list[str]:
+    try:
+        best = state.read(experiment.best, Best)
+        if best is not None and has_snapshot(experiment, best):
+            return []
+        if best is None and not _session(experiment).counters.advance:
+            return []
+        said = "best.json is missing"
+        if best is not None:
+            said = f"best.json names {best.run_id}, which has no train.py: kept as"
+            said += f" {state.put_aside(experiment.best).name}"
+    except CorruptState:
+        aside = state.put_aside(experiment.best)
+        said = f"best.json was broken: kept as {aside.name}"
+    best = _rebuilt_best(experiment)
+    if best is None:
+        _forget_best(experiment)
+        return [f"{said}; no run that advanced is left in runs/, so there is no best"]
+    state.write(experiment.best, best)
+    return [f"{said}, rebuilt from {best.run_id}/run.json"]
+
+
+def _session(experiment: Experiment) -> Session:
+    """After _mend_session() there is one."""
+    return state.read(experiment.session, Session) or _rebuilt_session(experiment)
+
+
+def _forget_best(experiment: Experiment) -> None:
+    """There is no best, and the counters say so too: else each load would look for it again."""
+    with state.storage("remove", experiment.best):
+        durable.remove(experiment.best)
+        durable.sync_folder(experiment.folder)
+    session = _session(experiment)
+    if session.counters.advance:
+        state.write(experiment.session, replace(session, counters=replace(session.counters, advance=0)))
+
+
+def _rebuilt_best(experiment: Experiment) -> Best | None:
+    """What the last run that advanced decided: its run.json holds best.json as it was written."""
+    for row in reversed(ledger.last(experiment.results, REBUILD_ROWS)):
+        if row["verdict"] != "advance":
+            continue
+        record = _record(experiment, row["run_id"])
+        best = record.state.decision.best if record and isinstance(record.state, Judged) else None
+        if best is not None and has_snapshot(experiment, best):
+            return best
+    return None
+
+
+def _results(experiment: Experiment) -> list[Result]:
+    found: list[Result] = []
+    if not experiment.runs.is_dir():
+        return found
+    for folder in sorted(experiment.runs.iterdir(), key=lambda p: (len(p.name), p.name)):
+        with contextlib.suppress(ArdaemonError):
+            result = state.read(experiment.run(folder.name).result, Result)
+            if result is not None:
+                found.append(result)
+    return found

@@ -1,0 +1,121 @@
+"""Start and stop a session."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from ardaemon.core.errors import Refused, UsageError
+from ardaemon.core.layout import ORIGINAL, Experiment
+from ardaemon.core.model import Session
+from ardaemon.core.protocol import SessionStart
+from ardaemon.experiment import runner, seal, train_file
+from ardaemon.experiment.chain import start_chain
+from ardaemon.experiment.fresh import archive_train, finish_fresh
+from ardaemon.experiment.ready import require_same_primary, standard_version
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.settings import check
+from ardaemon.experiment.state import State, load
+from ardaemon.experiment.unclean import require_no_unclean
+from ardaemon.host import durable, state
+
+
+def start(experiment: Experiment, params: SessionStart, active: bool) -> Session:
+    """Start: settings are checked, counters are new, train.py is as `resume` says."""
+    check(params.settings)
+    if params.chain is not None and params.chain < 0:
+        raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
+    found = load_or_repair(experiment)
+    if found.session.live:
+        raise Refused(
+            f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
+        )
+    require_no_unclean(experiment)
+    seal.require(experiment, found.contract)
+    runner.program(params.settings.runner, params.environment, str(experiment.project))
+    if params.resume == "fresh":
+        found = _fresh(experiment, found, active)
+    require_same_primary(found)
+    _require_comparable(found, params)
+    if params.resume == "revert":
+        found = _revert(experiment, found)
+    session = replace(
+        found.session,
+        settings=params.settings,
+        live=True,
+        terminated_by=None,
+        started_at=state.now(),
+        epoch=found.session.epoch + 1,
+        conditions=seal.conditions(params.settings, found.contract),
+        counters=replace(found.session.counters, since_start=0, plateau=0),
+    )
+    state.write(experiment.session, session)
+    if params.chain is not None:
+        start_chain(experiment, params.chain)
+    return session
+
+
+def _require_comparable(found: State, params: SessionStart) -> None:
+    """The best was measured under other conditions: comparing with it is somebody's decision."""
+    best = found.best
+    if best is None or params.ack_baseline or not best.conditions:
+        return
+    if best.conditions != seal.conditions(params.settings, found.contract):
+        raise Refused(
+            f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
+            "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",
+        )
+
+
+def _revert(experiment: Experiment, found: State) -> State:
+    """The best goes into train.py; an edit that stands there is put aside first."""
+    target = standard_version(experiment, found)
+    standing = train_file.current(experiment)
+    accepted = {target.sha256} | ({found.session.placed.sha256} if found.session.placed else set())
+    if standing is not None and standing not in accepted:
+        accepted.add(archive_train(experiment, _stamp()) or "")
+    if train_file.place(experiment, target, accepted, None) == "edited_since":
+        return found
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)
+    return State(found.contract, replace(found.session, placed=target), found.best, found.warnings)
+
+
+def _fresh(experiment: Experiment, found: State, active: bool) -> State:
+    if active:
+        raise Refused(
+            f"runs of {experiment.slug} are queued or running",
+            "cancel them first (arctl queue, arctl cancel)",
+        )
+    original = experiment.run(ORIGINAL).train
+    with state.storage("read", original):
+        original.read_bytes()  # what cannot begin anew is refused before anything is moved
+    intent = replace(found.session, archiving=_stamp(), live=False)
+    state.write(experiment.session, intent)
+    finish_fresh(experiment, intent)
+    fresh = load(experiment)
+    fresh.warnings.extend(found.warnings)
+    return fresh
+
+
+def _stamp() -> str:
+    """The name of a folder in archive/."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+
+
+def forget_told(experiment: Experiment, told: Collection[str]) -> None:
+    """Those verdicts have been given: `arctl wait --any` gives them no more."""
+    found = state.read(experiment.session, Session)
+    if found is not None and not {*found.untold}.isdisjoint(told):
+        untold = tuple(run_id for run_id in found.untold if run_id not in told)
+        state.write(experiment.session, replace(found, untold=untold))
+
+
+def stop(experiment: Experiment) -> Session:
+    """End it; what runs is the caller's to interrupt."""
+    found = load_or_repair(experiment)
+    if not found.session.live:
+        return found.session
+    session = replace(found.session, live=False, terminated_by="manual")
+    state.write(experiment.session, session)
+    return session

@@ -1,0 +1,77 @@
+"""An experiment's state on disk, read."""
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ardaemon.checkpoints import prune
+from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
+from ardaemon.core.layout import ORIGINAL, Experiment, Project
+from ardaemon.core.model import Best, Contract, Session
+from ardaemon.experiment import ledger
+from ardaemon.host import durable, state
+
+
+@dataclass(frozen=True)
+class State:
+    """What the files of one experiment say at this moment."""
+
+    contract: Contract
+    session: Session
+    best: Best | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def find(project: Path, slug: str) -> Experiment:
+    """The experiment of that name. Raises UnknownExperiment, which lists those that are there."""
+    experiment = Project(project).experiment(slug)
+    if experiment.contract.exists() or experiment.runs.is_dir():
+        return experiment
+    known = [e.slug for e in Project(project).experiments()]
+    mend = f"known here: {', '.join(known[-8:])}" if known else "create one with: arctl init"
+    raise UnknownExperiment(f"no experiment {slug!r} in {project}", mend)
+
+
+def load(experiment: Experiment) -> State:
+    """Read the state. Raises CorruptState for a file that load_or_repair() can put right."""
+    ledger.check(experiment.results)
+    contract = state.read(experiment.contract, Contract)
+    if contract is None and not experiment.folder.is_dir():
+        raise StorageError(f"the folder {experiment.folder} is gone", "put it back where it was")
+    if contract is None:
+        raise CorruptState(
+            f"{experiment.contract} is missing", "a person can seal again with: arctl seal --accept"
+        )
+    session = state.read(experiment.session, Session)
+    if session is None:
+        raise CorruptState(f"{experiment.session} is missing", "", {"path": str(experiment.session)})
+    if session.archiving is not None:
+        raise CorruptState(
+            f"--resume fresh of {experiment.slug} was cut short", "try again: it is finished then"
+        )
+    if ledger.size(experiment.results) < session.results_bytes:
+        raise CorruptState(f"{experiment.results} has lost rows", "", {"path": str(experiment.results)})
+    best = state.read(experiment.best, Best)
+    if best is None and session.counters.advance:
+        raise CorruptState(f"{experiment.best} is missing", "", {"path": str(experiment.best)})
+    if best is not None and not has_snapshot(experiment, best):
+        raise CorruptState(f"{experiment.best} names a run without its train.py", "")
+    return State(contract, session, best)
+
+
+def has_snapshot(experiment: Experiment, best: Best) -> bool:
+    """Without it, train.py could never go back to the best."""
+    return experiment.run(best.run_id).train.exists()
+
+
+def sweep(experiment: Experiment) -> None:
+    """Remove what a killed daemon left half-written; runs at work are swept as they are taken up."""
+    for folder in (experiment.folder.parent, experiment.folder, *experiment.archive.glob("*")):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            durable.sweep(folder)
+    prune.sweep(experiment)
+
+
+def standard(experiment: Experiment, best: Best | None) -> str:
+    """The run whose version train.py goes back to."""
+    return best.run_id if best is not None else ORIGINAL

@@ -1,0 +1,66 @@
+"""Leasing: the GPUs of runs, against the daemons of other users; who was refused asks again later."""
+
+import time
+
+from ardaemon.core.config import Config
+from ardaemon.core.layout import Host
+from ardaemon.gpus import lease_folder
+from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
+
+WAITING_EVERY_S = 1.0  # a run waits for a GPU that somebody else has: there is no event for "it is free"
+REFUSED_MOST_S = 60.0
+
+
+class Leasing:
+    """The GPUs that runs are given, and those that could not be had."""
+
+    def __init__(self, host: Host, config: Config, board: Board) -> None:
+        self.board, self.gpus = board, board.placement.gpus
+        self.place = lease_folder.find(config.lease_folder)
+        self.leases = Leases(self.place.folder, host.state)
+        self._refusals: dict[str, tuple[int, float]] = {}  # UUID -> times in a row, and when to try again
+
+    def lease(self, flight: Flight) -> Lease | Taken:
+        """Its GPUs, against the daemons of other users. In a thread."""
+        found = self.leases.take(self.cards(flight), flight.shares)
+        if isinstance(found, Lease):
+            for slot in flight.slots:
+                self._refusals.pop(slot, None)
+        return found
+
+    def cards(self, flight: Flight) -> list[CardId]:
+        """The GPUs that it was given."""
+        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
+        return [
+            CardId(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.placement.slots
+        ]
+
+    def refused(self, flight: Flight, taken: Taken) -> None:
+        """Somebody else was faster: the run waits on, and says for whom.
+
+        A lease that is our own, or whose file is not in order, shows to nobody when it is free again.
+        """
+        times = self._refusals.get(taken.uuid, (0, 0.0))[0]
+        other = self.leases.holder(CardId(taken.uuid)) is not None
+        pause = 0.0 if other else min(WAITING_EVERY_S * 2**times, REFUSED_MOST_S)
+        self._refusals[taken.uuid] = (0 if other else times + 1, time.monotonic() + pause)
+        self.gpus.leased[taken.uuid] = taken.why
+        self.board.told(flight, "lease refused", gpu=taken.uuid, why=taken.why)
+
+    def look(self, now: float) -> bool:
+        """Those that could not be had: can they now? True if one can."""
+        free = [uuid for uuid in self.gpus.leased if self._is_free(uuid, now)]
+        for uuid in free:
+            del self.gpus.leased[uuid]
+        return bool(free)
+
+    def _is_free(self, uuid: str, now: float) -> bool:
+        if now < self._refusals.get(uuid, (0, 0.0))[1]:
+            return False
+        parent = next((gpu.parent for gpu in self.gpus.known if gpu.uuid == uuid), None)
+        why = self.leases.holder(CardId(uuid, parent))
+        if why is not None:
+            self.gpus.leased[uuid] = why
+        return why is None

@@ -1,0 +1,108 @@
+"""What the daemon sees of the machine, and who has to know: the book of GPUs, the board, the runs at work."""
+
+import time
+from collections.abc import Callable
+
+import anyio
+from msgspec.structs import replace
+
+from ardaemon.core.errors import Refused
+from ardaemon.core.gpus import Inventory
+from ardaemon.gpus.nvml import Nvml
+from ardaemon.machine.leasing import WAITING_EVERY_S, Leasing
+from ardaemon.machine.sick_gpus import SickGpus
+from ardaemon.measuring.sampler import Sampler, Tick
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
+from ardaemon.queue.control import Limit
+
+DRAINING_EVERY_S = 0.1  # a run has just ended, and the next waits for its memory to be given back
+RELEASED_S = 60.0  # for a reset or a change of MIG; nvidia-smi takes seconds
+NONE_S = 60.0  # somebody may load a driver
+FREE_STEP_MB = 64.0
+LOOK_S = 2.0  # a client waits so long for a driver that is slow; then it gets what is known
+
+
+class Overseer:
+    """Changed by code of the event loop only."""
+
+    def __init__(self, board: Board, leasing: Leasing, sick: SickGpus) -> None:
+        self.board, self.gpus = board, board.placement.gpus
+        self.leasing, self.sick = leasing, sick
+        self.nvml = Nvml(heard=sick.heard)
+        self.sampler = Sampler(self.nvml.read, self.on_tick, self.nvml.stop, self.every)
+        self.limit: Callable[[Flight, Limit], None] = lambda _flight, _limit: None
+        self._known: object = None  # the cards at the last tick
+
+    async def rest(self) -> None:
+        """The daemon stops: what is held back of the samples is written."""
+        await self.sampler.close()
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        self.nvml.close()
+
+    # --- looks ---
+
+    def every(self) -> float | None:
+        """How often somebody who waits wants a look; None: nobody does."""
+        if not self.board.wants_gpus():
+            return None
+        return DRAINING_EVERY_S if self.gpus.draining else WAITING_EVERY_S
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take what a tick saw to whom it concerns."""
+        if tick.inventory is not None:
+            self._seen(tick.inventory, tick)
+        for flight in list(self.board.flights.values()):
+            if flight.handle is not None and (why := tick.breaches.get(flight.handle.folder)) is not None:
+                self.limit(flight, "vram_limit" if why.startswith("vram_limit") else "rss_limit")
+
+    def _seen(self, inventory: Inventory, tick: Tick) -> None:
+        now, tenants = time.monotonic(), self.board.placement.tenants()
+        waited = not self.gpus.is_fresh(now)
+        freed = self.gpus.look(inventory, tick.holders, tenants, now)
+        freed |= self.leasing.look(now)
+        cards = self.gpus.cards(tenants, self.board.placement.in_quarantine)
+        # Memory in steps, so that not every megabyte is news.
+        known = [(c.uuid, c.state, c.free_mb and c.free_mb // FREE_STEP_MB) for c in cards]
+        if waited or freed or known != self._known:
+            self._known = known
+            self.board.wake_waiting()
+
+    # --- what is known ---
+
+    async def look(self, thorough: bool = False) -> Inventory:
+        """The GPUs as they are now, with who is on them; as they were last, where NVML takes too long."""
+        self.sampler.ask()
+        with anyio.move_on_after(LOOK_S):
+            self.on_tick(await self.sampler.tick(thorough))
+        found = self.gpus.inventory
+        return found or Inventory(state="unknown", at=0.0, why=f"NVML has not answered for {LOOK_S:g} s")
+
+    async def release(self) -> None:
+        """Let go of the driver, so that a GPU can be reset; refused while a run needs it."""
+        flights = [f for f in self.board.placement.seated.values() if self.leasing.cards(f)]
+        busy = [f"{f.experiment.slug}/{f.run.run_id}" for f in flights]
+        if busy:
+            raise Refused(
+                f"{', '.join(busy[:3])} on a GPU: the driver is needed", "wait for it, or arctl cancel"
+            )
+        await self.nvml.release(RELEASED_S)
+
+    async def known(self) -> Inventory:
+        """The GPUs there are; looked at only where that has not told yet (or of no driver, a minute ago)."""
+        found = self.gpus.inventory
+        told = found is not None and found.state != "unknown"
+        if found is not None and told and (found.state == "ok" or time.monotonic() - found.at < NONE_S):
+            return found
+        return await self.look()
+
+    async def usable(self) -> Inventory:
+        """The same, less what config.toml leaves to others."""
+        found = await self.known()
+        return replace(found, gpus=tuple(gpu for gpu in found.gpus if self.gpus.is_ours(gpu)))
+
+    async def clear(self, names: tuple[str, ...]) -> list[str]:
+        """A person has looked at those GPUs. Returns which of them were sick; raises UsageError."""
+        return await self.sick.clear(names, self.nvml)

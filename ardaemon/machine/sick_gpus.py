@@ -1,0 +1,91 @@
+"""Sick GPUs: they take no run until a person has looked at them. Kept over a restart of the daemon."""
+
+import logging
+from pathlib import Path
+
+from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
+from ardaemon.core.gpus import GpuReading, Inventory
+from ardaemon.core.layout import boot_id
+from ardaemon.core.model import Record
+from ardaemon.gpus import health
+from ardaemon.gpus.nvml import Nvml
+from ardaemon.host import state
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
+
+ON_IT = ("launching", "running", "exited")
+
+log = logging.getLogger("ardaemon.gpus")
+
+
+class Sick(Record, frozen=True, kw_only=True):
+    """sick.json: GPUs that take no run until a person has looked at them; a reboot heals."""
+
+    boot_id: str
+    gpus: dict[str, str]  # UUID -> why
+
+
+class SickGpus:
+    """Changed by code of the event loop only. They stand in the placement, with the other quarantine."""
+
+    def __init__(self, file: Path, board: Board) -> None:
+        self.file, self.board, self.gpus = file, board, board.placement.gpus
+        board.placement.sick = self._sick_before()
+
+    def heard(self, inventory: Inventory) -> None:
+        """Every answer of NVML, once, whoever asked: what a driver reports of an Xid, it reports once."""
+        for gpu in inventory.gpus:
+            why = health.quarantine_reason(gpu)
+            for flight in self._on(gpu) if gpu.xids or why else ():
+                notes = [*health.run_notes(gpu), *([why] if why else [])]
+                flight.notes += tuple(note for note in notes if note not in flight.notes)
+                flight.sick |= why is not None
+            if why is not None and gpu.fault is None and gpu.uuid not in self.board.placement.sick:
+                mend = f"look at it, then: arctl gpus --clear {gpu.index}"
+                self._quarantine(gpu.uuid, f"GPU {gpu.index} is sick: {why}; {mend}")
+
+    def _on(self, gpu: GpuReading) -> list[Flight]:
+        """The runs on it, or on an instance of it, that are not judged yet."""
+        parts = {gpu.uuid, *(other.uuid for other in self.gpus.known if other.parent == gpu.uuid)}
+        flights = self.board.flights.values()
+        return [f for f in flights if f.state in ON_IT and not parts.isdisjoint(f.slots)]
+
+    def _sick_before(self) -> dict[str, str]:
+        """Those that were sick under the daemon before."""
+        try:
+            found = state.read(self.file, Sick)
+        except ArdaemonError as error:  # they are noticed again, should they be sick still
+            log.warning("unreadable", extra={"facts": {"why": str(error)}})
+            return {}
+        return dict(found.gpus) if found is not None and found.boot_id == boot_id() else {}
+
+    def _quarantine(self, uuid: str, why: str) -> None:
+        log.warning("quarantined", extra={"facts": {"gpu": uuid, "why": why}})
+        self.board.placement.sick[uuid] = why
+        self.board.wake_waiting()
+        self._write_sick()
+
+    async def clear(self, names: tuple[str, ...], nvml: Nvml) -> list[str]:
+        """A person has looked at them: they may be used again. Raises UsageError for a name that is none."""
+        wanted = [self._named(name) for name in names]
+        lifted = [uuid for uuid in wanted if self.board.placement.sick.pop(uuid, None) is not None]
+        for uuid in wanted:
+            nvml.forget(uuid)
+        if wanted:
+            await nvml.stop()  # only a new nvmlInit sees a card that was reset
+        if lifted:
+            self._write_sick()
+            self.board.wake_waiting()
+        return lifted
+
+    def _named(self, name: str) -> str:
+        for gpu in self.gpus.inventory.gpus if self.gpus.inventory is not None else ():
+            if name == gpu.uuid or (name == str(gpu.index) and gpu.parent is None):
+                return gpu.uuid
+        raise UsageError(f"there is no GPU {name[:80]!r}", "arctl gpus lists them")
+
+    def _write_sick(self) -> None:
+        try:
+            state.write(self.file, Sick(boot_id=boot_id(), gpus=self.board.placement.sick), 0o600)
+        except StorageError as error:  # it holds while this daemon lives
+            log.warning("not written", extra={"facts": {"why": str(error)}})

@@ -1,0 +1,215 @@
+"""What a run needs of its GPUs and of memory: looks in, samples and peaks out. Pure.
+
+All peaks are made of samples, so that those of samples.jsonl give the same after a restart of the daemon.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field
+
+from ardaemon.core.gpus import GpuReading, Inventory
+from ardaemon.core.measured import (
+    CardPeak,
+    CardSample,
+    GivenCard,
+    Header,
+    Holder,
+    Measured,
+    Sample,
+    Source,
+)
+from ardaemon.measuring.taint import SWAPPING_PAGES_S, Conditions, Newcomers, computes, nameless
+
+Holders = Mapping[str, tuple[Holder, ...] | None]
+WORST_FIRST: tuple[Source, ...] = ("unknown", "device_delta", "process")
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """The run that is measured. `cards` and `before` are of the moment before its launch."""
+
+    folder: str  # of the attempt
+    header: Header = Header()
+    alone: bool = True  # it has its cards for itself
+    ignored: frozenset[int] = frozenset()  # pids that may be there
+    max_vram_mb: float | None = None
+    max_rss_mb: float | None = None
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """All that was seen at one moment, `t` seconds after the attempt's start."""
+
+    t: float
+    gpus: tuple[GpuReading, ...] = ()
+    holders: Holders = field(default_factory=dict)
+    rss_mb: float | None = None
+    cpu: float | None = None  # percent of one core
+    thorough: bool = False  # were heat and swapping looked at?
+    swapped_pages_s: float | None = None
+
+
+def header(inventory: Inventory, uuids: Iterable[str]) -> Header:
+    """What is to be known of the cards from before the launch."""
+    gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
+    there = [gpus.get(uuid, GpuReading(uuid=uuid, index=-1)) for uuid in uuids]
+    return Header(
+        cards=tuple(GivenCard(uuid=g.uuid, index=g.index, name=g.name, baseline_mb=g.used_mb) for g in there),
+        before=tuple(sorted({p.pid for g in there for p in g.processes or ()})),
+    )
+
+
+class Meter:
+    """One attempt's peaks and conditions."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.conditions = Conditions()
+        self._newcomers = Newcomers(
+            watched.folder, watched.alone, frozenset(watched.header.before) | watched.ignored
+        )
+        self._vram: tuple[int, Source] | None = None
+        self._cards: dict[int, tuple[int, Source]] = {}
+        self._elsewhere = 0
+        self.rss_mb: int | None = None
+        self.samples, self._last_t, self._gap_s = 0, 0.0, 0.0
+        self.latest: Sample | None = None
+
+    # --- in ---
+
+    def look(self, look: Look) -> Sample:
+        """Make a sample of what was seen, and take it."""
+        sample = self._sample(look)
+        self.add(sample)
+        return sample
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample: a new one, or one that an earlier daemon has written."""
+        self.conditions.add(sample)
+        if sample.vram_mb is not None and (self._vram is None or sample.vram_mb > self._vram[0]):
+            self._vram = sample.vram_mb, sample.by
+        for card in sample.gpus:
+            known = self._cards.get(card.card)
+            if card.run_mb is not None and (known is None or card.run_mb > known[0]):
+                self._cards[card.card] = card.run_mb, card.by
+        if sample.rss_mb is not None:
+            self.rss_mb = max(self.rss_mb or 0, sample.rss_mb)
+        self._elsewhere = max(self._elsewhere, sample.elsewhere_mb)
+        self._gap_s = max(self._gap_s, sample.t - self._last_t)
+        # A merged one does not tell when its last was.
+        self._last_t = sample.t + (self.watched.header.width_s if sample.n > 1 else 0.0)
+        self.samples, self.latest = self.samples + sample.n, sample
+
+    # --- out ---
+
+    @property
+    def vram_mb(self) -> int | None:
+        """The peak so far, on all GPUs together."""
+        return None if self._vram is None else self._vram[0]
+
+    def breach(self) -> str | None:
+        """The limit that was passed, if one was: a reason, its token first."""
+        for token, peak, most in (
+            ("vram_limit", self.vram_mb, self.watched.max_vram_mb),
+            ("rss_limit", self.rss_mb, self.watched.max_rss_mb),
+        ):
+            if peak is not None and most is not None and peak > most:
+                return f"{token} {peak} MiB > {most:.0f} MiB"
+        return None
+
+    def measured(self) -> Measured:
+        """Everything so far."""
+        tainted, why = self.conditions.taint()
+        cards = self.watched.header.cards
+        source: Source | None = "unknown" if cards else None
+        return Measured(
+            peak_vram_mb=self.vram_mb,
+            source=self._vram[1] if self._vram is not None else source,
+            cards=tuple(self._peak(number, card) for number, card in enumerate(cards)),
+            elsewhere_mb=self._elsewhere,
+            peak_rss_mb=self.rss_mb,
+            tainted=tainted,
+            tainted_why=why,
+            limit=self.breach(),
+            samples=self.samples,
+            gap_s=round(self._gap_s, 1),
+        )
+
+    def _peak(self, number: int, card: GivenCard) -> CardPeak:
+        found = self._cards.get(number)
+        peak, source = found or (None, "unknown")
+        return CardPeak(uuid=card.uuid, index=card.index, name=card.name, peak_mb=peak, source=source)
+
+    # --- one look ---
+
+    def _sample(self, look: Look) -> Sample:
+        gpus = {gpu.uuid: gpu for gpu in look.gpus}
+        cards = self.watched.header.cards
+        ours = {card.uuid for card in cards}
+        found = tuple(
+            self._card(number, card, gpus[card.uuid], look.holders.get(card.uuid))
+            for number, card in enumerate(cards)
+            if card.uuid in gpus
+        )
+        elsewhere = sum(
+            holder.used_mb or 0.0
+            for uuid, there in look.holders.items()
+            if uuid not in ours
+            for holder in there or ()
+            if holder.owner == self.watched.folder
+        )
+        newcomer = self._newcomers.first({uuid: look.holders.get(uuid) for uuid in ours})
+        vram, source = _together(found, len(cards), elsewhere)
+        hot = any(gpus[uuid].throttled for uuid in ours & gpus.keys())
+        return Sample(
+            t=round(look.t, 2),
+            vram_mb=vram,
+            by=source,
+            elsewhere_mb=round(elsewhere),
+            gpus=found,
+            rss_mb=_whole(look.rss_mb),
+            cpu=_whole(look.cpu),
+            looks=int(look.thorough),
+            throttled=int(look.thorough and hot),
+            swapping=int(look.thorough and (look.swapped_pages_s or 0.0) >= SWAPPING_PAGES_S),
+            foreign=newcomer.words() if newcomer and not self.conditions.foreign else "",
+        )
+
+    def _card(
+        self, number: int, card: GivenCard, gpu: GpuReading, there: tuple[Holder, ...] | None
+    ) -> CardSample:
+        used, source = self._used(card, gpu, there)
+        return CardSample(
+            card=number,
+            run_mb=_whole(used),
+            by=source,
+            used_mb=_whole(gpu.used_mb),
+            utilisation=_whole(gpu.utilisation),
+            temperature=_whole(gpu.temperature),
+            power_w=_whole(gpu.power_w),
+        )
+
+    def _used(
+        self, card: GivenCard, gpu: GpuReading, there: tuple[Holder, ...] | None
+    ) -> tuple[float | None, Source]:
+        """MiB that the run uses on a card of its own, and how that is known."""
+        own = [holder.used_mb for holder in there or () if holder.owner == self.watched.folder]
+        sizes = [size for size in own if size is not None]
+        unsure = not own and any(nameless(holder) and computes(holder) for holder in there or ())
+        if there is not None and len(sizes) == len(own) and not unsure:
+            return sum(sizes), "process"
+        if self.watched.alone and gpu.used_mb is not None and card.baseline_mb is not None:
+            return max(0.0, gpu.used_mb - card.baseline_mb), "device_delta"
+        return None, "unknown"
+
+
+def _together(cards: tuple[CardSample, ...], count: int, elsewhere: float) -> tuple[int | None, Source]:
+    """The sum over all cards; where one of them is not known, the sum is not either."""
+    known = [card.run_mb for card in cards if card.run_mb is not None]
+    if len(known) < count or (count == 0 and elsewhere == 0):
+        return None, "unknown" if count else "process"
+    sources: set[Source] = {card.by for card in cards} or {"process"}
+    source = next(source for source in WORST_FIRST if source in sources)
+    return sum(known) + round(elsewhere), source
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

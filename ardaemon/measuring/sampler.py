@@ -1,0 +1,219 @@
+"""The sampler: one loop that looks at the GPUs and at every run at work, and sleeps when there is none.
+
+NVML is asked only for runs that have cards, and for who asks (`ask`): a machine without a GPU, or with CPU
+runs alone, has no worker. Ticks never overlap: the next one waits for a slow one.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+from msgspec import Struct, field
+
+from ardaemon.core.gpus import Inventory
+from ardaemon.core.measured import Measured, Sample
+from ardaemon.measuring import attribution, usage
+from ardaemon.measuring.attempt import Job, Measuring, Scene
+from ardaemon.measuring.attribution import Attribution
+from ardaemon.measuring.meter import Holders
+
+YOUNG_S = 60.0  # most of what a run allocates, it allocates then,
+YOUNG_EVERY_S = 0.25
+AT_WORK_EVERY_S = 1.0
+COST_SHARE = 0.004  # of a core; a young run with a hundred processes is looked at less often, down to AT_WORK
+ASKED_EVERY_S = 5.0  # somebody wants to know, and nothing runs
+ASKED_FOR_S = 15.0  # one question keeps the loop going so long
+THOROUGH_EVERY_S = 5.0  # temperature, power, swapping: they change slowly, and cost more
+GRAPHICS_EVERY_S = 15.0  # 4.5 ms of a lock in the driver
+OVER_S = 15.0  # a card's memory is given back within that, or never
+REST_S = 0.05  # between two ticks, however long the first one took and whoever asks
+
+log = logging.getLogger("ardaemon.sampling")
+
+
+class Read(Protocol):
+    """`Nvml.read`: it has its own deadline, and answers `unknown` past that."""
+
+    def __call__(self, thorough: bool = False, graphics: bool = False) -> Awaitable[Inventory]: ...
+
+
+class Tick(Struct, frozen=True, kw_only=True):
+    """What a tick saw."""
+
+    inventory: Inventory | None = None  # None: nobody needed it
+    holders: Holders = field(default_factory=dict)
+    breaches: dict[str, str] = field(default_factory=dict)  # attempt's folder -> the limit that was passed
+
+
+class Sampler:
+    """Changed by code of the event loop; what a tick reads and writes is done in a thread, under `_busy`."""
+
+    def __init__(
+        self,
+        read: Read,
+        on_tick: Callable[[Tick], None],
+        rest: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
+        waiting: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """`rest`: there is nothing to look at. `waiting`: how often those who wait for a GPU look."""
+        self._read, self._on_tick, self._rest, self._waiting = read, on_tick, rest, waiting
+        self._jobs: dict[str, Job] = {}
+        self._measured: dict[str, Measuring] = {}
+        self._attribution = Attribution()
+        self._over: dict[str, tuple[float, attribution.Attempt]] = {}  # when it ended, and what it was
+        self._busy = anyio.Lock()
+        self._woken = anyio.Event()
+        self._asked_at = float("-inf")
+        self._thorough_at = self._graphics_at = float("-inf")
+        self._swapped: tuple[float, int] | None = None
+        self._failing = False
+        self._cost = 0.0  # CPU seconds of the last tick
+
+    # --- who ---
+
+    def begin(self, job: Job) -> None:
+        """A run has started, or was found at work."""
+        self._jobs[job.key] = job
+        self.wake()
+
+    def ask(self) -> None:
+        """Somebody wants to see the GPUs, or waits for one."""
+        self._asked_at = time.monotonic()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._woken.set()
+        self._woken = anyio.Event()
+
+    def live(self, key: str) -> Sample | None:
+        """The latest sample of a run at work."""
+        found = self._measured.get(key)
+        return found.meter.latest if found is not None else None
+
+    async def end(self, key: str) -> Measured | None:
+        """It is over: its measured.json is on disk when this returns. Raises StorageError: call it again.
+
+        None where it never began here: `measuring.recall` tells what an earlier daemon measured.
+        """
+        async with self._busy:
+            job = self._jobs.get(key)
+            if job is None:
+                return None
+            if key not in self._measured:
+                self._measured[key] = await anyio.to_thread.run_sync(Measuring, job)
+            measured = await anyio.to_thread.run_sync(self._measured[key].finish)
+            self.discard(key)
+            return measured
+
+    def discard(self, key: str) -> None:
+        """Nobody wants to know about that run any more; whose its last processes are is known for a while."""
+        job = self._jobs.pop(key, None)
+        if job is not None:
+            self._over[key] = (time.monotonic(), job.identity())
+        self._measured.pop(key, None)
+
+    async def close(self) -> None:
+        """The daemon stops, the runs go on: what is held back is written."""
+        async with self._busy:
+            for measuring in self._measured.values():
+                await anyio.to_thread.run_sync(measuring.file.close, abandon_on_cancel=True)
+
+    # --- when ---
+
+    async def loop(self) -> None:
+        """Tick, for ever."""
+        while True:
+            woken, begun = self._woken, time.monotonic()
+            every = self.interval(begun)
+            if every is None:
+                await self._rest()
+                await woken.wait()
+                continue
+            await self._survive()
+            await anyio.sleep(REST_S)
+            with anyio.move_on_after(max(begun + every - time.monotonic(), 0)):
+                await woken.wait()
+
+    def interval(self, now: float) -> float | None:
+        """Seconds between ticks, as things stand; None: there is nothing to look at."""
+        found = [every] if (every := self._waiting()) is not None else []
+        if any(now - job.started < YOUNG_S for job in self._jobs.values()):
+            found.append(min(max(YOUNG_EVERY_S, self._cost / COST_SHARE), AT_WORK_EVERY_S))
+        if self._jobs:
+            found.append(AT_WORK_EVERY_S)
+        if self._asked(now):
+            found.append(ASKED_EVERY_S)
+        return min(found, default=None)
+
+    def _asked(self, now: float) -> bool:
+        return now - self._asked_at < ASKED_FOR_S
+
+    # --- what ---
+
+    async def _survive(self) -> None:
+        try:
+            self._on_tick(await self.tick())
+            self._failing = False
+        except Exception as error:  # only a view: the daemon and its runs go on
+            if not self._failing:
+                log.warning("no sample", exc_info=error)
+            self._failing = True
+
+    async def tick(self, thorough: bool = False) -> Tick:
+        """One look at everything; `thorough`: with heat, power and swapping, whenever that was last."""
+        now = time.monotonic()
+        thorough = thorough or _due(now, self._thorough_at, THOROUGH_EVERY_S)
+        inventory = None
+        wanted = self._asked(now) or self._waiting() is not None
+        if wanted or any(job.has_cards for job in self._jobs.values()):
+            graphics = _due(now, self._graphics_at, GRAPHICS_EVERY_S)
+            self._graphics_at = now if graphics else self._graphics_at
+            inventory = await self._read(thorough=thorough, graphics=graphics)
+        self._thorough_at = now if thorough else self._thorough_at
+        async with self._busy:  # not while NVML is asked: a run's end does not wait for a hung driver
+            new = [job for key, job in self._jobs.items() if key not in self._measured]
+            holders = await anyio.to_thread.run_sync(self._take, new, inventory, thorough)
+            breaches = {
+                key: why for key, m in self._measured.items() if (why := m.meter.breach()) is not None
+            }
+        return Tick(inventory=inventory, holders=holders, breaches=breaches)
+
+    def _take(self, new: list[Job], inventory: Inventory | None, thorough: bool) -> Holders:
+        """In a thread."""
+        now, begun = time.monotonic(), time.thread_time()
+        for job in new:
+            self._measured[job.key] = Measuring(job)
+        gpus = inventory.gpus if inventory is not None and inventory.state == "ok" else ()
+        at_work = list(self._measured.values())
+        self._over = {key: seen for key, seen in self._over.items() if now - seen[0] < OVER_S}
+        over = [identity for _, identity in self._over.values()]
+        holders = self._attribution.holders(gpus, [*(m.identity for m in at_work), *over])
+        scene = Scene(
+            at=now,
+            gpus=gpus,
+            holders=holders,
+            thorough=thorough,
+            swapped_pages_s=self._swapping(now) if thorough else None,
+        )
+        for measuring in at_work:
+            measuring.take(scene)
+        self._cost = time.thread_time() - begun
+        return holders
+
+    def _swapping(self, now: float) -> float | None:
+        """Pages a second since the last thorough look."""
+        pages, last = usage.swapped_pages(), self._swapped
+        self._swapped = None if pages is None else (now, pages)
+        if pages is None or last is None or now <= last[0]:
+            return None
+        return (pages - last[1]) / (now - last[0])
+
+
+def _due(now: float, last: float, every: float) -> bool:
+    # Half a tick early rather than half a tick late.
+    return now - last >= every - YOUNG_EVERY_S / 2

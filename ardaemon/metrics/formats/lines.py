@@ -1,0 +1,191 @@
+"""One line of a log as the numbers it reports, pure.
+
+Read are `name: 0.5` and `name=0.5` (several on a line, names bare or quoted), a JSON object, a Python dict as
+the Hugging Face Trainer prints it, and a session's own regular expression.
+
+A number is what Python prints: 1e-4, +0.5, .5, 1_000, 1,234,567, 91.2% (91.2), '0.5', tensor(0.5), nan, inf.
+Not a number: what goes on as something else: 12:30:45, 2026-11-22, 1.2.3, 3/10, 0,5, 300ms. An attached unit
+is refused because the next line may have another one. null, None and booleans report nothing.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+
+from ardaemon.core.config import NAME_MAX
+from ardaemon.core.errors import UsageError
+from ardaemon.core.text import clean, one_line
+
+# Bytes of a line; a longer one is not a report and is passed over whole: half of it could mislead.
+LINE_MAX = 64 << 10
+# Characters of a line that a session's regex sees: bounds what a slow pattern can cost.
+REGEX_LINE_MAX = 4 << 10
+
+# Where a report stands: line and position, from which `step` is read when it is wanted; or the step itself.
+Place = tuple[str, int] | int | None
+Report = tuple[str, float, Place]  # name, value (nan and infinities as they are), place
+
+_NUMBER = (
+    r"[+-]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"
+    r"|(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    r"|(?i:nan|inf(?:inity)?))"
+)
+_WRAPPED = r"(?:(?:tensor|array|(?:np|numpy|torch)\.\w++)\()?"
+# Searched by the separator, which is rarer than letters; the name is the last word before it.
+_VALUE = (
+    rf"[:=][ \t]*+{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{_NUMBER})(?P=quote)"
+    # The number ends here: no word, unit, second dot, date, time, fraction or progress bar goes on.
+    r"(?![\w/]|[.,:+-][0-9]|%[|\w])"
+)
+_NOT_IN_NAMES = r"[^\w/.@%+-]"
+_STEP = (
+    r"(?<![/.@%+-])\b(?:global_step|_step|[Ss]tep|STEP|[Ii]teration|[Ii]ter)\b[\"']?[ \t:=#]*+"
+    r"(?P<step>[0-9]{1,18})(?![\w.]|,[0-9])"
+)
+_STEP_NAMES = ("step", "global_step", "_step", "iteration", "iter")
+
+
+@cache
+def _value() -> re.Pattern[str]:
+    return re.compile(_VALUE)
+
+
+@cache
+def _not_in_names() -> re.Pattern[str]:
+    return re.compile(_NOT_IN_NAMES)
+
+
+@cache
+def _step() -> re.Pattern[str]:
+    return re.compile(_STEP)
+
+
+def decode(line: bytes) -> str:
+    """A line's visible text: colours and controls removed, bytes that are not UTF-8 replaced."""
+    return clean(line.decode("utf-8", "replace"))
+
+
+def reports(line: str) -> Iterator[Report]:
+    """Every named number on a cleaned line, from left to right."""
+    if ":" not in line and "=" not in line:
+        return
+    text = line.strip()
+    if text.startswith("{") and text.endswith("}"):
+        found = _json_object(text)
+        if found is not None:
+            yield from found
+            return
+        text = _top_level(text[1:-1])
+    yield from _pairs(text)
+
+
+def number(text: str) -> float | None:
+    """The number that `text` is, or None; a percent sign may follow it."""
+    text = text.strip().removesuffix("%")
+    return _float(text) if re.fullmatch(_NUMBER, text) else None
+
+
+def compile_regex(text: str) -> re.Pattern[str]:
+    """The session's pattern; raises UsageError, with the position, where it cannot be used."""
+    try:
+        pattern = re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"--metric-regex {one_line(text, 120)!r} does not compile: {error}",
+            "it is a Python regular expression (docs.python.org/3/library/re.html); quote it for the shell",
+        ) from None
+    if pattern.groups == 0:
+        raise UsageError(
+            f"--metric-regex {one_line(text, 120)!r} has no group that holds the value",
+            r"put the value in parentheses, as in 'final loss (\S+)', or name it: (?P<value>\S+)",
+        )
+    return pattern
+
+
+def regex_reports(pattern: re.Pattern[str], line: str, primary: str) -> Iterator[Report]:
+    """Every match on a line: group `value` or else the first; group `name`, or else it is the primary."""
+    line = line[:REGEX_LINE_MAX]
+    value_group = "value" if "value" in pattern.groupindex else 1
+    for match in pattern.finditer(line):
+        value = number(match[value_group] or "")
+        name = match["name"] if "name" in pattern.groupindex else primary
+        if value is not None and name and len(name) <= NAME_MAX:
+            yield name, value, (line, match.start())
+
+
+def _float(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def _pairs(text: str) -> Iterator[Report]:
+    end = 0
+    for match in _value().finditer(text):
+        before, value = text[end : match.start()].rstrip(" \t").rstrip("\"'`*"), match["value"]
+        end = match.end()
+        # Dotted leaders, `val_loss....: 0.5`, are no part of the name.
+        name = _not_in_names().split(before)[-1].rstrip(".")
+        if _is_name(name) and not _is_place(name, match[0]):
+            yield name, _float(value), (text, match.start())
+
+
+def _is_name(word: str) -> bool:
+    return (word[:1].isalpha() or word[:1] == "_") and len(word) <= NAME_MAX
+
+
+def _is_place(name: str, rest: str) -> bool:
+    """`file.py:80` and `example.org:443` are places, not reports."""
+    return "." in name and rest[0] == ":" and rest[1:].isdigit()
+
+
+def _json_object(text: str) -> list[Report] | None:
+    """The top-level numbers of a JSON object; None if the text is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    values = {one_line(key, NAME_MAX + 1): _json_number(value) for key, value in found.items()}
+    steps = (values.get(name) for name in _STEP_NAMES)
+    step = next((int(value) for value in steps if value is not None and value.is_integer()), None)
+    return [(key, value, step) for key, value in values.items() if value is not None and len(key) <= NAME_MAX]
+
+
+def _json_number(value: object) -> float | None:
+    if isinstance(value, str):
+        return number(value) if len(value) <= NAME_MAX else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _top_level(body: str) -> str:
+    """`body` without what stands in brackets inside it: nested values have no name of their own."""
+    kept, depth, start = [], 0, 0
+    for bracket in re.finditer(r"[{}\[\]]", body):
+        if bracket[0] in "{[":
+            if depth == 0:
+                kept.append(body[start : bracket.start()])
+            depth += 1
+        elif depth > 0:
+            depth -= 1
+            start = bracket.end()
+    kept.append(body[start:] if depth == 0 else "")
+    return "…".join(kept)
+
+
+def step(place: Place) -> int | None:
+    """The last step that the line names up to the report, else the first one after it."""
+    if not isinstance(place, tuple):
+        return place
+    line, position = place
+    found = _steps(line)
+    before = [number for start, number in found if start <= position]
+    return before[-1] if before else found[0][1] if found else None
+
+
+@lru_cache(maxsize=8)  # the metrics of one line ask one after the other
+def _steps(line: str) -> list[tuple[int, int]]:
+    return [(match.start(), int(match["step"])) for match in _step().finditer(line)]

@@ -1,0 +1,114 @@
+"""A log's bytes as lines and what they report: from its end, from its beginning, or block by block backwards.
+
+A line ends at \\n, at \\r (progress bars), and at NUL (holes of a sparse or truncated file). What is read is
+the same wherever a block begins.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
+
+_LINE = re.compile(rb"[^\n\r\0]+")
+LINE_END = re.compile(rb"[\n\r\0]")
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")
+_NAME_BYTE = rb"[0-9A-Za-z_/.@%+-]"
+
+
+class Limits(Struct, frozen=True):
+    """How much is held at once, in bytes; `block` is larger than `line`."""
+
+    tail: int = 4 << 20  # some hours of a chatty script; read in well under a second
+    block: int = (
+        1 << 20
+    )  # of the search backwards: large enough for bytes.find, small beside the memory limit
+    line: int = LINE_MAX
+
+
+class LineReader:
+    """What lines report of a primary metric: the seam between bytes and numbers."""
+
+    def __init__(self, primary: str, regex: str | None) -> None:
+        """`regex` is a session's own pattern; raises UsageError where it does not compile."""
+        self.primary = primary
+        self.pattern = compile_regex(regex) if regex else None
+        # As it is printed, and as JSON escapes it.
+        self._spellings = sorted({self.primary.encode(), json.dumps(self.primary)[1:-1].encode()})
+        # `loss` is not in `val_loss`: without this a log full of the longer name would be parsed whole.
+        words = (
+            rb"%s(?<!%s%s)(?![0-9A-Za-z_])" % (s, _NAME_BYTE, s) for s in map(re.escape, self._spellings)
+        )
+        self._printed = re.compile(b"|".join(words))
+
+    def reports(self, line: bytes) -> Iterator[Report]:
+        """Every report of one line."""
+        text = decode(line)
+        if self.pattern is None:
+            yield from reports(text)
+            return
+        yield from (report for report in reports(text) if report[0] != self.primary)
+        yield from regex_reports(self.pattern, text, self.primary)
+
+    def primaries(self, line: bytes) -> Iterator[Report]:
+        """The reports of the primary metric alone."""
+        text = decode(line)
+        found = regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text)
+        return (report for report in found if report[0] == self.primary)
+
+    def possible(self, data: bytes) -> bool:
+        """Can `data` report the primary metric? Cheap; when it says no, there is none."""
+        if self.pattern is not None:
+            return True
+        if b"\x1b" in data:  # a colour may stand inside a name: rich paints paths so
+            data = _ESCAPE.sub(b"", data)
+        return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
+
+
+def lines(data: bytes, most: int) -> Iterator[bytes]:
+    """The lines of `data` that are not empty and not longer than `most`."""
+    return (match[0] for match in _LINE.finditer(data) if match.end() - match.start() <= most)
+
+
+def after_last_end(data: bytes) -> int:
+    """The position after the last line end; 0 if there is none."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b"\0")) + 1
+
+
+def read_at(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
+
+
+def from_line_start(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
+    """What stands from `start` to `end`, less the line that `start` cuts; and where it begins.
+
+    Where no line begins in it, it begins at `end`.
+    """
+    data = read_at(file, start, end)
+    if start == 0:
+        return 0, data
+    found = LINE_END.search(data)
+    cut = found.end() if found else len(data)
+    return start + cut, data[cut:]
+
+
+def blocks_backwards(file: BinaryIO, end: int, limits: Limits) -> Iterator[bytes]:
+    """Whole lines before `end`, the last block first; `end` is where a line begins, or the file's end.
+
+    A line that fills a block is too long to be read; its beginning, in the block before, is passed over too.
+    """
+    too_long = False
+    while end > 0:
+        begin, data = from_line_start(file, max(end - limits.block, 0), end)
+        if too_long:
+            data = data[: after_last_end(data)]
+        if begin < end:
+            too_long = False
+            yield data
+        else:
+            begin, too_long = max(end - limits.block, 0), True
+        end = begin

@@ -1,0 +1,128 @@
+"""The commit's second stage: apply what was decided, idempotently. The first is decision.py.
+
+Recovery is this stage again: each step looks whether it was done.
+"""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ardaemon.checkpoints import leftovers, promote, prune
+from ardaemon.core.config import RECENT_SUBMITS, UNTOLD_MAX
+from ardaemon.core.layout import Experiment, Run, run_number
+from ardaemon.core.model import Result, Session, TrainFile
+from ardaemon.core.run_record import Decision, Judged, RunRecord
+from ardaemon.experiment import ledger, train_file
+from ardaemon.host import durable, operations, state
+from ardaemon.pipeline.outcome import fit, without
+
+
+def apply(
+    experiment: Experiment,
+    run: Run,
+    record: RunRecord,
+    told: Collection[str] = (),
+    promotion: promote.Promotion | None = None,
+) -> Result:
+    """Stage two: every step idempotent, result.json last. Returns the committed result.
+
+    `told`: earlier runs whose verdict somebody has waited for since the session was last written.
+    `promotion`: who is told of a long copy, and what earlier tries of this process have found.
+    """
+    assert isinstance(record.state, Judged)
+    promotion = promotion or promote.Promotion()
+    decision = _promoted(experiment, run, record.state.decision, promotion)
+    if decision.best is not None:
+        if decision.promote is None:
+            promote.withdraw(experiment)
+        state.write(experiment.best, decision.best, folder=False)
+    outcome = _restore(experiment, record, decision)
+    ledger.add(experiment.results, decision.row)
+    _count(experiment, record, decision, outcome != "edited_since", told)
+    if decision.unclean is not None:
+        state.write(experiment.unclean, decision.unclean, folder=False)
+    promotion.prune_in_s = prune.prune(experiment, promotion.in_use)
+    leftovers.tidy(experiment, record.settings, decision.left)
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
+    _point_log(run)
+    result = replace(decision.result, train_py=outcome)
+    state.write(run.result, result)
+    return result
+
+
+def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion) -> Decision:
+    """The decision once its checkpoint is promoted; where it cannot be, one without it, made durable."""
+    if decision.promote is None:
+        return decision
+    known = state.read(run.record, RunRecord)
+    if known is not None and isinstance(known.state, Judged) and known.state.decision.promote is None:
+        return known.state.decision  # an earlier try has written it down
+    source = Path(decision.promote)
+    problem = promote.promote(experiment, run.run_id, source, decision.result, promotion)
+    if problem is None:
+        return decision
+    bare = replace(
+        decision,
+        promote=None,
+        result=fit(without(decision.result, problem)),
+        best=replace(decision.best, checkpoint=None) if decision.best else None,
+    )
+    if known is not None:
+        state.write(run.record, replace(known, state=Judged(bare)))
+    return bare
+
+
+def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:
+    assert decision.place is not None
+    outcome = train_file.place(experiment, decision.place, decision.in_train, record.sha256)
+    # Already there, but not when it was decided: an apply that was cut short has put it there.
+    return "updated" if outcome == "kept" and not decision.stood else outcome
+
+
+def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
+    """The last submit ids, so that a client that tries again finds its run."""
+    others = [item for item in recent.items() if item[0] != record.submit_id]
+    return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
+
+
+def _untold(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
+    """The runs whose verdict nobody has heard, this one the last of them."""
+    others = tuple(other for other in session.untold if other not in told and other != run_id)
+    return (*others, run_id)[-UNTOLD_MAX:]
+
+
+def _count(
+    experiment: Experiment, record: RunRecord, decision: Decision, placed: bool, told: Collection[str]
+) -> None:
+    session = state.read(experiment.session, Session) or Session(last_run=0)
+    wanted = replace(
+        session,
+        counters=decision.counters,
+        peaks=decision.peaks,
+        live=decision.live,
+        terminated_by=decision.terminated_by,
+        placed=decision.place if placed else session.placed,
+        last_run=max(session.last_run, run_number(record.run_id)),
+        recent_submits=_remember(session.recent_submits, record),
+        results_bytes=ledger.size(experiment.results),
+        untold=_untold(session, record.run_id, told),
+    )
+    if wanted != session:
+        state.write(experiment.session, wanted, folder=False)
+
+
+def _point_log(run: Run) -> None:
+    """runs/r0001/run.log: the last attempt's."""
+    attempts = sorted(p.name for p in run.folder.glob("a[0-9]*") if p.is_dir())
+    if attempts and not run.log.is_symlink():
+        with state.storage("link", run.log):
+            operations.symlink(os.path.join(attempts[-1], "run.log"), run.log)
+
+
+def finish(run: Run, entry: Path) -> None:
+    """The active entry goes: the run is committed."""
+    with state.storage("remove", entry):
+        durable.remove(entry)

@@ -1,0 +1,154 @@
+"""The commit's first stage: judge, and write the whole decision down before anything is done by it."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from ardaemon.checkpoints import find as checkpoint
+from ardaemon.checkpoints import leftovers
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Best, Counters, Placed, Result, Settings, UncleanRecord
+from ardaemon.core.run_record import Decision, Judged, RunRecord
+from ardaemon.experiment import ledger, seal, train_file
+from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.ready import standard_version
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import State
+from ardaemon.host import state
+from ardaemon.judging import terminate, verdict
+from ardaemon.measuring import learned
+from ardaemon.pipeline.ended import Ended
+from ardaemon.pipeline.outcome import fit, passed_over, result_of, without
+
+
+def decide(ended: Ended) -> RunRecord:
+    """Stage one: judge against the best of this moment; the decision is durable when this returns."""
+    found = load_or_repair(ended.experiment)
+    decision = _decision(ended, found)
+    record = replace(ended.record, state=Judged(decision))
+    state.write(ended.run.record, record)
+    return record
+
+
+def _decision(ended: Ended, found: State) -> Decision:
+    judged = verdict.judge(_facts(ended, found))
+    tally = terminate.Ended(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
+    session, stamp = found.session, ended.exit.ended_at or state.now()
+    settings = session.settings or ended.record.settings
+    current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun
+    counters = terminate.count(session.counters, tally, current)
+    result = result_of(ended, judged, stamp)
+    promoted, passed = _checkpoint(ended) if judged.improved else checkpoint.Found(None)
+    if passed:
+        result = passed_over(result, promoted, passed)
+    if promoted is not None and ended.restarted:
+        result, promoted = without(result, "the host restarted before it was safe on the disk"), None
+    if promoted is not None:
+        checkpoint.settle(promoted)
+        result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
+    best = _best(ended, found, result) if judged.improved else None
+    after = best or found.best
+    why = session.terminated_by
+    if session.live or why is None:
+        manual = ended.manual and current
+        why = terminate.judge(settings, counters, after, judged.status, manual)
+    result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
+    place = (
+        Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
+    )
+    result = fit(result)
+    return Decision(
+        result=result,
+        row=ledger.row(result, ended.record.sha256),
+        counters=counters,
+        exit=ended.exit,
+        best=best,
+        live=session.live and why is None,
+        terminated_by=why,
+        peaks=_learned(ended, found, judged),
+        place=place,
+        stood=train_file.current(ended.experiment) == ended.record.sha256,
+        in_train=_replaceable(ended, found, place),
+        unclean=_unclean(ended, stamp),
+        promote=str(promoted) if promoted else None,
+        left=leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted),
+    )
+
+
+def _learned(ended: Ended, found: State, judged: verdict.Judgement) -> dict[str, tuple[float, ...]]:
+    """What runs of this experiment need on a GPU, by what the good ones used."""
+    if judged.status != "ok" or ended.measured is None:
+        return found.session.peaks
+    return learned.learn(found.session.peaks, ended.measured)
+
+
+def _facts(ended: Ended, found: State) -> verdict.Facts:
+    return verdict.Facts(
+        exit=ended.exit,
+        contract=found.contract,
+        best=found.best,
+        metrics=ended.metrics,
+        seal_faults=ended.seal_faults,
+        session_constraints=ended.record.settings.constraints,
+        log_reason=ended.extracted.reason,
+        metric_problem=ended.extracted.problem,
+        tainted=ended.tainted,
+        notes=ended.notes,
+    )
+
+
+def _checkpoint(ended: Ended) -> checkpoint.Found:
+    started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
+    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
+
+
+def _best(ended: Ended, found: State, result: Result) -> Best:
+    value = result.primary.value
+    assert value is not None, "only a run with a value advances"
+    return Best(
+        run_id=result.run_id,
+        primary=found.contract.primary,
+        value=value,
+        valid=result.valid,
+        metrics=result.metrics,
+        sha256=ended.record.sha256,
+        checkpoint=result.checkpoint,
+        at=result.ended_at or "",
+        conditions=seal.conditions(ended.record.settings, found.contract),
+    )
+
+
+def _outlook(
+    settings: Settings, counters: Counters, best: Best | None, why: str | None, experiment: Experiment
+) -> dict[str, object]:
+    chain = chain_of(experiment)
+    return {
+        "should_terminate": why is not None,
+        "terminated_by": why,
+        "plateau": None if settings.plateau is None else f"{counters.plateau}/{settings.plateau}",
+        "runs": None if settings.max_runs is None else f"{counters.since_start}/{settings.max_runs}",
+        "best": best.run_id if best else None,
+        "best_value": best.value if best else None,
+        "chain_remaining": chain.chain_remaining if chain else None,
+    }
+
+
+def _replaceable(ended: Ended, found: State, place: Placed) -> tuple[str, ...]:
+    placed = found.session.placed
+    hashes = {ended.record.sha256, place.sha256}
+    if placed is not None:
+        hashes.add(placed.sha256)
+    return tuple(sorted(hashes))
+
+
+def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
+    if not ended.exit.survivors:
+        return None
+    return UncleanRecord(
+        run_id=ended.run.run_id,
+        survivors=ended.exit.survivors,
+        boot_id=ended.boot_id,
+        at=stamp,
+        slots=ended.slots,
+        cgroup=ended.exit.cgroup,
+    )

@@ -1,0 +1,97 @@
+"""What is started: the runner's command line and the environment of one attempt."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ardaemon.core.config import Config, denied
+from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.model import Settings
+from ardaemon.experiment.chain import parent
+from ardaemon.metrics import registry
+from ardaemon.pipeline import environment as job_environment
+
+
+def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
+    """The client's environment less agents' credentials and the tags of an outer run."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("AR_")
+        and not denied(name, config)
+        and "=" not in name
+        and "\0" not in name + value
+    }
+
+
+def fingerprint(environment: Mapping[str, str]) -> str:
+    """A hash by which two runs' environments can be compared; the values stay off the disk."""
+    return hashlib.sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()
+
+
+# What tells a job where promoted checkpoints are: they stay while it is at work.
+CHECKPOINTS = ("AR_BEST_CKPT", "AR_PARENT_CKPT")
+
+
+def reads(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The promoted checkpoints that a job with this environment may read, links resolved."""
+    found = {os.path.realpath(environment[name]) for name in CHECKPOINTS if environment.get(name)}
+    return tuple(sorted(found))
+
+
+def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
+    """What makes the run's GPUs the only ones that it sees; nothing on a machine without the driver.
+
+    Integers, in the order of nvidia-smi: UUIDs break some frameworks (vLLM #13815), but for MIG instances,
+    which have no other name.
+    """
+    if devices is None:
+        return {}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}
+
+
+def environment_of(
+    base: Mapping[str, str], settings: Settings, experiment: Experiment, run: Run, attempt: int
+) -> dict[str, str]:
+    """The job's environment."""
+    paths = [str(experiment.folder), base.get("PYTHONPATH", ""), str(experiment.project)]
+    added = {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        # What was printed before a kill is in the log then, and a stall is a stall.
+        "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
+        "AR_RUN_ID": run.run_id,
+        "AR_RUN_DIR": str(run.folder),
+        "AR_EXPR_DIR": str(experiment.folder),
+        "AR_SECONDS": f"{settings.seconds:g}",
+        "AR_ATTEMPT": str(attempt),
+        "AR_SEED": "0",
+    }
+    # Only where the caller has not said otherwise.
+    bound = registry.environment(run.folder, f"{run.run_id}-a{attempt}")
+    if experiment.best_checkpoint.exists():
+        # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
+        added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)
+    added |= job_environment.captured(experiment, run, settings, added)
+    return {**bound, **base, **added}
+
+
+# Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
+JOB = Path(__file__).resolve().parents[1] / "job"
+CAPTURE, AUTO = JOB / "capture", JOB / "auto"
+
+
+def captured(experiment: Experiment, run: Run, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
+    """What is added to the job's environment `base`: PYTHONPATH, made longer, and AR_PARENT_CKPT.
+
+    ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would take
+    another sitecustomize.
+    """
+    first = [str(AUTO)] if settings.capture == "auto" else []
+    paths = [*first, base.get("PYTHONPATH", ""), str(CAPTURE)]
+    added = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    found = parent(experiment)
+    if found is not None and found.best_checkpoint.exists():
+        added["AR_PARENT_CKPT"] = str(found.best_checkpoint)
+    return added

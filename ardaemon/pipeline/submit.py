@@ -1,0 +1,197 @@
+"""Submit: everything is checked first, then the run is on disk, then it is acknowledged."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from ardaemon.core.config import (
+    ENVIRONMENT_MAX_BYTES,
+    FREE_DISK_MIN,
+    NOTE_MAX,
+    SIBLINGS_MAX,
+    Config,
+)
+from ardaemon.core.errors import (
+    CorruptState,
+    StorageError,
+    UnknownRun,
+    UsageError,
+)
+from ardaemon.core.gpus import Inventory
+from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
+from ardaemon.core.literals import literal
+from ardaemon.core.model import Placed, Session, Settings
+from ardaemon.core.protocol import Submit
+from ardaemon.core.run_record import Active, Queued, RunRecord
+from ardaemon.core.text import one_line
+from ardaemon.experiment import runner, seal, train_file
+from ardaemon.experiment.ready import require_ready, standard_version
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import State
+from ardaemon.host import durable, operations, state
+from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline.need import need
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A run that is on disk."""
+
+    record: RunRecord
+    active: Active | None  # None: it is committed already
+    warnings: tuple[str, ...] = ()
+    peaks: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)  # what such runs have needed
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a run is to stand among the active ones."""
+
+    entries: Path  # the folder of active runs
+    seq: int
+    highest: int  # number of this experiment's active runs, which the session does not know yet
+    inventory: Inventory | None = None  # the machine's GPUs
+
+
+def submit(experiment: Experiment, params: Submit, position: Position, config: Config) -> Submitted:
+    """Record one candidate, or find it again by its submit id.
+
+    Its number is on disk with the active entry, and with the session from its commit on: so the
+    session need not be written now.
+    """
+    found = load_or_repair(experiment)
+    number = _number(experiment, found.session, params, position)
+    if found.session.recent_submits.get(params.submit_id) == run_name(number):
+        return Submitted(read_record(experiment.run(run_name(number))), None, tuple(found.warnings))
+    settings = require_ready(experiment, found)
+    environment = job_environment.filtered(params.environment, config)
+    _check_room(experiment, environment)
+    runner.command(settings, environment, experiment, experiment.run("r0000"))
+    data = train_file.read(experiment.train)
+    target = standard_version(experiment, found)
+    asked = need(settings, params, position.inventory)
+    record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
+    _lay_out(experiment, experiment.run(record.run_id), data, record)
+    active = Active(
+        folder=str(experiment.folder),
+        run_id=record.run_id,
+        seq=position.seq,
+        environment=environment,
+        priority=params.priority,
+    )
+    state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
+    warnings = (*found.warnings, *put_back(experiment, record, found, target))
+    return Submitted(record, active, warnings, found.session.peaks)
+
+
+def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
+    if sum(len(n) + len(v) for n, v in environment.items()) > ENVIRONMENT_MAX_BYTES:
+        raise UsageError("the environment is too large", f"keep it under {ENVIRONMENT_MAX_BYTES >> 10} KiB")
+    with state.storage("look at", experiment.folder):
+        space = os.statvfs(experiment.folder)
+    free = space.f_bavail * space.f_frsize
+    if free < FREE_DISK_MIN:
+        raise StorageError(
+            f"only {free >> 20} MiB are free at {experiment.folder}",
+            f"free at least {FREE_DISK_MIN >> 20} MiB; nothing was recorded",
+        )
+
+
+def note_of(data: bytes, given: str | None) -> str:
+    """--note, else RUN_NOTE of the script, read without running it."""
+    note = given if given is not None else literal(data, "RUN_NOTE")
+    return one_line(note, NOTE_MAX) if isinstance(note, str) else ""
+
+
+def read_record(run: Run) -> RunRecord:
+    """run.json. Raises UnknownRun where there is none."""
+    record = state.read(run.record, RunRecord)
+    if record is None:
+        raise UnknownRun(f"no run {run.run_id} in {run.folder.parent.parent.name}", "arctl status --last 10")
+    return record
+
+
+def _record(
+    params: Submit, run_id: str, data: bytes, found: State, settings: Settings, environment: dict[str, str]
+) -> RunRecord:
+    placed = found.session.placed
+    live = settings.exec == "live"  # its own file runs: it must stay until then
+    return RunRecord(
+        run_id=run_id,
+        submit_id=params.submit_id,
+        sha256=train_file.sha256(data),
+        base=placed.run_id if placed else None,
+        note=note_of(data, params.note),
+        submitted_at=state.now(),
+        settings=settings,
+        epoch=found.session.epoch,
+        seal=seal.fingerprint(found.contract),
+        environment_sha256=job_environment.fingerprint(environment),
+        restore="at_verdict" if live else params.restore,
+    )
+
+
+def _number(experiment: Experiment, session: Session, params: Submit, position: Position) -> int:
+    """The next number; or that of the same submit, where a daemon died before it could answer."""
+    known = session.recent_submits.get(params.submit_id)
+    if known is not None:
+        return run_number(known)
+    number = max(session.last_run, position.highest) + 1
+    while not _is_free(experiment, run_name(number), params, position):
+        number += 1
+    return number
+
+
+def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Position) -> bool:
+    """A number that was never acknowledged is free: its run was laid out, and has no active entry."""
+    run = experiment.run(run_id)
+    try:
+        record = state.read(run.record, RunRecord)
+    except CorruptState:
+        return False
+    if record is None or record.submit_id == params.submit_id:
+        return True
+    return record.state == Queued() and not entry_path(position.entries, experiment, run_id).exists()
+
+
+def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
+    with state.storage("create", run.folder):
+        durable.make_folder(run.folder)
+        durable.sweep(run.folder)  # laid out before, and never acknowledged
+        durable.write(run.train, data, 0o444, folder=False)
+        _link_siblings(experiment, run)
+        durable.write(run.record, state.encode(record))
+
+
+def _link_siblings(experiment: Experiment, run: Run) -> None:
+    """What train.py finds beside itself in the experiment, it finds beside its snapshot."""
+    names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
+    for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
+        with contextlib.suppress(FileExistsError):
+            operations.symlink(os.path.join("..", "..", name), run.folder / name)
+
+
+def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
+    """One file per run that is not committed; the name tells experiments of all projects apart."""
+    return entries / f"{train_file.sha256(os.fsencode(experiment.folder))[:16]}-{run_id}.json"
+
+
+def put_back(experiment: Experiment, record: RunRecord, found: State, target: Placed) -> tuple[str, ...]:
+    """Without --wait: the best goes into train.py at once, so that the next candidate can be written.
+
+    A daemon that finds the run does it again, for another may have been killed before it. The run is
+    acknowledged by now: what fails here is a warning, never an error.
+    """
+    if record.restore != "at_submit":
+        return ()
+    try:
+        outcome = train_file.place(experiment, target, {record.sha256, target.sha256}, None)
+        durable.sync_folder(experiment.folder)
+        if outcome == "edited_since":
+            return ("train.py was edited in the same moment: it was left alone",)
+        if found.session.placed != target:
+            state.write(experiment.session, replace(found.session, placed=target))
+    except (StorageError, OSError) as error:
+        return (f"{record.run_id} is queued, but the best could not be put back into train.py: {error}",)
+    return ()

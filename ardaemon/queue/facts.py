@@ -1,0 +1,97 @@
+"""The queue and the machine as facts: what the scheduler decides from."""
+
+import time
+from collections.abc import Iterator
+
+from ardaemon.core.config import Config
+from ardaemon.core.queue import AtWork, Facts, Waiting
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
+from ardaemon.queue.placement import Placement
+
+AWAY = "a project that is away"
+LAUNCH_S = 5.0  # from the decision to the job's first instruction, on a machine that swaps
+
+
+def gather(board: Board, now: float, strict: bool = True) -> Facts:
+    """The queue and the machine at this moment; `strict`: by a look of this moment alone."""
+    placement = board.placement
+    judging = {f.key[0] for f in board.flights.values() if _may_end_session(f)}
+    return Facts(
+        now=now,
+        waiting=tuple(
+            _waiting(f, board, f.key[0] in judging)
+            for f in board.flights.values()
+            if f.state == "queued" and f.key not in placement.seated
+        ),
+        at_work=(*(_at_work(f, board) for f in placement.seated.values()), *_strange(placement)),
+        cards=placement.cards(now if strict else None),
+        slots=placement.open_slots(),
+        kept=placement.kept,
+    )
+
+
+def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
+    return Waiting(
+        key=flight.key,
+        seq=flight.active.seq,
+        experiment=flight.key[0],
+        need=board.placement.need(flight),
+        seconds=_longest(flight, board.config),
+        front=flight.active.front,
+        held=flight.stands_still,
+        paused=judging,
+        alone_in=_alone(flight),
+        alone="oom" in flight.again,
+        unfit=board.placement.gpus.unfit(flight.need),
+    )
+
+
+def _at_work(flight: Flight, board: Board) -> AtWork:
+    slots = board.placement.slots
+    cards = tuple(slot for slot in flight.slots if slot not in slots)
+    since = flight.placed if flight.placed is not None else flight.started or time.monotonic()
+    return AtWork(
+        key=flight.key,
+        experiment=flight.key[0],
+        seq=flight.active.seq,
+        cards=cards,
+        slot=next((slot for slot in flight.slots if slot in slots), None),
+        ends_by=since + _longest(flight, board.config),
+        share=flight.shares,
+        vram_mb=flight.vram_mb,
+    )
+
+
+def _longest(flight: Flight, config: Config) -> float:
+    """Seconds that an attempt holds its place at most, from the decision that it may start."""
+    settings = flight.record.settings
+    clean_up = settings.settle + 2 * config.grace + config.verify
+    return LAUNCH_S + (settings.startup or 0.0) + settings.seconds + clean_up
+
+
+def _strange(placement: Placement) -> Iterator[AtWork]:
+    """What runs without being a run of ours takes a CPU slot as well."""
+    taken = {slot for flight in placement.seated.values() for slot in flight.slots}
+    free = [slot for slot in placement.open_slots() if slot not in taken]
+    for name, slot in zip(placement.strangers, free, strict=False):
+        key = (AWAY, name.split("-")[1])  # named by host, run and attempt: engines/local/engine.py
+        yield AtWork(key=key, experiment=AWAY, slot=slot)
+
+
+def _may_end_session(flight: Flight) -> bool:
+    """Its verdict is being made, and the next run of its experiment may not start any more after it."""
+    if flight.state not in ("exited", "judged"):
+        return False
+    limits = flight.record.settings
+    limited = (limits.plateau, limits.max_runs, limits.threshold) != (None, None, None)
+    unclean = flight.exit is not None and bool(flight.exit.survivors)
+    return limited or unclean or flight.active.wanted == "stop"
+
+
+def _alone(flight: Flight) -> str | None:
+    """Outputs outside the run's own folder: two runs of that experiment could not be told apart."""
+    settings = flight.record.settings
+    patterns = (settings.checkpoint_glob, settings.metric_path)
+    shared = any(pattern is not None and "{run_dir}" not in pattern for pattern in patterns)
+    return flight.key[0] if shared or settings.exec == "live" else None

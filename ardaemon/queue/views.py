@@ -1,0 +1,80 @@
+"""Runs as people and agents see them: where one stands in the queue, and what it waits for."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.core.measured import Sample
+from ardaemon.core.protocol import RunView
+from ardaemon.core.queue import Card, Key
+from ardaemon.core.run_record import Handle
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue import facts, reasons
+from ardaemon.queue.board import Board
+from ardaemon.queue.reasons import Place
+
+
+class Sight(NamedTuple):
+    """What a view of many runs is made from."""
+
+    places: dict[Key, Place]
+    cards: tuple[Card, ...]
+
+
+class Views:
+    """Made from the board at each question; nothing is kept."""
+
+    def __init__(
+        self,
+        board: Board,
+        waits: Callable[[Handle], str | None],
+        live: Callable[[Handle], Sample | None],
+    ) -> None:
+        """`waits` tells what the shim of a job that has ended waits for; `live` what an attempt uses now."""
+        self.board, self.waits, self.live = board, waits, live
+
+    def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
+        """One flight with its place in the queue and what it waits for; one `sight` serves many of them."""
+        view = flight.view(**self._where(flight, sight))
+        gpus = tuple(gpu.index for gpu in self.board.placement.gpus.known if gpu.uuid in flight.slots)
+        sample = self.live(flight.handle) if flight.handle is not None else None
+        if sample is None:
+            return replace(view, gpus=gpus) if gpus else view
+        return replace(view, gpus=gpus, vram_mb=sample.vram_mb, rss_mb=sample.rss_mb)
+
+    def _where(self, flight: Flight, sight: Sight | None) -> dict[str, Any]:
+        if flight.state == "running" and flight.handle is not None:
+            return {"why": self.waits(flight.handle)}
+        if flight.state != "queued" or flight.key in self.board.placement.seated:
+            return {}
+        if flight.held:
+            return {"why": "its session is over: arctl session start"}
+        if flight.active.held:
+            return {"why": f"held: arctl queue release {flight.run.run_id}"}
+        sight = sight or self.sight()
+        if (why := self.board.placement.standstill(flight, sight.cards)) is not None:
+            return {"why": why}
+        if flight.need.gpus and self.board.placement.gpus.inventory is None:
+            return {"why": "the GPUs are being looked at"}
+        place = sight.places.get(flight.key)
+        if place is None or place.position is None:
+            return {"why": place.why if place is not None else None}
+        return {"position": place.position, "why": place.why}
+
+    def sight(self) -> Sight:
+        """The queue for people, in its order, and the GPUs: made once for all that are shown."""
+        found = facts.gather(self.board, time.monotonic(), strict=False)
+        return Sight({place.key: place for place in reasons.places(found)}, found.cards)
+
+    def views(self) -> Iterator[RunView]:
+        """All flights: those at work first, then the queue, in the order in which it is looked at."""
+        sight = self.sight()
+        order = {key: number for number, key in enumerate(sight.places)}
+
+        def rank(flight: Flight) -> tuple[bool, int, int]:
+            return flight.state == "queued", order.get(flight.key, -1), flight.active.seq
+
+        for flight in sorted(self.board.flights.values(), key=rank):
+            yield self.view(flight, sight)

@@ -1,0 +1,53 @@
+"""How a parked shim is given its attempt, and answers (the daemon's side is engines/local/spare.py).
+
+Standard library alone, for the shim.
+"""
+
+import _socket
+import json
+import os
+import sys
+
+from ardaemon.host import operations
+
+LEASES_MAX = 128  # 64 GPUs, each with a MIG parent; the kernel passes 253 descriptors at once (unix(7))
+FDS_MAX = 3 + LEASES_MAX
+
+
+def word(fds: int) -> bytes:
+    """What goes with that many descriptors, so that it is noticed if one of them gets lost."""
+    return bytes([fds])
+
+
+def receive(channel: _socket.socket) -> tuple[int, int, int, tuple[int, ...]] | None:
+    """Specification, both locks and the leases; None when the daemon is gone or has no work for this shim.
+
+    None too where not all came through, for want of descriptors here (recvmsg(2), MSG_CTRUNC): a job must
+    not run on a card that it does not hold.
+    """
+    space = _socket.CMSG_SPACE(FDS_MAX * 4)
+    said, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
+    if not ancillary:
+        return None
+    raw = ancillary[0][2]
+    fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)]
+    if word(len(fds)) != said:
+        return None
+    return fds[0], fds[1], fds[2], tuple(fds[3:])
+
+
+def load(fd: int) -> dict:  # type: ignore[type-arg]
+    """The specification, out of memory."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb") as file:
+        return json.loads(file.read())  # type: ignore[no-any-return]
+
+
+def acknowledge(channel: _socket.socket, word: dict[str, object]) -> None:
+    """The one line that the daemon waits for; nobody need be there to hear it."""
+    operations.at("acknowledge", word["pid"])
+    try:
+        channel.sendall(json.dumps(word).encode() + b"\n")
+    except OSError:
+        pass  # the daemon is gone: it finds start.json when it comes back
+    channel.close()

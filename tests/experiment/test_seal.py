@@ -1,0 +1,259 @@
+"""The seal: what it covers, what it notices, and how program.md's front matter is read."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.errors import SealBroken, StorageError, UsageError
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Contract
+from ardaemon.experiment import program as program_md
+from ardaemon.experiment import seal
+from ardaemon.host import state
+from tests.support.folders import bytes_read, experiment
+
+FRONT = '[primary]\nmetric = "val/loss"\ndirection = "max"\n'
+
+
+def program(made: Experiment, front: str, prose: str = "prose\n") -> None:
+    made.program.write_text(f"+++\n{front}+++\n{prose}")
+
+
+def sealed(made: Experiment) -> Contract:
+    found = state.read(made.contract, Contract)
+    assert found is not None
+    return found
+
+
+# --- front matter ---
+
+
+def test_front_matter_is_read_with_its_defaults(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    program(made, FRONT + "\n[unknown]\nfield = 1\n")
+    _, front = program_md.read_front(made)
+    assert (front.primary.metric, front.primary.direction) == ("val/loss", "max")
+    assert (front.mutation_scope, front.constraints) == (("train.py",), ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no front matter at all\n",
+        "",
+        "+++\nnever closed\n",
+        "+++\nmetric = \n+++\n",
+        "+++\ngoal = 'no primary'\n+++\n",
+        "+++\n[primary]\nmetric = 7\n+++\n",
+        "+++\n[primary]\nmetric = 'm'\ndirection = 'up'\n+++\n",
+        "+++\nconstraints = ['vram <= lots']\n[primary]\nmetric = 'm'\n+++\n",
+    ],
+)
+def test_an_error_in_the_front_matter_names_the_file(tmp_path: Path, text: str) -> None:
+    made = experiment(tmp_path)
+    made.program.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        program_md.read_front(made)
+    assert str(made.program) in caught.value.message
+    assert caught.value.mend
+
+
+def test_a_missing_or_binary_program_md_names_the_file(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    made.program.write_bytes(b"+++\n\xff\xfe\n+++\n")
+    with pytest.raises(UsageError, match=r"program\.md"):
+        program_md.read_front(made)
+    made.program.unlink()
+    with pytest.raises(UsageError, match=r"program\.md"):
+        program_md.read_front(made)
+
+
+def test_plus_signs_within_the_prose_do_not_end_or_begin_anything() -> None:
+    text = "+++\na = 1\n+++\nprose\n+++\nmore\n"
+    assert program_md.split_program(text) == ("a = 1\n", "prose\n+++\nmore\n")
+    assert program_md.split_program("prose\n" + text) == (None, "prose\n" + text)
+
+
+# --- what is sealed ---
+
+
+def test_prepare_the_front_matter_and_named_paths_are_sealed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.bin").write_bytes(b"1")
+    (tmp_path / "eval.py").write_text("pass\n")
+    made = experiment(tmp_path, seal=(str(tmp_path / "data"), str(tmp_path / "eval.py")))
+    paths = [s.path for s in sealed(made).sealed]
+    assert paths == ["program.md", "prepare.py", str(tmp_path / "data"), str(tmp_path / "eval.py")]
+    assert seal.changed(made, sealed(made)) == []
+    seal.require(made, sealed(made))
+
+
+def test_the_literal_contract_of_prepare_is_read_without_running_it(tmp_path: Path) -> None:
+    prepare = "raise SystemExit('was run')\nCONTRACT = {'classes': 10, 'split': ['a', 'b'], 'eps': 1e-3}\n"
+    made = experiment(tmp_path, prepare)
+    assert sealed(made).contract == {"classes": 10, "split": ["a", "b"], "eps": 1e-3}
+
+
+@pytest.mark.parametrize("prepare", [None, "x = 1\n", "CONTRACT = load()\n", "CONTRACT = {\n"])
+def test_without_a_readable_literal_there_is_no_contract_and_no_error(
+    tmp_path: Path, prepare: str | None
+) -> None:
+    made = experiment(tmp_path, prepare)
+    assert sealed(made).contract is None
+
+
+def test_a_path_that_is_not_there_cannot_be_sealed(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    with pytest.raises(StorageError, match="no-such-file"):
+        seal.make(made, ("no-such-file",))
+
+
+@pytest.mark.parametrize("name", ["", "val loss", "val\x1b[31mloss", "x" * 121])
+def test_what_is_no_metrics_name_is_not_sealed_as_one(tmp_path: Path, name: str) -> None:
+    made = experiment(tmp_path)
+    quoted = name.replace("\x1b", "\\u001b")
+    program(made, f'[primary]\nmetric = "{quoted}"\n')
+    with pytest.raises(UsageError, match="metric"):
+        seal.make(made, ())
+
+
+# --- what is noticed ---
+
+
+def test_a_change_of_a_sealed_file_is_noticed_and_named_with_its_time(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    made.prepare.write_text("CONTRACT = {'version': 2}\n")
+    [fault] = seal.changed(made, sealed(made))
+    assert fault.startswith("prepare.py changed (last written 20")
+    with pytest.raises(SealBroken) as caught:
+        seal.require(made, sealed(made))
+    assert "prepare.py" in caught.value.message
+    assert "arctl seal --accept" in caught.value.mend
+
+
+def test_a_deleted_file_is_noticed_and_one_put_back_holds_again(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    text = made.prepare.read_bytes()
+    made.prepare.unlink()
+    [fault] = seal.changed(made, sealed(made))
+    assert "prepare.py" in fault
+    assert "No such file" in fault
+    made.prepare.write_bytes(text)
+    assert seal.changed(made, sealed(made)) == []
+
+
+def test_a_change_of_the_same_size_in_the_same_instant_is_noticed(tmp_path: Path) -> None:
+    """A file's times are coarse: two writes within a tick of the clock cannot be told apart by them."""
+    path = tmp_path / "file"
+    for number in range(300):
+        path.write_bytes(b"%04d" % number)
+        before = seal.hash_file(str(path))
+        with path.open("r+b") as file:
+            file.write(b"%04d" % (number + 1))
+        assert seal.hash_file(str(path)) != before
+
+
+def test_a_file_that_has_rested_is_not_read_again() -> None:
+    """The interpreter stands for a large data file: nobody has changed it within the last seconds."""
+    path = os.path.realpath(sys.executable)
+    known = seal.hash_file(path)
+    before = bytes_read()
+    assert seal.hash_file(path) == known
+    assert bytes_read() - before < os.path.getsize(path)
+
+
+@pytest.mark.parametrize("change", ["edit", "add", "delete", "rename", "swap"])
+def test_any_change_within_a_sealed_folder_is_noticed(tmp_path: Path, change: str) -> None:
+    data = tmp_path / "data"
+    (data / "deep").mkdir(parents=True)
+    for name in ("a", "b", "deep/c"):
+        (data / name).write_text(name)
+    made = experiment(tmp_path, seal=(str(data),))
+    (data / "__pycache__").mkdir()
+    (data / "__pycache__" / "x.pyc").touch()
+    assert seal.changed(made, sealed(made)) == [], "byte code is nobody's input"
+    match change:
+        case "edit":
+            (data / "deep" / "c").write_text("C")
+        case "add":
+            (data / "deep" / "d").touch()
+        case "delete":
+            (data / "a").unlink()
+        case "rename":
+            (data / "a").rename(data / "e")
+        case "swap":
+            (data / "a").write_text("b")
+            (data / "b").write_text("a")
+    [fault] = seal.changed(made, sealed(made))
+    assert fault.startswith(f"{data} changed")
+
+
+def test_the_prose_of_program_md_is_free_and_its_front_matter_is_not(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    text = made.program.read_text()
+    made.program.write_text(text + "\nTry a smaller learning rate.\n+++\n")
+    assert seal.changed(made, sealed(made)) == []
+    made.program.write_text(text.replace('direction = "min"', 'direction = "max"'))
+    [fault] = seal.changed(made, sealed(made))
+    assert fault.startswith("program.md changed")
+    made.program.write_text("only prose\n")
+    assert len(seal.changed(made, sealed(made))) == 1
+
+
+def test_every_broken_seal_is_named_and_train_py_is_never_one(tmp_path: Path) -> None:
+    (tmp_path / "eval.py").write_text("pass\n")
+    made = experiment(tmp_path, seal=(str(tmp_path / "eval.py"),))
+    made.train.write_text("anything\n")
+    assert seal.changed(made, sealed(made)) == []
+    made.prepare.unlink()
+    (tmp_path / "eval.py").write_text("fail\n")
+    made.program.unlink()
+    assert len(seal.changed(made, sealed(made))) == 3
+
+
+# --- links that go in a circle ---
+
+
+def linked(folder: Path) -> Path:
+    """data/ holds a file, a link to itself, a folder with a link upward, and two that link to each other."""
+    data = folder / "data"
+    for name in ("inner", "a", "b"):
+        (data / name).mkdir(parents=True)
+    (data / "inner" / "x.bin").write_bytes(b"1")
+    (data / "self").symlink_to(".")
+    (data / "inner" / "up").symlink_to("..")
+    (data / "a" / "other").symlink_to("../b")
+    (data / "b" / "other").symlink_to("../a")
+    return data
+
+
+def test_links_that_go_in_a_circle_are_hashed_to_an_end(tmp_path: Path) -> None:
+    data = linked(tmp_path)
+    before = seal.hash_path(data)
+    assert seal.hash_path(data) == before
+    (data / "inner" / "x.bin").write_bytes(b"2")
+    assert seal.hash_path(data) != before
+
+
+def test_a_second_way_to_a_folder_is_sealed_as_the_link_it_is(tmp_path: Path) -> None:
+    data = linked(tmp_path)
+    hashes = {seal.hash_path(data)}
+    (data / "again").symlink_to("inner")
+    hashes.add(seal.hash_path(data))
+    (data / "again").unlink()
+    (data / "again").symlink_to("a")
+    hashes.add(seal.hash_path(data))
+    assert len(hashes) == 3
+
+
+def test_a_folder_of_data_that_is_a_link_is_sealed_with_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.bin").write_bytes(b"1")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "set").symlink_to("../elsewhere")
+    before = seal.hash_path(data)
+    (tmp_path / "elsewhere" / "x.bin").write_bytes(b"2")
+    assert seal.hash_path(data) != before

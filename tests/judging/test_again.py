@@ -1,0 +1,64 @@
+"""Is an attempt judged, or made again? And what the next one must not find of it."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ardaemon.core.model import Exit, Process, Settings
+from ardaemon.core.run_record import Queued, RunRecord
+from ardaemon.host import state
+from ardaemon.judging import again
+from ardaemon.judging.again import Facts
+from ardaemon.pipeline.attempts import put_aside, queue_again
+from tests.support.folders import experiment, record
+
+OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
+UNCLEAN = replace(OK, survivors=(Process(1, 2),))
+
+
+OOM = "oom CUDA out of memory"
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"),
+    [
+        (Facts(exit=OK), None),
+        (Facts(exit=OK, tainted="swapping"), "tainted"),
+        (Facts(exit=OK, tainted="swapping", before=("oom",)), "tainted"),
+        (Facts(exit=OK, tainted="swapping", before=("tainted",)), None),
+        (Facts(exit=UNCLEAN, tainted="swapping"), None),
+        (Facts(exit=FAILED, reason="exit code 1", tainted="swapping"), None),
+        (Facts(exit=FAILED, reason="exit code 1", sick=True), "tainted"),
+        (Facts(exit=FAILED, reason="exit code 1", sick=True, before=("tainted",)), None),
+        (Facts(exit=FAILED, reason=OOM, shared=True), "oom"),
+        (Facts(exit=FAILED, reason=OOM, shared=True, before=("oom",)), None),
+        (Facts(exit=FAILED, reason=OOM), None),
+        (Facts(exit=FAILED, reason="oom_something", shared=True), None),
+        (Facts(exit=Exit(ending="limit"), tainted="swapping"), None),
+    ],
+)
+def test_each_reason_for_another_attempt_counts_once(facts: Facts, wanted: str | None) -> None:
+    assert again.wanted(facts, Settings(seconds=1)) == wanted
+
+
+def test_with_accept_nothing_is_made_again_for_its_conditions() -> None:
+    accept = Settings(seconds=1, on_tainted="accept")
+    assert again.wanted(Facts(exit=OK, tainted="swapping"), accept) is None
+    assert again.wanted(Facts(exit=FAILED, sick=True), accept) is None
+
+
+def test_what_an_attempt_left_goes_into_its_folder_once_the_next_is_launched(tmp_path: Path) -> None:
+    run = experiment(tmp_path).run("r0001")
+    (run.folder / "a1").mkdir(parents=True)
+    for name in ("ready", "state.pt", "notes"):
+        (run.folder / name).write_text(name)
+    waiting = queue_again(run, record(), 1, ("tainted",))
+    stored = state.read(run.record, RunRecord)
+    assert stored is not None
+    assert waiting.state == Queued(1, ("tainted",)) == stored.state
+    assert (run.folder / "state.pt").exists(), "until then it may still be judged by it"
+    for _ in range(2):  # a second time, as after a kill
+        put_aside(run, 1)
+        assert sorted(p.name for p in (run.folder / "a1").iterdir()) == ["ready", "state.pt"]
+    assert (run.folder / "notes").exists()
