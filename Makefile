@@ -22,7 +22,7 @@ FUZZ_SECONDS ?= 300
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format bench fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -68,6 +68,9 @@ check: $(VENV)/.dev ## formatter, linter, strict type checking
 format: $(VENV)/.dev ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+rooms: $(VENV)/.dev ## the rooms, who imports whom, and what is long; fails for a circle or an upward arrow
+	@$(BIN)/python -m tests.rooms
 
 bench: $(VENV)/.demo ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench
