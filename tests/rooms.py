@@ -71,25 +71,26 @@ def mistakes(tree: Imports) -> list[str]:
 
 def table(tree: Imports, root: Path) -> list[str]:
     """One row per room, the highest level first."""
-    graph, size = rooms.room_graph(tree), {file.name: file.lines for file in files(root)}
-    members = {
-        room: [module for module, own in rooms.rooms_of(tree).items() if own == room] for room in graph
-    }
-    total, level = sum(size.values()), rooms.levels(graph)
-    paths = {module: str(path.relative_to(root)) for module, path in sources(root).items()}
+    graph, lengths = rooms.room_graph(tree), lengths_of(tree, root)
+    total, level = sum(map(sum, lengths.values())), rooms.levels(graph)
     rows = ["level  room                      files   lines  share  imports"]
     for room in sorted(graph, key=lambda room: (-level[room], room)):
-        lines = sum(size[paths[module]] for module in members[room])
+        lines = sum(lengths[room])
         share = lines / max(total, 1)
-        row = f"{level[room]:5}  {room:24} {_files(tree, members[room]):6} {lines:7,} {share:6.1%}"
+        row = f"{level[room]:5}  {room:24} {len(lengths[room]):6} {lines:7,} {share:6.1%}"
         names = sorted(target.removeprefix("ardaemon/") for target in graph[room])
         rows += _wrapped(f"{row}  ", " ".join(names) or "–")
     return rows
 
 
-def _files(tree: Imports, modules: list[str]) -> int:
-    """How many files there are in a room; its __init__.py is none: it is empty."""
-    return sum(not any(other.startswith(f"{module}.") for other in tree) for module in modules)
+def lengths_of(tree: Imports, root: Path) -> dict[str, list[int]]:
+    """The lines of each file in each room; an __init__.py is empty and does not count."""
+    room_of = rooms.rooms_of(tree)
+    lengths: dict[str, list[int]] = {room: [] for room in room_of.values()}
+    for module, path in sources(root).items():
+        if path.name != "__init__.py":
+            lengths[room_of[module]].append(_lines(path))
+    return lengths
 
 
 def longest(title: str, things: list[Lines]) -> list[str]:
@@ -100,10 +101,11 @@ def longest(title: str, things: list[Lines]) -> list[str]:
 
 def files(root: Path) -> list[Lines]:
     """Every file, and its lines."""
-    return [
-        Lines(len(path.read_text(encoding="utf-8").splitlines()), str(path.relative_to(root)))
-        for path in sources(root).values()
-    ]
+    return [Lines(_lines(path), str(path.relative_to(root))) for path in sources(root).values()]
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def functions(root: Path) -> list[Lines]:
@@ -120,11 +122,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def _functions(parent: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
     for node in ast.iter_child_nodes(parent):
-        named = isinstance(node, Function | ast.ClassDef)
-        name = f"{prefix}{node.name}" if isinstance(node, Function | ast.ClassDef) else prefix
+        inside = prefix
+        if isinstance(node, Function | ast.ClassDef):
+            inside = f"{prefix}{node.name}."
         if isinstance(node, Function):
-            yield name, node
-        yield from _functions(node, f"{name}." if named else prefix)
+            yield inside.removesuffix("."), node
+        yield from _functions(node, inside)
 
 
 def _length(node: Function) -> int:
