@@ -11,7 +11,7 @@ import anyio
 import click
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.version import VERSION
+from ardaemon.core.version import VERSION
 
 if TYPE_CHECKING:
     from ardaemon.daemon import Ready

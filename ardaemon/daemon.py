@@ -20,6 +20,7 @@ from ardaemon.core.layout import Host
 from ardaemon.core.model import Record
 from ardaemon.core.private import private_folder
 from ardaemon.core.protocol import PROTOCOL
+from ardaemon.core.version import VERSION
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.starter import Starter
 from ardaemon.experiment.locks import Locks
@@ -42,7 +43,6 @@ from ardaemon.queue.placement import Placement
 from ardaemon.queue.views import Views
 from ardaemon.rpc import listening
 from ardaemon.rpc.server import Server
-from ardaemon.version import VERSION
 
 log = logging.getLogger("ardaemon.daemon")
 

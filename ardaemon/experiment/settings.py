@@ -6,7 +6,7 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Settings
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
-from ardaemon.metrics.formats.lines import compile_regex
+from ardaemon.metrics.log import check_regex
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
 
@@ -54,7 +54,7 @@ def _check_gpus(settings: Settings) -> None:
 
 def _check_metrics(settings: Settings) -> None:
     if settings.metric_regex is not None:
-        compile_regex(settings.metric_regex)
+        check_regex(settings.metric_regex)
     if settings.ready_regex is not None:
         _check_ready(settings)
     if settings.metric_command is not None:

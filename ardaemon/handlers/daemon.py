@@ -9,11 +9,11 @@ import anyio
 
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
+from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 from ardaemon.rpc import discover
 from ardaemon.rpc.dispatch import Notify
-from ardaemon.version import VERSION
 
 
 class Daemon:

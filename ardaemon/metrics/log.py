@@ -31,6 +31,11 @@ from ardaemon.metrics.formats.log_reader import (
 from ardaemon.metrics.series import Series
 
 
+def check_regex(text: str) -> None:
+    """Raise UsageError where a session's pattern cannot be used."""
+    compile_regex(text)
+
+
 class LogBackend:
     """`name: value` lines of run.log."""
 

@@ -7,7 +7,7 @@ import msgspec
 
 from ardaemon.core.errors import BY_KIND
 from ardaemon.core.protocol import METHODS, Method
-from ardaemon.version import VERSION
+from ardaemon.core.version import VERSION
 
 OPENRPC = "1.3.2"
 REFERENCE = "#/components/schemas/{name}"

@@ -14,8 +14,8 @@ import pytest
 from ardaemon.core import errors
 from ardaemon.core.model import Best, Chain, Contract, Exit, Result, Session
 from ardaemon.core.run_record import Active, RunRecord
+from ardaemon.core.version import VERSION
 from ardaemon.host import state
-from ardaemon.version import VERSION
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import SLUG, Lab, Rpc, wait_until
 from tests.support.older import Version, gone

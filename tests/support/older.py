@@ -27,9 +27,9 @@ class Version(Shell):
         for name in ("ardaemon", "arctl"):
             shutil.copytree(HERE / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         from ardaemon.core.protocol import PROTOCOL
-        from ardaemon.version import VERSION
+        from ardaemon.core.version import VERSION
 
-        replaced(self.root / "ardaemon/version.py", f'"{VERSION}"', f'"{version}"')
+        replaced(self.root / "ardaemon/core/version.py", f'"{VERSION}"', f'"{version}"')
         for name in ("ardaemon/core/protocol.py", "arctl/dial.py"):
             replaced(self.root / name, f"\nPROTOCOL = {PROTOCOL}", f"\nPROTOCOL = {protocol}")
 
