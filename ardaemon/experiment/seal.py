@@ -15,7 +15,6 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Contract, Sealed, Settings
 from ardaemon.core.protocol import Seal
-from ardaemon.experiment import seal as experiment_seal
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import state
@@ -26,10 +25,10 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what changed under the seal; with `accept` or `add`, seal what is there now."""
     found = None if params.accept else load_or_repair(experiment)
     if found is not None and not params.add:
-        return experiment_seal.changed(experiment, found.contract) or ["the seal holds"]
+        return changed(experiment, found.contract) or ["the seal holds"]
     before = _sealed_before(experiment)
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
-    made = experiment_seal.make(experiment, (*names, *params.add))
+    made = make(experiment, (*names, *params.add))
     known = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
     said = [f"sealed {s.path}" for s in made.sealed if known.get(s.path) != s.sha256]

@@ -11,7 +11,6 @@ from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.experiment.chain import parent
 from ardaemon.metrics import registry
-from ardaemon.pipeline import environment as job_environment
 
 
 def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
@@ -73,7 +72,7 @@ def environment_of(
     if experiment.best_checkpoint.exists():
         # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
         added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)
-    added |= job_environment.captured(experiment, run, settings, added)
+    added |= captured(experiment, run, settings, added)
     return {**bound, **base, **added}
 
 

@@ -20,7 +20,6 @@ from ardaemon.host import operations, state
 from ardaemon.judging import excerpt, reason
 from ardaemon.metrics.base import Evidence, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
-from ardaemon.pipeline import extract as pipeline_extract
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
@@ -68,7 +67,7 @@ def extract(
         readings = BACKENDS[name].read(found, query(record.settings, contract))
     except (OSError, ArdaemonError) as error:
         return Extracted(metrics={}, problem=f"metrics could not be read: {error}", reason=why)
-    pipeline_extract.write_curve(run.attempt(attempt).curve, readings.curve)
+    write_curve(run.attempt(attempt).curve, readings.curve)
     return Extracted(
         metrics=_metrics(readings, contract.primary.metric),
         source=_source(readings),

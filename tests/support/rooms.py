@@ -96,7 +96,7 @@ def room_graph(tree: Imports) -> Graph:
 
 def module_graph(tree: Imports) -> Graph:
     """Each module of ours, and those that it imports."""
-    return {module: frozenset(targets & tree.keys() - {module}) for module, targets in tree.items()}
+    return {module: frozenset(targets & tree.keys()) for module, targets in tree.items()}
 
 
 def reached(graph: Graph, start: str) -> frozenset[str]:
@@ -112,10 +112,10 @@ def reached(graph: Graph, start: str) -> frozenset[str]:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Every set of nodes that reach each other, sorted."""
+    """Every set of nodes that reach each other, sorted; a node with an arrow to itself is one too."""
     reach = {node: reached(graph, node) for node in graph}
     together = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
-    return sorted(sorted(circle) for circle in together if len(circle) > 1)
+    return sorted(sorted(circle) for circle in together if circle)
 
 
 def levels(graph: Graph) -> dict[str, int]:

@@ -100,6 +100,11 @@ def test_a_circle_of_files_in_one_room_is_found(tmp_path: Path) -> None:
     assert circles(module_graph(plant(tmp_path, files))) == [["arctl.a", "arctl.b", "arctl.c"]]
 
 
+def test_a_file_that_imports_itself_is_a_circle(tmp_path: Path) -> None:
+    tree = plant(tmp_path, {"arctl/a.py": "from arctl import a as itself"})
+    assert circles(module_graph(tree)) == [["arctl.a"]]
+
+
 def test_a_rooms_level_is_one_above_the_highest_that_it_imports_and_a_circle_is_one_room() -> None:
     graph = {"a": "bd", "b": "cd", "c": "be", "d": "e", "e": ""}
     assert levels({node: frozenset(to) for node, to in graph.items()}) == {
