@@ -139,13 +139,13 @@ def reduced(graph: Graph) -> Graph:
 
 def diagram(graph: Graph) -> str:
     """The rooms as a Mermaid flowchart; an arrow leads to what a room imports, directly or by others."""
-    names = {room: room.removeprefix("ardaemon/") for room in graph}
-    order = sorted(graph, key=lambda room: (-levels(graph)[room], room))
-    nodes = [f"    {_identifier(room)}[{names[room]}]" for room in order]
+    level, short = levels(graph), reduced(graph)
+    order = sorted(graph, key=lambda room: (-level[room], room))
+    nodes = [f'    {_identifier(room)}["{room.removeprefix("ardaemon/")}"]' for room in order]
     lines = [
         f"    {_identifier(room)} --> {_identifier(target)}"
         for room in order
-        for target in sorted(reduced(graph)[room])
+        for target in sorted(short[room])
     ]
     return "\n".join(["flowchart TD", *nodes, *lines])
 
