@@ -1,4 +1,4 @@
-"""Every default and limit, named, with why it has that value; and the user's config.toml."""
+"""Defaults and limits, each with the reason for its value, and the user's config.toml."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ VERIFY_S = 10.0  # after KILL: how long a process may take to be gone before it 
 # workers each and a BLAS of 128 threads in every one are 16 thousand; a fork bomb ends there.
 PIDS_MAX = 32768
 
-UNTOLD_MAX = 256  # verdicts kept for `arctl wait --any`; an older one is in `arctl status --last`
+UNDELIVERED_MAX = 256  # verdicts kept for `arctl wait --any`; an older one is in `arctl status --last`
 
 # --- GPUs ---
 GPUS_MAX = 64  # of one run: more than any one host has
@@ -146,7 +146,10 @@ DENIED_ENVIRONMENT = (
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """config.toml. Times are seconds. Lists extend (deny) or lift (allow) the defaults."""
+    """The settings in config.toml. Times are in seconds.
+
+    `deny_environment` adds patterns to DENIED_ENVIRONMENT; `allow_environment` makes exceptions to it.
+    """
 
     grace: float = GRACE_S
     verify: float = VERIFY_S
@@ -164,7 +167,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def denied(name: str, config: Config) -> bool:
-    """Is the environment variable `name` kept from jobs?"""
+    """Return whether the environment variable `name` is kept from jobs."""
     upper = name.upper()
 
     def matches(patterns: tuple[str, ...]) -> bool:

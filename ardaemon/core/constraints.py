@@ -25,7 +25,7 @@ SHOWN_MAX = 80  # characters of a text that does not parse, as the error shows i
 
 
 class Constraint(Struct, frozen=True):
-    """One metric and the bound that its last value must keep."""
+    """A metric and the bound that its last value must keep."""
 
     name: str
     op: Op
@@ -33,12 +33,12 @@ class Constraint(Struct, frozen=True):
 
     @property
     def expr(self) -> str:
-        """The constraint as one writes it, without spaces."""
+        """The constraint as text without spaces, as `val/acc>=0.9`."""
         return f"{self.name}{self.op}{repr(self.bound).removesuffix('.0')}"
 
 
 def parse(text: str) -> Constraint:
-    """Read `NAME OP NUMBER`; raises UsageError, which names the text."""
+    """Read `NAME OP NUMBER`. Raises UsageError, which quotes `text`."""
     match = re.fullmatch(_FORM, text)
     if match is None:
         raise _refusal(text, "it is not NAME, one of <= >= < > ==, and a number")
@@ -52,11 +52,11 @@ def parse(text: str) -> Constraint:
 
 
 def check(constraint: Constraint, value: float | None) -> ConstraintResult:
-    """Whether `value` keeps the constraint; an unknown value, or one that is not finite, does not."""
+    """Compare `value` with the bound. An unknown value (None) or one that is not finite never keeps it."""
     if value is None or not math.isfinite(value):
         return ConstraintResult(expr=constraint.expr, value=None, ok=False)
-    held = HOLDS[constraint.op](value, constraint.bound)
-    return ConstraintResult(expr=constraint.expr, value=value, ok=held)
+    ok = HOLDS[constraint.op](value, constraint.bound)
+    return ConstraintResult(expr=constraint.expr, value=value, ok=ok)
 
 
 def _refusal(text: str, why: str) -> UsageError:

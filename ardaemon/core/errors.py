@@ -1,4 +1,4 @@
-"""Every error the product can show, each with its wire code, exit code and mend.
+"""Errors that a user or a client can see, each with its wire code, its exit code and its mend.
 
     ArdaemonError
     ├── UsageError            a parameter is wrong                              exit 64
@@ -12,8 +12,9 @@
     ├── Overloaded            a limit of the daemon was reached                 exit 69
     └── InternalError         a fault of ours                                   exit 70
 
-Standard library alone: the client imports this at start. Wire codes are in the range that
-JSON-RPC 2.0 leaves to servers (-32000 to -32099), but for its own five.
+This module imports the standard library alone, because the client loads it at every start. Wire codes lie in
+the range that JSON-RPC 2.0 leaves to servers (-32000 to -32099), except for the five that JSON-RPC defines
+itself.
 """
 
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ INTERNAL_ERROR = -32603
 
 
 class ArdaemonError(Exception):
-    """What went wrong, where, and what to do now."""
+    """Base of the errors: `message` says what is wrong and where, `mend` what to do now, `data` the rest."""
 
     code: ClassVar[int] = -32000
     exit_code: ClassVar[int] = 70
@@ -39,7 +40,7 @@ class ArdaemonError(Exception):
         self.data = data or {}
 
     def wire(self) -> dict[str, Any]:
-        """The JSON-RPC error object."""
+        """Return the JSON-RPC error object of this error."""
         kind = type(self).__name__
         return {
             "code": self.code,
@@ -55,7 +56,7 @@ class UsageError(ArdaemonError):
 
 
 class UnknownExperiment(UsageError):
-    """No such experiment in the project."""
+    """The project has no experiment of that name."""
 
     code = -32010
 
@@ -67,31 +68,31 @@ class AmbiguousExperiment(UsageError):
 
 
 class UnknownRun(UsageError):
-    """No such run in the experiment."""
+    """The experiment has no run of that id."""
 
     code = -32012
 
 
 class Refused(ArdaemonError):
-    """The circumstances are wrong: nothing was recorded, nothing was changed."""
+    """The circumstances do not allow the request. Nothing was recorded, nothing was changed."""
 
     code, exit_code = -32020, 65
 
 
 class SealBroken(Refused):
-    """A sealed file is not what it was when it was sealed."""
+    """A sealed file has changed since it was sealed."""
 
     code = -32021
 
 
 class Unclean(Refused):
-    """Processes of an earlier run survived their kill."""
+    """Processes of an earlier run are still alive although they were killed."""
 
     code = -32022
 
 
 class SessionNotLive(Refused):
-    """No session, or it has terminated."""
+    """The experiment has no session, or its session has ended."""
 
     code = -32023
 
@@ -109,13 +110,13 @@ class RunnerNotFound(Refused):
 
 
 class CorruptState(Refused):
-    """A state file cannot be read; it was put aside under another name."""
+    """A state file cannot be read. The daemon has put it aside under another name."""
 
     code = -32026
 
 
 class UnknownSchema(Refused):
-    """A state file was written by a version whose files this one cannot read; it is left as it is."""
+    """A state file was written by a version whose files this one cannot read. The file is left as it is."""
 
     code = -32027
 
@@ -145,7 +146,7 @@ class Overloaded(ArdaemonError):
 
 
 class InternalError(ArdaemonError):
-    """A fault of the daemon itself; its log has the traceback."""
+    """A fault of the daemon itself. The daemon's log has the traceback."""
 
     code, exit_code = INTERNAL_ERROR, 70
 
@@ -158,7 +159,7 @@ BY_KIND: dict[str, type[ArdaemonError]] = {cls.__name__: cls for cls in _tree(Ar
 
 
 def from_wire(error: dict[str, Any]) -> ArdaemonError:
-    """Turn a JSON-RPC error object back into the error that was raised."""
+    """Turn a JSON-RPC error object back into the error that the daemon raised."""
     data = dict(error.get("data") or {})
     cls = BY_KIND.get(str(data.pop("kind", "")))
     if cls is None:

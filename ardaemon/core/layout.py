@@ -1,4 +1,7 @@
-"""Every path on disk, named once (standard library alone); what the client needs at start is in places."""
+"""Paths on disk, each named once. The few that the client needs at its start are in core/places.py.
+
+This module imports the standard library alone.
+"""
 
 import os
 import re
@@ -18,12 +21,12 @@ CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted the
 
 
 def run_name(number: int) -> str:
-    """12 -> r0012; ids sort as numbers, so five digits follow r9999."""
+    """Return the run id of a number: 12 -> r0012. Ids sort as numbers, so r10000 follows r9999."""
     return f"r{number:04d}"
 
 
 def run_number(run_id: str) -> int:
-    """r0012 -> 12. Raises UsageError for anything else."""
+    """Return the number of a run id: r0012 -> 12. Raises UsageError for anything else."""
     match = re.fullmatch(r"r([0-9]{4,9})", run_id)
     if match is None:
         raise UsageError(f"{run_id[:40]!r} is not a run id", "run ids look like r0012")
@@ -31,13 +34,13 @@ def run_number(run_id: str) -> int:
 
 
 def find_project(start: Path) -> Path:
-    """The nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
+    """Return the nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
     return Path(places.find_project(str(start)))
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One launch of a run: `runs/r0001/a1/`."""
+    """Files of one launch of a run, in `runs/r0001/a1/`."""
 
     folder: Path
 
@@ -72,7 +75,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Run:
-    """One candidate: `runs/r0001/`."""
+    """Files of one run, in `runs/r0001/`."""
 
     folder: Path
 
@@ -106,7 +109,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: `.autoresearch/{slug}/`."""
+    """Files of one experiment, in `.autoresearch/{slug}/`."""
 
     folder: Path
 
@@ -175,8 +178,8 @@ class Experiment:
         return Run(self.runs / run_id)
 
 
-# What the daemon itself keeps in an experiment's folder; everything else there is the project's
-# and is linked into each run's folder.
+# Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
+# linked into each run's folder.
 DAEMON_FILES = frozenset(
     "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv UNCLEAN.json"
     " chain_decision.json archive runs train.py".split()
@@ -185,7 +188,7 @@ DAEMON_FILES = frozenset(
 
 @dataclass(frozen=True)
 class Project:
-    """The host repository."""
+    """Files of one project, the host repository."""
 
     folder: Path
 
@@ -201,7 +204,7 @@ class Project:
         return Experiment(self.home / check_slug(slug))
 
     def experiments(self) -> list[Experiment]:
-        """Every experiment of the project, by name."""
+        """Return the experiments of the project, sorted by name."""
         if not self.home.is_dir():
             return []
         folders = sorted(p for p in self.home.iterdir() if SLUG.fullmatch(p.name) and p.is_dir())
@@ -209,7 +212,7 @@ class Project:
 
 
 def check_slug(slug: str) -> str:
-    """Return `slug`, or raise UsageError: it becomes a folder's name, so nothing else may pass."""
+    """Return `slug` if it is an experiment's name, else raise UsageError: a folder is named by it."""
     if SLUG.fullmatch(slug) and len(slug) <= SLUG_MAX:
         return slug
     raise UsageError(
@@ -220,7 +223,7 @@ def check_slug(slug: str) -> str:
 
 @dataclass(frozen=True)
 class Host:
-    """This user's folders on this machine."""
+    """Folders and files of this user's daemon on this machine."""
 
     state: Path
     runtime: Path
@@ -247,7 +250,7 @@ class Host:
 
     @property
     def stderr(self) -> Path:
-        """What a daemon says before its log is open, or as it falls."""
+        """The daemon's standard error: what it prints before its log is open, and as it crashes."""
         return self.state / "daemon.stderr"
 
     @property
@@ -256,12 +259,12 @@ class Host:
 
     @property
     def quarantine(self) -> Path:
-        """One file per slot on which something lives that could not be killed."""
+        """The folder with one file per slot on which a process survived its kill."""
         return self.state / "quarantine"
 
     @property
     def sick(self) -> Path:
-        """GPUs that take no run until a person has looked at them."""
+        """The list of GPUs that get no run until a person has looked at them."""
         return self.state / "sick.json"
 
     @cached_property
@@ -274,14 +277,14 @@ class Host:
 
 
 def config_file() -> Path:
-    """The user's settings of the daemon, if there are any."""
+    """Return the path of the user's config.toml, which need not exist; /dev/null without a home folder."""
     try:
         base = places.named("XDG_CONFIG_HOME") or os.path.join(places.home(), ".config")
     except UsageError:
-        return Path(os.devnull)  # no home folder: the defaults
+        return Path(os.devnull)  # an empty file: the defaults hold
     return Path(base, "ardaemon", "config.toml")
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot (random(4))."""
+    """Return the kernel's id of this boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

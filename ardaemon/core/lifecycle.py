@@ -1,7 +1,7 @@
-"""A run's life as one table: state and event in, state out.
+"""The life of a run as one table: state and event in, state out.
 
-The states `running`, `exited` and `committed` are never written to run.json: the shim's lock,
-exit.json and result.json are what makes them true, so a restart reads them from there.
+`running`, `exited` and `committed` are never written to run.json. The shim's lock, exit.json and result.json
+make these states true, so the daemon reads them from there when it starts again.
 """
 
 from typing import Literal
@@ -23,11 +23,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 class IllegalEvent(Exception):
-    """The table knows no such event in that state: a fault of ours, never a user's."""
+    """The table has no such event in that state. This is always a fault of the daemon, never of a user."""
 
 
 def step(state: State, event: Event, run_id: str = "run") -> State:
-    """The state after `event`. Raises IllegalEvent, naming run, state and event."""
+    """Return the state after `event`. Raises IllegalEvent, which names run, state and event."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:
@@ -35,6 +35,6 @@ def step(state: State, event: Event, run_id: str = "run") -> State:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, for the docs."""
+    """Return the table as a Mermaid state diagram, for the docs."""
     lines = [f"    {state} --> {after}: {event}" for (state, event), after in TRANSITIONS.items()]
     return "\n".join(["stateDiagram-v2", "    [*] --> queued", *lines, "    committed --> [*]"])

@@ -1,20 +1,21 @@
-"""Constants of a Python source, read without running it (standard library alone)."""
+"""Reads constants of a Python source without running it (standard library alone)."""
 
 import ast
 import threading
 import warnings
 from collections.abc import Iterator
 
-# What parsing and evaluating a hostile source may raise; MemoryError is the parser's own depth limit.
+# Errors that parsing and evaluating a hostile source may raise. MemoryError is the parser's own depth limit.
 _UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 # The warning filters are one per process: only one thread may exchange them at a time.
 _quiet = threading.Lock()
 
 
 def literal(source: bytes, name: str) -> object | None:
-    """The value of the top-level `NAME = <literal>` in `source`; the last assignment counts.
+    """Return the value of the top-level `NAME = <literal>` in `source`; the last assignment counts.
 
-    None where there is none, where its value is not a literal, or where the source does not parse.
+    Return None if there is no such assignment, if its value is not a literal, or if the source does not
+    parse.
     """
     if name.encode() not in source:
         return None
@@ -26,14 +27,14 @@ def literal(source: bytes, name: str) -> object | None:
 
 
 def _parse(source: bytes) -> ast.Module:
-    """Parse without the warnings about the script's own style (as an invalid escape in a string)."""
+    """Parse `source` without Python's warnings about it (as for an invalid escape in a string)."""
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source)
 
 
 def _assigned(tree: ast.Module, name: str) -> Iterator[ast.expr | None]:
-    """Each value bound to `name` at the top level; None where it is computed from the value before."""
+    """Yield each value bound to `name` at the top level; None for `name += …`, whose value is not literal."""
     for node in tree.body:
         match node:
             case ast.Assign(targets=targets, value=value) if any(_is(target, name) for target in targets):

@@ -1,4 +1,4 @@
-"""What stands in the files of an experiment, as types. All times on disk are UTC, ISO 8601."""
+"""Types for the files of an experiment. All times on disk are UTC, ISO 8601."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
 Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
 Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs"]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
-# How an attempt came to its end; the last five are the daemon's own finding, not the shim's.
+# How an attempt ended. From `cancelled` on the daemon decides it, not the shim.
 Ending = Literal[
     "exited",
     "limit",
@@ -24,25 +24,30 @@ Ending = Literal[
     "vram_limit",
     "rss_limit",
 ]
-# Why an attempt did not count: measured under unfair conditions; out of memory on a card it had to share.
+# Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
+# card that it had to share.
 Again = Literal["tainted", "oom"]
-# Where metrics are read from: `log` is what the run printed, `auto` the first that has the primary metric.
+# Where metrics are read from. `log` is what the run printed; `auto` is the first source with the primary
+# metric.
 Source = Literal[
     "log", "tensorboard", "wandb", "trainer_state", "csv", "jsonl", "trackio", "mlflow", "custom", "auto"
 ]
-# Which of the primary metric's values is a run's result; a number: the last one up to that step.
+# Which value of the primary metric is the run's result. A number: the last value up to that step.
 Count = Literal["last", "best"] | int
 SCHEMA = 1
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Base of every file: unknown fields are passed over, unknown schema versions are refused."""
+    """Base of every file's type. Unknown fields are ignored, unknown schema versions are refused."""
 
     schema: int = SCHEMA
 
 
 class Process(Struct, frozen=True):
-    """One process for certain: pid and its start time in clock ticks since boot (proc(5), field 22)."""
+    """A process, by pid and start time in clock ticks since boot (proc(5), field 22).
+
+    The kernel gives the same pid to another process later, but never the same pid and start time.
+    """
 
     pid: int
     start: int
@@ -50,21 +55,21 @@ class Process(Struct, frozen=True):
 
 
 class Primary(Struct, frozen=True):
-    """The metric that is compared, and which way is better."""
+    """The metric that is compared, and which direction is better."""
 
     metric: str
     direction: Direction = "min"
 
 
 class Sealed(Struct, frozen=True):
-    """One sealed path, relative to the experiment's folder or absolute."""
+    """A sealed file; `path` is absolute, or relative to the experiment's folder."""
 
     path: str
     sha256: str
 
 
 class Contract(Record, frozen=True, kw_only=True):
-    """batch_contract.json: the seal."""
+    """The content of batch_contract.json: the seal of an experiment."""
 
     primary: Primary
     sealed: tuple[Sealed, ...] = ()
@@ -74,7 +79,7 @@ class Contract(Record, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What `session start` was told. Times are seconds."""
+    """The settings of a session, as `session start` was given them. Times are in seconds."""
 
     seconds: float
     runner: str = "python train.py"
@@ -104,7 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Counters(Struct, frozen=True, kw_only=True):
-    """What termination and status are computed from, so that nothing reads the history."""
+    """Counts from which termination and status are computed, so that neither reads the history."""
 
     advance: int = 0
     revert: int = 0
@@ -117,7 +122,7 @@ class Counters(Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
-        """Runs that were judged, ever."""
+        """The number of runs that were ever judged."""
         return self.advance + self.revert + self.crash + self.timeout + self.invalid + self.interrupted
 
 
@@ -129,28 +134,28 @@ class Placed(Struct, frozen=True):
 
 
 class Session(Record, frozen=True, kw_only=True):
-    """.ar-session.json"""
+    """The content of .ar-session.json."""
 
     settings: Settings | None = None
     live: bool = False
     terminated_by: Termination | None = None
     started_at: str | None = None
-    conditions: str = ""  # fingerprint, as in Best: what was accepted as comparable at its start
-    epoch: int = 0  # how many sessions there were: a run of an earlier one ends no later one
+    conditions: str = ""  # fingerprint, as in Best: the conditions that were accepted when it started
+    epoch: int = 0  # how many sessions there were: a run of an earlier session never ends a later one
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again
-    results_bytes: int = 0  # of results.tsv at the last commit: with fewer, rows were lost
+    results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
-    untold: tuple[str, ...] = ()  # committed runs that nobody has waited for: `arctl wait --any` gives them
+    # Committed runs whose verdict nobody has got yet: `arctl wait --any` delivers them.
+    undelivered: tuple[str, ...] = field(default=(), name="untold")
     archiving: str | None = None  # `--resume fresh` is under way: the folder of archive/ that it fills
-    peaks: dict[str, tuple[float, ...]] = field(
-        default_factory=dict
-    )  # GPU model -> MiB of the last good runs
+    # GPU model -> peak MiB of the last good runs
+    peaks: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Best(Record, frozen=True, kw_only=True):
-    """best.json. `valid` is false for a baseline that violates a constraint."""
+    """The content of best.json. `valid` is false for a baseline that violates a constraint."""
 
     run_id: str
     primary: Primary
@@ -164,10 +169,10 @@ class Best(Record, frozen=True, kw_only=True):
 
 
 class Exit(Record, frozen=True, kw_only=True):
-    """exit.json, written by the shim; or the daemon's own finding where there is none.
+    """The content of exit.json, which the shim writes; if there is none, what the daemon concluded itself.
 
-    `seconds` is CLOCK_MONOTONIC from spawn to the end of the first process; `max_rss_kb` and the
-    CPU times are of all reaped descendants (getrusage(2)).
+    `seconds` is measured on CLOCK_MONOTONIC, from the spawn to the end of the first process. `max_rss_kb` and
+    the CPU times cover all reaped descendants (getrusage(2)).
     """
 
     ending: Ending
@@ -180,16 +185,16 @@ class Exit(Record, frozen=True, kw_only=True):
     user_s: float = 0.0
     system_s: float = 0.0
     max_rss_kb: int = 0
-    host_oom: bool = False  # the cgroup's oom_kill count rose while it ran
+    host_oom: bool = False  # the cgroup's oom_kill count rose while the attempt ran
     pids_limit: bool = False  # a fork was refused: config.toml's pids_max was reached
-    tree: Literal["cgroup", "walk"] | None = None  # by which its end was verified
-    cgroup: str = ""  # of the survivors, where there are any
+    tree: Literal["cgroup", "walk"] | None = None  # how the end of the process tree was verified
+    cgroup: str = ""  # the survivors' cgroup, if there are survivors
     survivors: tuple[Process, ...] = ()
     error: str | None = None
 
 
 class PrimaryResult(Struct, frozen=True, kw_only=True):
-    """The primary metric of one run beside the best of that moment."""
+    """The primary metric of one run, beside the best value of the moment when it was judged."""
 
     name: str
     value: float | None
@@ -200,7 +205,7 @@ class PrimaryResult(Struct, frozen=True, kw_only=True):
 
 
 class ConstraintResult(Struct, frozen=True, kw_only=True):
-    """One constraint and whether it held; an unknown value does not hold."""
+    """A constraint, and whether the run kept it; a run whose value is unknown did not."""
 
     expr: str
     value: float | None
@@ -208,7 +213,10 @@ class ConstraintResult(Struct, frozen=True, kw_only=True):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """result.json, at most RESULT_MAX_BYTES; its presence says: committed."""
+    """The content of result.json, at most RESULT_MAX_BYTES.
+
+    The file is the sign of the commit: if it names the run and run.json says `judged`, the run is committed.
+    """
 
     run_id: str
     expr: str
@@ -224,7 +232,7 @@ class Result(Record, frozen=True, kw_only=True):
     peak_vram_mb: float | None = None
     peak_vram_source: str | None = None  # process, device_delta, reported
     peak_rss_mb: float | None = None
-    tainted: str | None = None  # why it was not measured under fair conditions
+    tainted: str | None = None  # why the conditions of the measurement were not fair
     seconds: float = 0.0
     exit_code: int | None = None
     signal: str | None = None
@@ -246,7 +254,7 @@ class Result(Record, frozen=True, kw_only=True):
 
 
 class Chain(Record, frozen=True, kw_only=True):
-    """.chain-session.json"""
+    """The content of .chain-session.json."""
 
     current_slug: str
     chain_remaining: int
@@ -254,7 +262,7 @@ class Chain(Record, frozen=True, kw_only=True):
 
 
 class UncleanRecord(Record, frozen=True, kw_only=True):
-    """UNCLEAN.json: what survived the kill of which run."""
+    """The content of UNCLEAN.json: which processes survived the kill of which run."""
 
     run_id: str
     survivors: tuple[Process, ...]
@@ -265,7 +273,7 @@ class UncleanRecord(Record, frozen=True, kw_only=True):
 
 
 class Quarantine(Record, frozen=True, kw_only=True):
-    """quarantine/{slot}.json: nothing is put on that slot until what survived there is gone."""
+    """The content of quarantine/{slot}.json: the slot gets no run until the processes named here are gone."""
 
     slot: str
     folder: str  # of the experiment

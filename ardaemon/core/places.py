@@ -1,7 +1,7 @@
-"""Where the client looks at its start: strings and os alone.
+"""Paths that the client needs at its start, as strings.
 
-`run`, `wait` and `status` load this and not layout: pathlib and dataclasses take twice as long to import as
-all the rest of arctl.
+`run`, `wait` and `status` load this module in place of core/layout.py: pathlib and dataclasses take twice as
+long to import as all the rest of arctl.
 """
 
 import os
@@ -16,7 +16,7 @@ _MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
 def find_project(start: str) -> str:
-    """The nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
+    """Return the nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
     for marker in (FOLDER, ".git"):
         folder = start
         while True:
@@ -30,37 +30,44 @@ def find_project(start: str) -> str:
 
 
 def named(variable: str) -> str | None:
-    """The folder that a variable names; a relative one counts as unset (XDG Base Directory Specification)."""
+    """Return the folder in an environment variable; None if it is unset or relative.
+
+    The XDG Base Directory Specification wants a relative path ignored.
+    """
     value = os.environ.get(variable, "")
     return value if value.startswith("/") else None
 
 
 def home() -> str:
-    """The user's home folder. Raises UsageError where nothing names one."""
-    found = named("HOME")
-    if found is None:
+    """Return the user's home folder. Raises UsageError if neither HOME nor the user database names one."""
+    folder = named("HOME")
+    if folder is None:
         import pwd  # hardly ever needed
 
         try:
-            found = pwd.getpwuid(os.getuid()).pw_dir
+            folder = pwd.getpwuid(os.getuid()).pw_dir
         except KeyError:
-            found = ""
-    if not found.startswith("/"):
+            folder = ""
+    if not folder.startswith("/"):
         raise UsageError(
             f"this user (uid {os.getuid()}) has no home folder: HOME is not set to an absolute path",
             "set HOME, or XDG_STATE_HOME, to a folder of yours",
         )
-    return found
+    return folder
 
 
 def state_folder() -> str:
-    """This user's state on this machine."""
+    """Return the folder of this user's state on this machine."""
     base = named("XDG_STATE_HOME") or os.path.join(home(), ".local", "state")
     return os.path.join(base, "ardaemon", machine_id())
 
 
 def runtime_folder() -> str:
-    """Sockets and locks; a folder of the user's own under the temporary folder where none is given."""
+    """Return the folder of the socket and the locks.
+
+    Without XDG_RUNTIME_DIR, or if the socket's path would be too long there, it is a folder of the user's own
+    under the temporary folder.
+    """
     given, own = named("XDG_RUNTIME_DIR"), f"ardaemon-{os.getuid()}"
     wanted = [os.path.join(given, "ardaemon")] if given else []
     for folder in [*wanted, os.path.join(named("TMPDIR") or "/tmp", own)]:
@@ -70,17 +77,17 @@ def runtime_folder() -> str:
 
 
 def info_of(state: str) -> str:
-    """daemon.json: pid, version, socket."""
+    """Return the path of daemon.json, which holds the daemon's pid, version and socket."""
     return os.path.join(state, "daemon.json")
 
 
 def socket_of(runtime: str) -> str:
-    """The daemon's socket."""
+    """Return the path of the daemon's socket."""
     return os.path.join(runtime, "control.sock")
 
 
 def machine_id() -> str:
-    """This host's name for its folder in a home that several hosts may share (machine-id(5))."""
+    """Return this host's id (machine-id(5)), else its name: several hosts may share one home folder."""
     for name in _MACHINE_ID_FILES:
         try:
             with open(name, encoding="ascii") as file:

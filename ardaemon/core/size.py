@@ -11,16 +11,19 @@ _FORM = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgt])(?:ib|
 
 
 def mebibytes(text: str, option: str) -> float:
-    """`6GiB`, `6G`, `512MiB` -> MiB. Raises UsageError, which names the option; a bare number has no unit."""
+    """Read an amount of memory (`6GiB`, `6G`, `512MiB`) and return MiB.
+
+    Raises UsageError, which names `option`; so does a bare number, which has no unit.
+    """
     match = _FORM.fullmatch(text)
-    found = float(match["number"]) * _MIB[match["unit"].lower()] if match else 0.0
-    if not 0 < found < math.inf:
+    amount = float(match["number"]) * _MIB[match["unit"].lower()] if match else 0.0
+    if not 0 < amount < math.inf:
         raise UsageError(
             f"{option} {text[:40]!r}: it is not an amount of memory", "write it as 6GiB or 512MiB"
         )
-    return found
+    return amount
 
 
 def shown(mib: float) -> str:
-    """6144 -> 6.0 GiB"""
+    """Return an amount in MiB as people write it: 6144 -> 6.0 GiB."""
     return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

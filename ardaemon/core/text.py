@@ -1,21 +1,21 @@
-"""Text that others wrote, made safe for a terminal and for an agent's context (standard library alone).
+"""Makes text that others wrote safe for a terminal and for an agent's context (standard library alone).
 
-Logs, notes and metric names come from training scripts. What is removed: escape sequences (ECMA-48, xterm's
-OSC), control characters, and what is invisible but changes how text is read: bidi overrides, zero-width
-and tag characters. Every pattern is linear: no two of its repeats can match the same character, or they are
+Logs, notes and metric names come from training scripts. Removed are escape sequences (ECMA-48, xterm's OSC),
+control characters, and invisible characters that change how text is read: bidi overrides, zero-width and tag
+characters. Every pattern takes linear time: no two of its repeats can match the same character, or they are
 possessive.
 """
 
 import re
 
 ELLIPSIS = "…"
-# A string sequence (OSC, DCS, SOS, PM, APC) goes whole only if it is terminated; an unterminated one loses
-# its introducer alone, so that it cannot hide the rest of a log.
+# A string sequence (OSC, DCS, SOS, PM, APC) is removed whole only if it is terminated. Of an unterminated one
+# only the introducer is removed, so that it cannot hide the rest of a log.
 _STRING = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f-\x9f]*+(?:\x07|\x1b\\|\x9c)"
 _CSI = r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?"
 _ESCAPE = r"\x1b[ -/]*+[0-~]?"
 _ESCAPES = f"{_STRING}|{_CSI}|{_ESCAPE}"
-# Everything at which str.splitlines splits: one "\n" after cleaning is one line for every reader.
+# All ends of line that str.splitlines knows: after cleaning, "\n" is the only one for every reader.
 _LINE_ENDS = r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]"
 # Zero-width joiners stay: emoji and several scripts are written with them.
 _UNSEEN = (
@@ -37,7 +37,7 @@ def clean(text: str) -> str:
 
 
 def escaped(json_text: str) -> str:
-    r"""JSON text with \uXXXX for what acts on a terminal or hides there; it decodes to the same value."""
+    r"""Return JSON text of the same value, with \uXXXX for what acts on a terminal or is invisible."""
     if json_text.isascii() and "\x7f" not in json_text:
         return json_text
     return re.sub(f"{_UNSEEN}|{_LINE_ENDS}|{_SURROGATES}", _as_escape, json_text)
@@ -57,6 +57,6 @@ def one_line(text: str, most: int) -> str:
 
 
 def cut_bytes(text: str, most: int) -> str:
-    """The longest beginning of `text` that is at most `most` bytes of UTF-8, in whole characters."""
+    """Return the longest beginning of `text` that is at most `most` bytes of UTF-8, in whole characters."""
     most = max(most, 0)
     return text[:most].encode("utf-8", "replace")[:most].decode("utf-8", "ignore")

@@ -34,7 +34,7 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
     placed = None if outcome == "edited_since" else original
     state.write(
         experiment.session,
-        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0, untold=()),
+        replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0, undelivered=()),
     )
 
 

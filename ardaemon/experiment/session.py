@@ -103,12 +103,12 @@ def _stamp() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
-def forget_told(experiment: Experiment, told: Collection[str]) -> None:
-    """Those verdicts have been given: `arctl wait --any` gives them no more."""
-    found = state.read(experiment.session, Session)
-    if found is not None and not {*found.untold}.isdisjoint(told):
-        untold = tuple(run_id for run_id in found.untold if run_id not in told)
-        state.write(experiment.session, replace(found, untold=untold))
+def forget_delivered(experiment: Experiment, delivered: Collection[str]) -> None:
+    """Take runs off the list from which `arctl wait --any` delivers verdicts."""
+    session = state.read(experiment.session, Session)
+    if session is not None and not {*session.undelivered}.isdisjoint(delivered):
+        undelivered = tuple(run_id for run_id in session.undelivered if run_id not in delivered)
+        state.write(experiment.session, replace(session, undelivered=undelivered))
 
 
 def stop(experiment: Experiment) -> Session:

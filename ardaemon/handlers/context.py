@@ -76,7 +76,7 @@ class Context:
             try:
                 async with self.locks.of(experiment.folder):
                     heard = self.board.told_of(experiment.folder)
-                    forget = partial(session.forget_told, experiment, heard)
+                    forget = partial(session.forget_delivered, experiment, heard)
                     await anyio.to_thread.run_sync(forget, abandon_on_cancel=True)
             except (ArdaemonError, OSError) as error:
                 log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})

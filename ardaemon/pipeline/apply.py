@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import leftovers, promote, prune
-from ardaemon.core.config import RECENT_SUBMITS, UNTOLD_MAX
+from ardaemon.core.config import RECENT_SUBMITS, UNDELIVERED_MAX
 from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import Result, Session, TrainFile
 from ardaemon.core.run_record import Decision, Judged, RunRecord
@@ -88,10 +88,10 @@ def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
     return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
 
 
-def _untold(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
+def _undelivered(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
     """The runs whose verdict nobody has heard, this one the last of them."""
-    others = tuple(other for other in session.untold if other not in told and other != run_id)
-    return (*others, run_id)[-UNTOLD_MAX:]
+    others = tuple(other for other in session.undelivered if other not in told and other != run_id)
+    return (*others, run_id)[-UNDELIVERED_MAX:]
 
 
 def _count(
@@ -108,7 +108,7 @@ def _count(
         last_run=max(session.last_run, run_number(record.run_id)),
         recent_submits=_remember(session.recent_submits, record),
         results_bytes=ledger.size(experiment.results),
-        untold=_untold(session, record.run_id, told),
+        undelivered=_undelivered(session, record.run_id, told),
     )
     if wanted != session:
         state.write(experiment.session, wanted, folder=False)

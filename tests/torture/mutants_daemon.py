@@ -147,7 +147,7 @@ MUTANTS = (
     Mutant(
         "socket-private",
         "a folder that others can enter is taken",
-        "if found.st_mode & 0o077:\n        return StorageError(",
+        "if status.st_mode & 0o077:\n        return StorageError(",
         "if False:\n        return StorageError(",
     ),
     Mutant(
