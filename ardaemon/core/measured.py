@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ardaemon.core.model import Record
+from ardaemon.core.model import Limit, Record
 
 # process: NVML named the run's processes and their memory. device_delta: NVML did not, but the run had the
 # card alone, so its memory is what the card uses beyond what it used before the launch. unknown: neither.
@@ -82,6 +82,18 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreign: str = ""  # the foreign process that came onto a card of the run, in words
 
 
+class Breach(Struct, frozen=True, kw_only=True):
+    """A run used more than its session allows."""
+
+    limit: Limit
+    used_mb: int
+    most_mb: float
+
+    def words(self) -> str:
+        """Put it as files and people read it: `vram_limit 43210 MiB > 40000 MiB`."""
+        return f"{self.limit} {self.used_mb} MiB > {self.most_mb:.0f} MiB"
+
+
 class CardPeak(Struct, frozen=True, kw_only=True):
     """The most memory that a run used on one GPU."""
 
@@ -106,6 +118,6 @@ class Measured(Record, frozen=True, kw_only=True):
     peak_rss_mb: int | None = None
     tainted: Taint | None = None
     tainted_why: str = ""
-    limit: str | None = None  # "vram_limit 43210 MiB > 40000 MiB": the daemon ended the attempt for that
+    limit: str | None = None  # the words of the Breach for which the daemon ended the attempt
     samples: int = 0
     gap_s: float = 0.0  # the longest time without a sample, as while the daemon was away

@@ -24,6 +24,8 @@ Ending = Literal[
     "vram_limit",
     "rss_limit",
 ]
+# What the daemon itself holds a run to, by its samples: memory on its GPUs, memory of the host.
+Limit = Literal["vram_limit", "rss_limit"]
 # Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
 # card that it had to share.
 Again = Literal["tainted", "oom"]

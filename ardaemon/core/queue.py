@@ -39,6 +39,13 @@ class AtWork(Struct, frozen=True, kw_only=True):
     vram_mb: float | None = None
 
 
+class Stranger(Struct, frozen=True):
+    """An attempt that something on this machine runs, and that is none of the runs that the daemon knows."""
+
+    run: str  # run id
+    attempt: int
+
+
 class Waiting(Struct, frozen=True, kw_only=True):
     """A run in the queue; `seq` is the order of submission and nobody else's."""
 

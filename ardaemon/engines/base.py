@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ardaemon.core.layout import Run
 from ardaemon.core.model import Ending, Exit, Process
+from ardaemon.core.queue import Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.gpus.lease import Lease, Taken
 
@@ -103,8 +104,8 @@ class Engine(Protocol):
         """Ask for its end; `ended` tells when it came."""
         ...
 
-    def strangers(self, known: Iterable[Handle]) -> list[str]:
-        """Name the attempts that still run and are none of `known`: each takes a place."""
+    def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
+        """List the attempts that still run and are none of `known`: each takes a place."""
         ...
 
     def waits(self, handle: Handle) -> str | None:

@@ -55,8 +55,8 @@ class Overseer:
         if tick.inventory is not None:
             self._seen(tick.inventory, tick)
         for flight in list(self.board.flights.values()):
-            if flight.handle is not None and (why := tick.breaches.get(flight.handle.folder)) is not None:
-                self.limit(flight, "vram_limit" if why.startswith("vram_limit") else "rss_limit")
+            if flight.handle is not None and (breach := tick.breaches.get(flight.handle.folder)) is not None:
+                self.limit(flight, breach.limit)
 
     def _seen(self, inventory: Inventory, tick: Tick) -> None:
         now, tenants = time.monotonic(), self.board.placement.tenants()

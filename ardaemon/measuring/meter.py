@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from ardaemon.core.gpus import GpuReading, Inventory
 from ardaemon.core.measured import (
+    Breach,
     CardPeak,
     CardSample,
     GivenCard,
@@ -18,6 +19,7 @@ from ardaemon.core.measured import (
     Sample,
     Source,
 )
+from ardaemon.core.model import Limit
 from ardaemon.measuring.taint import SWAPPING_PAGES_S, Conditions, Newcomers, computes, nameless
 
 Holders = Mapping[str, tuple[Holder, ...] | None]
@@ -105,19 +107,16 @@ class Meter:
         """The peak so far, on all GPUs together."""
         return None if self._vram is None else self._vram[0]
 
-    def breach(self) -> str | None:
-        """The limit that was passed, if one was: a reason, its token first."""
-        for token, peak, most in (
-            ("vram_limit", self.vram_mb, self.watched.max_vram_mb),
-            ("rss_limit", self.rss_mb, self.watched.max_rss_mb),
-        ):
-            if peak is not None and most is not None and peak > most:
-                return f"{token} {peak} MiB > {most:.0f} MiB"
-        return None
+    def breach(self) -> Breach | None:
+        """Return the first limit that the peaks have passed, if they have passed one."""
+        return _breach("vram_limit", self.vram_mb, self.watched.max_vram_mb) or _breach(
+            "rss_limit", self.rss_mb, self.watched.max_rss_mb
+        )
 
     def measured(self) -> Measured:
         """Everything so far."""
         tainted, why = self.conditions.taint()
+        breach = self.breach()
         cards = self.watched.header.cards
         source: Source | None = "unknown" if cards else None
         return Measured(
@@ -128,7 +127,7 @@ class Meter:
             peak_rss_mb=self.rss_mb,
             tainted=tainted,
             tainted_why=why,
-            limit=self.breach(),
+            limit=None if breach is None else breach.words(),
             samples=self.samples,
             gap_s=round(self._gap_s, 1),
         )
@@ -199,6 +198,12 @@ class Meter:
         if self.watched.alone and gpu.used_mb is not None and card.baseline_mb is not None:
             return max(0.0, gpu.used_mb - card.baseline_mb), "device_delta"
         return None, "unknown"
+
+
+def _breach(limit: Limit, used_mb: int | None, most_mb: float | None) -> Breach | None:
+    if used_mb is None or most_mb is None or used_mb <= most_mb:
+        return None
+    return Breach(limit=limit, used_mb=used_mb, most_mb=most_mb)
 
 
 def _together(cards: tuple[CardSample, ...], count: int, elsewhere: float) -> tuple[int | None, Source]:

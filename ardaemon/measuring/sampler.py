@@ -15,7 +15,7 @@ import anyio.to_thread
 from msgspec import Struct, field
 
 from ardaemon.core.gpus import Inventory
-from ardaemon.core.measured import Measured, Sample
+from ardaemon.core.measured import Breach, Measured, Sample
 from ardaemon.measuring import attribution, usage
 from ardaemon.measuring.attempt import Job, Measuring, Scene
 from ardaemon.measuring.attribution import Attribution
@@ -46,7 +46,7 @@ class Tick(Struct, frozen=True, kw_only=True):
 
     inventory: Inventory | None = None  # None: nobody needed it
     holders: Holders = field(default_factory=dict)
-    breaches: dict[str, str] = field(default_factory=dict)  # attempt's folder -> the limit that was passed
+    breaches: dict[str, Breach] = field(default_factory=dict)  # by the attempt's folder
 
 
 class Sampler:
@@ -178,10 +178,9 @@ class Sampler:
         async with self._busy:  # not while NVML is asked: a run's end does not wait for a hung driver
             new = [job for key, job in self._jobs.items() if key not in self._measured]
             holders = await anyio.to_thread.run_sync(self._take, new, inventory, thorough)
-            breaches = {
-                key: why for key, m in self._measured.items() if (why := m.meter.breach()) is not None
-            }
-        return Tick(inventory=inventory, holders=holders, breaches=breaches)
+            breaches = {key: measuring.meter.breach() for key, measuring in self._measured.items()}
+        passed = {key: breach for key, breach in breaches.items() if breach is not None}
+        return Tick(inventory=inventory, holders=holders, breaches=passed)
 
     def _take(self, new: list[Job], inventory: Inventory | None, thorough: bool) -> Holders:
         """In a thread."""

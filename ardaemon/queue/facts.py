@@ -74,9 +74,8 @@ def _strange(placement: Placement) -> Iterator[AtWork]:
     """What runs without being a run of ours takes a CPU slot as well."""
     taken = {slot for flight in placement.seated.values() for slot in flight.slots}
     free = [slot for slot in placement.open_slots() if slot not in taken]
-    for name, slot in zip(placement.strangers, free, strict=False):
-        key = (AWAY, name.split("-")[1])  # named by host, run and attempt: engines/local/engine.py
-        yield AtWork(key=key, experiment=AWAY, slot=slot)
+    for stranger, slot in zip(placement.strangers, free, strict=False):
+        yield AtWork(key=(AWAY, stranger.run), experiment=AWAY, slot=slot)
 
 
 def _may_end_session(flight: Flight) -> bool:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Need, is_allowed
-from ardaemon.core.queue import Card, Key, Start
+from ardaemon.core.queue import Card, Key, Start, Stranger
 from ardaemon.gpus.book import GpuBook, Tenant
 from ardaemon.measuring import meter
 from ardaemon.pipeline.flight import Flight
@@ -20,7 +20,7 @@ class Placement:
         self.slots = tuple(f"cpu{number}" for number in range(config.cpu_slots))
         self.seated: dict[Key, Flight] = {}  # those that have their slots
         self.kept: Key | None = None  # whose the reservation was at the last decision
-        self.strangers: list[str] = []  # attempts that run and are no flight's: each takes a CPU slot
+        self.strangers: list[Stranger] = []  # each takes a CPU slot
         self.unclean: dict[str, str] = {}  # slot name -> what lives there that could not be killed
         self.sick: dict[str, str] = {}  # UUID of a GPU -> what is wrong with it
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ardaemon.core.gpus import GpuProcess, GpuReading, Inventory
-from ardaemon.core.measured import GivenCard, Header, Holder, Measured, Sample, Source
+from ardaemon.core.measured import Breach, GivenCard, Header, Holder, Measured, Sample, Source
 from ardaemon.measuring.meter import Look, Meter, Watched, header
 from ardaemon.measuring.samples import _in_buckets, decode, thin
 
@@ -124,22 +124,32 @@ def test_memory_that_could_not_be_read_is_not_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vram", "rss", "reason"),
+    ("vram", "rss", "breach", "words"),
     [
-        (None, None, None),
-        (1000.0, 2000.0, None),
-        (999.0, None, "vram_limit 1000 MiB > 999 MiB"),
-        (None, 1999.0, "rss_limit 2000 MiB > 1999 MiB"),
+        (None, None, None, None),
+        (1000.0, 2000.0, None, None),
+        (
+            999.0,
+            1999.0,
+            Breach(limit="vram_limit", used_mb=1000, most_mb=999.0),
+            "vram_limit 1000 MiB > 999 MiB",
+        ),
+        (
+            None,
+            1999.0,
+            Breach(limit="rss_limit", used_mb=2000, most_mb=1999.0),
+            "rss_limit 2000 MiB > 1999 MiB",
+        ),
     ],
 )
-def test_a_limit_that_was_passed_is_a_reason(
-    vram: float | None, rss: float | None, reason: str | None
+def test_a_limit_that_was_passed_is_told_with_its_numbers(
+    vram: float | None, rss: float | None, breach: Breach | None, words: str | None
 ) -> None:
     meter = Meter(watched(vram=vram, rss=rss))
     seen = look(1.0, GPU_0=(mine(1, 1000.0),))
     meter.look(msgspec.structs.replace(seen, rss_mb=2000.0))
-    assert meter.breach() == reason
-    assert meter.measured().limit == reason
+    assert meter.breach() == breach
+    assert meter.measured().limit == words
 
 
 def test_a_limit_on_what_is_not_known_ends_no_run() -> None:

@@ -229,7 +229,7 @@ def test_a_limit_that_is_passed_is_told(tmp_path: Path) -> None:
                 asked = job(tmp_path / "a1", root, Header(), max_rss_mb=50.0)
                 world.sampler.begin(asked)
                 await world.until(lambda: world.ticks)
-                assert world.ticks[0].breaches[asked.key].startswith("rss_limit ")
+                assert world.ticks[0].breaches[asked.key].limit == "rss_limit"
 
     anyio.run(story)
 

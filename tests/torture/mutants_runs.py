@@ -186,8 +186,8 @@ MUTANTS = (
     Mutant(
         "adoption",
         "a job whose project is away holds no slot",
-        '{os.path.basename(handle.shim_lock).split(".")[0] for handle in known})',
-        '{os.path.basename(handle.shim_lock).split(".")[0] for handle in known})[:0]',
+        'return [Stranger(run=part["run"], attempt=int(part["attempt"])) for part in parts]',
+        "return []",
     ),
     Mutant(
         "supervisor-lost",

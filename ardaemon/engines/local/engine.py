@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ import anyio.to_thread
 from ardaemon.core.config import GRACE_S, PIDS_MAX
 from ardaemon.core.layout import Host, Run, boot_id
 from ardaemon.core.model import Exit, Process
+from ardaemon.core.queue import Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
 from ardaemon.engines.local.adoption import Adoption
@@ -29,6 +31,7 @@ log = logging.getLogger("ardaemon.engine")
 
 OVERDUE_S = 2.0  # a shim that is so late is looked at, and again so often: is it stopped?
 IN_FLIGHT_POLL_S = 0.02  # lock held, start.json not there yet: the shim is reading its orders
+_LOCK = re.compile(r"[0-9a-f]{16}-(?P<run>r[0-9]+)-a(?P<attempt>[0-9]+)")  # how `handle` names locks
 
 
 class LocalEngine:
@@ -69,10 +72,12 @@ class LocalEngine:
             if not held(str(path)):
                 durable.remove(path)
 
-    def strangers(self, known: Iterable[Handle]) -> list[str]:
-        """Attempts that something on this machine still runs, and that are none of `known`: their names."""
+    def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
+        """List the attempts that something on this machine still runs and that are none of `known`."""
         alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if held(str(path))}
-        return sorted(alive - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
+        names = sorted(alive - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
+        parts = [match for match in map(_LOCK.fullmatch, names) if match is not None]
+        return [Stranger(run=part["run"], attempt=int(part["attempt"])) for part in parts]
 
     def close(self) -> None:
         """Dismiss the spare; shims at work go on without us."""
