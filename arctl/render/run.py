@@ -2,6 +2,7 @@
 
 from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, fit, number, short, short_id
+from ardaemon.core.reason import REASON_MAX, STALL, read
 
 # The four lines of `run --wait` are at most 600 bytes together, newlines included.
 LAUNCHED_MAX = 130
@@ -9,7 +10,6 @@ METRIC_MAX = 130
 VERDICT_MAX = 150
 CLOSING_MAX = 186
 GLOB_MAX = 32
-REASON_MAX = 120  # characters: the daemon keeps no more
 
 
 def launched(view: Answer) -> str:
@@ -100,16 +100,16 @@ def _failed(result: Answer, tail: str) -> str:
 
 
 def _why(result: Answer) -> str:
-    reason, code, signal = result.get("reason"), result.get("exit_code"), result.get("signal")
+    text, code, signal = str(result.get("reason") or ""), result.get("exit_code"), result.get("signal")
+    reason = read(text)
     if result["status"] == "timeout":
-        ending, _, more = str(reason).partition(";")
-        what = "no output" if ending == "stall" else "time limit"
+        what = "no output" if reason.token == STALL else "time limit"
         after = f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
-        return f"{after};{more}" if more else after
-    if not reason:
+        return "; ".join((after, *reason.notes))
+    if not text:
         return f"exit code {code}" if code else str(signal or "no reason known")
-    how = f" ({signal})" if signal and signal not in reason else ""
-    return f"{short(str(reason), REASON_MAX)}{how}"
+    how = f" ({signal})" if signal and reason.token != f"signal:{signal}" else ""
+    return f"{short(text, REASON_MAX)}{how}"
 
 
 def closing_line(result: Answer) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ardaemon.core.model import Limit, Record
+from ardaemon.core.reason import Reason
 
 # process: NVML named the run's processes and their memory. device_delta: NVML did not, but the run had the
 # card alone, so its memory is what the card uses beyond what it used before the launch. unknown: neither.
@@ -89,9 +90,9 @@ class Breach(Struct, frozen=True, kw_only=True):
     used_mb: int
     most_mb: float
 
-    def words(self) -> str:
-        """Put it as files and people read it: `vram_limit 43210 MiB > 40000 MiB`."""
-        return f"{self.limit} {self.used_mb} MiB > {self.most_mb:.0f} MiB"
+    def reason(self) -> Reason:
+        """Return why the run is ended: `vram_limit 43210 MiB > 40000 MiB`."""
+        return Reason(self.limit, f"{self.used_mb} MiB > {self.most_mb:.0f} MiB")
 
 
 class CardPeak(Struct, frozen=True, kw_only=True):
@@ -118,6 +119,6 @@ class Measured(Record, frozen=True, kw_only=True):
     peak_rss_mb: int | None = None
     tainted: Taint | None = None
     tainted_why: str = ""
-    limit: str | None = None  # the words of the Breach for which the daemon ended the attempt
+    limit: str | None = None  # the text of the Breach for which the daemon ended the attempt
     samples: int = 0
     gap_s: float = 0.0  # the longest time without a sample, as while the daemon was away

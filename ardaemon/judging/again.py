@@ -3,13 +3,14 @@
 from msgspec import Struct
 
 from ardaemon.core.model import Again, Exit, Settings
+from ardaemon.core.reason import OOM, Reason
 
 
 class Facts(Struct, frozen=True, kw_only=True):
     """All that the decision depends on."""
 
     exit: Exit
-    reason: str | None = None
+    reason: Reason | None = None
     tainted: str | None = None
     sick: bool = False  # its GPU fell ill
     shared: bool = False  # others could be on its GPUs
@@ -28,5 +29,5 @@ def wanted(facts: Facts, settings: Settings) -> Again | None:
     unfair = facts.sick or (ended_well and facts.tainted is not None)
     if unfair and settings.on_tainted == "rerun" and "tainted" not in facts.before:
         return "tainted"
-    ran_out = not ended_well and (facts.reason or "").split(" ")[0] == "oom"
+    ran_out = not ended_well and facts.reason is not None and facts.reason.token == OOM
     return "oom" if ran_out and facts.shared and "oom" not in facts.before else None

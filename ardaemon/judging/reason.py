@@ -1,25 +1,24 @@
-"""Why a run crashed, in one line that begins with a token; pure.
+"""Why a run crashed, recognised from its end and from its log; pure.
 
-    oom · host_oom · nan · import_error · exception:TypeName · signal:NAME · exit code N
+    oom · host_oom · nan · import_error · exception:TypeName · signal:NAME
 
-The token may be followed by a space and the error's own message. Evidence, the strongest first: the
-kernel's word (OOM killer, signal), the last traceback that no launcher wrote, the last lines, the code.
+These are the tokens; the message is the error's own. Where nothing is recognised there is no token, and the
+message names the exit code. Evidence, the strongest first: the kernel's word (OOM killer, signal), the last
+traceback that no launcher wrote, the last lines, the code.
 """
 
 import re
 import signal
 
 from ardaemon.core.model import Exit
+from ardaemon.core.reason import OOM, REASON_MAX, Reason
 from ardaemon.core.text import clean, one_line
 from ardaemon.judging.tracebacks import Failure, find
 
-REASON_MAX = 120  # characters; it shares one line with the verdict
 # A traceback further from the log's end was handled. Launchers and wandb print some forty lines after one.
 NEAR_END_LINES = 100
 LAST_LINES = 30  # where a message without a traceback is looked for
 NAN_LINES = 5  # where a script says that its loss is nan before it gives up
-# Endings that no evidence of the job's own can explain better.
-WITHOUT_EXIT = {"spawn_failed", "supervisor_lost", "host_restart", "lost", "stall"}
 
 _OOM = re.compile(
     r"(?:CUDA|HIP|XPU|MPS backend) (?:error: )?out of memory|cuda runtime error \(2\)"
@@ -43,18 +42,16 @@ _KILLED_CHILD = re.compile(r"killed by signal: Killed|Signal 9 \(SIGKILL\)|exitc
 _CHILD_EXIT = re.compile(r"exitcode\s*: (-?\d+)")
 
 
-def recognise(exit: Exit, tail: str, host_oom: bool = False) -> str | None:
-    """The reason of an ending, from the end of the log; None where nothing failed or the status says it.
+def recognise(exit: Exit, tail: str, host_oom: bool = False) -> Reason | None:
+    """Find why a job failed in the end of its log; None where it succeeded, or did not end by itself.
 
     `host_oom`: the kernel's OOM killer struck inside the run's cgroup or process tree.
     """
-    if exit.ending in WITHOUT_EXIT:
-        return _line(exit.ending, exit.error or "")
     if exit.ending != "exited" or not (exit.exit_code or exit.signal):
         return None
     lines = clean(tail).rstrip("\n").split("\n")
     if host_oom and (_killed(exit) or _KILLED_CHILD.search("\n".join(lines[-NEAR_END_LINES:]))):
-        return "host_oom"
+        return Reason("host_oom")
     if exit.signal:
         return _by_signal(exit.signal, lines)
     return _by_traceback(lines) or _by_last_lines(lines) or _by_code(exit.exit_code or 0)
@@ -64,12 +61,12 @@ def _killed(exit: Exit) -> bool:
     return exit.signal == "SIGKILL" or exit.exit_code == 128 + signal.SIGKILL
 
 
-def _by_signal(name: str, lines: list[str]) -> str:
+def _by_signal(name: str, lines: list[str]) -> Reason:
     """A signal explains itself, but for abort(3), which C++ calls after it has said why."""
-    return (name == "SIGABRT" and _exhausted(lines)) or f"signal:{name}"
+    return (_exhausted(lines) if name == "SIGABRT" else None) or Reason(f"signal:{name}")
 
 
-def _by_traceback(lines: list[str]) -> str | None:
+def _by_traceback(lines: list[str]) -> Reason | None:
     failure = find(lines)
     if failure is None or len(lines) - failure.end > NEAR_END_LINES:
         return None
@@ -78,52 +75,54 @@ def _by_traceback(lines: list[str]) -> str | None:
     return _classified(failure)
 
 
-def _classified(failure: Failure) -> str | None:
-    """A traceback's token; memory that ran out anywhere in its chain or group caused the rest."""
+def _classified(failure: Failure) -> Reason:
+    """Classify a traceback. Memory that ran out anywhere in its chain or group caused the rest."""
     for ending in failure.family:
-        said = f"{ending.name}: {ending.message}"
-        if _OOM.search(said):
-            return _line("oom", ending.message)
-        if _HOST_OOM.search(said):
-            return _line("host_oom", ending.message)
+        error = f"{ending.name}: {ending.message}"
+        if _OOM.search(error):
+            return _cut(OOM, ending.message)
+        if _HOST_OOM.search(error):
+            return _cut("host_oom", ending.message)
     cause = failure.cause
     if cause.name in {"ImportError", "ModuleNotFoundError"}:
-        return _line("import_error", cause.message)
+        return _cut("import_error", cause.message)
     if cause.name == "FloatingPointError" or _NOT_FINITE.search(cause.message):
-        return _line("nan", cause.message)
-    return _line(f"exception:{cause.name}", cause.message)
+        return _cut("nan", cause.message)
+    return _cut(f"exception:{cause.name}", cause.message)
 
 
-def _by_last_lines(lines: list[str]) -> str | None:
+def _by_last_lines(lines: list[str]) -> Reason | None:
     if exhausted := _exhausted(lines):
         return exhausted
-    said = next((line for line in reversed(lines[-NAN_LINES:]) if _NOT_FINITE.search(line)), None)
-    return _line("nan", said) if said is not None else _child_signal(lines)
+    not_finite = next((line for line in reversed(lines[-NAN_LINES:]) if _NOT_FINITE.search(line)), None)
+    return _cut("nan", not_finite) if not_finite is not None else _child_signal(lines)
 
 
-def _by_code(code: int) -> str:
-    """A code above 128 is how shells and launchers pass a signal on."""
-    return _signal_token(code - 128) or f"exit code {code}"
+def _by_code(code: int) -> Reason:
+    """Shells and launchers pass a signal on as a code above 128."""
+    return _signal(code - 128) or Reason("", f"exit code {code}")
 
 
-def _exhausted(lines: list[str]) -> str | None:
+def _exhausted(lines: list[str]) -> Reason | None:
     for line in reversed(lines[-LAST_LINES:]):
         if _OOM.search(line):
-            return _line("oom", line)
+            return _cut(OOM, line)
         if _HOST_OOM.search(line):
-            return _line("host_oom", line)
+            return _cut("host_oom", line)
     return None
 
 
-def _child_signal(lines: list[str]) -> str | None:
-    """The signal that ended a launcher's child, but for the one by which launchers stop the others."""
+def _child_signal(lines: list[str]) -> Reason | None:
+    """Find the signal that ended a launcher's child, but for the one by which launchers stop the others."""
     codes = _CHILD_EXIT.findall("\n".join(lines[-NEAR_END_LINES:]))
-    return _signal_token(-int(codes[-1])) if codes and int(codes[-1]) != -signal.SIGTERM else None
+    return _signal(-int(codes[-1])) if codes and int(codes[-1]) != -signal.SIGTERM else None
 
 
-def _signal_token(number: int) -> str | None:
-    return f"signal:{signal.Signals(number).name}" if number in set(signal.Signals) else None
+def _signal(number: int) -> Reason | None:
+    return Reason(f"signal:{signal.Signals(number).name}") if number in set(signal.Signals) else None
 
 
-def _line(token: str, message: str) -> str:
-    return one_line(f"{token} {message}", REASON_MAX)
+def _cut(token: str, message: str) -> Reason:
+    """Make a reason whose text is one clean line of at most REASON_MAX characters."""
+    token = one_line(token, REASON_MAX)
+    return Reason(token, one_line(message, REASON_MAX - len(token) - 1))

@@ -15,12 +15,13 @@ from ardaemon.core.model import (
     Status,
     Verdict,
 )
+from ardaemon.core.reason import Reason, read
 
 # Endings that say nothing about the idea that was tried: they do not count for plateau.
 NOT_COMPARABLE = frozenset(
     ("stopped", "cancelled", "seal_broken", "supervisor_lost", "host_restart", "lost", "spawn_failed")
 )
-PIDS_LIMIT = "; pids_max was reached: a fork was refused"
+PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -32,7 +33,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     seal_faults: tuple[str, ...] = ()
     session_constraints: tuple[str, ...] = ()
-    log_reason: str | None = None  # what the log's tail shows of a crash
+    log_reason: Reason | None = None  # what the log's tail shows of a crash
     metric_problem: str | None = None
     notes: tuple[str, ...] = ()  # what the driver of its GPUs said meanwhile
     tainted: str | None = None  # why the numbers were not measured under fair conditions
@@ -45,7 +46,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     valid: bool
     improved: bool
-    reason: str | None
+    reason: Reason | None
     primary: PrimaryResult
     constraints: tuple[ConstraintResult, ...]
     comparable: bool
@@ -54,10 +55,8 @@ class Judgement(Struct, frozen=True, kw_only=True):
 def judge(facts: Facts) -> Judgement:
     """Compare one run with the best of this moment."""
     status, reason = _status(facts)
-    if reason is not None and facts.exit.pids_limit and status in ("crash", "timeout"):
-        reason += PIDS_LIMIT
-    if reason is not None and facts.notes and status in ("crash", "timeout"):
-        reason += f"; {'; '.join(facts.notes[:3])}"
+    if reason is not None and status in ("crash", "timeout"):
+        reason = reason._replace(notes=(*reason.notes, *_notes(facts)))
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
     valid = status == "ok" and all(c.ok for c in checked)
@@ -74,28 +73,35 @@ def judge(facts: Facts) -> Judgement:
     )
 
 
-def _status(facts: Facts) -> tuple[Status, str | None]:
+def _status(facts: Facts) -> tuple[Status, Reason | None]:
     end = facts.exit
     if end.survivors:
         pids = ", ".join(f"{p.pid} ({p.name})" for p in end.survivors[:4])
-        return "unclean", f"processes survived the kill: {pids}"
+        return "unclean", Reason("", f"processes survived the kill: {pids}")
     if end.ending in ("stopped", "cancelled"):
-        return "interrupted", "stopped on request" if end.ending == "stopped" else "cancelled in the queue"
+        how = "stopped on request" if end.ending == "stopped" else "cancelled in the queue"
+        return "interrupted", Reason("", how)
     if facts.seal_faults:
-        return "invalid", f"seal broken: {'; '.join(facts.seal_faults[:3])}"
+        return "invalid", Reason("", f"seal broken: {'; '.join(facts.seal_faults[:3])}")
     if end.ending in ("limit", "stall"):
-        return "timeout", end.ending
+        return "timeout", Reason(end.ending)
     if end.ending == "spawn_failed":
-        return "crash", f"spawn_failed {end.error or ''}".strip()
-    if end.ending in ("vram_limit", "rss_limit"):
-        return "crash", end.error or end.ending
+        return "crash", Reason(end.ending, end.error or "")
+    if end.ending in ("vram_limit", "rss_limit"):  # `error` is the text of a Breach, as measured.json has it
+        return "crash", read(end.error) if end.error else Reason(end.ending)
     if end.ending != "exited":
-        return "crash", end.ending
+        return "crash", Reason(end.ending)
     if end.exit_code != 0:
-        return "crash", facts.log_reason or f"exit code {end.exit_code}"
+        return "crash", facts.log_reason or Reason("", f"exit code {end.exit_code}")
     if _value(facts) is None:
-        return "invalid", facts.metric_problem or f"metric {facts.contract.primary.metric} not found"
+        problem = facts.metric_problem or f"metric {facts.contract.primary.metric} not found"
+        return "invalid", Reason("", problem)
     return "ok", None
+
+
+def _notes(facts: Facts) -> tuple[str, ...]:
+    """Return what else came to light while the run was at work."""
+    return (*([PIDS_LIMIT] if facts.exit.pids_limit else []), *facts.notes[:3])
 
 
 def _value(facts: Facts) -> float | None:
@@ -140,10 +146,10 @@ def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:
     return "crash" if status == "unclean" else status
 
 
-def _violated(checked: tuple[ConstraintResult, ...]) -> str | None:
+def _violated(checked: tuple[ConstraintResult, ...]) -> Reason | None:
     broken = [c for c in checked if not c.ok]
     if not broken:
         return None
     first = broken[0]
     shown = "unknown" if first.value is None else f"{first.value:.6g}"
-    return f"constraint {first.expr} violated: {shown}"
+    return Reason("", f"constraint {first.expr} violated: {shown}")

@@ -127,7 +127,7 @@ class Meter:
             peak_rss_mb=self.rss_mb,
             tainted=tainted,
             tainted_why=why,
-            limit=None if breach is None else breach.words(),
+            limit=None if breach is None else breach.reason().text(),
             samples=self.samples,
             gap_s=round(self._gap_s, 1),
         )

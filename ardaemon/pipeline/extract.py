@@ -14,6 +14,7 @@ from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Contract, Exit, Settings
+from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import operations, state
@@ -32,7 +33,7 @@ class Extracted(Struct, frozen=True, kw_only=True):
     source: str | None = None
     counted: str | None = None
     problem: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     silent: bool = False  # the host restarted, and the log, read alone, does not name the primary metric
 
 
@@ -57,8 +58,8 @@ def extract(
     `restarted`: the host did since the end; only the log was synced before, so that only it is read.
     """
     log = run.attempt(attempt).log
-    failed = end.ending != "exited" or end.exit_code != 0
-    why = reason.recognise(end, excerpt.tail_text(log, REASON_TAIL), end.host_oom) if failed else None
+    crashed = end.ending == "exited" and end.exit_code != 0
+    why = reason.recognise(end, excerpt.tail_text(log, REASON_TAIL), end.host_oom) if crashed else None
     if not log.exists():
         return Extracted(metrics={}, reason=why, problem="the run left no log")
     found = evidence(experiment, run, environment, attempt, end.started_at or record.submitted_at)

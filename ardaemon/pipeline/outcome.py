@@ -38,7 +38,7 @@ def result_of(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         seconds=ended.exit.seconds,
         exit_code=ended.exit.exit_code,
         signal=ended.exit.signal,
-        reason=judged.reason,
+        reason=None if judged.reason is None else judged.reason.text(),
         base=ended.record.base,
         attempts=ended.attempts,
         note=ended.record.note,

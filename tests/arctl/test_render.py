@@ -154,6 +154,19 @@ VERDICTS = {
         failed("timeout", reason="limit", seconds=600.04),
         "[r0043] timeout: time limit reached after 600 s — best stays 0.851 @ r0040; arctl tail r0043",
     ),
+    "stall": (
+        failed("timeout", reason="stall", seconds=30.0),
+        "[r0043] timeout: no output reached after 30 s — best stays 0.851 @ r0040; arctl tail r0043",
+    ),
+    "timeout with notes": (
+        failed("timeout", reason="limit; pids_max was reached: a fork was refused; Xid 31", seconds=30.0),
+        "[r0043] timeout: time limit reached after 30 s; pids_max was reached: a fork was refused; Xid 31"
+        " — best stays 0.851 @ r0040; arctl tail r0043",
+    ),
+    "crash by a signal that the reason names": (
+        failed("crash", reason="signal:SIGSEGV; Xid 31", exit_code=None, signal="SIGSEGV"),
+        "[r0043] crash: signal:SIGSEGV; Xid 31 — best stays 0.851 @ r0040; arctl tail r0043",
+    ),
     "invalid": (
         failed("invalid", verdict="revert", reason="metric val/loss not found", best=None),
         "[r0043] invalid: metric val/loss not found — no best yet; arctl tail r0043",

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.model import Exit, Process, Settings
+from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import Queued, RunRecord
 from ardaemon.host import state
 from ardaemon.judging import again
@@ -17,7 +18,8 @@ OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
 
 
-OOM = "oom CUDA out of memory"
+OOM = Reason("oom", "CUDA out of memory")
+OTHER = Reason("", "exit code 1")
 
 
 @pytest.mark.parametrize(
@@ -28,13 +30,13 @@ OOM = "oom CUDA out of memory"
         (Facts(exit=OK, tainted="swapping", before=("oom",)), "tainted"),
         (Facts(exit=OK, tainted="swapping", before=("tainted",)), None),
         (Facts(exit=UNCLEAN, tainted="swapping"), None),
-        (Facts(exit=FAILED, reason="exit code 1", tainted="swapping"), None),
-        (Facts(exit=FAILED, reason="exit code 1", sick=True), "tainted"),
-        (Facts(exit=FAILED, reason="exit code 1", sick=True, before=("tainted",)), None),
+        (Facts(exit=FAILED, reason=OTHER, tainted="swapping"), None),
+        (Facts(exit=FAILED, reason=OTHER, sick=True), "tainted"),
+        (Facts(exit=FAILED, reason=OTHER, sick=True, before=("tainted",)), None),
         (Facts(exit=FAILED, reason=OOM, shared=True), "oom"),
         (Facts(exit=FAILED, reason=OOM, shared=True, before=("oom",)), None),
         (Facts(exit=FAILED, reason=OOM), None),
-        (Facts(exit=FAILED, reason="oom_something", shared=True), None),
+        (Facts(exit=FAILED, reason=Reason("", "oom is what it says"), shared=True), None),
         (Facts(exit=Exit(ending="limit"), tainted="swapping"), None),
     ],
 )

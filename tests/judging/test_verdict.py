@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ardaemon.core.model import Best, Contract, Direction, Exit, Primary, Process, Status, Verdict
-from ardaemon.judging.verdict import Facts, Judgement, judge
+from ardaemon.core.reason import Reason, read
+from ardaemon.judging.verdict import PIDS_LIMIT, Facts, Judgement, judge
 
 LOSS = "val/loss"
 OK = Exit(ending="exited", exit_code=0)
@@ -30,6 +31,11 @@ def facts(
     found = metrics if value is None else {LOSS: value, **metrics}
     contract = Contract(primary=Primary(LOSS, direction), constraints=constraints)
     return Facts(exit=end, contract=contract, best=before, metrics=found)
+
+
+def reason(judged: Judgement) -> str:
+    assert judged.reason is not None
+    return judged.reason.text()
 
 
 def decided(judged: Judgement) -> tuple[Status, Verdict, bool]:
@@ -56,14 +62,13 @@ def test_exit_0_with_a_violated_constraint_reverts_and_says_which() -> None:
     judged = judge(facts(0.5, before=best(0.6), constraints=("peak_vram_mb<=70000",), peak_vram_mb=80000))
     assert decided(judged) == ("ok", "revert", False)
     assert not judged.valid
-    assert judged.reason == "constraint peak_vram_mb<=70000 violated: 80000"
+    assert reason(judged) == "constraint peak_vram_mb<=70000 violated: 80000"
 
 
 def test_exit_0_without_the_metric_is_invalid_and_reverts() -> None:
     judged = judge(facts(None, before=best(0.6), other=1.0))
     assert decided(judged) == ("invalid", "revert", False)
-    assert judged.reason is not None
-    assert LOSS in judged.reason
+    assert LOSS in reason(judged)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -80,11 +85,11 @@ def test_a_seal_broken_meanwhile_is_invalid_whatever_the_run_did() -> None:
         judged = judge(replace(facts(0.1, before=best(0.6), end=end), seal_faults=("prepare.py changed",)))
         assert decided(judged) == ("invalid", "invalid", False)
         assert not judged.comparable
-        assert "prepare.py" in str(judged.reason)
+        assert "prepare.py" in reason(judged)
 
 
 @pytest.mark.parametrize(
-    ("end", "reason"),
+    ("end", "text"),
     [
         (Exit(ending="exited", exit_code=1), "exit code 1"),
         (Exit(ending="exited", exit_code=137), "exit code 137"),
@@ -92,17 +97,29 @@ def test_a_seal_broken_meanwhile_is_invalid_whatever_the_run_did() -> None:
         (Exit(ending="lost"), "lost"),
         (Exit(ending="host_restart"), "host_restart"),
         (Exit(ending="supervisor_lost"), "supervisor_lost"),
+        (Exit(ending="rss_limit"), "rss_limit"),
+        (Exit(ending="vram_limit", error="vram_limit 9 MiB > 8 MiB"), "vram_limit 9 MiB > 8 MiB"),
     ],
 )
-def test_what_did_not_end_with_exit_0_crashed(end: Exit, reason: str) -> None:
+def test_what_did_not_end_with_exit_0_crashed(end: Exit, text: str) -> None:
     judged = judge(facts(0.1, before=best(0.6), end=end))
     assert decided(judged) == ("crash", "crash", False)
-    assert judged.reason == reason
+    assert reason(judged) == text
+    assert judged.reason == read(text), "a client that gets the text alone can tell as much"
 
 
 def test_what_the_log_says_of_a_crash_is_its_reason() -> None:
     crashed = facts(0.1, end=Exit(ending="exited", exit_code=1))
-    assert judge(replace(crashed, log_reason="oom")).reason == "oom"
+    oom = Reason("oom", "CUDA out of memory")
+    assert judge(replace(crashed, log_reason=oom)).reason == oom
+
+
+def test_what_came_to_light_beside_a_failure_is_noted_and_never_beside_a_success() -> None:
+    notes = ("Xid 31", "Xid 43", "Xid 45", "Xid 13")
+    late = Exit(ending="limit", pids_limit=True)
+    judged = judge(replace(facts(0.1, end=late), notes=notes))
+    assert judged.reason == Reason("limit", notes=(PIDS_LIMIT, *notes[:3]))
+    assert judge(replace(facts(0.1, end=replace(OK, pids_limit=True)), notes=notes)).reason is None
 
 
 @pytest.mark.parametrize("ending", ["limit", "stall"])
@@ -110,7 +127,7 @@ def test_the_deadline_and_the_stall_limit_are_a_timeout(ending: str) -> None:
     end = Exit(ending="limit" if ending == "limit" else "stall", exit_code=0)
     judged = judge(facts(0.1, before=best(0.6), end=end))
     assert decided(judged) == ("timeout", "timeout", False)
-    assert judged.reason == ending
+    assert judged.reason == Reason(ending)
 
 
 def test_the_value_of_a_run_that_timed_out_or_crashed_is_recorded_and_never_compared() -> None:
@@ -134,7 +151,7 @@ def test_survivors_of_the_kill_make_it_unclean_and_a_crash_before_anything_else(
         end = replace(end, ending=ending)
         judged = judge(facts(0.1, before=best(0.6), end=end))
         assert decided(judged) == ("unclean", "crash", False)
-        assert "4242 (python)" in str(judged.reason)
+        assert "4242 (python)" in reason(judged)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +211,7 @@ def test_a_constraint_whose_value_is_unknown_or_not_finite_is_not_met_and_says_s
         judged = judge(case)
         assert decided(judged) == ("ok", "revert", False)
         assert judged.constraints[0].value is None
-        assert judged.reason == "constraint acc>=0.9 violated: unknown"
+        assert reason(judged) == "constraint acc>=0.9 violated: unknown"
 
 
 def test_constraints_of_contract_and_session_hold_together_and_the_same_one_counts_once() -> None:

@@ -1,0 +1,40 @@
+"""Why a run ended as it did: a token for programs, a message for people, and one text that holds both.
+
+The daemon decides by a Reason. Files and clients get its text alone, and the client reads the token back out
+of that; so this module imports nothing heavy.
+"""
+
+from typing import NamedTuple
+
+REASON_MAX = 120  # characters of what is taken from a log; it shares one line with the verdict
+OOM, STALL = "oom", "stall"
+# Every token there is, beside the two families: what a log or the kernel shows, and how an attempt ended.
+TOKENS = frozenset(
+    f"{OOM} host_oom nan import_error limit {STALL} vram_limit rss_limit"
+    " spawn_failed seal_broken supervisor_lost host_restart lost".split()
+)
+FAMILIES = ("exception:", "signal:")
+_NOTE = "; "  # stands before each note
+
+
+class Reason(NamedTuple):
+    """Why a run ended. `token` is empty where no program asks; `notes` came to light beside it."""
+
+    token: str
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Make the text that files and clients get: `oom CUDA out of memory; Xid 31`."""
+        return _NOTE.join((" ".join(filter(None, (self.token, self.message))), *self.notes))
+
+
+def read(text: str) -> Reason:
+    """Read a reason back from the text that was made of it.
+
+    What follows a "; " in the message comes back among the notes.
+    """
+    first, *notes = text.split(_NOTE)
+    token, _, message = first.partition(" ")
+    known = token in TOKENS or token.startswith(FAMILIES)
+    return Reason(token, message, tuple(notes)) if known else Reason("", first, tuple(notes))
