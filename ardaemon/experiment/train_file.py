@@ -93,7 +93,7 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
 
 def _rescue(experiment: Experiment, known: Collection[str]) -> bool:
     """What a daemon that was killed in mid-swap still held goes back, if it is somebody's edit."""
-    held = Path(durable.held_in_swap(experiment.train))
+    held = Path(durable.swap_file(experiment.train))
     try:
         data = held.read_bytes()
     except FileNotFoundError:

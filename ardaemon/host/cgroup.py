@@ -1,15 +1,16 @@
-"""A cgroup v2 of its own for each attempt: found, killed and verified at one stroke; never required.
+"""A cgroup v2 for each attempt, by which all its processes are listed, killed and verified in one step.
 
-The daemon makes it before it parks a shim, the shim moves itself in while it is parked (moving costs
-about 13 ms of waiting for the kernel, being born inside nothing), and so the job is inside from its
-first instruction. Where none can be made (delegation varies), or `cgroup = "off"`, all there is is the
-walk through /proc. The number of processes is limited by the pids controller: of the same cgroup where
-its parent has that enabled for its children, else of a cgroup v1 hierarchy, else not at all.
+The daemon makes the cgroup before it parks a shim. The shim moves itself in while it is parked, because
+moving waits about 13 ms for the kernel and being born inside costs nothing; so the job is inside from its
+first instruction. A cgroup is never required: where the daemon may make none (delegation varies), or with
+`cgroup = "off"` in config.toml, the walk through /proc does the same work alone. The pids controller limits
+the number of processes: that of the same cgroup if its parent has the controller enabled for its children,
+else that of a cgroup v1 hierarchy. Without either there is no limit.
 
-subtree_control is never touched: a unit's cgroup that holds processes (the daemon) may not have it, and
-a service manager could not start the daemon again in one that has it and a job below.
+No function here writes subtree_control. A unit's cgroup that holds a process (the daemon) may not have it
+set, and a service manager could not start the daemon again in a cgroup that has it set and a job below.
 
-Standard library alone, for the shim. No function here raises OSError.
+The shim uses this module, so it imports the standard library alone. No function here raises OSError.
 """
 
 import os
@@ -18,21 +19,25 @@ from collections.abc import Iterator
 from ardaemon.host import operations, proc
 
 PREFIX = "ardaemon-"
-# systemd's DelegateSubgroup=daemon puts the daemon in a leaf of this name: then the unit's own cgroup
-# holds no process, may have controllers enabled, and is where the attempts' cgroups belong.
+# With DelegateSubgroup=daemon systemd puts the daemon in a leaf of this name. Then the unit's own cgroup
+# holds no process and may have controllers enabled, so the attempts' cgroups belong there.
 SUBGROUP = "daemon"
 _made = 0
 
 
-class Tree:
-    """One attempt's cgroups by their folders in the file system; empty names where there are none."""
+class JobGroup:
+    """The cgroups of one attempt, as folders in the cgroup file system; "" stands for one that there is not.
+
+    `home` is the cgroup that the shim came from, `group` the attempt's own, and `pids` the one that limits
+    the number of processes, which may be `group` itself.
+    """
 
     def __init__(self, home: str = "", group: str = "", pids: str = "") -> None:
         self.home, self.group, self.pids = home, group, pids
         self.inside = False  # is this very process in `group`?
 
     def enter(self) -> None:
-        """Move this process in; whatever it starts is born inside."""
+        """Move this process in. Every process that it starts from now on is born inside."""
         self.inside = self.group != "" and _write(f"{self.group}/cgroup.procs", "0")
         if not self.inside:
             self.pids = "" if self.pids == self.group else self.pids
@@ -41,40 +46,51 @@ class Tree:
             self.pids = ""
 
     def leave(self) -> None:
-        """Move this process out, so that the rest can be killed; where that fails, the walk has to do."""
+        """Move this process out, so that all the others can be killed at once.
+
+        If the kernel refuses, the cgroup is given up (a kill would hit this process too) and the walk through
+        /proc has to do.
+        """
         if self.inside and not _write(f"{self.home}/cgroup.procs", "0"):
             self.group = ""
         self.inside = False
 
     def kill(self) -> None:
-        """SIGKILL to all that are inside, and to whatever they are forking now; this process has left."""
+        """Send SIGKILL to all processes inside, and to those they are forking now. Call leave() before."""
         if self.group:
             kill(self.group)
 
     def living(self) -> dict[int, int]:
-        """Who is inside, as pid -> start time; this process left out."""
-        found = living(self.group) if self.group else {}
-        found.pop(os.getpid(), None)
-        return found
+        """Return the processes inside as pid -> start time, without this process."""
+        starts = living(self.group) if self.group else {}
+        starts.pop(os.getpid(), None)
+        return starts
 
     def empty(self) -> bool:
-        """Nothing but this process is inside; once it has left, by the kernel's own count."""
+        """Return whether no process but this one is inside.
+
+        Once this process has left, the kernel's own count must be zero as well: the list may miss a process
+        that is being forked.
+        """
         return not self.living() and (self.inside or not populated(self.group))
 
     def at_limit(self) -> bool:
-        """Was a fork refused because of pids_max?"""
+        """Return whether a fork was refused because of pids_max."""
         return self.pids != "" and _number(f"{self.pids}/pids.events", "max") > 0
 
     def oom_kills(self) -> int:
-        """How often the kernel killed for memory here (memory.events), or in the cgroup around."""
+        """Return how often the kernel killed for memory in this cgroup, or else in the one around it."""
         for folder in (self.group, self.home or own("")):
             if folder and os.path.exists(f"{folder}/memory.events"):
                 return _number(f"{folder}/memory.events", "oom_kill")
         return 0
 
 
-def make(pids_max: int) -> Tree:
-    """New cgroups beside or below the daemon's own; with empty names where the system lets us make none."""
+def make(pids_max: int) -> JobGroup:
+    """Make new cgroups beside or below the daemon's own, for at most `pids_max` processes and threads.
+
+    Names stay empty in the result where the system lets the daemon make none.
+    """
     global _made
     _made += 1
     name = f"{PREFIX}{os.getpid()}-{proc.start_time(os.getpid())}-{_made}"
@@ -85,16 +101,20 @@ def make(pids_max: int) -> Tree:
         group = ""
     limit = str(pids_max + 1)  # the shim counts as well
     if group and _write(f"{group}/pids.max", limit):
-        return Tree(home, group, group)
+        return JobGroup(home, group, group)
     pids = _make(own("pids"), name)
     if pids and not _write(f"{pids}/pids.max", limit):
         remove(pids)
         pids = ""
-    return Tree(home, group, pids)
+    return JobGroup(home, group, pids)
 
 
 def ours(folder: str) -> bool:
-    """Can that be an attempt's cgroup? What stands in a file that a job may write is not believed blindly."""
+    """Return whether `folder` can be an attempt's cgroup.
+
+    The name was read from a file that a job can write, so it is checked before anything is killed or removed
+    there.
+    """
     parts = folder.split("/")
     if not parts[-1].startswith(PREFIX) or ".." in parts:
         return False
@@ -103,28 +123,28 @@ def ours(folder: str) -> bool:
 
 
 def living(folder: str) -> dict[int, int]:
-    """Every process in that cgroup and below it, as pid -> start time; no zombies."""
-    found = {}
+    """Return every process in that cgroup and below it, zombies left out, as pid -> start time."""
+    starts = {}
     for inner, _, _ in os.walk(folder):
         for word in _read(f"{inner}/cgroup.procs").split():
             start = proc.start_time(int(word))
             if start is not None:
-                found[int(word)] = start
-    return found
+                starts[int(word)] = start
+    return starts
 
 
 def populated(folder: str) -> bool:
-    """Does any process live in it or below it? The kernel's own word (cgroup.events)."""
+    """Return whether the kernel counts any process in that cgroup or below it (cgroup.events)."""
     return folder != "" and _number(f"{folder}/cgroup.events", "populated") > 0
 
 
 def kill(folder: str) -> bool:
-    """SIGKILL to everything in it and below it."""
+    """Send SIGKILL to every process in that cgroup and below it. Return whether the kernel took the order."""
     return _write(f"{folder}/cgroup.kill", "1")
 
 
 def remove(folder: str) -> None:
-    """Remove it with what a job made below it; it stays while something lives in it."""
+    """Remove that cgroup and those that a job made below it. A cgroup in which a process lives stays."""
     for inner, _, _ in os.walk(folder, topdown=False) if folder else ():
         operations.at("cgroup", inner, "remove")
         try:
@@ -147,24 +167,27 @@ def _maker_lives(name: str) -> bool:
 
 
 def _parent() -> str:
-    """Where the attempts' cgroups are made."""
+    """Return the cgroup in which the attempts' cgroups are made."""
     home = own("")
     return os.path.dirname(home) if os.path.basename(home) == SUBGROUP else home
 
 
 def own(controller: str) -> str:
-    """The folder of this process's cgroup: of v2 (""), or of a controller's v1 hierarchy; "" if unknown."""
+    """Return the folder of this process's cgroup, "" if it is unknown.
+
+    `controller` "" means cgroup v2; any other word the v1 hierarchy of that controller.
+    """
     for line in _read("/proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
         wanted = controller in controllers.split(",") if controller else number == "0"
         if wanted:
             kind = "cgroup" if controller else "cgroup2"
-            return next((found for found in _below(_mounts(kind, controller), path)), "")
+            return next(_below(_mounts(kind, controller), path), "")
     return ""
 
 
 def _below(mounts: Iterator[tuple[str, str]], path: str) -> Iterator[str]:
-    """Where a cgroup's path is seen: a mount may show only what is below its root."""
+    """Yield the folders at which a cgroup's path is visible: a mount may show only what is below its root."""
     for root, point in mounts:
         root = root.rstrip("/")
         if path == root or path.startswith(f"{root}/"):
@@ -172,11 +195,11 @@ def _below(mounts: Iterator[tuple[str, str]], path: str) -> Iterator[str]:
 
 
 def _mounts(kind: str, option: str) -> Iterator[tuple[str, str]]:
-    """(root, mount point) of every mount of that type (proc(5), mountinfo)."""
+    """Yield (root, mount point) of every mount of that type with that option (proc(5), mountinfo)."""
     for line in _read("/proc/self/mountinfo").splitlines():
         mount, _, filesystem = line.partition(" - ")
-        words, found = mount.split(), filesystem.split()
-        if found[0] == kind and (option == "" or option in found[-1].split(",")):
+        words, tail = mount.split(), filesystem.split()
+        if tail[0] == kind and (option == "" or option in tail[-1].split(",")):
             yield words[3], words[4].replace("\\040", " ")
 
 
@@ -220,9 +243,9 @@ def _read(path: str) -> str:
 
 
 def _number(path: str, name: str) -> int:
-    """The value of one line `name value`; 0 if there is none."""
+    """Return the value of the line `name value` in a file; 0 if there is no such line."""
     for line in _read(path).splitlines():
-        found, _, value = line.partition(" ")
-        if found == name and value.isdigit():
+        key, _, value = line.partition(" ")
+        if key == name and value.isdigit():
             return int(value)
     return 0

@@ -1,8 +1,8 @@
-"""Every durable write: temporary file in the same folder, fsync, rename, fsync the folder.
+"""Durable writes: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-Standard library alone, and light (no contextlib, no typing): the shim imports this. OSError goes to
-the caller, who knows what was being written. A failed write leaves the old file. Each step is one of
-host/operations.py.
+OSError goes to the caller, who knows what was being written. A failed write leaves the old file as it was.
+Each step is one function of host/operations.py. The shim imports this module, so it takes the standard
+library alone and of it only what loads fast (no contextlib, no typing).
 """
 
 import errno
@@ -15,9 +15,9 @@ from ardaemon.host.operations import Path
 
 
 def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> None:
-    """Put `data` at `path`: afterwards, whatever happens, a reader finds the old or the new, whole.
+    """Put `data` at `path`. Whatever happens, a reader finds the whole old content or the whole new one.
 
-    `folder=False` leaves the folder's fsync to the caller, who has more to write there first.
+    `folder=False` leaves the fsync of the folder to the caller, who has more to write there first.
     """
     with staged(path, data, mode) as temporary:
         operations.rename(temporary, path)
@@ -26,7 +26,7 @@ def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> No
 
 
 def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """As write, without fsync: for what a power cut makes meaningless anyway."""
+    """Put `data` at `path` as write() does, but without fsync: a power cut makes its facts meaningless."""
     with staged(path, data, mode, sync=False) as temporary:
         operations.rename(temporary, path)
 
@@ -35,13 +35,13 @@ _count = itertools.count()
 
 
 def _temporary(path: Path) -> str:
-    """A name beside `path` that no other write of this machine uses."""
+    """Return a name beside `path` that no other write of this machine uses."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name}.{os.getpid()}.{next(_count)}.tmp")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writes of a process that was killed left in `folder`."""
+    """Remove the temporary files that killed processes left in `folder`."""
     for name in os.listdir(folder):
         parts = name.split(".")
         ours = len(parts) > 4 and parts[-1] == "tmp" and parts[-2].isdigit() and parts[-3].isdigit()
@@ -49,14 +49,17 @@ def sweep(folder: Path) -> None:
             remove(os.path.join(folder, name))
 
 
-def held_in_swap(path: Path) -> str:
-    """Where swap() holds a version for a moment; found there after a kill, it may be somebody's edit."""
+def swap_file(path: Path) -> str:
+    """Return the name under which swap() keeps one version for a moment.
+
+    A file of that name after a kill may be somebody's edit, so it must not be thrown away.
+    """
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name}.swap")
 
 
 class staged:
-    """A synced temporary file beside `path`; removed again if it could not be renamed away."""
+    """A synced temporary file beside `path`, which the block renames; removed again if the block fails."""
 
     def __init__(self, path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
         self.temporary = _temporary(path)
@@ -96,7 +99,7 @@ class staged:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add `data` at the end of `path` and sync it; a crash in between leaves a torn last line."""
+    """Add `data` at the end of `path` and sync it. A crash in between leaves a torn last line."""
     fd = operations.create(path, os.O_APPEND, 0o644)
     try:
         operations.write(fd, data)
@@ -116,7 +119,7 @@ def truncate(path: Path, size: int) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create `path` if it is not there; its name is synced in the parent."""
+    """Create the folder `path` if it is not there, and sync its name in the parent."""
     try:
         operations.mkdir(path)
     except FileExistsError:
@@ -133,7 +136,7 @@ def rename(old: Path, new: Path) -> None:
 
 
 def link_to(target: str, path: Path) -> None:
-    """Point the symlink `path` at `target`, swapping an older one atomically."""
+    """Point the symlink `path` at `target`, and replace an older symlink atomically."""
     temporary = _temporary(path)
     operations.symlink(target, temporary)
     try:
@@ -145,9 +148,9 @@ def link_to(target: str, path: Path) -> None:
 
 
 def remove_tree(path: Path) -> bool:
-    """Remove a folder with all that is in it, and pass over what cannot be; a link is not followed.
+    """Remove a folder with all that is in it, and return whether it is gone.
 
-    Returns whether it is gone.
+    A symlink is never followed. A file that cannot be removed is passed over.
     """
     if os.path.islink(path):
         return False
@@ -163,11 +166,11 @@ def _try(operation: Callable[[str], None], path: str) -> None:
     try:
         operation(path)
     except OSError:
-        pass  # held open elsewhere (NFS), or not ours: it is litter, and nothing depends on it
+        pass  # open elsewhere (NFS), or another user's: it is litter, and nothing depends on it
 
 
 def copy(source: Path, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
-    """A whole, synced copy of a file's bytes; `copied` as in operations.copy."""
+    """Copy a file's bytes to the new file `target` and sync them; `copied` as in operations.copy."""
     with open(source, "rb") as file:
         fd = operations.create(target, os.O_EXCL, 0o644)
         try:
@@ -178,7 +181,7 @@ def copy(source: Path, target: Path, copied: Callable[[int], None] = lambda _: N
 
 
 def remove(path: Path) -> None:
-    """Unlink `path` if it is there. Not synced: a leftover is found and removed again at start."""
+    """Unlink `path` if it is there, without a sync: the next start removes a file that comes back."""
     try:
         operations.unlink(path)
     except FileNotFoundError:
@@ -186,23 +189,24 @@ def remove(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names in `folder` durable."""
+    """Make the names in `folder` durable."""
     operations.fsync_folder(folder or ".")
 
 
 def swap(
     path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o644, folder: bool = True
 ) -> bool:
-    """Replace `path` by `data` only if what stands there is `ours`: else False, and the edit is kept.
+    """Replace the content of `path` by `data` only if `ours` accepts the content that stands there.
 
-    The files are exchanged, what came out is looked at, and put back if it is foreign: so no
-    moment exists in which an edit could be overwritten unseen. A missing file is replaced.
+    Return False, and keep the file, if `ours` refuses: it is somebody's edit. Looking first and writing then
+    would lose an edit that is saved in between. So the two files are exchanged in one step, the one that came
+    out is looked at, and it is put back if it is foreign. If there is no file at `path`, `data` is put there.
     """
-    held = held_in_swap(path)
+    aside = swap_file(path)
     with staged(path, data, mode) as temporary:
-        operations.rename(temporary, held)  # whole and synced: a torn one never bears this name
-    swapped = _swap(held, os.fspath(path), data, ours)
-    remove(held)
+        operations.rename(temporary, aside)  # whole and synced: a torn file never bears this name
+    swapped = _swap(aside, os.fspath(path), data, ours)
+    remove(aside)
     if swapped and folder:
         sync_folder(os.path.dirname(path))
     return swapped
@@ -212,25 +216,29 @@ def _swap(temporary: str, path: str, data: bytes, ours: Callable[[bytes], bool])
     while not _exchange(temporary, path):
         if _link_free(temporary, path):
             return True
-    found = _read(temporary)
-    if ours(found):
+    replaced = _read(temporary)
+    if ours(replaced):
         return True
-    _put_back(temporary, path, data, found)
+    _put_back(temporary, path, data, replaced)
     return False
 
 
-def _put_back(temporary: str, path: str, placed: bytes, held: bytes) -> None:
-    """Return `held` to its name; what was saved over `placed` meanwhile is newer: it goes back instead."""
+def _put_back(temporary: str, path: str, placed: bytes, edit: bytes) -> None:
+    """Put `edit`, which stands in `temporary`, back at `path`, where we have put `placed`.
+
+    If somebody saved over `placed` in this moment, that version is the newer edit, and it goes back instead:
+    the loop ends when the version that comes out is the one that we put in.
+    """
     while _exchange(temporary, path):
-        found = _read(temporary)
-        if found == placed:
+        replaced = _read(temporary)
+        if replaced == placed:
             return
-        placed, held = held, found
+        placed, edit = edit, replaced
     _link_free(temporary, path)  # the name was moved away meanwhile
 
 
 def _link_free(temporary: str, path: str) -> bool:
-    """Put the file at `path` as well, if that name is free."""
+    """Give the file the name `path` as well, and return True; False if that name is taken."""
     try:
         operations.link(temporary, path)
     except FileExistsError:
@@ -254,7 +262,7 @@ def _copy_free(temporary: str, path: str) -> bool:
 
 
 def _exchange(one: str, other: str) -> bool:
-    """Exchange two names atomically; False where `other` does not exist."""
+    """Exchange two names atomically, and return True; False if `other` does not exist."""
     try:
         operations.exchange(one, other)
     except FileNotFoundError:

@@ -1,13 +1,16 @@
-"""Locks of the kernel on files: one that is held says that its holder lives."""
+"""Kernel locks on files.
+
+The kernel releases a lock when its holder ends, so a lock tells that its holder lives.
+"""
 
 import fcntl
 import os
 
 
 def claim(fd: int) -> int:
-    """Lock what is open, alone; the lock travels with the descriptor.
+    """Lock the open file `fd` exclusively, and return `fd`, with which the lock travels to other processes.
 
-    Raises BlockingIOError where somebody else holds it: then the descriptor is closed.
+    Raises BlockingIOError if another process has the lock; `fd` is closed then.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -18,13 +21,13 @@ def claim(fd: int) -> int:
 
 
 def take(path: str) -> int:
-    """Lock the file, made where it is missing. Raises as claim()."""
+    """Lock the file `path`, which is made if it is missing, and return its descriptor. Raises as claim()."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # a logout may have removed it
     return claim(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
 
-def held(path: str) -> bool:
-    """Does anybody hold it?"""
+def is_locked(path: str) -> bool:
+    """Return whether any process has the lock of the file `path`; False if there is no such file."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

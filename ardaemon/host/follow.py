@@ -1,4 +1,4 @@
-"""Follow a file that grows: what is added, as it is added, by the kernel's notifications."""
+"""Follows a file that grows, and folders that change, by the kernel's notifications."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Collection
@@ -11,12 +11,16 @@ CHUNK = 1 << 16
 # The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
 STEP_MS = 50
 DEBOUNCE_MS = 200
-# What was written between the first look and the watcher's start shows with the next change, or now.
-BACKSTOP_MS = 1000  # and a cancelled watcher ends by then at the latest
+# A watcher does not see what was written between the first look and its start: this often it looks without a
+# notification. A watcher that was cancelled ends by then at the latest, too.
+BACKSTOP_MS = 1000
 
 
 async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
-    """Yield the bytes from `start` on, for ever; the file may be created later. Cancel to end it."""
+    """Yield the bytes of `path` from offset `start` on, without end. The file may be created later.
+
+    Cancel the caller's scope to end it.
+    """
     offset = start
     async for chunk in _new(path, offset):
         offset += len(chunk)
@@ -35,9 +39,10 @@ async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
 
 
 async def changes(folders: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
-    """Yield at once, and whenever something may have changed in the folders, for ever. Cancel to end it.
+    """Yield at once, and then whenever something may have changed in the folders, without end.
 
-    The folders are asked for again each time: what is made in one of them may be one of them.
+    `folders` is called again after each change, because a new folder in one of them may be one of them too.
+    Cancel the caller's scope to end it.
     """
     yield
     while True:
@@ -65,7 +70,7 @@ async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
 
 
 def read_at(path: Path, offset: int) -> bytes:
-    """Up to CHUNK bytes from `offset`; nothing where the file is missing or shorter."""
+    """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

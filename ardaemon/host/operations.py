@@ -1,8 +1,9 @@
-"""Every operation that outlives its process, one function each: a crash can fall between any two.
+"""Operations whose effect outlives the process, one function each: a crash can fall between any two of them.
 
-Files and their names, processes, words to a peer. Nothing else in the daemon or the shim calls the
-system for these (tests/test_layering.py), so that a test can stop, fail or record each one by `hook`.
-Standard library alone, and light: the shim imports this. OSError goes to the caller.
+They are about files and their names, processes, and words to a peer. Nothing else in the daemon or the shim
+calls the system for these (tests/test_layering.py checks it), so that a test can stop, fail or record each
+one by `hook`. OSError goes to the caller. The shim imports this module, so it takes little, and the standard
+library alone.
 """
 
 import ctypes
@@ -17,8 +18,8 @@ Path = str | os.PathLike[str]
 _AT_FDCWD = -100  # fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h, for renameat2(2)
 _FICLONE = 0x40049409  # linux/fs.h, for ioctl_ficlone(2)
-# Not by this filesystem, not from that one, not in this kernel or sandbox: ioctl_ficlone(2),
-# copy_file_range(2).
+# Errors that say "not in this way": this filesystem, two filesystems, this kernel or this sandbox cannot do
+# it (ioctl_ficlone(2), copy_file_range(2)).
 _CANNOT = (
     errno.EOPNOTSUPP,
     errno.EXDEV,
@@ -29,14 +30,17 @@ _CANNOT = (
     errno.EBADF,
     errno.ETXTBSY,
 )
-COPIED_AT_ONCE = 64 << 20  # bytes between two words of progress: some 50 ms, and no slower than all at once
+COPIED_AT_ONCE = 64 << 20  # bytes between two reports of progress: some 50 ms, and no slower than all at once
 
 # Set by tests alone. Called before each operation with its name and arguments; it may raise, or never return.
 hook: Callable[..., None] | None = None
 
 
 def at(name: str, *arguments: object) -> None:
-    """The operation `name` comes next: for those which are done where their object lives."""
+    """Tell the test's hook that the operation `name` comes next.
+
+    Callers outside this module do the operation themselves, because its object lives with them.
+    """
     if hook is not None:
         hook(name, *arguments)
 
@@ -45,13 +49,13 @@ def at(name: str, *arguments: object) -> None:
 
 
 def create(path: Path, flags: int, mode: int) -> int:
-    """open(2) for writing; the file is made if it is not there."""
+    """Open a file for writing (open(2)), and make it if it is not there."""
     at("create", path, flags)
     return os.open(path, flags | os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
 def write(fd: int, data: bytes) -> None:
-    """All of `data`."""
+    """Write all of `data`."""
     at("write", fd, data)
     view = memoryview(data)
     while view:
@@ -59,14 +63,15 @@ def write(fd: int, data: bytes) -> None:
 
 
 def _ignored(_: int) -> None:
-    """Nobody listens."""
+    """Take a report of progress that nobody wants."""
 
 
 def copy(source: int, target: int, size: int, copied: Callable[[int], None] = _ignored) -> None:
-    """`size` bytes of `source` into the empty `target`: shared where the filesystem can, else copied.
+    """Copy `size` bytes of `source` into the empty `target`, by a reflink where the filesystem has them.
 
-    No byte takes a way through this process. `copied` is told how far it is: 0 before the first byte is
-    copied; of a file that is shared (a reflink, which takes no space) its size alone.
+    No byte goes through this process. `copied` is called with the number of bytes copied so far: with 0
+    before the first byte; for a reflink, which takes no time and no space, with `size` alone. Raises OSError
+    (EIO) if `source` turns out to be shorter than `size`.
     """
     at("copy", source, target, size)
     if _cloned(source, target):
@@ -80,7 +85,7 @@ def copy(source: int, target: int, size: int, copied: Callable[[int], None] = _i
             copied(done)
         elif step is _by_range:
             step = _by_sendfile
-        else:  # it became shorter meanwhile
+        else:  # the source became shorter meanwhile
             raise OSError(errno.EIO, "the file was cut off while it was copied")
     return None
 
@@ -96,7 +101,7 @@ def _cloned(source: int, target: int) -> bool:
 
 
 def _by_range(source: int, target: int, done: int, count: int) -> int:
-    """As `cp` does it; 0 where this way does not serve."""
+    """Copy by copy_file_range(2), as `cp` does; return the bytes copied, 0 if that cannot be done here."""
     try:
         return os.copy_file_range(source, target, count, offset_src=done)
     except OSError as error:
@@ -110,19 +115,19 @@ def _by_sendfile(source: int, target: int, done: int, count: int) -> int:
 
 
 def chmod(fd: int, mode: int) -> None:
-    """fchmod(2)."""
+    """Set the mode of an open file (fchmod(2))."""
     at("chmod", fd, mode)
     os.fchmod(fd, mode)
 
 
 def truncate(fd: int, size: int) -> None:
-    """ftruncate(2)."""
+    """Cut an open file to `size` bytes (ftruncate(2))."""
     at("truncate", fd, size)
     os.ftruncate(fd, size)
 
 
 def fsync(fd: int) -> None:
-    """What was written to the file is on the disk when this returns."""
+    """Bring the file's content to the disk; it is there when this returns (fsync(2))."""
     at("fsync", fd)
     os.fsync(fd)
 
@@ -131,7 +136,7 @@ def fsync(fd: int) -> None:
 
 
 def fsync_folder(path: Path) -> None:
-    """The names in the folder are on the disk when this returns."""
+    """Bring the names in the folder to the disk; they are there when this returns."""
     at("fsync_folder", path)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -141,13 +146,16 @@ def fsync_folder(path: Path) -> None:
 
 
 def rename(old: Path, new: Path) -> None:
-    """rename(2)."""
+    """Rename a file (rename(2))."""
     at("rename", old, new)
     os.rename(old, new)
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Both names change places in one step; EINVAL or ENOSYS where the filesystem cannot (some NFS, FUSE)."""
+    """Exchange two names in one step (renameat2(2)).
+
+    Raises OSError: EINVAL or ENOSYS if the filesystem cannot do it (some NFS, FUSE).
+    """
     at("exchange", one, other)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
@@ -156,31 +164,31 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def link(old: Path, new: Path) -> None:
-    """link(2)."""
+    """Give a file a second name (link(2))."""
     at("link", old, new)
     os.link(old, new)
 
 
 def symlink(target: str, path: Path) -> None:
-    """symlink(2)."""
+    """Make the symlink `path` (symlink(2))."""
     at("symlink", target, path)
     os.symlink(target, path)
 
 
 def unlink(path: Path) -> None:
-    """unlink(2)."""
+    """Remove a file's name (unlink(2))."""
     at("unlink", path)
     os.unlink(path)
 
 
 def mkdir(path: Path, mode: int = 0o777) -> None:
-    """mkdir(2)."""
+    """Make a folder (mkdir(2))."""
     at("mkdir", path)
     os.mkdir(path, mode)
 
 
 def rmdir(path: Path) -> None:
-    """rmdir(2)."""
+    """Remove an empty folder (rmdir(2))."""
     at("rmdir", path)
     os.rmdir(path)
 
@@ -189,18 +197,18 @@ def rmdir(path: Path) -> None:
 
 
 def posix_spawn(argv: Sequence[str], environment: dict[str, str], **how: object) -> int:
-    """Start a program; its pid."""
+    """Start a program and return its pid; `how` as in os.posix_spawn."""
     at("spawn", argv)
     return os.posix_spawn(argv[0], argv, environment, **how)  # type: ignore[arg-type]  # as given
 
 
 def signal_process(pidfd: int, number: signal.Signals) -> None:
-    """Signal the process behind a pidfd."""
+    """Send a signal to the process behind a pidfd."""
     at("signal", pidfd, number)
     signal.pidfd_send_signal(pidfd, number)
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Signal a process group."""
+    """Send a signal to a process group."""
     at("signal_group", group, number)
     os.killpg(group, number)

@@ -1,7 +1,8 @@
-"""Processes as the kernel tells of them in /proc (proc(5)); standard library alone, for the shim.
+"""Reads processes from /proc (proc(5)) and signals them.
 
-A process is meant by pid *and* start time; a signal goes through a pidfd that was checked after
-it was opened, so that a reused pid is never hit.
+A process is named by pid *and* start time, because the kernel gives a pid to a new process later. A signal
+goes through a pidfd whose start time was checked after it was opened, so a reused pid is never hit. The shim
+uses this module, so it imports the standard library alone.
 """
 
 import os
@@ -11,19 +12,19 @@ from ardaemon.host import operations
 
 
 def start_time(pid: int) -> int | None:
-    """Clock ticks since boot at which `pid` started; None if there is no such process, or a zombie."""
+    """Return when `pid` started, in clock ticks since boot; None if it does not exist or is a zombie."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
 def stopped(pid: int) -> bool:
-    """Is it stopped by a signal (or by a debugger)?"""
+    """Return whether `pid` is stopped by a signal or by a debugger."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "Tt"
 
 
 def name(pid: int) -> str:
-    """The command's name, for a person."""
+    """Return the name of the command that `pid` runs, for a person to read; "?" if it is gone."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
@@ -41,7 +42,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def descendants(root: int) -> dict[int, int]:
-    """Every living process below `root`, as pid -> start time."""
+    """Return every living process below `root`, as pid -> start time."""
     parents: dict[int, list[int]] = {}
     starts: dict[int, int] = {}
     for entry in os.listdir("/proc"):
@@ -52,17 +53,20 @@ def descendants(root: int) -> dict[int, int]:
             parents.setdefault(int(fields[1]), []).append(int(entry))
             if fields[0] not in "ZX":
                 starts[int(entry)] = int(fields[19])
-    below, found = list(parents.get(root, ())), {}
+    below, living = list(parents.get(root, ())), {}
     while below:
         pid = below.pop()
         if pid in starts:
-            found[pid] = starts[pid]
+            living[pid] = starts[pid]
         below.extend(parents.get(pid, ()))
-    return found
+    return living
 
 
 def kill_children() -> None:
-    """SIGKILL to this process's own children, the youngest first: nobody else can reap them meanwhile."""
+    """Send SIGKILL to this process's own children, the youngest first.
+
+    A child's pid cannot be reused meanwhile, because only this process can reap it: no start time is checked.
+    """
     me = os.getpid()
     try:
         with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
@@ -87,7 +91,7 @@ def _kill_child(pid: int) -> None:
 
 
 def send(pid: int, start: int, number: signal.Signals) -> bool:
-    """Signal exactly that process; False if it is gone or the pid is somebody else's by now."""
+    """Send a signal to exactly that process; return False if it is gone or another one has its pid now."""
     try:
         fd = os.pidfd_open(pid)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which processes belong to a run, found without a supervisor's help."""
+"""Finds the processes of a run without the help of its shim, and signals them."""
 
 import contextlib
 import os
@@ -13,37 +13,41 @@ from ardaemon.host import cgroup, proc
 
 
 def tagged(environment: dict[str, str]) -> list[Process]:
-    """Living processes whose environment holds all of `environment`, and their descendants."""
-    found: dict[int, Process] = {}
+    """Return the living processes whose environment holds all of `environment`, and their descendants."""
+    tagged: dict[int, Process] = {}
     for process in psutil.process_iter():
         try:
             values = process.environ()
             if all(values.get(name) == value for name, value in environment.items()):
-                _add(found, [process, *process.children(recursive=True)])
+                _add(tagged, [process, *process.children(recursive=True)])
         except psutil.Error:
             continue  # gone meanwhile, or another user's: not ours then
-    return list(found.values())
+    return list(tagged.values())
 
 
-def _add(found: dict[int, Process], processes: Iterable[psutil.Process]) -> None:
+def _add(by_pid: dict[int, Process], processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         start = proc.start_time(process.pid)
         if start is not None:
-            found[process.pid] = Process(process.pid, start, proc.name(process.pid))
+            by_pid[process.pid] = Process(process.pid, start, proc.name(process.pid))
 
 
 def holding(path: str) -> list[Process]:
-    """Living processes that hold `path` open: what inherited a lock, whatever else it left behind."""
-    path, found = os.path.realpath(path), []
+    """Return the living processes, without this one, that have the file `path` open.
+
+    A process that inherited job.lock is found by it even if it left its group, its parent and its
+    environment.
+    """
+    path, holders = os.path.realpath(path), []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         start = proc.start_time(pid)
         if start is not None and pid != os.getpid() and path in _open_files(pid):
-            found.append(Process(pid, start, proc.name(pid)))
-    return found
+            holders.append(Process(pid, start, proc.name(pid)))
+    return holders
 
 
 def _open_files(pid: int) -> Iterator[str]:
-    """The names of what it has open; nothing of another user's process, or of one that has ended."""
+    """Yield the names of the files that `pid` has open; none if it is another user's, or has ended."""
     try:
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
@@ -53,23 +57,23 @@ def _open_files(pid: int) -> Iterator[str]:
 
 
 def in_cgroup(folder: str) -> list[Process]:
-    """Living processes in that cgroup and below it."""
+    """Return the living processes in that cgroup and below it."""
     return [Process(pid, start, proc.name(pid)) for pid, start in cgroup.living(folder).items()]
 
 
 def living(processes: Iterable[Process]) -> list[Process]:
-    """Those that still live as the same process."""
+    """Return those of the processes that still live; a new process with an old pid is not one of them."""
     return [p for p in processes if proc.start_time(p.pid) == p.start]
 
 
 def kill(processes: Iterable[Process], number: signal.Signals) -> None:
-    """Signal exactly these processes."""
+    """Send a signal to exactly these processes."""
     for process in processes:
         proc.send(process.pid, process.start, number)
 
 
 async def gone(process: Process) -> None:
-    """Return when that very process has ended; it need not be a child of ours."""
+    """Wait until exactly that process has ended; it need not be a child of this one."""
     try:
         fd = os.pidfd_open(process.pid)
     except OSError:

@@ -1,7 +1,7 @@
-"""A slot on which something lives that could not be killed: no run is put there until it is gone.
+"""Quarantine of slots on which processes survived their kill: a slot in it gets no run until they are gone.
 
-One file per slot in the state folder, written before the run is committed: the daemon that starts next
-reads it before it starts anything. `arctl clean` lifts it.
+There is one file per slot in the state folder. It is written before the run is committed, so that a daemon
+that starts next reads it before it starts any run. `arctl clean` lifts the quarantine.
 """
 
 import logging
@@ -17,19 +17,22 @@ log = logging.getLogger("ardaemon.quarantine")
 
 
 def keep(folder: Path, record: Quarantine) -> None:
-    """Durable when this returns."""
+    """Write the record of one slot; it is durable when this returns."""
     state.write(_path(folder, record.slot), record, 0o600)
 
 
 def at_start(folder: Path) -> dict[str, str]:
-    """The slots that stay in quarantine, and why; what has lost its ground is lifted."""
+    """Lift what has become stale, and return the slots that stay in quarantine, each with its reason."""
     durable.sweep(folder)
     lift_stale(folder)
     return dict(_slot_and_why(path) for path in _paths(folder))
 
 
 def lift_stale(folder: Path) -> list[str]:
-    """Lift those of another boot, and those whose experiment and whose processes are gone; their slots."""
+    """Lift the stale records and return their slots.
+
+    A record is stale if it is of another boot, or if both its experiment and its processes are gone.
+    """
     lifted = []
     for path in _paths(folder):
         record = _read(path)
@@ -46,13 +49,13 @@ def _stale(record: Quarantine) -> bool:
 
 
 def of(folder: Path, experiment: Experiment) -> list[Quarantine]:
-    """Those for which a run of that experiment stands."""
-    found = [_read(path) for path in _paths(folder)]
-    return [record for record in found if record is not None and record.folder == str(experiment.folder)]
+    """Return the records that a run of that experiment has caused."""
+    records = [_read(path) for path in _paths(folder)]
+    return [record for record in records if record is not None and record.folder == str(experiment.folder)]
 
 
 def lift(folder: Path, record: Quarantine) -> None:
-    """The slot may be used again; the survivors' cgroup goes."""
+    """Remove the record, so that the slot may be used again, and the survivors' cgroup."""
     if cgroup.ours(record.cgroup):
         cgroup.remove(record.cgroup)
     with state.storage("remove", folder):
@@ -62,24 +65,24 @@ def lift(folder: Path, record: Quarantine) -> None:
 
 
 def alive(experiment: Experiment, record: UncleanRecord | Quarantine) -> list[Process]:
-    """What still lives of what was left: by pid and start time, by cgroup, by the run's environment tag."""
+    """Return the survivors that still live: by pid and start time, by environment tag, by cgroup."""
     if record.boot_id not in ("", boot_id()):
         return []
-    found = {p.pid: p for p in processes.living(record.survivors)}
-    found |= {p.pid: p for p in processes.tagged({"AR_RUN_DIR": str(experiment.run(record.run_id).folder)})}
+    by_pid = {p.pid: p for p in processes.living(record.survivors)}
+    by_pid |= {p.pid: p for p in processes.tagged({"AR_RUN_DIR": str(experiment.run(record.run_id).folder)})}
     if cgroup.ours(record.cgroup):
-        found |= {p.pid: p for p in processes.in_cgroup(record.cgroup)}
-    return list(found.values())
+        by_pid |= {p.pid: p for p in processes.in_cgroup(record.cgroup)}
+    return list(by_pid.values())
 
 
 def named(survivors: tuple[Process, ...] | list[Process]) -> str:
-    """1234 (python), 1235 (python) and 3 more"""
+    """Name processes for a person, four of them at most: `1234 (python), 1235 (python) and 3 more`."""
     shown = ", ".join(f"{p.pid} ({p.name})" for p in survivors[:4])
     return f"{shown} and {len(survivors) - 4} more" if len(survivors) > 4 else shown
 
 
 def words(record: Quarantine) -> str:
-    """For whoever waits for that slot."""
+    """Say what survived on the slot and what to do about it, for whoever waits for the slot."""
     experiment = Experiment(Path(record.folder))
     return (
         f"{record.slot} is in quarantine: {named(record.survivors)} of {experiment.slug}/{record.run_id}"

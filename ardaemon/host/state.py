@@ -1,4 +1,4 @@
-"""State files: read with their schema checked, written durably, put aside when broken."""
+"""State files: reads them with a check of their schema, writes them durably, puts broken ones aside."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ from ardaemon.core.model import SCHEMA, Record
 from ardaemon.host import durable, operations
 
 R = TypeVar("R", bound=Record)
-STATE_MAX_BYTES = 4 << 20  # no state file of ours comes near; a larger one is not ours
+STATE_MAX_BYTES = 4 << 20  # no state file of the daemon comes near; a larger one is none of its files
 
 _MENDS = {
     errno.ENOSPC: "free some space and try again",
@@ -29,17 +29,17 @@ _MENDS = {
 
 
 class _Schema(msgspec.Struct, frozen=True):
-    schema: int | None = None  # every version has written one: a file without is no less strange than of 0
+    schema: int | None = None  # every version has written one: a file without it is as strange as schema 0
 
 
 def now() -> str:
-    """The time of day as it stands in files."""
+    """Return the time of day as files have it: UTC, ISO 8601, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextlib.contextmanager
 def storage(what: str, path: Path) -> Iterator[None]:
-    """Translate OSError: `what` could not be done to `path`, and the mend."""
+    """Turn an OSError of the block into a StorageError, which says that `what` cannot be done to `path`."""
     try:
         yield
     except OSError as error:
@@ -48,7 +48,7 @@ def storage(what: str, path: Path) -> Iterator[None]:
 
 
 def read(path: Path, kind: type[R]) -> R | None:
-    """The file's record; None if there is none. Raises CorruptState, UnknownSchema, StorageError."""
+    """Read a state file; None if there is no file. Raises CorruptState, UnknownSchema, StorageError."""
     try:
         with storage("read", path), path.open("rb") as file:
             data = file.read(STATE_MAX_BYTES)
@@ -60,7 +60,10 @@ def read(path: Path, kind: type[R]) -> R | None:
 
 
 def decode(data: bytes, kind: type[R], path: Path) -> R:
-    """Decode a record; another schema is refused and left as it is, anything unreadable is CorruptState."""
+    """Decode the content of the state file `path`.
+
+    Raises UnknownSchema if another version wrote it, and CorruptState if it cannot be read at all.
+    """
     try:
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema != SCHEMA:
@@ -71,16 +74,16 @@ def decode(data: bytes, kind: type[R], path: Path) -> R:
 
 
 def _unknown(schema: int | None, path: Path) -> UnknownSchema:
-    found = "no schema" if schema is None else f"schema {schema}"
+    has = "no schema" if schema is None else f"schema {schema}"
     if schema is not None and schema > SCHEMA:
         mend = "it was written by a newer ardaemon: upgrade this one"
     else:
         mend = f"put back a copy of it, or move it away if it is not needed: mv {path} {path}.old"
-    return UnknownSchema(f"{path} has {found}; this version reads schema {SCHEMA}", mend, {"path": str(path)})
+    return UnknownSchema(f"{path} has {has}; this version reads schema {SCHEMA}", mend, {"path": str(path)})
 
 
 def encode(record: Record) -> bytes:
-    """One record as a person reads it with cat: indented JSON."""
+    """Encode a record as indented JSON, so that a person can read it with cat."""
     return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
@@ -91,15 +94,15 @@ def write(path: Path, record: Record, mode: int = 0o644, folder: bool = True) ->
 
 
 def put_aside(path: Path) -> Path:
-    """Keep a broken file's bytes beside it under another name, never over anything; returns that name.
+    """Keep a broken file's bytes beside it under a free name, and return that name.
 
-    The file itself stays until one durable write replaces it, so that a kill in between changes nothing:
-    the next try finds it broken again, and finds this copy.
+    The file itself stays until a durable write replaces it, so that a kill in between changes nothing: the
+    next try finds the file broken again, and finds this copy of it.
     """
     with storage("put aside", path):
-        for known in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):
-            if filecmp.cmp(path, known, shallow=False):
-                return known
+        for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):
+            if filecmp.cmp(path, copy, shallow=False):
+                return copy
         aside = _free_name(path)
         try:
             operations.link(path, aside)

@@ -1,26 +1,32 @@
-"""The clocks of a running job: startup, limit, stall; standard library alone, for the shim."""
+"""The clocks of a running job: startup, limit and stall (standard library alone, for the shim)."""
 
 import os
 import signal
 import time
 
-READY_POLL_S = 0.1  # look for readiness so often; only before it, and an event per line would cost more
-# A log is looked at so often per stall limit: the limit is exact to that part of it, and never early. The
-# file's own time would say when it was written, but by another clock: the wall's, or a file server's.
+READY_POLL_S = 0.1  # between two looks for readiness; an event per log line would cost more
+# Looks at the log's size per stall limit. A stall is noticed late by at most that part of the limit, and
+# never early. The file's own time would tell exactly when it was written, but by another clock: that of the
+# day, or a file server's.
 STALL_LOOKS = 16
 LINE_MAX = 4 << 10  # bytes of a log line that are matched against --ready-regex
 REGEX_READ_MAX = 1 << 20  # bytes looked at per poll
-REGEX_CPU_S = 0.5  # of one look: a pattern that backtracks without end must not stop the clocks
+REGEX_CPU_S = 0.5  # per look: a pattern that backtracks without end must not stop the clocks
 
 
 class TooSlow(Exception):
-    """The pattern has used its time."""
+    """The search for --ready-regex has used up its CPU time."""
 
 
-class Watch:
-    """The clocks of a running job: startup, limit, stall."""
+class Clocks:
+    """The clocks of one running job. All times are CLOCK_MONOTONIC seconds.
+
+    `deadline` is when the limit ends the job. It is set for the longest startup at first, and set again when
+    the job is ready. `ready_after` is the seconds from the start to readiness, None until then.
+    """
 
     def __init__(self, spec: dict, started: float, log: int, run_folder: str) -> None:  # type: ignore[type-arg]
+        """`spec` is the shim's specification, `log` the descriptor of the open run.log."""
         self.started, self.log, self.run_folder = started, log, run_folder
         self.limit, self.stall = spec["limit"], spec["stall"]
         self.ready_after: float | None = None
@@ -35,7 +41,7 @@ class Watch:
     def _compile(self, text: str | None):  # type: ignore[no-untyped-def]
         if text is None:
             return None
-        import re  # only where it is asked for: half a megabyte per shim
+        import re  # here, because it costs half a megabyte in each shim, and few jobs need it
 
         signal.signal(signal.SIGVTALRM, self._too_slow)
         try:
@@ -48,11 +54,11 @@ class Watch:
             raise TooSlow
 
     def keep_only_limit(self) -> None:
-        """Give up what is beside it: readiness (startup then ends by time) and stall."""
+        """Give up the search for readiness and the stall clock; the startup then ends by time."""
         self.waiting, self.stall = False, None
 
     def overdue(self, now: float) -> str | None:
-        """limit or stall, if its time has come."""
+        """Return `limit` or `stall` if that time has come, else None."""
         if self.waiting:
             self._look_for_ready(now)
         if now >= self.deadline:
@@ -64,7 +70,7 @@ class Watch:
         return None
 
     def next(self, now: float) -> float:
-        """When to look again, if no signal comes before."""
+        """Return when to call overdue() again, if no signal comes before."""
         times: list[float] = [self.deadline]
         if self.stall is not None:
             times.append(min(self.quiet_since + self.stall, now + self.stall / STALL_LOOKS))
@@ -78,14 +84,15 @@ class Watch:
             self.size, self.quiet_since = size, now
 
     def _look_for_ready(self, now: float) -> None:
-        if os.path.exists(f"{self.run_folder}/ready") or self._said_ready():
+        if os.path.exists(f"{self.run_folder}/ready") or self._log_is_ready():
             self.ready_after = round(now - self.started, 3)
             self.deadline = now + self.limit
         elif now < self.startup_ends:
             return
         self.waiting = False
 
-    def _said_ready(self) -> bool:
+    def _log_is_ready(self) -> bool:
+        """Return whether a line that was added to the log since the last look matches --ready-regex."""
         if self.pattern is None:
             return False
         data = os.pread(self.log, REGEX_READ_MAX, self.offset)
@@ -97,14 +104,17 @@ class Watch:
         try:
             return self._search(lines)
         except TooSlow:
-            self.pattern = None  # it would be so again: the file `ready` or the time ends the startup
+            self.pattern = None  # it would be too slow again: the file `ready` or the time ends the startup
             self.trouble = "--ready-regex was given up: it took too long on a line"
             return False
 
     def _search(self, lines: list[bytes]) -> bool:
-        """Does a line match? Raises TooSlow: `re` looks for signals while it backtracks."""
+        """Return whether a line matches.
+
+        Raises TooSlow, because `re` looks for signals while it backtracks.
+        """
         search = self.pattern.search  # type: ignore[union-attr]  # only called with one
-        # CPU time, not the clock's: a busy machine or a suspended one must not cost the pattern.
+        # CPU time, not elapsed time: a busy or suspended machine must not use up the pattern's share.
         signal.setitimer(signal.ITIMER_VIRTUAL, REGEX_CPU_S)
         self.searching = True
         try:

@@ -1,4 +1,4 @@
-"""What a shim writes down of an end, and how: exit.json's words, and the waiting for the disk.
+"""Helpers to write exit.json: its words, and the waiting while the disk is full.
 
 Standard library alone, for the shim.
 """
@@ -9,23 +9,23 @@ import time
 
 from ardaemon.host import durable, operations
 
-DISK_RETRY_S = 2.0  # while exit.json cannot be written (disk full)
-NO_DISK = "ar-no-disk"  # a shim's name in /proc meanwhile: it has no other way to tell
+DISK_RETRY_S = 2.0  # between two tries to write exit.json (disk full)
+NO_DISK = "ar-no-disk"  # the shim's name in /proc meanwhile: it has no other way to show its trouble
 DISK_RETRIES = 1800  # an hour; then the run counts as lost
 
 
 def now() -> str:
-    """The time of day as it stands in files."""
+    """Return the time of day as files have it: UTC, ISO 8601, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def text(error: Exception) -> str:
-    """What went wrong, as every JSON reader takes it: a file's name may hold bytes that are no text."""
+    """Return the error's words as valid UTF-8: a file's name in them may hold bytes that are no text."""
     return (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
 
 
 def decode(status: int | None) -> tuple[int | None, str | None]:
-    """Exit code and signal of a wait status; None for what does not apply."""
+    """Return the exit code and the signal's name of a wait status; None for the one that does not apply."""
     if status is None:
         return None, None
     if os.WIFSIGNALED(status):
@@ -38,10 +38,10 @@ def decode(status: int | None) -> tuple[int | None, str | None]:
 
 
 def keep(path: str, data: bytes, log: int) -> None:
-    """Write exit.json, again and again while the disk refuses.
+    """Write exit.json durably, and try again while the disk refuses, DISK_RETRIES times at most.
 
-    It says that the log is whole: so that is synced first. Then the log is closed: where it is what
-    fills the disk, deleting it must free the space.
+    exit.json says that the log is whole, so the log (a descriptor, or -1) is synced first. Then the log is
+    closed: if it is the log that fills the disk, deleting the file must free the space.
     """
     for _ in range(DISK_RETRIES):
         try:
@@ -51,7 +51,7 @@ def keep(path: str, data: bytes, log: int) -> None:
                 log = -1
             return durable.write(path, data)
         except FileNotFoundError:
-            return None  # the folder was deleted: nobody is left to tell
+            return None  # the folder was deleted: nobody will read it
         except OSError:
             _call_oneself(NO_DISK)
             time.sleep(DISK_RETRY_S)
@@ -59,6 +59,7 @@ def keep(path: str, data: bytes, log: int) -> None:
 
 
 def _call_oneself(name: str) -> None:
+    """Set this process's name in /proc."""
     try:
         with open("/proc/self/comm", "w", encoding="ascii") as file:
             file.write(name)

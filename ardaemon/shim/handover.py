@@ -1,4 +1,6 @@
-"""How a parked shim is given its attempt, and answers (the daemon's side is engines/local/spare.py).
+"""The shim's side of the handover, in which a parked shim gets an attempt and answers.
+
+The daemon's side is in engines/local/spare.py.
 
 Standard library alone, for the shim.
 """
@@ -15,36 +17,37 @@ FDS_MAX = 3 + LEASES_MAX
 
 
 def word(fds: int) -> bytes:
-    """What goes with that many descriptors, so that it is noticed if one of them gets lost."""
+    """Return the byte that is sent with that many descriptors, so that the shim notices if one gets lost."""
     return bytes([fds])
 
 
 def receive(channel: _socket.socket) -> tuple[int, int, int, tuple[int, ...]] | None:
-    """Specification, both locks and the leases; None when the daemon is gone or has no work for this shim.
+    """Wait for the descriptors of the specification, of shim.lock, of job.lock and of the leases.
 
-    None too where not all came through, for want of descriptors here (recvmsg(2), MSG_CTRUNC): a job must
-    not run on a card that it does not hold.
+    Return None if the daemon is gone or has no work for this shim. Return None as well if some descriptors
+    were lost because this process may have no more (recvmsg(2), MSG_CTRUNC): a job must not run on a card
+    that it does not hold.
     """
     space = _socket.CMSG_SPACE(FDS_MAX * 4)
-    said, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
+    sent, ancillary, _, _ = channel.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
     if not ancillary:
         return None
     raw = ancillary[0][2]
     fds = [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)]
-    if word(len(fds)) != said:
+    if word(len(fds)) != sent:
         return None
     return fds[0], fds[1], fds[2], tuple(fds[3:])
 
 
 def load(fd: int) -> dict:  # type: ignore[type-arg]
-    """The specification, out of memory."""
+    """Read the specification (JSON) from its descriptor, a file in memory."""
     os.lseek(fd, 0, os.SEEK_SET)
     with open(fd, "rb") as file:
         return json.loads(file.read())  # type: ignore[no-any-return]
 
 
 def acknowledge(channel: _socket.socket, word: dict[str, object]) -> None:
-    """The one line that the daemon waits for; nobody need be there to hear it."""
+    """Send the one line that the daemon waits for, and close the channel; the daemon may be gone."""
     operations.at("acknowledge", word["pid"])
     try:
         channel.sendall(json.dumps(word).encode() + b"\n")

@@ -1,14 +1,15 @@
 """The shim: one small process per attempt that starts the job, limits it and records its end.
 
-It is parked by the daemon (engines/local/spare.py, a socket as standard input) and waits for one
-message: descriptors of the specification, of shim.lock and of job.lock, both locked already, and of
-the leases of its GPUs, which it and the job keep open until they end. From then on it needs nobody:
-with the daemon dead it enforces every limit, kills the whole tree, verifies that nothing survived
-(as a child subreaper it has no children left exactly when no descendant is left, prctl(2)), and
-renames exit.json into place. SIGTERM means: end the job.
-Where it was given a cgroup, the job lives in that, and is ended and verified by it as well.
+The daemon parks the shim (engines/local/spare.py) with a socket as its standard input, and the shim waits
+there for one message: the descriptors of the specification, of shim.lock and of job.lock, both locked
+already, and of the leases of its GPUs, which the shim and the job keep open until they end. From then on the
+shim needs nobody. With the daemon dead it still enforces every limit, kills the whole process tree, verifies
+that nothing survived, and renames exit.json into place. It is a child subreaper (prctl(2)): every descendant
+that outlives its parent becomes its child, so it has no child left exactly when no descendant is left.
+SIGTERM tells it to end the job. If the shim was given a cgroup, the job lives in it, and its end is brought
+about and verified by the cgroup as well.
 
-Standard library alone, and few modules of it: one of these lives beside every job.
+Standard library alone, and few modules of it, because one shim lives beside every job.
 """
 
 import _socket
@@ -23,21 +24,21 @@ import time
 from ardaemon.host import cgroup, durable, operations, proc
 from ardaemon.shim import ending as ending_file
 from ardaemon.shim import handover
-from ardaemon.shim.clocks import Watch
+from ardaemon.shim.clocks import Clocks
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
-CHASE_ROUNDS = 100  # per walk, some milliseconds: for those that fork faster than a walk sees them
-UNSEEN = (0, 0, "it forks faster than it is found")  # something is left, and no walk has met it
-OOM_SCORE_SHIM = "-500"  # where permitted: the supervisor must outlive its job's memory
+CHASE_ROUNDS = 100  # per walk, some milliseconds: for processes that fork faster than a walk sees them
+UNSEEN = (0, 0, "it forks faster than it is found")  # a process is left, and no walk has met it
+OOM_SCORE_SHIM = "-500"  # where permitted: when memory runs out, the kernel must end the job, not its shim
 
 
 def main() -> None:
-    """Wait to be given an attempt; supervise it; exit."""
+    """Wait to be given an attempt, supervise it, exit."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    tree = cgroup.Tree(*sys.argv[1:])
+    tree = cgroup.JobGroup(*sys.argv[1:])
     tree.enter()  # now, while nobody waits for it
     channel = _socket.socket(fileno=0)
     received = handover.receive(channel)
@@ -50,19 +51,19 @@ def main() -> None:
 
 
 class Supervisor:
-    """One attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
+    """The work on one attempt, from spawn to exit.json. All times are CLOCK_MONOTONIC seconds."""
 
     def __init__(
         self,
         spec: dict,  # type: ignore[type-arg]
         inherited: tuple[int, ...],
         channel: "_socket.socket",
-        tree: cgroup.Tree,
+        tree: cgroup.JobGroup,
     ) -> None:
-        """`inherited`: job.lock and leases, which the job gets as well."""
+        """`inherited` are the descriptors that the job gets as well: job.lock, then the leases."""
         self.spec, self.channel, self.tree = spec, channel, tree
         self.job_lock, self.inherited = inherited[0], inherited
-        # By descriptor: the record finds its folder even if the project is moved meanwhile.
+        # Folders by descriptor, so that exit.json finds its place even if the project is moved meanwhile.
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
         self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], os.O_RDONLY | os.O_DIRECTORY)}"
         operations.at("create", f"{spec['folder']}/run.log", os.O_APPEND)
@@ -70,11 +71,11 @@ class Supervisor:
         self.stopping = False
         self.status: int | None = None
         self.usage = [0.0, 0.0, 0]
-        self.watch: Watch | None = None
+        self.clocks: Clocks | None = None
         self.pid = 0
         self.ended = 0.0
         self.error: str | None = None  # why the job could not be started
-        self.trouble: str | None = None  # what went wrong with ourselves, later
+        self.trouble: str | None = None  # what went wrong with this shim itself, later
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
@@ -84,27 +85,27 @@ class Supervisor:
         self.stopping = True
 
     def run(self) -> None:
-        """Start, wait, clean up, record."""
+        """Start the job, wait for its end, end what is left of it, write exit.json."""
         self.oom_before = self.tree.oom_kills()
         self.started, self.started_at = time.monotonic(), ending_file.now()
         self._announce()
-        watch = self._spawn()
-        ending = "spawn_failed" if watch is None else self._supervise(watch)
+        clocks = self._spawn()
+        ending = "spawn_failed" if clocks is None else self._supervise(clocks)
         survivors = self._emptied(ending)
         self._record(ending, survivors)
 
-    def _supervise(self, watch: Watch) -> str:
-        """Wait for the end; a fault of our own must not leave a job without its limit."""
+    def _supervise(self, clocks: Clocks) -> str:
+        """Wait for the end and return how it came; no fault of the shim may leave the job without a limit."""
         while True:
             try:
-                return self._wait(watch)
+                return self._wait(clocks)
             except Exception as error:
                 self._note(error)
-                watch.keep_only_limit()
-                time.sleep(KILL_POLL_S)  # should it go wrong again at once
+                clocks.keep_only_limit()
+                time.sleep(KILL_POLL_S)  # the same fault may come again at once
 
     def _emptied(self, ending: str) -> list[tuple[int, int, str]]:
-        """End the tree; a fault of our own must not leave it alive."""
+        """End the process tree and return the survivors; no fault of the shim may leave the tree alive."""
         try:
             return self._clear(ending)
         except Exception as error:
@@ -120,7 +121,10 @@ class Supervisor:
         self.trouble = self.trouble or ending_file.text(error)
 
     def _announce(self) -> None:
-        """start.json: before the spawn, so that a crash in its midst can be told from none."""
+        """Write start.json, before the spawn and again after it with the job's pid.
+
+        Of a shim that dies in the midst of the spawn, the first one tells the daemon that there may be a job.
+        """
         me, spec = os.getpid(), self.spec
         deadline = self.started + (spec["startup"] or 0.0) + spec["limit"]
         facts = {
@@ -137,13 +141,12 @@ class Supervisor:
         }
         durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
 
-    def _spawn(self) -> Watch | None:
-        """Start the job and the clocks; None where it cannot be started."""
+    def _spawn(self) -> Clocks | None:
+        """Start the job, and return its clocks; None if it cannot be started."""
         _oom_score("self", OOM_SCORE_SHIM)
         try:
-            watch = self.watch = Watch(
-                self.spec, self.started, self.log, self.run_folder
-            )  # before the spawn: nothing that can be wrong with it may come after
+            # The clocks come before the spawn: a --ready-regex that does not compile must start no job.
+            clocks = self.clocks = Clocks(self.spec, self.started, self.log, self.run_folder)
             for fd in self.inherited:
                 os.set_inheritable(fd, True)
             os.chdir(self.spec["cwd"])
@@ -158,10 +161,10 @@ class Supervisor:
             os.close(self.job_lock)
             os.chdir("/")
             self._announce()
-            durable.sync_folder(self.folder)  # run.log by its name: exit.json must not outlive it
+            durable.sync_folder(self.folder)  # the name run.log: exit.json must not outlive the log
         except Exception as error:  # a full disk: start.json without the job's pid has to do
             self._note(error)
-        return watch
+        return clocks
 
     def _exec(self) -> int:
         null = os.open(os.devnull, os.O_RDONLY)
@@ -189,20 +192,20 @@ class Supervisor:
 
     # --- while it runs ---
 
-    def _wait(self, watch: Watch) -> str:
-        """Until the first process has ended or must end: exited, limit, stall or stopped."""
+    def _wait(self, clocks: Clocks) -> str:
+        """Wait until the first process has ended or must end; return how: exited, limit, stall, stopped."""
         while self.status is None:
             if self.stopping:
                 return "stopped"
             now = time.monotonic()
-            due = watch.overdue(now)
+            due = clocks.overdue(now)
             if due is not None:
                 return due
-            self._pause(watch.next(now) - now)
+            self._pause(clocks.next(now) - now)
         return "exited"
 
     def _pause(self, seconds: float) -> bool:
-        """Sleep until a signal or for `seconds`; reap; True when no child is left."""
+        """Sleep until a signal or for `seconds`, then reap; return whether no child is left."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         if poll.poll(max(0.0, min(seconds, 86400.0)) * 1000):
@@ -213,6 +216,7 @@ class Supervisor:
         return self._reap()
 
     def _reap(self) -> bool:
+        """Reap every child that has ended, and add up its usage; return whether no child is left."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -229,7 +233,11 @@ class Supervisor:
     # --- the end ---
 
     def _clear(self, ending: str) -> list[tuple[int, int, str]]:
-        """Nothing of the job shall be left: settle, TERM, grace, KILL, verify. Returns survivors."""
+        """Let descendants settle, then TERM, grace, KILL and verify; return the survivors.
+
+        A job that exited by itself gets `settle` seconds for its descendants, as for a wandb service that
+        finishes its upload.
+        """
         if ending == "exited":
             if self._empty_by(time.monotonic() + self.spec["settle"], until_stopped=True):
                 return []
@@ -246,7 +254,7 @@ class Supervisor:
         proc.send(pid, start, signal.SIGCONT)  # a stopped process cannot answer TERM
 
     def _terminate(self) -> None:
-        """TERM once for each: the group at one stroke, and whoever left it."""
+        """Send TERM once to each process: to the group in one step, and to every descendant that left it."""
         elsewhere = {p: start for p, start in proc.descendants(os.getpid()).items() if not self._in_group(p)}
         for number in (signal.SIGTERM, signal.SIGCONT):
             self._signal_group(number)
@@ -257,7 +265,7 @@ class Supervisor:
         try:
             return os.getpgid(pid) == self.pid
         except ProcessLookupError:
-            return True  # gone: nobody to tell
+            return True  # gone: it needs no signal
 
     def _signal_group(self, number: signal.Signals) -> None:
         try:
@@ -274,10 +282,11 @@ class Supervisor:
         return True
 
     def _gone(self) -> bool:
-        """No child is left, and so no descendant; nothing in the cgroup either."""
+        """Return whether no child is left, and so no descendant, and nothing in the cgroup either."""
         return self._reap() and self.tree.empty()
 
     def _kill(self) -> list[tuple[int, int, str]]:
+        """KILL the tree until nothing is left, for `verify` seconds at most; return the survivors."""
         deadline = time.monotonic() + self.spec["verify"]
         self.tree.leave()
         while not self._gone():
@@ -292,14 +301,14 @@ class Supervisor:
         return []
 
     def _chase(self) -> None:
-        """KILL to our own children, again and again: whoever outlives its parent becomes one (prctl(2))."""
+        """KILL this process's children, again and again: who outlives its parent becomes one of them."""
         for _ in range(CHASE_ROUNDS):
             if self._reap():
                 return
             proc.kill_children()
 
     def _tree(self) -> dict[int, int]:
-        """Everything that is to end, as pid -> start time."""
+        """Return every process that is to end, as pid -> start time."""
         return proc.descendants(os.getpid()) | self.tree.living()
 
     def _record(self, ending: str, survivors: list[tuple[int, int, str]]) -> None:
@@ -312,7 +321,7 @@ class Supervisor:
             "seconds": round((self.ended or time.monotonic()) - self.started, 3),
             "started_at": self.started_at,
             "ended_at": ending_file.now(),
-            "ready_after": self.watch.ready_after if self.watch else None,
+            "ready_after": self.clocks.ready_after if self.clocks else None,
             "user_s": round(self.usage[0], 3),
             "system_s": round(self.usage[1], 3),
             "max_rss_kb": self.usage[2],
@@ -321,7 +330,7 @@ class Supervisor:
             "tree": "cgroup" if self.tree.group else "walk",
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
             "cgroup": self.tree.group if survivors else "",
-            "error": self.error or self.trouble or (self.watch and self.watch.trouble),
+            "error": self.error or self.trouble or (self.clocks and self.clocks.trouble),
             "ended_monotonic": self.ended or time.monotonic(),
         }
         ending_file.keep(f"{self.folder}/exit.json", json.dumps(facts).encode(), self.log)

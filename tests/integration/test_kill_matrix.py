@@ -41,7 +41,7 @@ def require_cgroup() -> None:
         pytest.skip("no writable cgroup v2 with cgroup.kill")
 
 
-def made() -> cgroup.Tree:
+def made() -> cgroup.JobGroup:
     """What cgroups there could be; removed again."""
     tree = cgroup.make(1000)
     cgroup.remove(tree.group)

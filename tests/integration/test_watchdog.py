@@ -203,7 +203,7 @@ FAULTS = {
         "    announce(self)\n"
         "shim.Supervisor._announce = full\n"
     ),
-    "a fault while it waits": "shim.Watch._look_at_log = lambda self, now: 1 // 0\n",
+    "a fault while it waits": "shim.Clocks._look_at_log = lambda self, now: 1 // 0\n",
     "a fault while it ends the tree": "shim.Supervisor._terminate = lambda self: 1 // 0\n",
 }
 

@@ -200,8 +200,8 @@ MUTANTS = (
     Mutant(
         "supervisor-lost",
         "the shim does not say that it is about to start the job",
-        "self._announce()\n        watch = self._spawn()",
-        "watch = self._spawn()",
+        "self._announce()\n        clocks = self._spawn()",
+        "clocks = self._spawn()",
     ),
     Mutant(
         "supervisor-lost",
@@ -248,10 +248,10 @@ MUTANTS = (
     Mutant(
         "clock",
         "the limit is told by the wall clock",
-        "now = time.monotonic()\n            due = watch.overdue(now)",
+        "now = time.monotonic()\n            due = clocks.overdue(now)",
         'born = time.mktime(time.strptime(self.started_at, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone\n'
         "            now = self.started + time.time() - born\n"
-        "            due = watch.overdue(now)",
+        "            due = clocks.overdue(now)",
     ),
     Mutant(
         "clock",

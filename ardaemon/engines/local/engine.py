@@ -24,7 +24,7 @@ from ardaemon.engines.local.records import Start, known_start, shim_lives
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.host import cgroup, durable, proc, processes
-from ardaemon.host.file_lock import held
+from ardaemon.host.file_lock import is_locked
 from ardaemon.shim import ending as ending_file
 
 log = logging.getLogger("ardaemon.engine")
@@ -69,12 +69,12 @@ class LocalEngine:
         """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed."""
         cgroup.sweep()
         for path in self.locks.glob("*.lock"):
-            if not held(str(path)):
+            if not is_locked(str(path)):
                 durable.remove(path)
 
     def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
         """List the attempts that something on this machine still runs and that are none of `known`."""
-        alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if held(str(path))}
+        alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if is_locked(str(path))}
         names = sorted(alive - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
         parts = [match for match in map(_LOCK.fullmatch, names) if match is not None]
         return [Stranger(run=part["run"], attempt=int(part["attempt"])) for part in parts]
@@ -121,7 +121,7 @@ class LocalEngine:
             return
         if child is not None:
             child.process.wait()  # it has ended: this only reaps
-        if held(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
+        if is_locked(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
             await anyio.sleep(IN_FLIGHT_POLL_S)
 
     async def _over(self, shim: Process, by: float | None) -> bool:

@@ -12,7 +12,7 @@ from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
 from ardaemon.engines.local.records import Start, read_exit, read_start, shim_lives
 from ardaemon.host import processes
-from ardaemon.host.file_lock import held
+from ardaemon.host.file_lock import is_locked
 
 
 class Prober:
@@ -29,7 +29,7 @@ class Prober:
         """
         attempt, start = Attempt(Path(handle.folder)), read_start(handle)
         # After a reboot the same pid and start time may be those of any process.
-        if held(handle.shim_lock) or (handle.boot_id == self.boot and shim_lives(start)):
+        if is_locked(handle.shim_lock) or (handle.boot_id == self.boot and shim_lives(start)):
             return _running(start)
         finished = read_exit(attempt)
         if finished is not None:
@@ -39,9 +39,9 @@ class Prober:
         if not os.path.isdir(handle.folder):
             raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
         alive = self._alive(handle, start)
-        if not alive and held(handle.job_lock):  # what has left the tree and its environment behind
+        if not alive and is_locked(handle.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(handle.job_lock)
-        if alive or held(handle.job_lock):
+        if alive or is_locked(handle.job_lock):
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
 

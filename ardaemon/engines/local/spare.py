@@ -23,7 +23,7 @@ class Spare:
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
-    tree: cgroup.Tree = field(default_factory=cgroup.Tree)
+    tree: cgroup.JobGroup = field(default_factory=cgroup.JobGroup)
 
     @classmethod
     def park(cls, pids_max: int | None) -> "Spare":
@@ -31,7 +31,7 @@ class Spare:
 
         `pids_max` limits the processes in the job's cgroup; None: it gets no cgroup.
         """
-        tree = cgroup.Tree() if pids_max is None else cgroup.make(pids_max)
+        tree = cgroup.JobGroup() if pids_max is None else cgroup.make(pids_max)
         operations.at("spawn", "a spare shim")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -78,6 +78,6 @@ class Spare:
         _remove(self.tree)
 
 
-def _remove(tree: cgroup.Tree) -> None:
+def _remove(tree: cgroup.JobGroup) -> None:
     for folder in {tree.group, tree.pids}:
         cgroup.remove(folder)
