@@ -74,12 +74,10 @@ def project() -> str:
 
 
 def choose(error: AmbiguousExperiment) -> str:
-    """Ask which experiment is meant, or raise an error that lists them."""
+    """Ask which experiment is meant; raise the error, which lists them, where nobody can be asked."""
     candidates = [str(slug) for slug in error.data.get("candidates", [])]
     if not candidates or not interactive():
-        listed = "" if all(slug in error.message for slug in candidates) else ": " + ", ".join(candidates)
-        mend = error.mend or "name one: --expr SLUG, or set AR_EXPR"
-        raise AmbiguousExperiment(error.message + listed, mend, error.data)
+        raise error
     return str(click.prompt("Which experiment", type=click.Choice(candidates), err=True))
 
 

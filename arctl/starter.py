@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from arctl.dial import Busy, NotRunning, Stopped, dial, read_info
+from ardaemon.core import words
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
@@ -123,16 +124,15 @@ def _launch(host: Host, deadline: float) -> None:
     stderr = open_stderr(host)
     try:
         before = os.fstat(stderr).st_size
-        said = _wait_for_word(_spawn(stderr), deadline)
+        line = _wait_for_word(_spawn(stderr), deadline)
     finally:
         os.close(stderr)
-    if said == "running":  # one that was started by hand was faster
+    if line == words.RUNNING:  # one that was started by hand was faster
         return
-    if said.startswith("error:"):
-        raise DaemonUnavailable(
-            f"the daemon cannot start: {one_line(said[6:], SAID_MAX)}", f"its log: {host.log}"
-        )
-    if said != "ready":
+    why = words.refused(line)
+    if why is not None:
+        raise DaemonUnavailable(f"the daemon cannot start: {one_line(why, SAID_MAX)}", f"its log: {host.log}")
+    if line != words.READY:
         raise DaemonUnavailable(
             f"the daemon ended before it was ready: {_last_words(host.stderr, before)}",
             f"its log: {host.log}",

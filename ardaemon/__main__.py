@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 import click
 
+from ardaemon.core import words
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.version import VERSION
 
@@ -42,7 +43,7 @@ def serve(ready_fd: int | None) -> None:
         config = daemon.read_config(config_file())
         lock = daemon.take_lock(host)
     except daemon.AlreadyRunning:
-        ready.say("running")
+        ready.say(words.RUNNING)
         click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
         sys.exit(69)
     except (ArdaemonError, OSError) as error:
@@ -69,7 +70,7 @@ def _refused(error: ArdaemonError | OSError, ready: "Ready") -> NoReturn:
     message, mend, code = str(error), "check the folder's rights and the disk", 74
     if isinstance(error, ArdaemonError):
         message, mend, code = error.message, error.mend, error.exit_code
-    ready.say(f"error: {message}")
+    ready.say(words.refusal(message))
     click.echo(f"Error: {message}\n→ {mend}", err=True)
     sys.exit(code)
 

@@ -21,6 +21,7 @@ from ardaemon.core.model import Record
 from ardaemon.core.private import private_folder
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.core.version import VERSION
+from ardaemon.core.words import READY
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.starter import Starter
 from ardaemon.experiment.locks import Locks
@@ -139,7 +140,7 @@ async def serve(host: Host, config: Config, ready: "Ready") -> None:
                 "started",
                 extra={"facts": {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}},
             )
-            ready.say("ready")
+            ready.say(READY)
             gc.freeze()
             await methods.stopping.wait()
             with anyio.move_on_after(LAST_WORDS_S):
@@ -187,7 +188,7 @@ def _publish(host: Host) -> None:
 
 
 class Ready:
-    """One line to whoever started us: ready, running, or error: why."""
+    """The one line to whoever started this daemon; core/words.py has the words."""
 
     def __init__(self, fd: int | None) -> None:
         self.fd = fd

@@ -16,11 +16,11 @@ from arctl.client import Connection, Lost
 from arctl.dial import Answer, Busy, NotRunning, dial, peer
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.layout import FOLDER, Host
+from ardaemon.core.words import SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
 FREE_WARN = 1 << 30  # bytes; below it the logs of a night may not fit
 FREE_MIN = 64 << 20  # below it the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
-SEAL_HOLDS = "the seal holds"  # what experiment.seal says when nothing changed
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 

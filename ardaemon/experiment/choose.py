@@ -70,5 +70,5 @@ def _changed(experiment: Experiment) -> float:
 def _ambiguous(candidates: list[Experiment], why: str) -> AmbiguousExperiment:
     slugs = [experiment.slug for experiment in candidates]
     return AmbiguousExperiment(
-        f"{why}: {', '.join(slugs[:8])}", "say which with --expr SLUG or AR_EXPR", {"candidates": slugs}
+        f"{why}: {', '.join(slugs)}", "say which with --expr SLUG or AR_EXPR", {"candidates": slugs}
     )

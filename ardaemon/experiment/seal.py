@@ -15,6 +15,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Contract, Sealed, Settings
 from ardaemon.core.protocol import Seal
+from ardaemon.core.words import SEAL_HOLDS
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import state
@@ -25,7 +26,7 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what changed under the seal; with `accept` or `add`, seal what is there now."""
     found = None if params.accept else load_or_repair(experiment)
     if found is not None and not params.add:
-        return changed(experiment, found.contract) or ["the seal holds"]
+        return changed(experiment, found.contract) or [SEAL_HOLDS]
     before = _sealed_before(experiment)
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
     made = make(experiment, (*names, *params.add))

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from ardaemon.core.gpus import GpuReading
 
 GONE = "gone"  # the fault of a GPU that NVML listed once and does not list now
-NAMELESS = "index-"  # begins the stand-in for the UUID of a GPU that has never told its own
 Known = Mapping[str, GpuReading]
 
 
@@ -23,18 +22,23 @@ def _completed(gpu: GpuReading, before: GpuReading | None) -> GpuReading:
     if gpu.fault is None and gpu.error is None:
         return gpu
     if before is None:
-        return replace(gpu, uuid=gpu.uuid or f"{NAMELESS}{gpu.index}")
+        return replace(gpu, uuid=gpu.uuid or _stand_in(gpu))
     total = before.total_mb if gpu.total_mb is None else gpu.total_mb
     return replace(
         gpu, uuid=before.uuid, name=gpu.name or before.name, mig=gpu.mig or before.mig, total_mb=total
     )
 
 
+def _stand_in(gpu: GpuReading) -> str:
+    """Name a GPU that has never told its UUID."""
+    return f"index-{gpu.index}"
+
+
 def with_gone(seen: list[GpuReading], known: Known) -> list[GpuReading]:
     """And those that are not there any more, never silently absent. Instances are as sick as their GPU."""
     told = {gpu.uuid: gpu for gpu in seen}
     sick = {gpu.uuid: gpu for gpu in seen if gpu.fault is not None or gpu.error is not None}
-    missing = [gpu for uuid, gpu in known.items() if uuid not in told and not uuid.startswith(NAMELESS)]
+    missing = [gpu for uuid, gpu in known.items() if uuid not in told and uuid != _stand_in(gpu)]
     return seen + [_as_its(sick[gpu.parent], gpu) if gpu.parent in sick else gone(gpu) for gpu in missing]
 
 

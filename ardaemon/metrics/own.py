@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -25,6 +26,25 @@ TAIL = 4 << 10
 CLOCK_SLACK_S = 2.0
 COUNT_MAX = 1000  # files that are counted only to say that they are not the run's
 _ATTEMPT = re.compile(r"a[0-9]+")  # the daemon's own folder of each attempt: run.log, samples.jsonl
+
+
+class Mark(NamedTuple):
+    """What tells a file from what it was: `tail` is the hash of its end, `written_ns` its time of writing."""
+
+    inode: int
+    size: int
+    written_ns: int
+    tail: str
+
+    def text(self) -> str:
+        """Make what stands in before.json."""
+        return " ".join(map(str, self))
+
+
+def read_mark(text: str) -> Mark:
+    """Read a mark out of before.json."""
+    inode, size, written_ns, tail = text.split()
+    return Mark(int(inode), int(size), int(written_ns), tail)
 
 
 class Mine(Struct, frozen=True):
@@ -40,7 +60,7 @@ class Known(Struct, frozen=True, kw_only=True):
     project: Path
     run_folder: Path
     started_at: float
-    before: Mapping[str, str]
+    before: Mapping[str, str]  # real path -> its mark, as before.json has it
     noted: Collection[str]
 
 
@@ -56,7 +76,7 @@ def marks(patterns: Collection[str], project: Path, run_folder: Path) -> dict[st
         for path in _files(pattern, project, run_folder, "*"):
             mark = _mark(real := os.path.realpath(path))
             if mark is not None:
-                found[_key(real)] = mark
+                found[_key(real)] = mark.text()
     return found
 
 
@@ -95,25 +115,25 @@ def _offset(path: str, real: str, pattern: str, known: Known) -> int | None:
     mark = _mark(real)
     if mark is None:
         return None
-    before = known.before.get(_key(real))
-    if before is not None:
+    text = known.before.get(_key(real))
+    if text is not None:
+        before = read_mark(text)
         return None if before == mark else _added_at(real, before, mark)
     if _inside(real, os.path.realpath(known.run_folder)):
         return 0
     if pattern in known.noted and path == real:
         return 0
     # The last resort.
-    return 0 if int(mark.split()[2]) / 1e9 >= known.started_at - CLOCK_SLACK_S else None
+    return 0 if mark.written_ns / 1e9 >= known.started_at - CLOCK_SLACK_S else None
 
 
-def _added_at(real: str, before: str, mark: str) -> int:
-    """The size at the launch if the file was added to since; 0 if it was replaced or written anew.
+def _added_at(real: str, before: Mark, mark: Mark) -> int:
+    """Return the size at the launch if the file was added to since; 0 if it was replaced or written anew.
 
     Of the same bytes written anew, and more after them, the latter count: the last value is the same.
     """
-    inode, size, _, tail = before.split()
-    grown = mark.split()[0] == inode and int(mark.split()[1]) > int(size)
-    return int(size) if grown and _tail(real, int(size)) == tail else 0
+    grown = mark.inode == before.inode and mark.size > before.size
+    return before.size if grown and _tail(real, before.size) == before.tail else 0
 
 
 def _files(pattern: str, project: Path, run_folder: Path, names: str) -> Iterator[str]:
@@ -152,13 +172,13 @@ def _key(real: str) -> str:
     return os.fsencode(real).decode("utf-8", "backslashreplace")
 
 
-def _mark(real: str) -> str | None:
-    """Inode, size, time of writing and the end's hash; None for what is no plain file, or cannot be read."""
+def _mark(real: str) -> Mark | None:
+    """Mark a file as it is; None for what is no plain file, or cannot be read."""
     try:
         found = os.stat(real)
         if not stat.S_ISREG(found.st_mode):
             return None
-        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {_tail(real, found.st_size)}"
+        return Mark(found.st_ino, found.st_size, found.st_mtime_ns, _tail(real, found.st_size))
     except OSError:  # gone since it was listed, or a link to nothing
         return None
 

@@ -1,0 +1,18 @@
+"""Words that the daemon says in plain text and that arctl must tell from others: both take them from here."""
+
+SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
+
+# The one line that a starting daemon writes to whoever started it: one of these, or a `refusal`.
+READY = "ready"  # it listens
+RUNNING = "running"  # another daemon of this user does
+_REFUSAL = "error:"
+
+
+def refusal(why: str) -> str:
+    """Make the line of a daemon that cannot start."""
+    return f"{_REFUSAL} {why}"
+
+
+def refused(line: str) -> str | None:
+    """Read why a daemon cannot start; None where the line is no refusal."""
+    return line.removeprefix(_REFUSAL).strip() if line.startswith(_REFUSAL) else None
