@@ -1,4 +1,4 @@
-"""Is this attempt to be judged, or made again? The decision is pure; applying it, one durable write."""
+"""Whether an attempt is judged, or its run is launched again; a pure decision."""
 
 from msgspec import Struct
 
@@ -7,21 +7,22 @@ from ardaemon.core.reason import OOM, Reason
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """All that the decision depends on."""
+    """Everything that the decision depends on."""
 
     exit: Exit
     reason: Reason | None = None
     tainted: str | None = None
-    sick: bool = False  # its GPU fell ill
-    shared: bool = False  # others could be on its GPUs
-    before: tuple[Again, ...] = ()
+    sick: bool = False  # a GPU of the run fell ill
+    shared: bool = False  # other runs could be on its GPUs
+    before: tuple[Again, ...] = ()  # why earlier attempts of the run did not count
 
 
 def wanted(facts: Facts, settings: Settings) -> Again | None:
-    """Why another attempt is due; each reason counts once.
+    """Return why the run needs another attempt; None if the attempt is to be judged.
 
-    A number that was not measured under fair conditions says nothing, nor does a crash on a sick GPU; and
-    who runs out of memory on a card that others used as well may fit when it has it alone.
+    A value that was measured under unfair conditions says nothing about the idea, nor does a crash on a sick
+    GPU. A run that ran out of memory on a shared card may fit when it has the card to itself. Each of the two
+    reasons counts once, so that no run is launched for ever.
     """
     if facts.exit.survivors:
         return None

@@ -1,4 +1,4 @@
-"""The end of a log, bounded: for reading (traceback first), and raw for recognising a reason."""
+"""The end of a log, bounded: cleaned for people to read, and raw for finding a crash's reason in it."""
 
 import os
 import re
@@ -9,19 +9,19 @@ from ardaemon.judging.tracebacks import find
 
 LINES_MAX = 80  # DESIGN §9: what `tail` may print
 BYTES_MAX = 8 << 10
-READ_BYTES = 256 << 10  # read from the end: room for long tracebacks behind a chatty shutdown
-LINE_CHARACTERS = 400  # of one line; a dumped tensor must not be all that one sees
+READ_BYTES = 256 << 10  # read from the log's end: room for long tracebacks before a chatty shutdown
+LINE_CHARACTERS = 400  # shown of one line, so that a dumped tensor does not fill the excerpt
 MARKER = "--- end of log ---"
 LEFT_OUT = "…"
-# Of the lines and bytes, what a traceback may take: the rest shows what came before and after it.
+# A traceback takes at most this share of the lines and bytes; the rest shows what came before and after it.
 TRACEBACK_SHARE = 2 / 3
 
 
 def excerpt(path: Path, lines: int = LINES_MAX, most_bytes: int = BYTES_MAX) -> str:
-    """The last `lines` lines of a log, cleaned, within `most_bytes` of UTF-8; empty if it cannot be read.
+    """Return the last lines of a log, cleaned, in at most `most_bytes` of UTF-8; "" if it cannot be read.
 
-    A traceback near the end comes first, then MARKER, then the last of the other lines. Neither limit can
-    pass LINES_MAX and BYTES_MAX. Of a progress bar, which \\r redraws, the last state is shown.
+    A traceback near the end comes first, then MARKER, then the last of the other lines. LINES_MAX and
+    BYTES_MAX cap both limits. A progress bar, which \\r redraws, is shown in its last state.
     """
     lines, most_bytes = min(lines, LINES_MAX), min(most_bytes, BYTES_MAX)
     log = _readable(tail_text(path, READ_BYTES))
@@ -36,7 +36,7 @@ def excerpt(path: Path, lines: int = LINES_MAX, most_bytes: int = BYTES_MAX) -> 
 
 
 def _traceback(lines: list[str], most: int, most_bytes: int) -> list[str]:
-    """Its share of the limits, the end of it first of all: that is where the error stands."""
+    """Cut a traceback to its share of the limits; the end stays, because the error stands there."""
     share = max(int(most * TRACEBACK_SHARE), min(most, 1))
     kept = _last(lines, share, int(most_bytes * TRACEBACK_SHARE))
     if 1 < len(kept) < len(lines) and _size(LEFT_OUT) <= _size(kept[0]):
@@ -45,7 +45,7 @@ def _traceback(lines: list[str], most: int, most_bytes: int) -> list[str]:
 
 
 def tail_text(path: Path, most_bytes: int) -> str:
-    """The last whole lines of a log within `most_bytes`, as printed; empty if it cannot be read."""
+    """Return the last whole lines of a log within `most_bytes`, as printed; "" if the log cannot be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -55,14 +55,14 @@ def tail_text(path: Path, most_bytes: int) -> str:
     except OSError:
         return ""
     if start > 0:
-        # Less the line that was cut, unless there is no other.
+        # Drop the line that was cut, unless there is no other.
         cut = re.search(rb"[\r\n]+(?=.)", data, re.DOTALL)
         data = data[cut.end() :] if cut else data
     return data.decode("utf-8", "replace")
 
 
 def _readable(text: str) -> list[str]:
-    """Lines as a terminal would show them in the end: progress redrawn, no controls, none too long."""
+    """Split into lines as a terminal shows them in the end: progress redrawn, no controls, none too long."""
     drawn = "\n".join(_last_state(line) for line in text.split("\n"))
     return [_shortened(line.rstrip()) for line in clean(drawn).rstrip("\n").split("\n")]
 
@@ -79,7 +79,7 @@ def _shortened(line: str) -> str:
 
 
 def _last(lines: list[str], most: int, most_bytes: int) -> list[str]:
-    """As many of the last lines as both limits allow."""
+    """Return as many of the last lines as both limits allow."""
     kept: list[str] = []
     # One byte more than the limit: the last line needs no line end.
     left = most_bytes + 1

@@ -1,4 +1,4 @@
-"""Is the experiment over? Pure; judged at each commit, in the order of the design."""
+"""Whether a session ends with a run. Pure; asked at each commit, in the order of DESIGN §5."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -6,32 +6,32 @@ from msgspec.structs import replace
 from ardaemon.core.model import Best, Counters, Settings, Status, Termination, Verdict
 
 
-class Ended(Struct, frozen=True, kw_only=True):
-    """What a run's end means for the counters."""
+class Tally(Struct, frozen=True, kw_only=True):
+    """What a run adds to the counters."""
 
     status: Status
     verdict: Verdict
-    comparable: bool  # does it say anything about the idea? only then it counts for plateau
+    comparable: bool  # the run says something about the idea; only then it counts for plateau
 
 
-def count(counters: Counters, ended: Ended, current: bool = True) -> Counters:
-    """The counters after one more run; one of an earlier session (not `current`) counts in total alone."""
-    total = {ended.verdict: getattr(counters, ended.verdict) + 1}
+def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
+    """Count one more run; a run of an earlier session (not `current`) counts in the totals alone."""
+    total = {tally.verdict: getattr(counters, tally.verdict) + 1}
     if not current:
         return replace(counters, **total)
-    plateau = counters.plateau + (1 if ended.comparable else 0)
+    plateau = counters.plateau + (1 if tally.comparable else 0)
     return replace(
         counters,
         **total,
         since_start=counters.since_start + 1,
-        plateau=0 if ended.verdict == "advance" else plateau,
+        plateau=0 if tally.verdict == "advance" else plateau,
     )
 
 
 def judge(
     settings: Settings, counters: Counters, best: Best | None, status: Status, manual: bool
 ) -> Termination | None:
-    """Why the session ends with this run; None if it goes on."""
+    """Return why the session ends with this run; None if the session goes on."""
     if status == "unclean":
         return "unclean"
     if manual:

@@ -1,7 +1,8 @@
-"""Python tracebacks in a log: where they stand, and which of them says why the process failed; pure.
+"""Python tracebacks in a log: where they stand, and which of them says why the process failed. Pure.
 
-Known forms: plain, chained, syntax errors (which have no header), exception groups, and those that torchrun
-prefixes with a rank. What a launcher or the interpreter's shutdown prints afterwards is not the cause.
+These forms are known: plain tracebacks, chained ones, syntax errors (which have no header), exception groups,
+and tracebacks that torchrun prefixes with a rank. What a launcher or the interpreter's shutdown prints
+afterwards is not the cause.
 """
 
 import re
@@ -19,10 +20,10 @@ _ENDING = re.compile(
     r"(?P<kind>(?:[^\W\d]\w*\.)+[^\W\d]\w*|[A-Z_]\w*)(?:: (?P<message>.*)|:?$)"
 )
 _LINKS = ("During handling of the above exception,", "The above exception was the direct cause")
-# Tracebacks that follow these lines did not end the process.
+# A traceback that follows one of these lines did not end the process.
 _ASIDE = ("Exception ignored ", "Error in atexit", "Exception in thread ", "--- Logging error ---")
-OUTERMOST = 2  # depth of an exception group's own bar; its members stand further in
-# Launchers report by these that a child failed; the child's own traceback comes before.
+OUTERMOST = 2  # columns before an exception group's own bar; its members are indented further
+# A launcher raises one of these when a child failed; the child's own traceback comes before.
 WRAPPERS = {
     "ChildFailedError",
     "CalledProcessError",
@@ -33,38 +34,33 @@ WRAPPERS = {
 
 
 class Ending(NamedTuple):
-    """One traceback: the lines it spans (`end` is after its last line), and the error that it ends with."""
+    """One traceback: the lines that it spans (`end` is after the last one), and the error that ends it."""
 
     start: int
     end: int
     kind: str
     message: str
-    depth: int  # of the bar before it, where it is in an exception group
-    linked: bool  # to the traceback before it
-    aside: bool
+    depth: int  # columns before the bar of its exception group; 0 outside a group
+    linked: bool  # it is chained to the traceback before it
+    aside: bool  # it did not end the process
 
     @property
     def name(self) -> str:
-        """The type's name without its module."""
+        """Return the type's name without its module."""
         return self.kind.rpartition(".")[2]
 
 
 class Failure(NamedTuple):
-    """The traceback that matters, with all that belongs to it: its chain, or its group."""
+    """The traceback that matters, with the others of its chain or group."""
 
     start: int
     end: int
     cause: Ending
     family: tuple[Ending, ...]
 
-    @property
-    def wrapped(self) -> bool:
-        """Is only a launcher's report known?"""
-        return self.cause.name in WRAPPERS
-
 
 def find(lines: list[str]) -> Failure | None:
-    """The last traceback of cleaned `lines`: the script's own, else a launcher's, else one aside."""
+    """Find the last traceback in cleaned `lines`: the script's own, else a launcher's, else one aside."""
     endings = list(_endings(lines))
     in_line = [ending for ending in endings if not ending.aside]
     real = [ending for ending in in_line if ending.name not in WRAPPERS]
@@ -77,33 +73,33 @@ def _failure(endings: list[Ending], last: int) -> Failure:
     while first > 0 and (endings[first].linked or _inside(endings[first], endings[first - 1])):
         first -= 1
     family = tuple(endings[first : last + 1])
-    # Of a group, what failed first; that it is a group says nothing.
+    # The cause of a group is what failed first in it; that it is a group says nothing.
     leaves = [one for one in family if one.depth > OUTERMOST and not one.name.endswith("ExceptionGroup")]
     cause = leaves[0] if endings[last].depth and leaves else endings[last]
     return Failure(family[0].start, family[-1].end, cause, family)
 
 
 def _inside(ending: Ending, before: Ending) -> bool:
-    """Is it a member of the exception group that `before` belongs to?"""
+    """Return whether `ending` is a member of the exception group that `before` belongs to."""
     return ending.depth > OUTERMOST and before.depth > 0
 
 
 def _endings(lines: list[str]) -> Iterator[Ending]:
     start: int | None = None
     linked = aside = False
-    said = ""  # the last line that was not blank
+    last_line = ""  # that was not blank
     for index, raw in enumerate(lines):
         line, depth = _bare(raw)
         if _opens(line, start):
             if start is None or line.endswith(_HEADER):
-                start, aside = index, said.startswith(_ASIDE)
+                start, aside = index, last_line.startswith(_ASIDE)
         elif line.startswith(_LINKS):
             linked = True
         elif start is not None and (match := _ENDING.match(line)):
             yield Ending(start, index + 1, match["kind"], match["message"] or "", depth, linked, aside)
             start, linked = None, False
         if line.strip():
-            said = line
+            last_line = line
 
 
 def _opens(line: str, start: int | None) -> bool:
@@ -113,7 +109,7 @@ def _opens(line: str, start: int | None) -> bool:
 
 
 def _bare(line: str) -> tuple[str, int]:
-    """The line without a rank's or a group's prefix, and how far in the group's bar stood."""
+    """Strip a rank's or a group's prefix off a line; return the rest, and the column of the group's bar."""
     if rank := _RANK.match(line):
         line = line[rank.end() :]
     bar = _GROUP_BAR.match(line)

@@ -25,7 +25,7 @@ PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """All that a verdict depends on."""
+    """Everything that a verdict depends on."""
 
     exit: Exit
     contract: Contract
@@ -33,14 +33,14 @@ class Facts(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     seal_faults: tuple[str, ...] = ()
     session_constraints: tuple[str, ...] = ()
-    log_reason: Reason | None = None  # what the log's tail shows of a crash
-    metric_problem: str | None = None
-    notes: tuple[str, ...] = ()  # what the driver of its GPUs said meanwhile
-    tainted: str | None = None  # why the numbers were not measured under fair conditions
+    log_reason: Reason | None = None  # why the job crashed, as the end of its log shows
+    metric_problem: str | None = None  # why the primary metric has no value
+    notes: tuple[str, ...] = ()  # what the GPU driver reported during the run
+    tainted: str | None = None  # why the conditions of the measurement were not fair
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What was decided of one run."""
+    """What was decided about one run."""
 
     status: Status
     verdict: Verdict
@@ -53,7 +53,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
 
 def judge(facts: Facts) -> Judgement:
-    """Compare one run with the best of this moment."""
+    """Judge one run against the best of this moment."""
     status, reason = _status(facts)
     if reason is not None and status in ("crash", "timeout"):
         reason = reason._replace(notes=(*reason.notes, *_notes(facts)))

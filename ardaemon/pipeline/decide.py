@@ -32,7 +32,7 @@ def decide(ended: Ended) -> RunRecord:
 
 def _decision(ended: Ended, found: State) -> Decision:
     judged = verdict.judge(_facts(ended, found))
-    tally = terminate.Ended(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
+    tally = terminate.Tally(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
     session, stamp = found.session, ended.exit.ended_at or state.now()
     settings = session.settings or ended.record.settings
     current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun

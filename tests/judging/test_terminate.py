@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardaemon.core.model import Best, Counters, Direction, Primary, Settings, Status, Termination, Verdict
-from ardaemon.judging.terminate import Ended, count, judge
+from ardaemon.judging.terminate import Tally, count, judge
 
 EVERYTHING = Settings(seconds=1, threshold=0.5, plateau=2, max_runs=3)
 SPENT = Counters(revert=3, plateau=2, since_start=3)
@@ -15,15 +15,15 @@ def best(value: float, direction: Direction = "min", valid: bool = True) -> Best
     return Best(run_id="r0001", primary=Primary("m", direction), value=value, valid=valid)
 
 
-def ended(verdict: Verdict, comparable: bool = True) -> Ended:
-    return Ended(
+def ended(verdict: Verdict, comparable: bool = True) -> Tally:
+    return Tally(
         status="ok" if verdict in ("advance", "revert") else verdict,  # type: ignore[arg-type]
         verdict=verdict,
         comparable=comparable,
     )
 
 
-def counted(*runs: Ended) -> Counters:
+def counted(*runs: Tally) -> Counters:
     counters = Counters()
     for run in runs:
         counters = count(counters, run)
