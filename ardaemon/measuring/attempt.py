@@ -1,4 +1,4 @@
-"""One attempt that is measured: its process tree, its meter and its file."""
+"""The measuring of one attempt: a process tree, a meter and a file of samples."""
 
 from msgspec import Struct
 
@@ -7,40 +7,41 @@ from ardaemon.core.layout import Attempt
 from ardaemon.core.measured import Header, Measured
 from ardaemon.core.model import Process
 from ardaemon.host import state
-from ardaemon.measuring import attribution, samples
+from ardaemon.measuring import samples
+from ardaemon.measuring.attribution import Suspect
 from ardaemon.measuring.meter import Holders, Look, Meter, Watched
-from ardaemon.measuring.usage import Tree
+from ardaemon.measuring.usage import ProcessTree
 
-# A peak that rises by so much is on disk at once: a daemon that is killed then shall not lose it.
+# A peak that has risen by so much since the last write goes to disk at once, in case the daemon is killed.
 RISE = 1.01
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What is measured, and for whom; `started` is CLOCK_MONOTONIC."""
+    """An attempt to measure. `started` is in CLOCK_MONOTONIC seconds."""
 
     attempt: Attempt
     started: float
-    header: Header = Header()  # peaks.header(inventory before the launch, cards); {} for a CPU slot
-    roots: tuple[Process, ...] = ()
-    supervisor: Process | None = None
+    header: Header = Header()  # the cards before the launch, made by meter.header(); empty for a CPU run
+    roots: tuple[Process, ...] = ()  # whose descendants are the attempt's as well
+    supervisor: Process | None = None  # the shim: its descendants count, the shim itself does not
     cgroup: str = ""
-    alone: bool = True
-    ignored: frozenset[int] = frozenset()
+    alone: bool = True  # no other run of this daemon may be on the cards
+    ignored: frozenset[int] = frozenset()  # pids that may be on the cards
     max_vram_mb: float | None = None
     max_rss_mb: float | None = None
 
     @property
     def key(self) -> str:
-        """The attempt's folder: what its processes bear in their environment."""
+        """The attempt's folder, which its processes have in their environment."""
         return str(self.attempt.folder)
 
     @property
     def has_cards(self) -> bool:
-        """Is NVML needed for it?"""
+        """Return whether the attempt was given GPUs, so that NVML is needed."""
         return bool(self.header.cards)
 
     def watched(self, header: Header) -> Watched:
-        """It as its meter sees it."""
+        """Return what the meter needs to know of the attempt."""
         return Watched(
             folder=self.key,
             header=header,
@@ -50,44 +51,44 @@ class Job(Struct, frozen=True, kw_only=True):
             max_rss_mb=self.max_rss_mb,
         )
 
-    def identity(self) -> attribution.Attempt:
-        """How its processes are told."""
+    def suspect(self) -> Suspect:
+        """Return what tells the attempt's processes from others."""
         above = (*self.roots, *([self.supervisor] if self.supervisor else []))
         pids = tuple(process.pid for process in above)
-        return attribution.Attempt(folder=self.key, roots=pids, cgroup=self.cgroup)
+        return Suspect(folder=self.key, roots=pids, cgroup=self.cgroup)
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """What one tick saw of the machine; CLOCK_MONOTONIC."""
+    """What one tick saw of the machine, for all attempts alike."""
 
-    at: float
+    at: float  # CLOCK_MONOTONIC seconds
     gpus: tuple[GpuReading, ...] = ()
     holders: Holders
-    thorough: bool = False
+    thorough: bool = False  # heat and swapping were looked for
     swapped_pages_s: float | None = None
 
 
 class Measuring:
-    """Goes on from what an earlier daemon has written. For one thread at a time."""
+    """Measures one attempt, from where an earlier daemon stopped. For one thread at a time."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.identity = job, job.identity()
+        self.job, self.suspect = job, job.suspect()
         self.file = samples.SampleFile(job.attempt.samples, job.header)
-        self.tree = Tree(job.roots, job.supervisor, job.cgroup)
+        self.tree = ProcessTree(job.roots, job.supervisor, job.cgroup)
         self.meter = Meter(job.watched(self.file.header))
         for sample in self.file.earlier:
             self.meter.add(sample)
         self._written = self._peaks()
 
     def take(self, scene: Scene) -> None:
-        """One look."""
-        used = self.tree.read(scene.at)
+        """Take one sample."""
+        usage = self.tree.read(scene.at)
         look = Look(
             t=scene.at - self.job.started,
             gpus=scene.gpus,
             holders=scene.holders,
-            rss_mb=used.rss_mb,
-            cpu=used.cpu,
+            rss_mb=usage.rss_mb,
+            cpu=usage.cpu,
             thorough=scene.thorough,
             swapped_pages_s=scene.swapped_pages_s,
         )
@@ -100,7 +101,7 @@ class Measuring:
             self._written = self._peaks()
 
     def finish(self) -> Measured:
-        """Write the rest, and measured.json durably; raises StorageError. May be called again."""
+        """Write the last samples, and measured.json durably. Raises StorageError; then call again."""
         self.file.close()
         measured = self.meter.measured()
         state.write(self.job.attempt.measured, measured)
@@ -111,17 +112,17 @@ class Measuring:
 
 
 def recall(attempt: Attempt, job: Job | None = None) -> Measured:
-    """What was measured of an attempt that is over, by whatever daemon: measured.json, else of the samples.
+    """Return what was measured of an attempt that is over: from measured.json, else made of its samples.
 
     Raises CorruptState, UnknownSchema, StorageError.
     """
-    found = state.read(attempt.measured, Measured)
-    if found is not None:
-        return found
+    measured = state.read(attempt.measured, Measured)
+    if measured is not None:
+        return measured
     with state.storage("read", attempt.samples):
         header, earlier = samples.read(attempt.samples)
-    asked = job or Job(attempt=attempt, started=0.0)
-    meter = Meter(asked.watched(header or asked.header))
+    job = job or Job(attempt=attempt, started=0.0)
+    meter = Meter(job.watched(header or job.header))
     for sample in earlier:
         meter.add(sample)
     return meter.measured()

@@ -1,14 +1,15 @@
-"""Whose is a process on a GPU: of a run of ours, or foreign.
+"""To whom a process on a GPU belongs: to a run of this daemon, or to nobody that the daemon knows (foreign).
 
-Evidence, the strongest first: the environment that it was started with (it stays with whatever leaves the
-tree), its ancestors (it may have overwritten its environment, as setproctitle does), its cgroup. A pid that
-is not in our /proc says nothing: of another pid namespace, another user's under hidepid, or just ended.
+Evidence, the strongest first: the environment that the process was started with (a process that leaves its
+tree keeps it), its ancestors (a process may overwrite its environment, as setproctitle does), its cgroup. A
+pid that is not in this host's /proc tells nothing: it is of another pid namespace, of another user under
+hidepid, or has just ended.
 """
 
 import functools
 import os
 import pwd
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -18,59 +19,64 @@ from ardaemon.core.text import one_line
 from ardaemon.host import proc
 
 NAME_MAX = 32  # characters; the kernel cuts a command's name at 15
-ANCESTORS_MAX = 64  # no job's tree is so deep; a loop by reused pids ends there
+ANCESTORS_MAX = 64  # no job's tree is so deep; a loop through reused pids ends there
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
-    """An attempt at work, as its processes can be told: `folder` is in their environment, in two parts."""
+class Suspect(Struct, frozen=True, kw_only=True):
+    """An attempt that a process may belong to, with the marks that its processes bear."""
 
-    folder: str
-    roots: tuple[int, ...] = ()  # its shim and its job
+    folder: str  # in their environment, in two parts: AR_RUN_DIR and AR_ATTEMPT
+    roots: tuple[int, ...] = ()  # pids of the shim and of the job
     cgroup: str = ""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
     """What one process shows of itself; read once in its life."""
 
-    tag: str = ""  # the attempt's folder, by its environment
-    cgroups: tuple[str, ...] = ()  # the names of its cgroups, from the root on
+    tag: str = ""  # the folder of the attempt that the process's environment names
+    cgroups: tuple[str, ...] = ()  # the names of the process's cgroups, from the root on
     user: str = ""
     name: str = ""
 
 
-def owner(evidence: Evidence, ancestors: Iterable[int], attempts: Sequence[Attempt]) -> str | None:
-    """The folder of the attempt that it belongs to; None: foreign. Pure; `ancestors` is read if needed."""
-    known = {attempt.folder for attempt in attempts}
-    if evidence.tag in known:
+def owner(evidence: Evidence, ancestors: Iterable[int], suspects: Sequence[Suspect]) -> str | None:
+    """Return the folder of the attempt that a process belongs to; None for a foreign process.
+
+    Pure, but for `ancestors`, which is read only if the environment does not decide.
+    """
+    if evidence.tag in {suspect.folder for suspect in suspects}:
         return evidence.tag
-    roots = {pid: attempt.folder for attempt in attempts for pid in attempt.roots}
-    found = next((roots[pid] for pid in ancestors if pid in roots), None)
-    if found is not None:
-        return found
-    groups = {os.path.basename(attempt.cgroup): attempt.folder for attempt in attempts if attempt.cgroup}
+    roots = {pid: suspect.folder for suspect in suspects for pid in suspect.roots}
+    nearest = next((roots[pid] for pid in ancestors if pid in roots), None)
+    if nearest is not None:
+        return nearest
+    groups = {os.path.basename(suspect.cgroup): suspect.folder for suspect in suspects if suspect.cgroup}
     return next((groups[name] for name in evidence.cgroups if name in groups), None)
 
 
 class Attribution:
-    """Remembers by pid and start time; what is gone is forgotten at once. For one thread at a time."""
+    """Tells whose each process on a GPU is. For one thread at a time.
+
+    Answers are kept by pid and start time, and forgotten as soon as the process is off the GPUs.
+    """
 
     def __init__(self) -> None:
         self._evidence: dict[tuple[int, int], Evidence] = {}
         self._owners: dict[tuple[int, int], str | None] = {}
         self._last: dict[int, Holder] = {}
-        self._attempts: tuple[Attempt, ...] = ()
+        self._suspects: tuple[Suspect, ...] = ()
 
     def holders(
-        self, gpus: Iterable[GpuReading], attempts: Iterable[Attempt]
+        self, gpus: Iterable[GpuReading], suspects: Iterable[Suspect]
     ) -> dict[str, tuple[Holder, ...] | None]:
-        """Who is on each GPU, by its UUID; None where NVML did not say."""
-        wanted = tuple(attempts)
-        if wanted != self._attempts:  # what was foreign may be of an attempt that we did not know yet
-            self._attempts = wanted
+        """Return the processes on each GPU, by its UUID; None where NVML did not list them."""
+        suspects = tuple(suspects)
+        if suspects != self._suspects:  # what seemed foreign may belong to an attempt that is new here
+            self._suspects = suspects
             self._owners.clear()
         last, self._last = self._last, {}
         seen: set[tuple[int, int]] = set()
-        found = {
+        holders = {
             gpu.uuid: None
             if gpu.processes is None
             else tuple(self._holder(p, last, seen) for p in gpu.processes)
@@ -78,7 +84,7 @@ class Attribution:
         }
         self._evidence = {key: self._evidence[key] for key in seen}
         self._owners = {key: self._owners[key] for key in seen}
-        return found
+        return holders
 
     def _holder(self, process: GpuProcess, last: Mapping[int, Holder], seen: set[tuple[int, int]]) -> Holder:
         start = proc.start_time(process.pid)
@@ -89,8 +95,8 @@ class Attribution:
         if key not in self._evidence:
             self._evidence[key] = gather(process.pid)
         if key not in self._owners:
-            self._owners[key] = owner(self._evidence[key], ancestors(process.pid), self._attempts)
-        found = Holder(
+            self._owners[key] = owner(self._evidence[key], ancestors(process.pid), self._suspects)
+        holder = Holder(
             pid=process.pid,
             used_mb=process.used_mb,
             graphics=process.graphics,
@@ -98,11 +104,11 @@ class Attribution:
             user=self._evidence[key].user,
             name=self._evidence[key].name,
         )
-        self._last[process.pid] = found
-        return found
+        self._last[process.pid] = holder
+        return holder
 
     def _gone(self, process: GpuProcess, last: Mapping[int, Holder]) -> Holder:
-        """Not in /proc: whose it was a moment ago, as its memory drains; else nobody can tell."""
+        """Describe a process that is not in /proc by what it was a moment ago, while its memory drains."""
         before = last.get(process.pid)
         if before is None:
             return Holder(pid=process.pid, used_mb=process.used_mb, graphics=process.graphics, known=False)
@@ -119,7 +125,7 @@ class Attribution:
 
 
 def gather(pid: int) -> Evidence:
-    """All that a process shows."""
+    """Read everything that a process shows of itself."""
     return Evidence(
         tag=_tag(_read(f"/proc/{pid}/environ")),
         cgroups=_cgroups(_read(f"/proc/{pid}/cgroup")),
@@ -128,8 +134,8 @@ def gather(pid: int) -> Evidence:
     )
 
 
-def ancestors(pid: int) -> Iterable[int]:
-    """Its parent, and that one's, up to the first process; itself first of all."""
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield the pid itself, then its parent, and so on up to the first process."""
     for _ in range(ANCESTORS_MAX):
         if pid <= 1:
             return
@@ -157,7 +163,7 @@ def _user_of(pid: int) -> str:
 
 @functools.lru_cache(maxsize=256)  # a directory service may be asked for each
 def user_name(uid: int) -> str:
-    """The user's name; the number where it has none here."""
+    """Return the user's name; the number of a user who has no name on this host."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,6 +1,6 @@
-"""What a run needs of its GPUs and of memory: looks in, samples and peaks out. Pure.
+"""What a run uses of its GPUs and of memory: looks in, samples and peaks out. Pure.
 
-All peaks are made of samples, so that those of samples.jsonl give the same after a restart of the daemon.
+Every peak is made of samples, so that a restarted daemon gets the same peaks from samples.jsonl.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,30 +27,30 @@ WORST_FIRST: tuple[Source, ...] = ("unknown", "device_delta", "process")
 
 
 class Watched(Struct, frozen=True, kw_only=True):
-    """The run that is measured. `cards` and `before` are of the moment before its launch."""
+    """The attempt that is measured; `header` describes its cards at the moment before the launch."""
 
     folder: str  # of the attempt
     header: Header = Header()
-    alone: bool = True  # it has its cards for itself
-    ignored: frozenset[int] = frozenset()  # pids that may be there
+    alone: bool = True  # no other run of this daemon may be on the cards
+    ignored: frozenset[int] = frozenset()  # pids that may be on the cards
     max_vram_mb: float | None = None
     max_rss_mb: float | None = None
 
 
 class Look(Struct, frozen=True, kw_only=True):
-    """All that was seen at one moment, `t` seconds after the attempt's start."""
+    """Everything that was seen at one moment."""
 
-    t: float
+    t: float  # seconds since the attempt's start
     gpus: tuple[GpuReading, ...] = ()
     holders: Holders = field(default_factory=dict)
     rss_mb: float | None = None
     cpu: float | None = None  # percent of one core
-    thorough: bool = False  # were heat and swapping looked at?
+    thorough: bool = False  # heat and swapping were looked for
     swapped_pages_s: float | None = None
 
 
 def header(inventory: Inventory, uuids: Iterable[str]) -> Header:
-    """What is to be known of the cards from before the launch."""
+    """Describe the cards as they are before the launch."""
     gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
     there = [gpus.get(uuid, GpuReading(uuid=uuid, index=-1)) for uuid in uuids]
     return Header(
@@ -60,7 +60,7 @@ def header(inventory: Inventory, uuids: Iterable[str]) -> Header:
 
 
 class Meter:
-    """One attempt's peaks and conditions."""
+    """Turns looks at one attempt into samples, and samples into peaks and conditions."""
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
@@ -78,25 +78,25 @@ class Meter:
     # --- in ---
 
     def look(self, look: Look) -> Sample:
-        """Make a sample of what was seen, and take it."""
+        """Make a sample of a look, and take it."""
         sample = self._sample(look)
         self.add(sample)
         return sample
 
     def add(self, sample: Sample) -> None:
-        """Take a sample: a new one, or one that an earlier daemon has written."""
+        """Take a sample, new or written by an earlier daemon, into the peaks and conditions."""
         self.conditions.add(sample)
         if sample.vram_mb is not None and (self._vram is None or sample.vram_mb > self._vram[0]):
             self._vram = sample.vram_mb, sample.by
         for card in sample.gpus:
-            known = self._cards.get(card.card)
-            if card.run_mb is not None and (known is None or card.run_mb > known[0]):
+            peak = self._cards.get(card.card)
+            if card.run_mb is not None and (peak is None or card.run_mb > peak[0]):
                 self._cards[card.card] = card.run_mb, card.by
         if sample.rss_mb is not None:
             self.rss_mb = max(self.rss_mb or 0, sample.rss_mb)
         self._elsewhere = max(self._elsewhere, sample.elsewhere_mb)
         self._gap_s = max(self._gap_s, sample.t - self._last_t)
-        # A merged one does not tell when its last was.
+        # A merged sample has the time of its first look; its last one may be a whole width later.
         self._last_t = sample.t + (self.watched.header.width_s if sample.n > 1 else 0.0)
         self.samples, self.latest = self.samples + sample.n, sample
 
@@ -104,7 +104,7 @@ class Meter:
 
     @property
     def vram_mb(self) -> int | None:
-        """The peak so far, on all GPUs together."""
+        """The peak so far on all GPUs together, in MiB."""
         return None if self._vram is None else self._vram[0]
 
     def breach(self) -> Breach | None:
@@ -114,7 +114,7 @@ class Meter:
         )
 
     def measured(self) -> Measured:
-        """Everything so far."""
+        """Sum up everything so far."""
         tainted, why = self.conditions.taint()
         breach = self.breach()
         cards = self.watched.header.cards
@@ -133,8 +133,7 @@ class Meter:
         )
 
     def _peak(self, number: int, card: GivenCard) -> CardPeak:
-        found = self._cards.get(number)
-        peak, source = found or (None, "unknown")
+        peak, source = self._cards.get(number) or (None, "unknown")
         return CardPeak(uuid=card.uuid, index=card.index, name=card.name, peak_mb=peak, source=source)
 
     # --- one look ---
@@ -143,7 +142,7 @@ class Meter:
         gpus = {gpu.uuid: gpu for gpu in look.gpus}
         cards = self.watched.header.cards
         ours = {card.uuid for card in cards}
-        found = tuple(
+        samples = tuple(
             self._card(number, card, gpus[card.uuid], look.holders.get(card.uuid))
             for number, card in enumerate(cards)
             if card.uuid in gpus
@@ -156,14 +155,14 @@ class Meter:
             if holder.owner == self.watched.folder
         )
         newcomer = self._newcomers.first({uuid: look.holders.get(uuid) for uuid in ours})
-        vram, source = _together(found, len(cards), elsewhere)
+        vram, source = _together(samples, len(cards), elsewhere)
         hot = any(gpus[uuid].throttled for uuid in ours & gpus.keys())
         return Sample(
             t=round(look.t, 2),
             vram_mb=vram,
             by=source,
             elsewhere_mb=round(elsewhere),
-            gpus=found,
+            gpus=samples,
             rss_mb=_whole(look.rss_mb),
             cpu=_whole(look.cpu),
             looks=int(look.thorough),
@@ -189,7 +188,7 @@ class Meter:
     def _used(
         self, card: GivenCard, gpu: GpuReading, there: tuple[Holder, ...] | None
     ) -> tuple[float | None, Source]:
-        """MiB that the run uses on a card of its own, and how that is known."""
+        """Return the MiB that the run uses on one of its cards, and how that is known."""
         own = [holder.used_mb for holder in there or () if holder.owner == self.watched.folder]
         sizes = [size for size in own if size is not None]
         unsure = not own and any(nameless(holder) and computes(holder) for holder in there or ())
@@ -207,13 +206,13 @@ def _breach(limit: Limit, used_mb: int | None, most_mb: float | None) -> Breach 
 
 
 def _together(cards: tuple[CardSample, ...], count: int, elsewhere: float) -> tuple[int | None, Source]:
-    """The sum over all cards; where one of them is not known, the sum is not either."""
-    known = [card.run_mb for card in cards if card.run_mb is not None]
-    if len(known) < count or (count == 0 and elsewhere == 0):
+    """Sum up the use of all cards; the sum is unknown if the use of one card is."""
+    sizes = [card.run_mb for card in cards if card.run_mb is not None]
+    if len(sizes) < count or (count == 0 and elsewhere == 0):
         return None, "unknown" if count else "process"
     sources: set[Source] = {card.by for card in cards} or {"process"}
     source = next(source for source in WORST_FIRST if source in sources)
-    return sum(known) + round(elsewhere), source
+    return sum(sizes) + round(elsewhere), source
 
 
 def _whole(value: float | None) -> int | None:

@@ -1,7 +1,8 @@
 """The sampler: one loop that looks at the GPUs and at every run at work, and sleeps when there is none.
 
-NVML is asked only for runs that have cards, and for who asks (`ask`): a machine without a GPU, or with CPU
-runs alone, has no worker. Ticks never overlap: the next one waits for a slow one.
+NVML is asked only for runs that have cards, and where somebody wants to see the GPUs (`ask`). So a machine
+without a GPU, or with CPU runs alone, has no NVML worker. Ticks never overlap: the next one waits for a slow
+one.
 """
 
 import logging
@@ -16,41 +17,45 @@ from msgspec import Struct, field
 
 from ardaemon.core.gpus import Inventory
 from ardaemon.core.measured import Breach, Measured, Sample
-from ardaemon.measuring import attribution, usage
+from ardaemon.measuring import usage
 from ardaemon.measuring.attempt import Job, Measuring, Scene
-from ardaemon.measuring.attribution import Attribution
+from ardaemon.measuring.attribution import Attribution, Suspect
 from ardaemon.measuring.meter import Holders
 
-YOUNG_S = 60.0  # most of what a run allocates, it allocates then,
+YOUNG_S = 60.0  # a run allocates most of its memory in that time
 YOUNG_EVERY_S = 0.25
 AT_WORK_EVERY_S = 1.0
-COST_SHARE = 0.004  # of a core; a young run with a hundred processes is looked at less often, down to AT_WORK
-ASKED_EVERY_S = 5.0  # somebody wants to know, and nothing runs
-ASKED_FOR_S = 15.0  # one question keeps the loop going so long
+# Of a core. A young run with a hundred processes is looked at less often, down to AT_WORK_EVERY_S.
+COST_SHARE = 0.004
+ASKED_EVERY_S = 5.0  # nothing runs, but somebody wants to see the GPUs
+ASKED_FOR_S = 15.0  # one question keeps the loop going for so long
 THOROUGH_EVERY_S = 5.0  # temperature, power, swapping: they change slowly, and cost more
-GRAPHICS_EVERY_S = 15.0  # 4.5 ms of a lock in the driver
-OVER_S = 15.0  # a card's memory is given back within that, or never
+GRAPHICS_EVERY_S = 15.0  # listing graphics processes holds a lock in the driver for 4.5 ms
+OVER_S = 15.0  # an ended run gives its cards' memory back within that time, or never
 REST_S = 0.05  # between two ticks, however long the first one took and whoever asks
 
 log = logging.getLogger("ardaemon.sampling")
 
 
 class Read(Protocol):
-    """`Nvml.read`: it has its own deadline, and answers `unknown` past that."""
+    """`Nvml.read`, which has a deadline of its own and answers `unknown` after that."""
 
     def __call__(self, thorough: bool = False, graphics: bool = False) -> Awaitable[Inventory]: ...
 
 
 class Tick(Struct, frozen=True, kw_only=True):
-    """What a tick saw."""
+    """What one tick saw."""
 
-    inventory: Inventory | None = None  # None: nobody needed it
+    inventory: Inventory | None = None  # None: NVML was not asked
     holders: Holders = field(default_factory=dict)
     breaches: dict[str, Breach] = field(default_factory=dict)  # by the attempt's folder
 
 
 class Sampler:
-    """Changed by code of the event loop; what a tick reads and writes is done in a thread, under `_busy`."""
+    """Measures every run at work.
+
+    The event loop changes it. A tick reads and writes in a thread, with `_busy` held.
+    """
 
     def __init__(
         self,
@@ -59,12 +64,16 @@ class Sampler:
         rest: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint,
         waiting: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`rest`: there is nothing to look at. `waiting`: how often those who wait for a GPU look."""
+        """Take the callbacks.
+
+        `rest` is called when there is nothing to look at; `waiting` tells how often the runs that wait for a
+        GPU need a look, None if none waits.
+        """
         self._read, self._on_tick, self._rest, self._waiting = read, on_tick, rest, waiting
         self._jobs: dict[str, Job] = {}
         self._measured: dict[str, Measuring] = {}
         self._attribution = Attribution()
-        self._over: dict[str, tuple[float, attribution.Attempt]] = {}  # when it ended, and what it was
+        self._over: dict[str, tuple[float, Suspect]] = {}  # attempts that have ended, and when
         self._busy = anyio.Lock()
         self._woken = anyio.Event()
         self._asked_at = float("-inf")
@@ -76,29 +85,30 @@ class Sampler:
     # --- who ---
 
     def begin(self, job: Job) -> None:
-        """A run has started, or was found at work."""
+        """Measure this attempt from now on: it has started, or was at work when the daemon started."""
         self._jobs[job.key] = job
         self.wake()
 
     def ask(self) -> None:
-        """Somebody wants to see the GPUs, or waits for one."""
+        """Keep looking at the GPUs for a while: somebody wants to see them, or waits for one."""
         self._asked_at = time.monotonic()
         self.wake()
 
     def wake(self) -> None:
-        """Look now."""
+        """Make the loop look now."""
         self._woken.set()
         self._woken = anyio.Event()
 
     def live(self, key: str) -> Sample | None:
-        """The latest sample of a run at work."""
-        found = self._measured.get(key)
-        return found.meter.latest if found is not None else None
+        """Return the latest sample of an attempt at work; None if there is none."""
+        measuring = self._measured.get(key)
+        return measuring.meter.latest if measuring is not None else None
 
     async def end(self, key: str) -> Measured | None:
-        """It is over: its measured.json is on disk when this returns. Raises StorageError: call it again.
+        """Finish an attempt that is over: its measured.json is on disk when this returns.
 
-        None where it never began here: `measuring.recall` tells what an earlier daemon measured.
+        Raises StorageError; then call again. Returns None for an attempt that never began here:
+        attempt.recall tells what an earlier daemon measured.
         """
         async with self._busy:
             job = self._jobs.get(key)
@@ -111,14 +121,14 @@ class Sampler:
             return measured
 
     def discard(self, key: str) -> None:
-        """Nobody wants to know about that run any more; whose its last processes are is known for a while."""
+        """Stop measuring an attempt. For a while its last processes are still told from foreign ones."""
         job = self._jobs.pop(key, None)
         if job is not None:
-            self._over[key] = (time.monotonic(), job.identity())
+            self._over[key] = (time.monotonic(), job.suspect())
         self._measured.pop(key, None)
 
     async def close(self) -> None:
-        """The daemon stops, the runs go on: what is held back is written."""
+        """Write the samples that are held back: the daemon stops, and the runs go on."""
         async with self._busy:
             for measuring in self._measured.values():
                 await anyio.to_thread.run_sync(measuring.file.close, abandon_on_cancel=True)
@@ -126,7 +136,7 @@ class Sampler:
     # --- when ---
 
     async def loop(self) -> None:
-        """Tick, for ever."""
+        """Tick for ever."""
         while True:
             woken, begun = self._woken, time.monotonic()
             every = self.interval(begun)
@@ -140,15 +150,15 @@ class Sampler:
                 await woken.wait()
 
     def interval(self, now: float) -> float | None:
-        """Seconds between ticks, as things stand; None: there is nothing to look at."""
-        found = [every] if (every := self._waiting()) is not None else []
+        """Return the seconds between ticks at this moment; None if there is nothing to look at."""
+        intervals = [every] if (every := self._waiting()) is not None else []
         if any(now - job.started < YOUNG_S for job in self._jobs.values()):
-            found.append(min(max(YOUNG_EVERY_S, self._cost / COST_SHARE), AT_WORK_EVERY_S))
+            intervals.append(min(max(YOUNG_EVERY_S, self._cost / COST_SHARE), AT_WORK_EVERY_S))
         if self._jobs:
-            found.append(AT_WORK_EVERY_S)
+            intervals.append(AT_WORK_EVERY_S)
         if self._asked(now):
-            found.append(ASKED_EVERY_S)
-        return min(found, default=None)
+            intervals.append(ASKED_EVERY_S)
+        return min(intervals, default=None)
 
     def _asked(self, now: float) -> bool:
         return now - self._asked_at < ASKED_FOR_S
@@ -159,13 +169,13 @@ class Sampler:
         try:
             self._on_tick(await self.tick())
             self._failing = False
-        except Exception as error:  # only a view: the daemon and its runs go on
+        except Exception as error:  # samples are only a view: the daemon and its runs go on
             if not self._failing:
                 log.warning("no sample", exc_info=error)
             self._failing = True
 
     async def tick(self, thorough: bool = False) -> Tick:
-        """One look at everything; `thorough`: with heat, power and swapping, whenever that was last."""
+        """Look once at everything; with `thorough` at heat, power and swapping, even if they are not due."""
         now = time.monotonic()
         thorough = thorough or _due(now, self._thorough_at, THOROUGH_EVERY_S)
         inventory = None
@@ -175,7 +185,7 @@ class Sampler:
             self._graphics_at = now if graphics else self._graphics_at
             inventory = await self._read(thorough=thorough, graphics=graphics)
         self._thorough_at = now if thorough else self._thorough_at
-        async with self._busy:  # not while NVML is asked: a run's end does not wait for a hung driver
+        async with self._busy:  # not held while NVML is asked: a run's end does not wait for a hung driver
             new = [job for key, job in self._jobs.items() if key not in self._measured]
             holders = await anyio.to_thread.run_sync(self._take, new, inventory, thorough)
             breaches = {key: measuring.meter.breach() for key, measuring in self._measured.items()}
@@ -183,15 +193,15 @@ class Sampler:
         return Tick(inventory=inventory, holders=holders, breaches=passed)
 
     def _take(self, new: list[Job], inventory: Inventory | None, thorough: bool) -> Holders:
-        """In a thread."""
+        """Take a sample of every attempt at work. Runs in a thread."""
         now, begun = time.monotonic(), time.thread_time()
         for job in new:
             self._measured[job.key] = Measuring(job)
         gpus = inventory.gpus if inventory is not None and inventory.state == "ok" else ()
         at_work = list(self._measured.values())
         self._over = {key: seen for key, seen in self._over.items() if now - seen[0] < OVER_S}
-        over = [identity for _, identity in self._over.values()]
-        holders = self._attribution.holders(gpus, [*(m.identity for m in at_work), *over])
+        suspects = [*(m.suspect for m in at_work), *(suspect for _, suspect in self._over.values())]
+        holders = self._attribution.holders(gpus, suspects)
         scene = Scene(
             at=now,
             gpus=gpus,
@@ -205,7 +215,7 @@ class Sampler:
         return holders
 
     def _swapping(self, now: float) -> float | None:
-        """Pages a second since the last thorough look."""
+        """Return the pages swapped per second since the last thorough look; None if there was none."""
         pages, last = usage.swapped_pages(), self._swapped
         self._swapped = None if pages is None else (now, pages)
         if pages is None or last is None or now <= last[0]:

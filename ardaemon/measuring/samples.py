@@ -1,7 +1,8 @@
-"""samples.jsonl: what a run used over time, in at most FILE_MAX bytes however long it is.
+"""samples.jsonl: what a run used over time, in at most FILE_MAX bytes however long the run is.
 
-A view: nothing is fsynced, and what the disk refuses ends the file, not the run. Where the next lines would
-not fit, neighbours are merged until half of the room is free again; a merged sample keeps every maximum.
+The file is a view: nothing in it is fsynced, and a write that the disk refuses ends the file, not the run. If
+the next lines would not fit, neighbours are merged until half of the room is free; a merged sample keeps the
+maximum of each value.
 """
 
 import logging
@@ -17,10 +18,10 @@ from ardaemon.core.model import SCHEMA
 from ardaemon.host import durable, operations
 
 FILE_MAX = 1 << 20
-READ_MAX = 2 * FILE_MAX  # a larger file is not ours
+READ_MAX = 2 * FILE_MAX  # a larger file was not written here
 WIDTH_FIRST_S = 0.5  # twice the shortest interval of sampling
-FLUSH_S = 5.0  # each write wakes whoever watches the folder; so much of a view is lost with a killed daemon
-# A run may put anything in the file's place: no link is followed, and no pipe is waited for.
+FLUSH_S = 5.0  # between two writes: each one wakes whoever watches the folder. A killed daemon loses so much
+# A run may put anything in the file's place, so no link is followed and no pipe is waited for.
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 log = logging.getLogger("ardaemon.samples")
@@ -29,10 +30,10 @@ _decoder = msgspec.json.Decoder(Sample)
 
 
 class SampleFile:
-    """One attempt's file; it goes on where an earlier daemon stopped. For one thread at a time."""
+    """Writes one attempt's samples, from where an earlier daemon stopped. For one thread at a time."""
 
     def __init__(self, path: Path, header: Header) -> None:
-        """`header` counts where there is no file yet; `earlier` is what stood in it."""
+        """Open the file, or make one with `header`. What stood in it is in `earlier`; its own header counts."""
         self.path, self.header, self.earlier = path, header, list[Sample]()
         self.fault: OSError | None = None
         self.size = 0
@@ -42,7 +43,7 @@ class SampleFile:
         self._try(self._open)
 
     def add(self, sample: Sample, urgent: bool = False) -> None:
-        """Take a sample; after an urgent one all of them are in the file."""
+        """Take a sample. After an urgent one the file holds all of them."""
         if self.fault is not None:
             return
         if self._pending is not None and not self._together(self._pending, sample):
@@ -55,7 +56,7 @@ class SampleFile:
             self._try(self._flush)
 
     def close(self) -> None:
-        """Write what is held back."""
+        """Write the samples that are held back."""
         if self.fault is None:
             self._put()
             self._try(self._flush)
@@ -108,12 +109,12 @@ class SampleFile:
 
 
 def read(path: Path) -> tuple[Header | None, list[Sample]]:
-    """What stands in the file; nothing where there is none. Raises OSError."""
+    """Read header and samples; None and [] if there is no file. Raises OSError."""
     return decode(_bytes(path))
 
 
 def decode(data: bytes) -> tuple[Header | None, list[Sample]]:
-    """Header and samples; what is torn, or not ours, is passed over."""
+    """Decode header and samples; lines that are torn, or of something else, are passed over."""
     first, *lines = data.split(b"\n")
     samples = []
     for line in lines:
@@ -125,7 +126,7 @@ def decode(data: bytes) -> tuple[Header | None, list[Sample]]:
 
 
 def merge(one: Sample, other: Sample) -> Sample:
-    """Two as one: the first one's time, the maximum of each value."""
+    """Merge two samples: the time of the first one, the maximum of each value."""
     most = other if _more(other.vram_mb, one.vram_mb) else one
     cards = {card.card: card for card in one.gpus}
     for card in other.gpus:
@@ -147,7 +148,7 @@ def merge(one: Sample, other: Sample) -> Sample:
 
 
 def thin(header: Header, samples: list[Sample]) -> tuple[Header, list[Sample]]:
-    """Merge neighbours, the width doubled again and again, until they fill half of the room at most."""
+    """Merge neighbours, with a width that doubles each time, until they fill at most half of FILE_MAX."""
     while len(samples) > 1 and len(_encode(header, samples)) > FILE_MAX // 2:
         width = max(header.width_s * 2, WIDTH_FIRST_S)
         header, samples = replace(header, width_s=width), _in_buckets(samples, width)
@@ -155,13 +156,13 @@ def thin(header: Header, samples: list[Sample]) -> tuple[Header, list[Sample]]:
 
 
 def _in_buckets(samples: list[Sample], width: float) -> list[Sample]:
-    found: list[Sample] = []
+    merged: list[Sample] = []
     for sample in samples:
-        if found and found[-1].t // width == sample.t // width:
-            found[-1] = merge(found[-1], sample)
+        if merged and merged[-1].t // width == sample.t // width:
+            merged[-1] = merge(merged[-1], sample)
         else:
-            found.append(sample)
-    return found
+            merged.append(sample)
+    return merged
 
 
 def _merged(one: CardSample, other: CardSample) -> CardSample:

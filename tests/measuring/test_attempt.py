@@ -112,7 +112,7 @@ def test_eight_cards_and_a_tree_of_60_cost_less_than_half_a_percent_of_a_core(tm
         )
 
         def tick(at: float) -> None:
-            holders = attribution.holders(gpus, [measuring.identity])
+            holders = attribution.holders(gpus, [measuring.suspect])
             measuring.take(Scene(at=at, gpus=gpus, holders=holders, thorough=int(at) % 5 == 0))
 
         tick(100.0)

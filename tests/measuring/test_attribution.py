@@ -10,11 +10,11 @@ from ardaemon.core.gpus import GpuProcess, GpuReading
 from ardaemon.core.measured import Holder
 from ardaemon.host import cgroup, proc
 from ardaemon.measuring import attribution
-from ardaemon.measuring.attribution import Attempt, Attribution, Evidence, owner
+from ardaemon.measuring.attribution import Attribution, Evidence, Suspect, owner
 from tests.support.trees import tree
 
-OURS = Attempt(folder="/p/runs/r0001/a1", roots=(100, 101), cgroup="/sys/fs/cgroup/ardaemon-7-8-1")
-OTHER = Attempt(folder="/p/runs/r0002/a2", roots=(200, 201))
+OURS = Suspect(folder="/p/runs/r0001/a1", roots=(100, 101), cgroup="/sys/fs/cgroup/ardaemon-7-8-1")
+OTHER = Suspect(folder="/p/runs/r0002/a2", roots=(200, 201))
 TAGS = {"AR_RUN_DIR": "/p/runs/r0001", "AR_ATTEMPT": "1"}
 # As setproctitle does: what stood in the environment is overwritten.
 OVERWRITE = """
@@ -29,7 +29,7 @@ def on(*processes: tuple[int, float | None]) -> list[GpuReading]:
     return [GpuReading(uuid="GPU-0", index=0, processes=there)]
 
 
-def holder(pid: int, attempt: Attempt = OURS, memory: Attribution | None = None) -> Holder:
+def holder(pid: int, attempt: Suspect = OURS, memory: Attribution | None = None) -> Holder:
     found = (memory or Attribution()).holders(on((pid, 512.0)), [attempt])["GPU-0"]
     assert found is not None
     return found[0]
@@ -50,7 +50,7 @@ def holder(pid: int, attempt: Attempt = OURS, memory: Attribution | None = None)
     ],
 )
 def test_the_strongest_evidence_decides(
-    evidence: Evidence, ancestors: tuple[int, ...], whose: Attempt | None
+    evidence: Evidence, ancestors: tuple[int, ...], whose: Suspect | None
 ) -> None:
     assert owner(evidence, ancestors, [OURS, OTHER]) == (whose.folder if whose else None)
 
@@ -69,7 +69,7 @@ def test_one_that_has_overwritten_its_environment_is_told_by_its_ancestors() -> 
     with tree(script, {**os.environ, **TAGS}) as (root, pid):
         assert attribution.gather(int(pid)).tag == ""
         assert holder(int(pid)).owner is None
-        assert holder(int(pid), Attempt(folder=OURS.folder, roots=(root.pid,))).owner == OURS.folder
+        assert holder(int(pid), Suspect(folder=OURS.folder, roots=(root.pid,))).owner == OURS.folder
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_one_that_has_left_everything_is_told_by_its_cgroup(folder: Path) -> Non
     enter = f"open({str(folder / 'cgroup.procs')!r}, 'w').write('0')\n"
     with tree(enter + "ready()") as (root, _):
         assert holder(root.pid).owner is None
-        assert holder(root.pid, Attempt(folder=OURS.folder, cgroup=str(folder))).owner == OURS.folder
+        assert holder(root.pid, Suspect(folder=OURS.folder, cgroup=str(folder))).owner == OURS.folder
 
 
 def test_a_foreign_process_has_pid_user_name_and_memory() -> None:

@@ -13,7 +13,7 @@ import pytest
 from ardaemon.core.model import Process
 from ardaemon.host import cgroup, proc
 from ardaemon.measuring import usage
-from ardaemon.measuring.usage import Tree
+from ardaemon.measuring.usage import ProcessTree
 from tests.support.lab import wait_until
 from tests.support.trees import PRELUDE, tree
 
@@ -24,21 +24,21 @@ BURN = "def burn(s):\n    end = time.process_time() + s\n    while time.process_
 
 def test_memory_of_a_single_process_is_what_it_holds() -> None:
     with tree("kept = hold(200)\nready()") as (root, _):
-        assert Tree([root]).read(0.0).rss_mb == pytest.approx(200, abs=SLACK_MB)
+        assert ProcessTree([root]).read(0.0).rss_mb == pytest.approx(200, abs=SLACK_MB)
 
 
 def test_memory_of_each_process_counts() -> None:
     script = "def work():\n    kept = hold(100)\n    os.write(tell, b'.')\n    rest()\n"
     script = "told, tell = os.pipe()\n" + script + "for _ in range(3): child(work)\n"
     with tree(script + "for _ in range(3): os.read(told, 1)\nready()") as (root, _):
-        found = Tree([root]).read(0.0)
+        found = ProcessTree([root]).read(0.0)
         assert found.rss_mb == pytest.approx(300, abs=4 * SLACK_MB)
         assert found.processes == 4
 
 
 def test_what_forked_workers_share_counts_once() -> None:
     with tree("kept = hold(200)\nfor _ in range(8): child(rest)\nready()") as (root, _):
-        found = Tree([root])
+        found = ProcessTree([root])
         plain = sum(stat.rss_mb for pid in found._search() if (stat := usage._stat(pid)))
         assert plain > 1400, "the plain sum counts it nine times"
         assert found.read(0.0).rss_mb == pytest.approx(200, abs=9 * 8)
@@ -46,7 +46,7 @@ def test_what_forked_workers_share_counts_once() -> None:
 
 def test_a_worker_that_is_not_weighed_yet_raises_no_peak() -> None:
     with tree("kept = hold(100)\nfor _ in range(4): child(rest)\nready()") as (root, _):
-        found = Tree([root])
+        found = ProcessTree([root])
         found._pids, found._search_at = {root.pid}, 5.0
         alone = found.read(0.0).rss_mb or 0.0
         found._budget, found._budget_at = -1000.0, 9.0  # spent, as by an earlier, larger tree
@@ -60,7 +60,7 @@ def test_a_worker_that_is_not_weighed_yet_raises_no_peak() -> None:
 def test_growth_counts_between_two_weighings() -> None:
     grow = "kept = []\nimport signal\nsignal.signal(10, lambda *_: kept.append(hold(100)))\n"
     with tree("shared = hold(50)\nfor _ in range(2): child(rest)\n" + grow + "ready()") as (root, _):
-        found = Tree([root])
+        found = ProcessTree([root])
         before = found.read(0.0).rss_mb or 0.0
         found._budget = -1000.0  # none is weighed again
         os.kill(root.pid, signal.SIGUSR1)
@@ -71,7 +71,7 @@ def test_growth_counts_between_two_weighings() -> None:
 def test_weighing_keeps_to_its_budget() -> None:
     """Whatever comes and goes, on average it takes no more than its share."""
     with tree("kept = hold(100)\nfor _ in range(8): child(rest)\nready()") as (root, _):
-        found, begun, seconds = Tree([root]), time.thread_time(), 300
+        found, begun, seconds = ProcessTree([root]), time.thread_time(), 300
         weighed = 0
         for now in range(seconds):
             found._shared.popitem() if found._shared else None  # as if one had come
@@ -87,7 +87,7 @@ def test_weighing_keeps_to_its_budget() -> None:
 def test_cpu_of_the_tree_is_percent_of_one_core() -> None:
     script = BURN + "child(lambda: burn(30))\nready()"
     with tree(script) as (root, _):
-        found = Tree([root])
+        found = ProcessTree([root])
         assert found.read(time.monotonic()).cpu is None
 
         def busy() -> bool:
@@ -110,7 +110,7 @@ def test_cpu_of_a_worker_that_has_ended_is_not_lost() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
-        found = Tree([Process(process.pid, proc.start_time(process.pid) or 0)])
+        found = ProcessTree([Process(process.pid, proc.start_time(process.pid) or 0)])
         found.read(0.0)
         process.stdin.write(b".")
         process.stdin.flush()
@@ -126,7 +126,7 @@ def test_a_double_fork_is_found_below_its_supervisor() -> None:
         "os.waitpid(child(away), 0)\nrest()"
     )
     with tree(script) as (supervisor, _):
-        found = Tree(supervisor=supervisor)
+        found = ProcessTree(supervisor=supervisor)
         wait_until(lambda: found._search(), "the orphan")
         assert supervisor.pid not in found._search()
         assert found.read(0.0).processes == 1
@@ -144,13 +144,13 @@ def test_a_kernel_that_tells_no_children_is_scanned_for_them() -> None:
 
 def test_a_pid_of_another_process_is_not_taken_for_a_root() -> None:
     with tree("ready()") as (root, _):
-        found = Tree([Process(root.pid, root.start + 1)]).read(0.0)
+        found = ProcessTree([Process(root.pid, root.start + 1)]).read(0.0)
         assert (found.processes, found.rss_mb) == (0, None)
 
 
 def test_nothing_is_left_of_a_tree_that_has_ended() -> None:
     with tree("ready()") as (root, _):
-        found = Tree([root])
+        found = ProcessTree([root])
         assert found.read(0.0).processes == 1
     assert found.read(1.0) == (None, 0.0, 0)
 
@@ -171,7 +171,7 @@ def test_a_cgroup_tells_who_is_inside_and_what_they_used(folder: Path) -> None:
     enter = f"open({str(folder / 'cgroup.procs')!r}, 'w').write('0')\n"
     script = BURN + enter + "def work():\n    burn(0.3)\nos.waitpid(child(work), 0)\nready()"
     with tree(script) as (root, _):
-        found = Tree(cgroup=str(folder))
+        found = ProcessTree(cgroup=str(folder))
         assert found.read(0.0).processes == 1
         assert found._pids == {root.pid}
         assert found._used({}) >= 0.3, "what has ended counts as well"
@@ -181,7 +181,7 @@ def test_a_long_list_of_processes_is_read_whole(folder: Path) -> None:
     """The kernel gives a page at a time."""
     enter = f"open({str(folder / 'cgroup.procs')!r}, 'w').write('0')\n"
     with tree(enter + "for _ in range(1200): child(rest)\nready()") as _:
-        assert len(Tree(cgroup=str(folder))._search()) == 1201
+        assert len(ProcessTree(cgroup=str(folder))._search()) == 1201
 
 
 def test_swapping_is_counted_since_the_boot() -> None:
@@ -193,7 +193,7 @@ def test_swapping_is_counted_since_the_boot() -> None:
 def test_60_processes_cost_less_than_half_a_percent_of_a_core_each_second() -> None:
     script = "kept = hold(50)\nfor _ in range(60): child(rest)\nready()"
     with tree(script) as (root, _):
-        found, seconds = Tree([root]), 100
+        found, seconds = ProcessTree([root]), 100
         found.read(0.0)
         begun = time.thread_time()
         for now in range(1, seconds):
