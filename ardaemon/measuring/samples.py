@@ -33,7 +33,7 @@ class SampleFile:
     """Writes one attempt's samples, from where an earlier daemon stopped. For one thread at a time."""
 
     def __init__(self, path: Path, header: Header) -> None:
-        """Open the file, or make one with `header`. What stood in it is in `earlier`; its own header counts."""
+        """Open the file, or make one with `header`; the header and samples of one that is there count."""
         self.path, self.header, self.earlier = path, header, list[Sample]()
         self.fault: OSError | None = None
         self.size = 0
