@@ -1,9 +1,8 @@
-"""The first source that holds the primary metric, asked in an order that does not depend on what is found.
+"""The `auto` backend: asks the sources in a fixed order, and takes the first that has the primary metric.
 
-What the session was told comes first: its command, its regular expression for the log, its path. Then the
-log: what the script says aloud is its result, and needs no guess whose it is. Then the files in the run's own
-folder.
-A source where the metric ended as nan is the last one asked: no other value may stand in for it.
+The session's own settings come first: its command, its regular expression for the log, its path. The log
+comes next, because what the script prints is certainly this run's. The files in the run's folder come last.
+If the metric ended as nan in a source, no later source is asked: no other value may stand in for it.
 """
 
 import fnmatch
@@ -12,25 +11,28 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from ardaemon.metrics.base import NEAREST, Evidence, FileBackend, MetricBackend, Query, Readings
+from ardaemon.metrics.base import NEAREST, AttemptOutput, FileBackend, MetricBackend, Query, Readings
 
 
 @dataclass(frozen=True)
 class AutoBackend:
-    """Asks the custom, the log and the file backends."""
+    """Asks the custom backend, the log backend and the file backends."""
 
     custom: MetricBackend
     log: MetricBackend
     files: Sequence[FileBackend]
     name: str = "auto"
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """The first answer with the primary metric; else the fullest one, with every source's problem."""
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Return the first answer with the primary metric.
+
+        If there is none, return the one with most metrics; its `problem` names the problems of every source.
+        """
         misses: list[Readings] = []
-        if query.path is not None and not self._present(evidence, query):
-            misses.append(Readings("--metric-path", {}, problem=_unknown(evidence, query.path)))
-        for backend, asked in self.sources(evidence, query):
-            readings = backend.read(evidence, asked)
+        if query.path is not None and not self._present(attempt, query):
+            misses.append(Readings("--metric-path", {}, problem=_unknown(attempt, query.path)))
+        for backend, asked in self.sources(attempt, query):
+            readings = backend.read(attempt, asked)
             if readings.absent:
                 continue
             if readings.settled:
@@ -38,33 +40,34 @@ class AutoBackend:
             misses.append(readings)
         return _together(misses)
 
-    def sources(self, evidence: Evidence, query: Query) -> Iterator[tuple[MetricBackend, Query]]:
-        """Whom to ask, in order."""
+    def sources(self, attempt: AttemptOutput, query: Query) -> Iterator[tuple[MetricBackend, Query]]:
+        """Yield the backends to ask, in order, each with the query for it."""
         if query.command:
             yield self.custom, query
         if query.regex:
             yield self.log, query
         if query.path is not None:
-            yield from ((backend, query) for backend in self._present(evidence, query))
+            yield from ((backend, query) for backend in self._present(attempt, query))
         if not query.regex:
             yield self.log, query
         yield from ((backend, replace(query, path=None)) for backend in self.files)
 
-    def _present(self, evidence: Evidence, query: Query) -> list[FileBackend]:
-        """Those for whose kind of files the session's path is."""
-        return [backend for backend in self.files if _has_files(backend, evidence, query.path or "")]
+    def _present(self, attempt: AttemptOutput, query: Query) -> list[FileBackend]:
+        """Return the file backends for whose kind of file the session's path leads to one."""
+        return [backend for backend in self.files if _has_files(backend, attempt, query.path or "")]
 
 
-def _has_files(backend: FileBackend, evidence: Evidence, path: str) -> bool:
-    found = evidence.mine(path, backend.names)
-    return any(fnmatch.fnmatch(mine.path.name, backend.names) for mine in found)
+def _has_files(backend: FileBackend, attempt: AttemptOutput, path: str) -> bool:
+    files = attempt.mine(path, backend.names)
+    return any(fnmatch.fnmatch(mine.path.name, backend.names) for mine in files)
 
 
-def _unknown(evidence: Evidence, path: str) -> str:
-    found = evidence.mine(path)
-    if not found:
-        return evidence.absent(path)
-    return f"{evidence.shown(found[0].path)} is of no known kind: say which with --metrics"
+def _unknown(attempt: AttemptOutput, path: str) -> str:
+    """Say why no file backend reads `path`."""
+    files = attempt.mine(path)
+    if not files:
+        return attempt.absent(path)
+    return f"{attempt.shown(files[0].path)} is of no known kind: say which with --metrics"
 
 
 def _together(misses: list[Readings]) -> Readings:

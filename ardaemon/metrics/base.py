@@ -1,4 +1,4 @@
-"""What a metric backend is: it answers which metrics a run reported, and from which source."""
+"""The interface of a metric backend, which answers which metrics a run reported, and from which source."""
 
 import os
 from collections.abc import Mapping
@@ -11,13 +11,17 @@ from ardaemon.core.model import Count, Primary
 from ardaemon.metrics import own
 from ardaemon.metrics.own import Mine
 
-# Different names that are kept of one run: a script that prints unique names must not fill the memory.
+# Different names that are kept of one run: a script that prints a new name on each line must not fill the
+# memory.
 METRICS_MAX = 512
-NEAREST = 3  # names that are offered where the primary metric was not found
+NEAREST = 3  # similar names that are offered if the primary metric is missing
 
 
 class Metric(Struct, frozen=True):
-    """What a run reported under one name; `best` is the primary metric's alone, where all of it was read."""
+    """The values that a run reported under one name: the last one, with its step.
+
+    `best` is set for the primary metric alone, and only if all its values were read.
+    """
 
     last: float
     best: float | None = None
@@ -25,17 +29,18 @@ class Metric(Struct, frozen=True):
 
 
 class Point(Struct, frozen=True):
-    """One value of the primary metric; `wall`: seconds since 1970, where the source has it."""
+    """One value of the primary metric; `wall` is its time in seconds since 1970, if the source has it."""
 
     step: int | None
     value: float
     wall: float | None = None
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
-    """Where one attempt left its traces; `started_at` is its start, seconds of the wall clock.
+class AttemptOutput(Struct, frozen=True, kw_only=True):
+    """The output of one attempt: where it is, and which files are certainly this attempt's.
 
-    `before` and `noted`: the files there were at its launch, by which patterns they were looked for (`own`).
+    `started_at` is the attempt's start in seconds since 1970. `before` has the marks of the files that were
+    there at the launch, and `noted` the patterns by which they were looked for (metrics/own.py).
     """
 
     log: Path
@@ -48,18 +53,19 @@ class Evidence(Struct, frozen=True, kw_only=True):
     noted: tuple[str, ...] = ()
 
     def mine(self, pattern: str, names: str = "*") -> list[Mine]:
-        """The files matching the glob that this attempt wrote, sorted by name; {run_dir} is its run's folder.
+        """Return the files that match the glob and that this attempt wrote, sorted by name.
 
-        A relative pattern begins at the project; of a folder that matches, the files that `names` matches.
+        `{run_dir}` stands for the run's folder; a relative pattern begins at the project. Where a folder
+        matches, the files in it that `names` matches are taken.
         """
-        return own.mine(pattern, names, self._known())
+        return own.mine(pattern, names, self._marks())
 
     def absent(self, pattern: str) -> str:
-        """Why `mine` finds nothing, in one line."""
-        return own.absent(pattern, self._known())
+        """Say in one line why mine() finds nothing."""
+        return own.absent(pattern, self._marks())
 
-    def _known(self) -> own.Known:
-        return own.Known(
+    def _marks(self) -> own.LaunchMarks:
+        return own.LaunchMarks(
             project=self.project,
             run_folder=self.run_folder,
             started_at=self.started_at,
@@ -68,7 +74,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         )
 
     def shown(self, path: Path) -> str:
-        """A file's name for people: relative to the run's folder, else to the project."""
+        """Return a file's name for people: relative to the run's folder, else to the project."""
         for folder in (self.run_folder, self.project):
             if path.is_relative_to(real := os.path.realpath(folder)):
                 return str(path.relative_to(real))
@@ -76,9 +82,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Query(Struct, frozen=True):
-    """What is asked: the primary metric, which of its values, and the session's own ways to find it.
+    """A question to a backend: the primary metric, which value of it counts, the session's ways to find it.
 
-    `path` is the session's --metric-path, a glob for `Evidence.mine`.
+    `regex`, `command` and `path` are the session's --metric-regex, --metric-command and --metric-path, a glob
+    for AttemptOutput.mine.
     """
 
     primary: Primary
@@ -89,11 +96,11 @@ class Query(Struct, frozen=True):
 
 
 class Readings(Struct, frozen=True):
-    """A backend's answer; `value` is the primary metric's that counts, `counted` says which one it is.
+    """A backend's answer. `value` is the primary metric's value that counts; `counted` says which one it is.
 
-    Where there is none, `problem` says why in one line, and `nearest` holds the names most like it, the most
-    similar first; with a value, `problem` is what the reader ought to know all the same (a file is torn).
-    `detail`: where in the source, as a file's name.
+    Without a value, `problem` says why in one line, and `nearest` holds the most similar names, the most
+    similar first. With a value, `problem` is something that a person should know all the same, as that a file
+    is torn. `detail` is the place within the source, as a file's name.
     """
 
     source: str
@@ -101,50 +108,50 @@ class Readings(Struct, frozen=True):
     nearest: tuple[str, ...] = ()
     problem: str | None = None
     value: float | None = None
-    settled: bool = False  # the primary was found, and no other source is to be asked, even where it is nan
-    counted: str | None = None  # "last@1200", "best@900", "at 1000@1000"; without "@" where no step is known
+    settled: bool = False  # the primary metric is in this source, be it as nan: no other one is to be asked
+    counted: str | None = None  # "last@1200", "best@900", "at 1000@1000"; without "@" if no step is known
     curve: tuple[Point, ...] = ()
     detail: str | None = None
-    absent: bool = False  # there is nothing of its kind: where other sources were asked too, not worth a word
-    passed: tuple[str, ...] = ()  # by `auto`: the sources that were asked before, and why they do not count
+    absent: bool = False  # the source is not there at all: `auto` does not mention it
+    passed: tuple[str, ...] = ()  # set by `auto`: the sources that it asked before, and why they do not count
 
 
 class MetricBackend(Protocol):
-    """Reads metrics from one kind of source; synchronous, called in a thread."""
+    """Reads metrics from one kind of source. Its methods block, so they are called in a thread."""
 
     @property
     def name(self) -> str:
-        """The word for it in `--metrics`."""
+        """The backend's word in `--metrics`."""
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """The attempt's metrics. Never raises for what a training script can do wrong."""
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Return the attempt's metrics. Never raises for something that a training script can do wrong."""
 
 
 @runtime_checkable
 class FileBackend(MetricBackend, Protocol):
-    """Reads files of this run; `names` is what they are called, which tells them from others in a folder."""
+    """Reads files of one kind."""
 
     @property
     def names(self) -> str:
-        """A pattern of files' own names."""
+        """The pattern of its files' names, without a folder; it tells them from others in a folder."""
 
-    def pattern(self, evidence: Evidence, query: Query) -> str:
-        """Where they are: --metric-path, else in the run's own folder, or where the environment says."""
+    def pattern(self, attempt: AttemptOutput, query: Query) -> str:
+        """Return the glob of its files: --metric-path, or the run's folder, or where the environment says."""
 
-    def follower(self, evidence: Evidence, query: Query) -> "Follower":
-        """For a run that goes on."""
+    def follower(self, attempt: AttemptOutput, query: Query) -> "Follower":
+        """Return a follower, for an attempt that is still running."""
 
 
 class Follower(Protocol):
-    """The primary metric of a run that goes on: each `feed` reads what was added since the last one."""
+    """Follows the primary metric of an attempt that is still running."""
 
     @property
     def latest(self) -> float | None:
-        """The last value; None as well while that is nan or infinite."""
+        """The last value; None if there is none yet, or while it is nan or infinite."""
 
     @property
     def step(self) -> int | None:
-        """And its step."""
+        """The step of the last value."""
 
     def feed(self) -> None:
-        """Read on, in a thread; cheap where nothing was added."""
+        """Read what was added since the last call. It blocks, and costs little if nothing was added."""

@@ -1,24 +1,25 @@
-"""The name under which one attempt's output is found again in what is shared with others."""
+"""The name by which one attempt's output is found again in a folder or database that other runs share."""
 
 import hashlib
 import re
 from pathlib import Path
 
-_HASH_LENGTH = 8  # hexadecimal digits: 1 of 4 billion that two experiments' r0001 are taken for one
+_HASH_LENGTH = 8  # hexadecimal digits: the r0001 of two experiments get the same name once in 4 billion
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def name(run_folder: Path, run_id: str) -> str:
-    """A name for the attempt `run_id` ("r0043-a2") that no run of another experiment or machine has.
+    """Return a name for the attempt `run_id` ("r0043-a2") that no run of another experiment or machine has.
 
-    Letters, digits, `_.-`: legal as wandb's run id (not `:;,#?/'`), as a file's name, in a glob.
+    It consists of letters, digits and `_.-`, so it is legal as wandb's run id (without `:;,#?/'`), as a
+    file's name and in a glob.
     """
     return f"{_OTHER.sub('-', run_id)}-{_origin(run_folder)}"
 
 
-def ours(found: str, run_folder: Path) -> bool:
-    """Was this name made here, for a run in this folder?"""
-    return found.endswith(f"-{_origin(run_folder)}")
+def ours(attempt_name: str, run_folder: Path) -> bool:
+    """Return whether name() made this name for a run in this folder."""
+    return attempt_name.endswith(f"-{_origin(run_folder)}")
 
 
 def _origin(run_folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""One helper command: bounded in time and output, all of it gone afterwards, or when the daemon is."""
+"""Runs one helper command, bounded in time and output. All its processes end with it, or with the daemon."""
 
 import os
 import selectors
@@ -19,15 +19,15 @@ import ardaemon
 
 OUTPUT_MAX = 1 << 20  # bytes of stdout: some ten thousand metrics
 ERRORS_MAX = 64 << 10  # bytes of stderr that are kept; more is read and dropped
-_PIECE = 64 << 10  # one read; a pipe's usual size
-_KEEPER_S = 10.0  # for the keeper to kill what is left and say so
+_PIECE = 64 << 10  # bytes of one read; a pipe's usual size
+_KEEPER_S = 10.0  # for the keeper to kill what is left and report it
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(ardaemon.__file__)))
 _KEEPER = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.metrics.keeper import main; main()"
 
 
-class Ended(Struct, frozen=True):
-    """How it ended; `code` is negative for a signal, as subprocess has it."""
+class CommandEnd(Struct, frozen=True):
+    """The end of a command: how it came, and what was printed; `code` is negative for a signal."""
 
     how: Literal["exited", "late", "too_much"]
     code: int
@@ -35,8 +35,8 @@ class Ended(Struct, frozen=True):
     errors: bytes
 
 
-class _Word(Struct, frozen=True):
-    """What the keeper says at the end."""
+class _KeeperReport(Struct, frozen=True):
+    """The keeper's report at the end: the command's code, or the error that kept it from starting."""
 
     code: int | None = None
     errno: int | None = None
@@ -48,13 +48,13 @@ class _UnderWay:
     """The commands that run now, so that a daemon which stops need not wait for them."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # they run in threads
+        self.lock = threading.Lock()  # each command is run by a thread of its own
         self.channels: set[socket.socket] = set()
         self.over = False
 
     @contextmanager
-    def holding(self, channel: socket.socket) -> Iterator[None]:
-        """`channel` leads to a command's keeper."""
+    def listed(self, channel: socket.socket) -> Iterator[None]:
+        """Keep `channel`, which leads to a command's keeper, in the list for the time of the block."""
         with self.lock:
             self.channels.add(channel)
             if self.over:
@@ -66,7 +66,7 @@ class _UnderWay:
                 self.channels.discard(channel)
 
     def end(self) -> None:
-        """End all, and whatever begins from now on."""
+        """End all commands, and each that begins from now on."""
         with self.lock:
             self.over = True
             for channel in self.channels:
@@ -77,14 +77,14 @@ _under_way = _UnderWay()
 
 
 def end_all() -> None:
-    """End every command: this process stops, and the next one runs them again."""
+    """End every command, because this daemon stops; the next one runs them again."""
     _under_way.end()
 
 
-def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: float) -> Ended:
-    """Run `argv` under a keeper for at most `deadline` seconds; OSError where it cannot start."""
+def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: float) -> CommandEnd:
+    """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, _under_way.holding(ours):
+    with ours, theirs, _under_way.listed(ours):
         number = theirs.fileno()
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), *argv],
@@ -102,12 +102,13 @@ def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: fl
         with process:
             try:
                 how = _collect(process, ours, output, errors, time.monotonic() + deadline)
-                word = _last_word(ours)
+                report = _report(ours)
             finally:
-                process.kill()  # it has said its word, or will never
-    if word.errno is not None:
-        raise OSError(word.errno, word.error, word.file)
-    return Ended(how, -9 if word.code is None else word.code, bytes(output[:OUTPUT_MAX]), bytes(errors))
+                process.kill()  # the keeper has reported, or never will
+    if report.errno is not None:
+        raise OSError(report.errno, report.error, report.file)
+    code = -9 if report.code is None else report.code
+    return CommandEnd(how, code, bytes(output[:OUTPUT_MAX]), bytes(errors))
 
 
 def _collect(
@@ -117,7 +118,7 @@ def _collect(
     errors: bytearray,
     deadline: float,
 ) -> Literal["exited", "late", "too_much"]:
-    """Read both pipes until the keeper says that all is over."""
+    """Read both pipes until the keeper reports the end, the deadline has come or the output is too long."""
     assert process.stdout is not None
     assert process.stderr is not None
     pipes = {process.stdout.fileno(): (output, OUTPUT_MAX + 1), process.stderr.fileno(): (errors, ERRORS_MAX)}
@@ -132,24 +133,24 @@ def _collect(
                     selector.unregister(fd)
             if len(output) > OUTPUT_MAX:
                 return "too_much"
-            if ready == {channel.fileno()}:  # over, and no pipe has anything more
+            if ready == {channel.fileno()}:  # the command is over, and no pipe has anything more
                 return "exited"
         return "late"
 
 
-def _last_word(channel: socket.socket) -> _Word:
-    """Ask for the end, if it has not come yet, and hear how it was."""
+def _report(channel: socket.socket) -> _KeeperReport:
+    """Have the keeper end the command, if it has not ended yet, and return the keeper's report."""
     channel.settimeout(_KEEPER_S)
     try:
         channel.shutdown(socket.SHUT_WR)
-        heard = channel.recv(_PIECE)
+        data = channel.recv(_PIECE)
     except OSError:
-        heard = b""
-    return msgspec.json.decode(heard, type=_Word) if heard else _Word()
+        data = b""
+    return msgspec.json.decode(data, type=_KeeperReport) if data else _KeeperReport()
 
 
 def _read(fd: int, kept: bytearray, most: int) -> bool:
-    """Take one piece; False at the end of the pipe."""
+    """Read one piece of a pipe, keep at most `most` bytes in `kept`, and return False at the pipe's end."""
     piece = os.read(fd, _PIECE)
     kept += piece[: max(most - len(kept), 0)]
     return bool(piece)

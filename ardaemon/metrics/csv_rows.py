@@ -1,7 +1,8 @@
-"""The csv backend: a table with a header, as Lightning's CSVLogger and Keras' write it.
+"""The csv backend: a table with a header, as the CSVLoggers of Lightning and Keras write it.
 
-Cells may be empty (each row of Lightning's metrics.csv has the columns that were logged together), and the
-header may change on the way: a row without any number is one. Comma, semicolon or tab, as in the header.
+Cells may be empty: each row of Lightning's metrics.csv fills the columns that were logged together. The
+header may change on the way: a row without any number is a new header. The header also tells the delimiter:
+comma, semicolon or tab.
 """
 
 import csv
@@ -12,7 +13,7 @@ DELIMITERS = ",;\t"
 
 
 class CsvParser:
-    """One file's rows under the header that stands above them."""
+    """Parses the rows of one file by the header that stands above them."""
 
     def __init__(self) -> None:
         self.bad = 0
@@ -20,8 +21,8 @@ class CsvParser:
         self._delimiter = ","
 
     def row(self, line: str) -> Row | None:
-        """The row's numbers; None for a header and an empty line."""
-        line = line.lstrip("\ufeff")  # as spreadsheets begin a file
+        """Return the row's numbers; None for a header or an empty line."""
+        line = line.lstrip("\ufeff")  # spreadsheets begin a file with it
         if not line.strip():
             return None
         cells = self._cells(line)
@@ -45,7 +46,10 @@ class CsvParser:
             return None
 
     def _header(self, line: str) -> None:
-        """Take a line as the names of what follows; one with numbers in it is none, and is counted."""
+        """Take the line as the names of the columns that follow.
+
+        A line with a number in it is no header: it is counted as bad, and the header before it stays.
+        """
         delimiter = max(DELIMITERS, key=line.count)
         before, self._delimiter = self._delimiter, delimiter
         cells = self._cells(line) or []
@@ -58,7 +62,7 @@ class CsvParser:
 
 
 def _number(cell: str) -> float | None:
-    """nan and infinities are numbers, an empty cell is none."""
+    """Return a cell's number, which may be nan or infinite; None if it holds none, as an empty cell."""
     try:
         return float(cell)
     except ValueError:

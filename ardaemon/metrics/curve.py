@@ -1,16 +1,19 @@
-"""The primary metric's history in bounded memory: thinned evenly, its ends and extremes always kept."""
+"""The primary metric's history in bounded memory: thinned out evenly, with its ends and extremes kept."""
 
 from ardaemon.metrics.base import Point
 from ardaemon.metrics.formats.lines import Place, step
 
-# Points of a curve: enough for a plot of any width that is looked at; 100 KB at most as JSON lines.
+# Points of a curve: enough for a plot of any usual width, and at most 100 KB as JSON lines.
 POINTS_MAX = 1000
 
 _Raw = tuple[float, Place, float | None]
 
 
 class Curve:
-    """Takes points in the order of writing; what is not finite is for the caller to leave out."""
+    """Collects points in the order in which they were written.
+
+    The caller leaves out values that are not finite.
+    """
 
     def __init__(self, most: int = POINTS_MAX) -> None:
         self._most, self._stride, self._count = most, 1, 0
@@ -20,7 +23,7 @@ class Curve:
         self._last: tuple[int, _Raw] | None = None
 
     def add(self, value: float, place: Place, wall: float | None) -> None:
-        """One more value."""
+        """Add one value. When too many points are kept, every second one is dropped."""
         here = self._count, (value, place, wall)
         self._count += 1
         self._last = here
@@ -35,8 +38,8 @@ class Curve:
                 self._kept = {at: point for at, point in self._kept.items() if at % self._stride == 0}
 
     def points(self) -> tuple[Point, ...]:
-        """What is kept: the first, the last, lowest and highest, and some between."""
-        ends = {found[0]: _point(found[1]) for found in (self._low, self._high, self._last) if found}
+        """Return the first, the last, the lowest and the highest point, and some between, in order."""
+        ends = {end[0]: _point(end[1]) for end in (self._low, self._high, self._last) if end}
         return tuple(point for _, point in sorted((self._kept | ends).items(), key=lambda item: item[0]))
 
 

@@ -1,5 +1,6 @@
-"""The jsonl backend: one JSON object per line. Objects inside it are named by their way: {"val": {"loss": 1}}
-is val/loss.
+"""The jsonl backend: one JSON object per line. A number in nested objects is named by their keys.
+
+{"val": {"loss": 1}} is val/loss.
 """
 
 import json
@@ -8,32 +9,32 @@ from collections.abc import Iterator
 from ardaemon.core.config import NAME_MAX
 from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
 
-DEPTH_MAX = 4  # of objects in objects: deeper are settings, not metrics
+DEPTH_MAX = 4  # of objects in objects: deeper ones are settings, not metrics
 
 
 class JsonParser:
-    """Lines of one file; each stands for itself."""
+    """Parses the lines of one file, each by itself."""
 
     def __init__(self) -> None:
         self.bad = 0
 
     def row(self, line: str) -> Row | None:
-        """The line's numbers; None for an empty line and for what is no object."""
+        """Return the line's numbers; None for an empty line, or for one that is no object and is counted."""
         if not line.strip():
             return None
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
+            entry = None
+        if not isinstance(entry, dict):
             self.bad += 1
             return None
-        values = dict(_numbers(found))
+        values = dict(_numbers(entry))
         return Row(values, step_of(values), wall_of(values))
 
 
-def _numbers(found: dict[str, object], path: str = "", depth: int = 1) -> Iterator[tuple[str, float]]:
-    for key, value in found.items():
+def _numbers(entry: dict[str, object], path: str = "", depth: int = 1) -> Iterator[tuple[str, float]]:
+    for key, value in entry.items():
         name = f"{path}{key}"
         if isinstance(value, dict) and depth < DEPTH_MAX:
             yield from _numbers(value, f"{name}/", depth + 1)
@@ -42,7 +43,7 @@ def _numbers(found: dict[str, object], path: str = "", depth: int = 1) -> Iterat
 
 
 def as_float(value: float) -> float:
-    """A JSON number; one with hundreds of digits is infinite."""
+    """Return a JSON number as a float; an integer with hundreds of digits becomes infinite."""
     try:
         return float(value)
     except OverflowError:

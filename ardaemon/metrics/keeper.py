@@ -1,9 +1,9 @@
-"""Stands between the daemon and one command: when the daemon wants it, or is dead, all of the command ends.
+"""The process between the daemon and one command, all of which it ends when the daemon wants it or dies.
 
-`keeper FD PROGRAM ARGUMENT…`: FD is a socket whose other end the daemon alone holds. When the program
-has ended, or the socket has, whatever it left is killed (as a child subreaper this process has no child
-left exactly when no descendant is left, prctl(2)); then a text of JSON says how it ended. Standard library
-alone, and little of it.
+`keeper FD PROGRAM ARGUMENT…`: FD is a socket whose other end the daemon alone holds. When the program has
+ended, or when that other end is closed, the keeper kills every process that the program left, and sends a
+JSON text that says how it ended. The keeper is a child subreaper (prctl(2)), so it has no child left exactly
+when no descendant is left. It imports little of the standard library, and nothing else.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-VERIFY_S = 5.0  # for what was killed to be gone; a process in uninterruptible sleep may take longer
-KILL_POLL_S = 0.01  # a grandchild becomes ours when its parent is gone, and nothing tells
+VERIFY_S = 5.0  # for killed processes to be gone; one in uninterruptible sleep may take longer
+KILL_POLL_S = 0.01  # no signal tells that a grandchild became a child because its parent is gone
 
 
 def main() -> None:
-    """Start the program, keep it, say how it ended."""
+    """Start the program, wait for its end or the daemon's word, end what is left, and report how it ended."""
     channel, argv = int(sys.argv[1]), sys.argv[2:]
     os.set_inheritable(channel, False)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -30,19 +30,19 @@ def main() -> None:
     try:
         pid = _start(argv)
     except OSError as error:
-        word: dict[str, object] = {"errno": error.errno, "error": error.strerror, "file": argv[0]}
+        report: dict[str, object] = {"errno": error.errno, "error": error.strerror, "file": argv[0]}
     else:
         _wait(pid, channel, wake)
-        word = {"code": _end(pid)}
+        report = {"code": _end(pid)}
     try:
-        os.write(channel, json.dumps(word).encode())
+        os.write(channel, json.dumps(report).encode())
     except OSError:
-        pass  # nobody is left to be told
+        pass  # the daemon is gone
     os._exit(0)
 
 
 def _start(argv: list[str]) -> int:
-    # As it was given: an interpreter in the C locale adds to its own (PEP 538).
+    # The environment as it was given: os.environ of an interpreter in the C locale has more in it (PEP 538).
     with open("/proc/self/environ", "rb") as file:
         pairs = [item.partition(b"=") for item in file.read().split(b"\0") if item]
     environment = {name: value for name, _, value in pairs}
@@ -51,7 +51,10 @@ def _start(argv: list[str]) -> int:
 
 
 def _wait(pid: int, channel: int, wake: int) -> None:
-    """Until the program has ended (not reaped: its number stays its own), or the daemon wants its end."""
+    """Wait until the program has ended, or the daemon wants its end.
+
+    The program is not reaped here, so that its pid stays its own until all of it is killed.
+    """
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -65,7 +68,7 @@ def _wait(pid: int, channel: int, wake: int) -> None:
 
 
 def _end(pid: int) -> int | None:
-    """Kill all that is left; the program's exit code, negative for a signal, None if it cannot be ended."""
+    """Kill all that is left, and return the program's exit code: negative for a signal, None if it lives."""
     os.killpg(pid, signal.SIGKILL)
     code, deadline = None, time.monotonic() + VERIFY_S
     while time.monotonic() < deadline:
@@ -76,14 +79,14 @@ def _end(pid: int) -> int | None:
         if ended == pid:
             code = os.waitstatus_to_exitcode(status)
         elif ended == 0:
-            for child in _children():  # not reaped by anyone but us: each number is still its own
+            for child in _children():  # only this process can reap them: each pid is still the child's own
                 os.kill(child, signal.SIGKILL)
             time.sleep(KILL_POLL_S)
     return code
 
 
 def _children() -> list[int]:
-    found = []
+    children = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
@@ -91,5 +94,5 @@ def _children() -> list[int]:
         except OSError:
             continue
         if parent == os.getpid():
-            found.append(int(pid))
-    return found
+            children.append(int(pid))
+    return children

@@ -1,8 +1,8 @@
-"""Metrics that a run printed, read from the end of its log in bounded memory.
+"""The log backend: metrics that a run printed, read from the end of its log in bounded memory.
 
-The log's end is read in full and gives all metrics; if the primary metric is not in it, the rest is searched
-backwards, block by block, for that one alone. With a regex, the primary metric comes from the regex alone,
-line by line; the other metrics are read as they are printed.
+The end of the log (ReadLimits.tail) is read in full and gives all metrics. If the primary metric is not in
+it, the rest is searched backwards, block by block, for that metric alone. With a regex, the primary metric
+comes from the regex alone, line by line; the other metrics are read as they are printed.
 """
 
 import json
@@ -16,12 +16,12 @@ from msgspec.structs import asdict
 from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex
 from ardaemon.metrics.formats.log_reader import (
     LINE_END,
-    Limits,
     LineReader,
+    ReadLimits,
     after_last_end,
     blocks_backwards,
     from_line_start,
@@ -32,38 +32,38 @@ from ardaemon.metrics.series import Series
 
 
 def check_regex(text: str) -> None:
-    """Raise UsageError where a session's pattern cannot be used."""
+    """Raise UsageError if a session's --metric-regex cannot be used."""
     compile_regex(text)
 
 
 class LogBackend:
-    """`name: value` lines of run.log."""
+    """Reads the `name: value` lines of run.log; `deadline` is in seconds, for a search with a regex."""
 
     name = "log"
 
-    def __init__(self, limits: Limits | None = None, deadline: float = CUSTOM_DEADLINE_S) -> None:
-        self.limits, self.deadline = limits or Limits(), deadline
+    def __init__(self, limits: ReadLimits | None = None, deadline: float = CUSTOM_DEADLINE_S) -> None:
+        self.limits, self.deadline = limits or ReadLimits(), deadline
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """The log's metrics. Raises UsageError only for a regex that does not compile."""
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Return the log's metrics. Raises UsageError if the regex does not compile."""
         if not query.regex:
-            return self.read_here(evidence, query)
+            return self.read_here(attempt, query)
         compile_regex(query.regex)
-        return apart.read(evidence, query, asdict(self.limits), self.deadline)
+        return apart.read(attempt, query, asdict(self.limits), self.deadline)
 
-    def read_here(self, evidence: Evidence, query: Query) -> Readings:
-        """As read, in this process: a regex may take for ever."""
+    def read_here(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Return the log's metrics, read in this process, where a regex may take for ever."""
         reader, series = LineReader(query.primary.metric, query.regex), Series(query)
         try:
-            with evidence.log.open("rb") as file:
+            with attempt.log.open("rb") as file:
                 whole = self._read(file, reader, series)
                 size = file.seek(0, 2)
         except OSError as error:
-            return Readings(self.name, {}, problem=f"{evidence.log.name} cannot be read: {error.strerror}")
+            return Readings(self.name, {}, problem=f"{attempt.log.name} cannot be read: {error.strerror}")
         return series.readings(self.name, whole=whole, absent=_absent(query, size))
 
     def _read(self, file: BinaryIO, reader: LineReader, series: Series) -> bool:
-        """Fill the series; True if every line was read."""
+        """Add the log's reports to the series, and return whether every line was read."""
         size = file.seek(0, 2)
         start = max(size - self.limits.tail, 0)
         begin, data = from_line_start(file, start, size)
@@ -79,18 +79,18 @@ class LogBackend:
         return start == 0
 
     def _read_forwards(self, file: BinaryIO, end: int, reader: LineReader, series: Series) -> None:
-        """All of the primary metric before `end`: the value that counts may be anywhere."""
+        """Add all reports of the primary metric before `end`: the value that counts may be anywhere."""
         begin, too_long = 0, False
         while begin < end:
             data = read_at(file, begin, min(begin + self.limits.block, end))
             cut = after_last_end(data)
-            found = LINE_END.search(data) if too_long else None
-            self._take(data[found.end() if found else 0 : cut], reader, series)
+            end_of_long = LINE_END.search(data) if too_long else None
+            self._take(data[end_of_long.end() if end_of_long else 0 : cut], reader, series)
             too_long = cut == 0  # a line that fills a block; its end is passed over too
             begin += cut or len(data)
 
     def _take(self, data: bytes, reader: LineReader, series: Series) -> None:
-        """The primary metric's reports in whole lines."""
+        """Add the primary metric's reports in `data`, which holds whole lines."""
         if not reader.possible(data):
             return
         for line in lines(data, self.limits.line):
@@ -106,10 +106,10 @@ class LogBackend:
                 return
 
 
-class Follower:
-    """The primary metric of a log that grows: feed what was added, read `latest` and `step`.
+class GrowingLog:
+    """Follows the primary metric in a log: feed() takes new bytes, `latest` and `step` are its last report.
 
-    Only finished lines count, so that a number which is half written is never taken for a whole one.
+    Only finished lines count, so that half of a number is never taken for the whole.
     """
 
     def __init__(self, query: Query, line_max: int = LINE_MAX) -> None:
@@ -157,10 +157,10 @@ def _absent(query: Query, size: int) -> str:
 
 
 def main() -> None:
-    """Read, in a process of its own (apart.py), what the last argument asks for, and print the answer."""
-    asked = json.loads(sys.argv[2])
-    log = Path(asked["log"])
-    evidence = Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
-    backend = LogBackend(Limits(**asked["limits"]))
-    answer = backend.read_here(evidence, msgspec.convert(asked["query"], Query))
+    """Answer the request in the last argument, in the process that metrics/apart.py starts."""
+    request = json.loads(sys.argv[2])
+    log = Path(request["log"])
+    attempt = AttemptOutput(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
+    backend = LogBackend(ReadLimits(**request["limits"]))
+    answer = backend.read_here(attempt, msgspec.convert(request["query"], Query))
     sys.stdout.buffer.write(msgspec.json.encode(answer))

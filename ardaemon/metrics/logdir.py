@@ -1,7 +1,8 @@
-"""One folder of event files, a run in TensorBoard's words: its files are one series, in the order of names.
+"""One folder of event files, in TensorBoard's words a run: its files are one series, in the order of names.
 
-A writer that says it begins again at step S (SessionLog.START; torch's `purge_step`) makes void what stands
-before it at S and after, as in TensorBoard. Steps may go back otherwise: the order of writing counts.
+A writer may say that it begins again at step S (SessionLog.START; `purge_step` in torch). What stands before
+that place at step S or later is void then, as in TensorBoard. Otherwise steps may go back: the order of
+writing counts.
 """
 
 import math
@@ -16,12 +17,12 @@ from ardaemon.metrics.formats.tfrecord import Records
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 
-VERSION_MAX = 2  # of event files, the current one since 2015
+VERSION_MAX = 2  # of event files; the current version since 2015
 _VERSION = "brain.Event:"
 
 
 class Last:
-    """The last value of a tag of which no more is asked."""
+    """The last value of a tag that cannot be the primary metric, as (value, step)."""
 
     __slots__ = ("primary",)
 
@@ -32,29 +33,29 @@ class Last:
         self.primary = (value, step)
 
 
-class _File:
-    """One file, as far as it has been read."""
+class _EventFile:
+    """One event file, and how far it has been read."""
 
     def __init__(self, mine: Mine) -> None:
         self.mine = mine
-        self.restarts: list[int] = []  # the step of each, of all that are known
+        self.restarts: list[int] = []  # the steps of all restarts in it that were ever read
         self.begin()
 
     def begin(self) -> None:
-        """Read it from its start, the next time."""
+        """Go back to the file's start, so that all of it is read again."""
         self.records = Records(self.mine.path, self.mine.offset)
         self.restarts_passed = 0
-        self.void = math.inf  # the step from which on it is void, from here to the next restart
+        self.void = math.inf  # values at this step and later are void, until the next restart
         self.malformed = 0
-        self.refused: str | None = None  # why no more of it is read
+        self.refused: str | None = None  # why no more of the file is read
 
     def problems(self) -> Iterator[str]:
-        """What of it was not read."""
+        """Say what of the file was not read, and why."""
         name, records = self.mine.path.name, self.records
         if self.refused is not None:
             yield f"{name} {self.refused}"
         if records.lost and records.offset == 0:
-            yield f"{name} is no event file, or damaged at its beginning"
+            yield f"{name} is not an event file, or is damaged at its beginning"
         elif records.lost:
             yield f"{name} is damaged at byte {records.offset}: nothing after that can be read"
         if damaged := records.damaged + self.malformed:
@@ -64,28 +65,28 @@ class _File:
 
     @property
     def sound(self) -> bool:
-        """Was all of it read that was written, but for what a writer that was cut off left half written?"""
+        """Whether all that was written was read, but for the half of a record that a killed writer left."""
         return not (self.refused or self.records.lost or self.records.damaged or self.malformed)
 
 
 class Folder:
-    """What the event files of one folder hold: its tags, each with its last value, or all that counts."""
+    """The tags of one folder's event files: a Series for what may be the primary metric, else a Last."""
 
     def __init__(self, query: Query, decoder: Decoder) -> None:
         self.tags: dict[str, Last | Series] = {}
-        self._files: dict[Path, _File] = {}
+        self._files: dict[Path, _EventFile] = {}
         self._in_order = True
         self._query, self._decoder = query, decoder
-        self._stale = False  # a restart came to light that concerns what was taken before
+        self._stale = False  # a restart was read that makes values void which were taken before
 
     def add(self, mine: Mine) -> None:
-        """A file that belongs to it."""
+        """Add a file of this folder, if it is new."""
         if mine.path not in self._files:
-            self._files[mine.path] = _File(mine)
+            self._files[mine.path] = _EventFile(mine)
             self._in_order = False
 
     def read(self) -> None:
-        """Take what was added since; all of it again, where a restart makes a part void."""
+        """Read what was added since the last call; everything again if a restart makes a part of it void."""
         if not self._in_order:
             self._files = dict(sorted(self._files.items()))
             self._in_order = True
@@ -99,6 +100,7 @@ class Folder:
 
     @property
     def sound(self) -> bool:
+        """Whether all its files are sound."""
         return all(file.sound for file in self._files.values())
 
     @property
@@ -106,11 +108,11 @@ class Folder:
         return len(self._files)
 
     def problems(self) -> list[str]:
-        """What was not read, and why."""
+        """Say what was not read, and why."""
         return [problem for file in self._files.values() for problem in file.problems()]
 
     def passed_over(self) -> int:
-        """How many records were too large."""
+        """Return how many records were too large to be read."""
         return sum(file.records.too_large for file in self._files.values())
 
     def _read(self) -> None:
@@ -121,7 +123,7 @@ class Folder:
                 except OSError as error:
                     file.refused = f"cannot be read: {error.strerror}"
 
-    def _read_file(self, file: _File) -> None:
+    def _read_file(self, file: _EventFile) -> None:
         file.void = self._void_from(file)
         for data in file.records.read():
             scalar = self._decoder.quick(data)
@@ -132,14 +134,14 @@ class Folder:
             if file.refused is not None:
                 return
 
-    def _read_event(self, file: _File, data: bytes) -> None:
-        """An event that is no plain scalar, or the first one of its tag."""
+    def _read_event(self, file: _EventFile, data: bytes) -> None:
+        """Take an event that is no plain scalar, or is the first one of its tag."""
         try:
             event = self._decoder.event(data)
         except ProtobufError:
             file.malformed += 1
             return
-        if event.version is not None and not _known(event.version):
+        if event.version is not None and not _is_readable(event.version):
             file.refused = f"is of another version, {event.version[:NAME_MAX]!r}"
         if event.restart:
             self._restart(file, event)
@@ -151,32 +153,32 @@ class Folder:
         if step < void:
             (self.tags.get(tag) or self._tag(tag)).add(self._query.primary.metric, value, step, wall)
 
-    def _restart(self, file: _File, event: Event) -> None:
+    def _restart(self, file: _EventFile, event: Event) -> None:
         file.restarts_passed += 1
         if file.restarts_passed > len(file.restarts):
             file.restarts.append(event.step)
             self._stale = self._stale or bool(self.tags)
         file.void = self._void_from(file)
 
-    def _void_from(self, file: _File) -> float:
-        """The lowest step at which a writer began again after this place of `file`."""
+    def _void_from(self, file: _EventFile) -> float:
+        """Return the lowest step at which a writer began again after this place in `file`."""
         later = [other for path, other in self._files.items() if path > file.mine.path]
         steps = [*file.restarts[file.restarts_passed :], *(s for other in later for s in other.restarts)]
         return min(steps, default=math.inf)
 
     def _tag(self, tag: str) -> Last | Series:
-        """Where the values of a tag go that is new."""
-        found = Series(self._query) if may_be(self._query.primary.metric, tag) else Last()
-        if isinstance(found, Series) or (len(self.tags) < METRICS_MAX and len(tag) <= NAME_MAX):
-            self.tags[tag] = found
-        return found
+        """Return the place for the values of a new tag; one beyond METRICS_MAX is not kept."""
+        values = Series(self._query) if may_be(self._query.primary.metric, tag) else Last()
+        if isinstance(values, Series) or (len(self.tags) < METRICS_MAX and len(tag) <= NAME_MAX):
+            self.tags[tag] = values
+        return values
 
 
 def may_be(name: str, tag: str) -> bool:
-    """Can a metric's name mean the tag, in a folder that the name may begin with?"""
+    """Return whether a metric's name can mean the tag: it is equal, or has a folder before the tag."""
     return name == tag or name.endswith(f"/{tag}")
 
 
-def _known(version: str) -> bool:
+def _is_readable(version: str) -> bool:
     number = version.removeprefix(_VERSION)
     return version.startswith(_VERSION) and number.isdecimal() and int(number) <= VERSION_MAX

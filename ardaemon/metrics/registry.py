@@ -1,4 +1,4 @@
-"""The metric backends by the name that `--metrics` has for them, and what they set in a job's environment."""
+"""The metric backends by their words in `--metrics`, and the variables that they set for a job."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from ardaemon.metrics.json_lines import JSONL
 from ardaemon.metrics.log import LogBackend
 from ardaemon.metrics.trainer_state import TrainerStateBackend
 
-# In the order in which `auto` asks them: first what names a run's history by its steps for certain.
+# In the order in which `auto` asks them: first those whose files certainly have a run's history by its steps.
 FILES: tuple[FileBackend, ...] = (
     wandb.WandbBackend(),
     tensorboard.TensorboardBackend(),
@@ -27,8 +27,9 @@ BACKENDS: dict[str, MetricBackend] = {
     backend.name: backend for backend in (AUTO.custom, AUTO.log, *FILES, AUTO)
 }
 
-# Of (the run's folder, the attempt's id as "r0043-a2"): variables that make a library write into the run's
-# own folder, or name its output after the attempt. They are set only where the caller has not set them.
+# Functions of the run's folder and the attempt's id ("r0043-a2"). The variables that they return make a
+# library write into the run's own folder, or name its output after the attempt. A variable that the caller
+# has set stays as it is.
 ENVIRONMENTS: tuple[Callable[[Path, str], dict[str, str]], ...] = (
     wandb.environment,
     tensorboard.environment,
@@ -38,8 +39,8 @@ ENVIRONMENTS: tuple[Callable[[Path, str], dict[str, str]], ...] = (
 
 
 def environment(run_folder: Path, attempt_id: str) -> dict[str, str]:
-    """What binds the output of the libraries that are known to the attempt."""
-    found: dict[str, str] = {}
+    """Return the variables by which each library's output is found again as this attempt's."""
+    variables: dict[str, str] = {}
     for of in ENVIRONMENTS:
-        found |= of(run_folder, attempt_id)
-    return found
+        variables |= of(run_folder, attempt_id)
+    return variables

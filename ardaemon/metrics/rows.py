@@ -1,4 +1,7 @@
-"""Backends for text files of one row per line: what they share. A row is some numbers, a step and a time."""
+"""The common part of the backends for text files with one row per line.
+
+A row is some numbers, a step and a time.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from ardaemon.metrics.base import Evidence, Follower, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
 from ardaemon.metrics.formats.growing import Growing
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
@@ -18,7 +21,7 @@ WALL_NAMES = ("_timestamp", "timestamp", "wall_time")
 
 
 class Row(Struct, frozen=True):
-    """What one line reports."""
+    """The numbers that one line reports, with its step and its time (`wall`, seconds since 1970)."""
 
     values: dict[str, float]
     step: int | None = None
@@ -28,32 +31,36 @@ class Row(Struct, frozen=True):
 class Parser(Protocol):
     """Reads the lines of one file in their order."""
 
-    bad: int  # lines that are no rows
+    bad: int  # lines that cannot be read as rows
 
     def row(self, line: str) -> Row | None:
-        """What the line reports; None if nothing, as a header."""
+        """Return what the line reports; None if it reports nothing, as a header."""
 
 
 def step_of(values: dict[str, float]) -> int | None:
-    """The step that a row names, whatever the letters' case."""
+    """Return the step that a row names (STEP_NAMES, in upper or lower case); None if it names none."""
     folded = {name.casefold(): value for name, value in values.items()}
-    found = (folded.get(name) for name in STEP_NAMES)
-    return next((int(value) for value in found if value is not None and value.is_integer()), None)
+    steps = (folded.get(name) for name in STEP_NAMES)
+    return next((int(value) for value in steps if value is not None and value.is_integer()), None)
 
 
 def wall_of(values: dict[str, float]) -> float | None:
-    """The time that a row names."""
+    """Return the time that a row names (WALL_NAMES); None if it names none."""
     return next((values[name] for name in WALL_NAMES if name in values), None)
 
 
-class _File:
-    """One file as it is read."""
+class _RowsFile:
+    """One file of rows, and how far it has been read."""
 
     def __init__(self, mine: Mine, parser: Parser) -> None:
         self.growing, self.offset, self.parser = Growing(mine.path), mine.offset, parser
 
     def rows(self, *, over: bool) -> Iterator[Row]:
-        """The run's own new rows; what stood there before is parsed for its header. Raises OSError."""
+        """Yield the new rows that the run itself wrote. Raises OSError.
+
+        Lines from before the launch are parsed too, for the header in them. With `over` the writer has ended,
+        so a last line without a line end counts as well.
+        """
         lines = self.growing.lines()
         for at, line in lines:
             yield from self._row(at, line)
@@ -68,67 +75,67 @@ class _File:
 
 @dataclass
 class RowsBackend:
-    """Files of rows: the session's path, else `default` in the run's folder."""
+    """Reads files of rows: those of the session's path, else those that `default` matches."""
 
     name: str
     default: str
     names: str
     parser: Callable[[], Parser]
 
-    def pattern(self, evidence: Evidence, query: Query) -> str:
-        """The session's path, else its own."""
+    def pattern(self, attempt: AttemptOutput, query: Query) -> str:
+        """Return the session's path, else the backend's own."""
         return query.path or self.default
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """All rows of the run's files, the file that was written last at the end."""
-        files = sorted(_mine(self, evidence, query), key=_written)
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Read all rows of the run's files, the file that was written last at the end."""
+        files = sorted(_mine(self, attempt, query), key=_written)
         if not files:
-            problem = evidence.absent(query.path or self.default)
+            problem = attempt.absent(query.path or self.default)
             return Readings(self.name, {}, problem=problem, absent=True)
         series, problems = Series(query), []
         for mine in files:
-            file = _File(mine, self.parser())
+            file = _RowsFile(mine, self.parser())
             try:
                 for row in file.rows(over=True):
                     _add(series, row)
             except OSError as error:
                 problems.append(f"{mine.path.name} cannot be read: {error.strerror}")
             if file.parser.bad:
-                problems.append(f"{file.parser.bad} lines of {mine.path.name} are no rows")
-        detail = evidence.shown(files[-1].path) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+                problems.append(f"{file.parser.bad} lines of {mine.path.name} cannot be read as rows")
+        detail = attempt.shown(files[-1].path) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         return series.readings(self.name, "; ".join(problems) or None, detail)
 
-    def follower(self, evidence: Evidence, query: Query) -> Follower:
-        """For a run that goes on."""
-        return RowsFollower(self, evidence, query)
+    def follower(self, attempt: AttemptOutput, query: Query) -> Follower:
+        """Return a follower, for an attempt that is still running."""
+        return RowsFollower(self, attempt, query)
 
 
 class RowsFollower:
-    """The newest value of the primary metric in files that grow, and in files that come."""
+    """Follows the primary metric in files that grow, and in files that appear later."""
 
-    def __init__(self, backend: RowsBackend, evidence: Evidence, query: Query) -> None:
+    def __init__(self, backend: RowsBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
-        self._backend, self._evidence, self._query = backend, evidence, query
-        self._files: dict[Path, _File] = {}
+        self._backend, self._attempt, self._query = backend, attempt, query
+        self._files: dict[Path, _RowsFile] = {}
 
     def feed(self) -> None:
-        """Read on."""
-        for mine in _mine(self._backend, self._evidence, self._query):
-            self._files.setdefault(mine.path, _File(mine, self._backend.parser()))
+        """Read what was added."""
+        for mine in _mine(self._backend, self._attempt, self._query):
+            self._files.setdefault(mine.path, _RowsFile(mine, self._backend.parser()))
         for file in self._files.values():
             series = Series(self._query)
             try:
                 for row in file.rows(over=False):
                     _add(series, row)
             except OSError:
-                continue  # it is gone, or will be back: a view
+                continue  # the file is gone for now or for good: this is but a view of a run at work
             if series.primary is not None:
                 self.latest, self.step = series.latest, series.step
 
 
-def _mine(backend: RowsBackend, evidence: Evidence, query: Query) -> list[Mine]:
-    return evidence.mine(query.path or backend.default, backend.names)
+def _mine(backend: RowsBackend, attempt: AttemptOutput, query: Query) -> list[Mine]:
+    return attempt.mine(query.path or backend.default, backend.names)
 
 
 def _add(series: Series, row: Row) -> None:
@@ -139,5 +146,5 @@ def _add(series: Series, row: Row) -> None:
 def _written(mine: Mine) -> tuple[int, str]:
     try:
         return os.stat(mine.path).st_mtime_ns, str(mine.path)
-    except OSError:  # gone since it was listed: told when it is opened
+    except OSError:  # gone since it was listed: opening it will say so
         return 0, str(mine.path)

@@ -1,4 +1,4 @@
-"""A run's values as they come in, in bounded memory, and the answer that every backend makes of them."""
+"""Collects a run's values in bounded memory, and makes every backend's answer of them."""
 
 import difflib
 import math
@@ -9,7 +9,10 @@ from ardaemon.metrics.formats.lines import Place, step
 
 
 class Series:
-    """Collects reported values in the order they were written; which one counts is the query's `count`."""
+    """Collects reported values in the order in which they were written.
+
+    The query's `count` says which one counts.
+    """
 
     def __init__(self, query: Query) -> None:
         self.query = query
@@ -17,26 +20,26 @@ class Series:
         self.not_finite = 0  # values of the primary metric that were nan or infinite
         self._name = query.primary.metric
         self._best: tuple[float, Place] | None = None
-        self._at: tuple[float, int] | None = None  # the last at or before the step that counts
+        self._at: tuple[float, int] | None = None  # the last value up to the step that counts
         self._curve = Curve()
 
     @property
     def primary(self) -> tuple[float, Place] | None:
-        """Last value (perhaps nan or infinite) and place of the primary metric; None if never reported."""
+        """The last value (perhaps nan or infinite) and place of the primary metric; None if there is none."""
         return self.last.get(self._name)
 
     @property
     def latest(self) -> float | None:
-        """The primary metric's last value; None as well where that is not finite."""
+        """The primary metric's last value; None if there is none, or if it is not finite."""
         return self.primary[0] if self.primary is not None and math.isfinite(self.primary[0]) else None
 
     @property
     def step(self) -> int | None:
-        """And its step."""
+        """The step of the primary metric's last value."""
         return step(self.primary[1]) if self.primary is not None else None
 
     def add(self, name: str, value: float, step: Place = None, wall: float | None = None) -> None:
-        """Take one report; a value that is not finite is kept as such, to be told."""
+        """Take one report. A value that is not finite is kept as well, so that the answer can say so."""
         wanted = name == self._name
         if not wanted and name not in self.last and len(self.last) >= METRICS_MAX:
             return
@@ -57,7 +60,7 @@ class Series:
             self._best = (value, place)
 
     def _note_at(self, value: float, at: int | None, most: int) -> None:
-        """The highest step counts; of one step that was written twice, the later value."""
+        """Keep the value at the highest step up to `most`; of a step written twice, the later value."""
         if at is not None and at <= most and (self._at is None or at >= self._at[1]):
             self._at = (value, at)
 
@@ -70,7 +73,11 @@ class Series:
         absent: str | None = None,
         whole: bool = True,
     ) -> Readings:
-        """The answer. `whole`: every value was seen. `absent`: what to say if the primary never was."""
+        """Make the answer of the source `source`.
+
+        `absent` is the problem to name if the primary metric was never reported. `whole` says that every
+        value was seen, so that the best of them is known.
+        """
         counts = self._counted()
         value = counts[0] if counts is not None and math.isfinite(counts[0]) else None
         missing = None if value is not None else self._missing(absent)
@@ -104,7 +111,7 @@ class Series:
                 return self._at
 
     def _missing(self, absent: str | None) -> str:
-        """Why there is no value that counts."""
+        """Say why there is no value that counts."""
         if self.primary is None:
             return absent or f"{self._name} was never reported"
         match self.query.count:
@@ -125,7 +132,7 @@ def _words(query: Query, place: Place) -> str:
 
 
 def nearest(name: str, names: list[str]) -> tuple[str, ...]:
-    """The names most like `name`, the most similar first, whatever their case."""
+    """Return the NEAREST names that are most like `name`, the most similar first, in upper or lower case."""
     folded = {other.casefold(): other for other in names}
     close = difflib.get_close_matches(name.casefold(), list(folded), NEAREST, cutoff=0.0)
     return tuple(folded[key] for key in close)

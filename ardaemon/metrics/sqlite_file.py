@@ -1,10 +1,11 @@
-"""Somebody else's SQLite file, read without a trace: nothing is created beside it, nothing in it changes.
+"""Reads another program's SQLite file without a trace: nothing is created beside it, nothing in it changes.
 
-What a writer that was killed leaves has to be put together first, which SQLite does by writing: the last
-commits lie in the `-wal` file, or half a transaction in the database and its undoing in the `-journal`. That
-is done to a copy. Even a read-only connection makes `-wal` and `-shm` where a database in WAL mode has none:
-with immutable=1 it does not, and no `-wal` says that nobody has it open. Source: https://sqlite.org/wal.html
-(read-only databases), https://sqlite.org/fileformat2.html (bytes 18 and 19 of the header).
+A writer that was killed leaves its last commits in the `-wal` file, or half a transaction in the database and
+the way to undo it in the `-journal`. SQLite puts such a database together by writing, so that is done to a
+copy. Even a read-only connection makes `-wal` and `-shm` beside a database in WAL mode that has none. With
+immutable=1 it does not; that is safe there, because without a `-wal` nobody has the file open. Source:
+https://sqlite.org/wal.html (read-only databases), https://sqlite.org/fileformat2.html (bytes 18 and 19 of the
+header).
 """
 
 import shutil
@@ -17,31 +18,31 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ardaemon.core.text import one_line
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.series import Series
 
 SUFFIX = ".db"
-SIDES = ("-wal", "-journal")  # not `-shm`: an index of the other, made again where it is missing
-COPY_MAX = 256 << 20  # bytes of a database that is put together in the temporary folder
-READ_S = 20.0  # seconds for all questions to one file: a run's rows are read in far less
-BUSY_S = 2.0  # that a writer may hold the file locked: one commit
-_TRIES = 5  # copies, until the writer left it alone meanwhile
+SIDES = ("-wal", "-journal")  # without `-shm`, an index of `-wal`, which SQLite makes again
+COPY_MAX = 256 << 20  # bytes of a database that is copied into the temporary folder
+READ_S = 20.0  # for all questions to one file; a run's rows are read in far less
+BUSY_S = 2.0  # for a writer's lock on the file to go: one commit
+_TRIES = 5  # copies, until one is made in which the writer has not written meanwhile
 _BETWEEN_CHECKS = 10_000  # steps of SQLite's machine, well under a millisecond
 _MODE_AT, _WAL_MODE = 18, 2
-_SAID_MAX = 120  # characters of SQLite's own message
+_MESSAGE_MAX = 120  # characters of SQLite's own message
 _DETAIL_MAX = 200  # characters of a problem or detail
 
 
 class Unreadable(Exception):
-    """The file cannot be read; the text says why."""
+    """The file cannot be read; the exception's text says why."""
 
 
 class Missing(Unreadable):
-    """There is nothing of the attempt in any such file."""
+    """No such file has anything of the attempt."""
 
 
-class Follower:
-    """The values of databases that grow, for a run that goes on; what is read is the backend's."""
+class SqliteFollower:
+    """Base of the followers of SQLite files; a backend's own class says what is read from them."""
 
     def __init__(self, query: Query) -> None:
         self.series = Series(query)
@@ -49,7 +50,7 @@ class Follower:
 
     @property
     def latest(self) -> float | None:
-        """None as well while the last value is nan or infinite."""
+        """The last value; None if there is none yet, or while it is nan or infinite."""
         return self.series.latest
 
     @property
@@ -58,38 +59,41 @@ class Follower:
         return self.series.step
 
     def feed(self) -> None:
-        """Read on."""
+        """Read what was added."""
         try:
             self.read_on()
-        except Unreadable:  # not there yet, or locked: the reading at the end tells
+        except Unreadable:  # not there yet, or locked: the reading at the run's end will say so
             self._seen.clear()
 
     def read_on(self) -> None:
-        """Add what is new. Raises Unreadable."""
+        """Add the new values to the series. Raises Unreadable."""
         raise NotImplementedError
 
-    def told(self) -> str:
-        """What was read."""
+    def summary(self) -> str:
+        """Say what was read, for the answer's detail."""
         raise NotImplementedError
 
     def whole(self, name: str) -> Readings:
-        """Everything at once, as the backend of that name says it."""
+        """Read everything at once, and return the answer of the backend `name`."""
         try:
             self.read_on()
         except Unreadable as error:
-            said, absent = one_line(str(error), _DETAIL_MAX), isinstance(error, Missing)
-            return Readings(name, {}, problem=said, absent=absent)
-        return self.series.readings(name, detail=one_line(self.told(), _DETAIL_MAX))
+            problem, absent = one_line(str(error), _DETAIL_MAX), isinstance(error, Missing)
+            return Readings(name, {}, problem=problem, absent=absent)
+        return self.series.readings(name, detail=one_line(self.summary(), _DETAIL_MAX))
 
     def changed(self, path: Path) -> bool:
-        """Was the file, or one beside it, written since this was asked last?"""
+        """Return whether the file, or one of those beside it, was written since the last call."""
         before, self._seen[path] = self._seen.get(path), _stamps(path)
         return before != self._seen[path]
 
 
 @contextmanager
 def reading(path: Path, seconds: float = READ_S) -> Iterator[sqlite3.Connection]:
-    """A connection to what the file holds. Raises Unreadable, also for what fails within."""
+    """Connect to the database in the file, for at most `seconds`.
+
+    Raises Unreadable, also in place of an SQLite error of the block.
+    """
     try:
         with _place(path) as uri:
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
@@ -102,32 +106,35 @@ def reading(path: Path, seconds: float = READ_S) -> Iterator[sqlite3.Connection]
                 connection.close()
     except sqlite3.Error as error:
         late = " (it took too long)" if "interrupted" in str(error) else ""
-        raise Unreadable(f"{path.name}: {one_line(str(error), _SAID_MAX)}{late}") from error
+        raise Unreadable(f"{path.name}: {one_line(str(error), _MESSAGE_MAX)}{late}") from error
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def of_attempt(evidence: Evidence, pattern: str) -> list[Path]:
-    """The databases that a glob, or a folder, names and this attempt wrote; its commits may all be beside."""
-    found = []
+def of_attempt(attempt: AttemptOutput, pattern: str) -> list[Path]:
+    """Return the databases that a glob or a folder names and that this attempt wrote.
+
+    A database is the attempt's too if only a file beside it is: all its commits may be there.
+    """
+    databases = []
     for side in ("", *SIDES):
-        for mine in evidence.mine(f"{pattern}{side if pattern.endswith(SUFFIX) else ''}", f"*{SUFFIX}{side}"):
-            found.append(mine.path.with_name(mine.path.name.removesuffix(side)))
-    return [path for path in sorted(set(found)) if path.suffix == SUFFIX and path.is_file()]
+        for mine in attempt.mine(f"{pattern}{side if pattern.endswith(SUFFIX) else ''}", f"*{SUFFIX}{side}"):
+            databases.append(mine.path.with_name(mine.path.name.removesuffix(side)))
+    return [path for path in sorted(set(databases)) if path.suffix == SUFFIX and path.is_file()]
 
 
 def columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    """The table's; empty if there is no such table."""
+    """Return the names of a table's columns; none if there is no such table."""
     return {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 @contextmanager
 def _place(path: Path) -> Iterator[str]:
-    """The address at which the file, or its copy, can be opened."""
+    """Give the URI at which the file, or a copy of it, can be opened without a trace."""
     if not any(Path(f"{path}{side}").exists() for side in SIDES):
         with path.open("rb") as file:
             header = file.read(_MODE_AT + 1)
-        # In the other mode the writers' locks are kept to, so that a half of a commit is never read.
+        # Without WAL mode the connection respects the writers' locks, so that half a commit is never read.
         quiet = "&immutable=1" if header[_MODE_AT:] == bytes([_WAL_MODE]) else ""
         yield f"file:{quote(str(path))}?mode=ro{quiet}"
         return
@@ -136,7 +143,7 @@ def _place(path: Path) -> Iterator[str]:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """A copy with what lies beside it, all of one moment."""
+    """Copy the file and those beside it as they are at one moment, and return the copy."""
     copy = folder / "copy.db"
     for _ in range(_TRIES):
         before = _stamps(path)
@@ -153,12 +160,12 @@ def _copied(path: Path, folder: Path) -> Path:
 
 
 def _stamps(path: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of writing of the file and of those beside it."""
-    found = {}
+    """Return size and time of writing of the file and of those beside it, by suffix."""
+    stamps = {}
     for suffix in ("", *SIDES):
         try:
             status = Path(f"{path}{suffix}").stat()
         except FileNotFoundError:
             continue
-        found[suffix] = (status.st_size, status.st_mtime_ns)
-    return found
+        stamps[suffix] = (status.st_size, status.st_mtime_ns)
+    return stamps

@@ -1,8 +1,9 @@
 """The trainer_state backend: the Hugging Face Trainer's log_history, from the state that was saved last.
 
-Each checkpoint-N/trainer_state.json holds the whole history up to it (transformers, trainer_callback.py); so
-does the one that `trainer.save_state()` leaves in the output folder. Names are as in the file, `eval_loss`,
-or as wandb and TensorBoard have them, `eval/loss` (transformers, integrations: rewrite_logs).
+Each checkpoint-N/trainer_state.json holds the whole history up to that checkpoint (transformers,
+trainer_callback.py). So does the file that `trainer.save_state()` leaves in the output folder. A metric may
+be named as in the file, `eval_loss`, or as in wandb and TensorBoard, `eval/loss` (transformers, integrations:
+rewrite_logs).
 """
 
 import json
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.json_lines import as_float
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
@@ -22,60 +23,60 @@ _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 
 
 class TrainerStateBackend:
-    """`checkpoint-*/trainer_state.json`."""
+    """Reads trainer_state.json of the newest checkpoint (`--metrics trainer_state`)."""
 
     name = "trainer_state"
     names = "trainer_state.json"
 
-    def pattern(self, evidence: Evidence, query: Query) -> str:
-        """The session's path, else anywhere in the run's folder."""
+    def pattern(self, attempt: AttemptOutput, query: Query) -> str:
+        """Return the session's path, else trainer_state.json anywhere in the run's folder."""
         return query.path or DEFAULT
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """The history of the newest state of this run that can be read."""
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Read the history in the newest state of this run that can be read."""
         pattern = query.path or DEFAULT
-        files = sorted(evidence.mine(pattern, self.names), key=_newest, reverse=True)
+        files = sorted(attempt.mine(pattern, self.names), key=_newest, reverse=True)
         problems = []
         for mine in files:
             try:
                 history = _history(mine.path)
             except (OSError, ValueError) as error:
-                problems.append(f"{evidence.shown(mine.path)}: {error}")
+                problems.append(f"{attempt.shown(mine.path)}: {error}")
                 continue
             series = Series(query)
             for name, value, step in _reports(history, query.primary.metric):
                 series.add(name, value, step)
-            return series.readings(self.name, "; ".join(problems) or None, evidence.shown(mine.path))
-        said = "; ".join(problems) or evidence.absent(pattern)
-        return Readings(self.name, {}, problem=said, absent=not files)
+            return series.readings(self.name, "; ".join(problems) or None, attempt.shown(mine.path))
+        problem = "; ".join(problems) or attempt.absent(pattern)
+        return Readings(self.name, {}, problem=problem, absent=not files)
 
-    def follower(self, evidence: Evidence, query: Query) -> "StateFollower":
-        """For a run that goes on."""
-        return StateFollower(self, evidence, query)
+    def follower(self, attempt: AttemptOutput, query: Query) -> "StateFollower":
+        """Return a follower, for an attempt that is still running."""
+        return StateFollower(self, attempt, query)
 
 
 class StateFollower:
-    """Reads the newest state again whenever there is a newer one: it is written with each checkpoint."""
+    """Follows the primary metric: reads the newest state when there is a new one, as with each checkpoint."""
 
-    def __init__(self, backend: TrainerStateBackend, evidence: Evidence, query: Query) -> None:
+    def __init__(self, backend: TrainerStateBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
-        self._backend, self._evidence, self._query = backend, evidence, query
+        self._backend, self._attempt, self._query = backend, attempt, query
         self._seen: tuple[int, int, str] | None = None
 
     def feed(self) -> None:
-        """Read on."""
-        files = self._evidence.mine(self._query.path or DEFAULT, self._backend.names)
+        """Read the newest state, if it is new."""
+        files = self._attempt.mine(self._query.path or DEFAULT, self._backend.names)
         newest = max(map(_newest, files), default=None)
         if newest is None or newest == self._seen:
             return
         self._seen = newest
-        found = self._backend.read(self._evidence, self._query).metrics.get(self._query.primary.metric)
-        self.latest, self.step = (None, None) if found is None else (found.last, found.step)
+        metric = self._backend.read(self._attempt, self._query).metrics.get(self._query.primary.metric)
+        self.latest, self.step = (None, None) if metric is None else (metric.last, metric.step)
 
 
 def _newest(mine: Mine) -> tuple[int, int, str]:
-    """By time of writing; of two in the same moment, the later checkpoint."""
+    """Return a key that sorts states by time of writing, and those of the same moment by checkpoint."""
     number = _CHECKPOINT.fullmatch(mine.path.parent.name)
     try:
         written = os.stat(mine.path).st_mtime_ns
@@ -85,14 +86,14 @@ def _newest(mine: Mine) -> tuple[int, int, str]:
 
 
 def _history(path: Path) -> list[object]:
-    """log_history; ValueError, saying why, for what is no trainer's state."""
+    """Return log_history. Raises ValueError, which says why, if the file is no trainer's state."""
     if path.stat().st_size > FILE_MAX:
         raise ValueError(f"is larger than {FILE_MAX >> 20} MiB")
     try:
-        found = json.loads(path.read_bytes())
+        state = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ValueError("is torn, or no JSON") from None
-    history = found.get("log_history") if isinstance(found, dict) else None
+        raise ValueError("is torn, or is not JSON") from None
+    history = state.get("log_history") if isinstance(state, dict) else None
     if not isinstance(history, list):
         raise ValueError("has no log_history")
     return history
@@ -110,7 +111,7 @@ def _reports(history: list[object], primary: str) -> Iterator[tuple[str, float, 
 
 
 def _spelled(name: str) -> str:
-    """eval_loss as the trainer's other reporters spell it."""
+    """Return a name as the trainer gives it to wandb: eval_loss -> eval/loss, loss -> train/loss."""
     for kind in ("eval_", "test_"):
         if name.startswith(kind):
             return f"{kind[:-1]}/{name.removeprefix(kind)}"

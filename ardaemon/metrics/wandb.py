@@ -1,7 +1,7 @@
-"""Metrics that a run gave to Weights & Biases, read from the `.wandb` file itself, offline and online.
+"""The wandb backend: metrics that a run gave to Weights & Biases, offline or online, from its `.wandb` file.
 
-`wandb-summary.json` is not written offline, and wandb's own reader is not in our environment: the file is
-read by `wandb_file`, found by `wandb_place`.
+wandb does not write `wandb-summary.json` offline, and its own reader is not in the daemon's environment. So
+metrics/wandb_place.py finds the file and metrics/formats/wandb_file.py reads it.
 """
 
 import heapq
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ardaemon.core.text import one_line
-from ardaemon.metrics.base import Evidence, Query, Readings
-from ardaemon.metrics.formats.wandb_file import Row, WandbFile
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.formats.wandb_file import HistoryRow, WandbFile
 from ardaemon.metrics.series import Series
 from ardaemon.metrics.wandb_place import SUFFIX, environment, find, folders, run_id
 
@@ -20,22 +20,22 @@ _DETAIL_MAX = 200  # characters
 
 
 class WandbBackend:
-    """`--metrics wandb`."""
+    """Reads wandb's files (`--metrics wandb`)."""
 
     name = "wandb"
     names = f"run-*{SUFFIX}"
 
-    def pattern(self, evidence: Evidence, query: Query) -> str:
-        """The session's path, else the folder where wandb puts its runs."""
-        return query.path or f"{folders(evidence)[0]}/{self.names}"
+    def pattern(self, attempt: AttemptOutput, query: Query) -> str:
+        """Return the session's path, else the files in the folder where wandb puts its runs."""
+        return query.path or f"{folders(attempt)[0]}/{self.names}"
 
-    def read(self, evidence: Evidence, query: Query) -> Readings:
-        """The history's values, then what the summary alone has."""
+    def read(self, attempt: AttemptOutput, query: Query) -> Readings:
+        """Read the history's values, then those that only the summary has."""
         try:
-            found = find(evidence, query)
-            if found.problem is not None:
-                return Readings(self.name, {}, problem=found.problem, absent=found.absent)
-            files = [WandbFile(path) for path in found.files]
+            place = find(attempt, query)
+            if place.problem is not None:
+                return Readings(self.name, {}, problem=place.problem, absent=place.absent)
+            files = [WandbFile(path) for path in place.files]
             series = Series(query)
             _add(series, files)
         except OSError as error:
@@ -50,26 +50,26 @@ class WandbBackend:
         return series.readings(
             self.name,
             problem=_problem(files),
-            detail=one_line(", ".join(_described(file, evidence) for file in files), _DETAIL_MAX),
+            detail=one_line(", ".join(_described(file, attempt) for file in files), _DETAIL_MAX),
             absent=_absent(files, query),
         )
 
-    def follower(self, evidence: Evidence, query: Query) -> "WandbFollower":
-        """For a run that goes on."""
-        return WandbFollower(evidence, query)
+    def follower(self, attempt: AttemptOutput, query: Query) -> "WandbFollower":
+        """Return a follower, for an attempt that is still running."""
+        return WandbFollower(attempt, query)
 
 
 class WandbFollower:
-    """The primary metric of files that grow; a file that appears later is taken in."""
+    """Follows the primary metric in files that grow, and in files that appear later."""
 
-    def __init__(self, evidence: Evidence, query: Query) -> None:
-        self._evidence, self._query = evidence, query
+    def __init__(self, attempt: AttemptOutput, query: Query) -> None:
+        self._attempt, self._query = attempt, query
         self._files: dict[Path, WandbFile] = {}
         self._series = Series(query)
 
     @property
     def latest(self) -> float | None:
-        """None as well while the last value is nan or infinite."""
+        """The last value; None if there is none yet, or while it is nan or infinite."""
         return self._series.latest
 
     @property
@@ -78,31 +78,35 @@ class WandbFollower:
         return self._series.step
 
     def feed(self) -> None:
-        """Read on, from the last whole record of each file."""
+        """Read what was added, from the last whole record of each file on."""
         try:
-            for path in find(self._evidence, self._query).files:
+            for path in find(self._attempt, self._query).files:
                 self._files.setdefault(path, WandbFile(path))
             _add(self._series, list(self._files.values()))
-        except OSError:  # it will be there again at the next one, or the reading at the end tells
+        except OSError:  # the next feed() tries again, and the reading at the run's end will say so
             return
 
 
 def _add(series: Series, files: Sequence[WandbFile]) -> None:
-    """What was added to the files, in the order of writing."""
+    """Add the new rows of the files to the series, in the order of writing."""
     for row, file in _in_order(files):
         for name, value in row.values.items():
             series.add(name, value, file.step(name, row), row.wall)
 
 
-def _in_order(files: Sequence[WandbFile]) -> Iterator[tuple[Row, WandbFile]]:
-    """Several inits, one after the other or side by side: by wandb's own time."""
+def _in_order(files: Sequence[WandbFile]) -> Iterator[tuple[HistoryRow, WandbFile]]:
+    """Yield the new rows in the order of writing.
+
+    Several files come from several calls of init(), one after the other or side by side: wandb's own time
+    merges them.
+    """
     rows = [((row, file) for row in file.rows()) for file in files]
     return rows[0] if len(rows) == 1 else heapq.merge(*rows, key=lambda pair: pair[0].wall or 0.0)
 
 
 def _problem(files: Sequence[WandbFile]) -> str | None:
-    """What is wrong with a file, with or without a value."""
-    said = []
+    """Say what is wrong with the files; the answer has it with or without a value."""
+    problems = []
     for file in files:
         log = file.log
         wrong = [
@@ -112,17 +116,17 @@ def _problem(files: Sequence[WandbFile]) -> str | None:
             f"has {file.strange} records that cannot be read" if file.strange else None,
             f"ends in the middle of a record ({log.cut} bytes)" if log.cut else None,
         ]
-        said += [f"{file.path.name} {word}" for word in wrong if word]
-    return one_line("; ".join(said), _DETAIL_MAX) or None
+        problems += [f"{file.path.name} {words}" for words in wrong if words]
+    return one_line("; ".join(problems), _DETAIL_MAX) or None
 
 
 def _mismatch(file: WandbFile) -> str:
     return one_line(f"{file.path.name} holds another run, {file.run_id}: nothing of it was read", _DETAIL_MAX)
 
 
-def _described(file: WandbFile, evidence: Evidence) -> str:
+def _described(file: WandbFile, attempt: AttemptOutput) -> str:
     end = "not finished" if file.exit_code is None else f"exit code {file.exit_code}"
-    return f"{evidence.shown(file.path)}: {file.count} rows, {end}"
+    return f"{attempt.shown(file.path)}: {file.count} rows, {end}"
 
 
 def _absent(files: Sequence[WandbFile], query: Query) -> str:

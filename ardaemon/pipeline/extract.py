@@ -19,7 +19,7 @@ from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import operations, state
 from ardaemon.judging import excerpt, reason
-from ardaemon.metrics.base import Evidence, Point, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
@@ -81,13 +81,13 @@ def extract(
 
 def evidence(
     experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, started_at: str
-) -> Evidence:
+) -> AttemptOutput:
     """Where the attempt leaves its traces, and what was there before it."""
     here = run.attempt(attempt)
     before = None
     with contextlib.suppress(CorruptState):
         before = state.read(here.before, checkpoint.Before)
-    return Evidence(
+    return AttemptOutput(
         log=here.log,
         run_folder=run.folder,
         attempt_folder=here.folder,

@@ -12,7 +12,7 @@ import anyio.to_thread
 from ardaemon.experiment.state import load
 from ardaemon.host.follow import changes, read_at
 from ardaemon.metrics import log
-from ardaemon.metrics.base import Evidence, FileBackend, Follower, Query
+from ardaemon.metrics.base import AttemptOutput, FileBackend, Follower, Query
 from ardaemon.metrics.own import RUN_DIR
 from ardaemon.metrics.registry import AUTO, BACKENDS
 from ardaemon.pipeline import environment as job_environment
@@ -48,7 +48,7 @@ def _files(name: str) -> list[FileBackend]:
     return [backend for backend in backends if isinstance(backend, FileBackend)]
 
 
-def _evidence(flight: Flight) -> Evidence:
+def _evidence(flight: Flight) -> AttemptOutput:
     assert flight.handle is not None
     experiment, run, attempt = flight.experiment, flight.run, flight.handle.attempt
     settings = flight.record.settings
@@ -64,7 +64,7 @@ class LogFollower:
     def __init__(self, path: Path, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
-        self._path, self._at, self._reader = path, 0, log.Follower(query)
+        self._path, self._at, self._reader = path, 0, log.GrowingLog(query)
 
     def feed(self) -> None:
         """Read on."""
@@ -83,7 +83,7 @@ def latest(sources: Sequence[Follower]) -> float | None:
     return None
 
 
-def folders(evidence: Evidence, patterns: Sequence[str]) -> set[Path]:
+def folders(evidence: AttemptOutput, patterns: Sequence[str]) -> set[Path]:
     """Where a change may be one of the run's metrics: the log's folder, and what the patterns lie in.
 
     Of a pattern in the project's own folder that one alone: below it may be anything.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.mlflow import MlflowBackend, environment
 from tests.support.lab import wait_until
 
@@ -32,16 +32,16 @@ with mlflow.start_run():
 """
 
 
-def attempt(folder: Path, run_id: str) -> Evidence:
+def attempt(folder: Path, run_id: str) -> AttemptOutput:
     run = folder / "runs" / run_id
     run.mkdir(parents=True)
     bound = environment(run, f"{run_id}-a1")
-    return Evidence(
+    return AttemptOutput(
         log=run / "log", run_folder=run, attempt_folder=run / "a1", project=folder, environment=bound
     )
 
 
-def start(python: str, found: Evidence, how: str, last: float) -> subprocess.Popen[bytes]:
+def start(python: str, found: AttemptOutput, how: str, last: float) -> subprocess.Popen[bytes]:
     with (found.project / "output").open("wb") as output:
         return subprocess.Popen(
             [python, "-c", SCRIPT, how, str(last)],
@@ -53,7 +53,7 @@ def start(python: str, found: Evidence, how: str, last: float) -> subprocess.Pop
         )
 
 
-def check(found: Evidence, readings: Readings, last: float) -> None:
+def check(found: AttemptOutput, readings: Readings, last: float) -> None:
     assert readings.value == last, (readings, (found.project / "output").read_text()[-900:])
     assert readings.metrics["acc"].last == ROWS - 1
     assert "up" not in readings.metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.tensorboard import TensorboardBackend
 from tests.metrics.event_files import append, event, restart, scalar, simple, summary, write
 
@@ -36,7 +36,7 @@ def theirs(python: str, folder: Path) -> dict[str, Tags]:
 
 def ours(folder: Path, tag: str) -> Readings:
     """What the backend reads of one folder, which is the run's own."""
-    evidence = Evidence(
+    evidence = AttemptOutput(
         log=folder / "run.log", run_folder=folder, attempt_folder=folder / "a1", project=folder
     )
     # The folder's own files alone: what TensorBoard calls a run.
@@ -76,7 +76,7 @@ def test_real_writers_files_are_read_as_tensorboard_reads_them(frameworks: str, 
 def test_the_names_that_real_writers_need(real: Path) -> None:
     def value(name: str) -> float | None:
         folder = real / "torch"
-        evidence = Evidence(
+        evidence = AttemptOutput(
             log=folder / "run.log", run_folder=folder, attempt_folder=folder / "a1", project=folder
         )
         return TensorboardBackend().read(evidence, Query(Primary(metric=name, direction="min"))).value

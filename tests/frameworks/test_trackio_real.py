@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.trackio import TrackioBackend, environment
 from tests.support.lab import wait_until
 
@@ -32,16 +32,16 @@ trackio.finish()
 """
 
 
-def world(folder: Path) -> Evidence:
+def world(folder: Path) -> AttemptOutput:
     run = folder / "runs" / "r0001"
     run.mkdir(parents=True)
     bound = environment(run, "r0001-a1")
-    return Evidence(
+    return AttemptOutput(
         log=run / "log", run_folder=run, attempt_folder=run / "a1", project=folder, environment=bound
     )
 
 
-def start(python: str, found: Evidence, how: str) -> subprocess.Popen[bytes]:
+def start(python: str, found: AttemptOutput, how: str) -> subprocess.Popen[bytes]:
     with (found.project / "output").open("wb") as output:
         return subprocess.Popen(
             [python, "-c", SCRIPT, how],
@@ -53,7 +53,7 @@ def start(python: str, found: Evidence, how: str) -> subprocess.Popen[bytes]:
         )
 
 
-def check(found: Evidence, readings: Readings) -> None:
+def check(found: AttemptOutput, readings: Readings) -> None:
     output = (found.project / "output").read_text()[-900:]
     assert readings.value == 1 / ROWS, output
     assert readings.metrics["deep.acc"].last == ROWS - 1

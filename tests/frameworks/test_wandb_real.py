@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.wandb import WandbBackend, environment
 from tests.support.lab import wait_until
 
@@ -60,17 +60,17 @@ def python(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def evidence(folder: Path, **given: str) -> Evidence:
+def evidence(folder: Path, **given: str) -> AttemptOutput:
     run = folder / "runs" / "r0001"
     run.mkdir(parents=True, exist_ok=True)
     bound = environment(run, "r0001-a1") | given
-    return Evidence(
+    return AttemptOutput(
         log=run / "log", run_folder=run, attempt_folder=run / "a1", project=folder, environment=bound
     )
 
 
 @contextmanager
-def job(python: str, found: Evidence, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def job(python: str, found: AttemptOutput, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """The script in a process group of its own, all of which is gone at the end."""
     with (found.project / "output").open("wb") as output:
         process = subprocess.Popen(
@@ -91,7 +91,7 @@ def job(python: str, found: Evidence, *arguments: str) -> Iterator[subprocess.Po
         process.wait(30)
 
 
-def ended(python: str, found: Evidence, *arguments: str) -> Readings:
+def ended(python: str, found: AttemptOutput, *arguments: str) -> Readings:
     with job(python, found, *arguments) as process:
         process.wait(120)
     return WandbBackend().read(found, LOSS)

@@ -9,17 +9,17 @@ import pytest
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query
+from ardaemon.metrics.base import AttemptOutput, Query
 from ardaemon.metrics.log import LogBackend
 
 LOSS = Primary("loss")
 ENDLESS = r"^loss: (\S+)( ?\w+ ?)*;$"
 
 
-def evidence(folder: Path, text: str) -> Evidence:
+def evidence(folder: Path, text: str) -> AttemptOutput:
     log = folder / "run.log"
     log.write_text(text)
-    return Evidence(log=log, run_folder=folder, attempt_folder=folder, project=folder)
+    return AttemptOutput(log=log, run_folder=folder, attempt_folder=folder, project=folder)
 
 
 def test_a_pattern_without_end_is_given_up_at_the_deadline_and_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from ardaemon.core.model import Primary, Source
-from ardaemon.metrics.base import Evidence, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 
 
@@ -17,7 +17,7 @@ def ask(folder: Path, log: str, command: str | None) -> Readings:
 
 def ask_for(folder: Path, log: str, query: Query) -> Readings:
     (folder / "run.log").write_text(log)
-    evidence = Evidence(
+    evidence = AttemptOutput(
         log=folder / "run.log",
         run_folder=folder,
         attempt_folder=folder,

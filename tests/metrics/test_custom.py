@@ -10,7 +10,7 @@ import pytest
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import METRICS_MAX, Evidence, Metric, Query, Readings
+from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
 from ardaemon.metrics.command import OUTPUT_MAX
 from ardaemon.metrics.custom import CustomBackend, split_command
 
@@ -18,7 +18,7 @@ DEADLINE = 20.0
 
 
 def ask(folder: Path, command: str, deadline: float = DEADLINE) -> Readings:
-    evidence = Evidence(
+    evidence = AttemptOutput(
         log=folder / "a1" / "run.log",
         run_folder=folder,
         attempt_folder=folder / "a1",

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Count, Primary
-from ardaemon.metrics.base import METRICS_MAX, Evidence, Query, Readings
+from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex, reports
-from ardaemon.metrics.formats.log_reader import Limits
-from ardaemon.metrics.log import Follower, LogBackend
+from ardaemon.metrics.formats.log_reader import ReadLimits
+from ardaemon.metrics.log import GrowingLog, LogBackend
 
 LOSS = Query(Primary("loss"))
 
 
-def evidence(log: Path) -> Evidence:
-    return Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
+def evidence(log: Path) -> AttemptOutput:
+    return AttemptOutput(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
 
 
-def read(folder: Path, text: str | bytes, query: Query = LOSS, limits: Limits | None = None) -> Readings:
+def read(folder: Path, text: str | bytes, query: Query = LOSS, limits: ReadLimits | None = None) -> Readings:
     log = folder / "run.log"
     log.write_bytes(text.encode() if isinstance(text, str) else text)
     return LogBackend(limits).read_here(evidence(log), query)
@@ -101,7 +101,7 @@ def test_the_last_value_counts_and_best_follows_the_direction(tmp_path: Path) ->
 
 
 def test_best_is_unknown_where_not_all_was_read(tmp_path: Path) -> None:
-    metric = read(tmp_path, "loss: 1\n" + "loss: 2\n" * 9, limits=Limits(tail=40)).metrics["loss"]
+    metric = read(tmp_path, "loss: 1\n" + "loss: 2\n" * 9, limits=ReadLimits(tail=40)).metrics["loss"]
     assert (metric.last, metric.best) == (2.0, None)
 
 
@@ -218,8 +218,9 @@ def test_the_primary_is_the_same_wherever_blocks_begin(
     folder = tmp_path_factory.getbasetemp()
     block = data.draw(st.integers(22, 40))
     for query in (LOSS, Query(Primary("loss"), regex=r"loss\S? ?(\d)")):
-        whole = read(folder, text, query, Limits(line=20))
-        parts = read(folder, text, query, Limits(tail=data.draw(st.integers(1, 60)), block=block, line=20))
+        whole = read(folder, text, query, ReadLimits(line=20))
+        tail = data.draw(st.integers(1, 60))
+        parts = read(folder, text, query, ReadLimits(tail=tail, block=block, line=20))
         one, other = whole.metrics.get("loss"), parts.metrics.get("loss")
         assert (one and (one.last, one.step)) == (other and (other.last, other.step))
         assert whole.problem == parts.problem
@@ -228,7 +229,7 @@ def test_the_primary_is_the_same_wherever_blocks_begin(
 def test_the_beginning_of_a_line_that_is_too_long_is_not_a_line(tmp_path: Path) -> None:
     """Read backwards, its end fills a block; what stands in the block before must not be taken for a line."""
     for block in range(22, 100):
-        limits = Limits(tail=1, block=block, line=20)
+        limits = ReadLimits(tail=1, block=block, line=20)
         readings = read(tmp_path, "loss: 1\nloss: 9 " + "x" * 70 + "\nlr: 1", LOSS, limits)
         assert values(readings) == {"loss": 1.0}
 
@@ -236,7 +237,7 @@ def test_the_beginning_of_a_line_that_is_too_long_is_not_a_line(tmp_path: Path) 
 @given(LINES, st.data())
 def test_a_follower_sees_the_same_however_the_log_is_cut(lines: list[bytes], data: st.DataObject) -> None:
     text = b"".join(line + data.draw(ENDS) for line in lines)
-    whole, parts = Follower(LOSS, line_max=20), Follower(LOSS, line_max=20)
+    whole, parts = GrowingLog(LOSS, line_max=20), GrowingLog(LOSS, line_max=20)
     whole.feed(text)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
@@ -245,7 +246,7 @@ def test_a_follower_sees_the_same_however_the_log_is_cut(lines: list[bytes], dat
 
 
 def test_a_follower_counts_finished_lines_only() -> None:
-    follower = Follower(LOSS)
+    follower = GrowingLog(LOSS)
     follower.feed(b"step 1 loss: 0.5\nstep 2 loss: 0.")
     assert (follower.latest, follower.step) == (0.5, 1)
     follower.feed(b"25\r")
@@ -255,7 +256,7 @@ def test_a_follower_counts_finished_lines_only() -> None:
 
 
 def test_a_follower_holds_little_of_an_endless_line() -> None:
-    follower = Follower(LOSS, line_max=1000)
+    follower = GrowingLog(LOSS, line_max=1000)
     for _ in range(10_000):
         follower.feed(b"loss: 1 ")
     follower.feed(b"\nloss: 2\n")
@@ -274,10 +275,10 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from ardaemon.core.model import Count, Primary
-from ardaemon.metrics.base import Evidence, Query
+from ardaemon.metrics.base import AttemptOutput, Query
 from ardaemon.metrics.log import LogBackend
 log = Path(sys.argv[1])
-here = Evidence(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
+here = AttemptOutput(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 metric = LogBackend().read(here, Query(Primary("val/loss"))).metrics["val/loss"]
 print(metric.last, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -329,7 +330,7 @@ def test_hostile_lines_take_linear_time(tmp_path: Path, piece: bytes) -> None:
     assert time.monotonic() - begin < 20
 
 
-SMALL = Limits(tail=200, block=100, line=80)
+SMALL = ReadLimits(tail=200, block=100, line=80)
 
 
 @pytest.mark.parametrize(("count", "value"), [("best", 0.5), (3, 0.5), (4, 0.5), (2, 7.0)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardaemon.core.model import Count, Primary
-from ardaemon.metrics.base import Evidence, Follower, Point, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Follower, Point, Query, Readings
 from ardaemon.metrics.csv_rows import CSV, CsvParser
 from ardaemon.metrics.formats.growing import LINE_MAX, Growing
 from ardaemon.metrics.json_lines import JSONL, JsonParser
@@ -28,7 +28,7 @@ def at(follower: Follower) -> tuple[float | None, int | None]:
     return follower.latest, follower.step
 
 
-def evidence(folder: Path) -> Evidence:
+def evidence(folder: Path) -> AttemptOutput:
     return attempt.evidence(folder, folder)
 
 
@@ -78,10 +78,10 @@ def test_a_table_is_read_however_it_is_written(tmp_path: Path, text: str) -> Non
 @pytest.mark.parametrize(
     ("text", "value", "problem"),
     [
-        ("val_loss,a\n0.5,1\n0.4", 0.5, "1 lines of metrics.csv are no rows"),
-        ('val_loss,a\n0.5,1\n"0.4,2\n', 0.5, "1 lines of metrics.csv are no rows"),
-        ("val_loss,a\n0.5,1\n1,2,3\n", 0.5, "1 lines of metrics.csv are no rows"),
-        ("1,2\n3,4\n", None, "val_loss was never reported; 2 lines of metrics.csv are no rows"),
+        ("val_loss,a\n0.5,1\n0.4", 0.5, "1 lines of metrics.csv cannot be read as rows"),
+        ('val_loss,a\n0.5,1\n"0.4,2\n', 0.5, "1 lines of metrics.csv cannot be read as rows"),
+        ("val_loss,a\n0.5,1\n1,2,3\n", 0.5, "1 lines of metrics.csv cannot be read as rows"),
+        ("1,2\n3,4\n", None, "val_loss was never reported; 2 lines of metrics.csv cannot be read as rows"),
         ("step,val_loss\n1,nan\n", None, "val_loss is nan at its last value"),
         ("", None, "val_loss was never reported"),
         ("\x00" * 100, None, "val_loss was never reported"),
@@ -161,7 +161,7 @@ def test_rows_of_an_earlier_run_in_the_same_file_do_not_count(tmp_path: Path) ->
     marks = own.marks(["m.csv"], tmp_path, run)
     with path.open("a") as file:
         file.write("1,0.7\n2,0.9\n")
-    here = Evidence(
+    here = AttemptOutput(
         log=run / "run.log",
         run_folder=run,
         attempt_folder=run,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ardaemon.core.model import Count, Primary
-from ardaemon.metrics.base import Evidence, FileBackend, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, FileBackend, Query, Readings
 from ardaemon.metrics.formats.events import Decoder
 from ardaemon.metrics.logdir import Folder
 from ardaemon.metrics.own import Mine
@@ -43,7 +43,7 @@ class World(Attempt):
         self.board = self.run / "tensorboard"
         self.board.mkdir(parents=True)
 
-    def evidence(self, **given: Any) -> Evidence:
+    def evidence(self, **given: Any) -> AttemptOutput:
         """It begins now, whatever was written before."""
         return super().evidence(started_at=time.time(), **given)
 
@@ -237,7 +237,7 @@ def test_a_file_that_was_added_to_counts_from_there(world: World) -> None:
 def test_what_is_no_event_file_is_told(world: World) -> None:
     (world.run / "notes.txt").write_text("loss: 0.5, and so on and on")
     found = world.read(path="{run_dir}/notes.txt")
-    assert "notes.txt is no event file" in (found.problem or "")
+    assert "notes.txt is not an event file" in (found.problem or "")
 
 
 def test_a_path_that_the_session_names(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Follower, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
 from ardaemon.metrics.trainer_state import FILE_MAX, TrainerStateBackend
 from tests.support import attempt
 
@@ -36,7 +36,7 @@ def at(follower: Follower) -> tuple[float | None, int | None]:
     return follower.latest, follower.step
 
 
-def evidence(folder: Path) -> Evidence:
+def evidence(folder: Path) -> AttemptOutput:
     return attempt.evidence(folder, folder)
 
 

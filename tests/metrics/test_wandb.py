@@ -225,7 +225,7 @@ def test_records_of_any_bytes_never_raise(
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"", "is empty"), (b":W&B", "is empty"), (b"PK\3\4" * 9, "no file of wandb")]
+    ("data", "said"), [(b"", "is empty"), (b":W&B", "is empty"), (b"PK\3\4" * 9, "not a file of wandb")]
 )
 def test_a_file_with_nothing_in_it_is_told(world: World, data: bytes, said: str) -> None:
     world.put().write_bytes(data)

@@ -84,7 +84,7 @@ def test_a_source_that_is_taken_after_others_says_why(tmp_path: Path) -> None:
     made = Made(tmp_path).launch()
     made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.5\n\n1,2,3\n")
     assert made.read("nothing\n").source == (
-        "csv metrics.csv (1 lines of metrics.csv are no rows; log: val/loss was never printed)"
+        "csv metrics.csv (1 lines of metrics.csv cannot be read as rows; log: val/loss was never printed)"
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import Evidence, Query
+from ardaemon.metrics.base import AttemptOutput, Query
 from ardaemon.metrics.csv_rows import CSV
 from ardaemon.pipeline import live
 from tests.support import attempt
@@ -11,13 +11,13 @@ from tests.support import attempt
 LOSS = Query(Primary("loss"))
 
 
-def evidence(project: Path) -> Evidence:
+def evidence(project: Path) -> AttemptOutput:
     run = project / ".autoresearch/x/runs/r[1]"
     (run / "a1").mkdir(parents=True)
     return attempt.evidence(project, run)
 
 
-def watched(project: Path, found: Evidence, *patterns: str) -> set[str]:
+def watched(project: Path, found: AttemptOutput, *patterns: str) -> set[str]:
     return {str(folder.relative_to(project)) for folder in live.folders(found, patterns)}
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from ardaemon.metrics import own
-from ardaemon.metrics.base import Evidence
+from ardaemon.metrics.base import AttemptOutput
 
 
-def evidence(project: Path, run: Path, **given: Any) -> Evidence:
+def evidence(project: Path, run: Path, **given: Any) -> AttemptOutput:
     """Of a run's first attempt, its log where the shim writes it."""
-    return Evidence(
+    return AttemptOutput(
         log=run / "a1" / "run.log", run_folder=run, attempt_folder=run / "a1", project=project, **given
     )
 
@@ -31,7 +31,7 @@ class Attempt:
         self.before = own.marks(patterns, self.project, self.run)
         return self
 
-    def evidence(self, **given: Any) -> Evidence:
+    def evidence(self, **given: Any) -> AttemptOutput:
         """What the daemon knows of it."""
         known = {
             "environment": self.environment,

@@ -1,6 +1,7 @@
-"""What one TensorBoard event says: its scalars in either encoding, and where a run began again.
+"""Decodes TensorBoard events: their scalars in either encoding, and where a run began again.
 
-Source: tensorflow's event.proto, summary.proto, tensor.proto and types.proto, fields as numbered there.
+Source: tensorflow's event.proto, summary.proto, tensor.proto and types.proto, whose field numbers are used
+here.
 """
 
 import struct
@@ -24,14 +25,17 @@ from ardaemon.metrics.formats.tensors import scalar_of
 
 Scalar = tuple[str, float, int, float]  # tag, value, step, wall time
 
-SHAPES_MAX = 4096  # tags whose events are known by their bytes
+SHAPES_MAX = 4096  # tags whose events are recognised by their bytes
 _SESSION_START = 1  # SessionLog.SessionStatus
 _SCALARS = "scalars"  # the plugin's name; other plugins write tensors too
 _WALL, _VALUE = struct.Struct("<d"), struct.Struct("<f")
 
 
 class Event(NamedTuple):
-    """What concerns us of an event; `restart`: what an earlier writer wrote at `step` and after is void."""
+    """The part of an event that is needed here.
+
+    With `restart`, what an earlier writer wrote at `step` and later is void.
+    """
 
     scalars: list[Scalar]
     version: str | None = None
@@ -40,13 +44,16 @@ class Event(NamedTuple):
 
 
 class Decoder:
-    """Reads events; of those that differ in time, step and value alone, the other bytes are remembered."""
+    """Decodes events.
+
+    It remembers their bytes, to be fast with those that differ in time, step and value alone.
+    """
 
     def __init__(self) -> None:
         self._shapes: dict[bytes, str] = {}
 
     def quick(self, data: bytes) -> Scalar | None:
-        """The scalar of an event that is like one which `event` has read; None for any other."""
+        """Return the scalar of an event whose other bytes event() has seen before; None for other events."""
         if data[:1] != b"\x09" or len(data) < 15:  # the wall time, its key and eight bytes
             return None
         at = 9
@@ -65,7 +72,7 @@ class Decoder:
         return tag, _VALUE.unpack_from(data, len(data) - 4)[0], step, _WALL.unpack_from(data, 1)[0]
 
     def event(self, data: bytes) -> Event:
-        """Any event. Raises ProtobufError."""
+        """Decode any event. Raises ProtobufError."""
         wall, step, version, restart = 0.0, 0, None, False
         values: list[tuple[str, float]] = []
         for number, wire_type, value in fields(memoryview(data)):
@@ -86,7 +93,7 @@ class Decoder:
 
 
 def _shape(tag: str) -> bytes:
-    """What stands between step and value where a summary holds `tag` with its simple_value, and no more."""
+    """Return the bytes between step and value of an event that holds only `tag` with its simple_value."""
     name = tag.encode()
     value = b"\x0a" + _varint(len(name)) + name + b"\x15"
     inner = b"\x0a" + _varint(len(value) + _VALUE.size) + value
@@ -106,12 +113,15 @@ def _is_start(session_log: Buffer) -> bool:
 
 
 def _summary(data: Buffer) -> list[tuple[str, float]]:
-    """Tag and value of each scalar in a Summary."""
+    """Return tag and value of each scalar in a Summary."""
     return [scalar for value in _messages(data, 1) if (scalar := _value(value)) is not None]
 
 
 def _value(data: Buffer) -> tuple[str, float] | None:
-    """A Summary.Value, if it is a scalar; of simple_value and tensor the later one counts (`oneof`)."""
+    """Decode a Summary.Value; None if it is no scalar.
+
+    Of simple_value and tensor the later one counts (`oneof`).
+    """
     tag, plugin, number_read = "", "", None
     for number, wire_type, value in fields(data):
         if isinstance(value, int):
@@ -128,12 +138,12 @@ def _value(data: Buffer) -> tuple[str, float] | None:
 
 
 def _plugin(metadata: Buffer) -> str:
-    """SummaryMetadata.plugin_data.plugin_name."""
+    """Return SummaryMetadata.plugin_data.plugin_name."""
     return next((text(name) for data in _messages(metadata, 1) for name in _messages(data, 1)), "")
 
 
 def _messages(data: Buffer, wanted: int) -> Iterator[Buffer]:
-    """The values of one field that has a length."""
+    """Yield the values of the field `wanted`, which holds messages or strings."""
     for number, wire_type, value in fields(data):
         if (number, wire_type) == (wanted, LENGTH) and not isinstance(value, int):
             yield value

@@ -1,33 +1,36 @@
-"""A text file that grows, line by line: what was added since the last look."""
+"""Reads a text file that grows, line by line, from where the last reading stopped."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# A row with a histogram in it; a longer line is not a row of metrics and is passed over whole.
+# Bytes of a row with a histogram in it. A longer line is no row of metrics and is passed over whole.
 LINE_MAX = 1 << 20
 CHUNK = 1 << 20
 
 
 class Growing:
-    """Reads `path` on from where it was; from the beginning where the file was replaced or cut.
+    """Reads on in `path` at each call of lines(); from the beginning if the file was replaced or cut.
 
-    `lines` are whole ones; a line that is not finished yet is kept until it is, or given by `rest`.
+    lines() gives whole lines. A line that is not finished yet is kept until it is, or given by rest().
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.at = 0  # where the next line begins
+        self.at = 0  # the position where the next line begins
         self._inode = -1
         self._rest = b""
         self._passing = False  # inside a line that is too long
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """What was finished since the last look: position and text, without its end. Raises OSError."""
+        """Yield position and text, without the line end, of each line finished since the last call.
+
+        Raises OSError.
+        """
         with open(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
-            if found.st_ino != self._inode or found.st_size < self.at + len(self._rest):
-                self._inode, self.at, self._rest, self._passing = found.st_ino, 0, b"", False
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self.at + len(self._rest):
+                self._inode, self.at, self._rest, self._passing = status.st_ino, 0, b"", False
             file.seek(self.at + len(self._rest))
             while chunk := file.read(CHUNK):
                 yield from self._take(chunk)
@@ -44,5 +47,5 @@ class Growing:
             self.at, self._rest, self._passing = self.at + len(rest), b"", True
 
     def rest(self) -> tuple[int, bytes] | None:
-        """The last line, where the file does not end with a line's end: a writer that is over left it so."""
+        """Return position and text of a last line without a line end, for when the writer has ended."""
         return (self.at, self._rest) if self._rest else None

@@ -1,4 +1,4 @@
-"""The numbers in JSON as experiment trackers write it: dicts in dicts by joined names, nan as a word."""
+"""Finds the numbers in JSON that experiment trackers write: dicts in dicts by joined names, nan as a word."""
 
 import json
 import math
@@ -7,14 +7,14 @@ from typing import Any
 
 from ardaemon.core.config import NAME_MAX
 
-TEXT_MAX = 64 << 10  # bytes in which numbers are looked for; what holds tables or media is longer
+TEXT_MAX = 64 << 10  # bytes of a text in which numbers are looked for; one with tables or media is longer
 DEPTH_MAX = 8  # of dicts in dicts
-# What JSON has no number for, as wandb and trackio write it.
+# Values that JSON has no number for, as wandb and trackio write them.
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def parsed(text: bytes | str) -> Any:
-    """The value; None for what is no JSON, or too long."""
+    """Return the value of a JSON text; None if the text is not JSON, or too long."""
     if len(text) > TEXT_MAX:
         return None
     try:
@@ -24,9 +24,10 @@ def parsed(text: bytes | str) -> Any:
 
 
 def numbers(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, float]]:
-    """Every number in `value`, `a.b` where it is {"b": …} under the name `a`.
+    """Yield every number in `value` with its name, which is `a.b` if `value` is {"b": …} and `name` is `a`.
 
-    No booleans and no lists; not what has a `_type`: the parts of a histogram, an image, a table.
+    Booleans and lists are left out, and a dict with a `_type` too: its numbers are parts of a histogram, an
+    image or a table.
     """
     if isinstance(value, dict):
         if depth < DEPTH_MAX and "_type" not in value:

@@ -1,12 +1,12 @@
-"""Records of a log in LevelDB's format, as wandb keeps one: read again from where the last reading stopped.
+"""Reads the records of a log in LevelDB's format, as wandb keeps one, from where the last reading stopped.
 
-The file is cut into blocks of 32 KiB, a block into chunks: CRC-32, length (16 bits), kind, payload. A record
-is one chunk (FULL) or several (FIRST, MIDDLE …, LAST); a chunk never crosses a block's end, what is left
-there is zeros. Source: https://github.com/google/leveldb/blob/main/doc/log_format.md; the checksum here is
+The file is divided into blocks of 32 KiB, and a block into chunks: CRC-32, length (16 bits), kind, payload. A
+record is one chunk (FULL) or several (FIRST, MIDDLE …, LAST). A chunk never crosses the end of a block; zeros
+fill the rest. Source: https://github.com/google/leveldb/blob/main/doc/log_format.md. The checksum here is
 CRC-32 of IEEE 802.3 over kind and payload, as wandb writes it (core/pkg/leveldb), not the masked CRC-32C.
 
-A block that is damaged is passed over, as LevelDB does. In the last block, which may still be written, what
-is wrong is where reading stops: the next reading looks there again.
+A damaged block is passed over, as LevelDB does. The last block may still be written, so reading stops at a
+fault in it, and the next reading looks there again.
 """
 
 import struct
@@ -19,22 +19,22 @@ BLOCK = 32 << 10
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 CHUNK = struct.Struct("<IHB")  # checksum, length, kind
 RECORD_MAX = 32 << 20  # bytes of one record: a row with a large table is some MiB; more is passed over
-_PIECE = 32 * BLOCK  # read at once: few system calls, small beside the memory limit
+_PIECE = 32 * BLOCK  # bytes of one read: few system calls, and small beside the memory limit
 
 
 class LogReader:
-    """One file's records; `position` is where the first record begins that was not read to its end."""
+    """Reads one file's records; `position` is where the first record begins that was not read to its end."""
 
     def __init__(self, path: Path, header: int = 0) -> None:
         self.path = path
-        self.position = header  # bytes before the first chunk; they are part of the first block
+        self.position = header  # the file's own bytes before the first chunk are part of the first block
         self.damaged = 0  # blocks of which the rest was passed over
         self.too_long = 0  # records beyond RECORD_MAX
         self.cut = 0  # bytes at the end that are no whole record (yet)
         self._parts: list[bytes] | None = None  # the record under way
 
     def records(self) -> Iterator[bytes]:
-        """Every whole record from `position` on. Raises OSError."""
+        """Yield every whole record from `position` on. Raises OSError."""
         self._parts = None
         with self.path.open("rb") as file:
             for start, block in _blocks(file, self.position):
@@ -61,22 +61,25 @@ class LogReader:
             self.position = start + BLOCK  # no chunk begins in the last six bytes
 
     def _give_up(self, start: int, size: int) -> None:
-        """The rest of a block is not readable; of the last one, it is not yet."""
+        """Pass over the rest of a block that is not readable.
+
+        The last block is left: it may become readable.
+        """
         if size == BLOCK:
             self.damaged += 1
             self._parts = None
             self.position = start + BLOCK
 
     def _joined(self, kind: int, payload: memoryview, at: int) -> bytes | None:
-        """The record that this chunk ends, if it does."""
-        if kind in (FULL, FIRST) and self._parts is not None:  # the one under way has no end
+        """Add one chunk to the record under way, and return the record if this chunk ends it."""
+        if kind in (FULL, FIRST) and self._parts is not None:  # the record under way has no end
             self.damaged += 1
             self._parts = None
         if kind == FULL:
             return bytes(payload)
         if kind == FIRST:
             self._parts, self.position = [], at
-        if self._parts is None:  # its beginning was damaged or too long
+        if self._parts is None:  # the record's beginning was damaged or too long
             return None
         self._parts.append(bytes(payload))
         if len(self._parts) * BLOCK > RECORD_MAX:
@@ -89,7 +92,7 @@ class LogReader:
 
 
 def _blocks(file: BinaryIO, position: int) -> Iterator[tuple[int, memoryview]]:
-    """The blocks from the one that holds `position` on, and where each begins."""
+    """Yield each block, and where it begins, from the block that holds `position` on."""
     start = position - position % BLOCK
     file.seek(start)
     while piece := file.read(_PIECE):

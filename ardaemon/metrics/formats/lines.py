@@ -1,11 +1,12 @@
-"""One line of a log as the numbers it reports, pure.
+"""Parses one line of a log into the numbers that it reports. Pure: no I/O.
 
-Read are `name: 0.5` and `name=0.5` (several on a line, names bare or quoted), a JSON object, a Python dict as
+It reads `name: 0.5` and `name=0.5` (several on a line, names bare or quoted), a JSON object, a Python dict as
 the Hugging Face Trainer prints it, and a session's own regular expression.
 
-A number is what Python prints: 1e-4, +0.5, .5, 1_000, 1,234,567, 91.2% (91.2), '0.5', tensor(0.5), nan, inf.
-Not a number: what goes on as something else: 12:30:45, 2026-11-22, 1.2.3, 3/10, 0,5, 300ms. An attached unit
-is refused because the next line may have another one. null, None and booleans report nothing.
+Numbers are what Python prints: 1e-4, +0.5, .5, 1_000, 1,234,567, 91.2% (91.2), '0.5', tensor(0.5), nan, inf.
+A number that continues as something else is none: 12:30:45, 2026-11-22, 1.2.3, 3/10, 0,5, 300ms. A unit
+directly behind a number is refused because the next line may have another one. null, None and booleans report
+nothing.
 """
 
 import json
@@ -17,12 +18,13 @@ from ardaemon.core.config import NAME_MAX
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import clean, one_line
 
-# Bytes of a line; a longer one is not a report and is passed over whole: half of it could mislead.
+# Bytes of a line. A longer one is no report and is passed over whole, because half of it could mislead.
 LINE_MAX = 64 << 10
-# Characters of a line that a session's regex sees: bounds what a slow pattern can cost.
+# Characters of a line that a session's regex sees; they bound the cost of a slow pattern.
 REGEX_LINE_MAX = 4 << 10
 
-# Where a report stands: line and position, from which `step` is read when it is wanted; or the step itself.
+# The place of a report: line and position, from which step() reads the step when it is wanted; or the step
+# itself.
 Place = tuple[str, int] | int | None
 Report = tuple[str, float, Place]  # name, value (nan and infinities as they are), place
 
@@ -32,10 +34,10 @@ _NUMBER = (
     r"|(?i:nan|inf(?:inity)?))"
 )
 _WRAPPED = r"(?:(?:tensor|array|(?:np|numpy|torch)\.\w++)\()?"
-# Searched by the separator, which is rarer than letters; the name is the last word before it.
+# The search is for the separator, which is rarer than letters; the name is the last word before it.
 _VALUE = (
     rf"[:=][ \t]*+{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{_NUMBER})(?P=quote)"
-    # The number ends here: no word, unit, second dot, date, time, fraction or progress bar goes on.
+    # The number ends here: it does not continue as a word, unit, date, time, fraction or progress bar.
     r"(?![\w/]|[.,:+-][0-9]|%[|\w])"
 )
 _NOT_IN_NAMES = r"[^\w/.@%+-]"
@@ -62,38 +64,38 @@ def _step() -> re.Pattern[str]:
 
 
 def decode(line: bytes) -> str:
-    """A line's visible text: colours and controls removed, bytes that are not UTF-8 replaced."""
+    """Return a line's visible text: colours and controls removed, bytes that are not UTF-8 replaced."""
     return clean(line.decode("utf-8", "replace"))
 
 
 def reports(line: str) -> Iterator[Report]:
-    """Every named number on a cleaned line, from left to right."""
+    """Yield every named number on a cleaned line, from left to right."""
     if ":" not in line and "=" not in line:
         return
     text = line.strip()
     if text.startswith("{") and text.endswith("}"):
-        found = _json_object(text)
-        if found is not None:
-            yield from found
+        json_reports = _json_object(text)
+        if json_reports is not None:
+            yield from json_reports
             return
         text = _top_level(text[1:-1])
     yield from _pairs(text)
 
 
 def number(text: str) -> float | None:
-    """The number that `text` is, or None; a percent sign may follow it."""
+    """Return the number in `text`, which a percent sign may follow; None if it is none."""
     text = text.strip().removesuffix("%")
     return _float(text) if re.fullmatch(_NUMBER, text) else None
 
 
 def compile_regex(text: str) -> re.Pattern[str]:
-    """The session's pattern; raises UsageError, with the position, where it cannot be used."""
+    """Compile the session's pattern. Raises UsageError, with the position, if it cannot be used."""
     try:
         pattern = re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(
             f"--metric-regex {one_line(text, 120)!r} does not compile: {error}",
-            "it is a Python regular expression (docs.python.org/3/library/re.html); quote it for the shell",
+            "write a Python regular expression (docs.python.org/3/library/re.html); quote it for the shell",
         ) from None
     if pattern.groups == 0:
         raise UsageError(
@@ -104,7 +106,11 @@ def compile_regex(text: str) -> re.Pattern[str]:
 
 
 def regex_reports(pattern: re.Pattern[str], line: str, primary: str) -> Iterator[Report]:
-    """Every match on a line: group `value` or else the first; group `name`, or else it is the primary."""
+    """Yield a report for every match on a line.
+
+    Its value is the group `value`, else the first group; its name is the group `name`, else the primary
+    metric's.
+    """
     line = line[:REGEX_LINE_MAX]
     value_group = "value" if "value" in pattern.groupindex else 1
     for match in pattern.finditer(line):
@@ -134,17 +140,17 @@ def _is_name(word: str) -> bool:
 
 
 def _is_place(name: str, rest: str) -> bool:
-    """`file.py:80` and `example.org:443` are places, not reports."""
+    """Return whether name and number are a place, as `file.py:80` and `example.org:443`, and no report."""
     return "." in name and rest[0] == ":" and rest[1:].isdigit()
 
 
 def _json_object(text: str) -> list[Report] | None:
-    """The top-level numbers of a JSON object; None if the text is none."""
+    """Return the top-level numbers of a JSON object; None if the text is no JSON object."""
     try:
-        found = json.loads(text)
+        entry = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    values = {one_line(key, NAME_MAX + 1): _json_number(value) for key, value in found.items()}
+    values = {one_line(key, NAME_MAX + 1): _json_number(value) for key, value in entry.items()}
     steps = (values.get(name) for name in _STEP_NAMES)
     step = next((int(value) for value in steps if value is not None and value.is_integer()), None)
     return [(key, value, step) for key, value in values.items() if value is not None and len(key) <= NAME_MAX]
@@ -162,7 +168,7 @@ def _json_number(value: object) -> float | None:
 
 
 def _top_level(body: str) -> str:
-    """`body` without what stands in brackets inside it: nested values have no name of their own."""
+    """Return `body` without the parts in brackets inside it: nested values have no name of their own."""
     kept, depth, start = [], 0, 0
     for bracket in re.finditer(r"[{}\[\]]", body):
         if bracket[0] in "{[":
@@ -177,13 +183,13 @@ def _top_level(body: str) -> str:
 
 
 def step(place: Place) -> int | None:
-    """The last step that the line names up to the report, else the first one after it."""
+    """Return the last step that the line names before the report, else the first one after it, else None."""
     if not isinstance(place, tuple):
         return place
     line, position = place
-    found = _steps(line)
-    before = [number for start, number in found if start <= position]
-    return before[-1] if before else found[0][1] if found else None
+    steps = _steps(line)
+    before = [number for start, number in steps if start <= position]
+    return before[-1] if before else steps[0][1] if steps else None
 
 
 @lru_cache(maxsize=8)  # the metrics of one line ask one after the other

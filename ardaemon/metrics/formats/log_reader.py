@@ -1,6 +1,6 @@
-"""A log's bytes as lines and what they report: from its end, from its beginning, or block by block backwards.
+"""Reads a log as lines and their reports: from its end, from its beginning, or block by block backwards.
 
-A line ends at \\n, at \\r (progress bars), and at NUL (holes of a sparse or truncated file). What is read is
+A line ends at \\n, at \\r (progress bars) and at NUL (holes of a sparse or truncated file). The reports are
 the same wherever a block begins.
 """
 
@@ -19,24 +19,23 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")
 _NAME_BYTE = rb"[0-9A-Za-z_/.@%+-]"
 
 
-class Limits(Struct, frozen=True):
-    """How much is held at once, in bytes; `block` is larger than `line`."""
+class ReadLimits(Struct, frozen=True):
+    """Bytes that are held in memory at once; `block` must be larger than `line`."""
 
     tail: int = 4 << 20  # some hours of a chatty script; read in well under a second
-    block: int = (
-        1 << 20
-    )  # of the search backwards: large enough for bytes.find, small beside the memory limit
+    # Of the search backwards: large enough for bytes.find to be fast, small beside the memory limit.
+    block: int = 1 << 20
     line: int = LINE_MAX
 
 
 class LineReader:
-    """What lines report of a primary metric: the seam between bytes and numbers."""
+    """Turns lines, as bytes, into reports, with one metric as the primary one."""
 
     def __init__(self, primary: str, regex: str | None) -> None:
-        """`regex` is a session's own pattern; raises UsageError where it does not compile."""
+        """Take the session's own pattern, if any. Raises UsageError if it does not compile."""
         self.primary = primary
         self.pattern = compile_regex(regex) if regex else None
-        # As it is printed, and as JSON escapes it.
+        # The name as it is printed, and as JSON escapes it.
         self._spellings = sorted({self.primary.encode(), json.dumps(self.primary)[1:-1].encode()})
         # `loss` is not in `val_loss`: without this a log full of the longer name would be parsed whole.
         words = (
@@ -45,7 +44,7 @@ class LineReader:
         self._printed = re.compile(b"|".join(words))
 
     def reports(self, line: bytes) -> Iterator[Report]:
-        """Every report of one line."""
+        """Yield every report of one line."""
         text = decode(line)
         if self.pattern is None:
             yield from reports(text)
@@ -54,27 +53,27 @@ class LineReader:
         yield from regex_reports(self.pattern, text, self.primary)
 
     def primaries(self, line: bytes) -> Iterator[Report]:
-        """The reports of the primary metric alone."""
+        """Return the reports of the primary metric alone."""
         text = decode(line)
-        found = regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text)
-        return (report for report in found if report[0] == self.primary)
+        every = regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text)
+        return (report for report in every if report[0] == self.primary)
 
     def possible(self, data: bytes) -> bool:
-        """Can `data` report the primary metric? Cheap; when it says no, there is none."""
+        """Return whether `data` may report the primary metric: a cheap test, whose False is certain."""
         if self.pattern is not None:
             return True
-        if b"\x1b" in data:  # a colour may stand inside a name: rich paints paths so
+        if b"\x1b" in data:  # a colour may stand inside a name: rich colours paths so
             data = _ESCAPE.sub(b"", data)
         return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
 
 
 def lines(data: bytes, most: int) -> Iterator[bytes]:
-    """The lines of `data` that are not empty and not longer than `most`."""
+    """Return the lines of `data` that are not empty and not longer than `most` bytes."""
     return (match[0] for match in _LINE.finditer(data) if match.end() - match.start() <= most)
 
 
 def after_last_end(data: bytes) -> int:
-    """The position after the last line end; 0 if there is none."""
+    """Return the position after the last line end; 0 if there is none."""
     return max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b"\0")) + 1
 
 
@@ -84,22 +83,23 @@ def read_at(file: BinaryIO, start: int, end: int) -> bytes:
 
 
 def from_line_start(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
-    """What stands from `start` to `end`, less the line that `start` cuts; and where it begins.
+    """Return the bytes from `start` to `end`, without the line that `start` cuts, and where they begin.
 
-    Where no line begins in it, it begins at `end`.
+    If no line begins between the two, there are no bytes, and they begin at `end`.
     """
     data = read_at(file, start, end)
     if start == 0:
         return 0, data
-    found = LINE_END.search(data)
-    cut = found.end() if found else len(data)
+    first_end = LINE_END.search(data)
+    cut = first_end.end() if first_end else len(data)
     return start + cut, data[cut:]
 
 
-def blocks_backwards(file: BinaryIO, end: int, limits: Limits) -> Iterator[bytes]:
-    """Whole lines before `end`, the last block first; `end` is where a line begins, or the file's end.
+def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[bytes]:
+    """Yield blocks of whole lines before `end`, the last block first.
 
-    A line that fills a block is too long to be read; its beginning, in the block before, is passed over too.
+    `end` is where a line begins, or the file's end. A line that fills a block is too long to be read; its
+    beginning, in the block before, is passed over too.
     """
     too_long = False
     while end > 0:

@@ -1,7 +1,7 @@
-"""Protocol Buffers' wire format, read without a schema: just enough to find a few numbers in a large message.
+"""Reads Protocol Buffers' wire format without a schema: just enough to find a few numbers in a large message.
 
-Source: https://protobuf.dev/programming-guides/encoding/. Nothing is copied from a memoryview, nothing
-recurses: a message inside a message is a slice that the caller reads with `fields` again, or passes over.
+Source: https://protobuf.dev/programming-guides/encoding/. Nothing is copied from a memoryview, and nothing
+recurses: a message inside a message is a slice, which the caller reads with fields() again or passes over.
 """
 
 import struct
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ardaemon.core.errors import ArdaemonError
 
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; the groups, 3 and 4, are in no format read here
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; no format read here has the groups, 3 and 4
 
 _VARINT_MAX = 10  # bytes: 64 bits by seven
 _NUMBER_MAX = (1 << 29) - 1  # a field's number
@@ -21,14 +21,15 @@ Field = tuple[int, int, int | Buffer]
 
 
 class ProtobufError(ArdaemonError):
-    """The bytes are not a message: cut, damaged, or something else."""
+    """The bytes are no message: they are cut off, damaged, or something else."""
 
 
 def fields(data: Buffer) -> Iterator[Field]:
-    """Number, wire type and value of each field in turn.
+    """Yield number, wire type and value of each field in turn.
 
-    The value is an int (0 to 2⁶⁴-1) for a varint, else a slice of `data`: 8 bytes, 4 bytes, or what the
-    length says. ProtobufError at the first field that cannot be; those before it have been given by then.
+    The value is an int (0 to 2⁶⁴-1) for a varint, else a slice of `data`: 8 bytes, 4 bytes, or as many as the
+    length says. Raises ProtobufError at the first field that cannot be; the fields before it have been
+    yielded by then.
     """
     at, size = 0, len(data)
     while at < size:
@@ -49,7 +50,7 @@ def fields(data: Buffer) -> Iterator[Field]:
 
 
 def _length(data: Buffer, at: int, wire_type: int) -> tuple[int, int]:
-    """How long the value is, and where it begins."""
+    """Return the value's length in bytes, and where it begins."""
     if wire_type == LENGTH:
         return varint(data, at)
     if wire_type == FIXED32:
@@ -60,7 +61,7 @@ def _length(data: Buffer, at: int, wire_type: int) -> tuple[int, int]:
 
 
 def varint(data: Buffer, at: int = 0) -> tuple[int, int]:
-    """The unsigned 64-bit number at `at`, and the position after it."""
+    """Return the unsigned 64-bit number at `at`, and the position after it. Raises ProtobufError."""
     size = len(data)
     value = shift = 0
     for position in range(at, min(at + _VARINT_MAX, size)):
@@ -77,7 +78,7 @@ def varint(data: Buffer, at: int = 0) -> tuple[int, int]:
 
 
 def varints(data: Buffer) -> Iterator[int]:
-    """The numbers of a packed repeated field."""
+    """Yield the numbers of a packed repeated field."""
     at = 0
     while at < len(data):
         value, at = varint(data, at)
@@ -85,31 +86,31 @@ def varints(data: Buffer) -> Iterator[int]:
 
 
 def int64(value: int) -> int:
-    """A varint as int32, int64 or enum has it: two's complement in 64 bits."""
+    """Return a varint as int32, int64 or enum: two's complement in 64 bits."""
     return value - (1 << 64) if value >> 63 else value
 
 
 def sint64(value: int) -> int:
-    """A varint as sint32 and sint64 have it: zigzag, small numbers of both signs are short."""
+    """Return a varint as sint32 or sint64: zigzag, in which small numbers of both signs are short."""
     return (value >> 1) ^ -(value & 1)
 
 
 def double(data: Buffer) -> float:
-    """The value of a `double`, 8 bytes."""
+    """Return the value of a `double`, 8 bytes."""
     if len(data) != _DOUBLE.size:
         raise ProtobufError(f"a double has 8 bytes, not {len(data)}")
     return float(_DOUBLE.unpack(data)[0])
 
 
 def float32(data: Buffer) -> float:
-    """The value of a `float`, 4 bytes."""
+    """Return the value of a `float`, 4 bytes."""
     if len(data) != _FLOAT.size:
         raise ProtobufError(f"a float has 4 bytes, not {len(data)}")
     return float(_FLOAT.unpack(data)[0])
 
 
 def text(data: Buffer) -> str:
-    """The value of a `string`."""
+    """Return the value of a `string`."""
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:

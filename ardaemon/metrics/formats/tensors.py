@@ -1,6 +1,7 @@
-"""The one number of a TensorProto, where it holds exactly one.
+"""Reads the number of a TensorProto that holds exactly one.
 
-Source: tensorflow's tensor.proto, tensor_shape.proto and types.proto, fields and types as numbered there.
+Source: tensorflow's tensor.proto, tensor_shape.proto and types.proto, whose numbers for fields and types are
+used here.
 """
 
 import math
@@ -14,9 +15,9 @@ _CONTENT = 4  # tensor_content: the numbers as they lie in memory
 
 
 class _Kind(Struct, frozen=True):
-    """How numbers of one type are stored: as `layout` in tensor_content, else in the repeated field `number`.
+    """The storage of numbers of one type: as `layout` in tensor_content, else in the repeated field `number`.
 
-    `narrow`: the repeated field holds the bits of two bytes as a varint.
+    With `narrow` the repeated field holds the bits of two bytes as a varint.
     """
 
     number: int
@@ -43,27 +44,27 @@ _KINDS = {
 
 
 def scalar_of(tensor: Buffer) -> float | None:
-    """The number; None for any other shape, and for what are no numbers. Raises ProtobufError."""
+    """Return the tensor's number; None if it holds more or fewer, or something else. Raises ProtobufError."""
     kind: _Kind | None = None
     count = 1
-    found: dict[int, Buffer | int] = {}  # the first value of each field
+    first: dict[int, Buffer | int] = {}  # the first value of each field
     for number, wire_type, value in fields(tensor):
         if number == 1 and isinstance(value, int):
             kind = _KINDS.get(value)
         elif (number, wire_type) == (2, LENGTH) and not isinstance(value, int):
             count = _count(value)
         else:
-            found.setdefault(number, value)
+            first.setdefault(number, value)
     if kind is None or count != 1:
         return None
-    content = found.get(_CONTENT, b"")
+    content = first.get(_CONTENT, b"")
     if not isinstance(content, int) and len(content) > 0:
         return _unpacked(kind.layout, content)
-    return _first(kind, found.get(kind.number, b""))
+    return _first(kind, first.get(kind.number, b""))
 
 
 def _count(shape: Buffer) -> int:
-    """How many numbers a TensorShapeProto is for; -1 where that is not known."""
+    """Return how many numbers a TensorShapeProto is for; -1 if its rank is unknown."""
     sizes = []
     for number, wire_type, value in fields(shape):
         if (number, wire_type) == (2, LENGTH) and not isinstance(value, int):
@@ -75,7 +76,7 @@ def _count(shape: Buffer) -> int:
 
 
 def _first(kind: _Kind, value: Buffer | int) -> float:
-    """The first number of a repeated field, packed or not; 0 where there is none, as TensorFlow has it."""
+    """Return the first number of a repeated field, packed or not; 0 if it is empty, as TensorFlow has it."""
     if isinstance(value, int):
         number = value
     elif len(value) == 0:

@@ -1,4 +1,4 @@
-"""TFRecord files, of which TensorBoard's event files are a kind; both checksums of each record are checked.
+"""Reads TFRecord files, as TensorBoard's event files are, and checks both checksums of each record.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 
@@ -14,10 +14,10 @@ from typing import BinaryIO
 import google_crc32c
 
 PIECE = 1 << 20  # bytes of one read: some ten thousand scalars
-# Bytes of a record that are held. A scalar's is below a hundred, an image's some hundred thousand; what is
-# larger (a video, a graph) is checked piece by piece and passed over.
+# Bytes of a record that are held in memory. A scalar's record has below a hundred, an image's some hundred
+# thousand. A larger one (a video, a graph) is checked piece by piece and passed over.
 RECORD_MAX = 8 << 20
-_LENGTHS_MAX = 4096  # headers that are remembered: a file of scalars has few lengths
+_LENGTHS_MAX = 4096  # headers that are remembered as sound: a file of scalars has few different lengths
 
 _HEADER, _FOOTER = 12, 4
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
@@ -26,31 +26,34 @@ _BITS32 = 0xFFFFFFFF
 
 
 def masked(checksum: int) -> int:
-    """A CRC-32C as the format stores it: rotated by 15 bits, and a constant added."""
+    """Return a CRC-32C as the format stores it: rotated by 15 bits, and a constant added."""
     return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & _BITS32
 
 
 class Records:
-    """The records of one file, which may grow: each `read` goes on where the last one ended.
+    """Reads the records of one file, which may grow: each read() goes on where the last one ended.
 
-    Of bytes that are no whole, sound record, `torn`, `lost` and `damaged` tell; `too_large` counts sound
+    `torn`, `lost` and `damaged` tell of bytes that are no whole, sound record; `too_large` counts sound
     records that were passed over.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self.offset = offset  # where the next record begins
+        self.offset = offset  # the position where the next record begins
         self.torn = False  # the file ends within a record: it is being written, or its writer was killed
         self.lost = False  # no record begins at `offset`, so that none after it can be found either
-        self.damaged = 0  # records whose data are not what was written
+        self.damaged = 0  # records whose data do not match their checksum
         self.too_large = 0
-        self._lengths: dict[bytes, int] = {}  # headers known to be sound
+        self._lengths: dict[bytes, int] = {}  # lengths by headers that were sound
 
     def read(self) -> Iterator[bytes]:
-        """The data of each sound record that was added since; OSError as `open` raises it."""
+        """Yield the data of each sound record that was added since the last call.
+
+        Raises OSError as open() does.
+        """
         with self.path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            if size < self.offset:  # written anew
+            if size < self.offset:  # the file was written anew
                 self.offset = self.damaged = self.too_large = 0
             self.torn = self.lost = False
             file.seek(self.offset)
@@ -58,11 +61,11 @@ class Records:
         self.torn = not self.lost and self.offset < size
 
     def _pieces(self, file: BinaryIO, size: int) -> Iterator[bytes]:
-        """Read up to `size`, what the file had at first: a fast writer must not keep us for ever."""
+        """Read up to `size`, the file's size at first, so that a fast writer cannot prolong it for ever."""
         data = b""  # from `offset` on
         while not self.lost and (left := size - self.offset - len(data)) > 0:
             piece = file.read(min(max(PIECE, self._whole(data) - len(data)), left))
-            if not piece:  # it was cut while we read
+            if not piece:  # the file was cut while it is read
                 return
             data += piece
             used = yield from self._sound(data, size - self.offset)
@@ -76,12 +79,12 @@ class Records:
                 data = b""
 
     def _whole(self, data: bytes) -> int:
-        """How many bytes the record has that begins with `data`; 0 where that is not known."""
+        """Return how many bytes the record has that begins with `data`; 0 if that is not known."""
         length = self._lengths.get(data[:_HEADER])
         return 0 if length is None else _HEADER + length + _FOOTER
 
     def _pass_over(self, file: BinaryIO, whole: int) -> None:
-        """Check the record at `offset` without holding it; leaves the file where the next one begins."""
+        """Check the record at `offset` without holding it in memory, and move on to the next one."""
         file.seek(self.offset + _HEADER)
         checksum, left = 0, whole - _HEADER - _FOOTER
         while left > 0 and (piece := file.read(min(PIECE, left))):
@@ -94,9 +97,9 @@ class Records:
         self.offset += whole
 
     def _sound(self, data: bytes, left: int) -> Generator[bytes, None, int]:
-        """The sound records that lie whole in `data`; returns where the first one begins that does not.
+        """Yield the sound records that lie whole in `data`; return where the first one begins that does not.
 
-        `left`: bytes from the beginning of `data` to the end of the file.
+        `left` is the number of bytes from the beginning of `data` to the end of the file.
         """
         lengths, checksum, stored = self._lengths, google_crc32c.value, _CHECKSUM.unpack_from
         at, size = 0, len(data)
@@ -114,7 +117,7 @@ class Records:
             record = data[begin:end]
             if masked(checksum(record)) == stored(data, end)[0]:
                 yield record
-            elif end + _FOOTER == left:  # the file's last one: perhaps not all of it has arrived
+            elif end + _FOOTER == left:  # the file's last record: perhaps not all of it has arrived
                 self.lost = True
                 return at
             else:
@@ -123,7 +126,7 @@ class Records:
         return at
 
     def _length(self, header: bytes) -> int | None:
-        """What a header says; None, and `lost`, where it is none."""
+        """Return the length in a header; if its checksum is wrong, set `lost` and return None."""
         length = header[: _LENGTH.size]
         if masked(google_crc32c.value(length)) != _CHECKSUM.unpack_from(header, _LENGTH.size)[0]:
             self.lost = True

@@ -1,8 +1,9 @@
-"""What a `.wandb` file says: rows of the history, the summary, whose run it is and how it ended.
+"""Reads a `.wandb` file: the rows of the history, the summary, the run's id and its exit code.
 
-Seven bytes of header (`:W&B`, 0xBEE1, version), then records (`leveldb_log`), each a protobuf message
-`Record`. Source: wandb/proto/wandb_internal.proto, wandb 0.19 to 0.31. Since 0.31 a value has a field of its
-own by its type (3 to 8) instead of JSON text (16): both are read, whatever version wrote the file.
+The file has seven bytes of header (`:W&B`, 0xBEE1, version), then records (metrics/formats/leveldb_log.py),
+each a protobuf message `Record`. Source: wandb/proto/wandb_internal.proto, wandb 0.19 to 0.31. Since 0.31 a
+value stands in a field for its type (3 to 8) in place of JSON text (16). Both are read, whatever version
+wrote the file.
 """
 
 import math
@@ -22,16 +23,17 @@ HEADER = struct.Struct("<4sHB")
 IDENT, MAGIC = b":W&B", 0xBEE1
 VERSIONS = (0, 1)
 HISTORY, SUMMARY, METRIC, RUN, EXIT = 2, 3, 12, 17, 18  # fields of Record
-_INTEGER, _NUMBER, _JSON, _VALUE_JSON = 5, 6, 8, 16  # of HistoryItem; the rest holds no number
-# What stands before them in an item's bytes: field's number and wire type.
+_INTEGER, _NUMBER, _JSON, _VALUE_JSON = 5, 6, 8, 16  # fields of HistoryItem; the others hold no number
+# The bytes before the fields of an item: field number and wire type.
 _KEY, _NESTED_KEY, _NUMBER_KEY, _JSON_KEY = 0x0A, 0x12, 0x31, b"\x82\x01"
 NAMES_MAX = 10_000  # names, and definitions of steps, that are remembered of one file
-# Where define_metric names no step: what trainers log beside their metrics. `_step` counts calls of log().
+# Steps that trainers log beside their metrics, for where define_metric names none; `_step` only counts calls
+# of log().
 STEPS = ("train/global_step", "trainer/global_step", "global_step")
 
 
-class Row(Struct, frozen=True):
-    """One call of log(): the numbers by name, wandb's own count, the time (seconds since 1970)."""
+class HistoryRow(Struct, frozen=True):
+    """One call of log(): the numbers by name, wandb's own count of calls, the time (seconds since 1970)."""
 
     values: dict[str, float]
     count: int | None = None
@@ -39,23 +41,23 @@ class Row(Struct, frozen=True):
 
 
 class WandbFile:
-    """One file, read on at each `rows()`."""
+    """Reads one file; each rows() goes on where the last one ended."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = LogReader(path, HEADER.size)
         self.run_id: str | None = None
-        self.exit_code: int | None = None  # None: no such record, wandb did not end in order
+        self.exit_code: int | None = None  # None: there is no such record, because wandb did not finish
         self.summary: dict[str, float] = {}
         self.count = 0  # rows
-        self.strange = 0  # records that are no message
+        self.strange = 0  # records that cannot be read as a message
         self.problem: str | None = None
         self._names: dict[bytes, str] = {}
         self._steps = Steps()
-        self._media: list[str] = []  # what the names of media in the row under way begin with
+        self._media: list[str] = []  # the beginnings of names of media in the row under way
 
-    def rows(self) -> Iterator[Row]:
-        """The rows that were added since the last time. Raises OSError."""
+    def rows(self) -> Iterator[HistoryRow]:
+        """Yield the rows that were added since the last call. Raises OSError."""
         self.problem = _header_problem(self.path)
         if self.problem is not None:
             return
@@ -69,14 +71,14 @@ class WandbFile:
                 self.count += 1
                 yield row
 
-    def step(self, name: str, row: Row) -> int | None:
-        """The step of training at which the row has the metric `name`."""
+    def step(self, name: str, row: HistoryRow) -> int | None:
+        """Return the training step at which the row has the metric `name`, else wandb's own count."""
         for key in (self._steps.of(name), *STEPS):
             if key is not None and (value := row.values.get(key)) is not None and math.isfinite(value):
                 return int(value)
         return row.count
 
-    def _take(self, record: bytes) -> Row | None:
+    def _take(self, record: bytes) -> HistoryRow | None:
         for number, _, value in fields(record):
             if isinstance(value, int):
                 continue
@@ -95,7 +97,7 @@ class WandbFile:
                 self.exit_code = _number(value, 1) or 0
         return None
 
-    def _row(self, message: Buffer) -> Row:
+    def _row(self, message: Buffer) -> HistoryRow:
         values: dict[str, float] = {}
         count = None
         for number, _, value in fields(message):
@@ -114,10 +116,10 @@ class WandbFile:
         values.pop("_runtime", None)
         if step is not None and math.isfinite(step):
             count = int(step)
-        return Row(values, count, wall)
+        return HistoryRow(values, count, wall)
 
     def _quick(self, item: bytes) -> tuple[str, float] | None:
-        """The common shape at once, for speed: a short name, then a number, typed or as JSON; else None."""
+        """Decode an item of the common shape fast: a short name, a number, typed or as JSON. Else None."""
         if len(item) < 4 or item[0] not in (_KEY, _NESTED_KEY) or item[1] > 0x7F:
             return None
         end = 2 + item[1]
@@ -138,39 +140,39 @@ class WandbFile:
         return name, value
 
     def _drop_media(self, values: dict[str, float]) -> None:
-        """The parts of a histogram, an image, a table: they come singly, beside a `_type`."""
+        """Remove the parts of a histogram, image or table, which come as single numbers beside a `_type`."""
         for begin in self._media:
             for name in [name for name in values if name.startswith(begin)]:
                 del values[name]
         self._media.clear()
 
     def _numbers(self, item: Buffer) -> dict[str, float]:
-        """The numbers of one HistoryItem or SummaryItem, dicts taken apart, by their joined names."""
+        """Return the numbers of a HistoryItem or SummaryItem; those in nested dicts have joined names."""
         key, nested = "", []
-        found: Any = None
+        content: Any = None
         for number, _, value in fields(item):
             if number == 1 and not isinstance(value, int):
                 key = str(value, "utf-8", "replace")
             elif number == 2 and not isinstance(value, int):
                 nested.append(str(value, "utf-8", "replace"))
             elif number == _INTEGER and isinstance(value, int):
-                found = sint64(value)
+                content = sint64(value)
             elif number == _NUMBER and not isinstance(value, int):
-                found = double(value)
+                content = double(value)
             elif number in (_JSON, _VALUE_JSON) and not isinstance(value, int):
-                found = parsed(bytes(value))
+                content = parsed(bytes(value))
         name = ".".join(nested) or key
         if name.endswith("._type"):
             self._media.append(name.removesuffix("_type"))
-        return dict(numbers(name, found))
+        return dict(numbers(name, content))
 
 
 class Steps:
-    """Which metric is whose step, as define_metric() was told."""
+    """The steps of metrics, as the script set them with define_metric()."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
-        self.globs: dict[str, str] = {}  # what stands before the `*`
+        self.globs: dict[str, str] = {}  # steps by the part of the glob before its `*`
 
     def define(self, record: Buffer) -> None:
         """Take one MetricRecord: name = 1, glob_name = 2, step_metric = 4."""
@@ -183,7 +185,7 @@ class Steps:
             self.globs[glob.removesuffix("*")] = step
 
     def of(self, name: str) -> str | None:
-        """The metric that is this one's step."""
+        """Return the name of the metric that is this metric's step; None if none was set."""
         if name in self.names:
             return self.names[name]
         fitting = [begin for begin in self.globs if name.startswith(begin)]
@@ -197,7 +199,7 @@ def _header_problem(path: Path) -> str | None:
         return "is empty: the run ended before wandb wrote anything to it"
     ident, magic, version = HEADER.unpack(header)
     if (ident, magic) != (IDENT, MAGIC):
-        return "is no file of wandb's"
+        return "is not a file of wandb's"
     return None if version in VERSIONS else f"has the format's version {version}; {VERSIONS} can be read"
 
 
