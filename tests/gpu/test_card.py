@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core.reason import read
 from tests.gpu.conftest import PYTHON
 from tests.support.lab import Lab, wait_until
 
@@ -74,7 +75,7 @@ def test_running_out_of_memory_is_recognised(card: Lab) -> None:
     session(card)
     total = int(card.call("gpu.list")["gpus"][0]["total_mb"])
     result = tried(card, HOLDS.format(mib=total + 1000, seconds=0))
-    assert (result["status"], result["reason"].split(" ")[0]) == ("crash", "oom")
+    assert (result["status"], read(result["reason"]).token) == ("crash", "oom")
 
 
 def test_a_killed_job_gives_its_memory_back_and_the_card_is_free(card: Lab) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core.reason import read
 from ardaemon.host import cgroup
 from tests.integration.test_watchdog import cwd_in
 from tests.support.jobs import alive, job_of, launched, shim_of
@@ -197,7 +198,7 @@ def test_a_fork_bomb_is_bounded_and_ends_by_its_limit_and_others_go_on(
         counts = watched(lab, run_id)
         assert limit // 2 < max(counts) <= limit, counts
         result = lab.wait(run_id)["result"]
-        assert (result["status"], result["reason"].split(";")[0]) == ("timeout", "limit")
+        assert (result["status"], read(result["reason"]).token) == ("timeout", "limit")
         assert "pids_max" in result["reason"]
         assert lab.wait(other)["result"]["status"] == "ok"
         ended(lab, run_id, "cgroup")
