@@ -15,7 +15,7 @@ from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.version import VERSION
 
 if TYPE_CHECKING:
-    from ardaemon.daemon import Ready
+    from ardaemon.startup import Ready
 
 M_MMAP_THRESHOLD = -3  # malloc.h
 
@@ -30,19 +30,19 @@ def cli() -> None:
 @click.option("--ready-fd", type=int, default=None, help="Write `ready` to this descriptor once it listens.")
 def serve(ready_fd: int | None) -> None:
     """Run the daemon in the foreground until SIGTERM or `arctl daemon stop`."""
-    from ardaemon import daemon
+    from ardaemon import daemon, startup
     from ardaemon.core.layout import Host, config_file
 
-    ready = daemon.Ready(ready_fd)
+    ready = startup.Ready(ready_fd)
     _return_memory()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     os.umask(0o077 & os.umask(0o022) | 0o022)
     try:
         host = Host.of_environment()
-        daemon.prepare(host)
-        config = daemon.read_config(config_file())
-        lock = daemon.take_lock(host)
-    except daemon.AlreadyRunning:
+        startup.prepare(host)
+        config = startup.read_config(config_file())
+        lock = startup.take_lock(host)
+    except startup.AlreadyRunning:
         ready.say(words.RUNNING)
         click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
         sys.exit(69)

@@ -1,7 +1,6 @@
 """At start: every active run goes on from where it was."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -25,24 +24,22 @@ LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
 log = logging.getLogger("ardaemon.recovery")
 
 
-def recover(board: Board, engine: Engine, entries: list[Path]) -> tuple[list[Flight], list[Path]]:
-    """Put every active run on the board; returns those that are past the queue, and what is stranded.
+def recover(board: Board, engine: Engine, entries: list[Path]) -> list[Path]:
+    """Put every active run on the board, for the scheduler to drive on; return what is stranded.
 
     A run that was judged is committed here, before anybody else may change its experiment.
     """
     found = {entry: _read(entry, board.stranded) for entry in entries}
     stranded = [entry for entry, flight in found.items() if flight is None]
     _look_for_strangers(board, engine, [flight for flight in found.values() if flight is not None])
-    at_work = []
     for flight in sorted((f for f in found.values() if f is not None), key=lambda f: f.active.seq):
         if _finished(flight):
             continue
         board.add(flight)
         if flight.state != "queued" or flight.active.wanted != "run":
             board.placement.occupy_any(flight)
-            at_work.append(flight)
         log.info("found", extra={"facts": _facts(flight)})
-    return at_work, stranded
+    return stranded
 
 
 def entries(host: Host) -> list[Path]:
@@ -50,18 +47,14 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(
-    board: Board, engine: Engine, stranded: list[Path], resume: Callable[[Flight], None]
-) -> None:
-    """A run whose project is away (an unmounted disk, a moved folder) goes on when it is back."""
+async def keep_looking(board: Board, engine: Engine, stranded: list[Path]) -> None:
+    """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
     while stranded:
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
         board.stranded.clear()
-        at_work, stranded = recover(board, engine, [entry for entry in stranded if entry.exists()])
-        for flight in at_work:
-            resume(flight)
+        stranded = recover(board, engine, [entry for entry in stranded if entry.exists()])
 
 
 async def keep_counting(board: Board, engine: Engine) -> None:
@@ -98,7 +91,7 @@ def _read(entry: Path, stranded: dict[str, str]) -> Flight | None:
         flight.resume_from_record()
         session = _session(experiment)
         # Where it cannot be read, it is looked at again before anything is launched.
-        flight.held = session is not None and not session.live
+        flight.session_over = session is not None and not session.live
         flight.peaks = session.peaks if session is not None else {}
         _put_back(flight)
         return flight

@@ -6,8 +6,36 @@ Memory is in MiB, moments are CLOCK_MONOTONIC seconds.
 from msgspec import Struct
 
 from ardaemon.core.gpus import CardState, Need
+from ardaemon.core.measured import Header
 
 Key = tuple[str, str]  # folder of the experiment, run id
+CPU = "cpu"  # a CPU slot's name begins so, and no GPU's does: cpu0, cpu1, ...
+
+
+class Seat(Struct, frozen=True, kw_only=True):
+    """Where a run is: on GPUs, by their UUIDs, or in a CPU slot; and what goes with that."""
+
+    cards: tuple[str, ...] = ()
+    slot: str | None = None
+    share: bool = False  # others may be on its GPUs
+    vram_mb: float | None = None  # set aside for it on each of its GPUs
+    devices: tuple[str, ...] | None = None  # its GPUs as CUDA_VISIBLE_DEVICES has them; None: no driver here
+    header: Header = Header()  # its GPUs as they were before the launch
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """All its places by name, as run.json and the quarantine have them."""
+        return self.cards or ((self.slot,) if self.slot is not None else ())
+
+
+NOWHERE = Seat()
+
+
+def seat_of(slots: tuple[str, ...], share: bool = False, vram_mb: float | None = None) -> Seat:
+    """Return the seat that was written down as those slots."""
+    slot = next((name for name in slots if name.startswith(CPU)), None)
+    cards = tuple(name for name in slots if not name.startswith(CPU))
+    return Seat(cards=cards, slot=slot, share=share, vram_mb=vram_mb)
 
 
 class Card(Struct, frozen=True, kw_only=True):
@@ -27,16 +55,13 @@ class Card(Struct, frozen=True, kw_only=True):
 
 
 class AtWork(Struct, frozen=True, kw_only=True):
-    """A run that has its place already. `vram_mb` is what was set aside for it on each of its cards."""
+    """A run that has its place already."""
 
     key: Key
     experiment: str
+    seat: Seat
     seq: int = 0
-    cards: tuple[str, ...] = ()  # UUIDs
-    slot: str | None = None  # the CPU slot, for a run without GPUs
     ends_by: float | None = None  # when it is over for certain; None: nobody knows
-    share: bool = False
-    vram_mb: float | None = None
 
 
 class Stranger(Struct, frozen=True):
@@ -74,12 +99,10 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """This run, on those cards or in that CPU slot; `share`: others may be put beside it."""
+    """This run, on that seat, as far as the decision knows it: its cards or slot, and whether it shares."""
 
     key: Key
-    cards: tuple[str, ...] = ()
-    slot: str | None = None
-    share: bool = False
+    seat: Seat
 
 
 class Reservation(Struct, frozen=True):

@@ -58,22 +58,46 @@ class Handle(Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
-class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
-    """On disk, waiting for a slot; `attempts` were made before, `again` says why some did not count."""
+class AttemptResult(Struct, frozen=True, kw_only=True):
+    """What an attempt measured after which there is another, and why there is."""
 
-    attempts: int = 0
-    again: tuple[Again, ...] = ()
+    why: Again
+    seed: int = 0  # AR_SEED
+    value: float | None = None  # of the primary metric
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
+    """On disk, waiting for a slot; `attempts` were made before, oldest first; `seed` is the next one's."""
+
+    attempts: tuple[AttemptResult, ...] | int = ()  # a number: as earlier versions wrote it, with `again`
+    seed: int = 0
+    again: tuple[Again, ...] = ()  # read, not written any more
+
+    @property
+    def before(self) -> tuple[AttemptResult, ...]:
+        """Return the attempts that were made before, oldest first."""
+        if isinstance(self.attempts, tuple):
+            return self.attempts
+        return tuple(AttemptResult(why=why) for why in self.again)
 
 
 class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
     """An attempt was given to the engine: whether it runs or is over, the engine knows."""
 
     handle: Handle
+    attempts: tuple[AttemptResult, ...] = ()  # made before this one
+    seed: int = 0  # this attempt's AR_SEED
     slots: tuple[str, ...] = ()  # "cpu0", or UUIDs of GPUs
     share: bool = False
     vram_mb: float | None = None  # set aside on each of its GPUs
     reads: tuple[str, ...] = ()  # promoted checkpoints that it was given: they stay while it is at work
-    again: tuple[Again, ...] = ()
+    again: tuple[Again, ...] = ()  # in the place of `attempts`, as earlier versions wrote it; read alone
+
+    @property
+    def before(self) -> tuple[AttemptResult, ...]:
+        """Return the attempts that were made before this one, oldest first."""
+        return self.attempts or tuple(AttemptResult(why=why) for why in self.again)
 
 
 class Judged(Struct, frozen=True, tag="judged", tag_field="state"):

@@ -111,6 +111,13 @@ def forget_delivered(experiment: Experiment, delivered: Collection[str]) -> None
         state.write(experiment.session, replace(session, undelivered=undelivered))
 
 
+def remember_run(experiment: Experiment, number: int) -> None:
+    """Write down that the number was used, so that no later run gets it: its own folder is gone."""
+    session = load_or_repair(experiment).session
+    if session.last_run < number:
+        state.write(experiment.session, replace(session, last_run=number))
+
+
 def stop(experiment: Experiment) -> Session:
     """End it; what runs is the caller's to interrupt."""
     found = load_or_repair(experiment)

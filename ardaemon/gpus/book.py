@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ardaemon.core.gpus import MARGIN_MB, CardState, GpuReading, Inventory, Need
 from ardaemon.core.measured import Holder
-from ardaemon.core.queue import Card
+from ardaemon.core.queue import Card, Seat
 from ardaemon.core.size import shown
 from ardaemon.measuring import learned
 from ardaemon.measuring.meter import Holders
@@ -27,11 +27,10 @@ NAMED_MAX = 3  # processes that a reason names
 
 
 class Tenant(Struct, frozen=True, kw_only=True):
-    """A run of ours on one card; `vram_mb` is what was set aside for it there."""
+    """A run of ours on one card, and where else it is."""
 
     folder: str  # of its attempt
-    share: bool = False
-    vram_mb: float = 0.0
+    seat: Seat
 
 
 @dataclass
@@ -121,7 +120,7 @@ class GpuBook:
         total = free = None
         if gpu.total_mb is not None and gpu.used_mb is not None:
             total = gpu.total_mb - MARGIN_MB - max(gpu.used_mb - used, 0.0)
-            free = total - max(used, sum(tenant.vram_mb for tenant in tenants))
+            free = total - max(used, sum(tenant.seat.vram_mb or 0.0 for tenant in tenants))
         return Card(
             uuid=gpu.uuid,
             index=gpu.index,

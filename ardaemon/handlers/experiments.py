@@ -96,7 +96,7 @@ class Experiments:
         running = [f for f in self.board.of(experiment) if f.key in self.board.placement.seated]
         async with anyio.create_task_group() as tasks:
             for flight in running:
-                tasks.start_soon(self.context.cancel, flight, "stop")
+                tasks.start_soon(self.context.control.cancel, flight, "stop")
         return await self._session_view(experiment)
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:

@@ -61,7 +61,7 @@ class Gpus:
 
     def _runs(self, gpu: GpuReading) -> list[p.GpuHolder]:
         there = self.placement.gpus.holders.get(gpu.uuid) or ()
-        flights = [f for f in self.placement.seated.values() if gpu.uuid in f.slots]
+        flights = [f for f in self.placement.seated.values() if gpu.uuid in f.seat.cards]
         return [_holder(flight, there) for flight in flights]
 
     def _others(self, gpu: GpuReading) -> list[p.GpuHolder]:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, UnknownRun, UsageError
+from ardaemon.core.events import RunMoved
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment.choose import resolve
@@ -78,12 +79,13 @@ class Queue:
         known, flight.active = flight.active, active  # at once: the next decision is made by it
         if active != known:
             try:
-                await self.context.keep(flight)
+                await self.context.control.keep(flight)
             except BaseException:
                 if flight.active is active:  # else somebody has wished for something since
                     flight.active = known
                 raise
-            self.board.told(flight, "moved", priority=active.priority, front=active.front, held=active.held)
+            moved = RunMoved(priority=active.priority, front=active.front, held=active.held)
+            self.board.tell(flight, moved)
             flight.wake()
             self.board.wake()
         return self.context.views.view(flight)

@@ -6,6 +6,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
+from ardaemon.core.events import RunSubmitted
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
@@ -56,7 +57,7 @@ class Runs:
         flight = Flight(experiment, run, active, record, entry, received=received, peaks=done.peaks)
         self.board.add(flight)
         ms = round((time.monotonic() - received) * 1000, 2)
-        self.board.told(flight, "submitted", base=record.base, note=record.note, to_disk_ms=ms)
+        self.board.tell(flight, RunSubmitted(base=record.base, note=record.note, to_disk_ms=ms))
         return flight
 
     async def run_get(self, params: p.WhichRun, _: Notify) -> p.RunView:
@@ -85,5 +86,5 @@ class Runs:
         flight = self.board.find(experiment, run_id)
         if flight is None:
             return stored(experiment, run_id)
-        await self.context.cancel(flight, "stop" if params.manual else "cancel")
+        await self.context.control.cancel(flight, "stop" if params.manual else "cancel")
         return self.views.view(flight)

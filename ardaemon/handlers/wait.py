@@ -70,9 +70,9 @@ class Waiter:
         """A verdict that is whole on disk and that nobody has got; now it is this client's."""
         found = await self.context.load(experiment)
         for run_id in found.session.undelivered:
-            if run_id in self.board.told_of(experiment.folder) or self.board.find(experiment, run_id):
+            if run_id in self.board.delivered(experiment.folder) or self.board.find(experiment, run_id):
                 continue  # of a run whose commit is under way, the result is not there yet
-            self.board.hear(experiment, run_id, found.session.undelivered)
+            self.board.deliver(experiment, run_id, found.session.undelivered)
             try:
                 view = stored(experiment, run_id)
             except UnknownRun:  # a person has removed it
@@ -96,7 +96,7 @@ class Waiter:
 
     async def _heard(self, experiment: Experiment, run_id: str) -> None:
         found = await self.context.load(experiment)
-        self.board.hear(experiment, run_id, found.session.undelivered)
+        self.board.deliver(experiment, run_id, found.session.undelivered)
 
 
 def _there(flight: Flight, until: Until, board: Board) -> bool:
@@ -109,7 +109,7 @@ def _stuck(flight: Flight, board: Board) -> bool:
     """It waits for a person."""
     if flight.blocked is not None:
         return True
-    idle = flight.held or flight.active.held or board.placement.standstill(flight) is not None
+    idle = flight.session_over or flight.active.held or board.placement.standstill(flight) is not None
     return idle and flight.state == "queued"
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ardaemon.core.model import Again, Exit, Settings
+from ardaemon.core.model import Again, Best, Exit, Settings
 from ardaemon.core.reason import OOM, Reason
 
 
@@ -15,6 +15,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     sick: bool = False  # a GPU of the run fell ill
     shared: bool = False  # other runs could be on its GPUs
     before: tuple[Again, ...] = ()  # why earlier attempts of the run did not count
+    value: float | None = None  # of the primary metric, as it was judged
+    best: Best | None = None  # against which
 
 
 def wanted(facts: Facts, settings: Settings) -> Again | None:

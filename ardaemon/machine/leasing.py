@@ -3,6 +3,7 @@
 import time
 
 from ardaemon.core.config import Config
+from ardaemon.core.events import LeaseRefused
 from ardaemon.core.layout import Host
 from ardaemon.gpus import lease_folder
 from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
@@ -24,18 +25,16 @@ class Leasing:
 
     def lease(self, flight: Flight) -> Lease | Taken:
         """Its GPUs, against the daemons of other users. In a thread."""
-        found = self.leases.take(self.cards(flight), flight.shares)
+        found = self.leases.take(self.cards(flight), flight.seat.share)
         if isinstance(found, Lease):
-            for slot in flight.slots:
-                self._refusals.pop(slot, None)
+            for uuid in flight.seat.cards:
+                self._refusals.pop(uuid, None)
         return found
 
     def cards(self, flight: Flight) -> list[CardId]:
         """The GPUs that it was given."""
         parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
-        return [
-            CardId(slot, parents.get(slot)) for slot in flight.slots if slot not in self.board.placement.slots
-        ]
+        return [CardId(uuid, parents.get(uuid)) for uuid in flight.seat.cards]
 
     def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster: the run waits on, and says for whom.
@@ -47,7 +46,7 @@ class Leasing:
         pause = 0.0 if other else min(WAITING_EVERY_S * 2**times, REFUSED_MOST_S)
         self._refusals[taken.uuid] = (0 if other else times + 1, time.monotonic() + pause)
         self.gpus.leased[taken.uuid] = taken.why
-        self.board.told(flight, "lease refused", gpu=taken.uuid, why=taken.why)
+        self.board.tell(flight, LeaseRefused(gpu=taken.uuid, why=taken.why))
 
     def look(self, now: float) -> bool:
         """Those that could not be had: can they now? True if one can."""

@@ -40,7 +40,7 @@ class LocalMachine:
         self.leasing.refused(flight, taken)
 
     def found(self, flight: Flight) -> None:
-        """A run that a daemon before us has started."""
+        """Hold its GPUs, should its shim be lost."""
         if flight.handle is not None and self.leasing.cards(flight):
             self.engine.hold(flight.handle, lambda: self.leasing.lease(flight))
 
@@ -51,7 +51,7 @@ class LocalMachine:
         assert flight.handle is not None
         shim: Process | None = None
         job: tuple[Process, ...] = ()
-        group, started = "", flight.started
+        group, started = "", flight.going.started if flight.going is not None else None
         match self.engine.probe(flight.handle):
             case Running(shim=shim, job=first, cgroup=group, monotonic=began):
                 job, started = (first,) if first is not None else (), began or started
@@ -68,7 +68,7 @@ class LocalMachine:
                 roots=job,
                 supervisor=shim,
                 cgroup=group,
-                alone=not flight.shares,
+                alone=not flight.seat.share,
                 ignored=self.gpus.ignored,
                 max_vram_mb=settings.max_vram,
                 max_rss_mb=settings.max_rss,
@@ -77,10 +77,13 @@ class LocalMachine:
 
     def _header(self, flight: Flight) -> Header:
         """Its GPUs as they were before the launch; by its file, where an earlier daemon launched it."""
-        if flight.header.cards or flight.handle is None or not self.leasing.cards(flight):
-            return flight.header
+        header = flight.seat.header
+        if header.cards or flight.handle is None or not self.leasing.cards(flight):
+            return header
         known, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
-        return known or meter.header(self.gpus.inventory or Inventory(state="unknown", at=0.0), flight.slots)
+        return known or meter.header(
+            self.gpus.inventory or Inventory(state="unknown", at=0.0), flight.seat.cards
+        )
 
     def live(self, handle: Handle) -> Sample | None:
         """What an attempt used at the last look."""
@@ -92,14 +95,15 @@ class LocalMachine:
         if self.leasing.cards(flight):
             await self.overseer.look()  # an Xid that came with its end is told once, and to who asks then
         attempt = Attempt(Path(flight.handle.folder))
-        if not flight.restarted:
+        restarted = flight.going is not None and flight.going.restarted
+        if not restarted:
             with anyio.move_on_after(END_S):  # a process that hangs in the driver may hang who looks at it
                 measured = await self.sampler.end(flight.handle.folder)
                 if measured is not None:
                     return measured
         self.sampler.discard(flight.handle.folder)
         # After a power cut the samples may have lost their peaks; what was written at the end has not.
-        if not (attempt.measured.exists() or (attempt.samples.exists() and not flight.restarted)):
+        if not (attempt.measured.exists() or (attempt.samples.exists() and not restarted)):
             return None
         return await anyio.to_thread.run_sync(recall, attempt)
 

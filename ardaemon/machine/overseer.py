@@ -1,7 +1,6 @@
 """What the daemon sees of the machine, and who has to know: the book of GPUs, the board, the runs at work."""
 
 import time
-from collections.abc import Callable
 
 import anyio
 from msgspec.structs import replace
@@ -12,9 +11,8 @@ from ardaemon.gpus.nvml import Nvml
 from ardaemon.machine.leasing import WAITING_EVERY_S, Leasing
 from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.measuring.sampler import Sampler, Tick
-from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board
-from ardaemon.queue.control import Limit
+from ardaemon.queue.control import Control
 
 DRAINING_EVERY_S = 0.1  # a run has just ended, and the next waits for its memory to be given back
 RELEASED_S = 60.0  # for a reset or a change of MIG; nvidia-smi takes seconds
@@ -26,12 +24,11 @@ LOOK_S = 2.0  # a client waits so long for a driver that is slow; then it gets w
 class Overseer:
     """Changed by code of the event loop only."""
 
-    def __init__(self, board: Board, leasing: Leasing, sick: SickGpus) -> None:
-        self.board, self.gpus = board, board.placement.gpus
+    def __init__(self, board: Board, leasing: Leasing, sick: SickGpus, control: Control) -> None:
+        self.board, self.gpus, self.control = board, board.placement.gpus, control
         self.leasing, self.sick = leasing, sick
         self.nvml = Nvml(heard=sick.heard)
         self.sampler = Sampler(self.nvml.read, self.on_tick, self.nvml.stop, self.every)
-        self.limit: Callable[[Flight, Limit], None] = lambda _flight, _limit: None
         self._known: object = None  # the cards at the last tick
 
     async def rest(self) -> None:
@@ -56,7 +53,7 @@ class Overseer:
             self._seen(tick.inventory, tick)
         for flight in list(self.board.flights.values()):
             if flight.handle is not None and (breach := tick.breaches.get(flight.handle.folder)) is not None:
-                self.limit(flight, breach.limit)
+                self.control.limit(flight, breach.limit)
 
     def _seen(self, inventory: Inventory, tick: Tick) -> None:
         now, tenants = time.monotonic(), self.board.placement.tenants()

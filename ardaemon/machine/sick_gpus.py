@@ -10,7 +10,7 @@ from ardaemon.core.model import Record
 from ardaemon.gpus import health
 from ardaemon.gpus.nvml import Nvml
 from ardaemon.host import state
-from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.flight import Going
 from ardaemon.queue.board import Board
 
 ON_IT = ("launching", "running", "exited")
@@ -36,19 +36,19 @@ class SickGpus:
         """Every answer of NVML, once, whoever asked: what a driver reports of an Xid, it reports once."""
         for gpu in inventory.gpus:
             why = health.quarantine_reason(gpu)
-            for flight in self._on(gpu) if gpu.xids or why else ():
-                notes = [*health.run_notes(gpu), *([why] if why else [])]
-                flight.notes += tuple(note for note in notes if note not in flight.notes)
-                flight.sick |= why is not None
+            notes = [*health.run_notes(gpu), *([why] if why else [])]
+            for going in self._on(gpu) if gpu.xids or why else ():
+                going.notes += tuple(note for note in notes if note not in going.notes)
+                going.sick |= why is not None
             if why is not None and gpu.fault is None and gpu.uuid not in self.board.placement.sick:
                 mend = f"look at it, then: arctl gpus --clear {gpu.index}"
                 self._quarantine(gpu.uuid, f"GPU {gpu.index} is sick: {why}; {mend}")
 
-    def _on(self, gpu: GpuReading) -> list[Flight]:
-        """The runs on it, or on an instance of it, that are not judged yet."""
+    def _on(self, gpu: GpuReading) -> list[Going]:
+        """Return the attempts on it, or on an instance of it, that are not judged yet."""
         parts = {gpu.uuid, *(other.uuid for other in self.gpus.known if other.parent == gpu.uuid)}
-        flights = self.board.flights.values()
-        return [f for f in flights if f.state in ON_IT and not parts.isdisjoint(f.slots)]
+        at_work = [f.going for f in self.board.flights.values() if f.state in ON_IT]
+        return [going for going in at_work if going and not parts.isdisjoint(going.seat.cards)]
 
     def _sick_before(self) -> dict[str, str]:
         """Those that were sick under the daemon before."""

@@ -23,12 +23,12 @@ def apply(
     experiment: Experiment,
     run: Run,
     record: RunRecord,
-    told: Collection[str] = (),
+    delivered: Collection[str] = (),
     promotion: promote.Promotion | None = None,
 ) -> Result:
     """Stage two: every step idempotent, result.json last. Returns the committed result.
 
-    `told`: earlier runs whose verdict somebody has waited for since the session was last written.
+    `delivered`: earlier runs whose verdict a client has got since the session was last written.
     `promotion`: who is told of a long copy, and what earlier tries of this process have found.
     """
     assert isinstance(record.state, Judged)
@@ -40,7 +40,7 @@ def apply(
         state.write(experiment.best, decision.best, folder=False)
     outcome = _restore(experiment, record, decision)
     ledger.add(experiment.results, decision.row)
-    _count(experiment, record, decision, outcome != "edited_since", told)
+    _count(experiment, record, decision, outcome != "edited_since", delivered)
     if decision.unclean is not None:
         state.write(experiment.unclean, decision.unclean, folder=False)
     promotion.prune_in_s = prune.prune(experiment, promotion.in_use)
@@ -88,14 +88,14 @@ def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
     return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
 
 
-def _undelivered(session: Session, run_id: str, told: Collection[str]) -> tuple[str, ...]:
-    """The runs whose verdict nobody has heard, this one the last of them."""
-    others = tuple(other for other in session.undelivered if other not in told and other != run_id)
+def _undelivered(session: Session, run_id: str, delivered: Collection[str]) -> tuple[str, ...]:
+    """Return the runs whose verdict no client has got, this one the last of them."""
+    others = tuple(other for other in session.undelivered if other not in delivered and other != run_id)
     return (*others, run_id)[-UNDELIVERED_MAX:]
 
 
 def _count(
-    experiment: Experiment, record: RunRecord, decision: Decision, placed: bool, told: Collection[str]
+    experiment: Experiment, record: RunRecord, decision: Decision, placed: bool, delivered: Collection[str]
 ) -> None:
     session = state.read(experiment.session, Session) or Session(last_run=0)
     wanted = replace(
@@ -108,7 +108,7 @@ def _count(
         last_run=max(session.last_run, run_number(record.run_id)),
         recent_submits=_remember(session.recent_submits, record),
         results_bytes=ledger.size(experiment.results),
-        undelivered=_undelivered(session, record.run_id, told),
+        undelivered=_undelivered(session, record.run_id, delivered),
     )
     if wanted != session:
         state.write(experiment.session, wanted, folder=False)

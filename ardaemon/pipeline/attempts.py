@@ -1,21 +1,10 @@
-"""Another attempt of a run: put back in the queue, and what the one before left put aside."""
-
-from msgspec.structs import replace
+"""Put aside what an attempt left, before the next one is made."""
 
 from ardaemon.core.layout import Run
-from ardaemon.core.model import Again
-from ardaemon.core.run_record import Queued, RunRecord
 from ardaemon.host import durable, operations, state
 
 # What an attempt leaves in the run's folder that the next one would take for its own.
 LEFT = ("ready", "state.pt", "state")
-
-
-def queue_again(run: Run, record: RunRecord, attempts: int, again: tuple[Again, ...]) -> RunRecord:
-    """The run waits again, durably."""
-    waiting = replace(record, state=Queued(attempts, again))
-    state.write(run.record, waiting)
-    return waiting
 
 
 def put_aside(run: Run, attempt: int) -> None:

@@ -13,16 +13,16 @@ import anyio.to_thread
 
 from ardaemon.checkpoints.promote import nobody
 from ardaemon.core.errors import ArdaemonError, CorruptState
-from ardaemon.core.model import Again, Quarantine, Result
-from ardaemon.core.run_record import Judged
+from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
+from ardaemon.core.model import Quarantine, Result
+from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import quarantine
 from ardaemon.pipeline import apply, decide
-from ardaemon.pipeline.attempts import queue_again
-from ardaemon.pipeline.ended import again_why, gather
+from ardaemon.pipeline.ended import gather
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
@@ -54,43 +54,41 @@ class Committer:
             del self.unapplied[str(flight.experiment.folder)]
 
     async def judge(self, flight: Flight) -> None:
-        """Decide, and commit at once; or put it back in the queue, to be made again."""
+        """Decide, and commit at once; or put the run back in the queue for another attempt."""
         assert flight.exit is not None
         if flight.handle is not None:
             await self.measured(flight)
         found = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
         ended = await self.patience.insist(flight, lambda: gather(flight, found))
-        if (why := again_why(flight, ended)) is not None:
-            await self._queue_again(flight, why)
-            return
-        folder = flight.experiment.folder
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
-            async with self.locks.of(folder):
-                if str(folder) in self.unapplied:
+            async with self.locks.of(flight.experiment.folder):
+                if str(flight.experiment.folder) in self.unapplied:
                     continue
                 try:
                     flight.record = await anyio.to_thread.run_sync(decide.decide, ended)
                 except (ArdaemonError, OSError) as error:
                     blocked = error
                 else:
-                    self.unapplied[str(folder)] = flight
-                    flight.step("judge")
-                    await self._apply(flight)
+                    await self._follow(flight)
                     return
             pause = await self.patience.pause(flight, blocked, pause)
 
-    async def _queue_again(self, flight: Flight, why: Again) -> None:
-        before, attempts = (*flight.again, why), flight.attempts
-        flight.record = await self.patience.insist(
-            flight, lambda: queue_again(flight.run, flight.record, attempts, before)
-        )
+    async def _follow(self, flight: Flight) -> None:
+        """Do what was decided, alone with the experiment: commit, or put the run back in the queue."""
+        if isinstance(flight.record.state, Queued):
+            self._queue_again(flight, flight.record.state.before)
+            return
+        self.unapplied[str(flight.experiment.folder)] = flight
+        flight.step("judge")
+        await self._apply(flight)
+
+    def _queue_again(self, flight: Flight, before: tuple[AttemptResult, ...]) -> None:
         if flight.handle is not None:
             self.engine.forget(flight.handle)
-        flight.forget_attempt()
-        self.listener.told(flight, "again", why=why, attempts=attempts)
         flight.step("retry")
+        self.listener.tell(flight, RunAgain(why=before[-1].why, attempts=len(before)))
 
     async def _none_unapplied(self, flight: Flight) -> None:
         """A decision that is not applied yet comes first: its counters would overwrite later ones."""
@@ -112,16 +110,17 @@ class Committer:
         """Stage two, once; what stood in the way, if something did."""
         try:
             await self._keep_slot(flight)
-            told = self.listener.told_of(flight.experiment.folder)
+            delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.told = partial(self._promoting, flight)
-            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, told)
+            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, delivered)
             flight.promotion.told = nobody  # it knows the flight, which must not wait for the collector then
         except (ArdaemonError, OSError) as error:
             return error
         finally:
             flight.promoting = None
-        ms = None if flight.ended is None else round((time.monotonic() - flight.ended) * 1000, 2)
+        ended = flight.going.ended if flight.going is not None else None
+        ms = None if ended is None else round((time.monotonic() - ended) * 1000, 2)
         self.unapplied.pop(str(flight.experiment.folder), None)
         if flight.handle is not None:
             self.engine.forget(flight.handle)
@@ -138,7 +137,7 @@ class Committer:
         unclean = flight.record.state.decision.unclean
         if unclean is None:
             return
-        for slot in flight.slots:
+        for slot in flight.seat.slots:
             record = Quarantine(
                 slot=slot,
                 folder=str(flight.experiment.folder),
@@ -158,25 +157,23 @@ class Committer:
 
     def _tell_promoting(self, flight: Flight, done: int, total: int) -> None:
         flight.promoting = f"its checkpoint is copied: {shown(done / MIB)} of {shown(total / MIB)}"
-        self.listener.told(flight, "promoting", done=done, total=total)
+        self.listener.tell(flight, CheckpointCopied(done=done, total=total))
         flight.wake()
 
-    def _apply_now(self, flight: Flight, told: frozenset[str]) -> Result:
+    def _apply_now(self, flight: Flight, delivered: frozenset[str]) -> Result:
         try:
-            result = self._apply_once(flight, told)
+            result = self._apply_once(flight, delivered)
         except CorruptState:  # broken by a hand since it was judged
             load_or_repair(flight.experiment)
-            result = self._apply_once(flight, told)
+            result = self._apply_once(flight, delivered)
         apply.finish(flight.run, flight.entry)
         return result
 
-    def _apply_once(self, flight: Flight, told: frozenset[str]) -> Result:
-        return apply.apply(flight.experiment, flight.run, flight.record, told, flight.promotion)
+    def _apply_once(self, flight: Flight, delivered: frozenset[str]) -> Result:
+        return apply.apply(flight.experiment, flight.run, flight.record, delivered, flight.promotion)
 
     def _tell_committed(self, flight: Flight, result: Result, ms: float | None) -> None:
-        self.listener.told(
-            flight,
-            "committed",
+        event = RunCommitted(
             status=result.status,
             verdict=result.verdict,
             value=result.primary.value,
@@ -184,3 +181,4 @@ class Committer:
             terminated_by=result.terminated_by,
             to_result_ms=ms,
         )
+        self.listener.tell(flight, event)

@@ -1,5 +1,6 @@
 """The commit's first stage: judge, and write the whole decision down before anything is done by it."""
 
+import math
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -7,31 +8,59 @@ from msgspec.structs import replace
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Best, Counters, Placed, Result, Settings, UncleanRecord
-from ardaemon.core.run_record import Decision, Judged, RunRecord
+from ardaemon.core.model import Again, Best, Counters, Placed, Result, Settings, UncleanRecord
+from ardaemon.core.run_record import AttemptResult, Decision, Judged, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.ready import standard_version
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.host import state
-from ardaemon.judging import terminate, verdict
+from ardaemon.judging import again, terminate, verdict
 from ardaemon.measuring import learned
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.outcome import fit, passed_over, result_of, without
 
 
 def decide(ended: Ended) -> RunRecord:
-    """Stage one: judge against the best of this moment; the decision is durable when this returns."""
+    """Judge against the best of this moment; the decision is durable when this returns.
+
+    The record's state is Judged then; or Queued, where another attempt is due.
+    """
     found = load_or_repair(ended.experiment)
-    decision = _decision(ended, found)
-    record = replace(ended.record, state=Judged(decision))
+    judged = verdict.judge(_facts(ended, found))
+    why = _again(ended, found, judged)
+    after = Judged(_decision(ended, found, judged)) if why is None else _waiting(ended, judged, why)
+    record = replace(ended.record, state=after)
     state.write(ended.run.record, record)
     return record
 
 
-def _decision(ended: Ended, found: State) -> Decision:
-    judged = verdict.judge(_facts(ended, found))
+def _again(ended: Ended, found: State, judged: verdict.Judgement) -> Again | None:
+    """Return why another attempt is due, if one may be made."""
+    if not ended.may_repeat or ended.seal_faults or ended.restarted:
+        return None
+    facts = again.Facts(
+        exit=ended.exit,
+        reason=ended.extracted.reason,
+        tainted=ended.tainted,
+        sick=ended.sick,
+        shared=ended.shared,
+        before=tuple(attempt.why for attempt in ended.before),
+        value=judged.primary.value,
+        best=found.best,
+    )
+    return again.wanted(facts, ended.record.settings)
+
+
+def _waiting(ended: Ended, judged: verdict.Judgement, why: Again) -> Queued:
+    """Return the run as it waits for its next attempt, with what this one measured."""
+    metrics = {name: value for name, value in ended.metrics.items() if math.isfinite(value)}
+    measured = AttemptResult(why=why, seed=ended.seed, value=judged.primary.value, metrics=metrics)
+    return Queued(attempts=(*ended.before, measured), seed=ended.seed)
+
+
+def _decision(ended: Ended, found: State, judged: verdict.Judgement) -> Decision:
     tally = terminate.Tally(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
     session, stamp = found.session, ended.exit.ended_at or state.now()
     settings = session.settings or ended.record.settings

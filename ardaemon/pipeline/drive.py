@@ -4,13 +4,17 @@ The same loop serves a new run and one that a restarted daemon finds: it goes on
 state the run is in.
 """
 
+from functools import partial
 from pathlib import Path
 
 import anyio.abc
 
 from ardaemon.core.config import Config
+from ardaemon.core.layout import run_number
 from ardaemon.engines.base import Engine
+from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
+from ardaemon.host import durable
 from ardaemon.pipeline.commit import Committer
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.launch import Launcher
@@ -33,8 +37,8 @@ class Driver:
         quarantine: Path,
         machine: Machine,
     ) -> None:
-        self.engine, self.background = engine, background
-        patience = Patience(locks, listener, background)
+        self.engine, self.machine = engine, machine
+        self.patience = patience = Patience(locks, listener, background)
         pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, locks, machine, self.watcher, patience)
@@ -56,3 +60,11 @@ class Driver:
                     await self.committer.commit(flight)
             if flight.state == "queued" and flight.active.wanted == "run":
                 return
+
+    async def give_up(self, flight: Flight) -> None:
+        """Let go of a flight whose folder is gone, and of its entry; its id is not given away again."""
+        remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))
+        await self.patience.alone_with(flight, remember)
+        durable.remove(flight.entry)
+        self.committer.forget(flight)
+        self.machine.discard(flight)

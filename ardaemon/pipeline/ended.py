@@ -6,10 +6,9 @@ from msgspec.structs import replace
 from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
-from ardaemon.core.model import Again, Exit
-from ardaemon.core.run_record import RunRecord
+from ardaemon.core.model import Exit
+from ardaemon.core.run_record import AttemptResult, RunRecord
 from ardaemon.experiment.state import State
-from ardaemon.judging import again
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
 from ardaemon.pipeline.extract import Extracted
@@ -38,6 +37,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     measured: Measured | None = None
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
     sick: bool = False  # and that was no fault of the program's
+    shared: bool = False  # others could be on its GPUs
+    before: tuple[AttemptResult, ...] = ()  # attempts that did not count
+    seed: int = 0  # AR_SEED of this one
+    may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -59,55 +62,55 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         return self.measured.tainted if self.measured is not None else None
 
 
-def gather(flight: Flight, found: State) -> Ended:
-    """In a thread: the metrics, the reason, and the seal once more."""
-    assert flight.exit is not None
-    faults = flight.seal_faults or seal_faults(flight, found)
+def gather(flight: Flight, state_now: State) -> Ended:
+    """Read the metrics, the reason, and the seal once more. In a thread: the flight is read, not changed."""
+    going = flight.going
+    assert going is not None
+    assert going.exit is not None
     attempt = max(flight.attempts, 1)
     environment = job_environment.environment_of(
-        flight.active.environment, flight.record.settings, flight.experiment, flight.run, attempt
+        flight.active.environment,
+        flight.record.settings,
+        flight.experiment,
+        flight.run,
+        attempt,
+        flight.seed,
     )
     extracted = extract.extract(
         flight.experiment,
         flight.run,
         flight.record,
-        found.contract,
+        state_now.contract,
         environment,
         attempt,
-        flight.exit,
-        flight.restarted,
+        going.exit,
+        going.restarted,
     )
-    # What the log does not say may stand in files that the restart has torn.
-    end = replace(flight.exit, ending="host_restart") if extracted.silent else flight.exit
+    faults = going.seal_faults
     return Ended(
         experiment=flight.experiment,
         run=flight.run,
         record=flight.record,
-        exit=end,
+        # What the log does not say may stand in files that the restart has torn.
+        exit=replace(going.exit, ending="host_restart") if extracted.silent else going.exit,
         attempts=flight.attempts,
         extracted=extracted,
-        seal_faults=faults,
+        seal_faults=faults or seal_faults(flight.experiment, flight.record, state_now, launched=True),
         manual=flight.active.wanted == "stop",
-        boot_id=flight.handle.boot_id if flight.handle else "",
-        slots=flight.slots,
-        restarted=flight.restarted,
-        measured=flight.measured,
-        notes=flight.notes,
-        sick=flight.sick,
+        boot_id=going.handle.boot_id if going.handle else "",
+        slots=going.seat.slots,
+        restarted=going.restarted,
+        measured=going.measured,
+        notes=going.notes,
+        sick=going.sick,
+        shared=going.seat.share,
+        before=flight.before,
+        seed=flight.seed,
+        may_repeat=_may_repeat(flight),
     )
 
 
-def again_why(flight: Flight, ended: Ended) -> Again | None:
-    """Why it is to be launched once more; never after its end was asked for, or its session's."""
-    over = flight.active.wanted != "run" or flight.held or flight.attempts >= ATTEMPTS_MAX
-    if over or ended.seal_faults or flight.restarted:
-        return None
-    facts = again.Facts(
-        exit=ended.exit,
-        reason=ended.extracted.reason,
-        tainted=ended.tainted,
-        sick=flight.sick,
-        shared=flight.shares,
-        before=flight.again,
-    )
-    return again.wanted(facts, flight.record.settings)
+def _may_repeat(flight: Flight) -> bool:
+    """Tell whether another attempt may follow this one."""
+    over = flight.active.wanted != "run" or flight.session_over
+    return not over and flight.attempts < ATTEMPTS_MAX

@@ -52,7 +52,12 @@ def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
 
 
 def environment_of(
-    base: Mapping[str, str], settings: Settings, experiment: Experiment, run: Run, attempt: int
+    base: Mapping[str, str],
+    settings: Settings,
+    experiment: Experiment,
+    run: Run,
+    attempt: int,
+    seed: int = 0,
 ) -> dict[str, str]:
     """The job's environment."""
     paths = [str(experiment.folder), base.get("PYTHONPATH", ""), str(experiment.project)]
@@ -65,7 +70,7 @@ def environment_of(
         "AR_EXPR_DIR": str(experiment.folder),
         "AR_SECONDS": f"{settings.seconds:g}",
         "AR_ATTEMPT": str(attempt),
-        "AR_SEED": "0",
+        "AR_SEED": str(seed),
     }
     # Only where the caller has not said otherwise.
     bound = registry.environment(run.folder, f"{run.run_id}-a{attempt}")

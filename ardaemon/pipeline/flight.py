@@ -7,23 +7,50 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+from anyio import CancelScope
 
 from ardaemon.checkpoints.promote import Promotion
 from ardaemon.core import lifecycle
 from ardaemon.core.gpus import Need
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.measured import Header, Measured
-from ardaemon.core.model import Again, Exit, Result
+from ardaemon.core.measured import Measured
+from ardaemon.core.model import Exit, Result
 from ardaemon.core.protocol import RunView
-from ardaemon.core.run_record import Active, Handle, Judged, Launching, Queued, RunRecord
+from ardaemon.core.queue import NOWHERE, Seat, seat_of
+from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.gpus import nvml_library
 
-NO_CARDS = Header()
+
+@dataclass(eq=False)
+class Going:
+    """One attempt, from the decision that it may start until the run is committed or waits again.
+
+    All that must not be taken for the next attempt's stands here, and goes with it.
+    """
+
+    seat: Seat = NOWHERE
+    placed: float | None = None  # CLOCK_MONOTONIC of the decision that it may start
+    handle: Handle | None = None  # None: no attempt was given to the engine yet
+    started: float | None = None
+    ended: float | None = None
+    pid: int | None = None
+    exit: Exit | None = None
+    restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
+    seal_faults: tuple[str, ...] = ()
+    measured: Measured | None = None
+    notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
+    sick: bool = False  # and that was no fault of the program's
+    latest: float | None = None  # the newest value of the primary metric
+    watching: CancelScope | None = None
 
 
 @dataclass(eq=False)
 class Flight:
-    """Changed by synchronous code of the event loop only; waiters wait for `changed`."""
+    """Who a run is, what is wanted of it, and where it stands.
+
+    Changed by synchronous code of the event loop only, so that the loop is the lock: what is done in a
+    thread returns facts. Waiters wait for `changed`.
+    """
 
     experiment: Experiment
     run: Run
@@ -31,28 +58,13 @@ class Flight:
     record: RunRecord
     entry: Path
     state: lifecycle.State = "queued"
-    held: bool = False  # its session is over: it waits for the next one
+    going: Going | None = None
+    session_over: bool = False  # the run waits for the next session
+    driven: bool = False  # the scheduler has it driven on
     dropped: bool = False  # its folder is gone for good: nothing is left to judge
     blocked: str | None = None  # the disk does not let it go on; retried
-    received: float | None = None  # CLOCK_MONOTONIC of the request
-    placed: float | None = None  # and of the decision that it may start
-    started: float | None = None
-    ended: float | None = None
-    handle: Handle | None = None
-    slots: tuple[str, ...] = ()  # where it is, or was: "cpu0", or UUIDs of GPUs
-    devices: tuple[str, ...] | None = None  # its GPUs as CUDA_VISIBLE_DEVICES has them; None: no driver here
-    shares: bool = False  # others may be on its GPUs
-    vram_mb: float | None = None  # set aside for it on each of its GPUs
+    received: float | None = None  # CLOCK_MONOTONIC of the request, until the first attempt is over
     peaks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # what such runs have needed
-    header: Header = NO_CARDS  # its GPUs as they were before the launch
-    measured: Measured | None = None
-    notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
-    sick: bool = False  # and that was no fault of the program's
-    pid: int | None = None
-    exit: Exit | None = None
-    restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
-    seal_faults: tuple[str, ...] = ()
-    latest: float | None = None
     result: Result | None = None
     promotion: Promotion = field(default_factory=Promotion)
     promoting: str | None = None  # how far the copy of its checkpoint is
@@ -60,62 +72,96 @@ class Flight:
     writing: anyio.Lock = field(default_factory=anyio.Lock)  # its active entry
     changed: anyio.Event = field(default_factory=anyio.Event)
     nudged: anyio.Event = field(default_factory=anyio.Event)
-    watching: anyio.CancelScope | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all others on this machine."""
+        """Return what tells this run from all others on this machine."""
         return str(self.experiment.folder), self.run.run_id
 
     @property
     def need(self) -> Need:
-        """What it asks for; one GPU, where it was submitted to a version that knew of none."""
+        """Return what the run asks for; one GPU, where a version that knew of none took the submit."""
         return self.record.need or Need(gpus=0 if nvml_library.environment(os.environ) is None else 1)
 
     @property
     def stands_still(self) -> bool:
-        """It does not start, whatever is free."""
-        return self.held or self.active.held or self.blocked is not None
+        """Tell whether the run does not start, whatever is free."""
+        return self.session_over or self.active.held or self.blocked is not None
+
+    @property
+    def only_waits(self) -> bool:
+        """Tell whether the run needs nobody until it gets its place."""
+        return self.state == "queued" and self.active.wanted == "run" and not self.dropped
+
+    # --- the attempt under way ---
+
+    @property
+    def seat(self) -> Seat:
+        """Return where the attempt under way is, or was."""
+        return self.going.seat if self.going is not None else NOWHERE
+
+    @property
+    def handle(self) -> Handle | None:
+        """Return how the engine knows the attempt; None before it was given to the engine."""
+        return self.going.handle if self.going is not None else None
+
+    @property
+    def exit(self) -> Exit | None:
+        """Return how the attempt ended; None while it has not."""
+        return self.going.exit if self.going is not None else None
 
     @property
     def attempts(self) -> int:
-        """How many launches there were, this one counted."""
+        """Return how many launches there were, the one under way counted."""
         if self.handle is not None:
             return self.handle.attempt
-        return self.record.state.attempts if isinstance(self.record.state, Queued) else 0
+        match self.record.state:
+            case Queued() as waiting:
+                return len(waiting.before)
+            case Judged(decision=decision):
+                return decision.result.attempts
+            case Launching(handle=handle):
+                return handle.attempt
 
     @property
-    def again(self) -> tuple[Again, ...]:
-        """Why earlier attempts did not count."""
+    def before(self) -> tuple[AttemptResult, ...]:
+        """Return the attempts that did not count, oldest first."""
         state = self.record.state
-        return state.again if isinstance(state, Queued | Launching) else ()
+        return state.before if isinstance(state, Queued | Launching) else ()
+
+    @property
+    def seed(self) -> int:
+        """Return AR_SEED of the attempt under way, or of the next."""
+        state = self.record.state
+        return state.seed if isinstance(state, Queued | Launching) else 0
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The promoted checkpoints that it was launched with, while it may still read them."""
+        """Return the promoted checkpoints that it was launched with, while it may still read them."""
         state = self.record.state
         return state.reads if isinstance(state, Launching) else ()
 
-    def forget_attempt(self) -> None:
-        """It is to be launched once more: nothing of this attempt is to be taken for the next one's."""
-        self.handle = self.pid = self.exit = self.started = self.ended = self.latest = None
-        self.received = self.placed = self.devices = None
-        self.slots = ()
-        self.shares, self.vram_mb = False, None
-        self.header, self.measured, self.notes, self.sick = NO_CARDS, None, (), False
+    # --- changes ---
+
+    def end_as(self, end: Exit) -> None:
+        """Write down how the run ended: its attempt, or the run itself where none was made."""
+        self.going = self.going or Going()
+        self.going.exit = end
 
     def step(self, event: lifecycle.Event) -> None:
-        """Move along the table and wake the waiters."""
+        """Move along the table and wake the waiters. A run that waits again has no attempt under way."""
         self.state = lifecycle.step(self.state, event, self.run.run_id)
+        if self.state == "queued":
+            self.going = self.received = None
         self.wake()
 
     def wake(self) -> None:
-        """Something about it changed."""
+        """Let the waiters look again."""
         self.changed.set()
         self.changed = anyio.Event()
 
     def nudge(self) -> None:
-        """What was in the way may be mended: look again now."""
+        """Try again now: what was in the way may be mended."""
         if self.blocked is not None:
             self.blocked = None
             self.wake()
@@ -128,20 +174,21 @@ class Flight:
             await self.changed.wait()
 
     def resume_from_record(self) -> None:
-        """After a restart: the state that run.json tells; the engine tells the rest."""
+        """Take the state that run.json tells, after a restart; the engine tells the rest."""
         match self.record.state:
             case Launching() as given:
-                self.state, self.handle = "launching", given.handle
-                self.slots, self.shares, self.vram_mb = given.slots, given.share, given.vram_mb
+                seat = seat_of(given.slots, given.share, given.vram_mb)
+                self.state, self.going = "launching", Going(seat=seat, handle=given.handle)
             case Judged(decision=decision):
-                self.state, self.exit = "judged", decision.exit
-                self.slots = decision.unclean.slots if decision.unclean else ()
-            case _:
+                slots = decision.unclean.slots if decision.unclean else ()
+                self.state, self.going = "judged", Going(seat=seat_of(slots), exit=decision.exit)
+            case Queued():
                 self.state = "queued"
 
     def view(self, position: int | None = None, why: str | None = None) -> RunView:
-        """It as clients see it."""
-        record = self.record
+        """Return the run as clients see it."""
+        record, going = self.record, self.going or Going()
+        started = going.started
         return RunView(
             project=str(self.experiment.project),
             expr=self.experiment.slug,
@@ -152,14 +199,14 @@ class Flight:
             why=self.blocked or self.promoting or why,
             argv=record.argv,
             seconds=record.settings.seconds,
-            elapsed=None if self.started is None else (self.ended or time.monotonic()) - self.started,
-            pid=self.pid,
+            elapsed=None if started is None else (going.ended or time.monotonic()) - started,
+            pid=going.pid,
             base=record.base,
             note=record.note,
             checkpoint_glob=record.settings.checkpoint_glob,
-            latest=self.latest,
+            latest=going.latest,
             priority=self.active.priority,
             held=self.active.held,
-            exit=self.exit,
+            exit=going.exit,
             result=self.result,
         )

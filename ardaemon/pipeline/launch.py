@@ -1,4 +1,4 @@
-"""Launch: from the queue to the shim, on the GPUs that its place names."""
+"""Launch: from the queue to the engine, on the seat that the scheduler gave."""
 
 import anyio.to_thread
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from ardaemon.pipeline.watch import Watcher, ending_of
 
 
 class Launcher:
-    """Hands a queued flight to the engine."""
+    """Hand a queued flight to the engine."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Launcher:
     async def launch(self, flight: Flight) -> None:
         """Start it, or set it aside for a while; the watcher finds out what became of it."""
         if flight.active.wanted != "run":
-            flight.exit = Exit(ending=ending_of(flight) or "cancelled")
+            flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
             flight.step("cancelled")
             return
         lease = await self._leased(flight)
@@ -49,10 +49,10 @@ class Launcher:
         """Its GPUs; None where another user's daemon was faster."""
         if not flight.need.gpus:
             return Lease()
-        found = await anyio.to_thread.run_sync(self.machine.lease, flight)
-        if isinstance(found, Lease):
-            return found
-        self.machine.refused(flight, found)
+        lease = await anyio.to_thread.run_sync(self.machine.lease, flight)
+        if isinstance(lease, Lease):
+            return lease
+        self.machine.refused(flight, lease)
         return None
 
     async def _launch_on(self, flight: Flight, leases: tuple[int, ...]) -> None:
@@ -60,21 +60,22 @@ class Launcher:
             async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
                 order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
         except (Unclean, SessionNotLive):
-            flight.held = True
+            flight.session_over = True
             flight.wake()
             return
         except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
             self.patience.set_aside(flight, error)
             return
-        if isinstance(order, Exit):
-            flight.exit = order
-            flight.step("launch")
+        flight.record, launch = order.record, order.what
+        assert flight.going is not None, "the scheduler gave it a seat"
+        flight.going.seal_faults = order.seal_faults
+        flight.step("launch")
+        if isinstance(launch, Exit):
+            flight.end_as(launch)
             flight.step("ended")
             return
-        flight.handle = order.handle
-        flight.step("launch")
-        self.machine.found(flight)
-        started = await self.engine.start(replace(order, leases=leases) if leases else order)
+        flight.going.handle = launch.handle
+        started = await self.engine.start(replace(launch, leases=leases) if leases else launch)
         if started is not None and started.error is None:
             flight.failures = 0
             self.watcher.started(flight, started.pid, started.monotonic)

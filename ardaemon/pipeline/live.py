@@ -40,7 +40,9 @@ async def keep_latest(flight: Flight) -> None:
         return
     patterns = [backend.pattern(evidence, query) for backend in files]
     async for _ in changes(lambda: folders(evidence, patterns)):
-        flight.latest = await anyio.to_thread.run_sync(latest, sources)
+        newest = await anyio.to_thread.run_sync(latest, sources)
+        if flight.going is not None:  # the attempt may be over meanwhile
+            flight.going.latest = newest
 
 
 def _files(name: str) -> list[FileBackend]:
@@ -53,7 +55,7 @@ def _evidence(flight: Flight) -> AttemptOutput:
     experiment, run, attempt = flight.experiment, flight.run, flight.handle.attempt
     settings = flight.record.settings
     environment = job_environment.environment_of(
-        flight.active.environment, settings, experiment, run, attempt
+        flight.active.environment, settings, experiment, run, attempt, flight.seed
     )
     return extract.evidence(experiment, run, environment, attempt, flight.record.submitted_at)
 

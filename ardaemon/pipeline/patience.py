@@ -1,4 +1,4 @@
-"""What the disk refuses is tried again, for as long as it takes: a result is never dropped."""
+"""Try again what the disk refuses, for as long as it takes: a result is never dropped."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -9,6 +9,7 @@ import anyio.abc
 import anyio.to_thread
 
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.events import RunBlocked, RunUnblocked
 from ardaemon.experiment.locks import Locks
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.ports import Listener
@@ -53,10 +54,12 @@ class Patience:
             return done
 
     async def pause(self, flight: Flight, error: Exception, pause: float | None) -> float:
-        """Say what is in the way, wait (or be nudged), and return the next, longer wait.
+        """Say what is in the way, wait (or be nudged), and return the next, longer wait (seconds).
 
         `pause`: what the last one returned; None at the first. Raises Dropped.
         """
+        if flight.dropped:
+            raise Dropped from error
         pause = pause or RETRY_FIRST_S
         self._block(flight, error, pause)
         with anyio.move_on_after(pause):
@@ -75,7 +78,7 @@ class Patience:
     def _block(self, flight: Flight, error: Exception, pause: float) -> None:
         mend = getattr(error, "mend", "")
         flight.blocked = f"{error} ({mend})" if mend else str(error)
-        self.listener.told(flight, "blocked", why=flight.blocked, retry_s=pause)
+        self.listener.tell(flight, RunBlocked(why=flight.blocked, retry_s=pause))
         flight.wake()
 
     async def _unblock(self, flight: Flight, pause: float) -> None:
@@ -83,4 +86,5 @@ class Patience:
             await flight.nudged.wait()
         flight.blocked = None
         flight.wake()
-        self.listener.told(flight, "unblocked")
+        self.listener.tell(flight, RunUnblocked())
+        self.listener.wake()

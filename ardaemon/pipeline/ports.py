@@ -3,28 +3,37 @@
 from pathlib import Path
 from typing import Protocol
 
+from ardaemon.core.events import RunEvent
 from ardaemon.core.measured import Measured
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.pipeline.flight import Flight
 
 
 class Listener(Protocol):
-    """Who is told what happens to a flight."""
+    """The queue around the pipeline: who is told of events, and who gives places away."""
 
-    def told(self, flight: Flight, event: str, **facts: object) -> None:
-        """An event of that flight."""
+    def tell(self, flight: Flight, event: RunEvent) -> None:
+        """Log an event of that flight and pass it on."""
+        ...
+
+    def release(self, flight: Flight) -> None:
+        """Free the flight's place: its processes are gone."""
+        ...
+
+    def wake(self) -> None:
+        """Let the scheduler look again."""
         ...
 
     def quarantined(self, slot: str, why: str) -> None:
-        """Nothing may be put there until it is lifted."""
+        """Put nothing there until it is lifted."""
         ...
 
-    def told_of(self, folder: Path) -> frozenset[str]:
-        """The runs of that experiment whose verdict somebody has waited for."""
+    def delivered(self, folder: Path) -> frozenset[str]:
+        """Return the runs of that experiment whose verdict a client has got."""
         ...
 
     def in_use(self) -> frozenset[str]:
-        """The promoted checkpoints that runs under way were launched with."""
+        """Return the promoted checkpoints that runs under way were launched with."""
         ...
 
 
@@ -32,21 +41,25 @@ class Machine(Protocol):
     """What this machine does for a run, beside the engine: its GPUs, and measuring it."""
 
     def lease(self, flight: Flight) -> Lease | Taken:
-        """Its GPUs, against the daemons of other users; called in a thread."""
+        """Take its GPUs, against the daemons of other users; called in a thread."""
         ...
 
     def refused(self, flight: Flight, taken: Taken) -> None:
-        """Somebody else was faster."""
+        """Note that another daemon was faster."""
         ...
 
     def found(self, flight: Flight) -> None:
-        """It is at work on its GPUs."""
+        """Note that the flight is at work on its GPUs."""
         ...
 
     def begin(self, flight: Flight) -> None:
-        """It runs: measure it."""
+        """Measure it from now on: it runs."""
         ...
 
     async def end(self, flight: Flight) -> Measured | None:
-        """What was measured; raises ArdaemonError where trying again can help."""
+        """Return what was measured, on disk; raises ArdaemonError where trying again can help."""
+        ...
+
+    def discard(self, flight: Flight) -> None:
+        """Forget the flight: it is given up."""
         ...

@@ -5,6 +5,7 @@ import anyio.abc
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, InternalError, StorageError
+from ardaemon.core.events import NotFollowed, NotMeasured, RunEnded, RunStarted
 from ardaemon.core.model import Ending, Exit
 from ardaemon.core.run_record import Handle, Queued
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
@@ -27,6 +28,24 @@ def ending_of(flight: Flight) -> Ending | None:
     return None
 
 
+def _exit_of(flight: Flight, end: Finished | Lost | NeverStarted) -> Exit:
+    """Return how the run ended, by what the engine found and what was wanted of the run."""
+    submitted_at = flight.record.submitted_at
+    match end:
+        case NeverStarted():
+            return Exit(ending="lost")
+        case Lost() if flight.active.wanted != "run":
+            return Exit(ending=ending_of(flight) or "stopped", started_at=submitted_at)
+        case Lost(ending=ending):
+            return Exit(ending=ending, started_at=submitted_at)
+        case Finished(restarted=True) if not extract.of_log(flight.record.settings):
+            return Exit(ending="host_restart", started_at=submitted_at)
+        case Finished(exit=Exit(ending="stopped") as stopped):
+            return replace(stopped, ending=ending_of(flight) or "stopped")
+        case Finished(exit=exit_):
+            return exit_
+
+
 class Watcher:
     """Follows a flight that was launched, by this daemon or by one before it."""
 
@@ -43,15 +62,18 @@ class Watcher:
 
     def started(self, flight: Flight, pid: int | None, monotonic: float | None) -> None:
         """It runs, since that moment of CLOCK_MONOTONIC: from now on it is followed and measured."""
-        flight.pid, flight.started = pid, monotonic
+        assert flight.going is not None, "it was launched"
+        going = flight.going
+        going.pid, going.started = pid, monotonic
         flight.step("started")
         ms = None
         if flight.received is not None and monotonic is not None:
             ms = round((monotonic - flight.received) * 1000, 2)
-        self.listener.told(flight, "started", pid=pid, attempt=flight.attempts, to_exec_ms=ms)
-        flight.watching = anyio.CancelScope()
-        self.background.start_soon(self._live, flight, flight.watching)
-        self.background.start_soon(self._measure, flight, flight.watching)
+        self.listener.tell(flight, RunStarted(pid=pid, attempt=flight.attempts, to_exec_ms=ms))
+        self.listener.wake()  # a spare shim is parked while the job runs, not at its end
+        going.watching = anyio.CancelScope()
+        self.background.start_soon(self._live, flight, going.watching)
+        self.background.start_soon(self._measure, flight, going.watching)
 
     async def _measure(self, flight: Flight, scope: anyio.CancelScope) -> None:
         """A GPU run is measured from its first moment on, others once they are worth it."""
@@ -62,40 +84,34 @@ class Watcher:
         try:
             self.machine.begin(flight)
         except (ArdaemonError, OSError) as error:  # its folder is away: nothing is known of it then
-            self.listener.told(flight, "not measured", why=str(error))
+            self.listener.tell(flight, NotMeasured(why=str(error)))
 
     async def _live(self, flight: Flight, scope: anyio.CancelScope) -> None:
         with scope:
             try:
                 await keep_latest(flight)
             except Exception as error:  # only a view: it may end, the daemon and the run go on
-                self.listener.told(flight, "not followed", why=str(error))
+                self.listener.tell(flight, NotFollowed(why=str(error)))
 
     async def watch(self, flight: Flight) -> None:
-        """Wait for its end; where nothing was ever started it is back in the queue."""
-        assert flight.handle is not None
-        found = await self._ended(flight, flight.handle)
-        if flight.watching is not None:
-            flight.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
-        match found:
-            case NeverStarted() if flight.state == "launching":
-                self._never_started(flight)
-                return
-            case NeverStarted():
-                flight.exit = Exit(ending="lost")
-            case Lost() if flight.active.wanted != "run":
-                ending = ending_of(flight) or "stopped"
-                flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
-            case Lost(ending=ending):
-                flight.exit = Exit(ending=ending, started_at=flight.record.submitted_at)
-            case Finished(restarted=True) if not extract.of_log(flight.record.settings):
-                flight.exit = Exit(ending="host_restart", started_at=flight.record.submitted_at)
-            case Finished(exit=end, ended_monotonic=ended, restarted=restarted):
-                flight.exit, flight.restarted = end, restarted
-                flight.ended = None if restarted else ended  # another boot has another clock
-                if end.ending == "stopped":
-                    flight.exit = replace(end, ending=ending_of(flight) or "stopped")
-        self.listener.told(flight, "ended", ending=flight.exit.ending, seconds=flight.exit.seconds)
+        """Wait for the attempt's end; where nothing was ever started the flight is back in the queue."""
+        assert flight.going is not None
+        assert flight.going.handle is not None
+        self.machine.found(flight)
+        end = await self._ended(flight, flight.going.handle)
+        if flight.going.watching is not None:
+            flight.going.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
+        if isinstance(end, NeverStarted) and flight.state == "launching":
+            self._never_started(flight)
+            return
+        exit_ = _exit_of(flight, end)
+        flight.end_as(exit_)
+        if isinstance(end, Finished) and exit_.ending != "host_restart":
+            flight.going.restarted = end.restarted
+            flight.going.ended = None if end.restarted else end.ended_monotonic  # another boot, another clock
+        self.listener.tell(flight, RunEnded(ending=exit_.ending, seconds=exit_.seconds))
+        if not exit_.survivors:
+            self.listener.release(flight)
         flight.step("ended")  # at once: its place is free, and its experiment waits for the verdict
 
     async def measured(self, flight: Flight) -> None:
@@ -103,21 +119,25 @@ class Watcher:
         pause = None
         while True:
             try:
-                flight.measured = await self.machine.end(flight)
+                measured = await self.machine.end(flight)
             except StorageError as error:
                 pause = await self.patience.pause(flight, error, pause)
                 continue
             except ArdaemonError as error:  # broken by a hand: as if it had never been
-                self.listener.told(flight, "not measured", why=str(error))
+                self.listener.tell(flight, NotMeasured(why=str(error)))
+                measured = None
             flight.blocked = None
             break
-        limit = flight.measured.limit if flight.measured is not None else None
+        assert flight.going is not None
+        flight.going.measured = measured
+        limit = measured.limit if measured is not None else None
         if limit is not None and flight.exit is not None and ending_of(flight) is not None:
-            flight.exit = replace(flight.exit, error=limit)
+            flight.end_as(replace(flight.exit, error=limit))
 
     def _never_started(self, flight: Flight) -> None:
-        """Back to the queue; after a failure of ours it waits, longer each time."""
-        flight.record = replace(flight.record, state=Queued(flight.attempts - 1, flight.again))
+        """Put it back in the queue; after a failure of ours it waits, longer each time."""
+        flight.record = replace(flight.record, state=Queued(attempts=flight.before, seed=flight.seed))
+        self.listener.release(flight)
         flight.step("never_started")
         if flight.failures > 0:
             why = InternalError("its shim could not be started", "see: arctl daemon logs")

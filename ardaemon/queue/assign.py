@@ -5,7 +5,7 @@ which it can start whatever happens. Those behind it start too if they do not de
 backfill).
 """
 
-from ardaemon.core.queue import Decision, Facts, Reservation, Start, Waiting
+from ardaemon.core.queue import Decision, Facts, Reservation, Seat, Start, Waiting
 from ardaemon.queue.table import Kind, Table
 from ardaemon.queue.turns import Asked, Turns
 
@@ -17,7 +17,7 @@ def assign(facts: Facts) -> Decision:
 
 def free_slots(facts: Facts) -> list[str]:
     """CPU slots that no run has."""
-    taken = {run.slot for run in facts.at_work}
+    taken = {run.seat.slot for run in facts.at_work}
     return [slot for slot in facts.slots if slot not in taken]
 
 
@@ -60,13 +60,14 @@ class _Deciding:
             self.taken.add(run.alone_in)
         if not kind[1]:
             if self.slots:
-                self._start(asked, Start(key=run.key, slot=self.slots.pop(0)))
+                self._start(asked, Start(key=run.key, seat=Seat(slot=self.slots.pop(0))))
             return
         ends = self.now + run.seconds
         cards = self.table.find(kind, vram, ends)
         if cards is not None:
             self.table.take(cards, kind[0], vram, ends)
-            self._start(asked, Start(key=run.key, cards=self._uuids(cards), share=kind[0]))
+            seat = Seat(cards=self._uuids(cards), share=kind[0])
+            self._start(asked, Start(key=run.key, seat=seat))
         elif self.first is None and self.table.reserve(kind, vram):
             self.first = asked
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
 from ardaemon.core.config import QUEUE_MAX, Config
 from ardaemon.core.errors import Overloaded
+from ardaemon.core.events import RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Key
@@ -20,11 +22,15 @@ from ardaemon.queue.placement import Placement
 
 log = logging.getLogger("ardaemon.run")
 
-Event = dict[str, Any]
+Message = dict[str, Any]  # an event as subscribers get it, with whose run it is
 
 
 class Board:
-    """Changed by synchronous code of the event loop only: the loop is the lock."""
+    """All flights, by experiment and run id.
+
+    Changed by synchronous code of the event loop only: the loop is the lock. So a decision that is made
+    without an `await` in it sees one state of the queue, and no run can be given away twice.
+    """
 
     def __init__(self, config: Config, placement: Placement) -> None:
         self.config, self.placement = config, placement
@@ -32,20 +38,20 @@ class Board:
         self.stranded: dict[str, str] = {}  # active entries that are no flight: name -> why
         self.changed = anyio.Event()
         # Experiment's folder -> runs whose verdict a client has got. On disk with the next commit: after a
-        # kill of the daemon a verdict may be told once more, never once less.
-        self.heard: dict[str, set[str]] = {}
-        self.subscribers: set[MemoryObjectSendStream[Event]] = set()
+        # kill of the daemon a verdict may be delivered once more, never once less.
+        self.verdicts_delivered: dict[str, set[str]] = {}
+        self.subscribers: set[MemoryObjectSendStream[Message]] = set()
         self._top = 0
 
     # --- flights ---
 
     def next_seq(self) -> int:
-        """Order of submission; goes on after a restart."""
+        """Return the next number in the order of submission; it goes on after a restart."""
         self._top += 1
         return self._top
 
     def add(self, flight: Flight) -> Flight:
-        """A run is on disk: it waits, or goes on."""
+        """Put a run that is on disk on the board: it waits, or goes on."""
         known = self.flights.get(flight.key)
         if known is not None:
             return known
@@ -60,85 +66,93 @@ class Board:
             raise Overloaded(f"{QUEUE_MAX} runs are queued already", "wait for some of them: arctl queue")
 
     def drop(self, flight: Flight) -> None:
-        """It is committed, or given up."""
+        """Take a run off the board: it is committed, or given up."""
         self.flights.pop(flight.key, None)
         self.release(flight)
 
     def release(self, flight: Flight) -> None:
-        """Its processes are gone: its place is free."""
+        """Free the flight's place: its processes are gone."""
         self.placement.release(flight)
         self.wake()
 
+    def undriven(self) -> list[Flight]:
+        """Return the flights that somebody must drive on and nobody does: all but those that only wait."""
+        return [flight for flight in self.flights.values() if not flight.driven and not flight.only_waits]
+
     def of(self, experiment: Experiment) -> list[Flight]:
-        """The flights of one experiment, in the order of submission."""
+        """Return the flights of one experiment, in the order of submission."""
         folder = str(experiment.folder)
         return sorted((f for f in self.flights.values() if f.key[0] == folder), key=lambda f: f.active.seq)
 
     def find(self, experiment: Experiment, run_id: str) -> Flight | None:
-        """That run, if it is not committed."""
+        """Return that run, if it is not committed."""
         return self.flights.get((str(experiment.folder), run_id))
 
     def renew(self, folder: Path, session: Session) -> None:
-        """What waits is of the new session by now: its settings say how long it may take, and beside whom."""
+        """Give what waits to the new session: its settings say how long a run may take, and beside whom."""
         for flight in self.flights.values():
             if flight.key[0] == str(folder) and flight.state == "queued" and session.settings is not None:
                 settings, epoch = session.settings, session.epoch
                 flight.record = replace(flight.record, settings=settings, epoch=epoch)
 
-    def hold(self, folder: Path, held: bool) -> None:
-        """The session of that experiment is over, or has started again."""
+    def hold(self, folder: Path, session_over: bool) -> None:
+        """Hold the runs of an experiment whose session is over; let them go when it has started again."""
         for flight in self.flights.values():
             if flight.key[0] == str(folder):
-                flight.held = held
+                flight.session_over = session_over
                 flight.wake()
         self.wake()
 
     def in_use(self) -> frozenset[str]:
-        """The promoted checkpoints that runs under way were launched with, of whatever experiment."""
+        """Return the promoted checkpoints that runs under way were launched with, of whatever experiment."""
         return frozenset(path for flight in self.flights.values() for path in flight.reads)
 
     def wants_gpus(self) -> bool:
-        """Does a run wait that could start if GPUs were free?"""
+        """Tell whether a run waits that could start if GPUs were free."""
         return any(
             f.state == "queued" and f.need.gpus and f.key not in self.placement.seated and not f.stands_still
             for f in self.flights.values()
         )
 
-    def taught(self, flight: Flight) -> None:
-        """A run was committed: those that wait may need less, or more, than was thought."""
+    def teach(self, flight: Flight) -> None:
+        """Let the runs that wait know what a committed one has needed: they may need less, or more."""
         if isinstance(flight.record.state, Judged):
             for other in self.of(flight.experiment):
                 other.peaks = flight.record.state.decision.peaks
 
-    # --- verdicts that were told ---
+    # --- verdicts that a client has got ---
 
-    def told_of(self, folder: Path) -> frozenset[str]:
-        """The runs of that experiment whose verdict somebody has waited for."""
-        return frozenset(self.heard.get(str(folder), ()))
+    def delivered(self, folder: Path) -> frozenset[str]:
+        """Return the runs of that experiment whose verdict a client has got."""
+        return frozenset(self.verdicts_delivered.get(str(folder), ()))
 
-    def hear(self, experiment: Experiment, run_id: str, untold: tuple[str, ...]) -> None:
-        """A client got that verdict; what the session does not know any more need not be remembered."""
-        remembered = {run_id, *untold, *(flight.run.run_id for flight in self.of(experiment))}
-        known = self.heard.get(str(experiment.folder), set())
-        self.heard[str(experiment.folder)] = {run_id, *(known & remembered)}
+    def deliver(self, experiment: Experiment, run_id: str, undelivered: tuple[str, ...]) -> None:
+        """Note that a client gets that verdict.
+
+        `undelivered`: those that the session still knows as such. What it does not know any more need not be
+        remembered, so that this does not grow.
+        """
+        remembered = {run_id, *undelivered, *(flight.run.run_id for flight in self.of(experiment))}
+        before = self.verdicts_delivered.get(str(experiment.folder), set())
+        self.verdicts_delivered[str(experiment.folder)] = {run_id, *(before & remembered)}
 
     # --- places in quarantine ---
 
     def quarantined(self, slot: str, why: str) -> None:
-        """Nothing may be put there until it is lifted."""
+        """Put nothing there until it is lifted."""
         self.placement.unclean[slot] = why
         self.wake_waiting()
 
     def lift(self, slots: Iterable[str]) -> None:
-        """What lived there is gone."""
+        """Let those places be used again: what lived there is gone."""
         for slot in slots:
             self.placement.unclean.pop(slot, None)
         self.wake_waiting()
 
-    # --- events ---
+    # --- waking and telling ---
 
     def wake_waiting(self) -> None:
-        """What waits may be able to go on, or know that it cannot."""
+        """Let what waits look again: it may be able to go on, or know that it cannot."""
         for flight in self.flights.values():
             if flight.state == "queued":
                 flight.wake()
@@ -149,15 +163,13 @@ class Board:
         self.changed.set()
         self.changed = anyio.Event()
 
-    def told(self, flight: Flight, event: str, **facts: object) -> None:
+    def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
+        facts: Message = msgspec.to_builtins(event)
+        name = facts.pop("event")
         where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id}
-        log.info(event, extra={"facts": {**where, **facts}})
-        if event == "ended" and not (flight.exit is not None and flight.exit.survivors):
-            self.release(flight)
-        if event in ("started", "unblocked"):  # a spare shim is parked while the job runs, not at its end
-            self.wake()
-        message: Event = {"event": event, "project": str(flight.experiment.project), **where, **facts}
+        log.info(name, extra={"facts": {**where, **facts}})
+        message = {"event": name, "project": str(flight.experiment.project), **where, **facts}
         for stream in list(self.subscribers):
             try:
                 stream.send_nowait(message)

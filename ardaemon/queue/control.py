@@ -1,3 +1,117 @@
-"""What is wanted of a run, written down; the loops make it so."""
+"""What is wanted of a run, written down; the loops make it so.
 
-from ardaemon.core.model import Limit as Limit
+A wish is put into the flight at once, so that whatever is decided next is decided by it, and into the active
+entry on disk, so that a daemon that comes after a kill knows it too. Every state answers every wish.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Literal, assert_never
+
+import anyio.abc
+import anyio.to_thread
+from msgspec.structs import replace
+
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.events import EndWanted, LimitPassed
+from ardaemon.core.model import Exit, Limit
+from ardaemon.core.run_record import Handle
+from ardaemon.host import state
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Board
+
+log = logging.getLogger("ardaemon.run")
+
+
+class Control:
+    """Takes wishes: of clients, and of the daemon where a job takes too much or has lost its folder."""
+
+    def __init__(self, board: Board, stop: Callable[[Handle], None], background: anyio.abc.TaskGroup) -> None:
+        """`stop` asks the engine for an attempt's end."""
+        self.board, self.stop, self.background = board, stop, background
+
+    async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
+        """End the run; `stop`: and its session. On disk when this returns. Raises StorageError.
+
+        A run whose job has ended is judged by what it did all the same: then the wish only keeps it from
+        another attempt. A run that is judged does not change any more.
+        """
+        match flight.state:
+            case "queued":
+                await self._want(flight, wanted)
+                if self._waits(flight):  # else its launch is under way by now, and sees the wish
+                    self._cancelled(flight)
+            case "launching" | "running":
+                self._stop(flight)  # first: the job may be what fills the disk
+                await self._want(flight, wanted)
+            case "exited":
+                await self._want(flight, wanted)
+            case "judged" | "committed":
+                pass
+            case _:
+                assert_never(flight.state)
+
+    async def _want(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
+        before = flight.active
+        if before.wanted != "stop":  # that wants more than a cancel
+            flight.active = replace(before, wanted=wanted)
+        if flight.active != before:
+            await self.keep(flight)
+        self.board.tell(flight, EndWanted(wanted=wanted))
+
+    def _waits(self, flight: Flight) -> bool:
+        return flight.state == "queued" and flight.key not in self.board.placement.seated
+
+    def _cancelled(self, flight: Flight) -> None:
+        """End a run that was never launched: the scheduler has it judged."""
+        flight.end_as(Exit(ending="cancelled"))
+        flight.step("cancelled")
+        self.board.wake()
+
+    def limit(self, flight: Flight, limit: Limit) -> None:
+        """End a job that takes more memory than it may."""
+        match flight.state:
+            case "running":
+                if flight.active.wanted == "run":
+                    flight.active = replace(flight.active, wanted=limit)
+                    self.background.start_soon(self._limit, flight, limit)
+            case "queued" | "launching" | "exited" | "judged" | "committed":
+                pass  # nothing of it runs that could be measured
+            case _:
+                assert_never(flight.state)
+
+    async def _limit(self, flight: Flight, limit: Limit) -> None:
+        """Write it first: a kill in between shall not make an interruption of it. Then end it in any case."""
+        try:
+            await self.keep(flight)
+        except (ArdaemonError, OSError) as error:
+            log.warning("not written", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+        self.board.tell(flight, LimitPassed(limit=limit))
+        self._stop(flight)
+
+    def drop(self, flight: Flight) -> None:
+        """Give up a run whose folder was removed: its job is ended, and it keeps its place until then."""
+        flight.dropped = True
+        match flight.state:
+            case "launching" | "running":
+                self._stop(flight)
+            case "queued" | "exited" | "judged" | "committed":
+                pass  # what waits for the disk ends with the nudge
+            case _:
+                assert_never(flight.state)
+        flight.nudge()
+        self.board.wake()
+
+    def _stop(self, flight: Flight) -> None:
+        """Ask the engine for the attempt's end; what cannot be asked now is asked again by the watcher."""
+        if flight.handle is None:
+            return
+        try:
+            self.stop(flight.handle)
+        except (ArdaemonError, OSError) as error:  # its folder is away; its own limit ends it
+            log.warning("not stopped", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+
+    async def keep(self, flight: Flight) -> None:
+        """Write the active entry as it is by now; of several writers at once the last one writes for all."""
+        async with flight.writing:
+            await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 
 from ardaemon.core.config import Config
-from ardaemon.core.queue import AtWork, Facts, Waiting
-from ardaemon.pipeline.flight import Flight
+from ardaemon.core.queue import AtWork, Facts, Seat, Waiting
+from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.queue.board import Board
 from ardaemon.queue.placement import Placement
 
@@ -42,24 +42,20 @@ def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
         held=flight.stands_still,
         paused=judging,
         alone_in=_alone(flight),
-        alone="oom" in flight.again,
+        alone=any(attempt.why == "oom" for attempt in flight.before),
         unfit=board.placement.gpus.unfit(flight.need),
     )
 
 
 def _at_work(flight: Flight, board: Board) -> AtWork:
-    slots = board.placement.slots
-    cards = tuple(slot for slot in flight.slots if slot not in slots)
-    since = flight.placed if flight.placed is not None else flight.started or time.monotonic()
+    going = flight.going or Going()
+    since = going.placed if going.placed is not None else going.started or time.monotonic()
     return AtWork(
         key=flight.key,
         experiment=flight.key[0],
         seq=flight.active.seq,
-        cards=cards,
-        slot=next((slot for slot in flight.slots if slot in slots), None),
+        seat=going.seat,
         ends_by=since + _longest(flight, board.config),
-        share=flight.shares,
-        vram_mb=flight.vram_mb,
     )
 
 
@@ -72,10 +68,10 @@ def _longest(flight: Flight, config: Config) -> float:
 
 def _strange(placement: Placement) -> Iterator[AtWork]:
     """What runs without being a run of ours takes a CPU slot as well."""
-    taken = {slot for flight in placement.seated.values() for slot in flight.slots}
+    taken = {flight.seat.slot for flight in placement.seated.values()}
     free = [slot for slot in placement.open_slots() if slot not in taken]
     for stranger, slot in zip(placement.strangers, free, strict=False):
-        yield AtWork(key=(AWAY, stranger.run), experiment=AWAY, slot=slot)
+        yield AtWork(key=(AWAY, stranger.run), experiment=AWAY, seat=Seat(slot=slot))
 
 
 def _may_end_session(flight: Flight) -> bool:

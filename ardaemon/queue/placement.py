@@ -6,10 +6,10 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Need, is_allowed
-from ardaemon.core.queue import Card, Key, Start, Stranger
+from ardaemon.core.queue import CPU, Card, Key, Seat, Stranger
 from ardaemon.gpus.book import GpuBook, Tenant
 from ardaemon.measuring import meter
-from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.flight import Flight, Going
 
 
 class Placement:
@@ -17,7 +17,7 @@ class Placement:
 
     def __init__(self, config: Config, gpus: GpuBook) -> None:
         self.gpus = gpus
-        self.slots = tuple(f"cpu{number}" for number in range(config.cpu_slots))
+        self.slots = tuple(f"{CPU}{number}" for number in range(config.cpu_slots))
         self.seated: dict[Key, Flight] = {}  # those that have their slots
         self.kept: Key | None = None  # whose the reservation was at the last decision
         self.strangers: list[Stranger] = []  # each takes a CPU slot
@@ -31,8 +31,8 @@ class Placement:
         found: dict[str, list[Tenant]] = {}
         for flight in self.seated.values():
             folder = flight.handle.folder if flight.handle is not None else ""
-            tenant = Tenant(folder=folder, share=flight.shares, vram_mb=flight.vram_mb or 0.0)
-            for slot in flight.slots:
+            tenant = Tenant(folder=folder, seat=flight.seat)
+            for slot in flight.seat.slots:
                 found.setdefault(slot, []).append(tenant)
         return found
 
@@ -70,15 +70,13 @@ class Placement:
 
     # --- taking and giving back ---
 
-    def occupy(self, flight: Flight, start: Start, now: float) -> None:
+    def occupy(self, flight: Flight, seat: Seat, now: float) -> None:
         """Give the run its place, at the moment of the decision."""
-        flight.slots = start.cards or ((start.slot,) if start.slot is not None else ())
-        flight.shares = start.share
-        flight.vram_mb = self.need(flight).vram_mb if start.share else None
-        flight.devices = self._devices(start.cards)
-        if start.cards and self.gpus.inventory is not None:
-            flight.header = meter.header(self.gpus.inventory, start.cards)
-        flight.placed = now
+        if seat.cards and self.gpus.inventory is not None:
+            seat = replace(seat, header=meter.header(self.gpus.inventory, seat.cards))
+        vram_mb = self.need(flight).vram_mb if seat.share else None
+        seat = replace(seat, vram_mb=vram_mb, devices=self._devices(seat.cards))
+        flight.going = Going(seat=seat, placed=now)
         self.seated[flight.key] = flight
 
     def _devices(self, cards: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -87,16 +85,18 @@ class Placement:
         return None if found is not None and found.state == "none" else tuple(map(self.gpus.device, cards))
 
     def occupy_any(self, flight: Flight) -> None:
-        """A run found running at start has its place, whatever the scheduler would say."""
-        if not flight.slots:  # launched by a version that did not write it down
-            taken = {slot for other in self.seated.values() for slot in other.slots}
-            flight.slots = (next((slot for slot in self.slots if slot not in taken), self.slots[0]),)
+        """Give its place to a run found running at start, whatever the scheduler would say."""
+        flight.going = flight.going or Going()
+        if not flight.seat.slots:  # launched by a version that did not write it down
+            taken = {other.seat.slot for other in self.seated.values()}
+            slot = next((slot for slot in self.slots if slot not in taken), self.slots[0])
+            flight.going.seat = Seat(slot=slot)
         self.seated[flight.key] = flight
 
     def release(self, flight: Flight) -> None:
-        """Its processes are gone: its place is free; a GPU, once its memory is."""
+        """Free the run's place: its processes are gone. A GPU is free once its memory is given back."""
         if self.seated.pop(flight.key, None) is not None:
             now, held = time.monotonic(), self.tenants()
-            for slot in flight.slots if flight.handle is not None else ():  # else it was never there
-                if slot not in self.slots and slot not in held:
-                    self.gpus.released[slot] = now
+            for uuid in flight.seat.cards if flight.handle is not None else ():  # else it was never there
+                if uuid not in held:
+                    self.gpus.released[uuid] = now

@@ -43,7 +43,7 @@ class _Reasons:
         self.on_card: dict[str, list[AtWork]] = {}
         self.at_work = {run.experiment: run.key for run in facts.at_work}
         for run in facts.at_work:
-            for uuid in run.cards:
+            for uuid in run.seat.cards:
                 self.on_card.setdefault(uuid, []).append(run)
         # There may be thousands of runs, and what is said of one is said of all that ask for the same.
         self.told: dict[tuple[Kind, float], str] = {}
@@ -72,7 +72,7 @@ class _Reasons:
         if run.alone_in in first_of:
             return f"{ONE_AT_A_TIME}: after {_name(first_of[run.alone_in])}"
         if not run.need.gpus:
-            holders = (_name(other.key) for other in self.facts.at_work if other.slot is not None)
+            holders = (_name(other.key) for other in self.facts.at_work if other.seat.slot is not None)
             return f"waits for one of {len(self.facts.slots)} CPU slots: {_listed(holders)}"
         kept = self.reservation
         if kept is not None and kept.key == run.key:

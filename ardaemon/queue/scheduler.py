@@ -1,48 +1,131 @@
-"""The loop that applies what assign() decides: asleep until something changes."""
+"""The loop that applies what assign() decides, and has every flight that is past the queue driven on."""
 
+import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
+import anyio
 import anyio.abc
 from msgspec.structs import replace
 
+from ardaemon.core.events import RunDropped
 from ardaemon.core.queue import Facts
+from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
-from ardaemon.queue import facts
+from ardaemon.pipeline.patience import Dropped
+from ardaemon.queue import facts as queue_facts
 from ardaemon.queue.assign import assign
 from ardaemon.queue.board import Board
 
+log = logging.getLogger("ardaemon.run")
+FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
 
-async def loop(
-    board: Board,
-    fly: Callable[[Flight], Coroutine[Any, Any, None]],
-    known: Callable[[], Awaitable[object]],
-    look: Callable[[], None],
-    tasks: anyio.abc.TaskGroup,
-) -> None:
-    """Start what can start whenever something changed.
 
-    `look` asks for a look at the GPUs, which changes something: on an old one no run is put there.
-    """
-    placement = board.placement
-    await known()  # so that the first decision knows the machine
-    while True:
-        changed, now = board.changed, time.monotonic()
-        found = facts.gather(board, now)
+class Scheduler:
+    """Asleep until something changes; then what can start is started, and nothing is left undriven."""
+
+    def __init__(
+        self,
+        board: Board,
+        driver: Driver,
+        known: Callable[[], Awaitable[object]],
+        look: Callable[[], None],
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
+        """`known` waits until the GPUs were looked at once.
+
+        `look` asks for a look at them, which changes something: on an old one no run is put there.
+        """
+        self.board, self.driver, self.tasks = board, driver, tasks
+        self.known, self.look = known, look
+
+    async def loop(self) -> None:
+        """Start what can start whenever something changed, for ever."""
+        self._drive_on()
+        await self.known()  # so that the first decision knows the machine
+        while True:
+            changed = self.board.changed
+            self._drive_on()
+            self._start(time.monotonic())
+            await changed.wait()
+
+    def _drive_on(self) -> None:
+        """Drive what a daemon before us left, and what a wish has moved past the queue."""
+        for flight in self.board.undriven():
+            self._launch(flight)
+
+    def _start(self, now: float) -> None:
+        board, placement = self.board, self.board.placement
+        facts = queue_facts.gather(board, now)
         fresh = placement.gpus.is_fresh(now)
-        decision = assign(found if fresh else _without_gpus(found))
+        decision = assign(facts if fresh else _without_gpus(facts))
         if fresh:
             placement.kept = decision.reservation.key if decision.reservation is not None else None
         for start in decision.starts:
             flight = board.flights[start.key]
-            placement.occupy(flight, start, now)
-            tasks.start_soon(fly, flight)
+            placement.occupy(flight, start.seat, now)
+            self._launch(flight)
         if board.wants_gpus() and (placement.gpus.draining or not fresh):
-            look()
-        await changed.wait()
+            self.look()
+
+    def _launch(self, flight: Flight) -> None:
+        flight.driven = True
+        self.tasks.start_soon(self._fly, flight)
+
+    async def _fly(self, flight: Flight) -> None:
+        """Drive a flight; off the board when it is committed, its place free when it waits again."""
+        try:
+            if not flight.dropped:
+                await self.driver.drive(flight)
+        except Dropped:
+            pass
+        except Exception as error:
+            self._failed(flight, error)
+            return
+        if flight.dropped and flight.state != "committed":
+            await self._give_up(flight)
+        elif flight.state == "committed":
+            self._committed(flight)
+        else:
+            self.board.release(flight)
+            flight.going, flight.driven = None, False
+
+    def _committed(self, flight: Flight) -> None:
+        if flight.result is not None and flight.result.should_terminate:
+            self.board.hold(flight.experiment.folder, True)
+        self.board.teach(flight)
+        self.board.drop(flight)
+
+    def _failed(self, flight: Flight, error: Exception) -> None:
+        """Log a fault of ours with its traceback; the run stays on disk, and is tried again."""
+        flight.blocked = f"a fault of the daemon ({type(error).__name__}): see arctl daemon logs"
+        flight.wake()
+        where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id}
+        log.exception("drive failed", extra={"facts": where})
+        over = flight.exit is not None and not flight.exit.survivors
+        if over or flight.state == "queued":  # else its processes hold the place
+            self.board.release(flight)
+        self.tasks.start_soon(self._again, flight)
+
+    async def _again(self, flight: Flight) -> None:
+        with anyio.move_on_after(FAULT_RETRY_S):
+            await flight.nudged.wait()
+        flight.blocked, flight.driven = None, False
+        if flight.state == "queued":
+            flight.going = None
+        flight.wake()
+        self.board.wake()
+
+    async def _give_up(self, flight: Flight) -> None:
+        """Take a run off the board whose folder was removed: its job was ended by now."""
+        await self.driver.give_up(flight)
+        why = "its folder is gone; it was dropped"
+        self.board.tell(flight, RunDropped(why=why))
+        flight.blocked = why
+        flight.wake()
+        self.board.drop(flight)
 
 
 def _without_gpus(facts: Facts) -> Facts:
-    """Runs on CPU slots alone: the others wait for the next look, and so does what is promised to them."""
+    """Return the runs on CPU slots alone: the others wait for the next look, as what is promised to them."""
     return replace(facts, waiting=tuple(run for run in facts.waiting if not run.need.gpus))

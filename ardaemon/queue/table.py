@@ -64,9 +64,9 @@ class Table:
         for run in at_work:
             # Past its bound it may be over at any moment.
             ends = inf if run.ends_by is None else max(run.ends_by, self.moment)
-            for uuid in run.cards:
+            for uuid in run.seat.cards:
                 if (i := place.get(uuid)) is not None:
-                    self.tenants[i].append(Stay(ends, run.share, run.vram_mb or 0.0))
+                    self.tenants[i].append(Stay(ends, run.seat.share, run.seat.vram_mb or 0.0))
 
     def _open(self, i: int) -> None:
         card, tenants, (alone, shared) = self.cards[i], self.tenants[i], self.now

@@ -42,7 +42,7 @@ class Shares:
     def __init__(self, runs: Sequence[AtWork]) -> None:
         ordered = sorted(runs, key=attrgetter("seq"))
         self._seqs = [run.seq for run in ordered]
-        self._sums = list(accumulate((max(1, len(run.cards)) for run in ordered), initial=0))
+        self._sums = list(accumulate((max(1, len(run.seat.cards)) for run in ordered), initial=0))
 
     def before(self, seq: int) -> int:
         """GPUs at work that count against the run of that number; a CPU run is as one GPU."""

@@ -38,7 +38,7 @@ class Views:
     def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
         """One flight with its place in the queue and what it waits for; one `sight` serves many of them."""
         view = flight.view(**self._where(flight, sight))
-        gpus = tuple(gpu.index for gpu in self.board.placement.gpus.known if gpu.uuid in flight.slots)
+        gpus = tuple(gpu.index for gpu in self.board.placement.gpus.known if gpu.uuid in flight.seat.cards)
         sample = self.live(flight.handle) if flight.handle is not None else None
         if sample is None:
             return replace(view, gpus=gpus) if gpus else view
@@ -49,7 +49,7 @@ class Views:
             return {"why": self.waits(flight.handle)}
         if flight.state != "queued" or flight.key in self.board.placement.seated:
             return {}
-        if flight.held:
+        if flight.session_over:
             return {"why": "its session is over: arctl session start"}
         if flight.active.held:
             return {"why": f"held: arctl queue release {flight.run.run_id}"}

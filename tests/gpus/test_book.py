@@ -6,7 +6,7 @@ import pytest
 
 from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory
 from ardaemon.core.measured import Holder
-from ardaemon.core.queue import Card
+from ardaemon.core.queue import Card, Seat
 from ardaemon.gpus.book import DRAIN_S, FRESH_S, GpuBook, Tenant
 
 UUID = "GPU-0"
@@ -97,7 +97,9 @@ def test_a_process_of_a_run_that_is_over_keeps_its_card_though_its_memory_has_a_
     seen(found, Inventory(state="ok", at=101.0 + DRAIN_S, gpus=(gpu(used=4000.0),)), {UUID: (OURS,)})
     assert (card(found).state, found.draining) == ("foreign", False)
     assert "left over from a run that is over: pid 1" in card(found).occupant
-    assert card(found, Tenant(folder="/p/a2", share=True)).state == "foreign", "beside another run as well"
+    assert card(found, Tenant(folder="/p/a2", seat=Seat(share=True))).state == "foreign", (
+        "beside another run as well"
+    )
 
 
 def test_memory_that_never_comes_back_is_foreign_after_a_while() -> None:
@@ -110,18 +112,18 @@ def test_memory_that_never_comes_back_is_foreign_after_a_while() -> None:
 def test_what_sharing_runs_may_take_is_what_is_neither_reserved_nor_used_by_others() -> None:
     found = book(gpu(used=4200.0), OURS, DESKTOP)
     whole = 80000 - MARGIN_MB - 200
-    tenant = Tenant(folder="/p/a1", share=True, vram_mb=3000.0)
+    tenant = Tenant(folder="/p/a1", seat=Seat(share=True, vram_mb=3000.0))
     held = card(found, tenant)
     assert (held.state, held.total_mb, held.free_mb) == ("held", whole, whole - 4000), (
         "it uses more than it said"
     )
-    waiting = Tenant(folder="/p/a2", share=True, vram_mb=6000.0)
+    waiting = Tenant(folder="/p/a2", seat=Seat(share=True, vram_mb=6000.0))
     assert card(found, tenant, waiting).free_mb == whole - 9000, "the second has not allocated yet"
 
 
 def test_a_card_that_a_foreign_process_joins_takes_no_second_sharing_run() -> None:
     found = book(gpu(used=13000.0), OURS, ALICES)
-    assert card(found, Tenant(folder="/p/a1", share=True)).state == "foreign"
+    assert card(found, Tenant(folder="/p/a1", seat=Seat(share=True))).state == "foreign"
 
 
 def test_quarantine_comes_before_everything() -> None:

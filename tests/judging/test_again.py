@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.model import Exit, Process, Settings
 from ardaemon.core.reason import Reason
-from ardaemon.core.run_record import Queued, RunRecord
-from ardaemon.host import state
+from ardaemon.core.run_record import AttemptResult, Queued
 from ardaemon.judging import again
 from ardaemon.judging.again import Facts
-from ardaemon.pipeline.attempts import put_aside, queue_again
-from tests.support.folders import experiment, record
+from ardaemon.pipeline.attempts import put_aside
+from tests.support.folders import experiment
 
 OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
@@ -55,12 +55,15 @@ def test_what_an_attempt_left_goes_into_its_folder_once_the_next_is_launched(tmp
     (run.folder / "a1").mkdir(parents=True)
     for name in ("ready", "state.pt", "notes"):
         (run.folder / name).write_text(name)
-    waiting = queue_again(run, record(), 1, ("tainted",))
-    stored = state.read(run.record, RunRecord)
-    assert stored is not None
-    assert waiting.state == Queued(1, ("tainted",)) == stored.state
-    assert (run.folder / "state.pt").exists(), "until then it may still be judged by it"
     for _ in range(2):  # a second time, as after a kill
         put_aside(run, 1)
         assert sorted(p.name for p in (run.folder / "a1").iterdir()) == ["ready", "state.pt"]
     assert (run.folder / "notes").exists()
+
+
+def test_attempts_are_read_as_earlier_versions_wrote_them() -> None:
+    old = msgspec.json.decode(b'{"state":"queued","attempts":2,"again":["oom","tainted"]}', type=Queued)
+    assert old.before == (AttemptResult(why="oom"), AttemptResult(why="tainted"))
+    new = Queued(attempts=(AttemptResult(why="tainted", value=0.5),), seed=3)
+    assert msgspec.json.decode(msgspec.json.encode(new), type=Queued).before == new.before
+    assert Queued().before == ()

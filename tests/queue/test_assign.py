@@ -425,7 +425,7 @@ def cards_of(*queue: Waiting, cards: tuple[Card, ...], at_work: tuple[AtWork, ..
     """The indices that each start gets."""
     index = {c.uuid: c.index for c in cards}
     decision = assign(Facts(now=0.0, waiting=queue, cards=cards, at_work=at_work))
-    return [[index[uuid] for uuid in start.cards] for start in decision.starts]
+    return [[index[uuid] for uuid in start.seat.cards] for start in decision.starts]
 
 
 def test_a_run_alone_gets_the_card_that_sharing_runs_miss_least_and_the_first_of_equals() -> None:

@@ -11,7 +11,7 @@ from math import inf
 from msgspec.structs import replace
 
 from ardaemon.core.gpus import Need
-from ardaemon.core.queue import AtWork, Card, Decision, Facts, Start, Waiting
+from ardaemon.core.queue import AtWork, Card, Decision, Facts, Seat, Start, Waiting
 
 TOTALS = (24.0, 40.0, 80.0)
 MODELS = {24.0: "small", 40.0: "medium", 80.0: "large"}
@@ -36,8 +36,9 @@ def waiting(
 def working(seq: int, cards: tuple[Card, ...], ends: float | None, **changes: object) -> AtWork:
     """A run on those cards."""
     experiment = str(changes.pop("experiment", "w"))
-    plain = AtWork(key=(f"/p/{experiment}", f"r{seq:04d}"), experiment=experiment, seq=seq, ends_by=ends)
-    return replace(plain, cards=tuple(c.uuid for c in cards), **changes)
+    seat = replace(Seat(cards=tuple(c.uuid for c in cards)), **changes)
+    key = (f"/p/{experiment}", f"r{seq:04d}")
+    return AtWork(key=key, experiment=experiment, seq=seq, ends_by=ends, seat=seat)
 
 
 # --- the promises, the slow way ---
@@ -50,7 +51,7 @@ def shares(run: Waiting) -> bool:
 
 def on(facts: Facts, card: Card) -> list[AtWork]:
     """The runs on a card."""
-    return [run for run in facts.at_work if card.uuid in run.cards]
+    return [run for run in facts.at_work if card.uuid in run.seat.cards]
 
 
 def fits(facts: Facts, card: Card, run: Waiting) -> bool:
@@ -62,7 +63,7 @@ def fits(facts: Facts, card: Card, run: Waiting) -> bool:
         return False
     if card.free_mb is None or card.total_mb is None:
         return False
-    return all(other.share for other in there) and min(card.free_mb, card.total_mb) >= vram
+    return all(other.seat.share for other in there) and min(card.free_mb, card.total_mb) >= vram
 
 
 def fits_at(facts: Facts, card: Card, run: Waiting, at: float) -> bool:
@@ -75,7 +76,7 @@ def fits_at(facts: Facts, card: Card, run: Waiting, at: float) -> bool:
     if not stay and (gone or card.state == "held"):
         later = replace(card, state="free", free_mb=card.total_mb)
     elif card.free_mb is not None:
-        later = replace(card, free_mb=card.free_mb + sum(other.vram_mb or 0 for other in gone))
+        later = replace(card, free_mb=card.free_mb + sum(other.seat.vram_mb or 0 for other in gone))
     else:
         later = card
     return fits(replace(facts, at_work=tuple(stay)), later, run)
@@ -109,7 +110,7 @@ def ordered(facts: Facts) -> list[Waiting]:
     def load(run: Waiting) -> int:
         at_work = [w for w in facts.at_work if w.experiment == run.experiment and w.seq < run.seq]
         ahead = [w for w in done if w.experiment == run.experiment and hopeful(facts, w)]
-        return sum(max(1, len(w.cards)) for w in at_work) + sum(max(1, w.need.gpus) for w in ahead)
+        return sum(max(1, len(w.seat.cards)) for w in at_work) + sum(max(1, w.need.gpus) for w in ahead)
 
     while left:
         best = max((run.need.priority, run.front) for run in left)
@@ -153,8 +154,8 @@ def apply(facts: Facts, starts: tuple[Start, ...]) -> Facts:
     at_work, cards = list(facts.at_work), {card.uuid: card for card in facts.cards}
     for start in starts:
         run = queue.pop(start.key)
-        vram = (run.need.vram_mb or 0.0) if start.share else 0.0
-        for uuid in start.cards:
+        vram = (run.need.vram_mb or 0.0) if start.seat.share else 0.0
+        for uuid in start.seat.cards:
             free = cards[uuid].free_mb
             cards[uuid] = replace(cards[uuid], state="held", free_mb=None if free is None else free - vram)
         at_work.append(
@@ -162,11 +163,8 @@ def apply(facts: Facts, starts: tuple[Start, ...]) -> Facts:
                 key=run.key,
                 experiment=run.experiment,
                 seq=run.seq,
-                cards=start.cards,
-                slot=start.slot,
                 ends_by=None if run.seconds == inf else facts.now + run.seconds,
-                share=start.share,
-                vram_mb=vram or None,
+                seat=replace(start.seat, vram_mb=vram or None),
             )
         )
     return replace(facts, waiting=tuple(queue.values()), at_work=tuple(at_work), cards=tuple(cards.values()))
@@ -175,12 +173,12 @@ def apply(facts: Facts, starts: tuple[Start, ...]) -> Facts:
 def ways(facts: Facts, run: Waiting) -> Iterator[Start]:
     """Every way in which it could start now."""
     if run.need.gpus == 0:
-        taken = {other.slot for other in facts.at_work}
-        yield from (Start(key=run.key, slot=slot) for slot in facts.slots if slot not in taken)
+        taken = {other.seat.slot for other in facts.at_work}
+        yield from (Start(key=run.key, seat=Seat(slot=slot)) for slot in facts.slots if slot not in taken)
         return
     room = [c.uuid for c in permitted(facts, run) if fits(facts, c, run)]
     for cards in combinations(room, run.need.gpus):
-        yield Start(key=run.key, cards=cards, share=shares(run))
+        yield Start(key=run.key, seat=Seat(cards=cards, share=shares(run)))
 
 
 def require_sound(facts: Facts, decision: Decision) -> None:
@@ -191,8 +189,8 @@ def require_sound(facts: Facts, decision: Decision) -> None:
         assert not run.held
         assert run.unfit is None
         assert run.alone_in is None or all(w.experiment != run.alone_in for w in now.at_work)
-        assert replace(start, cards=tuple(sorted(start.cards))) in [
-            replace(way, cards=tuple(sorted(way.cards))) for way in ways(now, run)
+        assert replace(start.seat, cards=tuple(sorted(start.seat.cards))) in [
+            replace(way.seat, cards=tuple(sorted(way.seat.cards))) for way in ways(now, run)
         ]
         now = apply(now, (start,))
 
@@ -288,8 +286,10 @@ class World:
 
     @staticmethod
     def _without(card: Card, run: AtWork, left: tuple[AtWork, ...]) -> Card:
-        if card.uuid not in run.cards:
+        if card.uuid not in run.seat.cards:
             return card
-        if not any(card.uuid in other.cards for other in left):
+        if not any(card.uuid in other.seat.cards for other in left):
             return replace(card, state="free", free_mb=card.total_mb)
-        return replace(card, free_mb=None if card.free_mb is None else card.free_mb + (run.vram_mb or 0.0))
+        return replace(
+            card, free_mb=None if card.free_mb is None else card.free_mb + (run.seat.vram_mb or 0.0)
+        )

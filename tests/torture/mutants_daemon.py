@@ -48,12 +48,12 @@ MUTANTS = (
     Mutant(
         "takeover",
         "a daemon that stops ends its jobs",
-        "engine.close()\n        durable.remove(host.info)",
-        "engine.close()\n"
-        "        for flight in board.flights.values():\n"
+        "parts.engine.close()\n    durable.remove(host.info)",
+        "parts.engine.close()\n"
+        "        for flight in parts.board.flights.values():\n"
         "            if flight.handle is not None:\n"
-        "                engine.stop(flight.handle)\n"
-        "        durable.remove(host.info)",
+        "                parts.engine.stop(flight.handle)\n"
+        "    durable.remove(host.info)",
     ),
     Mutant(
         "made-again",
@@ -64,14 +64,14 @@ MUTANTS = (
     Mutant(
         "made-again",
         "a launch is not written down before it is made",
-        "state.write(run.record, flight.record)\n    return _order(",
-        "return _order(",
+        "state.write(run.record, record)\n    return Order(",
+        "return Order(",
     ),
     Mutant(
         "made-again",
         "an attempt that never began counts as one",
-        "state=Queued(flight.attempts - 1, flight.again)",
-        "state=Queued(flight.attempts, flight.again)",
+        "state=Queued(attempts=flight.before, seed=flight.seed)",
+        'state=Queued(attempts=1, seed=flight.seed, again=("oom",) * flight.attempts)',
     ),
     Mutant(
         "metric-command",

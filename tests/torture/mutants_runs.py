@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "shim-crash",
         "an attempt that never began counts as one",
-        "state=Queued(flight.attempts - 1, flight.again)",
-        "state=Queued(flight.attempts, flight.again)",
+        "state=Queued(attempts=flight.before, seed=flight.seed)",
+        'state=Queued(attempts=1, seed=flight.seed, again=("oom",) * flight.attempts)',
     ),
     Mutant(
         "power-cut",

@@ -65,6 +65,10 @@ class LocalEngine:
         """Give the attempt to the spare shim, and wait until it has spawned the job."""
         return await self.starter.start(launch)
 
+    async def keep_ready(self) -> None:
+        """Park a spare shim, if there is none. Raises OSError."""
+        await self.starter.prepare()
+
     def sweep(self) -> None:
         """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed."""
         cgroup.sweep()

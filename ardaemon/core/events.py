@@ -1,0 +1,120 @@
+"""What happens to a run, one type for each kind of event.
+
+An event is a view: it is logged and passed on to whoever subscribed, and nothing is decided by it. Its tag is
+its name in the log and on the wire. Times are milliseconds where the name says so, else seconds; sizes are
+bytes.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ardaemon.core.model import Again, Ending, Limit, Status, Verdict
+
+
+class RunEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
+    """Base of every event; whose run it is stands beside it, not in it."""
+
+
+class RunSubmitted(RunEvent, frozen=True, kw_only=True, tag="submitted"):
+    """A run is on disk."""
+
+    base: str | None
+    note: str
+    to_disk_ms: float  # since the request came
+
+
+class RunStarted(RunEvent, frozen=True, kw_only=True, tag="started"):
+    """Its job was spawned, or was found at work."""
+
+    pid: int | None
+    attempt: int
+    to_exec_ms: float | None  # since the request came; None: it waited, or another daemon took the request
+
+
+class RunEnded(RunEvent, frozen=True, kw_only=True, tag="ended"):
+    """Its processes are gone, but for survivors of the kill."""
+
+    ending: Ending
+    seconds: float
+
+
+class RunAgain(RunEvent, frozen=True, kw_only=True, tag="again"):
+    """An attempt did not count, and the run waits for another."""
+
+    why: Again
+    attempts: int
+
+
+class CheckpointCopied(RunEvent, frozen=True, kw_only=True, tag="promoting"):
+    """A part of its checkpoint is copied."""
+
+    done: int
+    total: int
+
+
+class RunCommitted(RunEvent, frozen=True, kw_only=True, tag="committed"):
+    """The verdict is on disk, and all that follows from it."""
+
+    status: Status
+    verdict: Verdict
+    value: float | None
+    reason: str | None
+    terminated_by: str | None
+    to_result_ms: float | None  # since the first process ended; None: that was under another daemon
+
+
+class RunBlocked(RunEvent, frozen=True, kw_only=True, tag="blocked"):
+    """Something is in the way that the run waits for."""
+
+    why: str
+    retry_s: float
+
+
+class RunUnblocked(RunEvent, frozen=True, kw_only=True, tag="unblocked"):
+    """The run is tried again."""
+
+
+class LimitPassed(RunEvent, frozen=True, kw_only=True, tag="limit"):
+    """The job takes more memory than it may, and is ended."""
+
+    limit: Limit
+
+
+class EndWanted(RunEvent, frozen=True, kw_only=True, tag="cancel"):
+    """Somebody wants the run's end; `stop`: and that of its session."""
+
+    wanted: Literal["cancel", "stop"]
+
+
+class RunMoved(RunEvent, frozen=True, kw_only=True, tag="moved"):
+    """The run has another place in the queue."""
+
+    priority: int
+    front: int
+    held: bool
+
+
+class RunDropped(RunEvent, frozen=True, kw_only=True, tag="dropped"):
+    """The run's folder was removed: nothing is left to judge."""
+
+    why: str
+
+
+class LeaseRefused(RunEvent, frozen=True, kw_only=True, tag="lease refused"):
+    """Another daemon has a GPU that the run was given."""
+
+    gpu: str
+    why: str
+
+
+class NotMeasured(RunEvent, frozen=True, kw_only=True, tag="not measured"):
+    """What the run uses is not known."""
+
+    why: str
+
+
+class NotFollowed(RunEvent, frozen=True, kw_only=True, tag="not followed"):
+    """The live value of the run's metric is not known."""
+
+    why: str
