@@ -1,4 +1,4 @@
-"""A checkpoint's copy: shared where the filesystem can, hashed as it is written, its progress told."""
+"""Copies a checkpoint, by reflinks where the filesystem has them, and hashes it as it is written."""
 
 import errno
 import hashlib
@@ -17,14 +17,14 @@ from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.size import shown
 from ardaemon.host import durable, operations
 
-PROGRESS_S = 1.0  # between two words of progress: a person watches
+PROGRESS_S = 1.0  # between two reports of progress: a person watches
 BLOCK = 1 << 20  # bytes that are hashed at once; more is no faster
 
-Told = Callable[[int, int], None]  # bytes done, of all
+Report = Callable[[int, int], None]  # takes the bytes that are done, and those of all
 
 
 class Copied(Struct, frozen=True):
-    """One file of a copy."""
+    """Size (bytes) and hash of one file of a copy."""
 
     size: int
     sha256: str  # as `sha256sum` prints it
@@ -32,7 +32,7 @@ class Copied(Struct, frozen=True):
 
 @dataclass
 class Plan:
-    """What a source consists of: its folders, links and files, each with the place of its copy."""
+    """The folders, links and files of a source, each with the place of its copy."""
 
     folders: list[str] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)  # (text, place)
@@ -41,36 +41,43 @@ class Plan:
 
 
 def survey(source: Path, target: Path) -> Plan:
-    """All that is in a file or folder but sockets, pipes and devices; links are not followed."""
+    """List all that is in a file or folder, without sockets, pipes and devices. Links are not followed."""
     plan = Plan()
     todo = [(os.path.realpath(source, strict=True), str(target))]
     while todo:
         one, other = todo.pop()
-        found = os.lstat(one)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.lstat(one)
+        if stat.S_ISDIR(status.st_mode):
             plan.folders.append(other)
             todo += [(os.path.join(one, name), os.path.join(other, name)) for name in os.listdir(one)]
-        elif stat.S_ISLNK(found.st_mode):
-            plan.links.append((os.readlink(one), other))  # it may lead in a circle
-        elif stat.S_ISREG(found.st_mode):
+        elif stat.S_ISLNK(status.st_mode):
+            plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle
+        elif stat.S_ISREG(status.st_mode):
             plan.files.append((one, other))
-            plan.total += found.st_size
+            plan.total += status.st_size
     return plan
 
 
 class Copier:
-    """Makes the copy that a plan says; every byte and name of it is synced when run() returns."""
+    """Makes the copy of a plan. Every byte and name of it is synced when run() returns.
 
-    def __init__(self, plan: Plan, told: Told, make_room: Callable[[], None]) -> None:
-        self.plan, self.told, self.make_room = plan, told, make_room
+    `report` is called about once a second, and may raise to end the copy. `make_room` is called when space is
+    short.
+    """
+
+    def __init__(self, plan: Plan, report: Report, make_room: Callable[[], None]) -> None:
+        self.plan, self.report, self.make_room = plan, report, make_room
         self.hashes: list[_Hash] = []
         self.done = 0  # bytes of the files that are copied
-        self.next_word = 0.0  # CLOCK_MONOTONIC: the first one comes at once
+        self.next_report = 0.0  # CLOCK_MONOTONIC: the first report comes at once
 
     def run(self) -> dict[str, Copied]:
-        """Copy; what each file is, by its path. Raises OSError: ENOSPC before the disk is full."""
+        """Copy, and return the facts of each file by its path.
+
+        Raises OSError: ENOSPC before the disk is full.
+        """
         for folder in self.plan.folders:
-            operations.mkdir(folder)  # with a mode of ours: a copy of a read-only folder could not be filled
+            operations.mkdir(folder)  # with the usual mode: a copy of a read-only folder could not be filled
         for text, place in self.plan.links:
             operations.symlink(text, place)
         pool = ThreadPoolExecutor(1, "checkpoint-hash")
@@ -92,11 +99,11 @@ class Copier:
         self.hashes.append(hashing)
 
         def copied(count: int) -> None:
-            if count == 0:  # not shared: it takes space
+            if count == 0:  # the filesystem shares no blocks: the copy takes space
                 self._require_room(os.path.dirname(target))
                 hashing.reads = target
             hashing.tasks.append(pool.submit(hashing.go_on, count))
-            self._say()
+            self._report()
 
         durable.copy(source, target, copied)
         if _state(source) != before:
@@ -110,27 +117,27 @@ class Copier:
             self.make_room()
         free = _free(folder)
         if free < needed:
-            why = f"its copy takes {_size(needed)}, {_size(max(free, 0))} can be had"
+            why = f"its copy takes {_size(needed)}, and {_size(max(free, 0))} are free for it"
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {why}")
 
     def _await(self, last: Future[None]) -> None:
         while wait([last], PROGRESS_S).not_done:
-            self._say()
+            self._report()
         for hashing in self.hashes:
             for task in hashing.tasks:
                 task.result()
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
-        if now >= self.next_word:
-            self.next_word = now + PROGRESS_S
-            self.told(sum(hashing.done for hashing in self.hashes), self.plan.total)
+        if now >= self.next_report:
+            self.next_report = now + PROGRESS_S
+            self.report(sum(hashing.done for hashing in self.hashes), self.plan.total)
 
 
 class _Hash:
-    """Follows the copy of one file, in another thread, reading what is in the page cache then.
+    """Hashes one file while it is copied, in another thread, which reads the bytes from the page cache.
 
-    That is the copy, or, where both share their blocks, the source.
+    `reads` is the file whose bytes are in the cache: the copy, or the source if the two share their blocks.
     """
 
     def __init__(self, path: str, reads: str) -> None:
@@ -139,7 +146,7 @@ class _Hash:
         self.tasks: list[Future[None]] = []
 
     def go_on(self, end: int) -> None:
-        """Read up to `end`."""
+        """Hash on up to the byte `end`."""
         block = memoryview(bytearray(min(BLOCK, end - self.done)))
         with open(self.reads, "rb", buffering=0) as file:
             file.seek(self.done)
@@ -152,20 +159,20 @@ class _Hash:
 
 
 def _nothing() -> None:
-    """What is put behind all others in a queue."""
+    """Do nothing: as the last task of the pool it ends when all others have ended."""
 
 
 def _state(path: str) -> tuple[int, int, int]:
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _free(folder: str) -> int:
-    """Bytes that a copy may take: what a run needs to be recorded stays free."""
-    found = os.statvfs(folder)
-    if found.f_blocks == 0:  # a filesystem that does not say
+    """Return the bytes that a copy may take; FREE_DISK_MIN is left, because a run must be recorded."""
+    filesystem = os.statvfs(folder)
+    if filesystem.f_blocks == 0:  # a filesystem that does not tell its size
         return 1 << 63
-    return found.f_bavail * found.f_frsize - FREE_DISK_MIN
+    return filesystem.f_bavail * filesystem.f_frsize - FREE_DISK_MIN
 
 
 def _size(count: int) -> str:
@@ -173,6 +180,6 @@ def _size(count: int) -> str:
 
 
 def sha256_of(path: str) -> str:
-    """The hash of a file as it is now."""
+    """Return the SHA-256 of a file as it is now, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

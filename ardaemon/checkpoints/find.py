@@ -1,4 +1,4 @@
-"""Checkpoints: which files of a run are its state, and that what a decision counts on is on the disk."""
+"""Finds the checkpoints that a run wrote, and brings to the disk what a decision counts on."""
 
 import contextlib
 import glob
@@ -20,19 +20,23 @@ from ardaemon.host import durable, operations, state
 from ardaemon.host.state import storage
 from ardaemon.metrics import own
 
-# A file may be this much older than the attempt: filesystems keep coarse times. Looked at only where
-# before.json is missing (an earlier version launched it): the clock may be set while a run is under way.
+# A file may be this much older than the attempt: filesystems keep coarse times. Times count only if
+# before.json is missing, because an earlier version launched the attempt: the clock may be set while a run is
+# under way.
 CLOCK_SLACK_S = 2.0
-# Without a glob: what ar_capture saves, one file, or a folder with a file of each rank.
+# Checkpoints without a glob: what ar_capture saves is one file, or a folder with a file of each rank.
 CAPTURED = ("state.pt", "state")
-# What the daemon and the shim keep in a run's folder: a glob like {run_dir}/* is not meant to match it.
+# Files that the daemon and the shim keep in a run's folder: a glob like {run_dir}/* is not meant to match
+# them.
 _OURS = re.compile(r"train\.py|run\.json|result\.json|run\.log|ready|a[0-9]+|\..*\.tmp")
 
 
 class Before(Record, frozen=True, kw_only=True):
-    """before.json: what the session's globs matched at the launch, path -> mark.
+    """The content of before.json: the files that were there at the launch, as path -> mark.
 
-    `files`: the marks of metrics.own, of what the patterns `noted` match.
+    `marks` are of the files that the checkpoint glob matched; `files` are the marks of metrics/own.py, of the
+    files
+    that the patterns `noted` matched.
     """
 
     marks: dict[str, str]
@@ -41,7 +45,7 @@ class Before(Record, frozen=True, kw_only=True):
 
 
 def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings) -> None:
-    """At the launch: what is there already is not this attempt's, whatever the clocks say later."""
+    """Write before.json at the launch: a file that is there already is not this attempt's."""
     pattern, noted = settings.checkpoint_glob, own.noted(settings.metric_path, attempt.folder.name)
     if pattern is None and not noted:
         return
@@ -50,28 +54,35 @@ def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings)
     state.write(attempt.before, Before(marks=marks, files=files, noted=noted))
 
 
-class Found(NamedTuple):
-    """The latest checkpoint of a run that is whole, and what was passed over for not being so."""
+class LatestCheckpoint(NamedTuple):
+    """The latest checkpoint of a run that is whole, and why later ones were passed over."""
 
     path: Path | None
     passed: tuple[str, ...] = ()
 
 
-def find(experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1) -> Found:
-    """The latest match of the session's glob that this attempt wrote whole; what was captured without one."""
+def find(
+    experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1
+) -> LatestCheckpoint:
+    """Find the latest whole checkpoint that this attempt wrote.
+
+    It is a match of the session's glob, or, without a glob, what ar_capture has saved. `started` is the
+    attempt's
+    start in seconds since 1970.
+    """
     passed: list[str] = []
     for path in written(experiment, run, settings, started, attempt):
         fault = whole.fault(path)
         if fault is None:
-            return Found(path, tuple(passed))
+            return LatestCheckpoint(path, tuple(passed))
         passed.append(f"{path.name} is not whole: {fault}")
-    return Found(None, tuple(passed))
+    return LatestCheckpoint(None, tuple(passed))
 
 
 def written(
     experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1
 ) -> list[Path]:
-    """The checkpoints that this attempt wrote, the latest first."""
+    """Return the checkpoints that this attempt wrote, the latest first."""
     if settings.checkpoint_glob is None:
         captured = [run.folder / name for name in CAPTURED]
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
@@ -80,14 +91,14 @@ def written(
     with contextlib.suppress(CorruptState):
         before = state.read(run.attempt(attempt).before, Before)
     paths = [path for path in _matches(experiment, run, settings.checkpoint_glob) if not daemons(run, path)]
-    found = [(when, path) for path in paths if (when := _written(path)) is not None]
+    dated = [(when, path) for path in paths if (when := _written(path)) is not None]
     if before is None:
-        return latest_first((when, path) for when, path in found if when >= started - CLOCK_SLACK_S)
-    return latest_first((when, path) for when, path in found if before.marks.get(str(path)) != mark(path))
+        return latest_first((when, path) for when, path in dated if when >= started - CLOCK_SLACK_S)
+    return latest_first((when, path) for when, path in dated if before.marks.get(str(path)) != mark(path))
 
 
 def daemons(run: Run, path: Path) -> bool:
-    """Is it something that the daemon or the shim keeps in the run's folder, or lies below such?"""
+    """Return whether `path` is, or lies in, what the daemon or the shim keeps in the run's folder."""
     if not path.is_relative_to(run.folder):
         return False
     parts = path.relative_to(run.folder).parts
@@ -96,35 +107,34 @@ def daemons(run: Run, path: Path) -> bool:
 
 def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
     pattern = pattern.replace("{run_dir}", glob.escape(str(run.folder)))
-    found = glob.glob(pattern, root_dir=experiment.project, recursive=True)
-    return [experiment.project / name for name in found]
+    names = glob.glob(pattern, root_dir=experiment.project, recursive=True)
+    return [experiment.project / name for name in names]
 
 
 def mark(path: Path) -> str:
-    """Changes with whatever is written to the file, or to any file in the folder."""
+    """Return a text that changes with whatever is written to the file, or to any file in the folder."""
     names = [str(path)]
     for folder, _, files in os.walk(path):
         names += [os.path.join(folder, name) for name in files]
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(names):
         with contextlib.suppress(OSError):  # gone since it was listed, or a link to nothing
-            found = os.stat(name)
-            if stat.S_ISREG(found.st_mode):
-                digest.update(
-                    f"{name}\0{found.st_ino} {found.st_size} {found.st_mtime_ns}\0".encode(errors="replace")
-                )
+            status = os.stat(name)
+            if stat.S_ISREG(status.st_mode):
+                facts = f"{name}\0{status.st_ino} {status.st_size} {status.st_mtime_ns}\0"
+                digest.update(facts.encode(errors="replace"))
     return digest.hexdigest()
 
 
 def _written(path: Path) -> float | None:
-    """When it, or anything in it, was last written; None where no file or folder is (any more)."""
+    """Return when the file, or anything in the folder, was last written; None if there is none (any more)."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:  # a link to nothing, as `latest` often is; or removed since it was listed
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        return found.st_mtime if stat.S_ISREG(found.st_mode) else None
-    times = [found.st_mtime]
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_mtime if stat.S_ISREG(status.st_mode) else None
+    times = [status.st_mtime]
     for folder, _, names in os.walk(path):
         times += [when for name in names if (when := _file_written(os.path.join(folder, name))) is not None]
     return max(times)
@@ -132,16 +142,16 @@ def _written(path: Path) -> float | None:
 
 def _file_written(path: str) -> float | None:
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    return found.st_mtime if stat.S_ISREG(found.st_mode) else None
+    return status.st_mtime if stat.S_ISREG(status.st_mode) else None
 
 
 def settle(source: Path) -> None:
-    """Sync what the job wrote: a decision that counts on it must not outlive it in a power cut.
+    """Sync a checkpoint that the job wrote: no decision that counts on it may outlive it in a power cut.
 
-    What cannot be read is passed over here: promote.promote() says so. Raises StorageError.
+    A file that cannot be read is passed over here; promote.promote() reports it. Raises StorageError.
     """
     with storage("sync", source):
         if not source.is_dir():

@@ -1,8 +1,10 @@
-"""--keep-checkpoints N: of what runs leave in their own output, the last N stay.
+"""Removes the checkpoints that runs leave in their own output, but for the last N (--keep-checkpoints N).
 
-Removed is only what is known to be a run's and nobody else's: what was not there before its first launch (by
-before.json), is as it was when the run ended, and lies in the project without a symlink on the way. Never the
-best's, never what a run under way has written since.
+A checkpoint is removed only if it is certainly a run's and nobody else's: it was not there before the run's
+first
+launch (by before.json), it is as it was when the run ended, and it lies in the project without a symlink on
+the way.
+The best run's is never removed, nor one that a run under way has written since.
 """
 
 import contextlib
@@ -17,58 +19,61 @@ from ardaemon.core.model import Best, Record, Settings
 from ardaemon.core.run_record import Left
 from ardaemon.host import durable, operations, state
 
-WRITTEN_MAX = 512  # of one run that are remembered: they stand in run.json, and the oldest simply stay
-REFUSED_MAX = 512  # that the disk would not let go and are tried again; the oldest simply stay
+WRITTEN_MAX = 512  # checkpoints of one run that are remembered in run.json; older ones simply stay
+REFUSED_MAX = 512  # checkpoints that could not be removed and are tried again; older ones simply stay
 
 
 class Leftovers(Record, frozen=True, kw_only=True):
-    """.ckpt/left.json: what runs have left that is still there, oldest first; `going` is being removed."""
+    """The content of .ckpt/left.json: what runs have left, oldest first; `going` is being removed."""
 
     left: tuple[Left, ...] = ()
     going: tuple[str, ...] = ()  # paths relative to the project
 
 
 def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path | None) -> tuple[Left, ...]:
-    """What the run wrote and nobody else, oldest first; nothing where the session keeps everything."""
+    """Return the checkpoints that certainly this run wrote, oldest first; none if the session keeps all."""
     if settings.keep_checkpoints is None:
         return ()
     before = _before(experiment, run, settings)
     if before is None:
         return ()
-    known = {left.path: left.mark for left in _read(experiment).left}
-    found = []
+    remembered = {left.path: left.mark for left in _read(experiment).left}
+    own = []
     for path in reversed(checkpoint.written(experiment, run, settings, started=0.0)[:WRITTEN_MAX]):
         name = os.path.relpath(path, experiment.project)
-        there = before.get(str(path))  # what no run is known to have written is not ours to remove
-        if _removable(experiment, run, path) and (there is None or there == known.get(name)):
-            found.append(Left(name, run.run_id, checkpoint.mark(path), path == promoted))
-    return tuple(found)
+        there = before.get(
+            str(path)
+        )  # was there before, and no run is known to have written it: not ours to remove
+        if _removable(experiment, run, path) and (there is None or there == remembered.get(name)):
+            own.append(Left(name, run.run_id, checkpoint.mark(path), path == promoted))
+    return tuple(own)
 
 
 def _before(experiment: Experiment, run: Run, settings: Settings) -> dict[str, str] | None:
-    """What was there before the run's first launch; None where nobody looked."""
+    """Return the marks of the files that were there before the run's first launch; None if nobody looked."""
     if settings.checkpoint_glob is None:
-        return {}  # what is captured lies in the run's own folder, which was new
+        return {}  # ar_capture saves in the run's own folder, which was new
     with contextlib.suppress(CorruptState, UnknownSchema):
-        found = state.read(run.attempt(1).before, checkpoint.Before)
-        return found.marks if found is not None else None
+        before = state.read(run.attempt(1).before, checkpoint.Before)
+        return before.marks if before is not None else None
     return None
 
 
 def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> None:
-    """Remember what a run left, and remove the oldest beyond the last N. Raises StorageError."""
+    """Remember what a run left (`mine`), and remove all but the last N. Raises StorageError."""
     if settings.keep_checkpoints is None:
         return
-    known = _read(experiment)
-    # A removal that was cut short; what the disk refuses is tried again at the next commit.
-    refused = tuple(n for n in known.going if not durable.remove_tree(_aside(experiment.project / n)))
+    recorded = _read(experiment)
+    # Finish the removals that a kill cut short; those that the disk refuses are tried again at the next
+    # commit.
+    refused = tuple(n for n in recorded.going if not durable.remove_tree(_aside(experiment.project / n)))
     names = {left.path for left in mine}
-    left = [*(one for one in known.left if one.path not in names), *mine]
+    left = [*(one for one in recorded.left if one.path not in names), *mine]
     left = [one for one in left if os.path.lexists(experiment.project / one.path)]
     best = state.read(experiment.best, Best)
     going = [one for one in left[: -settings.keep_checkpoints] if not _of_best(one, best)]
     named = (*refused, *(one.path for one in going))
-    _write(experiment, known, Leftovers(left=tuple(left), going=named))
+    _write(experiment, recorded, Leftovers(left=tuple(left), going=named))
     if going:
         gone = [one for one in going if _remove(experiment, one)]
         named = tuple(name for name in named if os.path.lexists(_aside(experiment.project / name)))
@@ -77,19 +82,19 @@ def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> 
 
 
 def _of_best(left: Left, best: Best | None) -> bool:
-    """What the best's copy was made from; all that it left where it has no copy."""
+    """Return whether the best's copy was made from it; if the best has no copy, whether the best left it."""
     return best is not None and left.run_id == best.run_id and (left.promoted or best.checkpoint is None)
 
 
 def _read(experiment: Experiment) -> Leftovers:
-    """What is known; nothing where it cannot be read: then nothing is removed."""
+    """Read left.json. If it cannot be read it counts as empty, so that nothing is removed."""
     with contextlib.suppress(CorruptState, UnknownSchema):
         return state.read(experiment.leftovers, Leftovers) or Leftovers()
     return Leftovers()
 
 
-def _write(experiment: Experiment, known: Leftovers | None, wanted: Leftovers) -> None:
-    if wanted == known:
+def _write(experiment: Experiment, recorded: Leftovers | None, wanted: Leftovers) -> None:
+    if wanted == recorded:
         return
     with state.storage("make", experiment.checkpoints):
         durable.make_folder(experiment.checkpoints)
@@ -97,14 +102,14 @@ def _write(experiment: Experiment, known: Leftovers | None, wanted: Leftovers) -
 
 
 def _removable(experiment: Experiment, run: Run, path: Path) -> bool:
-    """It lies in the project, no symlink leads there, and it is nothing of the daemon's or of git's."""
+    """Return whether `path` is in the project, by no symlink, and none of git's or the daemon's files."""
     project = os.path.realpath(experiment.project)
     name = os.path.relpath(path, experiment.project)
     parts = Path(name).parts
     if not parts or parts[0] == os.pardir or os.path.realpath(path) != os.path.join(project, name):
         return False
     if parts[0] == FOLDER:
-        return path.is_relative_to(run.folder)  # and what is the daemon's there was never taken for a run's
+        return path.is_relative_to(run.folder)  # the daemon's files there were left out before
     return parts[0] != ".git"
 
 
@@ -113,20 +118,20 @@ def _aside(path: Path) -> Path:
 
 
 def _remove(experiment: Experiment, left: Left) -> bool:
-    """Remove it if it is still as its run left it; half a folder, after a kill, never has its name.
+    """Remove a checkpoint if it is still as its run left it; return False if the disk refuses.
 
-    False where the disk refuses, and it stands as before.
+    A folder is renamed first, so that after a kill half of it never has the checkpoint's name.
     """
     path = experiment.project / left.path
     run = experiment.run(left.run_id)
     try:
         if not _removable(experiment, run, path) or checkpoint.mark(path) != left.mark:
-            return True  # not its run's any more
+            return True  # somebody has changed it: it is the run's no more
         if not path.is_dir():
             durable.remove(path)
             return True
         operations.rename(path, _aside(path))
     except OSError:
         return False
-    durable.remove_tree(_aside(path))  # what is left of it has another name
+    durable.remove_tree(_aside(path))  # a part that cannot be removed has another name
     return True

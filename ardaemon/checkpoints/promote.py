@@ -1,4 +1,4 @@
-"""Promote the best run's checkpoint: copied whole into .ckpt/, then swapped in by one rename."""
+"""Promotes the best run's checkpoint: copies it whole into .ckpt/, then points best_ckpt to it."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import MsgspecError, field
 
 from ardaemon.checkpoints import prune
-from ardaemon.checkpoints.copy import Copied, Copier, Told, sha256_of, survey
+from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of, survey
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.layout import CHECKPOINT_META as META
 from ardaemon.core.layout import Experiment
@@ -17,15 +17,18 @@ from ardaemon.core.model import PrimaryResult, Record, Result
 from ardaemon.host import durable, operations, state
 from ardaemon.host.state import storage
 
-# The disk is full: that passes, and the copy is tried again. Any other error is the source's own.
+# Errors of a full disk: that may pass, and the copy is tried again. Any other error is the source's own.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# So long does a decided advance wait for space. Somebody who is told may free some; a night of runs is worth
-# more than one checkpoint, so that it goes on without then.
+# The time that a decided advance waits for space, in which somebody may free some. Then it goes on without
+# the checkpoint: a night of runs is worth more than one checkpoint.
 PATIENCE_S = 600.0
 
 
 class Meta(Record, frozen=True, kw_only=True):
-    """meta.json beside a promoted checkpoint; `files`: path -> size and hash (earlier versions had none)."""
+    """The content of meta.json beside a promoted checkpoint.
+
+    `files` has size and hash of each file by its path; earlier versions had none.
+    """
 
     run_id: str
     name: str
@@ -33,22 +36,22 @@ class Meta(Record, frozen=True, kw_only=True):
     files: dict[str, Copied] = field(default_factory=dict)
 
 
-def nobody(_done: int, _total: int) -> None:
-    """Nobody is told how far the copy is."""
+def no_report(_done: int, _total: int) -> None:
+    """Take a report of progress that nobody wants."""
 
 
 @dataclass
 class Promotion:
-    """What this process knows of one promotion, over all its tries."""
+    """The facts that this process keeps of one promotion, over all its tries."""
 
-    told: Told = nobody  # progress; what it raises ends the copy
+    report: Report = no_report  # of progress; may raise to end the copy
     in_use: frozenset[str] = frozenset()  # promoted checkpoints that runs under way were given
-    made: bool = False  # by this process: it need not be read again
+    made: bool = False  # this process has made the copy, so it need not be read again
     short_since: float | None = None  # CLOCK_MONOTONIC of the first try that had too little space
-    prune_in_s: float | None = None  # after its commit: until former bests that stayed may go
+    prune_in_s: float | None = None  # seconds after its commit until the former bests that stayed may go
 
     def given_up(self, error: StorageError) -> bool:
-        """Too little space for too long."""
+        """Return whether there has been too little space for too long, counted from the first such error."""
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL):
             return False
         self.short_since = self.short_since or time.monotonic()
@@ -58,9 +61,11 @@ class Promotion:
 def promote(
     experiment: Experiment, run_id: str, source: Path, meta: Result, promotion: Promotion | None = None
 ) -> str | None:
-    """Copy `source` to .ckpt/{run_id}/ and point best_ckpt there; what is done already is left.
+    """Copy `source` to .ckpt/{run_id}/ and point best_ckpt there; steps that are done already are left out.
 
-    Returns why it cannot be copied, in one line, or None. Raises StorageError where trying again can help.
+    Return why it cannot be copied, in one line, or None if it is promoted. Raises StorageError if trying
+    again can
+    help.
     """
     promotion = promotion or Promotion()
     home = experiment.checkpoints / run_id
@@ -81,7 +86,7 @@ def promote(
 
 
 def withdraw(experiment: Experiment) -> None:
-    """The best has no checkpoint: best_ckpt goes, so that nobody takes an older run's state for its."""
+    """Remove best_ckpt if the best has no checkpoint: nobody shall take an older state for the best's."""
     link = experiment.best_checkpoint
     with storage("remove", link):
         if link.is_symlink():
@@ -89,36 +94,36 @@ def withdraw(experiment: Experiment) -> None:
 
 
 def verify(folder: Path) -> list[str]:
-    """Read a promoted checkpoint whole; every difference from its meta.json, in one line each."""
+    """Read a promoted checkpoint whole, and return every difference from its meta.json, in one line each."""
     try:
         meta = state.decode((folder / META).read_bytes(), Meta, folder / META)
     except (OSError, ArdaemonError, MsgspecError) as error:
         return [f"{META}: {error}"]
     if not meta.files:  # promoted by an earlier version, which did not hash
         return []
-    faults = [fault for name, known in meta.files.items() if (fault := _fault(folder, name, known))]
+    faults = [fault for name, copied in meta.files.items() if (fault := _fault(folder, name, copied))]
     there = {os.path.relpath(path, folder) for path in _files(folder)} - {META}
     return [*faults, *(f"{name}: it was added" for name in sorted(there - meta.files.keys()))]
 
 
-def _fault(folder: Path, name: str, known: Copied) -> str | None:
+def _fault(folder: Path, name: str, copied: Copied) -> str | None:
     path = folder / name
     try:
         size = path.lstat().st_size
-        if size != known.size:
-            return f"{name}: {size} bytes instead of {known.size}"
-        return None if sha256_of(str(path)) == known.sha256 else f"{name}: its bytes were changed"
+        if size != copied.size:
+            return f"{name}: {size} bytes instead of {copied.size}"
+        return None if sha256_of(str(path)) == copied.sha256 else f"{name}: its bytes were changed"
     except OSError as error:
         return f"{name}: {error.strerror or error}"
 
 
 def _files(folder: Path) -> list[str]:
-    found = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
-    return [path for path in found if not os.path.islink(path)]
+    paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+    return [path for path in paths if not os.path.islink(path)]
 
 
 def _stands(home: Path) -> bool:
-    """It is there, whole: an earlier process made it."""
+    """Return whether the copy is there and whole, because an earlier process made it."""
     return (home / META).exists() and not verify(home)
 
 
@@ -134,20 +139,20 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
     try:
         # Copied, never hard-linked: a later run may overwrite its own output in place.
         plan = survey(source, partial / source.name)
-        files = Copier(plan, promotion.told, lambda: _make_room(experiment, promotion)).run()
+        files = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
-        durable.remove_tree(partial)  # on a full disk, what was copied is in everyone's way
+        durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way
         if error.errno in _FULL:
             raise
         return f"{source.name}: {error.strerror or error}"
     named = {os.path.relpath(path, partial): files[path] for path in sorted(files)}
     facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named)
     durable.write(partial / META, state.encode(facts))
-    durable.remove_tree(home)  # a torn copy, or one that is not what its meta.json says
+    durable.remove_tree(home)  # a torn copy, or one that differs from its meta.json
     durable.rename(partial, home)
     return None
 
 
 def _make_room(experiment: Experiment, promotion: Promotion) -> None:
-    """A former best that nobody was given stays no longer where its space is needed."""
+    """Remove the former bests that no run was given, at once, because their space is needed."""
     prune.prune(experiment, promotion.in_use, kept_s=0)

@@ -1,4 +1,4 @@
-"""Remove promoted checkpoints that are the best's no more; only what promote() made."""
+"""Removes promoted checkpoints of runs that are the best no more; only copies that promote() made."""
 
 import contextlib
 import os
@@ -10,17 +10,19 @@ from ardaemon.core.layout import CHECKPOINT_META, Experiment
 from ardaemon.core.model import Best
 from ardaemon.host import durable, operations, state
 
-GONE = ".gone-"  # what is being removed
-# Somebody who followed best_ckpt just before it was swapped reads on: at 1 GB/s, 60 GB in this time.
+GONE = ".gone-"  # the beginning of the name of a folder that is being removed
+# A program that followed best_ckpt just before it was swapped still reads there: at 1 GB/s, 60 GB in this
+# time.
 FORMER_KEPT_S = 60.0
-REFUSED_S = 1.0  # after it, what could not be removed is tried again
+REFUSED_S = 1.0  # until a folder that could not be removed is tried again
 
 
 def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | None = None) -> float | None:
-    """Remove former bests, but for those that a run under way was given (`in_use`), or that are fresh.
+    """Remove the former bests, but not those that a run under way was given (`in_use`), nor fresh ones.
 
-    `kept_s`: how long a former best is kept (default: FORMER_KEPT_S). Returns the seconds until it is worth
-    another try; None where nothing is left to remove before the next commit.
+    A former best is kept for `kept_s` seconds (default: FORMER_KEPT_S). Return the seconds until another call
+    is worth
+    it; None if nothing is left to remove before the next commit.
     """
     if not experiment.checkpoints.is_dir():
         return None
@@ -34,29 +36,29 @@ def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | 
 
 
 def sweep(experiment: Experiment) -> bool:
-    """Finish what was being removed when a daemon was killed, or the disk failed; False: some is left."""
+    """Finish the removals that a kill or a disk error has cut short; return False if some of it is left."""
     gone = [durable.remove_tree(folder) for folder in experiment.checkpoints.glob(f"{GONE}*")]
     return all(gone)
 
 
 def _formers(experiment: Experiment, in_use: Collection[str], kept_s: float) -> list[tuple[Path, float]]:
-    """The former bests that nobody was given, with the seconds (at most `kept_s`) that each is kept yet."""
+    """Return the former bests that no run was given, each with the seconds that it is still kept."""
     best = state.read(experiment.best, Best)
     if best is None:
         return []
-    keep = os.path.basename(best.checkpoint or "")  # a best without one: then all are former ones
+    keep = os.path.basename(best.checkpoint or "")  # of a best without a checkpoint all are former ones
     ours = {folder: _promoted_at(folder) for folder in experiment.checkpoints.iterdir()}
-    found = []
+    formers = []
     for folder, promoted in ours.items():
         if promoted is None or folder.name == keep or os.path.realpath(folder) in in_use:
             continue
         since_s = time.time() - _former_since(experiment, promoted, ours.values())
-        found.append((folder, min(kept_s - since_s, kept_s)))
-    return found
+        formers.append((folder, min(kept_s - since_s, kept_s)))
+    return formers
 
 
 def _removed(folder: Path) -> bool:
-    aside = folder.with_name(GONE + folder.name)  # half of it, after a kill, shall not pass for ours
+    aside = folder.with_name(GONE + folder.name)  # half of it, after a kill, must not pass for a checkpoint
     with contextlib.suppress(OSError):
         operations.rename(folder, aside)
         return durable.remove_tree(aside)
@@ -68,7 +70,7 @@ def _kept(kept_s: float | None) -> float:
 
 
 def _promoted_at(folder: Path) -> float | None:
-    """When it was made, in seconds since the epoch; None for what promote() has not made."""
+    """Return when promote() has made the copy, in seconds since 1970; None if it has not made this folder."""
     try:
         return (folder / CHECKPOINT_META).stat().st_mtime
     except OSError:
@@ -76,7 +78,7 @@ def _promoted_at(folder: Path) -> float | None:
 
 
 def _former_since(experiment: Experiment, promoted: float, all_of_them: Collection[float | None]) -> float:
-    """When the next one took its place; where the clock was set meanwhile, when the last one did."""
+    """Return when the next best took its place; if the clock was set meanwhile, when the last one did."""
     later = [other for other in all_of_them if other is not None and other > promoted]
     return min(later, default=_swapped_at(experiment))
 

@@ -1,8 +1,9 @@
-"""Is a checkpoint whole, as far as its own files tell? A save that was cut short is none.
+"""Decides whether a checkpoint is whole, as far as its own files tell: a save that was cut short is not.
 
-Formats: torch.save is a ZIP archive, whose directory stands at its end (APPNOTE 4.3.16); safetensors says
-in its header how long it is; torch.distributed.checkpoint writes `.metadata` last; the Trainer of
-transformers writes trainer_state.json last; a sharded model has an index, or `1-of-3` in its names.
+Formats: torch.save makes a ZIP archive, whose directory stands at its end (APPNOTE 4.3.16). safetensors has
+its length
+in its header. torch.distributed.checkpoint writes `.metadata` last, and the Trainer of transformers
+trainer_state.json. A sharded model has an index, or `1-of-3` in its names.
 """
 
 import os
@@ -33,12 +34,12 @@ class _Tensor(msgspec.Struct):
 
 
 def fault(path: Path) -> str | None:
-    """What is missing of it, in a few words; None where nothing is, or where that cannot be told."""
+    """Say in a few words what a checkpoint lacks; None if it lacks nothing, or if that cannot be told."""
     if _UNFINISHED.search(path.name):
-        return "by its name it is not finished"
+        return "its name says that it is not finished"
     try:
         return _folder(path) if path.is_dir() else _file(str(path))
-    except OSError:  # what cannot be read is told where it cannot be copied
+    except OSError:  # the copy will fail for the same reason, and say so
         return None
 
 
@@ -46,12 +47,12 @@ def _folder(path: Path) -> str | None:
     count = 0
     for folder, _, names in os.walk(path):
         count += len(names)
-        for found in _incomplete(folder, set(names)):
-            return found
+        for first in _faults(folder, set(names)):
+            return first
     return None if count else "it is empty"
 
 
-def _incomplete(folder: str, names: set[str]) -> Iterator[str]:
+def _faults(folder: str, names: set[str]) -> Iterator[str]:
     if any(name.endswith(".distcp") for name in names) and ".metadata" not in names:
         yield "its .metadata is missing"
     trainer = _TRAINER.fullmatch(os.path.basename(folder)) and "training_args.bin" in names
@@ -62,8 +63,8 @@ def _incomplete(folder: str, names: set[str]) -> Iterator[str]:
         path = os.path.join(folder, name)
         if name.endswith(".index.json"):
             yield from _unlisted(path, names)
-        elif os.path.isfile(path) and (found := _file(path)) is not None:
-            yield f"{name}: {found}"
+        elif os.path.isfile(path) and (lacking := _file(path)) is not None:
+            yield f"{name}: {lacking}"
 
 
 def _shards(names: set[str]) -> Iterator[str]:
@@ -71,13 +72,13 @@ def _shards(names: set[str]) -> Iterator[str]:
     for name in names:
         if (match := _SHARD.fullmatch(name)) is not None and int(match["all"]) <= _SHARDS_MAX:
             groups[match["name"], int(match["all"]), match["rest"]].add(int(match["at"]))
-    for (name, total, rest), found in groups.items():
-        if len(found) < total:
-            yield f"{len(found)} of {total} files {name}*{rest}"
+    for (name, total, rest), numbers in groups.items():
+        if len(numbers) < total:
+            yield f"{len(numbers)} of {total} files {name}*{rest}"
 
 
 def _unlisted(path: str, names: set[str]) -> Iterator[str]:
-    """Shards that the index names and that are not there."""
+    """Yield the fault of an index: one of the shards that it names is not there, or it cannot be read."""
     with open(path, "rb") as file:
         data = file.read(_INDEX_MAX + 1)
     if len(data) > _INDEX_MAX:
@@ -85,7 +86,7 @@ def _unlisted(path: str, names: set[str]) -> Iterator[str]:
     try:
         listed = set(msgspec.json.decode(data, type=_Index).weight_map.values())
     except msgspec.DecodeError:
-        yield f"{os.path.basename(path)}: it is no whole JSON"
+        yield f"{os.path.basename(path)}: it is not whole JSON"
         return
     for name in sorted(listed - names)[:1]:
         yield f"{name} is missing"

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio.from_thread
 import anyio.to_thread
 
-from ardaemon.checkpoints.promote import nobody
+from ardaemon.checkpoints.promote import no_report
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
 from ardaemon.core.model import Quarantine, Result
@@ -112,9 +112,10 @@ class Committer:
             await self._keep_slot(flight)
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
-            flight.promotion.told = partial(self._promoting, flight)
+            flight.promotion.report = partial(self._promoting, flight)
             flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, delivered)
-            flight.promotion.told = nobody  # it knows the flight, which must not wait for the collector then
+            # The report knows the flight, which must not wait for the collector then.
+            flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:
             return error
         finally:

@@ -67,7 +67,7 @@ def _decision(ended: Ended, found: State, judged: verdict.Judgement) -> Decision
     current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun
     counters = terminate.count(session.counters, tally, current)
     result = result_of(ended, judged, stamp)
-    promoted, passed = _checkpoint(ended) if judged.improved else checkpoint.Found(None)
+    promoted, passed = _checkpoint(ended) if judged.improved else checkpoint.LatestCheckpoint(None)
     if passed:
         result = passed_over(result, promoted, passed)
     if promoted is not None and ended.restarted:
@@ -126,7 +126,7 @@ def _facts(ended: Ended, found: State) -> verdict.Facts:
     )
 
 
-def _checkpoint(ended: Ended) -> checkpoint.Found:
+def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:
     started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
     return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
 

@@ -108,7 +108,7 @@ def test_progress_is_told_at_once_and_then_once_a_second_up_to_all_of_it(made: E
     run = over(made, 1, 1.0)
     folder = saved(run.run.folder, weights=bytes(5 << 20))
     told: list[tuple[float, int, int]] = []
-    promotion = Promotion(told=lambda done, total: told.append((time.monotonic(), done, total)))
+    promotion = Promotion(report=lambda done, total: told.append((time.monotonic(), done, total)))
     promote.promote(made, "r0001", folder, plain(), promotion)
     assert told
     assert {total for _, _, total in told} == {(5 << 20) + 5}
@@ -124,7 +124,7 @@ def test_who_is_told_of_the_progress_can_end_the_copy(made: Experiment) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        promote.promote(made, "r0001", folder, plain(), Promotion(told=stopped))
+        promote.promote(made, "r0001", folder, plain(), Promotion(report=stopped))
     assert not made.best_checkpoint.exists()
     assert promote.promote(made, "r0001", folder, plain()) is None
     assert promote.verify(made.best_checkpoint) == []
@@ -312,7 +312,7 @@ def test_without_space_for_the_copy_nothing_of_the_advance_is_done_and_no_byte_i
     source = larger_than_the_disk(run.run.folder / "ckpt-1.bin")
     record = decide.decide(run)
     once = (made.best.read_bytes(), os.readlink(made.best_checkpoint), made.results.read_bytes())
-    with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* can be had"):
+    with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* are free for it"):
         apply.apply(made, run.run, record)
     assert (made.best.read_bytes(), os.readlink(made.best_checkpoint), made.results.read_bytes()) == once
     assert (made.checkpoints.exists(), source.exists(), run.run.result.exists()) == (True, True, False)

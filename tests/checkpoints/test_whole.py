@@ -16,7 +16,7 @@ from tests.support.checkpoints import cut, safetensors_file, torch_file
 def test_by_its_name_it_is_not_finished(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"weights")
-    assert whole.fault(path) == "by its name it is not finished"
+    assert whole.fault(path) == "its name says that it is not finished"
 
 
 @pytest.mark.parametrize("name", ["attempt-1", "party-3.pt", "template.pt", "checkpoint-10"])

@@ -86,7 +86,7 @@ def test_an_advance_whose_checkpoint_has_no_space_waits_says_so_and_goes_on_when
     before = lab.read("best.json")
     lab.write(SAVE_TOO_MUCH)
     run_id = lab.submit()["run_id"]
-    with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* can be had"):
+    with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* are free for it"):
         lab.wait(run_id)  # who waits for it need not wait for ever
     [view] = lab.call("queue.list")["runs"]
     assert (view["state"], view["result"]) == ("judged", None)
