@@ -116,10 +116,11 @@ def _count(
 
 def _point_log(run: Run) -> None:
     """runs/r0001/run.log: the last attempt's."""
-    attempts = sorted(p.name for p in run.folder.glob("a[0-9]*") if p.is_dir())
-    if attempts and not run.log.is_symlink():
+    folders = [p.name for p in run.folder.glob("a[0-9]*") if p.name[1:].isdecimal() and p.is_dir()]
+    if folders and not run.log.is_symlink():
+        last = max(folders, key=lambda name: int(name[1:]))  # as numbers: a10 comes after a2
         with state.storage("link", run.log):
-            operations.symlink(os.path.join(attempts[-1], "run.log"), run.log)
+            operations.symlink(os.path.join(last, "run.log"), run.log)
 
 
 def finish(run: Run, entry: Path) -> None:

@@ -275,6 +275,17 @@ def test_a_commit_counts_remembers_and_records_one_row(tmp_path: Path) -> None:
     assert os.readlink(made.run("r0001").log) == "a1/run.log"
 
 
+def test_the_runs_log_is_that_of_the_last_attempt_by_its_number(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    live(made)
+    over = ended(made, 1, 1.0)
+    for number in (2, 10):
+        made.run("r0001").attempt(number).folder.mkdir()
+    (made.run("r0001").folder / "a11.old").mkdir()
+    committed(over)
+    assert os.readlink(made.run("r0001").log) == "a10/run.log"
+
+
 def test_an_unclean_run_ends_the_session_and_writes_the_sentinel(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     live(made)
