@@ -43,9 +43,6 @@ BATCH_MAX = 64
 SUBSCRIBER_QUEUE = 256  # events a slow subscriber may be behind before it is dropped
 DEPTH_MAX = 64  # nesting of one JSON text
 
-# --- client ---
-START_DEADLINE_S = 15.0  # from spawning the daemon to its first answer, on a loaded machine
-
 # Credentials of coding agents, of the model services behind them and of their tools: a training
 # script has no use for them. Names end in * where a family is meant; letters count in either case.
 # docs/security.md shows this list, and says what is left out and why.

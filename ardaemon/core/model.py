@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ardaemon.core.config import SETTLE_S
+
 Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
 Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
@@ -101,7 +103,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     startup: float | None = None
     ready_regex: str | None = None
     stall: float | None = None
-    settle: float = 5.0
+    settle: float = SETTLE_S
     gpus: int | None = None  # None: one where there are any, else a CPU slot
     share: bool = False
     vram: float | None = None  # MiB that a run needs on each GPU that it shares; None: as learned
