@@ -2,15 +2,16 @@
 
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -44,33 +45,54 @@ class _KeeperReport(Struct, frozen=True):
     file: str = ""
 
 
+class _Keeper(NamedTuple):
+    """A keeper, and the channel to it."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+
+    def end(self) -> None:
+        """Ask the keeper to end its command. Wake it if it is stopped: it alone can end the whole command."""
+        self.channel.shutdown(socket.SHUT_WR)
+        self.process.send_signal(signal.SIGCONT)
+
+    def reap(self) -> None:
+        """Kill the keeper: it has reported, or never will. Do not wait for one that hangs in the kernel."""
+        self.process.kill()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_KEEPER_S)
+
+
 class _UnderWay:
     """The commands that run now, so that a daemon which stops need not wait for them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # each command is run by a thread of its own
-        self.channels: set[socket.socket] = set()
+        self.keepers: set[_Keeper] = set()
         self.over = False
 
     @contextmanager
-    def listed(self, channel: socket.socket) -> Iterator[None]:
-        """Keep `channel`, which leads to a command's keeper, in the list for the time of the block."""
+    def listed(self, keeper: _Keeper) -> Iterator[None]:
+        """Keep a command's keeper in the list for the time of the block."""
         with self.lock:
-            self.channels.add(channel)
+            self.keepers.add(keeper)
             if self.over:
-                channel.shutdown(socket.SHUT_WR)
+                keeper.end()
         try:
             yield
         finally:
             with self.lock:
-                self.channels.discard(channel)
+                self.keepers.discard(keeper)
 
     def end(self) -> None:
         """End all commands, and each that begins from now on."""
         with self.lock:
             self.over = True
-            for channel in self.channels:
-                channel.shutdown(socket.SHUT_WR)
+            for keeper in self.keepers:
+                keeper.end()
 
 
 _under_way = _UnderWay()
@@ -84,7 +106,7 @@ def end_all() -> None:
 def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: float) -> CommandEnd:
     """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, _under_way.listed(ours):
+    with ours, theirs:
         number = theirs.fileno()
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), *argv],
@@ -98,13 +120,13 @@ def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: fl
             start_new_session=True,
         )
         theirs.close()
-        output, errors = bytearray(), bytearray()
-        with process:
-            try:
+        keeper, output, errors = _Keeper(process, ours), bytearray(), bytearray()
+        try:
+            with _under_way.listed(keeper):
                 how = _collect(process, ours, output, errors, time.monotonic() + deadline)
-                report = _report(ours)
-            finally:
-                process.kill()  # the keeper has reported, or never will
+                report = _report(keeper)
+        finally:
+            keeper.reap()
     if report.errno is not None:
         raise OSError(report.errno, report.error, report.file)
     code = -9 if report.code is None else report.code
@@ -138,12 +160,12 @@ def _collect(
         return "late"
 
 
-def _report(channel: socket.socket) -> _KeeperReport:
+def _report(keeper: _Keeper) -> _KeeperReport:
     """Have the keeper end the command, if it has not ended yet, and return the keeper's report."""
-    channel.settimeout(_KEEPER_S)
+    keeper.channel.settimeout(_KEEPER_S)
     try:
-        channel.shutdown(socket.SHUT_WR)
-        data = channel.recv(_PIECE)
+        keeper.end()
+        data = keeper.channel.recv(_PIECE)
     except OSError:
         data = b""
     return msgspec.json.decode(data, type=_KeeperReport) if data else _KeeperReport()

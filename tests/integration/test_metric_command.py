@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import alive
+from tests.support.jobs import alive, children_of, stop
 from tests.support.lab import Lab, wait_until
 
 # The first time it stays for ever, with a child in a session of its own and one whose parent has ended.
@@ -53,6 +53,24 @@ def test_a_metric_command_ends_with_its_daemon_and_is_asked_again_by_the_next(la
     result = lab.wait(run_id)["result"]
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5)
     assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
+
+
+def test_a_stopped_keeper_of_a_metric_command_delays_no_stop_and_nothing_is_left_of_the_command(
+    lab: Lab,
+) -> None:
+    script = lab.root / "command.py"
+    script.write_text(COMMAND)
+    lab.start()
+    lab.init()
+    lab.session(metrics="custom", metric_command=f"{sys.executable} {script} {lab.root}")
+    lab.submit()
+    pids = commands(lab)
+    for keeper in children_of(lab, b"keeper"):
+        stop(lab, keeper)
+    lab.call("daemon.stop")
+    assert lab.process is not None
+    lab.process.wait(STOP_MAX_S)
+    assert not any(map(alive, pids))
 
 
 def commands(lab: Lab) -> list[int]:

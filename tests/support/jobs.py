@@ -1,8 +1,11 @@
 """The processes of a run under test: its shim and its job."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
+from ardaemon.host import proc
 from tests.support.lab import Lab, wait_until
 
 
@@ -31,3 +34,32 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def children_of(lab: Lab, word: bytes) -> set[int]:
+    """The daemon's own children that have that word in their command line."""
+    own = {pid for pid in proc.descendants(lab.pid) if _parent(pid) == lab.pid}
+    return {pid for pid in own if word in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def parked_of(lab: Lab) -> int:
+    """The spare shim, while no run is at work."""
+    (pid,) = wait_until(lambda: len(shims := children_of(lab, b"shim")) == 1 and shims, "one shim, the spare")
+    return int(pid)
+
+
+def stop(lab: Lab, pid: int) -> int:
+    """SIGSTOP, and it is stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    return stopped(lab, pid)
+
+
+def stopped(lab: Lab, pid: int) -> int:
+    """Wait until it is stopped; should the test fail, it is killed with the lab."""
+    lab.stopped.append(pid)
+    wait_until(lambda: proc.stopped(pid), f"process {pid} to be stopped")
+    return pid
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

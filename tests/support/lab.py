@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ardaemon.core.errors import from_wire
+from ardaemon.host import proc
 from tests.support.forge import Forge, Forked
 
 DEADLINE_S = 30.0
@@ -101,6 +102,9 @@ class Lab:
         self.process: subprocess.Popen[bytes] | Forked | None = None
         self.forge: Forge | None = None  # daemons from there, not from interpreters of their own
         self.clients: list[Rpc] = []
+        self.stopped: list[
+            int
+        ] = []  # processes that a test has stopped: a parked shim bears no mark of this world
 
     # --- daemon ---
 
@@ -274,7 +278,7 @@ class Lab:
     def close(self) -> None:
         """Stop everything and remove it."""
         self.stop()
-        for pid in self.processes():
+        for pid in [*self.processes(), *filter(proc.stopped, self.stopped)]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
