@@ -1,6 +1,6 @@
 """What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -112,7 +112,7 @@ class Engine(Protocol):
         """What its shim waits for, though the job has ended; None where it does not."""
         ...
 
-    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
         """Should its shim be lost, have its GPUs with `take` once the job itself holds them no more."""
         ...
 

@@ -2,6 +2,8 @@
 
 import time
 
+import anyio.to_thread
+
 from ardaemon.core.config import Config
 from ardaemon.core.events import LeaseRefused
 from ardaemon.core.layout import Host
@@ -15,7 +17,10 @@ REFUSED_MOST_S = 60.0
 
 
 class Leasing:
-    """The GPUs that runs are given, and those that could not be had."""
+    """The GPUs that runs are given, and those that could not be had.
+
+    Changed by code of the event loop only: a thread takes a lease and looks for its holder, no more.
+    """
 
     def __init__(self, host: Host, config: Config, board: Board) -> None:
         self.board, self.gpus = board, board.placement.gpus
@@ -23,26 +28,27 @@ class Leasing:
         self.leases = Leases(self.place.folder, host.state)
         self._refusals: dict[str, tuple[int, float]] = {}  # UUID -> times in a row, and when to try again
 
-    def lease(self, flight: Flight) -> Lease | Taken:
-        """Its GPUs, against the daemons of other users. In a thread."""
-        found = self.leases.take(self.cards(flight), flight.seat.share)
-        if isinstance(found, Lease):
-            for uuid in flight.seat.cards:
-                self._refusals.pop(uuid, None)
-        return found
+    async def lease(self, flight: Flight) -> Lease | Taken:
+        """Take the flight's GPUs, against the daemons of other users."""
+        cards = self.cards(flight)
+        lease = await anyio.to_thread.run_sync(self.leases.take, cards, flight.seat.share)
+        if isinstance(lease, Lease):
+            for card in cards:
+                self._refusals.pop(card.uuid, None)
+        return lease
 
     def cards(self, flight: Flight) -> list[CardId]:
         """The GPUs that it was given."""
         parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
         return [CardId(uuid, parents.get(uuid)) for uuid in flight.seat.cards]
 
-    def refused(self, flight: Flight, taken: Taken) -> None:
+    async def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster: the run waits on, and says for whom.
 
         A lease that is our own, or whose file is not in order, shows to nobody when it is free again.
         """
-        times = self._refusals.get(taken.uuid, (0, 0.0))[0]
-        other = self.leases.holder(CardId(taken.uuid)) is not None
+        holder = await anyio.to_thread.run_sync(self.leases.holder, CardId(taken.uuid))
+        other, times = holder is not None, self._refusals.get(taken.uuid, (0, 0.0))[0]
         pause = 0.0 if other else min(WAITING_EVERY_S * 2**times, REFUSED_MOST_S)
         self._refusals[taken.uuid] = (0 if other else times + 1, time.monotonic() + pause)
         self.gpus.leased[taken.uuid] = taken.why

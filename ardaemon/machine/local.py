@@ -31,13 +31,13 @@ class LocalMachine:
 
     # --- its GPUs ---
 
-    def lease(self, flight: Flight) -> Lease | Taken:
-        """Its GPUs, against the daemons of other users. In a thread."""
-        return self.leasing.lease(flight)
+    async def lease(self, flight: Flight) -> Lease | Taken:
+        """Take the flight's GPUs, against the daemons of other users."""
+        return await self.leasing.lease(flight)
 
-    def refused(self, flight: Flight, taken: Taken) -> None:
+    async def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster."""
-        self.leasing.refused(flight, taken)
+        await self.leasing.refused(flight, taken)
 
     def found(self, flight: Flight) -> None:
         """Hold its GPUs, should its shim be lost."""

@@ -49,10 +49,10 @@ class Launcher:
         """Its GPUs; None where another user's daemon was faster."""
         if not flight.need.gpus:
             return Lease()
-        lease = await anyio.to_thread.run_sync(self.machine.lease, flight)
+        lease = await self.machine.lease(flight)
         if isinstance(lease, Lease):
             return lease
-        self.machine.refused(flight, lease)
+        await self.machine.refused(flight, lease)
         return None
 
     async def _launch_on(self, flight: Flight, leases: tuple[int, ...]) -> None:

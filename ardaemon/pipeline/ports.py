@@ -40,11 +40,11 @@ class Listener(Protocol):
 class Machine(Protocol):
     """What this machine does for a run, beside the engine: its GPUs, and measuring it."""
 
-    def lease(self, flight: Flight) -> Lease | Taken:
-        """Take its GPUs, against the daemons of other users; called in a thread."""
+    async def lease(self, flight: Flight) -> Lease | Taken:
+        """Take its GPUs, against the daemons of other users."""
         ...
 
-    def refused(self, flight: Flight, taken: Taken) -> None:
+    async def refused(self, flight: Flight, taken: Taken) -> None:
         """Note that another daemon was faster."""
         ...
 

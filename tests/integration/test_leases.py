@@ -15,14 +15,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from ardaemon.core.layout import Host, Run
-from ardaemon.engines.base import Finished, Launch, NeverStarted, Started, Unsupervised
+from ardaemon.core.layout import Host
+from ardaemon.engines.base import Finished, NeverStarted, Started, Unsupervised
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.starter import specification
-from ardaemon.gpus.lease import CardId, Lease, Leases
+from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from ardaemon.shim import handover
+from tests.support.engines import EngineWorld
 from tests.support.jobs import alive
-from tests.support.lab import wait_until
 from tests.support.leases import ROOT, Other, contents, shared_folder
 from tests.support.promises import times
 
@@ -130,7 +130,7 @@ RACE = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ardaemon.gpus.lease import CardId, Lease, Leases
+from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 import grp, pwd, encodings.idna
 uid, until = int(sys.argv[3]), float(sys.argv[5])
 if uid != os.getuid():
@@ -173,69 +173,25 @@ def test_users_that_race_for_a_card_never_have_it_together(folder: Path, again: 
 # --- with shim and job ---
 
 
-class World:
+class World(EngineWorld):
     """An engine, one attempt of a shell script, and the lease that goes with it."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.leases = Leases(folder, root / "s")
-        self.engine = LocalEngine(Host(root / "s", root / "r"), pids_max=None)
-        self.run = Run(root / "r0001")
-        self.handle = self.engine.handle(self.run, 1)
-        Path(self.handle.folder).mkdir(parents=True)
 
-    def take(self) -> Lease:
-        found = self.leases.take([CARD])
-        assert isinstance(found, Lease), found
-        return found
+    async def take(self) -> Lease | Taken:
+        """As the engine is told to hold the card of a job whose shim is lost."""
+        return await anyio.to_thread.run_sync(self.leases.take, [CARD])
 
     async def start(self, script: str, cards: list[CardId] | None = None) -> Started | None:
         """Start it; the daemon's own copies are closed afterwards, as the launch does it."""
         lease = self.leases.take([CARD] if cards is None else cards)
         assert isinstance(lease, Lease), lease
         try:
-            return await self.engine.start(self.order(script, lease))
+            return await self.engine.start(self.order(script, tuple(lease.fds)))
         finally:
             lease.close()
-
-    def order(self, script: str, lease: Lease) -> Launch:
-        return Launch(
-            run=self.run,
-            handle=self.handle,
-            argv=("/bin/sh", "-c", script),
-            environment={"PATH": os.defpath, "AR_RUN_DIR": str(self.run.folder), "AR_ATTEMPT": "1"},
-            cwd=str(self.root),
-            limit=60.0,
-            startup=None,
-            ready_regex=None,
-            stall=None,
-            settle=0.0,
-            grace=0.3,
-            verify=5.0,
-            leases=tuple(lease.fds),
-        )
-
-    def kill_shim(self) -> None:
-        shim = self.engine.starter.children[self.handle.shim_lock].process
-        shim.kill()
-        shim.wait(DEADLINE_S)
-
-    async def until(self, reached: Callable[[], Any], what: str) -> None:
-        await anyio.to_thread.run_sync(wait_until, reached, what)
-
-    def close(self) -> None:
-        self.engine.close()
-        for path in Path("/proc").iterdir():
-            if path.name.isdigit() and int(path.name) != os.getpid():
-                try:
-                    if f"AR_RUN_DIR={self.run.folder}\0".encode() in (path / "environ").read_bytes():
-                        os.kill(int(path.name), signal.SIGKILL)
-                except OSError:
-                    continue
-        for child in self.engine.starter.children.values():
-            child.process.kill()
-            child.process.wait(DEADLINE_S)
-        self.engine.forget(self.handle)
 
 
 @pytest.fixture
@@ -345,7 +301,7 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
     world: World, other: Other
 ) -> None:
     async def work() -> None:
-        world.engine.hold(world.handle, lambda: world.leases.take([CARD]))
+        world.engine.hold(world.handle, world.take)
         await world.start(f"while [ ! -e go ]; do sleep 0.02; done; {CLOSES}")
         world.kill_shim()
         async with anyio.create_task_group() as group:
@@ -406,7 +362,7 @@ def test_a_shim_that_was_promised_more_than_came_starts_nothing(world: World) ->
         spare = world.engine.starter.spare
         assert spare is not None
         with (world.root / "order").open("w+b") as order:
-            order.write(specification(world.order("touch ran", Lease())))
+            order.write(specification(world.order("touch ran")))
             order.flush()
             socket.send_fds(spare.channel, [handover.word(4)], [order.fileno()] * 3)
             assert spare.process.wait(DEADLINE_S) == 0

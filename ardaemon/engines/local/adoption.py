@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -28,7 +28,7 @@ SURVIVES_S = 20.0  # after the first KILL, on a machine that swaps
 class _Cards:
     """The GPUs of one attempt: how their lease is taken, and what came of it, once its shim was lost."""
 
-    take: Callable[[], Lease | Taken]
+    take: Callable[[], Awaitable[Lease | Taken]]
     held: Lease | Taken | None = None
 
 
@@ -41,7 +41,7 @@ class Adoption:
         self.stopping: dict[str, float | None] = {}
         self.cards: dict[str, _Cards] = {}  # of attempts on GPUs, by folder
 
-    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
         """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
         self.cards.setdefault(handle.folder, _Cards(take))
 
@@ -50,7 +50,7 @@ class Adoption:
 
         Returns what survived that; for the rest, look again.
         """
-        self._hold(handle)
+        await self._hold(handle)
         left = None if found.deadline is None else found.deadline - time.monotonic()
         if handle.folder in self.stopping or (left is not None and left <= 0):
             return await self._kill_adopted(handle)
@@ -62,12 +62,15 @@ class Adoption:
                 await anyio.sleep(pause)
         return []
 
-    def _hold(self, handle: Handle) -> None:
+    async def _hold(self, handle: Handle) -> None:
         """Hold the GPUs of an adopted job, which may have closed what it inherited."""
         cards = self.cards.get(handle.folder)
         if cards is None or isinstance(cards.held, Lease):
             return
-        before, cards.held = cards.held, cards.take()
+        before, cards.held = cards.held, await cards.take()
+        if self.cards.get(handle.folder) is not cards:  # the attempt was given up meanwhile
+            _let_go(cards)
+            return
         # Where the job's own copies hold them, all is well. Asked again with each look: said once.
         if isinstance(cards.held, Taken) and not cards.held.ours and cards.held != before:
             log.warning("lease not held", extra={"facts": {"folder": handle.folder, **cards.held._asdict()}})
@@ -105,6 +108,11 @@ class Adoption:
     def forget(self, handle: Handle) -> None:
         """It is over: let go of its GPUs."""
         cards = self.cards.pop(handle.folder, None)
-        if cards is not None and isinstance(cards.held, Lease):
-            cards.held.close()
+        if cards is not None:
+            _let_go(cards)
         self.stopping.pop(handle.folder, None)
+
+
+def _let_go(cards: _Cards) -> None:
+    if isinstance(cards.held, Lease):
+        cards.held.close()

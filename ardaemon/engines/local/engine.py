@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 import anyio.to_thread
@@ -158,7 +158,7 @@ class LocalEngine:
             return None
         return f"it has ended, and its record waits for space on the disk: {handle.folder}"
 
-    def hold(self, handle: Handle, take: Callable[[], Lease | Taken]) -> None:
+    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
         """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
         self.adoption.hold(handle, take)
 
