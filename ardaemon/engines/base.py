@@ -96,6 +96,14 @@ class Engine(Protocol):
         """Say how it stands, from what the kernel and the disk show. Raises StorageError if they cannot."""
         ...
 
+    async def begun(self, handle: Handle) -> Probe:
+        """Wait until the attempt has begun or is over, and return how it stands.
+
+        An attempt that does not begin in time is taken back: NeverStarted. Raises StorageError if nobody
+        can tell.
+        """
+        ...
+
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
         """Wait until the attempt is over, whoever supervises it."""
         ...

@@ -6,6 +6,9 @@ The kernel releases a lock when its holder ends, so a lock tells that its holder
 import fcntl
 import os
 
+from ardaemon.core.model import Process
+from ardaemon.host import operations, proc
+
 
 def claim(fd: int) -> int:
     """Lock the open file `fd` exclusively, and return `fd`, with which the lock travels to other processes.
@@ -24,6 +27,25 @@ def take(path: str) -> int:
     """Lock the file `path`, which is made if it is missing, and return its descriptor. Raises as claim()."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # a logout may have removed it
     return claim(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def name_holder(fd: int, pid: int) -> None:
+    """Write into the locked file `fd` which process is about to be sent that descriptor.
+
+    While the descriptor lies unread in that process's socket the lock is held, and /proc shows it nowhere.
+    """
+    operations.truncate(fd, 0)
+    operations.write(fd, f"{pid} {proc.start_time(pid)}\n".encode())
+
+
+def named_holder(path: str) -> Process | None:
+    """Return the process that `name_holder` has written into the file, if it lives."""
+    try:
+        with open(path, encoding="ascii") as file:
+            pid, start = map(int, file.read().split())
+    except (OSError, ValueError):
+        return None
+    return Process(pid, start, proc.name(pid)) if proc.start_time(pid) == start else None
 
 
 def is_locked(path: str) -> bool:

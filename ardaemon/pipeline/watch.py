@@ -16,8 +16,6 @@ from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
 
 MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
-# A shim that was given an attempt starts it or dies within milliseconds; a lock's release is no event.
-HANDED_OVER_POLL_S = 0.02
 
 
 def ending_of(flight: Flight) -> Ending | None:
@@ -150,10 +148,10 @@ class Watcher:
         pause = None
         while True:
             try:
-                if flight.active.wanted != "run":
-                    self.engine.stop(handle)
                 if flight.state == "launching":
                     await self._find_again(flight, handle)
+                if flight.active.wanted != "run":  # after that: it may be wanted meanwhile
+                    self.engine.stop(handle)
                 found = await self.engine.ended(handle)
                 flight.blocked = None
                 return found
@@ -162,15 +160,8 @@ class Watcher:
 
     async def _find_again(self, flight: Flight, handle: Handle) -> None:
         """Is it running, though nobody said so? Then everybody who asks shall see it."""
-        while True:
-            match self.engine.probe(handle):
-                case Running(shim=shim, job=job, monotonic=monotonic) if shim is not None:
-                    return self.started(flight, job.pid if job else None, monotonic)
-                case Unsupervised(processes=processes, deadline=deadline) if (
-                    processes or deadline is not None
-                ):
-                    return self.started(flight, processes[0].pid if processes else None, None)
-                case Running() | Unsupervised():  # a lock is held, and nothing is written yet, or ever
-                    await anyio.sleep(HANDED_OVER_POLL_S)
-                case _:
-                    return None
+        match await self.engine.begun(handle):
+            case Running(job=job, monotonic=monotonic):
+                self.started(flight, job.pid if job else None, monotonic)
+            case Unsupervised(processes=processes):
+                self.started(flight, processes[0].pid if processes else None, None)

@@ -9,8 +9,7 @@ import os
 from ardaemon.__main__ import main
 from ardaemon.engines.local import spare
 
-# Before its main(): the shim looks for no variables and no modules but its own.
-HOOKED = """
+DIES = """
 import os, signal
 from ardaemon.host import operations
 left = [{times}]
@@ -23,13 +22,18 @@ operations.hook = die
 """
 
 
-def hooked(program: str, where: str) -> str:
-    """The shim's program with the hook set before it begins."""
-    name, _, times = where.partition("#")
+def hooked(program: str, hook: str) -> str:
+    """The shim's program with `hook` run before its main(), which looks for no modules but its own."""
     path, _, run = program.partition("; from ")
-    return f"{path}\n{HOOKED.format(name=name, times=times or 1)}\nfrom {run}"
+    return f"{path}\n{hook}\nfrom {run}"
+
+
+def dying(where: str) -> str:
+    """The hook that kills the shim there."""
+    name, _, times = where.partition("#")
+    return DIES.format(name=name, times=times or 1)
 
 
 if __name__ == "__main__":
-    spare._PROGRAM = hooked(spare._PROGRAM, os.environ["SHIM_DIES"])
+    spare._PROGRAM = hooked(spare._PROGRAM, dying(os.environ["SHIM_DIES"]))
     main()

@@ -18,6 +18,7 @@ from ardaemon.core.model import Exit, Process
 from ardaemon.core.queue import Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
+from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.prober import Prober
 from ardaemon.engines.local.records import Start, known_start, shim_lives
@@ -30,7 +31,7 @@ from ardaemon.shim import ending as ending_file
 log = logging.getLogger("ardaemon.engine")
 
 OVERDUE_S = 2.0  # a shim that is so late is looked at, and again so often: is it stopped?
-IN_FLIGHT_POLL_S = 0.02  # lock held, start.json not there yet: the shim is reading its orders
+LOCK_POLL_S = 0.02  # for a lock's release, which is no event
 _LOCK = re.compile(r"[0-9a-f]{16}-(?P<run>r[0-9]+)-a(?P<attempt>[0-9]+)")  # how `handle` names locks
 
 
@@ -89,6 +90,10 @@ class LocalEngine:
 
     # --- asking ---
 
+    async def begun(self, handle: Handle) -> Probe:
+        """Wait until the attempt has begun or is over; end a shim that does not begin it."""
+        return await beginning.begun(self.prober, handle)
+
     def probe(self, handle: Handle) -> Probe:
         """How an attempt stands. Raises StorageError while its folder is not where it was."""
         return self.prober.probe(handle)
@@ -118,15 +123,15 @@ class LocalEngine:
 
     async def _shim_gone(self, handle: Handle, found: Running) -> None:
         child = self.starter.children.get(handle.shim_lock)
-        if found.shim is None:
-            await anyio.sleep(IN_FLIGHT_POLL_S)
+        if found.shim is None:  # its start.json cannot be read; its own limit ends it
+            await anyio.sleep(LOCK_POLL_S)
             return
         if not await self._over(found.shim, found.over_by):
             return
         if child is not None:
-            child.process.wait()  # it has ended: this only reaps
+            child.process.poll()  # only reaps: what start.json calls the shim may be another process
         if is_locked(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
-            await anyio.sleep(IN_FLIGHT_POLL_S)
+            await anyio.sleep(LOCK_POLL_S)
 
     async def _over(self, shim: Process, by: float | None) -> bool:
         """Wait for the shim's end. One that is overdue and stopped is woken: False, it goes on."""

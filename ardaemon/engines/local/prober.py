@@ -37,7 +37,7 @@ class Prober:
         if handle.boot_id != self.boot:
             return Lost(ending="host_restart")
         if not os.path.isdir(handle.folder):
-            raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
+            raise folder_gone(handle)
         alive = self._alive(handle, start)
         if not alive and is_locked(handle.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(handle.job_lock)
@@ -53,6 +53,11 @@ class Prober:
         if start is not None and start.tree:
             found.update((p.pid, p) for p in processes.in_cgroup(start.tree))
         return list(found.values())
+
+
+def folder_gone(handle: Handle) -> StorageError:
+    """Return the error for an attempt whose folder is away: nothing can be said of it."""
+    return StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
 
 
 def _running(start: Start | None) -> Running:

@@ -1,6 +1,7 @@
 """A spare shim, parked and ready, so that no launch waits for an interpreter."""
 
 import array
+import contextlib
 import os
 import socket
 import subprocess
@@ -8,8 +9,10 @@ import sys
 from dataclasses import dataclass, field
 
 import ardaemon
-from ardaemon.host import cgroup, operations
+from ardaemon.host import cgroup, operations, proc
 from ardaemon.shim import handover
+
+GONE_S = 1.0  # a killed shim is gone in milliseconds, or hangs in the kernel, where nobody can help
 
 # By -c, so that the shim's own code comes from its cached byte code: compiling it costs half a
 # megabyte of every shim. With -I and -S nothing of the user's environment is looked at.
@@ -35,6 +38,7 @@ class Spare:
         operations.at("spawn", "a spare shim")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            ours.setblocking(False)  # `give` must not wait for a shim that does not read
             with theirs:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", _PROGRAM, tree.home, tree.group, tree.pids],
@@ -53,8 +57,8 @@ class Spare:
 
     @property
     def usable(self) -> bool:
-        """Does it still wait?"""
-        return self.process.poll() is None
+        """Return whether the shim waits and would answer: a stopped one would keep its attempt for ever."""
+        return self.process.poll() is None and not proc.stopped(self.process.pid)
 
     def give(self, spec: bytes, locks: tuple[int, int], leases: tuple[int, ...] = ()) -> None:
         """Hand over the attempt: specification (in memory alone), both locks and any leases, already held."""
@@ -68,9 +72,11 @@ class Spare:
             os.close(memory)
 
     def dismiss(self) -> None:
-        """Let it go, and see it gone."""
+        """Kill the shim, which has no attempt, and wait for its end; a stopped one ends as well."""
         self.channel.close()
-        self.process.wait()
+        self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(GONE_S)
         self.clear()
 
     def clear(self) -> None:

@@ -35,24 +35,33 @@ class Starter:
         self.children: dict[str, Spare] = {}
 
     async def prepare(self) -> None:
-        """Park a spare shim, if there is none."""
-        if self.spare is None or not self.spare.usable:
-            self.close()  # one that has fallen leaves its cgroup
-            spare = await anyio.to_thread.run_sync(Spare.park, self.pids_max)
-            if self.spare is not None and self.spare.usable:
-                spare.dismiss()
-            else:
-                self.spare = spare
+        """Park a spare shim, unless one is parked that would answer."""
+        if self.spare is not None and self.spare.usable:
+            return
+        spare = await self._take()
+        if self.spare is None:
+            self.spare = spare
+        else:  # another one was parked meanwhile
+            await anyio.to_thread.run_sync(spare.dismiss)
+
+    async def _take(self) -> Spare:
+        """Return the spare shim, or a new one if that has ended or is stopped."""
+        spare, self.spare = self.spare, None
+        if spare is not None and spare.usable:
+            return spare
+        if spare is not None:
+            log.warning("spare shim replaced", extra={"facts": {"pid": spare.process.pid}})
+            await anyio.to_thread.run_sync(spare.dismiss)  # one that has ended leaves its cgroup
+        return await anyio.to_thread.run_sync(Spare.park, self.pids_max)
 
     async def start(self, launch: Launch) -> Started | None:
         """Give the attempt to the spare shim, and wait until it has spawned the job."""
         held: list[int] = []
         try:
-            await self.prepare()
-            spare, self.spare = self.spare, None
-            assert spare is not None
+            spare = await self._take()
             self.children[launch.handle.shim_lock] = spare
             held += [file_lock.take(launch.handle.shim_lock)]
+            file_lock.name_holder(held[0], spare.process.pid)
             held += [file_lock.take(launch.handle.job_lock)]
             spare.give(specification(launch), (held[0], held[1]), launch.leases)
             return await self._acknowledged(spare)
@@ -64,7 +73,6 @@ class Starter:
                 os.close(fd)
 
     async def _acknowledged(self, spare: Spare) -> Started | None:
-        spare.channel.setblocking(False)
         heard = b""
         with anyio.move_on_after(ACKNOWLEDGE_S):
             while not heard.endswith(b"\n"):
@@ -74,7 +82,7 @@ class Starter:
                     return None
                 heard += chunk
         spare.channel.close()
-        if not heard:
+        if not heard.endswith(b"\n"):
             return None
         word = msgspec.json.decode(heard, type=_Word)
         return Started(pid=word.pid, monotonic=word.monotonic, error=word.error)

@@ -1,0 +1,191 @@
+"""A shim that is stopped before its job is spawned holds up neither its run nor a stop of the daemon."""
+
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from ardaemon.host import proc
+from tests.support.jobs import alive, children_of, launched, parked_of, shim_of, stop, stopped
+from tests.support.lab import DEADLINE_S, Lab, wait_until
+from tests.support.machine import with_gpus
+from tests.support.shell import Shell
+
+HALTING = "tests.support.halting"
+STOP_S = 6.0  # a stop that waits for nobody, on a loaded machine
+RUN_S = 15.0  # a run that has to wait for another shim
+# Every launch leaves a mark: a second one would be seen.
+MARKED = (
+    "import os, pathlib\n"
+    "with open(pathlib.Path(os.environ['AR_EXPR_DIR']).parent.parent / 'launches', 'a') as file:\n"
+    "    file.write(os.environ['AR_RUN_ID'] + chr(10))\n"
+    "print('val/loss: 1')\n"
+)
+SLEEP = "import time\nprint('val/loss: 1', flush=True)\ntime.sleep(60)\n"
+
+
+def halting(lab: Lab, where: str, seconds: float = 20) -> Lab:
+    """A daemon whose first shim is stopped there, and a session."""
+    lab.environment |= {"HALT": where, "HALTED": str(lab.root / "halted")}
+    lab.start(HALTING)
+    lab.init()
+    lab.session(seconds=seconds)
+    return lab
+
+
+def given_to_a_stopped_shim(lab: Lab, script: str = MARKED) -> tuple[str, int]:
+    """A run that is launched, and its shim, which is stopped."""
+    spare = parked_of(lab)
+    lab.write(script)
+    run_id: str = lab.submit()["run_id"]
+    wait_until((lab.root / "halted").exists, "the shim to be halted")
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "launching", "the launch")
+    return run_id, stopped(lab, spare)
+
+
+def judged(lab: Lab, run_id: str) -> dict[str, Any]:
+    """Its result, before long."""
+    answer = lab.wait(run_id, timeout=RUN_S)
+    assert answer["result"] is not None, f"{run_id} is {answer['state']}: {answer['why']}"
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def launches(lab: Lab) -> list[str]:
+    return (lab.project / "launches").read_text().split()
+
+
+# --- parked ---
+
+
+def test_a_spare_that_is_stopped_is_replaced_before_it_gets_a_run(lab: Lab) -> None:
+    lab.ready()
+    spare = stop(lab, parked_of(lab))
+    lab.write(MARKED)
+    assert judged(lab, lab.submit()["run_id"])["verdict"] == "advance"
+    assert not alive(spare)
+    assert launches(lab) == ["r0001"]
+
+
+def test_a_daemon_that_is_stopped_ends_its_stopped_spare(lab: Lab) -> None:
+    lab.ready()
+    spare = stop(lab, parked_of(lab))
+    assert_stops(lab)
+    assert not alive(spare)
+
+
+def test_a_daemon_stops_while_a_jobs_shim_is_stopped_and_the_next_one_goes_on_with_it(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, SLEEP)
+    shim = stop(lab, shim_of(lab, run_id))
+    assert_stops(lab)
+    lab.start()
+    lab.get("run.cancel", run_id=run_id)
+    assert judged(lab, run_id)["status"] == "interrupted"
+    assert not alive(shim)
+
+
+def test_a_daemon_stops_while_its_nvml_worker_is_stopped(lab: Lab) -> None:
+    with_gpus(lab, 1)
+    lab.ready()
+    lab.call("gpu.list")
+    workers = wait_until(lambda: children_of(lab, b"nvml_worker"), "the NVML worker")
+    for pid in workers:
+        stop(lab, pid)
+    asking = Shell(lab).start("gpus")
+    assert_stops(lab)
+    asking.communicate(timeout=DEADLINE_S)
+    assert not any(map(alive, workers))
+
+
+def assert_stops(lab: Lab) -> None:
+    """`arctl daemon stop` does its work in a few seconds."""
+    stopping = Shell(lab).start("daemon", "stop")
+    try:
+        _, err = stopping.communicate(timeout=STOP_S)
+    except subprocess.TimeoutExpired:
+        stopping.kill()
+        stopping.communicate()
+        raise AssertionError(f"the daemon has not stopped within {STOP_S:g} s") from None
+    assert stopping.returncode == 0, err
+    assert lab.process is not None
+    lab.process.wait(0)
+
+
+# --- given an attempt ---
+
+
+@pytest.mark.parametrize("where", ["give", "create", "rename"])
+def test_a_shim_that_is_stopped_before_it_begins_is_ended_and_the_run_goes_to_another(
+    lab: Lab, where: str
+) -> None:
+    run_id, shim = given_to_a_stopped_shim(halting(lab, where))
+    result = judged(lab, run_id)
+    assert (result["verdict"], result["attempts"]) == ("advance", 1)
+    assert not alive(shim)
+    assert launches(lab) == [run_id]
+
+
+@pytest.mark.parametrize("where", ["give", "create"])
+def test_a_daemon_that_finds_such_an_attempt_does_the_same(lab: Lab, where: str) -> None:
+    run_id, shim = given_to_a_stopped_shim(halting(lab, where))
+    lab.kill()
+    assert proc.stopped(shim)
+    lab.start(HALTING)
+    result = judged(lab, run_id)
+    assert (result["verdict"], result["attempts"]) == ("advance", 1)
+    assert not alive(shim)
+    assert launches(lab) == [run_id]
+
+
+def test_a_run_that_is_cancelled_meanwhile_is_interrupted_and_never_launched(lab: Lab) -> None:
+    run_id, shim = given_to_a_stopped_shim(halting(lab, "give"))
+    lab.get("run.cancel", run_id=run_id)
+    assert judged(lab, run_id)["status"] == "interrupted"
+    assert not alive(shim)
+    assert not (lab.project / "launches").exists()
+
+
+def test_a_cancel_that_comes_before_the_shim_begins_is_heard_when_it_does(lab: Lab) -> None:
+    run_id, shim = given_to_a_stopped_shim(halting(lab, "give"), SLEEP)
+    lab.kill()
+    lab.start()  # it waits for the shim longer than this takes
+    lab.get("run.cancel", run_id=run_id)
+    os.kill(shim, signal.SIGCONT)
+    assert judged(lab, run_id)["status"] == "interrupted"
+    assert lab.read(f"runs/{run_id}/a1/exit.json")["ending"] == "stopped"
+
+
+def test_a_shim_that_is_stopped_once_it_has_begun_is_left_alone_and_goes_on_when_it_is_woken(
+    lab: Lab,
+) -> None:
+    run_id, shim = given_to_a_stopped_shim(halting(lab, "spawn"))
+    assert (lab.folder / f"runs/{run_id}/a1/start.json").exists()
+    lab.kill()
+    lab.start(HALTING)
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the run to be followed")
+    assert proc.stopped(shim)
+    os.kill(shim, signal.SIGCONT)
+    result = judged(lab, run_id)
+    assert (result["verdict"], result["attempts"]) == ("advance", 1)
+    assert launches(lab) == [run_id]
+
+
+def test_a_shim_whose_folder_is_away_is_not_taken_for_one_that_never_began(lab: Lab) -> None:
+    halting(lab, "never", seconds=300)
+    run_id = launched(lab, SLEEP)
+    shim = shim_of(lab, run_id)
+    lab.kill()
+    folder = lab.folder / f"runs/{run_id}/a1"
+    folder.rename(folder.with_name("away"))
+    lab.start(HALTING)
+    wait_until(lambda: lab.events("blocked"), "the daemon's word that it cannot tell")
+    assert alive(shim)
+    folder.with_name("away").rename(folder)
+    lab.get("run.cancel", run_id=run_id)
+    result = lab.folder / f"runs/{run_id}/result.json"
+    wait_until(result.exists, "the verdict, once it is tried again")
+    assert json.loads(result.read_bytes())["status"] == "interrupted"
