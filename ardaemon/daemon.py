@@ -115,6 +115,7 @@ async def serve(host: Host, config: Config, ready: Ready) -> None:
             await stop(parts)
             tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
             command.end_all()
+            # The task group ends when its threads do. They work on files: each ends when its disk answers.
     finally:
         close(host, parts)
 

@@ -179,7 +179,7 @@ class Nvml:
         if len(self._stuck) >= STUCK_MAX:
             raise self._fail(f"{len(self._stuck)} NVML workers are stuck in the driver")
         try:
-            self._worker = Worker(environment)
+            self._worker = Worker(environment)  # on the event loop: waits for execve(2) alone, a millisecond
         except OSError as error:
             raise self._fail(f"the NVML worker cannot be started: {error}") from error
         return self._worker

@@ -73,7 +73,10 @@ def kill(processes: Iterable[Process], number: signal.Signals) -> None:
 
 
 async def gone(process: Process) -> None:
-    """Wait until exactly that process has ended; it need not be a child of this one."""
+    """Wait until exactly that process has ended; it need not be a child of this one.
+
+    There is no limit here: callers set theirs (anyio.move_on_after), as a process may hang in the kernel.
+    """
     try:
         fd = os.pidfd_open(process.pid)
     except OSError:

@@ -54,6 +54,7 @@ class Leasing:
         self.gpus.leased[taken.uuid] = taken.why
         self.board.tell(flight, LeaseRefused(gpu=taken.uuid, why=taken.why))
 
+    # On the event loop, but only while a card is another's: it lists one local folder (lease.NAMES_MAX).
     def look(self, now: float) -> bool:
         """Those that could not be had: can they now? True if one can."""
         free = [uuid for uuid in self.gpus.leased if self._is_free(uuid, now)]

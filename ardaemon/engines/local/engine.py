@@ -99,7 +99,11 @@ class LocalEngine:
         return self.prober.probe(handle)
 
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
-        """Wait for the end: of the shim while there is one, else of everything that it left."""
+        """Wait for the end: of the shim while there is one, else of everything that it left.
+
+        A job that has begun is waited for as long as it takes, since its place is taken as long. Its shim
+        ends it at its limit, and is woken if it is stopped; without a shim, adoption ends it.
+        """
         adopted = False
         found = self.probe(handle)
         while True:
