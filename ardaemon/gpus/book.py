@@ -1,7 +1,8 @@
-"""The daemon's book of the GPUs: what NVML saw, less what is not ours to give, as cards for the scheduler.
+"""The daemon's book of the GPUs: turns NVML's readings into cards that the scheduler can give to runs.
 
-Reserved is what was decided (the ledger), never what happens to be free: a run that starts has not allocated
-yet. What NVML shows comes on top of it.
+A card's memory is reserved by what was decided for its runs, not by what happens to be in use: a run that
+starts has
+allocated nothing yet. What NVML shows in use beyond that is taken off as well.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,38 +18,39 @@ from ardaemon.measuring import learned
 from ardaemon.measuring.meter import Holders
 from ardaemon.measuring.taint import computes
 
-FRESH_S = (
-    0.1  # nothing is launched by an older look: somebody may have come since, and one costs a millisecond
-)
-# A context of a program that NVML does not name (another container's) has about so much; an idle card less.
+# No run is launched by a look that is older: somebody may have come since, and a new look costs a
+# millisecond.
+FRESH_S = 0.1
+# MiB of a context of a program that NVML does not name (another container's), about; an idle card has less in
+# use.
 NAMELESS_MB = 500.0
-DRAIN_S = 10.0  # a data loader's workers may hold a card's memory so long after the trainer's end
+DRAIN_S = 10.0  # a data loader's workers may hold a card's memory for this time after the trainer's end
 NAMED_MAX = 3  # processes that a reason names
 
 
 class Tenant(Struct, frozen=True, kw_only=True):
-    """A run of ours on one card, and where else it is."""
+    """A run of this daemon on one card, and the seat with all its cards."""
 
-    folder: str  # of its attempt
+    folder: str  # the attempt's
     seat: Seat
 
 
 @dataclass
 class GpuBook:
-    """What is known of all GPUs at this moment. Changed by code of the event loop only."""
+    """All GPUs as they were at the last look. Only code on the event loop may change it."""
 
     ignored: frozenset[int] = frozenset()  # pids that may be on any card
     ours: tuple[str, ...] | None = None  # config.toml: the GPUs that this daemon may use
     inventory: Inventory | None = None
     holders: Holders = field(default_factory=dict)
     seen: float = float("-inf")  # when the last look was over, CLOCK_MONOTONIC
-    leased: dict[str, str] = field(default_factory=dict)  # UUID -> which other daemon has it
+    leased: dict[str, str] = field(default_factory=dict)  # UUID -> which other daemon has it, in words
     released: dict[str, float] = field(default_factory=dict)  # UUID -> when its last run left it
 
     def look(
         self, inventory: Inventory, holders: Holders, tenants: Mapping[str, list[Tenant]], now: float
     ) -> bool:
-        """One more look at all of them; True if the memory of a run that is over has been given back."""
+        """Take a new look at all GPUs; return whether a run that is over has given its memory back."""
         self.inventory, self.holders, self.seen = inventory, holders, now
         drained = [
             gpu.uuid
@@ -62,55 +64,61 @@ class GpuBook:
         return bool(drained)
 
     def _is_drained(self, gpu: GpuReading, tenants: list[Tenant]) -> bool:
-        """No process of a run that is over is named there, and no memory is used by nobody."""
+        """Return whether the runs that are over have left the card, with their processes and their memory."""
         there = self.holders.get(gpu.uuid)
         return not _left(there, tenants) and _nameless(gpu, there) < NAMELESS_MB
 
     def is_fresh(self, now: float) -> bool:
-        """Was it looked at just now? Without a driver there is nothing to look at."""
-        found = self.inventory
-        return found is not None and (found.state == "none" or now - self.seen <= FRESH_S)
+        """Return whether the last look is young enough for a launch; always true without a driver."""
+        inventory = self.inventory
+        return inventory is not None and (inventory.state == "none" or now - self.seen <= FRESH_S)
 
     @property
     def draining(self) -> bool:
-        """Does a card wait for the memory of a run that is over?"""
+        """Whether a card waits until a run that is over has given its memory back."""
         return bool(self.released)
 
     @property
-    def known(self) -> tuple[GpuReading, ...]:
-        """Every GPU there is, or was; MIG instances in the place of the GPU that they divide."""
+    def readings(self) -> tuple[GpuReading, ...]:
+        """Every GPU that there is or was, as last read; MIG instances in place of the GPU they divide."""
         return self.inventory.cards if self.inventory is not None else ()
 
     def device(self, uuid: str) -> str:
-        """The GPU as CUDA_VISIBLE_DEVICES names it: by its index, in the order of nvidia-smi.
+        """Return the GPU's name for CUDA_VISIBLE_DEVICES: its index, in the order of nvidia-smi.
 
-        By UUID where an index could mean another one: CUDA may not count a sick GPU that NVML counts.
+        If an index could mean another GPU, return the UUID: CUDA may leave out a sick GPU that NVML counts.
         """
-        gpu = next((gpu for gpu in self.known if gpu.uuid == uuid), None)
-        sick = any(other.fault for other in self.known)
+        gpu = next((gpu for gpu in self.readings if gpu.uuid == uuid), None)
+        sick = any(other.fault for other in self.readings)
         return uuid if gpu is None or gpu.parent is not None or sick else str(gpu.index)
 
     def unfit(self, need: Need) -> str | None:
-        """Why such a run may never start here, by what only the machine knows."""
-        if need.gpus > 1 and self.known and all(gpu.parent is not None for gpu in self.known):
+        """Say why a run with this need can never start on this machine's GPUs; None if it can."""
+        if need.gpus > 1 and self.readings and all(gpu.parent is not None for gpu in self.readings):
             return f"asks for {need.gpus} GPUs: a process sees one MIG instance at most (CUDA)"
         return None
 
     def learned(self, peaks: Mapping[str, tuple[float, ...]]) -> float | None:
-        """MiB that a run needs on whichever of the GPUs; None while one of their models is new to it."""
-        needs = [learned.need(peaks, model) for model in {gpu.name for gpu in self.known}]
-        found = [need for need in needs if need is not None]
-        if not found or len(found) < len(needs):
+        """Return the MiB that a run needs on whichever of the GPUs, by the peaks of earlier runs.
+
+        Return None if no earlier run used one of the GPU models.
+        """
+        needs = [learned.need(peaks, model) for model in {gpu.name for gpu in self.readings}]
+        by_model = [need for need in needs if need is not None]
+        if not by_model or len(by_model) < len(needs):
             return None
-        room = [gpu.total_mb - MARGIN_MB for gpu in self.known if gpu.total_mb is not None]
-        return min(max(found), max(room, default=max(found)))  # more than a GPU has, it never gets
+        room = [gpu.total_mb - MARGIN_MB for gpu in self.readings if gpu.total_mb is not None]
+        return min(max(by_model), max(room, default=max(by_model)))  # a run never gets more than a GPU has
 
     def cards(
         self, tenants: Mapping[str, list[Tenant]], sick: Mapping[str, str], now: float | None = None
     ) -> tuple[Card, ...]:
-        """All GPUs as they can be given away; `sick`: UUID -> why it is in quarantine."""
+        """Return all GPUs as cards for the scheduler; `sick` has the reasons of GPUs in quarantine, by UUID.
+
+        With `now`, a card that was not looked at just now is `unknown` where it would be `free`.
+        """
         stale = now is not None and not self.is_fresh(now)
-        return tuple(self._card(gpu, tenants.get(gpu.uuid, []), sick, stale) for gpu in self.known)
+        return tuple(self._card(gpu, tenants.get(gpu.uuid, []), sick, stale) for gpu in self.readings)
 
     def _card(self, gpu: GpuReading, tenants: list[Tenant], sick: Mapping[str, str], stale: bool) -> Card:
         state, why = self._state(gpu, tenants, sick, stale)
@@ -158,37 +166,37 @@ class GpuBook:
         return self._empty(gpu, there, stale)
 
     def _empty(self, gpu: GpuReading, there: tuple[Holder, ...] | None, stale: bool) -> tuple[CardState, str]:
-        """None of our runs is there."""
+        """Return the state of a card that has no run of this daemon."""
         if gpu.uuid in self.leased:
             return "foreign", self.leased[gpu.uuid]
         if gpu.refused:
-            return "unknown", "the driver names processes that cannot be: nobody knows who is on it"
+            return "unknown", "the driver reports processes that cannot exist: nobody knows who uses it"
         if there is None and gpu.used_mb is None:
-            return "unknown", "the driver tells neither who is on it nor how much memory is used"
+            return "unknown", "the driver tells neither who uses it nor how much memory is in use"
         nameless = _nameless(gpu, there)
         if nameless >= NAMELESS_MB:
             return "foreign", f"{shown(nameless)} are used by no process that can be seen"
         return ("unknown", "it is being looked at") if stale else ("free", "")
 
     def is_ours(self, gpu: GpuReading) -> bool:
-        """May this daemon use it, by config.toml?"""
+        """Return whether config.toml lets this daemon use the GPU."""
         return self.ours is None or any(
             item == str(gpu.index) or gpu.uuid == item or gpu.parent == item for item in self.ours
         )
 
     def foreign(self, there: Iterable[Holder] | None) -> list[Holder]:
-        """Who computes on a card without being a run of ours."""
+        """Return the processes that compute on a card and belong to no run of this daemon."""
         return [h for h in there or () if h.owner is None and computes(h) and h.pid not in self.ignored]
 
 
 def _left(there: Iterable[Holder] | None, tenants: list[Tenant]) -> list[Holder]:
-    """Processes of runs of ours that have no place there (any more)."""
+    """Return the processes of this daemon's runs that have no place on the card (any more)."""
     own = {tenant.folder for tenant in tenants}
     return [holder for holder in there or () if holder.owner is not None and holder.owner not in own]
 
 
 def _nameless(gpu: GpuReading, there: Iterable[Holder] | None) -> float:
-    """MiB in use that no process accounts for; 0 where a process does not tell what it uses."""
+    """Return the MiB in use that no process accounts for; 0 if the use of some process is not known."""
     sizes = [holder.used_mb for holder in there or ()]
     if gpu.used_mb is None or None in sizes:
         return 0.0

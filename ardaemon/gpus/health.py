@@ -1,8 +1,8 @@
-"""What a GPU's reading says about its health. Pure."""
+"""Judges a GPU's health by its reading. Pure: no I/O."""
 
 from ardaemon.core.gpus import GpuReading
 
-# Xid errors that a program causes by itself (NVIDIA, "Xid Errors"): the card is as good as before.
+# Xid errors that a program causes itself (NVIDIA, "Xid Errors"); the card is as good as before.
 PROGRAM_XIDS = {
     13: "graphics engine exception: an illegal access or instruction of the program",
     31: "memory page fault: the program used an address that is not its own",
@@ -11,7 +11,7 @@ PROGRAM_XIDS = {
     68: "video decoder exception",
     109: "context switch timeout: the program's kernel did not give way",
 }
-# Of the others, those that are met most; the number alone says the rest.
+# The most frequent of the other Xid errors; for the rest the number has to do.
 CARD_XIDS = {
     48: "double bit ECC error",
     61: "internal micro-controller breakpoint",
@@ -29,23 +29,23 @@ CARD_XIDS = {
 
 
 def program_fault(xid: int) -> bool:
-    """Is it the program's own fault: a note on the run, and nothing about the card?"""
+    """Return whether the Xid is the program's own fault: a note for the run, and nothing against the card."""
     return xid in PROGRAM_XIDS
 
 
 def xid_text(xid: int) -> str:
-    """An Xid for a person."""
+    """Return an Xid in words for a person: `Xid 79 (the GPU has fallen off the bus)`."""
     meaning = PROGRAM_XIDS.get(xid) or CARD_XIDS.get(xid)
     return f"Xid {xid} ({meaning})" if meaning else f"Xid {xid}"
 
 
 def quarantine_reason(gpu: GpuReading) -> str | None:
-    """Why nothing more may be started on it until somebody has looked; None: nothing against it."""
+    """Say why no run may start on the GPU until a person has looked at it; None if nothing is against it."""
     if gpu.fault is not None:
         return gpu.fault
     return next((xid_text(xid) for xid in gpu.xids if not program_fault(xid)), None)
 
 
 def run_notes(gpu: GpuReading) -> list[str]:
-    """What a run on it is told: the Xids that are its own fault."""
+    """Return the notes for a run on the GPU: the Xids that are the run's own fault, in words."""
     return [xid_text(xid) for xid in dict.fromkeys(gpu.xids) if program_fault(xid)]

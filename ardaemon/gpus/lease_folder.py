@@ -1,6 +1,6 @@
-"""Where the leases of this machine's GPUs lie (gpus/lease.py), and whether that folder can be trusted.
+"""Chooses the folder for the leases of this machine's GPUs (gpus/lease.py), and checks that it is safe.
 
-All daemons must choose the same one, so the choice hangs on what the folder is, never on who asks.
+The daemons of all users must choose the same folder, so the choice depends on the folder, never on who asks.
 """
 
 import os
@@ -10,28 +10,32 @@ from typing import NamedTuple
 
 from ardaemon.core import private
 
-# Debian and Ubuntu have the first for everybody; elsewhere (Fedora, Arch) it is root's alone. No folder of
-# our own below them: whoever made it could remove what others hold in it, sticky or not (unlink(2)).
+# Debian and Ubuntu have the first for everybody; elsewhere (Fedora, Arch) it is root's alone. There is no
+# folder of our own below them: the user who made it could remove other users' files in it, sticky or not
+# (unlink(2)).
 DEFAULTS = (Path("/run/lock"), Path("/tmp"))
 OPEN_TO_ALL = 0o1777
 
 
-class Place(NamedTuple):
-    """The folder; None: there is none, and no lease is taken. What a person should know of that."""
+class LeaseFolder(NamedTuple):
+    """The chosen folder, and a warning for a person. Without a folder (None) no lease is taken."""
 
     folder: Path | None
     warning: str = ""
 
 
-def find(configured: str | None, defaults: tuple[Path, ...] = DEFAULTS) -> Place:
-    """Choose the folder. One that was configured stays, whatever is wrong: runs wait until that is mended."""
+def find(configured: str | None, defaults: tuple[Path, ...] = DEFAULTS) -> LeaseFolder:
+    """Choose the folder.
+
+    A configured one is kept even if something is wrong: runs wait until that is mended.
+    """
     if configured is not None:
         fault = fault_of(Path(configured))
-        return Place(Path(configured), f"GPU leases: {fault}" if fault else "")
+        return LeaseFolder(Path(configured), f"GPU leases: {fault}" if fault else "")
     for folder in defaults:
         if fault_of(folder) is None and stat.S_IMODE(folder.lstat().st_mode) & OPEN_TO_ALL == OPEN_TO_ALL:
-            return Place(folder, "" if folder == defaults[0] else _second_best(folder, defaults[0]))
-    return Place(
+            return LeaseFolder(folder, "" if folder == defaults[0] else _second_best(folder, defaults[0]))
+    return LeaseFolder(
         None,
         f"GPU leases: neither {' nor '.join(map(str, defaults))} is a sticky folder of root's for everybody;"
         " another user's daemon may take the same GPU (set lease_folder in config.toml)",
@@ -39,13 +43,13 @@ def find(configured: str | None, defaults: tuple[Path, ...] = DEFAULTS) -> Place
 
 
 def fault_of(folder: Path) -> str | None:
-    """Why no lease can be kept there; None where it can."""
+    """Say why no lease can be kept in `folder`; None if it can."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
         weak = private.first_weak(folder)
     except OSError as error:
         return f"{folder}: {error.strerror}"
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return f"{folder} is not a directory (and no symlink is followed there)"
     if weak is not None:
         return weak.message

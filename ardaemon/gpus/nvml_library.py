@@ -1,16 +1,20 @@
-"""Is there an NVIDIA driver's library? Asked before a process is started for it: CPU mode costs nothing."""
+"""Looks for an NVIDIA driver's library before a process is started for it: CPU mode must cost nothing."""
 
 import os
 from collections.abc import Iterable, Mapping
 
 LIBRARY = "libnvidia-ml.so.1"
-# Where the loader looks, or distributions put it (ld.so(8)); /etc/ld.so.cache names the others.
+# Folders where the loader looks, or distributions put the library (ld.so(8)); /etc/ld.so.cache names the
+# others.
 FOLDERS = "lib lib64 usr/lib usr/lib64 usr/lib/x86_64-linux-gnu usr/lib/aarch64-linux-gnu".split()
-WSL = "usr/lib/wsl/lib"  # of Windows; not every distribution has it in its cache
+WSL = "usr/lib/wsl/lib"  # under Windows; not every distribution has it in its cache
 
 
 def environment(of: Mapping[str, str], root: str = "/") -> dict[str, str] | None:
-    """What the worker needs of this process's environment to find the library; None where there is none."""
+    """Return the variables by which the worker finds the library; None if there is no library.
+
+    `of` is this process's environment; `root` is the root folder, another one in tests.
+    """
     path = of.get("LD_LIBRARY_PATH", "")
     wsl = os.path.join(root, WSL)
     if (
@@ -18,13 +22,13 @@ def environment(of: Mapping[str, str], root: str = "/") -> dict[str, str] | None
         or _cached(root)
         or _there(os.path.join(root, f) for f in FOLDERS)
     ):
-        found = path
+        library_path = path
     elif _there([wsl]):
-        found = f"{path}:{wsl}" if path else wsl
+        library_path = f"{path}:{wsl}" if path else wsl
     else:
         return None
     kept = {"PATH": of.get("PATH", os.defpath)}
-    return {**kept, "LD_LIBRARY_PATH": found} if found else kept
+    return {**kept, "LD_LIBRARY_PATH": library_path} if library_path else kept
 
 
 def _there(folders: Iterable[str]) -> bool:
@@ -32,7 +36,7 @@ def _there(folders: Iterable[str]) -> bool:
 
 
 def _cached(root: str) -> bool:
-    """Does the loader's cache name it? Whether it is right shows when it is loaded."""
+    """Return whether the loader's cache names the library. Whether it can be loaded shows later."""
     try:
         with open(os.path.join(root, "etc/ld.so.cache"), "rb") as file:
             return LIBRARY.encode() + b"\0" in file.read()

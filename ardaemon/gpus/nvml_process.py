@@ -1,4 +1,4 @@
-"""The worker process as the daemon holds it: started, asked under a deadline, killed."""
+"""The daemon's handle of the NVML worker process: starts it, asks it under a deadline, kills it."""
 
 import importlib.util
 import os
@@ -15,37 +15,37 @@ from msgspec import Struct
 import ardaemon
 from ardaemon.core.gpus import GpuReading
 
-# One answer: 64 GPUs with 200 processes each are 1 MB.
+# Bytes of one answer: 64 GPUs with 200 processes each make 1 MB.
 ANSWER_MAX = 4 << 20
-_PIECE = 256 << 10  # one read
+_PIECE = 256 << 10  # bytes of one read
 _KILL_S = 1.0  # a killed worker is gone in milliseconds, or is stuck in the driver and stays
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(ardaemon.__file__)))
 
 
 class WorkerLost(Exception):
-    """The worker hangs or talks nonsense; the text says which."""
+    """The worker hangs, or answers nonsense; the exception's text says which."""
 
 
 class WorkerEnded(WorkerLost):
-    """It is not there any more; `Worker.how` says why, once it is reaped."""
+    """The worker has ended; once it is reaped, `WorkerProcess.how` says why."""
 
 
 class Want(Struct, frozen=True, kw_only=True):
-    """What is asked beyond memory, compute processes and utilisation."""
+    """The values that are wanted beyond memory, compute processes and utilisation."""
 
-    thorough: bool = False  # temperature, power, what slows it down
+    thorough: bool = False  # temperature, power, throttling
     graphics: bool = False  # graphics processes: takes milliseconds
 
     def __or__(self, other: "Want") -> "Want":
         return Want(thorough=self.thorough or other.thorough, graphics=self.graphics or other.graphics)
 
     def covers(self, other: "Want") -> bool:
-        """Is an answer to this one also an answer to the other?"""
+        """Return whether an answer to this one is also an answer to `other`."""
         return self | other == self
 
 
-class Answer(Struct, frozen=True):
-    """One line of the worker's."""
+class WorkerAnswer(Struct, frozen=True):
+    """One line of the worker's: the GPUs, or the error because of which NVML as a whole has failed."""
 
     id: int
     failed: str | None = None
@@ -53,11 +53,11 @@ class Answer(Struct, frozen=True):
     gpus: tuple[GpuReading, ...] = ()
 
 
-class Worker:
-    """A worker process; it ends by itself when this one does."""
+class WorkerProcess:
+    """An NVML worker process. It ends by itself when this process ends."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        """Start one. Raises OSError."""
+        """Start the process. Raises OSError."""
         self.killed = False
         self.answered = False
         self.heard = bytearray()
@@ -68,7 +68,7 @@ class Worker:
         self.channel.setblocking(False)
         try:
             with theirs:
-                # -I and -S: nothing of the user's environment or of other packages has a part in it.
+                # -I and -S keep the user's environment and other packages out of it.
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", program],
                     stdin=theirs.fileno(),
@@ -82,11 +82,12 @@ class Worker:
             self.channel.close()
             raise
 
-    async def ask(self, want: Want, deadline: float) -> Answer:
-        """One look at the GPUs; WorkerLost if it has been silent for `deadline` seconds.
+    async def ask(self, want: Want, deadline: float) -> WorkerAnswer:
+        """Ask for one look at the GPUs. Raises WorkerLost if the worker is silent for `deadline` seconds.
 
-        May be cancelled: what the worker says late is not taken for an answer to the next question, and its
-        silence goes on counting.
+        The call may be cancelled: a late answer is not taken for one to the next question, and the time of
+        silence
+        goes on counting.
         """
         self.count += 1
         request = {"id": self.count, "thorough": want.thorough, "graphics": want.graphics}
@@ -101,15 +102,15 @@ class Worker:
         self.answered = True
         return answer
 
-    async def _listen(self, seconds: float) -> Answer | None:
+    async def _listen(self, seconds: float) -> WorkerAnswer | None:
         with anyio.move_on_after(seconds):
             while (answer := self._next()) is None:
                 await anyio.wait_readable(self.channel)
             return answer
-        return self._next()  # where this process was not let run for so long, the worker is not to blame
+        return self._next()  # the answer may be there: perhaps this process, not the worker, was held up
 
-    def _next(self) -> Answer | None:
-        """The answer to the last question, if it is there."""
+    def _next(self) -> WorkerAnswer | None:
+        """Return the answer to the last question; None if it has not come."""
         while True:
             line, end, rest = self.heard.partition(b"\n")
             if end:
@@ -118,12 +119,12 @@ class Worker:
                 if answer.id == self.count:
                     self.silent_since = None
                     return answer
-                self.silent_since = time.monotonic()  # with the last question still open
+                self.silent_since = time.monotonic()  # the last question is still open
             elif not self._receive():
                 return None
 
     def _receive(self) -> bool:
-        """Take what there is; False if there is nothing."""
+        """Read what has come; return False if nothing has."""
         try:
             piece = self.channel.recv(_PIECE)
         except BlockingIOError:
@@ -136,34 +137,34 @@ class Worker:
         return True
 
     def kill(self) -> None:
-        """SIGKILL. Whoever listens to it hears that it ended."""
+        """Send SIGKILL; an ask() under way raises WorkerEnded then."""
         self.killed = True
         self.process.kill()
 
     async def reap(self) -> bool:
-        """Wait a moment for a killed one; False if it is stuck in the driver."""
+        """Wait a moment for the end of the killed worker; return False if it is stuck in the driver."""
         with anyio.move_on_after(_KILL_S, shield=True):
             await _exited(self.process)
         self.channel.close()
         return self.gone
 
     def close(self) -> None:
-        """Kill it and see it gone, with no event loop to wait in."""
+        """Kill the worker and wait for its end, with no event loop to wait in."""
         self.kill()
         self.channel.close()
         try:
             self.process.wait(_KILL_S)
         except subprocess.TimeoutExpired:
-            pass  # stuck in the driver: nobody can help that
+            pass  # it is stuck in the driver, and nothing can end it
 
     @property
     def gone(self) -> bool:
-        """Has it ended? No zombie is left then."""
+        """Whether the worker has ended and is reaped."""
         return self.process.poll() is not None
 
     @property
     def how(self) -> str:
-        """How it ended, for a person."""
+        """The way in which it ended, in words for a person."""
         code = self.process.poll()
         if code is None:
             return "it still lives"
@@ -171,26 +172,26 @@ class Worker:
 
 
 def _program() -> str:
-    binding = importlib.util.find_spec("pynvml")  # does not import it
+    binding = importlib.util.find_spec("pynvml")  # finds it without importing it
     if binding is None or binding.origin is None:
         raise FileNotFoundError("the package nvidia-ml-py is not installed")
     home = Path(binding.origin).parent
-    site = home.parent if binding.submodule_search_locations else home  # older ones were a package
+    site = home.parent if binding.submodule_search_locations else home  # older versions were a package
     return (
         f"import sys; sys.path.insert(0, {_ROOT!r}); sys.path.append({str(site)!r});"
         " from ardaemon.gpus.nvml_worker import main; main()"
     )
 
 
-def _decode(line: bytes | bytearray) -> Answer:
+def _decode(line: bytes | bytearray) -> WorkerAnswer:
     try:
-        return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=WorkerAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WorkerLost(f"the NVML worker talks nonsense: {error}") from error
+        raise WorkerLost(f"the NVML worker's answer cannot be read: {error}") from error
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:
-    """Return when it has ended. Until it is waited for, its pid is nobody else's."""
+    """Wait until the process has ended. Until it is reaped, no other process can get its pid."""
     if process.poll() is not None:
         return
     fd = os.pidfd_open(process.pid)

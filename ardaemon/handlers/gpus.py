@@ -29,7 +29,7 @@ class Gpus:
         inventory = await overseer.look(thorough=True)
         cards = self.placement.cards()
         place = overseer.leasing.place
-        views = zip(self.placement.gpus.known, cards, strict=True)
+        views = zip(self.placement.gpus.readings, cards, strict=True)
         return p.GpuList(
             gpus=tuple(self._view(gpu, card) for gpu, card in views),
             state=inventory.state,

@@ -39,7 +39,7 @@ class Leasing:
 
     def cards(self, flight: Flight) -> list[CardId]:
         """The GPUs that it was given."""
-        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.known}
+        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.readings}
         return [CardId(uuid, parents.get(uuid)) for uuid in flight.seat.cards]
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
@@ -65,7 +65,7 @@ class Leasing:
     def _is_free(self, uuid: str, now: float) -> bool:
         if now < self._refusals.get(uuid, (0, 0.0))[1]:
             return False
-        parent = next((gpu.parent for gpu in self.gpus.known if gpu.uuid == uuid), None)
+        parent = next((gpu.parent for gpu in self.gpus.readings if gpu.uuid == uuid), None)
         why = self.leases.holder(CardId(uuid, parent))
         if why is not None:
             self.gpus.leased[uuid] = why

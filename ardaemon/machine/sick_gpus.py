@@ -46,7 +46,7 @@ class SickGpus:
 
     def _on(self, gpu: GpuReading) -> list[Going]:
         """Return the attempts on it, or on an instance of it, that are not judged yet."""
-        parts = {gpu.uuid, *(other.uuid for other in self.gpus.known if other.parent == gpu.uuid)}
+        parts = {gpu.uuid, *(other.uuid for other in self.gpus.readings if other.parent == gpu.uuid)}
         at_work = [f.going for f in self.board.flights.values() if f.state in ON_IT]
         return [going for going in at_work if going and not parts.isdisjoint(going.seat.cards)]
 

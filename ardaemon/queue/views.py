@@ -38,7 +38,7 @@ class Views:
     def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
         """One flight with its place in the queue and what it waits for; one `sight` serves many of them."""
         view = flight.view(**self._where(flight, sight))
-        gpus = tuple(gpu.index for gpu in self.board.placement.gpus.known if gpu.uuid in flight.seat.cards)
+        gpus = tuple(gpu.index for gpu in self.board.placement.gpus.readings if gpu.uuid in flight.seat.cards)
         sample = self.live(flight.handle) if flight.handle is not None else None
         if sample is None:
             return replace(view, gpus=gpus) if gpus else view

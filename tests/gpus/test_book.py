@@ -55,7 +55,7 @@ def card(
         (
             book(gpu(refused=1)),
             "unknown",
-            "the driver names processes that cannot be: nobody knows who is on it",
+            "the driver reports processes that cannot exist: nobody knows who uses it",
         ),
         (book(gpu(mig=True)), "quarantined", "it is in MIG mode and has no instance"),
         (book(gpu(), state="unknown"), "unknown", "no answer"),
@@ -136,7 +136,7 @@ def test_cards_are_named_by_index_and_by_uuid_where_an_index_could_mean_another(
     instance = GpuReading(uuid="MIG-1", index=0, parent=UUID)
     found = GpuBook()
     seen(found, Inventory(state="ok", at=0.0, gpus=(gpu(mig=True), instance)), {})
-    assert [known.uuid for known in found.known] == ["MIG-1"]
+    assert [gpu.uuid for gpu in found.readings] == ["MIG-1"]
     assert found.device("MIG-1") == "MIG-1"
 
 

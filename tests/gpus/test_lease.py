@@ -203,9 +203,9 @@ def test_a_mode_that_a_crash_left_is_put_right(folder: Path) -> None:
     ["", "../GPU-1", "GPU-1/../../x", "GPU-a.b", "GPU-a\n", "GPU a", "/GPU-1", "GPU-\0", "GPU-" + "a" * 100],
 )
 def test_what_is_no_uuid_makes_no_file(folder: Path, uuid: str) -> None:
-    assert refused(daemon(folder).take([CardId(uuid)])).why == "that is no UUID of a GPU"
+    assert refused(daemon(folder).take([CardId(uuid)])).why == "that is not the UUID of a GPU"
     assert refused(daemon(folder).take([CardId("MIG-1", uuid)])).uuid == uuid
-    assert daemon(folder).holder(CardId(uuid)) == "that is no UUID of a GPU"
+    assert daemon(folder).holder(CardId(uuid)) == "that is not the UUID of a GPU"
     assert contents(folder) == {}
 
 
