@@ -106,7 +106,7 @@ def _put_back(flight: Flight) -> None:
     """What a daemon that was killed right after it had recorded the run could not do any more."""
     if flight.record.restore == "at_submit" and not isinstance(flight.record.state, Judged):
         found = load_or_repair(flight.experiment)
-        target = ready.standard_version(flight.experiment, found)
+        target = ready.version_to_restore(flight.experiment, found)
         submit.put_back(flight.experiment, flight.record, found, target)
 
 

@@ -13,13 +13,13 @@ from ardaemon.host import state
 
 
 def chain_of(experiment: Experiment) -> Chain | None:
-    """The chain this experiment is the current link of."""
+    """Return the project's chain if this experiment is its current link, else None."""
     chain = state.read(Project(experiment.project).chain, Chain)
     return chain if chain is not None and chain.current_slug == experiment.slug else None
 
 
 def parent(experiment: Experiment) -> Experiment | None:
-    """The experiment before this one in the project's chain; None too where the chain cannot be read."""
+    """Return the experiment before this one in the chain; None if there is none, or it is unreadable."""
     project = Project(experiment.project)
     with contextlib.suppress(CorruptState, UnknownSchema, UsageError):
         chain = state.read(project.chain, Chain)
@@ -30,6 +30,7 @@ def parent(experiment: Experiment) -> Experiment | None:
 
 
 def start_chain(experiment: Experiment, remaining: int) -> None:
+    """Make this experiment the current link of the project's chain; `remaining` more may follow it."""
     path = Project(experiment.project).chain
     before = state.read(path, Chain)
     trail = before.chain_trail if before else ()

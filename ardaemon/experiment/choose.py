@@ -1,4 +1,4 @@
-"""Which experiment is meant, where the client does not say."""
+"""Chooses the experiment for a request that names none."""
 
 from pathlib import Path
 
@@ -8,12 +8,16 @@ from ardaemon.core.model import Chain, Session
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 
-# Two experiments changed within this time: the last change says nothing about which is meant.
+# If two experiments were changed within this time, the last change does not tell which one is meant.
 CLOSE_S = 60.0
 
 
 def resolve(project: str, expr: str | None) -> Experiment:
-    """The named one; else the only live one, the chain's current one, the last changed one."""
+    """Return the experiment `expr`; without it the only live, the chain's current or the last changed one.
+
+    Raises UsageError: UnknownExperiment, or AmbiguousExperiment if two live or freshly changed ones could be
+    meant.
+    """
     folder = Path(project)
     if not folder.is_absolute():
         raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
@@ -24,16 +28,16 @@ def resolve(project: str, expr: str | None) -> Experiment:
 def _find(folder: Path, expr: str | None) -> Experiment:
     if expr is not None:
         return experiments.find(folder, expr)
-    known = Project(folder).experiments()
-    if not known:
+    every = Project(folder).experiments()
+    if not every:
         raise UnknownExperiment(f"there is no experiment in {folder}", "create one with: arctl init")
-    if len(known) == 1:
-        return known[0]
-    return _only_live(known) or _current(folder, known) or _last_changed(known)
+    if len(every) == 1:
+        return every[0]
+    return _only_live(every) or _current(folder, every) or _last_changed(every)
 
 
-def _only_live(known: list[Experiment]) -> Experiment | None:
-    live = [experiment for experiment in known if _is_live(experiment)]
+def _only_live(every: list[Experiment]) -> Experiment | None:
+    live = [experiment for experiment in every if _is_live(experiment)]
     if len(live) > 1:
         raise _ambiguous(live, "several experiments have a live session")
     return live[0] if live else None
@@ -43,17 +47,17 @@ def _is_live(experiment: Experiment) -> bool:
     try:
         session = state.read(experiment.session, Session)
     except ArdaemonError:
-        return False  # told of, and repaired, when that experiment itself is used
+        return False  # reported and repaired when that experiment itself is used
     return session is not None and session.live
 
 
-def _current(folder: Path, known: list[Experiment]) -> Experiment | None:
+def _current(folder: Path, every: list[Experiment]) -> Experiment | None:
     chain = state.read(Project(folder).chain, Chain)
-    return next((e for e in known if chain is not None and e.slug == chain.current_slug), None)
+    return next((e for e in every if chain is not None and e.slug == chain.current_slug), None)
 
 
-def _last_changed(known: list[Experiment]) -> Experiment:
-    times = sorted(((_changed(e), e.slug, e) for e in known), reverse=True)
+def _last_changed(every: list[Experiment]) -> Experiment:
+    times = sorted(((_changed(e), e.slug, e) for e in every), reverse=True)
     newest = [e for when, _, e in times if times[0][0] - when < CLOSE_S]
     if len(newest) > 1:
         raise _ambiguous(newest, "several experiments were changed within a minute")

@@ -1,4 +1,4 @@
-"""Create an experiment: copy the files in, write program.md's front matter, seal."""
+"""Creates an experiment: copies the files in, writes program.md's front matter, seals."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ PROSE = """
 What to try, what is known, what is out of bounds: write it here, for the agent. This text may change
 at any time; the lines between the two +++ above are sealed.
 """
-# "get the lowest val_bpb", "maximize `val/acc`": how programs say which metric counts.
+# Words in which programs say which metric counts: "get the lowest val_bpb", "maximize `val/acc`".
 _GOAL = re.compile(
     r"\b(lowest|lower|minimi[sz]e|smallest|highest|higher|maximi[sz]e)\b"
     r"[`*_\"']*(?: the| possible|:)*\s+[`*_\"']*"
@@ -33,7 +33,10 @@ _ENGLISH_MAX = 1 << 20  # bytes of program.md that are looked through
 
 
 def create(params: Init) -> tuple[Experiment, list[str]]:
-    """Make the experiment; returns it and what was done, a line each. Leaves nothing on failure."""
+    """Make the experiment, and return it with one line for each thing that was done.
+
+    Nothing of it stays behind if an error is raised.
+    """
     experiment = Project(Path(params.project)).experiment(params.slug)
     with state.storage("create", experiment.folder):
         return experiment, _create(experiment, params)
@@ -52,14 +55,14 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
     durable.remove_tree(partial.folder)
     operations.mkdir(partial.folder)
     try:
-        said = _fill(partial, params, files)
+        done = _fill(partial, params, files)
         durable.rename(partial.folder, experiment.folder)
     except BaseException:
         durable.remove_tree(partial.folder)
         with contextlib.suppress(OSError):
-            operations.rmdir(home)  # it goes only if it is empty: then it was made here
+            operations.rmdir(home)  # removed only if it is empty: then it was made here
         raise
-    return said
+    return done
 
 
 def _files(params: Init) -> dict[str, Path]:
@@ -90,32 +93,32 @@ def _check_seals(params: Init) -> None:
 
 
 def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[str]:
-    said = [f"train.py copied from {files['train.py']}"]
+    done = [f"train.py copied from {files['train.py']}"]
     for name, path in files.items():
         if name != "program.md":
             durable.write(experiment.folder / name, path.read_bytes(), folder=False)
     if "prepare.py" in files:
-        said.append(f"prepare.py copied from {files['prepare.py']}, and sealed")
-    said += _write_program(experiment, params, files.get("program.md"))
+        done.append(f"prepare.py copied from {files['prepare.py']}, and sealed")
+    done += _write_program(experiment, params, files.get("program.md"))
     seals = tuple(params.seal)
     state.write(experiment.contract, seal.make(experiment, seals))
-    said += [f"sealed {path}" for path in seals]
+    done += [f"sealed {path}" for path in seals]
     data = experiment.train.read_bytes()
     durable.make_folder(experiment.runs)
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
     durable.write(original.train, data, 0o444)
     state.write(experiment.session, Session(last_run=0, placed=Placed(ORIGINAL, train_file.sha256(data))))
-    return said
+    return done
 
 
 def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
     text = source.read_text(encoding="utf-8", errors="replace") if source is not None else None
     front, prose = program_md.split_program(text) if text is not None else (None, None)
-    said = []
+    done = []
     if front is None:
-        metric, direction, how = _primary(params, text)
-        said += how
+        metric, direction, notes = _primary(params, text)
+        done += notes
         front = _front(params, metric, direction)
     elif params.primary_metric or params.primary_direction or params.goal or params.constraints:
         raise UsageError(
@@ -124,7 +127,7 @@ def _write_program(experiment: Experiment, params: Init, source: Path | None) ->
     body = prose if prose is not None else PROSE.format(slug=params.slug)
     program = f"{program_md.FENCE}\n{front}{program_md.FENCE}\n{body}"
     durable.write(experiment.program, program.encode(), folder=False)
-    return [*said, "program.md written; its prose is yours to change"]
+    return [*done, "program.md written; its prose is yours to change"]
 
 
 def _front(params: Init, metric: str, direction: Direction) -> str:
@@ -146,22 +149,23 @@ def _toml(text: str) -> str:
 
 
 def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[str]]:
+    """Return the primary metric, its direction, and a line if program.md's prose names them."""
     metric, direction = params.primary_metric, params.primary_direction
     if metric and direction:
         return metric, direction, []
-    found = _said_goal(program or "", params)
-    if found is None or (metric and metric != found[0]):
+    goal = _goal_in_prose(program or "", params)
+    if goal is None or (metric and metric != goal[0]):
         missing = "--primary-metric" if not metric else "--primary-direction"
         raise UsageError(
             f"{missing} is missing, and program.md does not say it in a way that is understood",
             "for example: --primary-metric val/loss --primary-direction min",
         )
-    said = f"primary metric {found[0]} ({direction or found[1]}), as program.md says"
-    return found[0], direction or found[1], [said]
+    note = f"primary metric {goal[0]} ({direction or goal[1]}), as program.md says"
+    return goal[0], direction or goal[1], [note]
 
 
-def _said_goal(program: str, params: Init) -> tuple[str, Direction] | None:
-    """The first metric that the prose wants lowest or highest and the scripts know by that name."""
+def _goal_in_prose(program: str, params: Init) -> tuple[str, Direction] | None:
+    """Return the first metric that the prose wants lowest or highest and that the scripts print so named."""
     scripts = "".join(_text(path) for path in (params.train, params.prepare, *_sources(params)) if path)
     for match in _GOAL.finditer(program[:_ENGLISH_MAX]):
         word, name = match[1].lower(), match[2]

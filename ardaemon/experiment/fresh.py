@@ -1,4 +1,4 @@
-"""`--resume fresh`: what an experiment has is moved into its archive, and it begins anew."""
+"""`--resume fresh`: moves an experiment's runs and results into its archive, so that it begins anew."""
 
 import os
 import stat
@@ -11,13 +11,18 @@ from ardaemon.core.model import Counters, Placed, Session
 from ardaemon.experiment import train_file
 from ardaemon.host import durable, state
 
-# What goes into archive/; runs/ first, which tells how far it came.
+# Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
 OUTCOMES = ("runs", "results.tsv", "best.json", "best_ckpt", ".ckpt")
 RUNS_NEW = ".runs-new"
 
 
 def finish_fresh(experiment: Experiment, session: Session) -> None:
-    """What `--resume fresh` does once its intent stands in the session; what was done is passed over."""
+    """Do what `--resume fresh` wants once the intent stands in the session; steps that are done are left out.
+
+    The intent (`archiving`, the folder's name in archive/) is written first. After a kill in the midst, the
+    next
+    reader of the state finds it there and calls this again.
+    """
     assert session.archiving is not None
     home = experiment.archive / session.archiving
     archived = archive_train(experiment, session.archiving)
@@ -39,13 +44,13 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
 
 
 def archive_train(experiment: Experiment, stamp: str) -> str | None:
-    """Copy train.py into archive/{stamp}/, once; returns the copy's hash, None if there was no train.py."""
+    """Copy train.py into archive/{stamp}/, once, and return the copy's hash; None without a train.py."""
     home = experiment.archive / stamp
     copy = home / experiment.train.name
     with state.storage("archive into", home):
         durable.make_folder(experiment.archive)
         durable.make_folder(home)
-        over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ moves after it
+        over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
             mode = stat.S_IMODE(experiment.train.stat().st_mode)
             durable.write(copy, experiment.train.read_bytes(), mode)
@@ -53,7 +58,7 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
 
 
 def _prepare_runs(experiment: Experiment, home: Path) -> None:
-    """The new runs/, with the original in it, aside: it takes its place in one rename."""
+    """Make the new runs/ with the original in it, under another name, so that one rename puts it in place."""
     moved = home / experiment.runs.name
     if moved.exists() and experiment.runs.exists():
         return

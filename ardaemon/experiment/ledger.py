@@ -1,4 +1,4 @@
-"""results.tsv: one row per run, append-only; read from its end, never whole."""
+"""results.tsv, the ledger: one row per run, append-only, read from its end and never whole."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ BLOCK = 1 << 16
 
 
 def row(result: Result, sha256: str) -> str:
-    """The row of one result, without its newline."""
+    """Return the row of one result, without its newline."""
     primary = result.primary
     values = (
         result.run_id,
@@ -51,7 +51,7 @@ def _number(value: float | None) -> str:
 
 
 def add(path: Path, line: str) -> None:
-    """Append a row once: a torn last line is cut off first, a row that is there stays."""
+    """Append a row, if it is not the last one already. A torn last line is cut off first."""
     repair(path)
     if not path.exists():
         with storage("write", path):
@@ -62,13 +62,13 @@ def add(path: Path, line: str) -> None:
 
 
 def rebuild(path: Path, lines: list[str]) -> None:
-    """Replace the whole table by these rows, in one write."""
+    """Replace the whole table by these rows, in one durable write."""
     with storage("write", path):
         durable.write(path, HEADER + "".join(f"{line}\n" for line in lines).encode())
 
 
 def check(path: Path) -> bytes:
-    """The file's last rows. Raises CorruptState if this is not the ledger we wrote."""
+    """Return the file's last bytes, some rows. Raises CorruptState if this is not a ledger of ardaemon's."""
     try:
         with storage("read", path), path.open("rb") as file:
             head = file.read(len(HEADER))
@@ -86,7 +86,7 @@ def check(path: Path) -> bytes:
 
 
 def size(path: Path) -> int:
-    """Its bytes; 0 where there is none."""
+    """Return the file's size in bytes; 0 if there is no file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def size(path: Path) -> int:
 
 
 def repair(path: Path) -> None:
-    """Cut a torn last line. Raises CorruptState if this is not the ledger we wrote."""
+    """Cut off a torn last line. Raises CorruptState if this is not a ledger of ardaemon's."""
     tail = check(path)
     if tail.endswith(b"\n") or not path.exists():
         return
@@ -107,7 +107,7 @@ def repair(path: Path) -> None:
 
 
 def last(path: Path, count: int) -> list[dict[str, str]]:
-    """The last `count` rows, oldest first; reads from the end and passes over a torn line."""
+    """Return the last `count` rows, oldest first, each as column -> text; a torn last line is passed over."""
     if count <= 0:
         return []
     blocks: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Deciding and applying are serialised per experiment."""
+"""Locks that serialise deciding and applying per experiment."""
 
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -7,13 +7,13 @@ import anyio
 
 
 class Locks:
-    """One lock per experiment, for everything that changes its files."""
+    """One lock per experiment; everything that changes its files holds it."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     def of(self, folder: Path) -> anyio.Lock:
-        """The lock of that experiment's folder."""
+        """Return the lock of the experiment in that folder."""
         lock = self._locks.get(str(folder))
         if lock is None:
             lock = self._locks[str(folder)] = anyio.Lock()

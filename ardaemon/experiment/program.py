@@ -1,4 +1,4 @@
-"""program.md: the front matter between +++ lines, and the prose for the agent."""
+"""Reads program.md: the front matter between +++ lines, and the prose for the agent."""
 
 import tomllib
 
@@ -13,7 +13,7 @@ FENCE = "+++"
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """program.md's front matter."""
+    """The front matter of program.md."""
 
     primary: Primary
     goal: str = ""
@@ -22,7 +22,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split_program(text: str) -> tuple[str | None, str]:
-    """Front matter between +++ lines, and the prose; None where there is no front matter."""
+    """Split program.md into front matter, None if there is none, and prose."""
     lines = text.splitlines(keepends=True)
     if not lines or lines[0].strip() != FENCE:
         return None, text
@@ -33,7 +33,7 @@ def split_program(text: str) -> tuple[str | None, str]:
 
 
 def read_front(experiment: Experiment) -> tuple[str, Front]:
-    """The front matter as text and decoded. Raises UsageError naming file and fault."""
+    """Return the front matter as text and decoded. Raises UsageError, which names file and fault."""
     path = experiment.program
     try:
         text, _ = split_program(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Whether a session takes a run now, and the version that train.py goes back to."""
+"""Decides whether a session takes a run now, and which version train.py goes back to."""
 
 import shlex
 
@@ -9,15 +9,15 @@ from ardaemon.core.errors import (
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed, Settings
 from ardaemon.experiment import seal, train_file
-from ardaemon.experiment.state import State, standard
+from ardaemon.experiment.state import State, fallback_run
 from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import state
 
 
-def require_ready(experiment: Experiment, found: State) -> Settings:
-    """The session's settings; raises Refused where a run may not be taken now."""
+def require_ready(experiment: Experiment, current: State) -> Settings:
+    """Return the session's settings. Raises Refused if no run may be taken now, with the way to go on."""
     require_no_unclean(experiment)
-    session = found.session
+    session = current.session
     if session.settings is None:
         raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
     if not session.live:
@@ -26,14 +26,14 @@ def require_ready(experiment: Experiment, found: State) -> Settings:
             f"the session of {experiment.slug} is over ({why})",
             f"go on with: {_again(session.settings)}",
         )
-    seal.require(experiment, found.contract)
-    require_same_primary(found)
-    _require_same_conditions(found, session.settings)
+    seal.require(experiment, current.contract)
+    require_same_primary(current)
+    _require_same_conditions(current, session.settings)
     return session.settings
 
 
 def _again(settings: Settings) -> str:
-    """The command that starts a session with the same settings, as far as they end it or launch it."""
+    """Return the command that starts a session anew, with the settings that launch its runs and end it."""
     words = ["arctl session start --resume continue", f"--seconds {settings.seconds:g}"]
     if settings.runner != Settings(seconds=1).runner:
         words.append(f"--runner {shlex.quote(settings.runner)}")
@@ -44,9 +44,9 @@ def _again(settings: Settings) -> str:
     return " ".join(words)
 
 
-def require_same_primary(found: State) -> None:
-    """Raise Refused where the best was measured by another metric: nothing can be compared with it."""
-    best, primary = found.best, found.contract.primary
+def require_same_primary(current: State) -> None:
+    """Raise Refused if the best was measured by another metric: nothing can be compared with it."""
+    best, primary = current.best, current.contract.primary
     if best is not None and best.primary != primary:
         raise Refused(
             f"the best ({best.run_id}) is by {best.primary.metric} ({best.primary.direction}),"
@@ -55,10 +55,10 @@ def require_same_primary(found: State) -> None:
         )
 
 
-def _require_same_conditions(found: State, settings: Settings) -> None:
-    """Raise Refused where another seal was accepted since the session began: a person decides anew."""
-    best, agreed = found.best, found.session.conditions
-    if best is not None and agreed and agreed != seal.conditions(settings, found.contract):
+def _require_same_conditions(current: State, settings: Settings) -> None:
+    """Raise Refused if another seal was accepted since the session began: a person has to decide anew."""
+    best, agreed = current.best, current.session.conditions
+    if best is not None and agreed and agreed != seal.conditions(settings, current.contract):
         raise Refused(
             f"another seal was accepted since the session began: the best ({best.value:.6g} @ {best.run_id})"
             " is not comparable any more",
@@ -66,10 +66,10 @@ def _require_same_conditions(found: State, settings: Settings) -> None:
         )
 
 
-def standard_version(experiment: Experiment, found: State) -> Placed:
-    """What train.py goes back to: the best's snapshot, or the original."""
-    run_id = standard(experiment, found.best)
-    if found.best is not None and found.best.sha256:
-        return Placed(run_id, found.best.sha256)
+def version_to_restore(experiment: Experiment, current: State) -> Placed:
+    """Return the version that train.py goes back to: the best's snapshot, else the original."""
+    run_id = fallback_run(experiment, current.best)
+    if current.best is not None and current.best.sha256:
+        return Placed(run_id, current.best.sha256)
     with state.storage("read", experiment.run(run_id).train):
         return Placed(run_id, train_file.sha256(experiment.run(run_id).train.read_bytes()))

@@ -1,4 +1,4 @@
-"""What is rebuilt when a file of an experiment is broken, and from what."""
+"""Rebuilds broken files of an experiment from its other files."""
 
 import contextlib
 
@@ -17,9 +17,9 @@ REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a yea
 
 
 def load_or_repair(experiment: Experiment) -> State:
-    """Read the state; what is broken is kept aside, rebuilt from the other files, and told of.
+    """Read the state. A broken file is kept aside and rebuilt from the other files; `warnings` says so.
 
-    Each file goes from broken to rebuilt in one durable write: after a kill the repair begins again.
+    Each file goes from broken to rebuilt in one durable write, so after a kill the repair begins again.
     """
     try:
         return load(experiment)
@@ -30,13 +30,13 @@ def load_or_repair(experiment: Experiment) -> State:
             *_mend_session(experiment),
             *_mend_best(experiment),
         ]
-    found = load(experiment)
-    found.warnings.extend(warnings)
-    return found
+    repaired = load(experiment)
+    repaired.warnings.extend(warnings)
+    return repaired
 
 
 def _mend_fresh(experiment: Experiment) -> list[str]:
-    """First of all: it moves the other files away, broken or not."""
+    """Finish a `--resume fresh`, before any other repair: it moves the other files away, broken or not."""
     with contextlib.suppress(CorruptState):
         session = state.read(experiment.session, Session)
         if session is not None and session.archiving is not None:
@@ -47,22 +47,22 @@ def _mend_fresh(experiment: Experiment) -> list[str]:
 
 
 def _mend_ledger(experiment: Experiment) -> list[str]:
-    """Broken, cut short or deleted: made anew from the results themselves."""
+    """Make results.tsv anew from runs/*/result.json, if it is broken, cut short or deleted."""
     try:
         ledger.repair(experiment.results)
         if ledger.size(experiment.results) >= _expected_bytes(experiment):
             return []
-        said = "results.tsv had lost rows"
+        fault = "results.tsv had lost rows"
     except CorruptState:
-        said = "results.tsv was broken"
+        fault = "results.tsv was broken"
     if experiment.results.exists():
-        said += f": kept as {state.put_aside(experiment.results).name}"
+        fault += f": kept as {state.put_aside(experiment.results).name}"
     rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)]
     ledger.rebuild(experiment.results, rows)
     if _expected_bytes(experiment):
         bytes_now = ledger.size(experiment.results)
         state.write(experiment.session, replace(_session(experiment), results_bytes=bytes_now))
-    return [f"{said}, rebuilt from runs/*/result.json"]
+    return [f"{fault}, rebuilt from runs/*/result.json"]
 
 
 def _expected_bytes(experiment: Experiment) -> int:
@@ -78,7 +78,7 @@ def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
 
 
 def _record(experiment: Experiment, run_id: str) -> RunRecord | None:
-    """run.json, or None where it is gone or broken: a rebuild does without it."""
+    """Read run.json; None if it is missing or broken: a rebuild does without it."""
     with contextlib.suppress(CorruptState):
         return state.read(experiment.run(run_id).record, RunRecord)
     return None
@@ -88,12 +88,12 @@ def _mend_session(experiment: Experiment) -> list[str]:
     try:
         if state.read(experiment.session, Session) is not None:
             return []
-        said = ".ar-session.json is missing: rebuilt"
+        fault = ".ar-session.json is missing: rebuilt"
     except CorruptState:
         aside = state.put_aside(experiment.session)
-        said = f".ar-session.json was broken: kept as {aside.name}, rebuilt"
+        fault = f".ar-session.json was broken: kept as {aside.name}, rebuilt"
     state.write(experiment.session, _rebuilt_session(experiment))
-    return [f"{said} from results.tsv and runs/; its settings are lost: arctl session start"]
+    return [f"{fault} from results.tsv and runs/; its settings are lost: arctl session start"]
 
 
 def _rebuilt_session(experiment: Experiment) -> Session:
@@ -107,9 +107,9 @@ def _rebuilt_session(experiment: Experiment) -> Session:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
-    known = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
+    by_verdict = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
     return Session(
-        counters=Counters(**known), last_run=max(numbers), results_bytes=ledger.size(experiment.results)
+        counters=Counters(**by_verdict), last_run=max(numbers), results_bytes=ledger.size(experiment.results)
     )
 
 
@@ -120,28 +120,28 @@ def _mend_best(experiment: Experiment) -> list[str]:
             return []
         if best is None and not _session(experiment).counters.advance:
             return []
-        said = "best.json is missing"
+        fault = "best.json is missing"
         if best is not None:
-            said = f"best.json names {best.run_id}, which has no train.py: kept as"
-            said += f" {state.put_aside(experiment.best).name}"
+            fault = f"best.json names {best.run_id}, which has no train.py: kept as"
+            fault += f" {state.put_aside(experiment.best).name}"
     except CorruptState:
         aside = state.put_aside(experiment.best)
-        said = f"best.json was broken: kept as {aside.name}"
+        fault = f"best.json was broken: kept as {aside.name}"
     best = _rebuilt_best(experiment)
     if best is None:
         _forget_best(experiment)
-        return [f"{said}; no run that advanced is left in runs/, so there is no best"]
+        return [f"{fault}; no run that advanced is left in runs/, so there is no best"]
     state.write(experiment.best, best)
-    return [f"{said}, rebuilt from {best.run_id}/run.json"]
+    return [f"{fault}, rebuilt from {best.run_id}/run.json"]
 
 
 def _session(experiment: Experiment) -> Session:
-    """After _mend_session() there is one."""
+    """Return the session, which is there after _mend_session(); rebuilt if somebody removed it meanwhile."""
     return state.read(experiment.session, Session) or _rebuilt_session(experiment)
 
 
 def _forget_best(experiment: Experiment) -> None:
-    """There is no best, and the counters say so too: else each load would look for it again."""
+    """Remove best.json, and count no advance any more: otherwise each load would look for the best again."""
     with state.storage("remove", experiment.best):
         durable.remove(experiment.best)
         durable.sync_folder(experiment.folder)
@@ -151,7 +151,7 @@ def _forget_best(experiment: Experiment) -> None:
 
 
 def _rebuilt_best(experiment: Experiment) -> Best | None:
-    """What the last run that advanced decided: its run.json holds best.json as it was written."""
+    """Return the best as the last run that advanced made it: its run.json holds what went into best.json."""
     for row in reversed(ledger.last(experiment.results, REBUILD_ROWS)):
         if row["verdict"] != "advance":
             continue
@@ -163,12 +163,12 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
 
 
 def _results(experiment: Experiment) -> list[Result]:
-    found: list[Result] = []
+    results: list[Result] = []
     if not experiment.runs.is_dir():
-        return found
+        return results
     for folder in sorted(experiment.runs.iterdir(), key=lambda p: (len(p.name), p.name)):
         with contextlib.suppress(ArdaemonError):
             result = state.read(experiment.run(folder.name).result, Result)
             if result is not None:
-                found.append(result)
-    return found
+                results.append(result)
+    return results

@@ -1,4 +1,4 @@
-"""The runner's template: split as a shell would, and made the command line of one attempt."""
+"""Splits the runner's template as a shell would, and makes the command line of one attempt of it."""
 
 import os
 import shlex
@@ -13,7 +13,7 @@ SCRIPTS = ("train.py", "{train}")
 
 
 def split_runner(template: str) -> list[str]:
-    """The template's arguments. Raises UsageError unless exactly one of them is the script."""
+    """Return the template's arguments. Raises UsageError unless exactly one of them is the script."""
     try:
         argv = shlex.split(template)
     except ValueError as error:
@@ -28,7 +28,7 @@ def split_runner(template: str) -> list[str]:
 
 
 def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
-    """The runner's program as an absolute path. Raises RunnerNotFound."""
+    """Return the runner's program as an absolute path. Raises RunnerNotFound and UsageError."""
     name = split_runner(template)[0]
     if os.sep in name:
         path = os.path.join(cwd, name)
@@ -38,20 +38,20 @@ def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
             f"the runner {name!r} is not an executable file (looked at {path})", "check --runner's path"
         )
     folders = environment.get("PATH", os.defpath).split(os.pathsep)
-    # Relative to the project, where the job runs, not to where the daemon happens to be.
-    found = shutil.which(name, path=os.pathsep.join(os.path.join(cwd, folder) for folder in folders))
-    if found is None:
+    # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
+    path_of_program = shutil.which(name, path=os.pathsep.join(os.path.join(cwd, f) for f in folders))
+    if path_of_program is None:
         raise RunnerNotFound(
             f"the runner's program {name!r} is not on PATH",
             "activate the project's environment, or give --runner an absolute path",
         )
-    return found
+    return path_of_program
 
 
 def command(
     settings: Settings, environment: Mapping[str, str], experiment: Experiment, run: Run
 ) -> tuple[str, ...]:
-    """The whole command line: the script's path put in, {run_dir} replaced, no shell."""
+    """Return the whole command line of an attempt, with the script's path and the run's folder put in."""
     cwd = str(experiment.project)
     script = str(experiment.train if settings.exec == "live" else run.train)
     argv = [

@@ -1,4 +1,4 @@
-"""The seal: hashes of what must not change during an experiment."""
+"""The seal: makes and checks the hashes of the files that must not change during an experiment."""
 
 import errno
 import hashlib
@@ -23,72 +23,75 @@ from ardaemon.host.state import now
 
 
 def seal(experiment: Experiment, params: Seal) -> list[str]:
-    """Report what changed under the seal; with `accept` or `add`, seal what is there now."""
-    found = None if params.accept else load_or_repair(experiment)
-    if found is not None and not params.add:
-        return changed(experiment, found.contract) or [SEAL_HOLDS]
+    """Report what has changed under the seal, one line each; with `accept` or `add`, make the seal anew."""
+    current = None if params.accept else load_or_repair(experiment)
+    if current is not None and not params.add:
+        return changed(experiment, current.contract) or [SEAL_HOLDS]
     before = _sealed_before(experiment)
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
     made = make(experiment, (*names, *params.add))
-    known = {s.path: s.sha256 for s in before}
+    hashes_before = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
-    said = [f"sealed {s.path}" for s in made.sealed if known.get(s.path) != s.sha256]
+    done = [f"sealed {s.path}" for s in made.sealed if hashes_before.get(s.path) != s.sha256]
     if not before:
-        said.append("what was sealed before is not known any more: name other paths again with --add PATH")
-    return said or ["nothing had changed"]
+        done.append(
+            "the list of sealed paths is lost: name paths other than prepare.py again with --add PATH"
+        )
+    return done or ["nothing had changed"]
 
 
 def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
     try:
-        found = state.read(experiment.contract, Contract)
+        contract = state.read(experiment.contract, Contract)
     except CorruptState:
         state.put_aside(experiment.contract)
         return ()
-    return found.sealed if found else ()
+    return contract.sealed if contract else ()
 
 
 BLOCK = 1 << 20
 SEALED_FILES_MAX = 100_000  # in one sealed folder: a larger data set is sealed by its manifest
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
 METRIC_NAME_MAX = 120  # characters; the name stands in every result
-# path -> (what stat says of it, its hash): large data is not read again while stat says the same.
-_known: dict[str, tuple[tuple[int, ...], str]] = {}
-KNOWN_MAX = 100_000
-# Times are coarse (4 ms on ext4, up to 2 s elsewhere): of a file that changed just now, stat may say the
-# same after the next change. Only one that has rested is remembered.
+# path -> (stat's facts about the file, its hash): large data is not read again while stat gives the same
+# facts.
+_hashes: dict[str, tuple[tuple[int, ...], str]] = {}
+HASHES_MAX = 100_000
+# Times are coarse (4 ms on ext4, up to 2 s elsewhere): if a file has changed just now, stat may give the same
+# facts after the next change. So only the hash of a file that has rested for this time is remembered.
 RESTED_NS = 2_000_000_000
 
 
 def hash_file(path: str) -> str:
-    """sha256 of a file's bytes; remembered while size, times and inode stay."""
-    found = os.stat(path)
-    mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    known = _known.get(path)
-    if known is not None and known[0] == mark:
-        return known[1]
+    """Return the SHA-256 of a file's bytes, which is remembered while size, times and inode stay the same."""
+    status = os.stat(path)
+    mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    remembered = _hashes.get(path)
+    if remembered is not None and remembered[0] == mark:
+        return remembered[1]
     digest = hashlib.sha256()
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", path)
+            raise OSError(errno.EINVAL, "it is not a plain file", path)
         while block := file.read(BLOCK):
             digest.update(block)
-    if time.time_ns() - found.st_ctime_ns > RESTED_NS:
-        if len(_known) >= KNOWN_MAX:
-            _known.clear()
-        _known[path] = (mark, digest.hexdigest())
+    if time.time_ns() - status.st_ctime_ns > RESTED_NS:
+        if len(_hashes) >= HASHES_MAX:
+            _hashes.clear()
+        _hashes[path] = (mark, digest.hexdigest())
     return digest.hexdigest()
 
 
 def _raise(error: OSError) -> None:
-    raise error  # what cannot be read cannot be sealed
+    raise error  # a folder that cannot be read cannot be sealed
 
 
 def hash_path(path: Path) -> str:
-    """A file's hash, or a folder's: over the sorted relative names and hashes of its files."""
+    """Return the hash of a file, or of a folder: over the sorted relative names and hashes of its files."""
     if not path.is_dir():
         return hash_file(str(path))
     digest, count, seen = hashlib.sha256(), 0, {_identity(str(path)): "."}
-    for folder, folders, files in os.walk(path, onerror=_raise, followlinks=True):  # links: data sets
+    for folder, folders, files in os.walk(path, onerror=_raise, followlinks=True):  # data sets are linked in
         names = sorted(name for name in folders if name != "__pycache__")
         folders[:] = []
         for full in (os.path.join(folder, name) for name in names):
@@ -96,7 +99,7 @@ def hash_path(path: Path) -> str:
             first = seen.setdefault(_identity(full), relative)
             if first == relative:
                 folders.append(os.path.basename(full))
-            else:  # another way to a folder that is covered: links may go in a circle
+            else:  # another way to a folder that is hashed already: links may lead in a circle
                 digest.update(f"{relative}\0-> {first}\n".encode())
         for name in sorted(files):
             count += 1
@@ -108,12 +111,12 @@ def hash_path(path: Path) -> str:
 
 
 def _identity(folder: str) -> tuple[int, int]:
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
-    """Seal prepare.py, program.md's front matter and `paths` as they are now."""
+    """Make the seal of prepare.py, program.md's front matter and `paths`, as they are now."""
     text, front = read_front(experiment)
     _check_name(front.primary.metric)
     sealed = [Sealed("program.md", hashlib.sha256(text.encode()).hexdigest())]
@@ -151,8 +154,8 @@ def _hash_named(experiment: Experiment, name: str) -> str:
 
 
 def changed(experiment: Experiment, contract: Contract) -> list[str]:
-    """What is not as it was sealed, one line each; empty when the seal holds."""
-    found = []
+    """Return what is not as it was sealed, one line each; an empty list if the seal holds."""
+    faults = []
     for sealed in contract.sealed:
         try:
             holds = _hash_now(experiment, sealed.path) == sealed.sha256
@@ -162,8 +165,8 @@ def changed(experiment: Experiment, contract: Contract) -> list[str]:
         except UsageError as error:
             fault = error.message
         if fault:
-            found.append(fault)
-    return found
+            faults.append(fault)
+    return faults
 
 
 def _hash_now(experiment: Experiment, name: str) -> str:
@@ -181,19 +184,21 @@ def _since(experiment: Experiment, name: str) -> str:
 
 
 def fingerprint(contract: Contract) -> str:
-    """What tells one seal from the next."""
+    """Return a text that is the same for the same seal, and differs for any other."""
     return hashlib.sha256(msgspec.json.encode((contract.primary, contract.sealed))).hexdigest()
 
 
 def conditions(settings: Settings, contract: Contract) -> str:
-    """A fingerprint of what makes two values comparable: how they were measured, and under which seal."""
+    """Return a fingerprint of what makes two values comparable: the way of measuring and the seal."""
     facts = (
         [float(settings.seconds), settings.runner, settings.exec, settings.startup, settings.metrics],
         [settings.metric_regex, settings.metric_command],
         [[s.path, s.sha256] for s in contract.sealed if s.path != "program.md"],
         [contract.primary.metric, contract.primary.direction],
     )
-    if settings.gpus is not None:  # where it was left open, it is what it has always been
+    # Options that came later are added only where they are used: fingerprints of earlier versions stay the
+    # same.
+    if settings.gpus is not None:
         facts = (*facts, [settings.gpus])  # type: ignore[assignment]
     if (settings.metric_path, settings.value) != (None, "last"):
         facts = (*facts, {"path": settings.metric_path, "value": settings.value})  # type: ignore[assignment]

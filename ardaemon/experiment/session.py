@@ -1,4 +1,4 @@
-"""Start and stop a session."""
+"""Starts and stops a session."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from ardaemon.core.protocol import SessionStart
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.chain import start_chain
 from ardaemon.experiment.fresh import archive_train, finish_fresh
-from ardaemon.experiment.ready import require_same_primary, standard_version
+from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
 from ardaemon.experiment.state import State, load
@@ -21,33 +21,38 @@ from ardaemon.host import durable, state
 
 
 def start(experiment: Experiment, params: SessionStart, active: bool) -> Session:
-    """Start: settings are checked, counters are new, train.py is as `resume` says."""
+    """Start a session with new counters, and return it; train.py becomes what `resume` says.
+
+    `active` says that runs of the experiment are queued or running. Raises UsageError for a wrong setting and
+    Refused
+    if the circumstances are wrong; nothing has changed then.
+    """
     check(params.settings)
     if params.chain is not None and params.chain < 0:
         raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
-    found = load_or_repair(experiment)
-    if found.session.live:
+    current = load_or_repair(experiment)
+    if current.session.live:
         raise Refused(
             f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
         )
     require_no_unclean(experiment)
-    seal.require(experiment, found.contract)
+    seal.require(experiment, current.contract)
     runner.program(params.settings.runner, params.environment, str(experiment.project))
     if params.resume == "fresh":
-        found = _fresh(experiment, found, active)
-    require_same_primary(found)
-    _require_comparable(found, params)
+        current = _fresh(experiment, current, active)
+    require_same_primary(current)
+    _require_comparable(current, params)
     if params.resume == "revert":
-        found = _revert(experiment, found)
+        current = _revert(experiment, current)
     session = replace(
-        found.session,
+        current.session,
         settings=params.settings,
         live=True,
         terminated_by=None,
         started_at=state.now(),
-        epoch=found.session.epoch + 1,
-        conditions=seal.conditions(params.settings, found.contract),
-        counters=replace(found.session.counters, since_start=0, plateau=0),
+        epoch=current.session.epoch + 1,
+        conditions=seal.conditions(params.settings, current.contract),
+        counters=replace(current.session.counters, since_start=0, plateau=0),
     )
     state.write(experiment.session, session)
     if params.chain is not None:
@@ -55,33 +60,33 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
     return session
 
 
-def _require_comparable(found: State, params: SessionStart) -> None:
-    """The best was measured under other conditions: comparing with it is somebody's decision."""
-    best = found.best
+def _require_comparable(current: State, params: SessionStart) -> None:
+    """Raise Refused if the best was measured under other conditions and nobody has said to compare."""
+    best = current.best
     if best is None or params.ack_baseline or not best.conditions:
         return
-    if best.conditions != seal.conditions(params.settings, found.contract):
+    if best.conditions != seal.conditions(params.settings, current.contract):
         raise Refused(
             f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
             "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",
         )
 
 
-def _revert(experiment: Experiment, found: State) -> State:
-    """The best goes into train.py; an edit that stands there is put aside first."""
-    target = standard_version(experiment, found)
+def _revert(experiment: Experiment, current: State) -> State:
+    """Put the best back into train.py; an edit that stands there is archived first."""
+    target = version_to_restore(experiment, current)
     standing = train_file.current(experiment)
-    accepted = {target.sha256} | ({found.session.placed.sha256} if found.session.placed else set())
+    accepted = {target.sha256} | ({current.session.placed.sha256} if current.session.placed else set())
     if standing is not None and standing not in accepted:
         accepted.add(archive_train(experiment, _stamp()) or "")
     if train_file.place(experiment, target, accepted, None) == "edited_since":
-        return found
+        return current
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)
-    return State(found.contract, replace(found.session, placed=target), found.best, found.warnings)
+    return State(current.contract, replace(current.session, placed=target), current.best, current.warnings)
 
 
-def _fresh(experiment: Experiment, found: State, active: bool) -> State:
+def _fresh(experiment: Experiment, current: State, active: bool) -> State:
     if active:
         raise Refused(
             f"runs of {experiment.slug} are queued or running",
@@ -89,17 +94,17 @@ def _fresh(experiment: Experiment, found: State, active: bool) -> State:
         )
     original = experiment.run(ORIGINAL).train
     with state.storage("read", original):
-        original.read_bytes()  # what cannot begin anew is refused before anything is moved
-    intent = replace(found.session, archiving=_stamp(), live=False)
+        original.read_bytes()  # without the original nothing can begin anew: refuse before anything is moved
+    intent = replace(current.session, archiving=_stamp(), live=False)
     state.write(experiment.session, intent)
     finish_fresh(experiment, intent)
     fresh = load(experiment)
-    fresh.warnings.extend(found.warnings)
+    fresh.warnings.extend(current.warnings)
     return fresh
 
 
 def _stamp() -> str:
-    """The name of a folder in archive/."""
+    """Return a new name for a folder in archive/."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
@@ -119,10 +124,10 @@ def remember_run(experiment: Experiment, number: int) -> None:
 
 
 def stop(experiment: Experiment) -> Session:
-    """End it; what runs is the caller's to interrupt."""
-    found = load_or_repair(experiment)
-    if not found.session.live:
-        return found.session
-    session = replace(found.session, live=False, terminated_by="manual")
+    """End the session. The caller interrupts the runs that are at work."""
+    current = load_or_repair(experiment)
+    if not current.session.live:
+        return current.session
+    session = replace(current.session, live=False, terminated_by="manual")
     state.write(experiment.session, session)
     return session

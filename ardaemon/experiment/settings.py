@@ -1,4 +1,4 @@
-"""Check a session's settings before anything is done by them."""
+"""Checks a session's settings before anything is done by them."""
 
 from ardaemon.core import constraints
 from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
@@ -8,11 +8,11 @@ from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
 
-SECONDS_MAX = 30 * 86400  # a month: a longer limit is a slip of the finger
+SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
 
 
 def check(settings: Settings) -> None:
-    """Raise UsageError naming the option that is wrong."""
+    """Raise UsageError, which names the option, if a setting is wrong."""
     _positive("--seconds", settings.seconds, SECONDS_MAX)
     counts = {
         "--max-runs": settings.max_runs,

@@ -1,4 +1,4 @@
-"""An experiment's state on disk, read."""
+"""Reads an experiment's state from disk."""
 
 import contextlib
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from ardaemon.host import durable, state
 
 @dataclass(frozen=True)
 class State:
-    """What the files of one experiment say at this moment."""
+    """The content of an experiment's files at one moment; `warnings` are one line each, for a person."""
 
     contract: Contract
     session: Session
@@ -23,12 +23,12 @@ class State:
 
 
 def find(project: Path, slug: str) -> Experiment:
-    """The experiment of that name. Raises UnknownExperiment, which lists those that are there."""
+    """Return the experiment of that name. Raises UnknownExperiment, which lists those that are there."""
     experiment = Project(project).experiment(slug)
     if experiment.contract.exists() or experiment.runs.is_dir():
         return experiment
-    known = [e.slug for e in Project(project).experiments()]
-    mend = f"known here: {', '.join(known[-8:])}" if known else "create one with: arctl init"
+    slugs = [e.slug for e in Project(project).experiments()]
+    mend = f"known here: {', '.join(slugs[-8:])}" if slugs else "create one with: arctl init"
     raise UnknownExperiment(f"no experiment {slug!r} in {project}", mend)
 
 
@@ -60,18 +60,18 @@ def load(experiment: Experiment) -> State:
 
 
 def has_snapshot(experiment: Experiment, best: Best) -> bool:
-    """Without it, train.py could never go back to the best."""
+    """Return whether the best's train.py is there: without it train.py could never go back to the best."""
     return experiment.run(best.run_id).train.exists()
 
 
 def sweep(experiment: Experiment) -> None:
-    """Remove what a killed daemon left half-written; runs at work are swept as they are taken up."""
+    """Remove the half-written files of a killed daemon; those of runs at work go when they are taken up."""
     for folder in (experiment.folder.parent, experiment.folder, *experiment.archive.glob("*")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             durable.sweep(folder)
     prune.sweep(experiment)
 
 
-def standard(experiment: Experiment, best: Best | None) -> str:
-    """The run whose version train.py goes back to."""
+def fallback_run(experiment: Experiment, best: Best | None) -> str:
+    """Return the id of the run whose version train.py goes back to: the best's, else the original's."""
     return best.run_id if best is not None else ORIGINAL

@@ -1,4 +1,4 @@
-"""train.py: read with care, replaced only where no edit is lost."""
+"""Reads train.py with care, and replaces it only if no edit is lost."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from ardaemon.host.state import storage
 
 
 def sha256(data: bytes) -> str:
-    """The hash by which versions of train.py are known."""
+    """Return the hash by which versions of train.py are told apart."""
     return hashlib.sha256(data).hexdigest()
 
 
 def read(path: Path) -> bytes:
-    """The whole file. Raises BadTrainFile where it is no script: missing, empty, a link, binary."""
+    """Read the whole script. Raises BadTrainFile if it is missing, empty, a link, too large or no text."""
     try:
         data = _plain(path)
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def read(path: Path) -> bytes:
 
 
 def _plain(path: Path) -> bytes | None:
-    """Up to a byte over the limit; None for a folder, a FIFO or a device, which must not block us."""
+    """Read up to a byte more than the limit; None for a folder, a FIFO or a device, which could block."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -58,7 +58,7 @@ def _checked(path: Path, data: bytes) -> bytes:
 
 
 def current(experiment: Experiment) -> str | None:
-    """The hash of what stands in train.py; None if it cannot be read."""
+    """Return the hash of train.py as it is now; None if it cannot be read."""
     try:
         data = _plain(experiment.train)
     except OSError:
@@ -67,10 +67,11 @@ def current(experiment: Experiment) -> str | None:
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
-    """Make train.py the version `target`, unless someone edited it since; the caller syncs the folder.
+    """Make train.py the version `target`, unless someone has edited it since. The caller syncs the folder.
 
-    `accepted` are the hashes that may be overwritten; `mine` is the run's own snapshot: it says
-    whether "already there" means kept or restored.
+    `accepted` are the hashes of the versions that may be overwritten. `mine` is the hash of the run's own
+    snapshot, by
+    which a `target` that stands there already is reported as `kept` or as `restored`.
     """
     advancing = target.sha256 == mine
     with storage("restore", experiment.train):
@@ -80,31 +81,36 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     if standing == target.sha256:
         return "kept" if advancing else "restored"
     if standing not in accepted and os.path.lexists(experiment.train):
-        return "edited_since"  # plainly an edit (or no file at all): it is not even touched
+        return "edited_since"  # plainly an edit: the file is not touched at all
     with storage("restore", experiment.train):
         data = experiment.run(target.run_id).train.read_bytes()
         swapped = durable.swap(
-            experiment.train, data, lambda found: sha256(found) in accepted, _mode(experiment), folder=False
+            experiment.train, data, lambda old: sha256(old) in accepted, _mode(experiment), folder=False
         )
     if not swapped:
         return "edited_since"
     return "updated" if advancing else "restored"
 
 
-def _rescue(experiment: Experiment, known: Collection[str]) -> bool:
-    """What a daemon that was killed in mid-swap still held goes back, if it is somebody's edit."""
-    held = Path(durable.swap_file(experiment.train))
+def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
+    """Put back an edit that a daemon killed in mid-swap left in the swap file; return whether that was done.
+
+    A version in `accepted` is no edit, and is removed. The edit gets a visible name first, so that no further
+    kill
+    can lose it.
+    """
+    swap_file = Path(durable.swap_file(experiment.train))
     try:
-        data = held.read_bytes()
+        data = swap_file.read_bytes()
     except FileNotFoundError:
         return False
-    if sha256(data) in known:
-        durable.remove(held)
+    if sha256(data) in accepted:
+        durable.remove(swap_file)
         return False
-    visible = experiment.folder / f"train.py.rescued-{held.stat().st_mtime_ns}"
-    operations.rename(held, visible)
-    # A newer edit may stand there already: then both stay.
-    if not durable.swap(experiment.train, data, lambda found: sha256(found) in known, _mode(experiment)):
+    visible = experiment.folder / f"train.py.rescued-{swap_file.stat().st_mtime_ns}"
+    operations.rename(swap_file, visible)
+    # A newer edit may stand in train.py already: then both stay.
+    if not durable.swap(experiment.train, data, lambda old: sha256(old) in accepted, _mode(experiment)):
         return False
     durable.remove(visible)
     return True

@@ -1,4 +1,4 @@
-"""The sentinel: what survived its kill stops an experiment until a person has ended it."""
+"""The sentinel UNCLEAN.json: processes that survived a kill stop an experiment until somebody ends them."""
 
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from ardaemon.host import durable, quarantine, state
 
 
 def clean(experiment: Experiment, folder: Path) -> tuple[list[str], list[str]]:
-    """Lift sentinel and quarantine once nothing of what survived lives. Raises Unclean while something does.
+    """Lift sentinel and quarantine if no survivor lives any more. Raises Unclean, which names those that do.
 
-    `folder` holds the quarantined slots; returns what is to be said, and the slots that are free again.
+    `folder` has the records of quarantined slots. Return the lines for a person, and the slots that are free
+    again.
     """
     stale = quarantine.lift_stale(folder)
     sentinel = state.read(experiment.unclean, UncleanRecord)
@@ -32,10 +33,10 @@ def clean(experiment: Experiment, folder: Path) -> tuple[list[str], list[str]]:
         durable.sync_folder(experiment.folder)
     for slot in slots:
         quarantine.lift(folder, slot)
-    said = [f"verified: nothing of {records[0].run_id} is alive; the sentinel is lifted"]
+    done = [f"verified: nothing of {records[0].run_id} is alive; the sentinel is lifted"]
     freed = [slot.slot for slot in slots]
-    said += [f"{', '.join(freed)} may be used again"] if freed else []
-    return said, stale + freed
+    done += [f"{', '.join(freed)} may be used again"] if freed else []
+    return done, stale + freed
 
 
 def require_no_unclean(experiment: Experiment) -> None:

@@ -11,7 +11,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.experiment import create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.choose import resolve
-from ardaemon.experiment.state import State, standard
+from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.rpc.dispatch import Notify
@@ -124,4 +124,4 @@ def _train_py(experiment: Experiment, found: State) -> str:
         return "in-sync with best"
     if placed is not None and standing == placed.sha256:
         return f"in-sync with {placed.run_id}"
-    return f"edited since {placed.run_id if placed else standard(experiment, best)}"
+    return f"edited since {placed.run_id if placed else fallback_run(experiment, best)}"

@@ -12,7 +12,7 @@ from ardaemon.core.model import Again, Best, Counters, Placed, Result, Settings,
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
-from ardaemon.experiment.ready import standard_version
+from ardaemon.experiment.ready import version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.host import state
@@ -83,7 +83,7 @@ def _decision(ended: Ended, found: State, judged: verdict.Judgement) -> Decision
         why = terminate.judge(settings, counters, after, judged.status, manual)
     result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
     place = (
-        Placed(ended.run.run_id, ended.record.sha256) if best else standard_version(ended.experiment, found)
+        Placed(ended.run.run_id, ended.record.sha256) if best else version_to_restore(ended.experiment, found)
     )
     result = fit(result)
     return Decision(

@@ -28,7 +28,7 @@ from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.experiment import runner, seal, train_file
-from ardaemon.experiment.ready import require_ready, standard_version
+from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, operations, state
@@ -69,7 +69,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     _check_room(experiment, environment)
     runner.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
-    target = standard_version(experiment, found)
+    target = version_to_restore(experiment, found)
     asked = need(settings, params, position.inventory)
     record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
     _lay_out(experiment, experiment.run(record.run_id), data, record)

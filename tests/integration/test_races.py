@@ -216,7 +216,7 @@ def test_a_run_that_is_given_up_holds_up_no_later_one(lab: Lab) -> None:
 def test_a_sealed_fifo_is_refused_and_blocks_nobody(lab: Lab) -> None:
     lab.start()
     os.mkfifo(lab.project / "pipe")
-    with pytest.raises(errors.ArdaemonError, match="no plain file"):
+    with pytest.raises(errors.ArdaemonError, match="not a plain file"):
         lab.init(seal=[str(lab.project / "pipe")])
 
 
