@@ -29,7 +29,7 @@ def recover(board: Board, engine: Engine, entries: list[Path]) -> list[Path]:
 
     A run that was judged is committed here, before anybody else may change its experiment.
     """
-    found = {entry: _read(entry, board.stranded) for entry in entries}
+    found = {entry: _read(entry, board.stranded, engine) for entry in entries}
     stranded = [entry for entry, flight in found.items() if flight is None]
     _look_for_strangers(board, engine, [flight for flight in found.values() if flight is not None])
     for flight in sorted((f for f in found.values() if f is not None), key=lambda f: f.active.seq):
@@ -73,7 +73,7 @@ def _look_for_strangers(board: Board, engine: Engine, found: list[Flight]) -> No
         board.wake()
 
 
-def _read(entry: Path, stranded: dict[str, str]) -> Flight | None:
+def _read(entry: Path, stranded: dict[str, str], engine: Engine) -> Flight | None:
     try:
         active = state.read(entry, Active)
         if active is None:
@@ -89,6 +89,8 @@ def _read(entry: Path, stranded: dict[str, str]) -> Flight | None:
             durable.sweep(folder)
         flight = Flight(experiment, run, active, record, entry)
         flight.resume_from_record()
+        if flight.handle is not None:
+            engine.check(flight.handle)
         session = _session(experiment)
         # Where it cannot be read, it is looked at again before anything is launched.
         flight.session_over = session is not None and not session.live

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from ardaemon.core.gpus import Need
 from ardaemon.core.model import (
@@ -48,14 +48,16 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Handle(Struct, frozen=True, kw_only=True):
-    """How the engine finds an attempt again after a restart; data, opaque above the engine."""
+    """How an engine finds an attempt again after a restart; `place` is for that engine alone."""
 
-    engine: str
+    engine: str  # its name
     attempt: int
     folder: str
-    shim_lock: str
-    job_lock: str
-    boot_id: str
+    place: dict[str, str] = field(default_factory=dict)
+    # The local engine's place, as earlier versions wrote it; read, not written any more.
+    shim_lock: str | UnsetType = UNSET
+    job_lock: str | UnsetType = UNSET
+    boot_id: str | UnsetType = UNSET
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     exit: Exit
     ended_monotonic: float | None = None
     restarted: bool = False
+    boot_id: str = ""  # in which it ended: what survived, survived in that boot alone
 
 
 class Unsupervised(Struct, frozen=True, kw_only=True):
@@ -86,6 +87,10 @@ class Engine(Protocol):
 
     def handle(self, run: Run, attempt: int) -> Handle:
         """Name the attempt before it is started."""
+        ...
+
+    def check(self, handle: Handle) -> None:
+        """Check a handle that was read from run.json. Raises CorruptState if it leads to no attempt."""
         ...
 
     async def start(self, launch: Launch) -> Started | None:

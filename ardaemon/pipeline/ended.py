@@ -31,7 +31,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     extracted: Extracted
     seal_faults: tuple[str, ...]
     manual: bool
-    boot_id: str
+    boot_id: str = ""  # in which it ended: what survived, survived in that boot alone
     slots: tuple[str, ...] = ()
     restarted: bool = False  # the host, since its end: what was not synced may be torn
     measured: Measured | None = None
@@ -97,7 +97,7 @@ def gather(flight: Flight, state_now: State) -> Ended:
         extracted=extracted,
         seal_faults=faults or seal_faults(flight.experiment, flight.record, state_now, launched=True),
         manual=flight.active.wanted == "stop",
-        boot_id=going.handle.boot_id if going.handle else "",
+        boot_id=going.boot_id,
         slots=going.seat.slots,
         restarted=going.restarted,
         measured=going.measured,

@@ -35,6 +35,7 @@ class Going:
     ended: float | None = None
     pid: int | None = None
     exit: Exit | None = None
+    boot_id: str = ""  # in which it ended, by its engine; for what survived
     restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
     seal_faults: tuple[str, ...] = ()
     measured: Measured | None = None

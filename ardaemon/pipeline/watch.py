@@ -105,7 +105,7 @@ class Watcher:
         exit_ = _exit_of(flight, end)
         flight.end_as(exit_)
         if isinstance(end, Finished) and exit_.ending != "host_restart":
-            flight.going.restarted = end.restarted
+            flight.going.restarted, flight.going.boot_id = end.restarted, end.boot_id
             flight.going.ended = None if end.restarted else end.ended_monotonic  # another boot, another clock
         self.listener.tell(flight, RunEnded(ending=exit_.ending, seconds=exit_.seconds))
         if not exit_.survivors:

@@ -18,6 +18,7 @@ from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, NeverStarted, Running
 from ardaemon.engines.local import beginning, starter
+from ardaemon.engines.local.records import place_of
 from ardaemon.host import file_lock, proc
 from tests.support.engines import EngineWorld
 from tests.support.lab import wait_until
@@ -89,12 +90,12 @@ def test_an_attempt_that_lies_unread_in_a_socket_is_held_by_the_shim_that_the_lo
 ) -> None:
     async def work() -> None:
         pid = await given_to_a_stopped_shim(world)
-        assert file_lock.is_locked(world.handle.shim_lock)
-        named = file_lock.named_holder(world.handle.shim_lock)
+        assert file_lock.is_locked(place_of(world.handle).shim_lock)
+        named = file_lock.named_holder(place_of(world.handle).shim_lock)
         assert named == Process(pid, proc.start_time(pid) or 0, proc.name(pid))
         assert isinstance(await world.engine.begun(world.handle), NeverStarted)
-        assert not file_lock.is_locked(world.handle.shim_lock)
-        assert file_lock.named_holder(world.handle.shim_lock) is None, "it does not live any more"
+        assert not file_lock.is_locked(place_of(world.handle).shim_lock)
+        assert file_lock.named_holder(place_of(world.handle).shim_lock) is None, "it does not live any more"
         assert not (world.root / "ran").exists()
 
     runs(work)
@@ -152,7 +153,7 @@ def test_a_spare_that_hangs_in_the_kernel_is_left_behind(
         with stuck(tmp_path / "fuse") as disk:
             await world.engine.start(replace(world.order("touch ran"), run=Run(disk.file)))
             disk.caught()
-            hanging = world.engine.starter.children[world.handle.shim_lock]
+            hanging = world.engine.starter.children[world.handle.folder]
             begun = time.monotonic()
             hanging.dismiss()
             assert time.monotonic() - begun < 5.0

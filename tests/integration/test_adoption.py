@@ -350,7 +350,7 @@ def test_a_run_lost_to_a_reboot_counts_for_no_plateau_and_the_next_one_goes_on(l
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(map(alive, pids)), "the end of both")
     record = lab.folder / f"runs/{run_id}/run.json"
-    boot = json.loads(record.read_text())["state"]["handle"]["boot_id"]
+    boot = json.loads(record.read_text())["state"]["handle"]["place"]["boot_id"]
     for path in (record, lab.folder / f"runs/{run_id}/a1/start.json"):
         path.write_text(path.read_text().replace(boot, "00000000-0000-0000-0000-000000000000"))
     lab.start()
@@ -391,7 +391,7 @@ def forge(lab: Lab, run_id: str, facts: dict[str, Any], boot: str | None = None)
     if boot is not None:
         record = lab.folder / f"runs/{run_id}/run.json"
         text = record.read_text()
-        record.write_text(text.replace(json.loads(text)["state"]["handle"]["boot_id"], boot))
+        record.write_text(text.replace(json.loads(text)["state"]["handle"]["place"]["boot_id"], boot))
 
 
 @pytest.mark.promise("pid-reuse")

@@ -145,7 +145,7 @@ def test_files_that_a_reboot_may_have_torn_are_not_read(lab: Lab, settings: dict
 
 def of_another_boot(record: Path) -> None:
     text = record.read_text()
-    boot = json.loads(text)["state"]["handle"]["boot_id"]
+    boot = json.loads(text)["state"]["handle"]["place"]["boot_id"]
     record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
 
 

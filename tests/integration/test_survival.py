@@ -182,7 +182,7 @@ def of_another_boot(lab: Lab, run_id: str) -> None:
     """The run's record, as a reboot makes it look."""
     record = lab.folder / f"runs/{run_id}/run.json"
     text = record.read_text()
-    boot = json.loads(text)["state"]["handle"]["boot_id"]
+    boot = json.loads(text)["state"]["handle"]["place"]["boot_id"]
     record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
 
 

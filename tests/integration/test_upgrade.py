@@ -18,7 +18,7 @@ from ardaemon.core.version import VERSION
 from ardaemon.host import state
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import SLUG, Lab, Rpc, wait_until
-from tests.support.older import Version, gone
+from tests.support.older import Version, as_before, gone
 from tests.support.promises import FULL, times
 from tests.support.record import lay_out
 from tests.support.runs import everything
@@ -231,6 +231,54 @@ def test_a_run_in_flight_waits_for_a_version_that_can_read_its_files(lab: Lab, n
     go(lab, run_id)
     assert lab.wait(run_id)["result"]["exit_code"] == 0
     assert launches(lab) == [run_id]
+
+
+@older_state
+@pytest.mark.parametrize("ended", [False, True], ids=["at work", "ended meanwhile"])
+def test_an_attempt_that_an_earlier_version_launched_is_found_again(lab: Lab, ended: bool) -> None:
+    lab.ready()
+    run_id = launched(lab, MARKED.format(value=1))
+    job, shim = job_of(lab, run_id), shim_of(lab, run_id)
+    lab.kill()
+    path = lab.folder / f"runs/{run_id}/run.json"
+    facts = json.loads(path.read_bytes())
+    facts["state"]["handle"] = as_before(facts["state"]["handle"])
+    put(path, json.dumps(facts).encode())
+    if ended:
+        go(lab, run_id)
+        wait_until(lambda: not alive(shim), "the shim's end")
+    lab.start()
+    if not ended:
+        wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the run to be found")
+        assert lab.get("run.get", run_id=run_id)["pid"] == job
+    go(lab, run_id)
+    assert lab.wait(run_id)["result"]["exit_code"] == 0
+    assert launches(lab) == [run_id]
+    assert not list((lab.runtime / "ardaemon/locks").iterdir())
+
+
+@older_state
+def test_a_run_whose_place_is_not_whole_is_not_followed_and_the_others_are(lab: Lab) -> None:
+    lab.ready()
+    run_id = launched(lab, MARKED.format(value=1))
+    lab.write(MARKED.format(value=2))
+    other = lab.submit()["run_id"]
+    lab.kill()
+    path = lab.folder / f"runs/{run_id}/run.json"
+    before = path.read_bytes()
+    facts = json.loads(before)
+    del facts["state"]["handle"]["place"]["shim_lock"]
+    put(path, json.dumps(facts).encode())
+    lab.start()
+    warnings = lab.call("queue.list")["warnings"]
+    assert any(f"{path} does not say where attempt 1 is" in warning for warning in warnings), warnings
+    assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == [other]
+    put(path, before)
+    wait_until(lambda: len(lab.call("queue.list")["runs"]) == 2, "the run to be found")
+    go(lab, run_id, other)
+    for name in (run_id, other):
+        assert lab.wait(name)["result"]["exit_code"] == 0
+    assert launches(lab) == [run_id, other]
 
 
 @older_state

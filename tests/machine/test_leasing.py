@@ -56,9 +56,8 @@ class Bench:
         active = Active(folder=str(root / "e"), run_id="r0001", seq=1, environment={})
         self.flight = Flight(experiment, experiment.run("r0001"), active, record(), root / "entry")
         self.flight.going = Going(seat=Seat(cards=(UUID,)))
-        self.handle = Handle(
-            engine="local", attempt=1, folder=str(root), shim_lock="/no/shim", job_lock="/no/job", boot_id="-"
-        )
+        place = {"shim_lock": "/no/shim", "job_lock": "/no/job", "boot_id": "-"}
+        self.handle = Handle(engine="local", attempt=1, folder=str(root), place=place)
         self.taken_in: list[int] = []
         self.leasing.leases = _Watched(self.leasing.leases, self.taken_in)
         self.leasing._refusals = self.refusals = Noting({})

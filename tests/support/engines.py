@@ -48,7 +48,7 @@ class EngineWorld:
 
     def kill_shim(self) -> None:
         """SIGKILL, and it is gone."""
-        shim = self.engine.starter.children[self.handle.shim_lock].process
+        shim = self.engine.starter.children[self.handle.folder].process
         shim.kill()
         shim.wait(DEADLINE_S)
 

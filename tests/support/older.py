@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
@@ -57,3 +58,8 @@ class Version(Shell):
 def gone(pid: int) -> None:
     """Wait until a daemon that nobody here is the parent of has ended."""
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"the end of {pid}")
+
+
+def as_before(handle: dict[str, Any]) -> dict[str, Any]:
+    """A handle as run.json had it before handles had a place: its locks and boot id beside the rest."""
+    return {**{name: value for name, value in handle.items() if name != "place"}, **handle["place"]}

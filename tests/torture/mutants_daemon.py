@@ -12,7 +12,7 @@ MUTANTS = (
     Mutant(
         "soak",
         "each run leaves its lock files",
-        "for path in (handle.shim_lock, handle.job_lock):",
+        "for path in (place.shim_lock, place.job_lock):",
         "for path in ():",
     ),
     Mutant(

@@ -218,14 +218,14 @@ MUTANTS = (
     Mutant(
         "host-restart",
         "the boot's id is not compared",
-        'if handle.boot_id != self.boot:\n            return Lost(ending="host_restart")',
+        'if place.boot_id != self.boot:\n            return Lost(ending="host_restart")',
         "",
     ),
     Mutant(
         "host-restart",
         "what a run wrote before a reboot is trusted as if it had been synced",
-        "return replace(finished, restarted=handle.boot_id != self.boot)",
-        "return replace(finished, restarted=False)",
+        "restarted=place.boot_id != self.boot",
+        "restarted=False",
     ),
     Mutant(
         "pid-reuse",
@@ -242,7 +242,7 @@ MUTANTS = (
     Mutant(
         "pid-reuse",
         "a pid of another boot is taken for one of this boot",
-        "or (handle.boot_id == self.boot and ",
+        "or (place.boot_id == self.boot and ",
         "or (",
     ),
     Mutant(

@@ -19,6 +19,7 @@ from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Probe, Running, Unsupervised
 from ardaemon.engines.local.prober import Prober, folder_gone
+from ardaemon.engines.local.records import place_of
 from ardaemon.host import file_lock, proc, processes
 
 log = logging.getLogger("ardaemon.engine")
@@ -46,7 +47,7 @@ async def begun(prober: Prober, handle: Handle) -> Probe:
     if probe is None:
         raise StorageError(
             f"the shim of {handle.folder} has not begun it and cannot be ended: it may hang on a disk",
-            f"look at it: cat {handle.shim_lock} (its pid and start time)",
+            f"look at it: cat {place_of(handle).shim_lock} (its pid and start time)",
         )
     return probe
 
@@ -73,8 +74,8 @@ def _undecided(probe: Probe) -> bool:
 
 def _given_to(handle: Handle) -> list[Process]:
     """Return the shim that the lock file names; if it names none that lives, who has the file open."""
-    named = file_lock.named_holder(handle.shim_lock)
-    return [named] if named is not None else processes.holding(handle.shim_lock)
+    named = file_lock.named_holder(place_of(handle).shim_lock)
+    return [named] if named is not None else processes.holding(place_of(handle).shim_lock)
 
 
 async def _end(handle: Handle, shim: Process) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import asdict
 
 from ardaemon.core.config import GRACE_S, PIDS_MAX
 from ardaemon.core.layout import Host, Run, boot_id
@@ -21,7 +22,7 @@ from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, R
 from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.prober import Prober
-from ardaemon.engines.local.records import Start, known_start, shim_lives
+from ardaemon.engines.local.records import Place, known_start, place_of, shim_lives
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.host import cgroup, durable, proc, processes
@@ -53,14 +54,16 @@ class LocalEngine:
         """Name the attempt: its folder and the locks that its shim and job will hold."""
         folder = run.attempt(attempt).folder
         key = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}-{run.run_id}-a{attempt}"
-        return Handle(
-            engine=self.name,
-            attempt=attempt,
-            folder=str(folder),
+        place = Place(
             shim_lock=str(self.locks / f"{key}.shim.lock"),
             job_lock=str(self.locks / f"{key}.job.lock"),
             boot_id=self.boot,
         )
+        return Handle(engine=self.name, attempt=attempt, folder=str(folder), place=asdict(place))
+
+    def check(self, handle: Handle) -> None:
+        """Raise CorruptState if the handle does not say where its attempt is."""
+        place_of(handle)
 
     async def start(self, launch: Launch) -> Started | None:
         """Give the attempt to the spare shim, and wait until it has spawned the job."""
@@ -80,8 +83,8 @@ class LocalEngine:
     def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
         """List the attempts that something on this machine still runs and that are none of `known`."""
         alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if is_locked(str(path))}
-        names = sorted(alive - {os.path.basename(handle.shim_lock).split(".")[0] for handle in known})
-        parts = [match for match in map(_LOCK.fullmatch, names) if match is not None]
+        ours = {os.path.basename(place_of(handle).shim_lock).split(".")[0] for handle in known}
+        parts = [match for match in map(_LOCK.fullmatch, sorted(alive - ours)) if match is not None]
         return [Stranger(run=part["run"], attempt=int(part["attempt"])) for part in parts]
 
     def close(self) -> None:
@@ -115,7 +118,7 @@ class LocalEngine:
                     adopted = True
                     survivors = await self.adoption.adopt(handle, found)
                     if survivors:
-                        return Finished(exit=_lost_exit(tuple(survivors), known_start(handle)))
+                        return self._unclean(handle, tuple(survivors))
                     found = await anyio.to_thread.run_sync(self.probe, handle)
                     continue
                 case Lost():
@@ -125,8 +128,14 @@ class LocalEngine:
                     self.starter.reap(handle)
                     return found
 
+    def _unclean(self, handle: Handle, survivors: tuple[Process, ...]) -> Finished:
+        start = known_start(handle)
+        group = start.tree if start is not None else ""
+        end = Exit(ending="supervisor_lost", survivors=survivors, cgroup=group)
+        return Finished(exit=end, boot_id=self.boot)
+
     async def _shim_gone(self, handle: Handle, found: Running) -> None:
-        child = self.starter.children.get(handle.shim_lock)
+        child = self.starter.children.get(handle.folder)
         if found.shim is None:  # its start.json cannot be read; its own limit ends it
             await anyio.sleep(LOCK_POLL_S)
             return
@@ -134,7 +143,8 @@ class LocalEngine:
             return
         if child is not None:
             child.process.poll()  # only reaps: what start.json calls the shim may be another process
-        if is_locked(handle.shim_lock):  # a fork of the shim in mid-spawn may hold it a moment longer
+        # A fork of the shim in mid-spawn may hold the lock a moment longer.
+        if is_locked(place_of(handle).shim_lock):
             await anyio.sleep(LOCK_POLL_S)
 
     async def _over(self, shim: Process, by: float | None) -> bool:
@@ -179,10 +189,7 @@ class LocalEngine:
         for folder in (start.tree, start.pids_cgroup) if start is not None else ():
             if cgroup.ours(folder):
                 cgroup.remove(folder)
-        for path in (handle.shim_lock, handle.job_lock):
+        place = place_of(handle)
+        for path in (place.shim_lock, place.job_lock):
             with contextlib.suppress(OSError):
                 durable.remove(path)
-
-
-def _lost_exit(survivors: tuple[Process, ...], start: Start | None) -> Exit:
-    return Exit(ending="supervisor_lost", survivors=survivors, cgroup=start.tree if start else "")

@@ -10,7 +10,7 @@ from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
-from ardaemon.engines.local.records import Start, read_exit, read_start, shim_lives
+from ardaemon.engines.local.records import Start, place_of, read_exit, read_start, shim_lives
 from ardaemon.host import processes
 from ardaemon.host.file_lock import is_locked
 
@@ -27,21 +27,21 @@ class Prober:
 
         Raises StorageError while its folder is not where it was: then nothing can be said.
         """
-        attempt, start = Attempt(Path(handle.folder)), read_start(handle)
+        attempt, start, place = Attempt(Path(handle.folder)), read_start(handle), place_of(handle)
         # After a reboot the same pid and start time may be those of any process.
-        if is_locked(handle.shim_lock) or (handle.boot_id == self.boot and shim_lives(start)):
+        if is_locked(place.shim_lock) or (place.boot_id == self.boot and shim_lives(start)):
             return _running(start)
         finished = read_exit(attempt)
         if finished is not None:
-            return replace(finished, restarted=handle.boot_id != self.boot)
-        if handle.boot_id != self.boot:
+            return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
+        if place.boot_id != self.boot:
             return Lost(ending="host_restart")
         if not os.path.isdir(handle.folder):
             raise folder_gone(handle)
         alive = self._alive(handle, start)
-        if not alive and is_locked(handle.job_lock):  # what has left the tree and its environment behind
-            alive = processes.holding(handle.job_lock)
-        if alive or is_locked(handle.job_lock):
+        if not alive and is_locked(place.job_lock):  # what has left the tree and its environment behind
+            alive = processes.holding(place.job_lock)
+        if alive or is_locked(place.job_lock):
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
 

@@ -1,7 +1,12 @@
-"""start.json and exit.json: what a shim has written of its attempt, as the daemon reads it."""
+"""What is known of an attempt on this machine: its place, which the daemon wrote; start.json and exit.json.
+
+The daemon writes the place into run.json before the launch; the shim writes the two files.
+"""
 
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import UNSET, Struct, ValidationError, convert
 
 from ardaemon.core.errors import CorruptState, UnknownSchema
 from ardaemon.core.layout import Attempt
@@ -11,6 +16,26 @@ from ardaemon.engines.base import Finished
 from ardaemon.host import cgroup, proc, state
 
 R = TypeVar("R", bound=Record)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """The place of an attempt, as Handle.place has it: its locks, and the boot in which it was launched."""
+
+    shim_lock: str
+    job_lock: str
+    boot_id: str
+
+
+def place_of(handle: Handle) -> Place:
+    """Return an attempt's place, whichever version wrote it. Raises CorruptState if it is not whole."""
+    before = {name: getattr(handle, name) for name in Place.__struct_fields__}
+    place = handle.place or {name: value for name, value in before.items() if value is not UNSET}
+    try:
+        return convert(place, Place)
+    except ValidationError as error:
+        run_json = Path(handle.folder).parent / "run.json"
+        wrong = f"{run_json} does not say where attempt {handle.attempt} is: {error}"
+        raise CorruptState(wrong, "put back a copy of it") from error
 
 
 class Start(Record, frozen=True, kw_only=True):
@@ -38,7 +63,7 @@ class _ExitFile(Exit, frozen=True, kw_only=True):
 def read_start(handle: Handle) -> Start | None:
     """Of this boot; None where there is none. Raises UnknownSchema."""
     start = _read(Attempt(Path(handle.folder)).start, Start)
-    return start if start is not None and start.boot_id == handle.boot_id else None
+    return start if start is not None and start.boot_id == place_of(handle).boot_id else None
 
 
 def known_start(handle: Handle) -> Start | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Launch, Started
+from ardaemon.engines.local.records import place_of
 from ardaemon.engines.local.spare import Spare
 from ardaemon.host import file_lock
 
@@ -32,7 +33,7 @@ class Starter:
         """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
         self.pids_max = pids_max
         self.spare: Spare | None = None
-        self.children: dict[str, Spare] = {}
+        self.children: dict[str, Spare] = {}  # by the attempt's folder
 
     async def prepare(self) -> None:
         """Park a spare shim, unless one is parked that would answer."""
@@ -56,13 +57,14 @@ class Starter:
 
     async def start(self, launch: Launch) -> Started | None:
         """Give the attempt to the spare shim, and wait until it has spawned the job."""
+        place = place_of(launch.handle)
         held: list[int] = []
         try:
             spare = await self._take()
-            self.children[launch.handle.shim_lock] = spare
-            held += [file_lock.take(launch.handle.shim_lock)]
+            self.children[launch.handle.folder] = spare
+            held += [file_lock.take(place.shim_lock)]
             file_lock.name_holder(held[0], spare.process.pid)
-            held += [file_lock.take(launch.handle.job_lock)]
+            held += [file_lock.take(place.job_lock)]
             spare.give(specification(launch), (held[0], held[1]), launch.leases)
             return await self._acknowledged(spare)
         except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
@@ -95,7 +97,7 @@ class Starter:
 
     def reap(self, handle: Handle) -> None:
         """The shim has ended: its cgroups go, and no zombie stays."""
-        child = self.children.pop(handle.shim_lock, None)
+        child = self.children.pop(handle.folder, None)
         if child is not None:
             child.channel.close()
             child.process.poll()
@@ -108,7 +110,7 @@ def specification(launch: Launch) -> bytes:
         {
             "folder": launch.handle.folder,
             "run_folder": str(launch.run.folder),
-            "boot_id": launch.handle.boot_id,
+            "boot_id": place_of(launch.handle).boot_id,
             "argv": launch.argv,
             "environment": launch.environment,
             "cwd": launch.cwd,
