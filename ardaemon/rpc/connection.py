@@ -1,4 +1,4 @@
-"""One client's connection: one JSON text per line, every wait and buffer bounded, until it has hung up."""
+"""One client's connection: one JSON text per line, every wait and every buffer bounded."""
 
 import math
 import select
@@ -21,8 +21,8 @@ TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
 READ_CHUNK = 1 << 16
 
 
-class Connection:
-    """Reads requests, has each answered while it reads the next, and ends with its client."""
+class ClientConnection:
+    """Reads requests, has each answered while it reads the next, and ends when its client is gone."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class Connection:
         self.answered = answered  # called after each answer is sent
         self.sending = anyio.Lock()
         self.in_flight = 0
-        self.gone = False  # the client does not read, or went away
+        self.gone = False  # the client does not read, or has hung up
 
     async def run(self) -> None:
-        """Until the client hangs up, or all is answered that it asked before it stopped sending."""
+        """Serve until the client hangs up, or until all is answered that it asked before it ended sending."""
         async with anyio.create_task_group() as ours:
             async with anyio.create_task_group() as requests:
                 try:
                     await self._read(requests)
-                    requests.cancel_scope.cancel()  # it was cut off
+                    requests.cancel_scope.cancel()  # the client was cut off
                 except anyio.EndOfStream:
                     if self.in_flight:
                         ours.start_soon(self._end_when_hung_up, requests.cancel_scope)
@@ -68,7 +68,7 @@ class Connection:
                     return await self._cut_off(TOO_LONG)
                 if line.strip():
                     await self._accept(tasks, line)
-                    if len(lines) > 1:  # between the requests of one who floods, others get a turn
+                    if len(lines) > 1:  # other clients get a turn between the requests of one that floods
                         await anyio.lowlevel.checkpoint()
             if len(rest) > FRAME_MAX:
                 return await self._cut_off(TOO_LONG)
@@ -100,7 +100,7 @@ class Connection:
             self.answered()
 
     async def send(self, data: bytes) -> None:
-        """One line; a client that does not read it in time is cut off."""
+        """Send one line. A client that does not read it in time is cut off."""
         async with self.sending:
             operations.at("acknowledge", data)
             try:
@@ -112,11 +112,12 @@ class Connection:
 
 
 async def _hung_up(sock: socket.socket) -> None:
-    """Wait until the other end is closed altogether (poll(2), POLLHUP); before, it may still read."""
+    """Wait until the other end is closed in both directions (poll(2), POLLHUP): before, it may still read."""
     at_once = select.poll()
     at_once.register(sock, 0)
     if at_once.poll(0):
         return
-    with select.epoll() as watched:  # of its own: the loop's would wake for the end of what was sent
+    # An epoll of its own: that of the event loop would wake when the client has only stopped sending.
+    with select.epoll() as watched:
         watched.register(sock, 0)
         await anyio.wait_readable(watched)

@@ -1,4 +1,4 @@
-"""rpc.discover: the protocol as an OpenRPC document (spec.open-rpc.org), made from the types."""
+"""rpc.discover: makes the OpenRPC document (spec.open-rpc.org) of the protocol from its types."""
 
 import functools
 from typing import Any
@@ -13,9 +13,9 @@ OPENRPC = "1.3.2"
 REFERENCE = "#/components/schemas/{name}"
 
 
-@functools.cache  # it takes some 10 ms, in which nobody else would be served
+@functools.cache  # made once: it takes some 10 ms, in which no other client is served
 def document() -> dict[str, Any]:
-    """The whole document; schemas are shared components."""
+    """Return the whole document; its schemas are shared components."""
     types = [kind for method in METHODS.values() for kind in (method.params, method.result)]
     schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
     pairs = list(zip(schemas[::2], schemas[1::2], strict=True))

@@ -1,4 +1,7 @@
-"""A line of a client becomes calls of handlers and one answer: decoded once, encoded once."""
+"""Turns a client's line into calls of handlers and one answer.
+
+Each request is decoded once, each answer encoded once.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,24 +23,24 @@ Notify = Callable[[str, dict[str, Any]], Awaitable[None]]
 Handler = Callable[[Any, Notify], Awaitable[Any]]
 
 
-class Client(Protocol):
-    """Who asked: what is counted of it, and how it is told something."""
+class Requester(Protocol):
+    """The connection on which a request came, as the dispatcher needs it."""
 
     in_flight: int
     gone: bool
 
     async def send(self, data: bytes) -> None:
-        """One line."""
+        """Send one line."""
 
 
 class Dispatcher:
-    """Finds the method, checks its parameters, and answers in the specification's words."""
+    """Finds the handler of each request, checks the parameters, and answers as JSON-RPC 2.0 wants it."""
 
     def __init__(self, handlers: dict[str, Handler]) -> None:
         self.handlers = handlers
 
-    async def answer(self, client: Client, line: bytes) -> bytes | None:
-        """What is to be said to one line; None to notifications."""
+    async def answer(self, client: Requester, line: bytes) -> bytes | None:
+        """Answer one line, a request or a batch; return None if nothing in it wants an answer."""
         try:
             raws, is_batch = messages.split(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,8 +56,11 @@ class Dispatcher:
         filled = [answer for answer in await self._batch(client, raws) if answer is not None]
         return b"[" + b",".join(filled) + b"]" if filled else None
 
-    async def _batch(self, client: Client, raws: list[Raw]) -> list[bytes | None]:
-        """All at once; each counts as a request in flight, so that what one client can ask for is bounded."""
+    async def _batch(self, client: Requester, raws: list[Raw]) -> list[bytes | None]:
+        """Answer the requests of a batch concurrently.
+
+        Each counts as a request in flight, so that a batch cannot pass the limit per connection.
+        """
         answers: list[bytes | None] = [None] * len(raws)
 
         async def fill(at: int, raw: Raw) -> None:
@@ -69,7 +75,7 @@ class Dispatcher:
             client.in_flight -= len(raws) - 1
         return answers
 
-    async def _one(self, client: Client, raw: Raw) -> bytes | None:
+    async def _one(self, client: Requester, raw: Raw) -> bytes | None:
         try:
             request = msgspec.json.decode(raw, type=Request)
         except msgspec.ValidationError as error:
@@ -83,14 +89,14 @@ class Dispatcher:
         except anyio.get_cancelled_exc_class():
             raise
         except Exception:
-            if client.gone:  # while it was told something: no fault of the handler's
+            if client.gone:  # the handler's notification could not be sent: no fault of the handler's
                 raise
             log.exception("handler failed", extra={"facts": {"method": request.method}})
             fault = InternalError(f"{request.method} failed inside the daemon", "see: arctl daemon logs")
             answer = messages.error(identity, fault)
         return None if request.id is UNSET else answer
 
-    async def _call(self, client: Client, request: Request) -> Any:
+    async def _call(self, client: Requester, request: Request) -> Any:
         if request.protocol is not UNSET and abs(request.protocol - PROTOCOL) > 1:
             raise Incompatible(
                 f"the daemon speaks protocol {PROTOCOL}, this client {request.protocol}",
@@ -114,5 +120,5 @@ class _MethodNotFound(errors.UsageError):
 
 
 def busy() -> errors.Overloaded:
-    """What a client is told that has too many requests in flight."""
+    """Return the error for a client that has too many requests in flight."""
     return errors.Overloaded(f"{REQUESTS_PER_CONNECTION} requests are in flight here", "wait for answers")

@@ -1,4 +1,4 @@
-"""The listening socket: in a folder of the owner's, at its mode from the first moment, one per folder."""
+"""Makes the listening socket: in the owner's own folder, at its mode from the first moment, one a folder."""
 
 import os
 import socket
@@ -9,14 +9,15 @@ from ardaemon.core.config import CONNECTIONS_MAX
 from ardaemon.core.errors import DaemonUnavailable, StorageError
 from ardaemon.host import file_lock, operations
 
-BACKLOG = CONNECTIONS_MAX  # a client with a timeout gets EAGAIN, not a wait, where it is full (connect(2))
+BACKLOG = CONNECTIONS_MAX  # if it is full, a client with a timeout gets EAGAIN and does not wait (connect(2))
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket of mode 0600; a stale one is replaced, a living daemon's is not.
+    """Listen on a socket of mode 0600 at `path`. A dead daemon's socket is replaced, a living one's is not.
 
-    Raises DaemonUnavailable where another daemon listens (one with another state folder), StorageError
-    where something else is in the socket's place.
+    Raises DaemonUnavailable if another daemon (one with another state folder) listens there, and StorageError
+    if
+    something else is in the socket's place.
     """
     _claim(path.parent)
     _make_way(path)
@@ -46,11 +47,13 @@ def _claim(folder: Path) -> None:
 
 
 def _make_way(path: Path) -> None:
-    """Remove the socket of a daemon that is dead; anything else there is not ours to remove."""
+    """Remove the socket of a dead daemon; anything else in its place is not ours to remove."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise StorageError(f"{path} is in the socket's place, and is no socket", "look at it, and remove it")
+    if not stat.S_ISSOCK(status.st_mode):
+        raise StorageError(
+            f"{path} is in the socket's place, and is not a socket", "look at it, and remove it"
+        )
     operations.unlink(path)

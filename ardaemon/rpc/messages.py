@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0's objects as bytes: what is asked with which parameters, and what is answered."""
+"""Decodes the requests of JSON-RPC 2.0 and their parameters, and encodes its responses and notifications."""
 
 import re
 from typing import Any
@@ -17,7 +17,10 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def decode_params(kind: type[Params], raw: Any) -> Params:
-    """Named or positional parameters (JSON-RPC 2.0, section 4.2) as the method's Struct."""
+    """Decode named or positional parameters (JSON-RPC 2.0, section 4.2) into the method's Struct.
+
+    Raises UsageError, which says what is wrong with them.
+    """
     try:
         value = {} if raw is UNSET else msgspec.json.decode(raw)
         if raw is not UNSET and _NUL.search(raw):
@@ -35,10 +38,11 @@ def decode_params(kind: type[Params], raw: Any) -> Params:
 
 
 def split(line: bytes) -> tuple[list[Raw], bool]:
-    """The requests of a line, and whether it is a batch.
+    """Return the requests of a line, and whether it is a batch.
 
-    Raises DecodeError (msgspec), UnicodeDecodeError or RecursionError: all of the line is JSON, or none
-    of it is a request.
+    Raises DecodeError (msgspec), UnicodeDecodeError or RecursionError if any part of the line is not JSON: no
+    request
+    in it is answered then.
     """
     _check_depth(line)
     is_batch = line.lstrip()[:1] == b"["
@@ -49,7 +53,7 @@ def split(line: bytes) -> tuple[list[Raw], bool]:
 
 
 def _check_depth(line: bytes) -> None:
-    """Refuse deep nesting before a decoder meets it; brackets in strings (as colours' escapes) are text."""
+    """Refuse deep nesting before a decoder meets it; brackets in strings, as colour codes, do not count."""
     if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
         return
     depth = 0
@@ -60,7 +64,7 @@ def _check_depth(line: bytes) -> None:
 
 
 def id_of(line: bytes | Raw) -> str | int | float | UnsetType | None:
-    """The id to answer to: null where it cannot be told, UNSET for a notification (never answered)."""
+    """Return the id to answer to: None (null) if it cannot be read, UNSET for a notification (no answer)."""
     try:
         return msgspec.json.decode(line, type=Request).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -68,12 +72,12 @@ def id_of(line: bytes | Raw) -> str | int | float | UnsetType | None:
 
 
 def result(identity: Any, value: Any) -> bytes:
-    """A response with a result."""
+    """Encode a response with a result."""
     return msgspec.json.encode({"jsonrpc": "2.0", "result": value, "id": identity})
 
 
 def error(identity: Any, fault: ArdaemonError, code: int | None = None) -> bytes:
-    """A response with an error of ours, under its own code or another."""
+    """Encode a response with one of ardaemon's errors, under its own code or another."""
     wire = fault.wire()
     if code is not None:
         wire["code"] = code
@@ -81,11 +85,11 @@ def error(identity: Any, fault: ArdaemonError, code: int | None = None) -> bytes
 
 
 def refusal(identity: Any, code: int, message: str) -> bytes:
-    """A response with one of the specification's own errors, which carry no data."""
+    """Encode a response with one of the specification's own errors, which carry no data."""
     wire = {"code": code, "message": message}
     return msgspec.json.encode({"jsonrpc": "2.0", "error": wire, "id": identity})
 
 
 def notification(name: str, facts: dict[str, Any]) -> bytes:
-    """What the daemon says unasked."""
+    """Encode a notification of the daemon's, which wants no answer."""
     return msgspec.json.encode({"jsonrpc": "2.0", "method": name, "params": facts})

@@ -1,4 +1,4 @@
-"""Accepting on the Unix socket: the owner's uid alone, and so many connections at once."""
+"""Accepts connections on the Unix socket: from the owner's uid alone, and CONNECTIONS_MAX of them at once."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from ardaemon.core import errors
 from ardaemon.core.config import CONNECTIONS_MAX, Config
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.rpc import messages
-from ardaemon.rpc.connection import Connection
+from ardaemon.rpc.connection import ClientConnection
 from ardaemon.rpc.dispatch import Dispatcher, Handler
 
 log = logging.getLogger("ardaemon.rpc")
@@ -22,7 +22,7 @@ ACCEPT_PAUSE_S = 0.1  # after a failed accept(2), as EMFILE: nothing tells when 
 
 
 class Server:
-    """Accepts, asks the kernel who it is, and counts the connections."""
+    """Accepts connections, checks the peer's uid with the kernel, and limits their number."""
 
     def __init__(
         self, handlers: dict[str, Handler], config: Config, answered: Callable[[], None] = lambda: None
@@ -32,7 +32,10 @@ class Server:
         self.connections = 0
 
     async def serve(self, sock: socket.socket) -> None:
-        """Accept until cancelled; out of descriptors is a bad moment, not the end."""
+        """Accept until cancelled.
+
+        A lack of descriptors passes, so it is waited for and does not end the server.
+        """
         listener = await anyio.abc.SocketListener.from_socket(sock)
         async with listener, anyio.create_task_group() as tasks:
             while True:
@@ -46,7 +49,7 @@ class Server:
 
     async def _connection(self, stream: anyio.abc.SocketStream) -> None:
         async with stream:
-            connection = Connection(stream, self.dispatcher, self.config, self.answered)
+            connection = ClientConnection(stream, self.dispatcher, self.config, self.answered)
             self.connections += 1
             try:
                 refusal = self._refusal(stream)

@@ -15,7 +15,7 @@ import anyio.abc
 from ardaemon.core.config import Config
 from ardaemon.core.protocol import METHODS, Params
 from ardaemon.rpc import connection
-from ardaemon.rpc.connection import Connection
+from ardaemon.rpc.connection import ClientConnection
 from ardaemon.rpc.dispatch import Dispatcher, Handler, Notify
 
 ANSWER = {"jsonrpc", "id"}
@@ -91,7 +91,7 @@ class Harness:
                 await asyncio.sleep(0)
 
         wire = Wire(chunks, idle)
-        served = Connection(wire, self.dispatcher, Config(), lambda: None)  # type: ignore[arg-type]  # no more of a socket
+        served = ClientConnection(wire, self.dispatcher, Config(), lambda: None)  # type: ignore[arg-type]  # no more of a socket
         await served.run()
         if served.in_flight:
             raise Fault(f"{served.in_flight} requests are still in flight")

@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "socket-private",
         "whatever is in the socket's place is removed",
-        "if not stat.S_ISSOCK(found.st_mode):",
-        "if stat.S_ISDIR(found.st_mode):",
+        "if not stat.S_ISSOCK(status.st_mode):",
+        "if stat.S_ISDIR(status.st_mode):",
     ),
     Mutant(
         "one-daemon",

@@ -1,7 +1,8 @@
-"""`--capture auto`: this folder is first on PYTHONPATH, so Python imports this at its start (module site).
+"""`--capture auto`: Python imports this module at its start (module site): its folder is first on PYTHONPATH.
 
-It waits for torch's optimizers and gives way to the sitecustomize that it hides. As it runs in every Python
-process of the job, it imports nothing before torch is imported.
+The module waits until torch's optimizers are imported, and imports the sitecustomize that it hides. It runs
+in every
+Python process of the job, so it imports nothing itself before torch is imported.
 """
 
 import os
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 OPTIMIZER = "torch.optim.optimizer"
 
 
-class Waiting:
-    """On sys.meta_path: lets every import pass, and looks after one."""
+class OptimizerFinder:
+    """A finder on sys.meta_path that lets every import pass, and hooks into that of torch's optimizers."""
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
-        """As importlib.abc.MetaPathFinder has it: the other finders' answer, with a hook in its loader."""
+        """Return the other finders' spec for torch's optimizers, with a hook in its loader; else None.
+
+        The parameters are those of importlib.abc.MetaPathFinder.
+        """
         if name != OPTIMIZER:
             return None
         sys.meta_path.remove(self)
@@ -39,14 +43,14 @@ def _hook(spec: "Any") -> None:
             import ar_auto
 
             ar_auto.watch(module)
-        except Exception as error:  # an older torch, or an ar_capture.py of the project's own
+        except Exception as error:  # as with an older torch, or with an ar_capture.py of the project's own
             print(f"ar_capture: --capture auto is off: {error}", file=sys.stderr, flush=True)
 
     spec.loader.exec_module = exec_module
 
 
 def _give_way() -> None:
-    """Import the sitecustomize that this one hides: a distribution's, a cluster's, coverage's."""
+    """Import the sitecustomize that this one hides, as that of a distribution, a cluster or coverage."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
     ours = sys.modules.pop(__name__)
@@ -55,9 +59,9 @@ def _give_way() -> None:
     except ImportError as error:
         if error.name != __name__:
             raise
-    finally:  # where there is no other, site expects ours; an error of theirs it reports as without us
+    finally:  # without another one site expects this module; it reports an error in the other one as usual
         sys.modules.setdefault(__name__, ours)
 
 
-sys.meta_path.insert(0, Waiting())
+sys.meta_path.insert(0, OptimizerFinder())
 _give_way()

@@ -1,8 +1,10 @@
-"""`--capture auto`: finds the model that an optimizer trains, without a word in the script; best effort.
+"""`--capture auto`: finds the model that an optimizer trains, with no change in the script; best effort.
 
-The models of the optimizers that made a step are kept in mind by weak references and written at the end of
-the process. A model whose last reference goes before (a local of main(), which returned) is written then, so
-that its memory is held no longer than the script holds it; of several, when the last of them goes.
+The models of all optimizers that have made a step are held by weak references and written when the process
+ends. A
+model whose last reference goes earlier, as that of a local variable of main(), is written at that moment, so
+that its
+memory is held no longer than the script holds it. Several models are written when the last of them goes.
 """
 
 import gc
@@ -14,38 +16,42 @@ from typing import Any, Iterable, List, Set, Tuple
 
 from ar_capture import KEEPER, bare, tell
 
-MODELS_MAX = 4  # a pair of networks and their like; an earlier one is let go: it may hold memory
-# Looking through all objects takes 0.1 s per million: that much in all, or that share of the process's time.
+MODELS_MAX = (
+    4  # enough for a pair of networks with their copies; earlier models are forgotten: they may hold memory
+)
+# A search through all objects takes 0.1 s per million. Searches may take that many seconds in all, or that
+# share of the process's time.
 SEARCH_FREE_S, SEARCH_SHARE = 1.0, 0.01
-# What a module's state_dict() reads, shared with the model itself: no reference to that is held.
+# The attributes that a module's state_dict() reads. They are shared with the model, which itself is not
+# referred to.
 PARTS = (
     "_parameters _buffers _non_persistent_buffers_set _modules _state_dict_hooks _state_dict_pre_hooks"
 ).split()
-PARTS_CLASS = "ArCaptureParts"  # by which such a module is known, and not taken for a model
+PARTS_CLASS = "ArCaptureParts"  # the class of a module that only shares a model's parts, and is no model
 
-_known: "weakref.WeakSet[Any]" = weakref.WeakSet()  # optimizers whose models have been looked for
+_searched: "weakref.WeakSet[Any]" = weakref.WeakSet()  # optimizers whose models have been looked for
 _models: List[Tuple[Any, Any]] = []  # a weak reference to the model, and its parts
 _spent = 0.0
 _began = time.monotonic()
 
 
 def watch(module: Any) -> None:
-    """`module` is torch.optim.optimizer: from here on each step of any optimizer passes by (torch 2.0)."""
+    """Hook into each step of any optimizer (torch 2.0); `module` is torch.optim.optimizer."""
     module.register_optimizer_step_pre_hook(_step)
 
 
 def _step(optimizer: Any, _args: Any, _kwargs: Any) -> None:
-    if optimizer not in _known:
+    if optimizer not in _searched:
         _meet(optimizer)
 
 
 def _meet(optimizer: Any) -> None:
-    """Find the models of an optimizer that makes its first step; put off where it would slow the training."""
+    """Find the models of an optimizer at its first step, or later if the search would slow the training."""
     global _spent
     now = time.monotonic()
     if _spent > max(SEARCH_FREE_S, SEARCH_SHARE * (now - _began)) or KEEPER.asked:
         return
-    _known.add(optimizer)
+    _searched.add(optimizer)
     try:
         for model in find(optimizer):
             _join(bare(model))
@@ -55,7 +61,7 @@ def _meet(optimizer: Any) -> None:
 
 
 def find(optimizer: Any) -> List[Any]:
-    """The outermost modules that own the optimizer's parameters: the fewest, and of those the smallest."""
+    """Return the outermost modules that own the parameters: the fewest, and of those the smallest."""
     # type(), not isinstance(): a proxy's __class__ may do anything.
     module = _module()
     modules = [one for one in gc.get_objects() if issubclass(type(one), module)]
@@ -80,14 +86,14 @@ def _module() -> Any:
 
 
 def _parts(model: Any) -> Any:
-    """A plain module that shares the model's parts."""
+    """Return a plain module that shares the model's parts."""
     parts = type(PARTS_CLASS, (_module(),), {})()
     parts.__dict__.update({name: model.__dict__[name] for name in PARTS if name in model.__dict__})
     return parts
 
 
 def _join(model: Any) -> None:
-    if any(known() is model for known, _ in _models):
+    if any(reference() is model for reference, _ in _models):
         return
     alive = [one for one in _models if one[0]() is not None]
     _models[:] = [*alive, (weakref.ref(model, _gone), _parts(model))][-MODELS_MAX:]
@@ -95,15 +101,15 @@ def _join(model: Any) -> None:
 
 
 def _value() -> Any:
-    """What is to be written: the model, or a list of them in the order of their first steps."""
-    found = [parts if known() is None else known() for known, parts in _models]
-    return found[0] if len(found) == 1 else found or None
+    """Return the value to write: the model, or a list of models in the order of their first steps."""
+    values = [parts if reference() is None else reference() for reference, parts in _models]
+    return values[0] if len(values) == 1 else values or None
 
 
 def _gone(_reference: Any) -> None:
-    """A model's memory is about to go."""
+    """Write the models if the last of them is about to be freed; weakref calls this."""
     if KEEPER.asked or KEEPER.over or KEEPER.pid != os.getpid():
         return
-    if all(known() is None for known, _ in _models) and KEEPER.write(_value, wait=0):
+    if all(reference() is None for reference, _ in _models) and KEEPER.write(_value, wait=0):
         _models.clear()
-        _known.clear()  # should its optimizer go on, inside another model
+        _searched.clear()  # an optimizer may go on to train another model

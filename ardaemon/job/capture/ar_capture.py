@@ -1,8 +1,10 @@
-"""Keeps a run's model: `from ar_capture import capture; capture(model)`, once, after it was built.
+"""Keeps a run's model: `from ar_capture import capture; capture(model)`, once, after the model was built.
 
-When the process ends (by itself, sys.exit, an exception, SIGTERM) the model's last state is written to
-$AR_RUN_DIR/state.pt, whole or not at all. Outside a run nothing happens. Standard library alone and Python
-3.8 or newer: the job imports this with its own interpreter. torch is used where the job has imported it.
+When the process ends (by itself, by sys.exit, an exception or SIGTERM) the model's last state is written to
+$AR_RUN_DIR/state.pt, whole or not at all. Outside a run nothing happens. The job imports this module with its
+own
+interpreter, so it needs Python 3.8 or newer and the standard library alone. torch is used if the job has
+imported it.
 """
 
 import atexit
@@ -15,20 +17,24 @@ import threading
 from typing import Any, Callable, List, Optional, Tuple
 
 __all__ = ["capture", "load_best", "load_parent", "save"]
-# Another thread is writing when the process ends: some GB at disk speed. The run's limit ends it in any case.
+# For another thread that writes while the process ends: some GB at disk speed. The run's limit ends it in any
+# case.
 LAST_WAIT_S = 60.0
-# Class -> where it keeps the model: a state is loaded before that is wrapped, with the model's own names.
+# Class of a wrapper -> its attribute with the model. States are saved with the model's own names, because
+# they are loaded before the model is wrapped.
 WRAPPERS = {"DistributedDataParallel": "module", "DataParallel": "module", "OptimizedModule": "_orig_mod"}
-ZIP = b"PK\x03\x04"  # what torch.save writes begins with; anything else here is a pickle
-PROTOCOL = 4  # of pickle: the newest that 3.8 has had from its start
+ZIP = b"PK\x03\x04"  # the first bytes of a file of torch.save; any other file here is a pickle
+PROTOCOL = 4  # of pickle, which every Python from 3.4 on can read
 
 
 def capture(model: Any, now: bool = False, **others: Any) -> Any:
-    """Write the model's state when this process ends; returns the model.
+    """Write the model's state when this process ends; return the model.
 
-    `model` is whatever has a state_dict(), a dict or list of such, or anything that can be pickled. With
-    others (`optimizer=optimizer, epoch=3`) the state is a dict of those names and "model". The last call
-    counts. now=True writes at once instead, and nothing at the end: as for the weights of the best epoch.
+    `model` is an object with a state_dict(), a dict or a list of such objects, or anything that can be
+    pickled. With
+    `others` (`optimizer=optimizer, epoch=3`) the state is a dict of these names and "model". The last call
+    counts.
+    With now=True the state is written at once, and nothing at the end, as for the weights of the best epoch.
     """
     if os.environ.get("AR_RUN_DIR"):
         value = {"model": model, **others} if others else model
@@ -41,52 +47,58 @@ def capture(model: Any, now: bool = False, **others: Any) -> Any:
 
 
 def save() -> None:
-    """Write what was captured as it is now, in case of a SIGKILL; it is written again at the end."""
+    """Write the captured model as it is now, in case of a SIGKILL; the end of the process writes it again."""
     if KEEPER.value is not None:
         KEEPER.write(KEEPER.value)
 
 
 def load_best(map_location: Any = "cpu") -> Any:
-    """The best run's state as it was captured; None where there is none. Sharded: this rank's part."""
+    """Return the best run's captured state; None if there is none.
+
+    Of a sharded state return this rank's part.
+    """
     return _load("AR_BEST_CKPT", map_location)
 
 
 def load_parent(map_location: Any = "cpu") -> Any:
-    """The state of the best of the experiment before this one in the chain, likewise."""
+    """Return the captured state of the best of the experiment before this one in the chain, likewise."""
     return _load("AR_PARENT_CKPT", map_location)
 
 
 class Keeper:
-    """What is to be written when this process ends."""
+    """The value that is to be written when this process ends, and the writing."""
 
     def __init__(self) -> None:
         self.value: Optional[Callable[[], Any]] = None
-        self.asked = False  # the script has said itself what is to be kept
+        self.asked = False  # the script itself has called capture()
         self.pid = 0
         self.place = (0, 1)
         self.over = False  # the last write was made
         self.dying = False  # SIGTERM came in the midst of a write
         self.lock = threading.Lock()
-        self.writer = 0  # the thread that holds it
+        self.writer = 0  # the thread that holds the lock
 
     def keep(self, value: Optional[Callable[[], Any]], asked: bool = True) -> None:
-        """From here on: that, at the end of this process; its forks have nothing to write."""
+        """Have `value` called and its result written when this process ends, but not when its forks end."""
         if self.pid != os.getpid():
             self.pid, self.lock, self.writer = os.getpid(), threading.Lock(), 0
             atexit.register(self.finish)
             _at_exit_of_a_child(self.finish)
             self._catch()
         self.value, self.asked, self.over = value, asked, False
-        self.place = _place()  # while the process group stands: it may be gone at the end
+        self.place = _place()  # now, because torch's process group may be gone at the end
 
     def _catch(self) -> None:
-        """SIGTERM ends Python without atexit; a handler of the script's own is left alone."""
+        """Handle SIGTERM, which ends Python without atexit; a handler of the script's own is left alone."""
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self.terminated)
 
     def write(self, value: Callable[[], Any], wait: float = LAST_WAIT_S) -> bool:
-        """Write that now; False where another write is under way. A failure is told: training goes on."""
+        """Write the value now; return False if another write is under way.
+
+        A failure is printed and not raised: the training goes on.
+        """
         if not self._enter(wait):
             return False
         try:
@@ -97,12 +109,15 @@ class Keeper:
         return True
 
     def finish(self) -> None:
-        """The last write, at the end of the interpreter."""
+        """Make the last write, at the end of the interpreter."""
         self._once(LAST_WAIT_S)
         self._go_on_dying()
 
     def terminated(self, number: int, _frame: Any) -> None:
-        """SIGTERM: write, then end by it, as without us. A write that is under way is ended first."""
+        """Handle SIGTERM: write, then die by the signal as usual.
+
+        A write that is under way is finished first.
+        """
         if os.getpid() == self.pid:
             self.dying = True
             if not self._once(0):
@@ -115,7 +130,7 @@ class Keeper:
             os.kill(self.pid, signal.SIGTERM)
 
     def _once(self, wait: float) -> bool:
-        """The last write, unless it was made; False where another one is under way."""
+        """Make the last write, unless it was made; return False if another one is under way."""
         if os.getpid() != self.pid or self.over:
             return True
         if not self._enter(wait):
@@ -129,7 +144,11 @@ class Keeper:
         return True
 
     def _enter(self, wait: float) -> bool:
-        """Begin a write; not within another one of this thread: we are in a handler or a finalizer then."""
+        """Begin a write; return False if another one is under way.
+
+        If it is this thread's own, a signal handler or a finalizer has interrupted it, and it could never
+        end.
+        """
         if self.writer == threading.get_ident() or not self.lock.acquire(timeout=wait):
             return False
         self.writer = threading.get_ident()
@@ -150,20 +169,20 @@ KEEPER = Keeper()
 
 
 def _at_exit_of_a_child(call: Callable[[], Any]) -> None:
-    """A process that multiprocessing has forked ends without atexit, but for its own finalizers."""
+    """Have `call` called at the end of a process that multiprocessing has forked: it ends without atexit."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None and sys.modules["multiprocessing"].parent_process() is not None:
         util.Finalize(None, call, exitpriority=0)
 
 
 def tell(what: str, error: Exception) -> None:
-    """One line into the run's log."""
+    """Print one line for the run's log."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     print(f"ar_capture: {what}: {text}", file=sys.stderr, flush=True)
 
 
 def _place() -> Tuple[int, int]:
-    """This process's rank and how many there are, as torchrun and its like tell it."""
+    """Return this process's rank and the number of ranks, by torch.distributed or torchrun's variables."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
@@ -172,7 +191,7 @@ def _place() -> Tuple[int, int]:
 
 
 def _write(value: Any, place: Tuple[int, int]) -> None:
-    """Rank 0 writes what all ranks have; of what is sharded each rank writes its part."""
+    """Write the value: rank 0 alone if all ranks have the same; each rank its part of a sharded value."""
     folder = os.environ.get("AR_RUN_DIR")
     rank, world = place
     if not folder or value is None:
@@ -180,7 +199,7 @@ def _write(value: Any, place: Tuple[int, int]) -> None:
     sharded = _is_sharded(value)
     if sharded and world > 1:
         folder = os.path.join(folder, "state")
-        if os.path.islink(folder):  # in a run's folder a link is to the experiment's own files
+        if os.path.islink(folder):  # a link in a run's folder leads to the experiment's own files
             raise FileExistsError(f"{folder} is the experiment's own")
         os.makedirs(folder, exist_ok=True)
         _publish(_state(value, sharded), folder, f"rank{rank}-of-{world}.pt")
@@ -189,7 +208,7 @@ def _write(value: Any, place: Tuple[int, int]) -> None:
 
 
 def _publish(state: Any, folder: str, name: str) -> None:
-    """A temporary file, renamed; the daemon syncs it before it counts on it."""
+    """Write a temporary file and rename it. The daemon syncs the file before it counts on it."""
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         torch = sys.modules.get("torch")
@@ -206,19 +225,19 @@ def _publish(state: Any, folder: str, name: str) -> None:
 
 
 def _is_module(value: Any) -> bool:
-    found = getattr(sys.modules.get("torch.nn"), "Module", None)
-    return found is not None and issubclass(type(value), found)
+    module = getattr(sys.modules.get("torch.nn"), "Module", None)
+    return module is not None and issubclass(type(value), module)
 
 
 def bare(model: Any) -> Any:
-    """The model inside what DDP and torch.compile have put around it."""
+    """Return the model inside the wrappers of DDP and torch.compile."""
     while type(model).__name__ in WRAPPERS and hasattr(model, WRAPPERS[type(model).__name__]):
         model = getattr(model, WRAPPERS[type(model).__name__])
     return model
 
 
 def _is_sharded(value: Any) -> bool:
-    """Has each rank a part of it alone (FSDP, of either kind; DTensors)?"""
+    """Return whether each rank has only a part of the value (FSDP of either kind, DTensors)."""
     if type(value) in (dict, list):
         return any(map(_is_sharded, value.values() if type(value) is dict else value))
     if _is_module(value):
@@ -227,7 +246,7 @@ def _is_sharded(value: Any) -> bool:
 
 
 def _is_flat(model: Any) -> bool:
-    """FSDP of the first kind: its state_dict() talks to the other ranks, which may have ended."""
+    """Return whether FSDP of the first kind is in it: its state_dict() needs all ranks, which may be gone."""
     return any(type(one).__name__ == "FullyShardedDataParallel" for one in model.modules())
 
 
@@ -247,7 +266,7 @@ def _state(value: Any, sharded: bool) -> Any:
 
 
 def _local(value: Any) -> Any:
-    """This rank's part of every tensor, as plain tensors: they can be read without a process group."""
+    """Return this rank's part of every tensor as a plain tensor, readable without a process group."""
     if isinstance(value, dict):
         return {name: _local(one) for name, one in value.items()}
     if type(value) is list:
@@ -265,14 +284,17 @@ def _load(variable: str, map_location: Any) -> Any:
     with open(path, "rb") as file:
         if file.read(len(ZIP)) != ZIP:
             file.seek(0)
-            return pickle.load(file)  # written by an earlier version of this very script
+            return pickle.load(file)  # the file was written by an earlier version of this very script
         file.seek(0)
         torch: Any = importlib.import_module("torch")
         return torch.load(file, map_location=map_location, weights_only=False)
 
 
 def _find(folder: str) -> Optional[str]:
-    """What was captured there, for this rank. Raises RuntimeError where the number of ranks was another."""
+    """Return the file in `folder` that was captured for this rank, None if there is none.
+
+    Raises RuntimeError if it was captured with another number of ranks.
+    """
     whole, parts = os.path.join(folder, "state.pt"), os.path.join(folder, "state")
     if os.path.isfile(whole):
         return whole
