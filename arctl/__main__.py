@@ -1,31 +1,32 @@
-"""`python -m arctl` is `arctl`; both enter here."""
+"""The entry point of `arctl` and of `python -m arctl`."""
 
 import gc
 import os
 import sys
 
-# Half a hundred modules are imported, hardly anything becomes garbage: the collections in between
-# were some 8% of the start (measured). The limit stays, for commands that run for hours.
+# The start imports half a hundred modules and makes hardly any garbage: with the usual threshold the
+# collections were some 8% of it (measured). There still is a threshold, for commands that run for hours.
 GC_THRESHOLD = 50_000
-UNSAID = 74  # EX_IOERR of sysexits.h: all went well, and could not be said
+UNWRITTEN = 74  # EX_IOERR of sysexits.h: the command went well, but its output could not be written
 
 
 def main() -> None:
-    """Console entry point."""
+    """Run `arctl` and end the process with its exit code."""
     gc.set_threshold(GC_THRESHOLD)
     try:
         from arctl.cli import main as run
     except KeyboardInterrupt:
-        os._exit(130)  # nothing was begun
+        os._exit(130)  # Ctrl+C during the imports: nothing was begun
 
     code = run()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except OSError:  # a terminal that is gone by now; what was decided stands
-            code = code or UNSAID
-    # All is said: taking a hundred modules down in order would cost every command some milliseconds.
+        except OSError:  # the terminal is gone by now; the command's effect stands
+            code = code or UNWRITTEN
+    # Without the interpreter's orderly end, which would cost every command some milliseconds for a hundred
+    # modules.
     os._exit(code)
 
 

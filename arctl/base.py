@@ -1,4 +1,4 @@
-"""What every command shares: which experiment is meant, how it speaks, its exit codes."""
+"""The common parts of all commands: the choice of the experiment, printing, exit codes."""
 
 import json
 import os
@@ -15,23 +15,23 @@ from ardaemon.core.places import find_project
 from ardaemon.core.text import clean, escaped
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Exit codes by how a run ended; the errors' own are in ardaemon.core.errors.
+# Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
 EXIT_OF_STATUS = {"ok": 0, "crash": 10, "timeout": 11, "invalid": 12, "interrupted": 13, "unclean": 14}
 EXIT_STILL_RUNNING = 75  # EX_TEMPFAIL of sysexits.h: come back later
 
 expr_option = click.option(
-    "--expr", metavar="SLUG", help="The experiment; else AR_EXPR, else the one that is live or newest."
+    "--expr", metavar="SLUG", help="The experiment. Default: AR_EXPR, else the live or the newest one."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 
 
 def common(command: F) -> F:
-    """The options of every command about an experiment."""
+    """Add the options of every command about an experiment: --expr and --json."""
     return expr_option(json_option(command))
 
 
 class Here:
-    """The project this command was called in, and the experiment that is meant."""
+    """The project in which the command was called, and the experiment that is meant."""
 
     def __init__(self, expr: str | None) -> None:
         self.client = Client()
@@ -40,7 +40,10 @@ class Here:
         self.expr = expr or os.environ.get("AR_EXPR") or None
 
     def ask(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
-        """Call a method about this experiment; its warnings go to stderr."""
+        """Call a method about this experiment and return its answer; warnings go to stderr.
+
+        If the daemon cannot tell which experiment is meant, a person at a terminal is asked.
+        """
         while True:
             try:
                 answer = self.client.call(
@@ -49,24 +52,24 @@ class Here:
             except AmbiguousExperiment as error:
                 self.expr = choose(error)
                 continue
-            # Which one is meant is decided once per command.
+            # The experiment is chosen once per command: further calls name it.
             self.expr = str(answer.get("expr") or self.expr)
             warn(answer)
             return answer
 
     def follow(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
-        """Call a method that sends notifications before its answer."""
+        """Call a method that sends notifications before its answer; each goes to `notify`."""
         answer = self.client.stream(method, notify, resume, project=self.project, expr=self.expr, **params)
         warn(answer)
         return answer
 
     def hint(self, run_id: str) -> str:
-        """The command that attaches to a run again."""
+        """Return the command that attaches to a run again."""
         return f"arctl wait {run_id}" + (f" --expr {self.expr}" if self.chosen else "")
 
 
 def project() -> str:
-    """The project of the current folder."""
+    """Return the project of the current folder. Raises UsageError if that folder was deleted."""
     try:
         return find_project(os.getcwd())
     except FileNotFoundError:
@@ -74,7 +77,7 @@ def project() -> str:
 
 
 def choose(error: AmbiguousExperiment) -> str:
-    """Ask which experiment is meant; raise the error, which lists them, where nobody can be asked."""
+    """Ask a person which experiment is meant; raise the error, which lists them, if nobody can be asked."""
     candidates = [str(slug) for slug in error.data.get("candidates", [])]
     if not candidates or not interactive():
         raise error
@@ -82,19 +85,19 @@ def choose(error: AmbiguousExperiment) -> str:
 
 
 def interactive() -> bool:
-    """Is a person there to be asked?"""
+    """Return whether a person is there to be asked."""
     if os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0"):
         return False
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
 def at_terminal() -> bool:
-    """Is the output read by a person?"""
+    """Return whether the output goes to a terminal, where a person reads it."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def environment() -> dict[str, str]:
-    """This process's environment as a run gets it; what is not UTF-8 cannot travel in JSON."""
+    """Return this process's environment for a run, without variables that are no UTF-8, as JSON needs it."""
     fit = {name: value for name, value in os.environ.items() if _is_text(name) and _is_text(value)}
     for name in sorted(os.environ.keys() - fit.keys()):
         complain(f"warning: the environment variable {name!a} is not UTF-8 and is left out")
@@ -106,12 +109,12 @@ def _is_text(value: str) -> bool:
 
 
 def say(text: str, **style: Any) -> None:
-    """Print a line for whoever called; colours only at a terminal."""
+    """Print a line on stdout, made safe for a terminal; colours (`style`) only at a terminal."""
     click.secho(clean(text), **style)
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr."""
+    """Print a line on stderr, made safe for a terminal."""
     click.echo(clean(text), err=True)
 
 
@@ -122,5 +125,5 @@ def warn(answer: Answer) -> None:
 
 
 def say_json(value: Any, err: bool = False) -> None:
-    """Print one compact line of JSON; nothing in it acts on a terminal, and it decodes to what it was."""
+    """Print one compact line of JSON, escaped so that nothing in it acts on a terminal."""
     click.echo(escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), err=err)

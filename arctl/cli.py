@@ -1,4 +1,4 @@
-"""`arctl`: the group of commands, each loaded when it is called; errors become exit codes."""
+"""`arctl`: the group of commands, each imported when it is called; turns errors into exit codes."""
 
 import errno
 import os
@@ -14,32 +14,32 @@ from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
 
 EXIT_PIPE_CLOSED = 141  # as a shell shows a death by SIGPIPE
 EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
-# How write(2) to a file, a full device or a terminal that is gone fails.
+# Errors of write(2) to a file, to a full device or to a terminal that is gone.
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 NEAREST_MAX = 3  # names offered for a misspelt command
 
-# name -> where it is, and its line in `arctl --help`, so that help loads none of them
+# Command -> its module, and its line in `arctl --help`, which so imports no command.
 COMMANDS = {
     "init": ("init", "Create an experiment and seal its inputs."),
     "session": ("session", "Start, stop or show an experiment's session."),
     "run": ("run", "Run train.py as it is now."),
     "wait": ("run", "Wait for a run and print its verdict."),
-    "status": ("status", "Show an experiment as it stands."),
+    "status": ("status", "Show the state of an experiment."),
     "result": ("result", "Show the result of a run."),
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
     "diff": ("diff", "Show what a run changed in train.py."),
-    "queue": ("queue", "Show what runs and what waits, and why; change its order."),
-    "gpus": ("gpus", "Show the GPUs and who is on them."),
-    "seal": ("seal", "Report what changed under the seal, or accept it."),
-    "clean": ("seal", "Lift the sentinel after an unverified kill."),
+    "queue": ("queue", "Show the running and the waiting runs; change their order."),
+    "gpus": ("gpus", "Show the GPUs and who uses them."),
+    "seal": ("seal", "Report changes of sealed files, or accept them."),
+    "clean": ("seal", "Accept runs again after a kill that left processes."),
     "doctor": ("doctor", "Check this machine and this project."),
     "daemon": ("daemon", "Start, stop or inspect the daemon."),
 }
 
 
 class PipeClosed(Exception):
-    """Whoever read the output has gone."""
+    """The reader of the output has gone."""
 
 
 class Commands(click.Group):
@@ -71,7 +71,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:  # click would make exit code 1 of it, as of a fault
+        except BrokenPipeError as error:  # click would turn it into exit code 1, as for a fault
             raise PipeClosed from error
 
 
@@ -99,16 +99,16 @@ def arctl() -> None:
     \b
     Exit codes: 0 ok (advance or revert), 10 crash, 11 timeout, 12 invalid,
     13 interrupted, 14 unclean, 64 usage, 65 refused, 69 no daemon,
-    70 a fault of ours, 74 storage, 75 still running.
+    70 a fault of ardaemon, 74 storage, 75 still running.
 
     \b
-    AR_EXPR names the experiment; AR_NONINTERACTIVE=1 never asks.
+    AR_EXPR names the experiment; with AR_NONINTERACTIVE=1 no command asks.
     Completion: eval "$(_ARCTL_COMPLETE=bash_source arctl)"  (or zsh, fish)
     """
 
 
 def main() -> int:
-    """Run one command line; returns its exit code."""
+    """Run one command line and return its exit code."""
     as_json = "--json" in sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -118,7 +118,7 @@ def main() -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (PipeClosed, BrokenPipeError):
-        # What is still in the buffer must not fail once more at exit.
+        # The rest of the buffer must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_PIPE_CLOSED
     except click.exceptions.Abort:
@@ -134,19 +134,19 @@ def main() -> int:
 
 
 def _storage(error: OSError) -> StorageError:
-    """Name the file that could not be used; where there is none, it was the standard output."""
+    """Turn an OSError into an error that names the file; without a file it was the standard output."""
     if error.filename is not None or error.errno not in UNWRITTEN:
         return StorageError(str(error), "check the path and its rights")
-    # What is still in the buffer must not fail once more at exit.
+    # The rest of the buffer must not fail once more at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return StorageError(
         f"the standard output cannot be written: {error.strerror}",
-        "look where it goes; runs go on: arctl status",
+        "check where it goes; runs go on: arctl status",
     )
 
 
 def _show_usage(error: click.ClickException, as_json: bool) -> int:
-    """Print click's own error in our form."""
+    """Print an error of click's as arctl prints its own; return the exit code."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "arctl"
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
@@ -156,7 +156,7 @@ def _show_usage(error: click.ClickException, as_json: bool) -> int:
 
 
 def _show(error: ArdaemonError, as_json: bool) -> int:
-    """Print an error on stderr, with what to do now; returns its exit code."""
+    """Print an error on stderr, with what to do now, and return its exit code."""
     if as_json:
         say_json({"error": error.wire()}, err=True)
     else:

@@ -1,4 +1,4 @@
-"""Options that more than one command has."""
+"""Options of more than one command."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from ardaemon.core.size import mebibytes
 
 
 class Memory(click.ParamType[float]):
-    """An amount of memory, as `6GiB`; in MiB for the daemon."""
+    """An amount of memory, written as `6GiB`; its value is in MiB."""
 
     name = "memory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it, or say which option is wrong."""
+        """Read the amount, or raise click's error, which names the option."""
         if isinstance(value, float):
             return value
         option = param.opts[0] if param is not None else "memory"
@@ -32,8 +32,8 @@ gpus_option = click.option(
     "--gpus",
     type=click.IntRange(min=0),
     metavar="N",
-    help="How many GPUs a run gets; 0: a CPU slot. Default: 1 where there are any.",
+    help="GPUs per run; 0 is a CPU slot. Default: 1 if the machine has any.",
 )
 vram_option = click.option(
-    "--vram", type=MEMORY, metavar="SIZE", help="With --share: what a run needs on each GPU, as 6GiB."
+    "--vram", type=MEMORY, metavar="SIZE", help="With --share: the memory a run needs on each GPU, as 6GiB."
 )

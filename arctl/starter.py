@@ -1,4 +1,4 @@
-"""Starts the daemon as a detached process; loaded only when nobody listens on the socket."""
+"""Starts the daemon as a detached process; imported only when no daemon listens on the socket."""
 
 import fcntl
 import os
@@ -19,26 +19,27 @@ from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
 START_DEADLINE_S = 15.0  # from the first try to the first answer, on a loaded machine
-LOCK_DEADLINE_S = 90.0  # another client stops a daemon and starts the next one
-# Between one daemon's lock and its listening, or its last answer and its exit, there is no event
-# that a stranger could wait on.
+LOCK_DEADLINE_S = 90.0  # for another client, which stops a daemon and starts the next one
+# A process that is not the daemon's parent gets no event when a daemon that has its lock begins to listen,
+# nor when one that has answered for the last time ends. So these two are polled.
 POLL_S = 0.02
-ENDING_DEADLINE_S = 45.0  # a daemon that ends: `daemon stop` gives it 30 s
-WORD_S = 1.0  # a wait that takes longer is told of
-STDERR_MAX = 1 << 20  # bytes; beyond that the file is started anew
-SAID_MAX = 300  # characters of the daemon's last words that are shown
-# What the daemon is started with of the client's environment. The rest may be an agent's credentials, and
-# a daemon lives for weeks: jobs get the environment of the client that submits them, never the daemon's own.
+ENDING_DEADLINE_S = 45.0  # for a daemon to end: `daemon stop` gives it 30 s
+NOTICE_S = 1.0  # a wait that takes longer is mentioned on stderr
+STDERR_MAX = 1 << 20  # bytes; a longer file is emptied
+SHOWN_MAX = 300  # characters of the daemon's last line that are shown
+# Variables of the client's environment that the daemon gets. The others may be an agent's credentials, and a
+# daemon lives for weeks. Jobs get the environment of the client that submits them, never the daemon's own.
 KEPT = frozenset("PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS".split())
 KEPT_FAMILIES = ("LC_", "XDG_", "PYTHON", "LD_", "CUDA_", "NVIDIA_VISIBLE_", "NVIDIA_DRIVER_")
 READY = 3  # the daemon's descriptor for its ready line
-WORD_MAX = 4096  # bytes of the line on the ready descriptor
+LINE_MAX = 4096  # bytes of the line on the ready descriptor
 
 
 def start(again: bool = False) -> socket.socket:
     """Start a daemon, unless another client is doing so, and connect to it.
 
-    `again`: one was there a moment ago. If it did not fall but was stopped, Stopped is raised.
+    `again` says that a daemon was there a moment ago. If it was stopped, and did not crash, Stopped is
+    raised.
     """
     host = Host.of_environment()
     private_folder(host.state)
@@ -47,7 +48,7 @@ def start(again: bool = False) -> socket.socket:
 
 
 def start_locked(host: Host, again: bool = False) -> socket.socket:
-    """As `start`, for who holds the lock."""
+    """Start a daemon as start() does; the caller holds the start lock."""
     deadline = time.monotonic() + START_DEADLINE_S
     latest = deadline + ENDING_DEADLINE_S
     while time.monotonic() < deadline:
@@ -56,9 +57,9 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
         except Busy:
             time.sleep(POLL_S)
         except NotRunning:
-            if again and not host.info.exists():  # a daemon that ends by itself takes it along
+            if again and not host.info.exists():  # a daemon that ends in order removes daemon.json
                 raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
-            if _held(host.lock):
+            if _is_locked(host.lock):
                 _await_other(host)
                 deadline = min(time.monotonic() + START_DEADLINE_S, latest)
             else:
@@ -69,11 +70,11 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
 
 
 def _await_other(host: Host) -> None:
-    """A daemon lives and nobody listens: wait until it has ended, or answers. No other could start."""
+    """Wait until a daemon that lives but does not listen ends, or answers: no other can start beside it."""
 
     def over() -> bool:
         _require_socket()
-        return not _held(host.lock) or _answers()
+        return not _is_locked(host.lock) or _answers()
 
     if not _wait(over, ENDING_DEADLINE_S, "for the daemon, which is ending or starting"):
         raise DaemonUnavailable(
@@ -83,14 +84,17 @@ def _await_other(host: Host) -> None:
 
 
 def _wait(over: Callable[[], bool], seconds: float, what: str) -> bool:
-    """Look until it is over, and say on stderr what is waited for if that takes a while; False: too long."""
-    begun, said = time.monotonic(), False
+    """Wait until over() is true, for at most `seconds`; return whether it is.
+
+    If that takes a while, a line on stderr says what is waited for.
+    """
+    begun, mentioned = time.monotonic(), False
     while not over():
         waited = time.monotonic() - begun
         if waited > seconds:
             return False
-        if waited > WORD_S and not said:
-            said = True
+        if waited > NOTICE_S and not mentioned:
+            mentioned = True
             print(f"waiting {what} (at most {seconds:.0f} s)", file=sys.stderr)
         time.sleep(POLL_S)
     return True
@@ -104,8 +108,8 @@ def _answers() -> bool:
     return True
 
 
-def _held(lock: Path) -> bool:
-    """Does a daemon live? It holds this lock to its end."""
+def _is_locked(lock: Path) -> bool:
+    """Return whether a daemon lives: it holds this lock until its end."""
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -120,31 +124,33 @@ def _held(lock: Path) -> bool:
 
 
 def _launch(host: Host, deadline: float) -> None:
-    """Start a daemon and wait until it says how that went."""
+    """Start a daemon and wait until it reports how that went. Raises DaemonUnavailable."""
     stderr = open_stderr(host)
     try:
         before = os.fstat(stderr).st_size
-        line = _wait_for_word(_spawn(stderr), deadline)
+        line = _wait_for_line(_spawn(stderr), deadline)
     finally:
         os.close(stderr)
-    if line == words.RUNNING:  # one that was started by hand was faster
+    if line == words.RUNNING:  # a daemon that somebody started by hand was faster
         return
     why = words.refused(line)
     if why is not None:
-        raise DaemonUnavailable(f"the daemon cannot start: {one_line(why, SAID_MAX)}", f"its log: {host.log}")
+        raise DaemonUnavailable(
+            f"the daemon cannot start: {one_line(why, SHOWN_MAX)}", f"its log: {host.log}"
+        )
     if line != words.READY:
         raise DaemonUnavailable(
-            f"the daemon ended before it was ready: {_last_words(host.stderr, before)}",
+            f"the daemon ended before it was ready: {_last_line(host.stderr, before)}",
             f"its log: {host.log}",
         )
 
 
 def _require_socket() -> None:
-    """Raise DaemonUnavailable where a living daemon cannot be reached: no other can start beside it."""
+    """Raise DaemonUnavailable if a daemon lives whose socket was removed: no other can start beside it."""
     info = read_info()
     pid, path = info.get("pid"), str(info.get("socket"))
     gone = isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path)
-    # One that is ending removes daemon.json first, then its socket.
+    # A daemon that is ending removes daemon.json first, then its socket: it is no such case.
     if gone and read_info() == info:
         raise DaemonUnavailable(
             f"the daemon (pid {pid}) runs, but its socket was removed",
@@ -174,7 +180,7 @@ def _try_lock(lock: int) -> bool:
 
 
 def open_stderr(host: Host) -> int:
-    """The file for what a daemon says outside its log; bounded."""
+    """Open the file for the daemon's standard error, and empty it if it has grown too long."""
     file = os.open(host.stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if os.fstat(file).st_size > STDERR_MAX:
         os.ftruncate(file, 0)
@@ -182,9 +188,9 @@ def open_stderr(host: Host) -> int:
 
 
 def _spawn(stderr: int) -> int:
-    """Start the daemon detached; returns the descriptor on which it says that it is ready.
+    """Start the daemon detached, and return the descriptor on which it reports how its start went.
 
-    Forked twice: the daemon is init's child, so that it can never be a zombie of this client.
+    After two forks the daemon is a child of init, so that it can never be a zombie of this client.
     """
     ready, theirs = os.pipe()
     child = os.fork()
@@ -201,13 +207,13 @@ def _spawn(stderr: int) -> int:
 
 
 def _become_daemon(ready: int, stderr: int) -> NoReturn:
-    """Replace this process by the daemon: nothing of the client's is inherited but the environment."""
+    """Replace this process by the daemon, which inherits only a part of the client's environment."""
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(stderr, 1)
         os.dup2(stderr, 2)
         os.dup2(ready, READY)
-        # An agent's tool reads until its pipe closes: no copy of it may live on in the daemon.
+        # An agent's tool reads until its pipe is closed, so the daemon must hold no copy of it.
         os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")
         command = [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(READY)]
@@ -217,33 +223,33 @@ def _become_daemon(ready: int, stderr: int) -> NoReturn:
 
 
 def own_environment() -> dict[str, str]:
-    """What of this process's environment the daemon gets."""
+    """Return the part of this process's environment that the daemon gets."""
     return {
         name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_FAMILIES)
     }
 
 
-def _wait_for_word(ready: int, deadline: float) -> str:
-    """The line that the daemon writes once it knows how its start went; "" if it ended without."""
-    said = b""
+def _wait_for_line(ready: int, deadline: float) -> str:
+    """Return the line that the daemon writes once it knows how its start went; "" if it ended without one."""
+    data = b""
     try:
-        while b"\n" not in said and len(said) < WORD_MAX:
+        while b"\n" not in data and len(data) < LINE_MAX:
             if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise DaemonUnavailable(
                     f"the daemon was not ready within {START_DEADLINE_S:.0f} s", "arctl daemon logs"
                 )
-            block = os.read(ready, WORD_MAX)
+            block = os.read(ready, LINE_MAX)
             if not block:
                 break
-            said += block
+            data += block
     finally:
         os.close(ready)
-    return said.decode(errors="replace").partition("\n")[0].strip()
+    return data.decode(errors="replace").partition("\n")[0].strip()
 
 
-def _last_words(path: Path, before: int) -> str:
-    """The last line that was added to a file since it had `before` bytes."""
+def _last_line(path: Path, before: int) -> str:
+    """Return the last line that was added to a file since it had `before` bytes."""
     with path.open("rb") as file:
         file.seek(before)
         lines = file.read(STDERR_MAX).decode(errors="replace").strip().splitlines()
-    return one_line(lines[-1], SAID_MAX) if lines else "it said nothing"
+    return one_line(lines[-1], SHOWN_MAX) if lines else "it printed nothing"

@@ -10,7 +10,7 @@ from arctl.render import run as run_lines
 @click.argument("run_id", metavar="[RUN]", required=False)
 @common
 def cancel(expr: str | None, as_json: bool, run_id: str | None) -> None:
-    """Interrupt a run, or take it from the queue; without RUN the latest."""
+    """Interrupt a run, or take it from the queue. Without RUN: the latest."""
     here = Here(expr)
     view = here.ask("run.cancel", run_id=run_id)
     if as_json:

@@ -18,12 +18,12 @@ from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
-STOP_DEADLINE_S = 30.0  # it has only to close its files: jobs go on under their shims
+STOP_DEADLINE_S = 30.0  # the daemon has only to close its files: jobs go on under their shims
 LINES = 40
 LINES_MAX = 1000
-LINE_BYTES_MAX = 4096  # so much of the log's end is read for each line that is wanted
+LINE_BYTES_MAX = 4096  # bytes of the log's end that are read for each line that is wanted
 LINE_SHOWN_MAX = 400
-HEAD = ("time", "level", "event")  # of a log line; `logger` says nothing to a user
+HEAD = ("time", "level", "event")  # the first fields of a shown line; `logger` is of no use to a user
 
 
 @click.group()
@@ -34,14 +34,14 @@ def daemon() -> None:
 @daemon.command()
 @json_option
 def start(as_json: bool) -> None:
-    """Start the daemon, if it does not run. Every other command does so by itself."""
+    """Start the daemon, if it is not running. Most commands do so by themselves."""
     _say_info(connect(), as_json)
 
 
 @daemon.command()
 @json_option
 def stop(as_json: bool) -> None:
-    """Stop the daemon; running jobs go on, and the next one takes them up."""
+    """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -55,7 +55,7 @@ def stop(as_json: bool) -> None:
 @daemon.command()
 @json_option
 def restart(as_json: bool) -> None:
-    """Stop the daemon and start the installed version; who waits does not notice."""
+    """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -67,7 +67,7 @@ def restart(as_json: bool) -> None:
 @daemon.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show pid, version, socket and uptime; does not start a daemon."""
+    """Show pid, version, socket and uptime. This command starts no daemon."""
     try:
         sock = dial()
     except NotRunning:
@@ -88,7 +88,7 @@ def status(as_json: bool) -> None:
 )
 @json_option
 def logs(lines: int, as_json: bool) -> None:
-    """Show the end of the daemon's log; works when it does not run."""
+    """Show the end of the daemon's log, whether it is running or not."""
     path = Host.of_environment().log
     events = [_event(line) for line in _last_lines(path, lines)]
     if as_json:
@@ -114,7 +114,7 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
 
 
 def _stop() -> int | None:
-    """Stop the daemon and wait until its process is gone; returns its pid, None if there was none."""
+    """Stop the daemon, wait until its process is gone, and return its pid; None if there was none."""
     try:
         sock = dial(check=False)
     except NotRunning:
@@ -139,9 +139,10 @@ def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:
     try:
         Connection(sock).call("daemon.stop")
     except Lost:
-        pass  # it is going
+        pass  # it is ending already
     except Incompatible:
-        # Of another protocol, but every daemon knows SIGTERM. Who listens may have been systemd.
+        # It speaks another protocol, but every daemon knows SIGTERM. The pid must be the daemon's own: if
+        # systemd has made the socket, the kernel names systemd as the peer.
         if read_info().get("pid") != pid:
             raise
         signal.pidfd_send_signal(process, signal.SIGTERM)
@@ -174,7 +175,7 @@ def _event(line: str) -> Answer:
 
 
 def _log_line(event: Answer) -> str:
-    """time level event, then the facts as name=value; a traceback stays as it is."""
+    """Show an event of the log as `time level event`, then the facts as name=value, then its traceback."""
     facts = {name: value for name, value in event.items() if name not in (*HEAD, "logger", "traceback")}
     words = [str(event[name]) for name in HEAD if name in event]
     line = one_line(" ".join([*words, *(f"{name}={value}" for name, value in facts.items())]), LINE_SHOWN_MAX)

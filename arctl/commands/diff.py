@@ -1,4 +1,4 @@
-"""`arctl diff`: what a run changed in train.py."""
+"""`arctl diff`: show what a run changed in train.py."""
 
 from difflib import unified_diff
 from pathlib import Path
@@ -10,18 +10,22 @@ from arctl.dial import Answer
 from ardaemon.core.errors import StorageError, UnknownRun, UsageError
 from ardaemon.core.layout import ORIGINAL, Run, run_number
 
-LINES_MAX = 200  # an agent's context has room for that; more of it is rarely one idea
+LINES_MAX = 200  # an agent's context has room for these; a longer diff is rarely one idea
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option(
-    "--against", default="base", show_default=True, metavar="base|best|RUN", help="The version before."
+    "--against",
+    default="base",
+    show_default=True,
+    metavar="base|best|RUN",
+    help="The version to compare with.",
 )
 @common
 def diff(expr: str | None, as_json: bool, run_id: str | None, against: str) -> None:
-    """Show what a run changed in train.py; without RUN the latest."""
+    """Show what a run changed in train.py. Without RUN: the latest."""
     here = Here(expr)
     view = here.ask("run.get", run_id=run_id)
     after = Run(Path(view["folder"]))

@@ -1,4 +1,4 @@
-"""`arctl doctor`: what of this machine and this project could trouble a run, and the mend."""
+"""`arctl doctor`: check this machine and this project for what could trouble a run, and name the mend."""
 
 import os
 import shutil
@@ -19,13 +19,13 @@ from ardaemon.core.layout import FOLDER, Host
 from ardaemon.core.words import SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
-FREE_WARN = 1 << 30  # bytes; below it the logs of a night may not fit
-FREE_MIN = 64 << 20  # below it the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
+FREE_WARN = 1 << 30  # bytes; with less, the logs of a night may not fit
+FREE_MIN = 64 << 20  # bytes; with less, the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 class Check(NamedTuple):
-    """One thing that was looked at; `level` is ok, warn or FAIL."""
+    """The outcome of one check; `level` is ok, warn or FAIL. --json prints the fields by these names."""
 
     level: str
     name: str
@@ -37,7 +37,7 @@ class Check(NamedTuple):
 @expr_option
 @json_option
 def doctor(expr: str | None, as_json: bool) -> int:
-    """Check this machine and this project; starts no daemon."""
+    """Check this machine and this project. This command starts no daemon."""
     checks = list(_checks(expr))
     if as_json:
         say_json({"checks": [check._asdict() for check in checks]})
@@ -83,20 +83,20 @@ def _python() -> Check:
 
 
 def _folder(name: str, folder: Path) -> Check:
-    """It must be a directory of this user's own, closed to others."""
+    """Check that the folder is this user's own and closed to others."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except FileNotFoundError:
         return Check("ok", name, f"{folder} (made at first use)")
     except OSError as error:
         return Check("FAIL", name, f"{folder}: {error.strerror}", "check the rights of the folders above it")
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return Check("FAIL", name, f"{folder} is not a directory", f"remove it: rm {folder}")
-    if found.st_uid != os.getuid():
+    if status.st_uid != os.getuid():
         return Check(
-            "FAIL", name, f"{folder} belongs to another user (uid {found.st_uid})", "remove or rename it"
+            "FAIL", name, f"{folder} belongs to another user (uid {status.st_uid})", "remove or rename it"
         )
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         return Check("FAIL", name, f"{folder} is open to others", f"chmod 700 {folder}")
     return Check("ok", name, str(folder))
 
@@ -152,7 +152,7 @@ def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Chec
 
 
 def _queue(connection: Connection) -> Iterator[Check]:
-    """Runs that the daemon knows of and cannot follow: their project is away, or a file cannot be read."""
+    """Report the runs that the daemon cannot follow: their project is away, or a file cannot be read."""
     try:
         warnings = connection.call("queue.list").get("warnings") or ()
     except (Lost, ArdaemonError) as error:
@@ -175,17 +175,17 @@ def _version(info: Answer) -> Check:
 
 
 def _cgroup(pid: int) -> Check:
-    """A service manager that ends this shell's cgroup would end the daemon with it (cgroups(7))."""
+    """Check that the daemon is not in this shell's cgroup, with which it would be ended (cgroups(7))."""
     try:
         theirs, ours = (Path(f"/proc/{who}/cgroup").read_text() for who in (pid, "self"))
     except OSError as error:
         return Check("warn", "cgroup", f"cannot be read: {error.strerror}")
     if theirs != ours:
-        return Check("ok", "cgroup", "the daemon is not in this shell's")
+        return Check("ok", "cgroup", "the daemon is not in this shell's cgroup")
     return Check(
         "warn",
         "cgroup",
-        "the daemon shares this shell's: where an agent's sandbox is ended as a whole, it ends too",
+        "the daemon is in this shell's cgroup: if an agent's sandbox is ended as a whole, it ends too",
         "start it from a login shell of your own: arctl daemon restart",
     )
 
@@ -205,6 +205,6 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
     except (Lost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))
         return
-    said = [str(line) for line in sealed.get("said") or ()]
-    broken = said != [SEAL_HOLDS]
-    yield Check("FAIL" if broken else "ok", "seal", "; ".join(said), "arctl seal --accept" if broken else "")
+    lines = [str(line) for line in sealed.get("said") or ()]
+    broken = lines != [SEAL_HOLDS]
+    yield Check("FAIL" if broken else "ok", "seal", "; ".join(lines), "arctl seal --accept" if broken else "")

@@ -1,4 +1,4 @@
-"""`arctl gpus`: what each GPU does, who is on it, and whether it takes runs."""
+"""`arctl gpus`: show each GPU's state, who uses it, and whether it takes runs."""
 
 import click
 
@@ -8,11 +8,11 @@ from arctl.render import queue as queue_lines
 
 
 @click.command()
-@click.option("--release", is_flag=True, help="Let go of the driver for a minute (for a GPU reset).")
+@click.option("--release", is_flag=True, help="Let go of the driver for a minute, to reset a GPU.")
 @click.option("--clear", multiple=True, metavar="GPU", help="Lift a sick GPU's quarantine (index or UUID).")
 @json_option
 def gpus(as_json: bool, release: bool, clear: tuple[str, ...]) -> None:
-    """Show the GPUs and who is on them."""
+    """Show the GPUs and who uses them."""
     view = Client().call("gpu.list", release=release, clear=list(clear))
     warn(view)
     if as_json:

@@ -22,10 +22,10 @@ file_type = click.Path(exists=True, dir_okay=False)
 @click.command()
 @click.argument("slug")
 @click.option("--train", type=file_type, help="The training script; it is copied.")
-@click.option("--prepare", type=file_type, help="Data and metric contract; copied and sealed.")
-@click.option("--program", type=file_type, help="What the agent is told; copied.")
+@click.option("--prepare", type=file_type, help="prepare.py, the data and the metric; copied and sealed.")
+@click.option("--program", type=file_type, help="program.md, the agent's instructions; copied.")
 @click.option(
-    "--from", "source", type=click.Path(exists=True, file_okay=False), help="A folder that holds these three."
+    "--from", "source", type=click.Path(exists=True, file_okay=False), help="A folder that has these three."
 )
 @click.option("--primary-metric", metavar="NAME", help="The metric that is compared, as val/loss.")
 @click.option("--primary-direction", type=click.Choice(["min", "max"]), help="Which way is better.")
@@ -40,8 +40,9 @@ def init(
 ) -> None:
     """Create the experiment SLUG and seal its inputs.
 
-    SLUG is yymmdd-topic; without a date it gets today's. From a repository with train.py, prepare.py and
-    program.md: arctl init SLUG --from .
+    SLUG is yymmdd-topic; a topic alone gets today's date. In a repository with train.py, prepare.py and
+    program.md:
+    arctl init SLUG --from .
     """
     name = dated(slug)
     if given["source"] is None:
@@ -59,14 +60,17 @@ def init(
 
 
 def dated(slug: str) -> str:
-    """The slug with its date; raises UsageError for what cannot be one."""
+    """Return the slug, with today's date if it has none. Raises UsageError if it cannot be a slug."""
     if TOPIC.fullmatch(slug) and not SLUG.fullmatch(slug):
         slug = f"{time.strftime('%y%m%d')}-{slug}"
     return check_slug(slug)
 
 
 def _complete(given: dict[str, str | None]) -> dict[str, str | None]:
-    """Ask a person for what is missing; name it where there is none."""
+    """Ask a person for the missing options.
+
+    Raises UsageError, which names them, if there is nobody to ask.
+    """
     ask: dict[str, Callable[[], object]] = {
         "train": lambda: click.prompt("Training script (--train)", type=file_type, err=True),
         "primary_metric": lambda: click.prompt("Primary metric (--primary-metric)", err=True),

@@ -1,4 +1,4 @@
-"""`arctl result`: what became of a run."""
+"""`arctl result`: show what became of a run."""
 
 import click
 
@@ -10,19 +10,19 @@ from arctl.render import run as run_lines
 @click.argument("run_id", metavar="[RUN]", required=False)
 @common
 def result(expr: str | None, as_json: bool, run_id: str | None) -> int:
-    """Show the result of a run; without RUN of the latest. Exit code 75 if there is none yet."""
+    """Show the result of a run. Without RUN: of the latest. The exit code is 75 if there is no result yet."""
     here = Here(expr)
     view = here.ask("run.get", run_id=run_id)
-    found = view.get("result")
-    if found is None:
+    committed = view.get("result")
+    if committed is None:
         if as_json:
             say_json(view)
         else:
             say(run_lines.still_running(view, here.hint(str(view["run_id"]))))
         return EXIT_STILL_RUNNING
     if as_json:
-        say_json(found)
+        say_json(committed)
     else:
-        for line in run_lines.verdict_lines(view, found):
+        for line in run_lines.verdict_lines(view, committed):
             say(line)
     return 0

@@ -1,4 +1,4 @@
-"""`arctl seal` and `arctl clean`: what a person confirms."""
+"""`arctl seal` and `arctl clean`: two decisions of a person."""
 
 import os
 
@@ -9,11 +9,11 @@ from arctl.dial import Answer
 
 
 @click.command()
-@click.option("--accept", "--yes", "accept", is_flag=True, help="Seal what is there now.")
-@click.option("--add", multiple=True, metavar="PATH", help="Seal this too; repeatable.")
+@click.option("--accept", "--yes", "accept", is_flag=True, help="Seal the files as they are now.")
+@click.option("--add", multiple=True, metavar="PATH", help="Seal this path as well; repeatable.")
 @common
 def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> None:
-    """Report what changed under the seal; --accept seals it as it is."""
+    """Report which sealed files have changed; --accept seals them as they are now."""
     _say(
         Here(expr).ask("experiment.seal", accept=accept, add=[os.path.abspath(path) for path in add]), as_json
     )
@@ -22,7 +22,7 @@ def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) ->
 @click.command()
 @common
 def clean(expr: str | None, as_json: bool) -> None:
-    """Verify that nothing is left of an unclean run, and accept runs again."""
+    """Verify that no process of an unclean run is left, and accept runs again."""
     _say(Here(expr).ask("experiment.clean"), as_json)
 
 

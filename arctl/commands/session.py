@@ -12,24 +12,25 @@ from arctl.render.line import setting
 from ardaemon.core.errors import UsageError
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
-# Settings of ardaemon.core.model that are options here; `constraint` is the one with another name.
+# Settings of ardaemon.core.model that are options here under the same name; --constraint is the one with
+# another.
 SETTINGS = (
     "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command metric_path value"
     " checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share vram max_vram"
     " max_rss on_tainted"
 ).split()
 
-# As in ardaemon.core.model, which the client does not load to know what it may say.
+# The words of ardaemon.core.model.Source, which is not imported for its cost.
 SOURCES = "log tensorboard wandb trainer_state csv jsonl trackio mlflow custom auto".split()
 
 
 class Value(click.ParamType[str | int]):
-    """last, best, or a step."""
+    """The option --value: last, best, or a step."""
 
     name = "value"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
-        """The word, or the number."""
+        """Return the word, or the step as a number."""
         if value in ("last", "best"):
             return str(value)
         if str(value).isdecimal():
@@ -49,7 +50,7 @@ def session() -> None:
 
 @session.command()
 @click.option("--seconds", type=positive, metavar="N", help="Wall-clock limit of each run.")
-@click.option("--runner", metavar="COMMAND", help="How train.py is run; default: python train.py")
+@click.option("--runner", metavar="COMMAND", help="Command that runs train.py; default: python train.py")
 @click.option(
     "--exec", type=click.Choice(["snapshot", "live"]), help="Run the snapshot (default) or the file itself."
 )
@@ -60,49 +61,54 @@ def session() -> None:
     "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
 )
 @click.option("--metrics", type=click.Choice(SOURCES), help="Where metrics are read from; default: auto.")
-@click.option("--metric-regex", metavar="RE", help="How the log names metrics.")
-@click.option("--metric-command", metavar="COMMAND", help="For --metrics custom: prints a JSON object.")
+@click.option("--metric-regex", metavar="RE", help="Pattern with a group for the metric's value in the log.")
+@click.option("--metric-command", metavar="COMMAND", help="Command that prints a JSON object of metrics.")
 @click.option(
     "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the run's folder."
 )
 @click.option(
-    "--value", type=VALUE, metavar="last|best|N", help="Which value counts; N: the last one up to step N."
+    "--value", type=VALUE, metavar="last|best|N", help="The value that counts; N: the last one up to step N."
 )
-@click.option("--checkpoint-glob", metavar="GLOB", help="What to keep of the best run.")
+@click.option("--checkpoint-glob", metavar="GLOB", help="A run's checkpoints; the best run's is kept.")
 @click.option(
     "--capture",
     type=click.Choice(["off", "auto"]),
-    help="auto: save the model that torch's optimizer trains, at the end of a run.",
+    help="auto: save the model that torch's optimizer trains, when a run ends.",
 )
 @click.option(
     "--keep-checkpoints",
     type=count,
     metavar="N",
-    help="Remove all but the last N that runs leave in their output, never the best's; default: all stay.",
+    help="Remove checkpoints in runs' output but for the last N and the best's; default: keep all.",
 )
 @click.option(
     "--startup",
     type=positive,
     metavar="N",
-    help="The clock starts when the script is ready, after N s at most.",
+    help="Start the clock when the script is ready, after N s at the latest.",
 )
-@click.option("--ready-regex", metavar="RE", help="A log line that says that it is ready.")
+@click.option("--ready-regex", metavar="RE", help="The script is ready when a log line matches.")
 @click.option("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s.")
 @click.option(
-    "--settle", type=click.FloatRange(min=0), metavar="N", help="Time for leftover processes; default: 5 s."
+    "--settle",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    help="Seconds for processes that the script leaves; default: 5.",
 )
 @gpus_option
-@click.option("--share", is_flag=True, default=None, help="Runs may sit on one GPU, where their memory fits.")
+@click.option("--share", is_flag=True, default=None, help="Let runs share a GPU if their memory fits.")
 @vram_option
 @click.option("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory.")
 @click.option("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory.")
 @click.option(
     "--on-tainted",
     type=click.Choice(["rerun", "accept"]),
-    help="What to do about a number that was measured under unfair conditions; default: rerun, once.",
+    help="If others disturbed the measurement: rerun the run (default, once), or accept the value.",
 )
 @click.option(
-    "--resume", type=click.Choice(["continue", "revert", "fresh"]), help="Where train.py starts from."
+    "--resume",
+    type=click.Choice(["continue", "revert", "fresh"]),
+    help="What train.py and the results start from.",
 )
 @click.option(
     "--chain", type=click.IntRange(min=0), metavar="N", help="Experiments that may follow this one."
@@ -120,10 +126,11 @@ def start(
     constraints: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Start a session: from here on, runs are accepted.
+    """Start a session: from now on runs are accepted.
 
-    --resume continue leaves train.py as it is, revert places the best version again, fresh puts all results
-    aside (archive/) and begins with the original.
+    --resume continue leaves train.py as it is, revert puts the best version back, and fresh moves all results
+    into
+    archive/ and begins anew with the original train.py.
     """
     settings = {name: given[name] for name in SETTINGS if given[name] is not None}
     if constraints:
@@ -147,7 +154,7 @@ def start(
 @session.command()
 @common
 def stop(expr: str | None, as_json: bool) -> None:
-    """End the session: what runs is interrupted, what waits is held."""
+    """End the session: running runs are interrupted, waiting ones are held."""
     _say(Here(expr).ask("session.stop"), as_json)
 
 
@@ -176,12 +183,12 @@ def _say(answer: Answer, as_json: bool) -> None:
     if as_json:
         say_json(answer)
         return
-    found = answer["session"]
+    session = answer["session"]
     say(f"expr: {answer['expr']}")
-    say(f"session: {status_lines.liveness(found)}")
-    for name, value in (found.get("settings") or {}).items():
+    say(f"session: {status_lines.liveness(session)}")
+    for name, value in (session.get("settings") or {}).items():
         say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
-    say(f"runs: {status_lines.counted(found['counters'])}")
-    say(f"termination: {status_lines.limits(found)}")
+    say(f"runs: {status_lines.counted(session['counters'])}")
+    say(f"termination: {status_lines.limits(session)}")
     if answer.get("chain_remaining") is not None:
         say(f"chain: {answer['chain_remaining']} remaining")

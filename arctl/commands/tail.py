@@ -1,4 +1,4 @@
-"""`arctl tail`: the end of a run's log."""
+"""`arctl tail`: show the end of a run's log."""
 
 import click
 
@@ -20,16 +20,18 @@ LINES_MAX = 80  # DESIGN §9
     show_default=True,
     help="How many lines.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is committed; Ctrl+C leaves.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on until the run is committed; Ctrl+C stops the command."
+)
 @common
 def tail(expr: str | None, as_json: bool, run_id: str | None, lines: int, follow: bool) -> None:
-    """Show the end of a run's log, the traceback first; without RUN of the latest.
+    """Show the end of a run's log, the traceback first. Without RUN: of the latest.
 
-    With --follow and --json: one line of JSON for each piece, the last one with the run's state.
+    --follow --json prints one line of JSON for each piece of the log; the last one has the run's state.
     """
     here = Here(expr)
     if follow:
-        show = _Lines() if as_json else _Text()
+        show = _JsonLines() if as_json else _Text()
         _follow(here, run_id, lines, show)
         return
     answer = here.ask("run.tail", run_id=run_id, lines=lines)
@@ -39,9 +41,9 @@ def tail(expr: str | None, as_json: bool, run_id: str | None, lines: int, follow
         say(answer["text"].rstrip("\n"))
 
 
-def _follow(here: Here, run_id: str | None, lines: int, show: "_Text | _Lines") -> None:
-    """Print what is there, then what is added, as it comes."""
-    view = here.ask("run.get", run_id=run_id)  # asks which experiment, and says which run is the latest
+def _follow(here: Here, run_id: str | None, lines: int, show: "_Text | _JsonLines") -> None:
+    """Print the log's end, then each addition as it comes."""
+    view = here.ask("run.get", run_id=run_id)  # settles which experiment, and which run is the latest
     reached: Answer = {}
 
     def piece(answer: Answer) -> None:
@@ -49,17 +51,17 @@ def _follow(here: Here, run_id: str | None, lines: int, show: "_Text | _Lines") 
         reached.update({"offset": answer["offset"]} if "offset" in answer else {})
 
     def resume() -> Answer | None:
-        return reached or None  # an older daemon does not tell where it is
+        return reached or None  # an older daemon does not tell the position
 
     try:
         given = {"run_id": view["run_id"], "lines": lines, "follow": True}
         show.end(here.follow("run.tail", piece, resume, **given))
     except KeyboardInterrupt:
-        show.end({})  # that is how one leaves
+        show.end({})  # the usual way to end it
 
 
 class _Text:
-    """What a person reads."""
+    """Prints the log as text for a person."""
 
     def __init__(self) -> None:
         self.last = ""
@@ -67,7 +69,7 @@ class _Text:
     def piece(self, answer: Answer) -> None:
         text = clean(str(answer.get("text") or ""))
         if text and not self.last and not text.endswith("\n"):
-            text += "\n"  # the end of the log, as `arctl tail` shows it; what is added follows as it comes
+            text += "\n"  # the first piece is the log's end, as `arctl tail` shows it
         click.echo(text, nl=False)
         self.last = text or self.last
 
@@ -77,8 +79,8 @@ class _Text:
             click.echo()
 
 
-class _Lines:
-    """What a program reads: JSON lines, each flushed as it comes."""
+class _JsonLines:
+    """Prints JSON lines for a program, each flushed as it comes."""
 
     def piece(self, answer: Answer) -> None:
         say_json(answer)

@@ -1,14 +1,14 @@
-"""What `arctl queue` and `arctl gpus` print, each line within its limit of bytes; pure."""
+"""Makes the lines of `arctl queue` and `arctl gpus`, each within its limit of bytes. Pure: no I/O."""
 
 from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, number, short, short_id, unit
 
 GPU_NAME_MAX = 32
-GPU_LINE_MAX = 400  # one GPU with a few that are on it
+GPU_LINE_MAX = 400  # bytes of the line of one GPU, with a few processes or runs on it
 
 
 def queued(view: Answer) -> str:
-    """261122-lr r0043 running 12/600 s — or its place in the queue and what it waits for."""
+    """Return a run's line, `261122-lr r0043 running 12/600 s`, or one with its place and why it waits."""
     head = f"{short(view['expr'], SLUG_MAX)} {short_id(view)} {view['state']}"
     if view["state"] != "queued":
         if view.get("why"):
@@ -24,7 +24,7 @@ def queued(view: Answer) -> str:
 
 
 def gpu(view: Answer) -> str:
-    """0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB"""
+    """Return a GPU's line: `0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB`."""
     figures = (
         memory(view),
         unit(view.get("utilisation"), "%"),
@@ -37,14 +37,14 @@ def gpu(view: Answer) -> str:
 
 
 def memory(view: Answer) -> str:
-    """42.1/79.6 GiB"""
+    """Return a GPU's memory, used and total: `42.1/79.6 GiB`."""
     used, total = view.get("used_mb"), view.get("total_mb")
     shown = ["?" if value is None else f"{value / 1024:.1f}" for value in (used, total)]
     return f"{shown[0]}/{shown[1]} GiB"
 
 
 def holders(view: Answer) -> list[str]:
-    """Who is on a GPU, one line each: a run of ours, or another's process."""
+    """Return who uses a GPU, one text each: a run of this daemon, or a process of somebody else's."""
     lines = []
     for one in view.get("holders") or ():
         if one.get("run_id"):

@@ -1,4 +1,7 @@
-"""What `arctl run` and `arctl wait` print of a run, each line within its limit of bytes (DESIGN §9); pure."""
+"""Makes the lines of `arctl run` and `arctl wait`, each within its limit of bytes (DESIGN §9).
+
+Pure: no I/O.
+"""
 
 from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, fit, number, short, short_id
@@ -13,7 +16,7 @@ GLOB_MAX = 32
 
 
 def launched(view: Answer) -> str:
-    """[r0043] launched: python train.py | seconds=600"""
+    """Return `[r0043] launched: python train.py | seconds=600`."""
     tail = f" | seconds={number(view.get('seconds'))}"
     if (view.get("exit") or {}).get("ending") == "cancelled":
         return fit(f"[{short_id(view)}] never launched", "", tail, LAUNCHED_MAX)
@@ -21,9 +24,9 @@ def launched(view: Answer) -> str:
 
 
 def command(view: Answer) -> str:
-    """The command line as the runner was written: the snapshot is `train.py` again.
+    """Return the command line as the runner was written, with `train.py` in place of the snapshot's path.
 
-    A view of a run that is committed already has no argv; what was run is its train.py in any case.
+    The view of a committed run has no command line; then it is "train.py", which was run in any case.
     """
     folder, project = str(view.get("folder") or ""), str(view.get("project") or "")
     words = [str(word) for word in view.get("argv") or ()]
@@ -32,7 +35,7 @@ def command(view: Answer) -> str:
 
 
 def metric_line(view: Answer, result: Answer) -> str:
-    """[r0043] metric backend=log, checkpoint glob=out/*.pt | val/loss=0.844 peak_vram=42800"""
+    """Return `[r0043] metric backend=log, checkpoint glob=out/*.pt | val/loss=0.844 peak_vram=42800`."""
     glob = view.get("checkpoint_glob")
     head = f"[{short_id(result)}] metric backend={short(result.get('metrics_source') or 'none', NAME_MAX)}"
     head += f", checkpoint glob={short(glob, GLOB_MAX)}" if glob else ""
@@ -48,7 +51,7 @@ def _metric(primary: Answer) -> str:
 
 
 def verdict_line(result: Answer) -> str:
-    """[r0043] advance: val/loss 0.851 → 0.844 (best updated)"""
+    """Return `[r0043] advance: val/loss 0.851 → 0.844 (best updated)`, or the line of another verdict."""
     tainted = result.get("tainted")
     tail = f"; tainted: {short(tainted, NAME_MAX)}" if tainted else ""
     tail += "; train.py was edited since: left alone" if result.get("train_py") == "edited_since" else ""
@@ -76,7 +79,7 @@ def _reverted(result: Answer) -> str:
 
 
 def _broken(result: Answer, before: str, after: str = "") -> str:
-    """The first constraint that did not hold."""
+    """Return the first constraint that was not kept, between `before` and `after`; "" if all were kept."""
     for constraint in result.get("constraints") or ():
         if not constraint["ok"]:
             value = constraint.get("value")
@@ -86,7 +89,7 @@ def _broken(result: Answer, before: str, after: str = "") -> str:
 
 
 def _failed(result: Answer, tail: str) -> str:
-    """[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040; …"""
+    """Return `[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040; …`."""
     run = short_id(result)
     best = result.get("best")
     stays = (
@@ -113,7 +116,7 @@ def _why(result: Answer) -> str:
 
 
 def closing_line(result: Answer) -> str:
-    """[r0043] continue: plateau 0/5, max_runs 43/200 — or how the experiment ended."""
+    """Return `[r0043] continue: plateau 0/5, max_runs 43/200`, or how the experiment ended."""
     if not result.get("should_terminate"):
         limits = [
             f"{name} {short(result[key], 24)}"
@@ -133,25 +136,26 @@ def closing_line(result: Answer) -> str:
 
 
 def verdict_lines(view: Answer, result: Answer) -> list[str]:
-    """Lines two to four of `run --wait`."""
+    """Return lines two to four of `run --wait`."""
     return [metric_line(view, result), verdict_line(result), closing_line(result)]
 
 
 def submitted(view: Answer) -> str:
-    """[r0044] queued (position 2): base r0040"""
+    """Return `[r0044] queued (position 2): base r0040`."""
     position = view.get("position")
     place = f" (position {position})" if position else ""
-    # With a place in the queue, what is before it is `arctl queue`; without one it does not move.
+    # A run with a place moves on by itself, and `arctl queue` says what is before it. One without does not
+    # move.
     why = f" — {short(view['why'], WHY_MAX)}" if view.get("why") and not position else ""
     return f"[{short_id(view)}] {view['state']}{place}: base {short(view.get('base') or 'none', ID_MAX)}{why}"
 
 
 def still_running(view: Answer, hint: str) -> str:
-    """[r0043] still running (12 s of 600 s), call: arctl wait r0043"""
+    """Return `[r0043] still running (12 s of 600 s), call: arctl wait r0043`."""
     elapsed, position = view.get("elapsed"), view.get("position")
     if elapsed is not None and not view.get("why"):
         where = f"running ({elapsed:.0f} s of {number(view.get('seconds'))} s)"
-    elif view.get("why") and not position:  # it does not move by itself
+    elif view.get("why") and not position:  # the run does not move on by itself
         where = f"{view['state']}: {short(view['why'], WHY_MAX)}"
     else:
         where = f"{view['state']} (position {position})" if position else str(view["state"])

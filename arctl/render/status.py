@@ -1,14 +1,14 @@
-"""What `arctl status` prints, each line within its limit of bytes (DESIGN §9); pure."""
+"""Makes the lines of `arctl status`, each within its limit of bytes (DESIGN §9). Pure: no I/O."""
 
 from arctl.dial import Answer
 from arctl.render.line import NAME_MAX, cut, fit, number, short, short_id
 
-STATUS_LINE_MAX = 88  # nine lines of it are at most 800 bytes
-RECENT_MAX = 200  # one run in `status --last N`
+STATUS_LINE_MAX = 88  # bytes; nine such lines have at most 800
+RECENT_MAX = 200  # bytes of the line of one run in `status --last N`
 
 
 def compact(status: Answer) -> str:
-    """`status --compact`: at most 10 lines and 800 bytes, whatever the number of runs."""
+    """Return the text of `status --compact`: at most 10 lines and 800 bytes, whatever the number of runs."""
     lines = [
         f"expr: {status['expr']}",
         f"primary: {_primary(status)}",
@@ -30,7 +30,7 @@ def _primary(status: Answer) -> str:
 
 
 def counted(counters: Answer) -> str:
-    """42 total (18 advance / 21 revert / 3 crash): these three always, others where there are any."""
+    """Count the runs: `42 total (18 advance / 21 revert / 3 crash)`, and other verdicts if there are any."""
     names = ("advance", "revert", "crash", "timeout", "invalid", "interrupted")
     counts = {name: int(counters.get(name, 0)) for name in names}
     shown = [f"{count} {name}" for name, count in counts.items() if count or name in names[:3]]
@@ -38,7 +38,7 @@ def counted(counters: Answer) -> str:
 
 
 def limits(session: Answer) -> str:
-    """plateau 2/5, max_runs 42/200"""
+    """Return the session's limits: `plateau 2/5, max_runs 42/200`."""
     settings, counters = session.get("settings") or {}, session["counters"]
     shown = []
     if settings.get("threshold") is not None:
@@ -51,7 +51,7 @@ def limits(session: Answer) -> str:
 
 
 def _extra(status: Answer) -> list[str]:
-    """Lines that stand only where there is something to say."""
+    """Return the lines that are not always there: session, running, queued, unclean."""
     session, active = status["session"], status.get("active") or ()
     lines = []
     if not session.get("live"):
@@ -71,7 +71,7 @@ def _extra(status: Answer) -> list[str]:
 
 
 def liveness(session: Answer) -> str:
-    """live, or why not."""
+    """Say whether the session is live, and if not, why."""
     if session.get("live"):
         return "live"
     if session.get("settings") is None:
@@ -80,7 +80,7 @@ def liveness(session: Answer) -> str:
 
 
 def progress(view: Answer, metric: str) -> str:
-    """r0043 12/600 s val/loss=0.9"""
+    """Return a running run in few words: `r0043 12/600 s val/loss=0.9`."""
     elapsed = view.get("elapsed")
     line = f"{short_id(view)} " + (
         view["state"] if elapsed is None else f"{elapsed:.0f}/{number(view.get('seconds'))} s"
@@ -90,7 +90,7 @@ def progress(view: Answer, metric: str) -> str:
 
 
 def recent(row: Answer, metric: str) -> str:
-    """r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5" """
+    """Return a line of `status --last N`: `r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5"`."""
     name = short(metric, NAME_MAX)
     value = row.get("primary") or ""
     shown = f"{name}={number(_float(value))}" if value else f"no {name}"

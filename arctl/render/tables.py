@@ -1,4 +1,4 @@
-"""Tables for people at a terminal: the one module that loads rich."""
+"""Prints tables for people at a terminal; the only module that imports rich."""
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,7 @@ COLOURS = {"advance": "green", "revert": "yellow"}
 
 
 def status(view: Answer) -> None:
-    """The compact status, then the last runs as a table."""
+    """Print the compact status, then the last runs as a table."""
     console = Console()
     console.print(Text(status_lines.compact(view)))
     rows = view.get("recent") or ()
@@ -39,7 +39,7 @@ def status(view: Answer) -> None:
 
 
 def queue(view: Answer) -> None:
-    """Every run that is not committed."""
+    """Print every run that is not committed."""
     table = _table("experiment", "run", "state", "place", "elapsed", "waits for")
     for run in view["runs"]:
         elapsed = run.get("elapsed")
@@ -55,7 +55,7 @@ def queue(view: Answer) -> None:
 
 
 def gpus(view: Answer) -> None:
-    """Every GPU, and a line for each that is on it."""
+    """Print every GPU, with a line for each run or process on it."""
     table = _table("gpu", "name", "memory", "busy", "temp", "power", "state", "who")
     for gpu in view["gpus"]:
         table.add_row(
@@ -79,5 +79,5 @@ def _table(*columns: str) -> Table:
 
 
 def _cell(value: object, most: int = 24) -> Text:
-    # Text, not str: what others wrote must not be read as rich's markup.
+    # Text, not str: rich must not read markup in a text that others wrote.
     return Text("" if value is None else one_line(str(value), most))
