@@ -41,9 +41,8 @@ def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path
     own = []
     for path in reversed(checkpoint.written(experiment, run, settings, started=0.0)[:WRITTEN_MAX]):
         name = os.path.relpath(path, experiment.project)
-        there = before.get(
-            str(path)
-        )  # was there before, and no run is known to have written it: not ours to remove
+        # A file that was there before, and that no run is known to have written, is not ours to remove.
+        there = before.get(str(path))
         if _removable(experiment, run, path) and (there is None or there == remembered.get(name)):
             own.append(Left(name, run.run_id, checkpoint.mark(path), path == promoted))
     return tuple(own)

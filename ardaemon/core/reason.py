@@ -1,4 +1,4 @@
-"""Why a run ended as it did: a token for programs, a message for people, and one text that holds both.
+"""The reason why a run ended: a token for programs, a message for people, and one text that holds both.
 
 The daemon decides by a Reason. Files and clients get its text alone, and the client reads the token back out
 of that; so this module imports nothing heavy.
@@ -18,7 +18,7 @@ _NOTE = "; "  # stands before each note
 
 
 class Reason(NamedTuple):
-    """Why a run ended. `token` is empty where no program asks; `notes` came to light beside it."""
+    """The reason why a run ended. `token` may be empty; `notes` are further facts that came to light."""
 
     token: str
     message: str = ""
@@ -36,5 +36,5 @@ def read(text: str) -> Reason:
     """
     first, *notes = text.split(_NOTE)
     token, _, message = first.partition(" ")
-    known = token in TOKENS or token.startswith(FAMILIES)
-    return Reason(token, message, tuple(notes)) if known else Reason("", first, tuple(notes))
+    is_token = token in TOKENS or token.startswith(FAMILIES)
+    return Reason(token, message, tuple(notes)) if is_token else Reason("", first, tuple(notes))

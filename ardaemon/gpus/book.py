@@ -37,7 +37,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 @dataclass
 class GpuBook:
-    """All GPUs as they were at the last look. Only code on the event loop may change it."""
+    """The state of all GPUs at the last look. Only code on the event loop may change it."""
 
     ignored: frozenset[int] = frozenset()  # pids that may be on any card
     ours: tuple[str, ...] | None = None  # config.toml: the GPUs that this daemon may use
@@ -75,7 +75,7 @@ class GpuBook:
 
     @property
     def draining(self) -> bool:
-        """Whether a card waits until a run that is over has given its memory back."""
+        """True if a card waits until a run that is over has given its memory back."""
         return bool(self.released)
 
     @property

@@ -60,7 +60,7 @@ class WorkerProcess:
         """Start the process. Raises OSError."""
         self.killed = False
         self.answered = False
-        self.heard = bytearray()
+        self.received = bytearray()
         self.count = 0
         self.silent_since: float | None = None
         program = _program()
@@ -112,9 +112,9 @@ class WorkerProcess:
     def _next(self) -> WorkerAnswer | None:
         """Return the answer to the last question; None if it has not come."""
         while True:
-            line, end, rest = self.heard.partition(b"\n")
+            line, end, rest = self.received.partition(b"\n")
             if end:
-                self.heard = rest
+                self.received = rest
                 answer = _decode(line)
                 if answer.id == self.count:
                     self.silent_since = None
@@ -131,8 +131,8 @@ class WorkerProcess:
             return False
         if not piece:
             raise WorkerEnded("the NVML worker ended")
-        self.heard += piece
-        if len(self.heard) > ANSWER_MAX:
+        self.received += piece
+        if len(self.received) > ANSWER_MAX:
             raise WorkerLost(f"the NVML worker's answer is longer than {ANSWER_MAX} bytes")
         return True
 
@@ -159,7 +159,7 @@ class WorkerProcess:
 
     @property
     def gone(self) -> bool:
-        """Whether the worker has ended and is reaped."""
+        """True if the worker has ended and is reaped."""
         return self.process.poll() is not None
 
     @property

@@ -65,7 +65,7 @@ class _EventFile:
 
     @property
     def sound(self) -> bool:
-        """Whether all that was written was read, but for the half of a record that a killed writer left."""
+        """True if all that was written was read, but for the half of a record that a killed writer left."""
         return not (self.refused or self.records.lost or self.records.damaged or self.malformed)
 
 
@@ -100,7 +100,7 @@ class Folder:
 
     @property
     def sound(self) -> bool:
-        """Whether all its files are sound."""
+        """True if all its files are sound."""
         return all(file.sound for file in self._files.values())
 
     @property

@@ -87,7 +87,7 @@ class EventsFollower:
 
 
 class _Tree:
-    """All folders of event files, and the names of the tags in them."""
+    """The folders of event files, and the names of the tags in them."""
 
     def __init__(self, query: Query) -> None:
         self.folders: dict[Path, Folder] = {}

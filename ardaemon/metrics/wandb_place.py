@@ -1,4 +1,4 @@
-"""Finds the `.wandb` files that are certainly an attempt's, or says why they cannot be told.
+"""Finds the `.wandb` files that are certainly an attempt's, or says why none can be recognised.
 
 They are looked for in this order: by the path that the session names (--metric-path); by `wandb_run.json` in
 the run's folder, which the script wrote; by the run id that the daemon put into the environment. The link
