@@ -77,10 +77,10 @@ class Parts:
 def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
     """Put the parts together, each with what it needs of those before it; nothing runs yet."""
     board = Board(config, _placement(host, config))
-    engine = LocalEngine(host, config.grace, None if config.cgroup == "off" else config.pids_max)
+    leasing = Leasing(host, config, board)
+    engine = LocalEngine(host, leasing, config.grace, None if config.cgroup == "off" else config.pids_max)
     locks = Locks()
     control = Control(board, engine.stop, tasks)
-    leasing = Leasing(host, config, board)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)

@@ -1,15 +1,15 @@
 """What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 from ardaemon.core.layout import Run
 from ardaemon.core.model import Ending, Exit, Process
-from ardaemon.core.queue import Stranger
+from ardaemon.core.queue import NOWHERE, Seat, Stranger
 from ardaemon.core.run_record import Handle
-from ardaemon.gpus.lease import Lease, Taken
+from ardaemon.gpus.lease import Taken
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     settle: float
     grace: float
     verify: float
-    leases: tuple[int, ...] = ()  # of its GPUs: shim and job get copies, the caller closes its own
+    seat: Seat = NOWHERE
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -93,8 +93,12 @@ class Engine(Protocol):
         """Check a handle that was read from run.json. Raises CorruptState if it leads to no attempt."""
         ...
 
-    async def start(self, launch: Launch) -> Started | None:
-        """Start it; None if the shim died before it could answer (probe says what is)."""
+    async def start(self, launch: Launch) -> Started | Taken | None:
+        """Start an attempt on its seat.
+
+        Returns Taken if a GPU of the seat cannot be had: then nothing was started. Returns None if the shim
+        died before it could answer: `begun` tells what came of it.
+        """
         ...
 
     def probe(self, handle: Handle) -> Probe:
@@ -125,8 +129,8 @@ class Engine(Protocol):
         """What its shim waits for, though the job has ended; None where it does not."""
         ...
 
-    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
-        """Should its shim be lost, have its GPUs with `take` once the job itself holds them no more."""
+    def hold(self, handle: Handle, seat: Seat) -> None:
+        """Keep the attempt's seat from others, should its shim be lost and the job let go of its GPUs."""
         ...
 
     def forget(self, handle: Handle) -> None:

@@ -7,6 +7,7 @@ import anyio.to_thread
 from ardaemon.core.config import Config
 from ardaemon.core.events import LeaseRefused
 from ardaemon.core.layout import Host
+from ardaemon.core.queue import Seat
 from ardaemon.gpus import lease_folder
 from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from ardaemon.pipeline.flight import Flight
@@ -28,19 +29,15 @@ class Leasing:
         self.leases = Leases(self.place.folder, host.state)
         self._refusals: dict[str, tuple[int, float]] = {}  # UUID -> times in a row, and when to try again
 
-    async def lease(self, flight: Flight) -> Lease | Taken:
-        """Take the flight's GPUs, against the daemons of other users."""
-        cards = self.cards(flight)
-        lease = await anyio.to_thread.run_sync(self.leases.take, cards, flight.seat.share)
+    async def lease(self, seat: Seat) -> Lease | Taken:
+        """Take the GPUs of a seat, against the daemons of other users."""
+        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.readings}
+        cards = [CardId(uuid, parents.get(uuid)) for uuid in seat.cards]
+        lease = await anyio.to_thread.run_sync(self.leases.take, cards, seat.share)
         if isinstance(lease, Lease):
             for card in cards:
                 self._refusals.pop(card.uuid, None)
         return lease
-
-    def cards(self, flight: Flight) -> list[CardId]:
-        """The GPUs that it was given."""
-        parents = {gpu.uuid: gpu.parent for gpu in self.gpus.readings}
-        return [CardId(uuid, parents.get(uuid)) for uuid in flight.seat.cards]
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster: the run waits on, and says for whom.

@@ -12,7 +12,7 @@ from ardaemon.core.measured import Header, Measured, Sample
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Running, Unsupervised
-from ardaemon.gpus.lease import Lease, Taken
+from ardaemon.gpus.lease import Taken
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.overseer import Overseer
 from ardaemon.measuring import meter, samples
@@ -31,18 +31,9 @@ class LocalMachine:
 
     # --- its GPUs ---
 
-    async def lease(self, flight: Flight) -> Lease | Taken:
-        """Take the flight's GPUs, against the daemons of other users."""
-        return await self.leasing.lease(flight)
-
     async def refused(self, flight: Flight, taken: Taken) -> None:
         """Somebody else was faster."""
         await self.leasing.refused(flight, taken)
-
-    def found(self, flight: Flight) -> None:
-        """Hold its GPUs, should its shim be lost."""
-        if flight.handle is not None and self.leasing.cards(flight):
-            self.engine.hold(flight.handle, lambda: self.leasing.lease(flight))
 
     # --- measuring ---
 
@@ -78,7 +69,7 @@ class LocalMachine:
     def _header(self, flight: Flight) -> Header:
         """Its GPUs as they were before the launch; by its file, where an earlier daemon launched it."""
         header = flight.seat.header
-        if header.cards or flight.handle is None or not self.leasing.cards(flight):
+        if header.cards or flight.handle is None or not flight.seat.cards:
             return header
         known, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
         return known or meter.header(
@@ -92,7 +83,7 @@ class LocalMachine:
     async def end(self, flight: Flight) -> Measured | None:
         """What was measured of it, on disk; None where nothing was. Raises ArdaemonError: call it again."""
         assert flight.handle is not None
-        if self.leasing.cards(flight):
+        if flight.seat.cards:
             await self.overseer.look()  # an Xid that came with its end is told once, and to who asks then
         attempt = Attempt(Path(flight.handle.folder))
         restarted = flight.going is not None and flight.going.restarted

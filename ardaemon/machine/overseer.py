@@ -79,7 +79,7 @@ class Overseer:
 
     async def release(self) -> None:
         """Let go of the driver, so that a GPU can be reset; refused while a run needs it."""
-        flights = [f for f in self.board.placement.seated.values() if self.leasing.cards(f)]
+        flights = [f for f in self.board.placement.seated.values() if f.seat.cards]
         busy = [f"{f.experiment.slug}/{f.run.run_id}" for f in flights]
         if busy:
             raise Refused(

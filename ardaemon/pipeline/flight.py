@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 from anyio import CancelScope
+from msgspec.structs import replace
 
 from ardaemon.checkpoints.promote import Promotion
 from ardaemon.core import lifecycle
@@ -141,6 +142,10 @@ class Flight:
         """Return the promoted checkpoints that it was launched with, while it may still read them."""
         state = self.record.state
         return state.reads if isinstance(state, Launching) else ()
+
+    def taken_back(self) -> RunRecord:
+        """Return the record as it is once the launch under way is taken back: no attempt was made."""
+        return replace(self.record, state=Queued(attempts=self.before, seed=self.seed))
 
     # --- changes ---
 

@@ -1,14 +1,17 @@
 """Launch: from the queue to the engine, on the seat that the scheduler gave."""
 
+from functools import partial
+
 import anyio.to_thread
-from msgspec.structs import replace
 
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
 from ardaemon.core.model import Exit
-from ardaemon.engines.base import Engine
+from ardaemon.core.run_record import Handle
+from ardaemon.engines.base import Engine, Started
 from ardaemon.experiment.locks import Locks
-from ardaemon.gpus.lease import Lease
+from ardaemon.gpus.lease import Taken
+from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.order import prepare
 from ardaemon.pipeline.patience import Patience
@@ -37,25 +40,6 @@ class Launcher:
             flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
             flight.step("cancelled")
             return
-        lease = await self._leased(flight)
-        if lease is None:
-            return
-        try:
-            await self._launch_on(flight, tuple(lease.fds))
-        finally:
-            lease.close()
-
-    async def _leased(self, flight: Flight) -> Lease | None:
-        """Its GPUs; None where another user's daemon was faster."""
-        if not flight.need.gpus:
-            return Lease()
-        lease = await self.machine.lease(flight)
-        if isinstance(lease, Lease):
-            return lease
-        await self.machine.refused(flight, lease)
-        return None
-
-    async def _launch_on(self, flight: Flight, leases: tuple[int, ...]) -> None:
         try:
             async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
                 order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
@@ -75,7 +59,22 @@ class Launcher:
             flight.step("ended")
             return
         flight.going.handle = launch.handle
-        started = await self.engine.start(replace(launch, leases=leases) if leases else launch)
-        if started is not None and started.error is None:
-            flight.failures = 0
-            self.watcher.started(flight, started.pid, started.monotonic)
+        match await self.engine.start(launch):
+            case Started(error=None) as started:
+                flight.failures = 0
+                self.watcher.started(flight, started.pid, started.monotonic)
+            case Taken() as taken:
+                await self._take_back(flight, launch.handle, taken)
+
+    async def _take_back(self, flight: Flight, handle: Handle, taken: Taken) -> None:
+        """Put a run back in the queue whose seat was taken: no attempt was made, and nothing has failed.
+
+        On disk as well: after a reboot it waits on, where an attempt under way would count as lost. It keeps
+        its seat until then, so that the scheduler knows of the other daemon when the seat is free.
+        """
+        await self.machine.refused(flight, taken)
+        queued = flight.taken_back()
+        await self.patience.insist(flight, partial(state.write, flight.run.record, queued))
+        flight.record = queued
+        self.engine.forget(handle)
+        flight.step("never_started")

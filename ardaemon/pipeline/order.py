@@ -102,6 +102,7 @@ def _launch(
         settle=settings.settle,
         grace=config.grace,
         verify=config.verify,
+        seat=flight.seat,
     )
 
 

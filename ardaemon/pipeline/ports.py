@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ardaemon.core.events import RunEvent
 from ardaemon.core.measured import Measured
-from ardaemon.gpus.lease import Lease, Taken
+from ardaemon.gpus.lease import Taken
 from ardaemon.pipeline.flight import Flight
 
 
@@ -40,16 +40,8 @@ class Listener(Protocol):
 class Machine(Protocol):
     """What this machine does for a run, beside the engine: its GPUs, and measuring it."""
 
-    async def lease(self, flight: Flight) -> Lease | Taken:
-        """Take its GPUs, against the daemons of other users."""
-        ...
-
     async def refused(self, flight: Flight, taken: Taken) -> None:
-        """Note that another daemon was faster."""
-        ...
-
-    def found(self, flight: Flight) -> None:
-        """Note that the flight is at work on its GPUs."""
+        """Note which of its GPUs could not be had: the run waits until it can."""
         ...
 
     def begin(self, flight: Flight) -> None:

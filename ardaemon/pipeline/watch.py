@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import ArdaemonError, InternalError, StorageError
 from ardaemon.core.events import NotFollowed, NotMeasured, RunEnded, RunStarted
 from ardaemon.core.model import Ending, Exit
-from ardaemon.core.run_record import Handle, Queued
+from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
 from ardaemon.pipeline import extract
 from ardaemon.pipeline.flight import Flight
@@ -95,7 +95,7 @@ class Watcher:
         """Wait for the attempt's end; where nothing was ever started the flight is back in the queue."""
         assert flight.going is not None
         assert flight.going.handle is not None
-        self.machine.found(flight)
+        self.engine.hold(flight.going.handle, flight.seat)
         end = await self._ended(flight, flight.going.handle)
         if flight.going.watching is not None:
             flight.going.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
@@ -134,7 +134,7 @@ class Watcher:
 
     def _never_started(self, flight: Flight) -> None:
         """Put it back in the queue; after a failure of ours it waits, longer each time."""
-        flight.record = replace(flight.record, state=Queued(attempts=flight.before, seed=flight.seed))
+        flight.record = flight.taken_back()
         self.listener.release(flight)
         flight.step("never_started")
         if flight.failures > 0:

@@ -15,6 +15,7 @@ from ardaemon.engines.base import Finished, Lost, NeverStarted, Running
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.records import place_of
 from ardaemon.host import file_lock
+from tests.support.engines import FolderLessor
 from tests.support.older import as_before
 
 OTHER_BOOT = "00000000-0000-0000-0000-000000000000"
@@ -22,7 +23,7 @@ OTHER_BOOT = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture
 def engine(tmp_path: Path) -> LocalEngine:
-    return LocalEngine(Host(tmp_path / "state", tmp_path / "run"))
+    return LocalEngine(Host(tmp_path / "state", tmp_path / "run"), FolderLessor())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from ardaemon.core.queue import Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.host import file_lock
+from tests.support.engines import FolderLessor
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def locks(handle: Handle) -> tuple[str, str]:
 
 
 def test_an_attempt_whose_locks_are_held_is_a_stranger_unless_it_is_known(tmp_path: Path) -> None:
-    engine = LocalEngine(Host(tmp_path / "state", tmp_path / "run"))
+    engine = LocalEngine(Host(tmp_path / "state", tmp_path / "run"), FolderLessor())
     known = engine.handle(Run(tmp_path / "one/runs/r0001"), 1)
     same_id = engine.handle(Run(tmp_path / "two/runs/r0001"), 1)
     third = engine.handle(Run(tmp_path / "two/runs/r10000"), 12)
@@ -43,6 +44,6 @@ def test_an_attempt_whose_locks_are_held_is_a_stranger_unless_it_is_known(tmp_pa
 
 
 def test_another_lock_in_the_folder_is_nobodys_attempt(tmp_path: Path) -> None:
-    engine = LocalEngine(Host(tmp_path / "state", tmp_path / "run"))
+    engine = LocalEngine(Host(tmp_path / "state", tmp_path / "run"), FolderLessor())
     with held(str(engine.locks / "other.lock")):
         assert engine.strangers([]) == []

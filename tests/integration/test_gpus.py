@@ -394,6 +394,12 @@ def test_two_daemons_that_decide_at_the_same_moment_never_share_a_card(lab: Lab,
         other.close()
 
 
+def queued_on_disk(lab: Lab, run_id: str) -> dict[str, object] | None:
+    """The run's state in run.json, while that says that it waits."""
+    state: dict[str, object] = lab.read(f"runs/{run_id}/run.json")["state"]
+    return state if state["state"] == "queued" else None
+
+
 def test_a_card_that_another_daemon_leases_is_left_alone_though_nothing_is_allocated_there(
     lab: Lab, fake: FakeGpus
 ) -> None:
@@ -407,10 +413,16 @@ def test_a_card_that_another_daemon_leases_is_left_alone_though_nothing_is_alloc
         mine = Bench(lab.ready(seconds=40, settle=0), fake)
         second = mine.submit(waits=False)
         wait_until(lambda: "another daemon has it" in str(mine.view(second)["why"]), "the reason")
+        on_disk = wait_until(lambda: queued_on_disk(lab, second), "its place in the queue, on disk")
+        assert on_disk["attempts"] == [], "after a reboot it waits on: no attempt of it can be lost"
         other.kill()  # the job goes on, and so does its lease
         assert mine.view(second)["state"] == "queued"
+        lab.kill()
+        lab.start()
+        wait_until(lambda: "another daemon has it" in str(mine.view(second)["why"]), "the reason again")
         theirs.go(1)
-        assert lab.wait(second)["result"]["status"] == "ok"
+        result = lab.wait(second)["result"]
+        assert (result["status"], result["attempts"]) == ("ok", 1)
     finally:
         other.close()
 

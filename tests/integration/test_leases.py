@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from ardaemon.core.layout import Host
+from ardaemon.core.queue import Seat
 from ardaemon.engines.base import Finished, NeverStarted, Started, Unsupervised
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.starter import specification
 from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from ardaemon.shim import handover
-from tests.support.engines import EngineWorld
+from tests.support.engines import EngineWorld, FolderLessor
 from tests.support.jobs import alive
 from tests.support.leases import ROOT, Other, contents, shared_folder
 from tests.support.promises import times
@@ -30,6 +30,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to act as 
 NOBODY, HOMELESS = 65534, 54321
 UUID = "GPU-aaaaaaaa-0000-1111-2222-333333333333"
 CARD = CardId(UUID)
+SEAT = Seat(cards=(UUID,))
 DEADLINE_S = 20.0
 PROTECTED = Path("/proc/sys/fs/protected_regular")
 
@@ -174,24 +175,20 @@ def test_users_that_race_for_a_card_never_have_it_together(folder: Path, again: 
 
 
 class World(EngineWorld):
-    """An engine, one attempt of a shell script, and the lease that goes with it."""
+    """An engine, and one attempt of a shell script on a GPU."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        super().__init__(root)
-        self.leases = Leases(folder, root / "s")
+        super().__init__(root, FolderLessor(folder, root / "s"))
 
-    async def take(self) -> Lease | Taken:
-        """As the engine is told to hold the card of a job whose shim is lost."""
-        return await anyio.to_thread.run_sync(self.leases.take, [CARD])
+    async def start(self, script: str, seat: Seat = SEAT) -> Started | Taken | None:
+        """Start the script under the spare shim, on that seat."""
+        return await super().start(script, seat)
 
-    async def start(self, script: str, cards: list[CardId] | None = None) -> Started | None:
-        """Start it; the daemon's own copies are closed afterwards, as the launch does it."""
-        lease = self.leases.take([CARD] if cards is None else cards)
-        assert isinstance(lease, Lease), lease
-        try:
-            return await self.engine.start(self.order(script, tuple(lease.fds)))
-        finally:
-            lease.close()
+    async def started(self, script: str, seat: Seat = SEAT) -> Started:
+        """Start the script; its job runs."""
+        started = await self.start(script, seat)
+        assert isinstance(started, Started), started
+        return started
 
 
 @pytest.fixture
@@ -210,8 +207,7 @@ def runs(work: Callable[[], Awaitable[None]]) -> None:
 
 def test_the_card_is_held_while_the_job_runs_and_free_when_it_has_ended(world: World, other: Other) -> None:
     async def work() -> None:
-        started = await world.start("while [ ! -e go ]; do sleep 0.02; done")
-        assert started is not None
+        await world.started("while [ ! -e go ]; do sleep 0.02; done")
         assert other.take((UUID, None)) is not None, "with no descriptor left in the daemon"
         (world.root / "go").touch()
         assert isinstance(await world.engine.ended(world.handle), Finished)
@@ -222,8 +218,7 @@ def test_the_card_is_held_while_the_job_runs_and_free_when_it_has_ended(world: W
 
 def test_a_killed_shim_leaves_the_lease_to_the_job_and_its_end_frees_it(world: World, other: Other) -> None:
     async def work() -> None:
-        started = await world.start("sleep 60")
-        assert started is not None
+        started = await world.started("sleep 60")
         world.kill_shim()
         assert isinstance(world.engine.probe(world.handle), Unsupervised)
         assert other.take((UUID, None)) is not None
@@ -272,14 +267,14 @@ def test_whoever_adopts_a_job_that_closed_its_descriptors_holds_its_card(
     world: World, other: Other, restarted: bool
 ) -> None:
     async def work() -> None:
-        started = await world.start(CLOSES)
-        assert started is not None
+        started = await world.started(CLOSES)
         await world.until((world.root / "closed").exists, "the descriptors' end")
         engine = world.engine
         world.kill_shim()
         if restarted:
-            engine = LocalEngine(Host(world.root / "s", world.root / "r"), grace=0.3, pids_max=None)
-        engine.hold(world.handle, world.take)
+            host = Host(world.root / "s", world.root / "r")
+            engine = LocalEngine(host, world.lessor, grace=0.3, pids_max=None)
+        engine.hold(world.handle, SEAT)
         async with anyio.create_task_group() as group:
             group.start_soon(engine.ended, world.handle)
             await world.until(lambda: _held(engine, world), "the daemon's own lease")
@@ -301,7 +296,7 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
     world: World, other: Other
 ) -> None:
     async def work() -> None:
-        world.engine.hold(world.handle, world.take)
+        world.engine.hold(world.handle, SEAT)
         await world.start(f"while [ ! -e go ]; do sleep 0.02; done; {CLOSES}")
         world.kill_shim()
         async with anyio.create_task_group() as group:
@@ -319,12 +314,12 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
 
 def test_a_shim_is_given_as_many_leases_as_an_attempt_may_have(world: World, other: Other) -> None:
     """64 MIG instances on 64 cards: each has two files."""
-    cards = [CardId(f"MIG-{number}", f"GPU-{number}") for number in range(64)]
+    world.lessor.parents = {f"MIG-{number}": f"GPU-{number}" for number in range(64)}
 
     async def work() -> None:
         before = len(os.listdir("/proc/self/fd"))
-        started = await world.start("while [ ! -e go ]; do sleep 0.02; done", cards)
-        assert started is not None
+        seat = Seat(cards=tuple(world.lessor.parents))
+        started = await world.started("while [ ! -e go ]; do sleep 0.02; done", seat)
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # the channel to the shim
         held = [os.readlink(path) for path in Path(f"/proc/{started.pid}/fd").iterdir() if path.is_symlink()]
         assert sum(".lease" in path for path in held) == 128
@@ -332,7 +327,7 @@ def test_a_shim_is_given_as_many_leases_as_an_attempt_may_have(world: World, oth
         assert other.take(("GPU-0", None)) is not None
         (world.root / "go").touch()
         assert isinstance(await world.engine.ended(world.handle), Finished)
-        assert other.take(*cards) is None
+        assert other.take(*world.lessor.parents.items()) is None
 
     runs(work)
 
@@ -345,7 +340,8 @@ def test_a_shim_that_did_not_get_all_leases_starts_nothing(world: World, other: 
         spare = world.engine.starter.spare
         assert spare is not None
         resource.prlimit(spare.process.pid, resource.RLIMIT_NOFILE, (20, 20))
-        assert await world.start("touch ran", [CardId(f"GPU-{number}") for number in range(40)]) is None
+        seat = Seat(cards=tuple(f"GPU-{number}" for number in range(40)))
+        assert await world.start("touch ran", seat) is None
         spare.process.wait(DEADLINE_S)
         assert isinstance(await world.engine.ended(world.handle), NeverStarted)
         assert not (world.root / "ran").exists()
@@ -371,7 +367,46 @@ def test_a_shim_that_was_promised_more_than_came_starts_nothing(world: World) ->
     runs(work)
 
 
-def test_a_failed_start_frees_the_card_with_the_callers_copies(world: World, other: Other) -> None:
+def test_an_attempt_whose_card_another_has_is_not_started_and_holds_none_of_the_others(
+    world: World, other: Other
+) -> None:
+    async def work() -> None:
+        assert other.take(("GPU-1", None)) is None
+        taken = await world.start("touch ran", Seat(cards=("GPU-0", "GPU-1")))
+        assert isinstance(taken, Taken)
+        assert taken.uuid == "GPU-1"
+        assert "another daemon has it" in taken.why
+        assert isinstance(await world.engine.begun(world.handle), NeverStarted)
+        assert os.listdir(world.handle.folder) == []
+        assert not world.engine.starter.children
+        assert other.take(("GPU-0", None)) is None
+        other.close()
+        await world.started("exit 0", Seat(cards=("GPU-0", "GPU-1")))
+        assert isinstance(await world.engine.ended(world.handle), Finished)
+
+    runs(work)
+
+
+def test_an_attempt_that_was_put_on_another_card_is_held_to_that_one(world: World, other: Other) -> None:
+    """As a launch that was taken back, and is made again elsewhere: the attempt is the same."""
+
+    async def work() -> None:
+        world.engine.hold(world.handle, Seat(cards=("GPU-1",)))
+        world.engine.hold(world.handle, SEAT)
+        await world.started(CLOSES)
+        await world.until((world.root / "closed").exists, "the descriptors' end")
+        world.kill_shim()
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.engine.ended, world.handle)
+            await world.until(lambda: _held(world.engine, world), "the daemon's own lease")
+            assert other.take((UUID, None)) is not None
+            assert other.take(("GPU-1", None)) is None
+            world.engine.stop(world.handle)
+
+    runs(work)
+
+
+def test_a_failed_start_frees_the_card_with_the_daemons_copies(world: World, other: Other) -> None:
     async def work() -> None:
         await world.engine.starter.prepare()
         spare = world.engine.starter.spare

@@ -78,6 +78,19 @@ class _Watched(Leases):
         return super().holder(card)
 
 
+class Late:
+    """Takes leases, and hands them out when their attempt was given up."""
+
+    def __init__(self, leasing: Leasing) -> None:
+        self.leasing, self.given_up = leasing, anyio.Event()
+
+    async def lease(self, seat: Seat) -> Lease | Taken:
+        """Take the GPUs of a seat."""
+        lease = await self.leasing.lease(seat)
+        await self.given_up.wait()
+        return lease
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with shared_folder() as folder:
@@ -88,12 +101,12 @@ def test_a_lease_is_taken_and_its_holder_looked_for_in_a_thread_and_the_loop_not
     async def work() -> None:
         other = bench.neighbour.take([CardId(UUID)])
         assert isinstance(other, Lease)
-        taken = await bench.leasing.lease(bench.flight)
+        taken = await bench.leasing.lease(bench.flight.seat)
         assert isinstance(taken, Taken)
         await bench.leasing.refused(bench.flight, taken)
         assert UUID in bench.leasing.gpus.leased
         other.close()
-        lease = await bench.leasing.lease(bench.flight)
+        lease = await bench.leasing.lease(bench.flight.seat)
         assert isinstance(lease, Lease)
         lease.close()
         assert bench.refusals == {}
@@ -106,8 +119,8 @@ def test_a_lease_is_taken_and_its_holder_looked_for_in_a_thread_and_the_loop_not
 
 def test_a_job_without_a_shim_has_its_gpus_taken_in_a_thread(bench: Bench) -> None:
     async def work() -> None:
-        adoption = Adoption(Prober("-"), grace=0.0)
-        adoption.hold(bench.handle, lambda: bench.leasing.lease(bench.flight))
+        adoption = Adoption(Prober("-"), bench.leasing, grace=0.0)
+        adoption.hold(bench.handle, bench.flight.seat)
         await adoption.adopt(bench.handle, Unsupervised(processes=(), deadline=time.monotonic() + 0.01))
         assert isinstance(adoption.cards[bench.handle.folder].held, Lease)
         adoption.forget(bench.handle)
@@ -119,20 +132,15 @@ def test_a_job_without_a_shim_has_its_gpus_taken_in_a_thread(bench: Bench) -> No
 
 def test_a_lease_that_comes_when_its_attempt_was_given_up_is_let_go(bench: Bench) -> None:
     async def work() -> None:
-        adoption, given_up = Adoption(Prober("-"), grace=0.0), anyio.Event()
-
-        async def take() -> Lease | Taken:
-            lease = await bench.leasing.lease(bench.flight)
-            await given_up.wait()
-            return lease
-
-        adoption.hold(bench.handle, take)
+        late = Late(bench.leasing)
+        adoption = Adoption(Prober("-"), late, grace=0.0)
+        adoption.hold(bench.handle, bench.flight.seat)
         found = Unsupervised(processes=(), deadline=time.monotonic() + 0.01)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(adoption.adopt, bench.handle, found)
             await anyio.wait_all_tasks_blocked()
             adoption.forget(bench.handle)
-            given_up.set()
+            late.given_up.set()
         assert isinstance(bench.neighbour.take([CardId(UUID)]), Lease)
 
     anyio.run(work)

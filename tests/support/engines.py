@@ -9,26 +9,41 @@ from typing import Any
 import anyio.to_thread
 
 from ardaemon.core.layout import Host, Run
+from ardaemon.core.queue import NOWHERE, Seat
 from ardaemon.engines.base import Launch, Started
 from ardaemon.engines.local.engine import LocalEngine
+from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from tests.support.lab import DEADLINE_S, wait_until
+
+
+class FolderLessor:
+    """Leases GPUs in a folder; without a folder every GPU can be had."""
+
+    def __init__(self, folder: Path | None = None, state: Path = Path("/state")) -> None:
+        self.leases = Leases(folder, state)
+        self.parents: dict[str, str] = {}  # MIG instance -> its GPU, by UUID
+
+    async def lease(self, seat: Seat) -> Lease | Taken:
+        """Take the GPUs of a seat, in a thread."""
+        cards = [CardId(uuid, self.parents.get(uuid)) for uuid in seat.cards]
+        return await anyio.to_thread.run_sync(self.leases.take, cards, seat.share)
 
 
 class EngineWorld:
     """An engine and one attempt."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.engine = LocalEngine(Host(root / "s", root / "r"), pids_max=None)
+    def __init__(self, root: Path, lessor: FolderLessor | None = None) -> None:
+        self.root, self.lessor = root, lessor or FolderLessor()
+        self.engine = LocalEngine(Host(root / "s", root / "r"), self.lessor, pids_max=None)
         self.run = Run(root / "r0001")
         self.handle = self.engine.handle(self.run, 1)
         Path(self.handle.folder).mkdir(parents=True)
 
-    async def start(self, script: str) -> Started | None:
+    async def start(self, script: str, seat: Seat = NOWHERE) -> Started | Taken | None:
         """Start the script under the spare shim."""
-        return await self.engine.start(self.order(script))
+        return await self.engine.start(self.order(script, seat))
 
-    def order(self, script: str, leases: tuple[int, ...] = (), limit: float = 60.0) -> Launch:
+    def order(self, script: str, seat: Seat = NOWHERE, limit: float = 60.0) -> Launch:
         """What the engine is to start."""
         return Launch(
             run=self.run,
@@ -43,7 +58,7 @@ class EngineWorld:
             settle=0.0,
             grace=0.3,
             verify=5.0,
-            leases=leases,
+            seat=seat,
         )
 
     def kill_shim(self) -> None:

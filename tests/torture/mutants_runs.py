@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "shim-crash",
         "an attempt that never began counts as one",
-        "state=Queued(attempts=flight.before, seed=flight.seed)",
-        'state=Queued(attempts=1, seed=flight.seed, again=("oom",) * flight.attempts)',
+        "state=Queued(attempts=self.before, seed=self.seed)",
+        'state=Queued(attempts=1, seed=self.seed, again=("oom",) * self.attempts)',
     ),
     Mutant(
         "power-cut",

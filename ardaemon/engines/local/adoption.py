@@ -3,15 +3,16 @@
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
 
 from ardaemon.core.model import Process
+from ardaemon.core.queue import Seat
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Unsupervised
+from ardaemon.engines.local.ports import Lessor
 from ardaemon.engines.local.prober import Prober
 from ardaemon.engines.local.records import known_start
 from ardaemon.gpus.lease import Lease, Taken
@@ -26,24 +27,29 @@ SURVIVES_S = 20.0  # after the first KILL, on a machine that swaps
 
 @dataclass
 class _Cards:
-    """The GPUs of one attempt: how their lease is taken, and what came of it, once its shim was lost."""
+    """The GPUs of one attempt, and what came of the try to lease them, once its shim was lost."""
 
-    take: Callable[[], Awaitable[Lease | Taken]]
+    seat: Seat
     held: Lease | Taken | None = None
 
 
 class Adoption:
     """Stands in for shims that are gone."""
 
-    def __init__(self, prober: Prober, grace: float) -> None:
-        self.prober, self.grace = prober, grace
+    def __init__(self, prober: Prober, lessor: Lessor, grace: float) -> None:
+        self.prober, self.lessor, self.grace = prober, lessor, grace
         # Attempts whose end was asked for; of an unsupervised one, until when it may end by itself.
         self.stopping: dict[str, float | None] = {}
         self.cards: dict[str, _Cards] = {}  # of attempts on GPUs, by folder
 
-    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
-        """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
-        self.cards.setdefault(handle.folder, _Cards(take))
+    def hold(self, handle: Handle, seat: Seat) -> None:
+        """From now on an attempt whose shim is lost has the GPUs of its seat held by us."""
+        before = self.cards.get(handle.folder)
+        if before is not None and before.seat == seat:
+            return
+        if before is not None:  # of a launch that was taken back
+            _let_go(before)
+        self.cards[handle.folder] = _Cards(seat)
 
     async def adopt(self, handle: Handle, found: Unsupervised) -> list[Process]:
         """Stand in for the dead shim: wait for the tree's end, or kill it at its deadline.
@@ -67,7 +73,7 @@ class Adoption:
         cards = self.cards.get(handle.folder)
         if cards is None or isinstance(cards.held, Lease):
             return
-        before, cards.held = cards.held, await cards.take()
+        before, cards.held = cards.held, await self.lessor.lease(cards.seat)
         if self.cards.get(handle.folder) is not cards:  # the attempt was given up meanwhile
             _let_go(cards)
             return

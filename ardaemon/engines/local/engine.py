@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 import anyio
 import anyio.to_thread
@@ -16,11 +16,12 @@ from msgspec.structs import asdict
 from ardaemon.core.config import GRACE_S, PIDS_MAX
 from ardaemon.core.layout import Host, Run, boot_id
 from ardaemon.core.model import Exit, Process
-from ardaemon.core.queue import Stranger
+from ardaemon.core.queue import Seat, Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, Running, Started, Unsupervised
 from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
+from ardaemon.engines.local.ports import Lessor
 from ardaemon.engines.local.prober import Prober
 from ardaemon.engines.local.records import Place, known_start, place_of, shim_lives
 from ardaemon.engines.local.starter import Starter
@@ -41,12 +42,14 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, host: Host, grace: float = GRACE_S, pids_max: int | None = PIDS_MAX) -> None:
+    def __init__(
+        self, host: Host, lessor: Lessor, grace: float = GRACE_S, pids_max: int | None = PIDS_MAX
+    ) -> None:
         """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
-        self.locks, self.boot = host.locks, boot_id()
+        self.locks, self.boot, self.lessor = host.locks, boot_id(), lessor
         self.starter = Starter(pids_max)
         self.prober = Prober(self.boot)
-        self.adoption = Adoption(self.prober, grace)
+        self.adoption = Adoption(self.prober, lessor, grace)
 
     # --- starting ---
 
@@ -65,9 +68,15 @@ class LocalEngine:
         """Raise CorruptState if the handle does not say where its attempt is."""
         place_of(handle)
 
-    async def start(self, launch: Launch) -> Started | None:
-        """Give the attempt to the spare shim, and wait until it has spawned the job."""
-        return await self.starter.start(launch)
+    async def start(self, launch: Launch) -> Started | Taken | None:
+        """Lease the attempt's GPUs, give it to the spare shim, and wait until that has spawned the job."""
+        lease = await self.lessor.lease(launch.seat) if launch.seat.cards else Lease()
+        if isinstance(lease, Taken):
+            return lease
+        try:
+            return await self.starter.start(launch, tuple(lease.fds))
+        finally:
+            lease.close()  # shim and job have their copies
 
     async def keep_ready(self) -> None:
         """Park a spare shim, if there is none. Raises OSError."""
@@ -177,9 +186,10 @@ class LocalEngine:
             return None
         return f"it has ended, and its record waits for space on the disk: {handle.folder}"
 
-    def hold(self, handle: Handle, take: Callable[[], Awaitable[Lease | Taken]]) -> None:
-        """From now on an attempt whose shim is lost has its GPUs held by us, with `take`."""
-        self.adoption.hold(handle, take)
+    def hold(self, handle: Handle, seat: Seat) -> None:
+        """From now on an attempt whose shim is lost has the GPUs of its seat held by us."""
+        if seat.cards:
+            self.adoption.hold(handle, seat)
 
     def forget(self, handle: Handle) -> None:
         """Remove the attempt's lock files and cgroups, and let go of its GPUs."""

@@ -55,8 +55,11 @@ class Starter:
             await anyio.to_thread.run_sync(spare.dismiss)  # one that has ended leaves its cgroup
         return await anyio.to_thread.run_sync(Spare.park, self.pids_max)
 
-    async def start(self, launch: Launch) -> Started | None:
-        """Give the attempt to the spare shim, and wait until it has spawned the job."""
+    async def start(self, launch: Launch, leases: tuple[int, ...]) -> Started | None:
+        """Give the attempt to the spare shim, and wait until it has spawned the job.
+
+        `leases` are descriptors of its GPUs' leases: shim and job get copies, the caller closes its own.
+        """
         place = place_of(launch.handle)
         held: list[int] = []
         try:
@@ -65,7 +68,7 @@ class Starter:
             held += [file_lock.take(place.shim_lock)]
             file_lock.name_holder(held[0], spare.process.pid)
             held += [file_lock.take(place.job_lock)]
-            spare.give(specification(launch), (held[0], held[1]), launch.leases)
+            spare.give(specification(launch), (held[0], held[1]), leases)
             return await self._acknowledged(spare)
         except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
             log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
