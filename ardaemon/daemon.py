@@ -19,7 +19,9 @@ from ardaemon.core.model import Record
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.core.version import VERSION
 from ardaemon.core.words import READY
+from ardaemon.engines.base import Engine
 from ardaemon.engines.local.engine import LocalEngine
+from ardaemon.engines.table import Engines
 from ardaemon.experiment.locks import Locks
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
@@ -67,7 +69,7 @@ class Parts:
     host: Host
     config: Config
     board: Board
-    engine: LocalEngine
+    engine: Engine
     overseer: Overseer
     scheduler: Scheduler
     context: Context
@@ -78,7 +80,7 @@ def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
     """Put the parts together, each with what it needs of those before it; nothing runs yet."""
     board = Board(config, _placement(host, config))
     leasing = Leasing(host, config, board)
-    engine = LocalEngine(host, leasing, config.grace, None if config.cgroup == "off" else config.pids_max)
+    engine = _engines(host, config, leasing)
     locks = Locks()
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
@@ -95,6 +97,13 @@ def _placement(host: Host, config: Config) -> Placement:
     placement = Placement(config, gpus)
     placement.unclean = quarantine.at_start(host.quarantine)
     return placement
+
+
+def _engines(host: Host, config: Config, leasing: Leasing) -> Engine:
+    """Make every engine, under the name by which run.json knows it."""
+    pids_max = None if config.cgroup == "off" else config.pids_max
+    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, pids_max)}
+    return Engines(rows, default=LocalEngine.name)
 
 
 async def serve(host: Host, config: Config, ready: Ready) -> None:
@@ -155,14 +164,14 @@ def close(host: Host, parts: Parts | None) -> None:
     log.info("stopped")
 
 
-async def _keep_ready(engine: LocalEngine, board: Board) -> None:
+async def _keep_ready(engine: Engine, board: Board) -> None:
     """Keep the engine ready, so that a launch need not wait for an interpreter."""
     while True:
         changed = board.changed
         try:
             await engine.keep_ready()
         except OSError as error:  # no descriptors, no processes: the next launch tries again
-            log.warning("no spare shim", extra={"facts": {"why": str(error)}})
+            log.warning("engine not ready", extra={"facts": {"why": str(error)}})
         await changed.wait()
 
 

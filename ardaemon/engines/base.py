@@ -83,10 +83,10 @@ Probe = Running | Finished | Unsupervised | Lost | NeverStarted
 class Engine(Protocol):
     """Where shims are started. A handle is data in run.json, so that a restarted daemon can ask again."""
 
-    name: str
+    # --- one attempt ---
 
     def handle(self, run: Run, attempt: int) -> Handle:
-        """Name the attempt before it is started."""
+        """Return how the engine will find the attempt, which is not started yet."""
         ...
 
     def check(self, handle: Handle) -> None:
@@ -102,7 +102,7 @@ class Engine(Protocol):
         ...
 
     def probe(self, handle: Handle) -> Probe:
-        """Say how it stands, from what the kernel and the disk show. Raises StorageError if they cannot."""
+        """Return how the attempt stands. Raises StorageError if nobody can tell now."""
         ...
 
     async def begun(self, handle: Handle) -> Probe:
@@ -118,15 +118,11 @@ class Engine(Protocol):
         ...
 
     def stop(self, handle: Handle) -> None:
-        """Ask for its end; `ended` tells when it came."""
-        ...
-
-    def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
-        """List the attempts that still run and are none of `known`: each takes a place."""
+        """Ask for the attempt's end; `ended` tells when it came."""
         ...
 
     def waits(self, handle: Handle) -> str | None:
-        """What its shim waits for, though the job has ended; None where it does not."""
+        """Return what keeps an attempt whose job has ended, for a person; None if nothing does."""
         ...
 
     def hold(self, handle: Handle, seat: Seat) -> None:
@@ -134,5 +130,23 @@ class Engine(Protocol):
         ...
 
     def forget(self, handle: Handle) -> None:
-        """Remove what was kept to find it again, and let go of its GPUs."""
+        """Remove what was kept to find the attempt again, and let go of its GPUs: it is over."""
+        ...
+
+    # --- the engine itself ---
+
+    def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
+        """List the attempts that still run and are none of `known`: each takes a place."""
+        ...
+
+    async def keep_ready(self) -> None:
+        """Prepare for the next launch, so that it need not wait. Raises OSError."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what earlier daemons left of attempts that are over."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was kept ready, because the daemon stops; attempts go on."""
         ...

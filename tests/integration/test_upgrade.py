@@ -258,7 +258,16 @@ def test_an_attempt_that_an_earlier_version_launched_is_found_again(lab: Lab, en
 
 
 @older_state
-def test_a_run_whose_place_is_not_whole_is_not_followed_and_the_others_are(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"place": {"shim_lock": "-"}}, "does not say where attempt 1 is"),
+        ({"engine": "cloud"}, "names the engine 'cloud', which this version does not have"),
+    ],
+)
+def test_a_run_that_cannot_be_found_again_is_not_followed_and_the_others_are(
+    lab: Lab, changes: dict[str, Any], why: str
+) -> None:
     lab.ready()
     run_id = launched(lab, MARKED.format(value=1))
     lab.write(MARKED.format(value=2))
@@ -267,11 +276,11 @@ def test_a_run_whose_place_is_not_whole_is_not_followed_and_the_others_are(lab: 
     path = lab.folder / f"runs/{run_id}/run.json"
     before = path.read_bytes()
     facts = json.loads(before)
-    del facts["state"]["handle"]["place"]["shim_lock"]
+    facts["state"]["handle"] |= changes
     put(path, json.dumps(facts).encode())
     lab.start()
     warnings = lab.call("queue.list")["warnings"]
-    assert any(f"{path} does not say where attempt 1 is" in warning for warning in warnings), warnings
+    assert any(f"{path} {why}" in warning for warning in warnings), warnings
     assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == [other]
     put(path, before)
     wait_until(lambda: len(lab.call("queue.list")["runs"]) == 2, "the run to be found")
