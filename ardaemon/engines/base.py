@@ -1,4 +1,4 @@
-"""What the daemon asks of the place where shims run: start an attempt, find it again, stop it."""
+"""The engine seam: start an attempt, find it again, stop it, wherever its shim runs."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -31,7 +31,7 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 
 class Started(Struct, frozen=True, kw_only=True):
-    """The job was spawned (or could not be: `error`); CLOCK_MONOTONIC of that moment."""
+    """The job was spawned, or could not be (`error`); `monotonic` is CLOCK_MONOTONIC of that moment."""
 
     pid: int
     monotonic: float
@@ -39,19 +39,20 @@ class Started(Struct, frozen=True, kw_only=True):
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """Under its shim, or being cleaned up by it."""
+    """The attempt is under its shim, or its shim cleans up after it."""
 
     shim: Process | None = None
     job: Process | None = None
-    monotonic: float | None = None  # when it started
+    monotonic: float | None = None  # when the job started
     cgroup: str = ""
-    over_by: float | None = None  # CLOCK_MONOTONIC by which a shim that is at work has ended it
+    over_by: float | None = None  # CLOCK_MONOTONIC by which a shim that is not stopped has ended the job
 
 
 class Finished(Struct, frozen=True, kw_only=True):
-    """The shim has recorded the end; CLOCK_MONOTONIC of the first process's end.
+    """The shim has recorded the end; `ended_monotonic` is CLOCK_MONOTONIC of the first process's end.
 
-    `restarted`: the host was, since then; the end and the log are safe, what else the job wrote may be torn.
+    `restarted`: the host was restarted since then. The end and the log are safe; what else the job wrote may
+    be torn.
     """
 
     exit: Exit
@@ -61,10 +62,10 @@ class Finished(Struct, frozen=True, kw_only=True):
 
 
 class Unsupervised(Struct, frozen=True, kw_only=True):
-    """The shim is gone, something of the run lives on."""
+    """The shim is gone, and something of the attempt lives on."""
 
     processes: tuple[Process, ...]
-    deadline: float | None = None  # CLOCK_MONOTONIC
+    deadline: float | None = None  # CLOCK_MONOTONIC by which the attempt is to end
 
 
 class Lost(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ REFUSED_MOST_S = 60.0
 
 
 class Leasing:
-    """The GPUs that runs are given, and those that could not be had.
+    """Keeps which GPUs could not be had, and leases the others to attempts.
 
     Changed by code of the event loop only: a thread takes a lease and looks for its holder, no more.
     """
@@ -40,7 +40,7 @@ class Leasing:
         return lease
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
-        """Somebody else was faster: the run waits on, and says for whom.
+        """Note that somebody else was faster: the run waits on, and says for whom.
 
         A lease that is our own, or whose file is not in order, shows to nobody when it is free again.
         """
@@ -53,7 +53,7 @@ class Leasing:
 
     # On the event loop, but only while a card is another's: it lists one local folder (lease.NAMES_MAX).
     def look(self, now: float) -> bool:
-        """Those that could not be had: can they now? True if one can."""
+        """Look again at the GPUs that could not be had; return whether one of them can be had now."""
         free = [uuid for uuid in self.gpus.leased if self._is_free(uuid, now)]
         for uuid in free:
             del self.gpus.leased[uuid]

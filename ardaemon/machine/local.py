@@ -1,4 +1,4 @@
-"""What this machine does for a run: its GPUs are leased, and it is measured."""
+"""This machine at the service of a run: measures it, and lets it wait for a GPU that another daemon has."""
 
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ from ardaemon.measuring import meter, samples
 from ardaemon.measuring.attempt import Job, recall
 from ardaemon.pipeline.flight import Flight
 
-END_S = 5.0  # then what is in the file has to do
+END_S = 5.0  # for the last look; then what is in the file has to do
 
 
 class LocalMachine:
@@ -32,13 +32,13 @@ class LocalMachine:
     # --- its GPUs ---
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
-        """Somebody else was faster."""
+        """Note that another daemon has a GPU of the flight's seat."""
         await self.leasing.refused(flight, taken)
 
     # --- measuring ---
 
     def begin(self, flight: Flight) -> None:
-        """It runs: from now on it is measured. Raises StorageError while its folder is away."""
+        """Measure the flight from now on: it runs. Raises StorageError while its folder is away."""
         assert flight.handle is not None
         shim: Process | None = None
         job: tuple[Process, ...] = ()
@@ -67,24 +67,24 @@ class LocalMachine:
         )
 
     def _header(self, flight: Flight) -> Header:
-        """Its GPUs as they were before the launch; by its file, where an earlier daemon launched it."""
+        """Return the GPUs as they were before the launch; from the file if another daemon launched it."""
         header = flight.seat.header
         if header.cards or flight.handle is None or not flight.seat.cards:
             return header
-        known, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
-        return known or meter.header(
+        recorded, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
+        return recorded or meter.header(
             self.gpus.inventory or Inventory(state="unknown", at=0.0), flight.seat.cards
         )
 
     def live(self, handle: Handle) -> Sample | None:
-        """What an attempt used at the last look."""
+        """Return what an attempt used at the last look."""
         return self.sampler.live(handle.folder)
 
     async def end(self, flight: Flight) -> Measured | None:
-        """What was measured of it, on disk; None where nothing was. Raises ArdaemonError: call it again."""
+        """Return what was measured, on disk; None if nothing was. Raises ArdaemonError: call again."""
         assert flight.handle is not None
         if flight.seat.cards:
-            await self.overseer.look()  # an Xid that came with its end is told once, and to who asks then
+            await self.overseer.look()  # the driver reports an Xid once, to whoever asks next
         attempt = Attempt(Path(flight.handle.folder))
         restarted = flight.going is not None and flight.going.restarted
         if not restarted:
@@ -99,7 +99,7 @@ class LocalMachine:
         return await anyio.to_thread.run_sync(recall, attempt)
 
     def discard(self, flight: Flight) -> None:
-        """It is given up: nobody wants to know."""
+        """Forget the flight, which is given up."""
         if flight.handle is not None:
             self.sampler.discard(flight.handle.folder)
             self.engine.forget(flight.handle)

@@ -1,4 +1,4 @@
-"""What the daemon sees of the machine, and who has to know: the book of GPUs, the board, the runs at work."""
+"""The overseer looks at the machine, and takes what it sees to the book of GPUs, the board and the runs."""
 
 import time
 
@@ -22,17 +22,17 @@ LOOK_S = 2.0  # a client waits so long for a driver that is slow; then it gets w
 
 
 class Overseer:
-    """Changed by code of the event loop only."""
+    """Looks at the GPUs and the runs on them. Changed by code of the event loop only."""
 
     def __init__(self, board: Board, leasing: Leasing, sick: SickGpus, control: Control) -> None:
         self.board, self.gpus, self.control = board, board.placement.gpus, control
         self.leasing, self.sick = leasing, sick
         self.nvml = Nvml(heard=sick.heard)
         self.sampler = Sampler(self.nvml.read, self.on_tick, self.nvml.stop, self.every)
-        self._known: object = None  # the cards at the last tick
+        self._seen_before: object = None  # the cards at the last tick
 
     async def rest(self) -> None:
-        """The daemon stops: what is held back of the samples is written."""
+        """Write what is held back of the samples: the daemon stops."""
         await self.sampler.close()
 
     def close(self) -> None:
@@ -42,13 +42,13 @@ class Overseer:
     # --- looks ---
 
     def every(self) -> float | None:
-        """How often somebody who waits wants a look; None: nobody does."""
+        """Return how often (seconds) a look is wanted by a run that waits; None if none waits for a GPU."""
         if not self.board.wants_gpus():
             return None
         return DRAINING_EVERY_S if self.gpus.draining else WAITING_EVERY_S
 
     def on_tick(self, tick: Tick) -> None:
-        """Take what a tick saw to whom it concerns."""
+        """Pass on what a tick saw: GPUs to the book, breaches of a limit to their runs."""
         if tick.inventory is not None:
             self._seen(tick.inventory, tick)
         for flight in list(self.board.flights.values()):
@@ -62,20 +62,20 @@ class Overseer:
         freed |= self.leasing.look(now)
         cards = self.gpus.cards(tenants, self.board.placement.in_quarantine)
         # Memory in steps, so that not every megabyte is news.
-        known = [(c.uuid, c.state, c.free_mb and c.free_mb // FREE_STEP_MB) for c in cards]
-        if waited or freed or known != self._known:
-            self._known = known
+        seen = [(c.uuid, c.state, c.free_mb and c.free_mb // FREE_STEP_MB) for c in cards]
+        if waited or freed or seen != self._seen_before:
+            self._seen_before = seen
             self.board.wake_waiting()
 
     # --- what is known ---
 
     async def look(self, thorough: bool = False) -> Inventory:
-        """The GPUs as they are now, with who is on them; as they were last, where NVML takes too long."""
+        """Return the GPUs as they are now; as they were at the last look, if NVML takes too long."""
         self.sampler.ask()
         with anyio.move_on_after(LOOK_S):
             self.on_tick(await self.sampler.tick(thorough))
-        found = self.gpus.inventory
-        return found or Inventory(state="unknown", at=0.0, why=f"NVML has not answered for {LOOK_S:g} s")
+        inventory = self.gpus.inventory
+        return inventory or Inventory(state="unknown", at=0.0, why=f"NVML has not answered for {LOOK_S:g} s")
 
     async def release(self) -> None:
         """Let go of the driver, so that a GPU can be reset; refused while a run needs it."""
@@ -88,18 +88,20 @@ class Overseer:
         await self.nvml.release(RELEASED_S)
 
     async def known(self) -> Inventory:
-        """The GPUs there are; looked at only where that has not told yet (or of no driver, a minute ago)."""
-        found = self.gpus.inventory
-        told = found is not None and found.state != "unknown"
-        if found is not None and told and (found.state == "ok" or time.monotonic() - found.at < NONE_S):
-            return found
+        """Return the GPUs there are; look if none are known, or none were there a minute ago (NONE_S)."""
+        inventory = self.gpus.inventory
+        match inventory:
+            case Inventory(state="ok"):
+                return inventory
+            case Inventory(state="none", at=at) if time.monotonic() - at < NONE_S:
+                return inventory
         return await self.look()
 
     async def usable(self) -> Inventory:
-        """The same, less what config.toml leaves to others."""
-        found = await self.known()
-        return replace(found, gpus=tuple(gpu for gpu in found.gpus if self.gpus.is_ours(gpu)))
+        """Return the known GPUs less those that config.toml leaves to others."""
+        inventory = await self.known()
+        return replace(inventory, gpus=tuple(gpu for gpu in inventory.gpus if self.gpus.is_ours(gpu)))
 
     async def clear(self, names: tuple[str, ...]) -> list[str]:
-        """A person has looked at those GPUs. Returns which of them were sick; raises UsageError."""
+        """Let GPUs that a person has looked at be used again. Returns which were sick. Raises UsageError."""
         return await self.sick.clear(names, self.nvml)

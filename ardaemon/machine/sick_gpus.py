@@ -1,4 +1,4 @@
-"""Sick GPUs: they take no run until a person has looked at them. Kept over a restart of the daemon."""
+"""Sick GPUs, which take no run until a person has looked at them, whether or not the daemon was restarted."""
 
 import logging
 from pathlib import Path
@@ -18,22 +18,22 @@ ON_IT = ("launching", "running", "exited")
 log = logging.getLogger("ardaemon.gpus")
 
 
-class Sick(Record, frozen=True, kw_only=True):
-    """sick.json: GPUs that take no run until a person has looked at them; a reboot heals."""
+class SickFile(Record, frozen=True, kw_only=True):
+    """The content of sick.json. It counts until the next boot, which resets GPUs."""
 
     boot_id: str
     gpus: dict[str, str]  # UUID -> why
 
 
 class SickGpus:
-    """Changed by code of the event loop only. They stand in the placement, with the other quarantine."""
+    """Puts sick GPUs into the placement's quarantine. Changed by code of the event loop only."""
 
     def __init__(self, file: Path, board: Board) -> None:
         self.file, self.board, self.gpus = file, board, board.placement.gpus
         board.placement.sick = self._sick_before()
 
     def heard(self, inventory: Inventory) -> None:
-        """Every answer of NVML, once, whoever asked: what a driver reports of an Xid, it reports once."""
+        """Look through an answer of NVML, whoever asked for it: the driver reports each Xid once."""
         for gpu in inventory.gpus:
             why = health.quarantine_reason(gpu)
             notes = [*health.run_notes(gpu), *([why] if why else [])]
@@ -51,13 +51,13 @@ class SickGpus:
         return [going for going in at_work if going and not parts.isdisjoint(going.seat.cards)]
 
     def _sick_before(self) -> dict[str, str]:
-        """Those that were sick under the daemon before."""
+        """Return the GPUs that were sick under the daemon before this one, each with the reason."""
         try:
-            found = state.read(self.file, Sick)
+            file = state.read(self.file, SickFile)
         except ArdaemonError as error:  # they are noticed again, should they be sick still
             log.warning("unreadable", extra={"facts": {"why": str(error)}})
             return {}
-        return dict(found.gpus) if found is not None and found.boot_id == boot_id() else {}
+        return dict(file.gpus) if file is not None and file.boot_id == boot_id() else {}
 
     def _quarantine(self, uuid: str, why: str) -> None:
         log.warning("quarantined", extra={"facts": {"gpu": uuid, "why": why}})
@@ -66,7 +66,10 @@ class SickGpus:
         self._write_sick()
 
     async def clear(self, names: tuple[str, ...], nvml: Nvml) -> list[str]:
-        """A person has looked at them: they may be used again. Raises UsageError for a name that is none."""
+        """Let GPUs that a person has looked at be used again, and return those that were sick.
+
+        Raises UsageError for a name that no GPU has.
+        """
         wanted = [self._named(name) for name in names]
         lifted = [uuid for uuid in wanted if self.board.placement.sick.pop(uuid, None) is not None]
         for uuid in wanted:
@@ -86,6 +89,6 @@ class SickGpus:
 
     def _write_sick(self) -> None:
         try:
-            state.write(self.file, Sick(boot_id=boot_id(), gpus=self.board.placement.sick), 0o600)
-        except StorageError as error:  # it holds while this daemon lives
+            state.write(self.file, SickFile(boot_id=boot_id(), gpus=self.board.placement.sick), 0o600)
+        except StorageError as error:  # the quarantine holds while this daemon lives
             log.warning("not written", extra={"facts": {"why": str(error)}})

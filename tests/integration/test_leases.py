@@ -289,7 +289,7 @@ def test_whoever_adopts_a_job_that_closed_its_descriptors_holds_its_card(
 
 
 def _held(engine: LocalEngine, world: World) -> bool:
-    return isinstance(engine.adoption.cards[world.handle.folder].held, Lease)
+    return isinstance(engine.adoption.cards[world.handle.folder].lease, Lease)
 
 
 def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
@@ -302,10 +302,10 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
         async with anyio.create_task_group() as group:
             group.start_soon(world.engine.ended, world.handle)
             cards = world.engine.adoption.cards[world.handle.folder]
-            await world.until(lambda: cards.held is not None, "the first try")
-            assert not isinstance(cards.held, Lease)
+            await world.until(lambda: cards.lease is not None, "the first try")
+            assert not isinstance(cards.lease, Lease)
             (world.root / "go").touch()
-            await world.until(lambda: isinstance(cards.held, Lease), "the lease")
+            await world.until(lambda: isinstance(cards.lease, Lease), "the lease")
             assert other.take((UUID, None)) is not None
             world.engine.stop(world.handle)
 

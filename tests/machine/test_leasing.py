@@ -122,7 +122,7 @@ def test_a_job_without_a_shim_has_its_gpus_taken_in_a_thread(bench: Bench) -> No
         adoption = Adoption(Prober("-"), bench.leasing, grace=0.0)
         adoption.hold(bench.handle, bench.flight.seat)
         await adoption.adopt(bench.handle, Unsupervised(processes=(), deadline=time.monotonic() + 0.01))
-        assert isinstance(adoption.cards[bench.handle.folder].held, Lease)
+        assert isinstance(adoption.cards[bench.handle.folder].lease, Lease)
         adoption.forget(bench.handle)
         assert threading.get_ident() not in bench.taken_in
         assert len(bench.taken_in) == 1

@@ -206,8 +206,8 @@ MUTANTS = (
     Mutant(
         "supervisor-lost",
         "an adopted job is killed without being asked to end",
-        "processes.kill(found.processes, signal.SIGTERM)",
-        "processes.kill(found.processes, signal.SIGKILL)",
+        "processes.kill(orphans.processes, signal.SIGTERM)",
+        "processes.kill(orphans.processes, signal.SIGKILL)",
     ),
     Mutant(
         "supervisor-lost",

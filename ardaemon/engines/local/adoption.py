@@ -1,4 +1,4 @@
-"""Adoption: an attempt whose shim is lost is held to its deadline, and to its GPUs, by the daemon."""
+"""Adoption: the daemon stands in for a lost shim, which held its attempt to its deadline and its GPUs."""
 
 import logging
 import signal
@@ -27,10 +27,10 @@ SURVIVES_S = 20.0  # after the first KILL, on a machine that swaps
 
 @dataclass
 class _Cards:
-    """The GPUs of one attempt, and what came of the try to lease them, once its shim was lost."""
+    """The GPUs of one attempt, and what came of the last try to lease them, once its shim was lost."""
 
     seat: Seat
-    held: Lease | Taken | None = None
+    lease: Lease | Taken | None = None
 
 
 class Adoption:
@@ -43,7 +43,7 @@ class Adoption:
         self.cards: dict[str, _Cards] = {}  # of attempts on GPUs, by folder
 
     def hold(self, handle: Handle, seat: Seat) -> None:
-        """From now on an attempt whose shim is lost has the GPUs of its seat held by us."""
+        """Hold the GPUs of the attempt's seat from now on, should its shim be lost."""
         before = self.cards.get(handle.folder)
         if before is not None and before.seat == seat:
             return
@@ -51,19 +51,19 @@ class Adoption:
             _let_go(before)
         self.cards[handle.folder] = _Cards(seat)
 
-    async def adopt(self, handle: Handle, found: Unsupervised) -> list[Process]:
+    async def adopt(self, handle: Handle, orphans: Unsupervised) -> list[Process]:
         """Stand in for the dead shim: wait for the tree's end, or kill it at its deadline.
 
-        Returns what survived that; for the rest, look again.
+        Returns what survived the kill. An empty list: look again.
         """
         await self._hold(handle)
-        left = None if found.deadline is None else found.deadline - time.monotonic()
+        left = None if orphans.deadline is None else orphans.deadline - time.monotonic()
         if handle.folder in self.stopping or (left is not None and left <= 0):
             return await self._kill_adopted(handle)
         pause = ADOPTED_POLL_S if left is None else min(ADOPTED_POLL_S, left)
         with anyio.move_on_after(pause):
-            if found.processes:
-                await processes.gone(found.processes[0])
+            if orphans.processes:
+                await processes.gone(orphans.processes[0])
             else:
                 await anyio.sleep(pause)
         return []
@@ -71,48 +71,48 @@ class Adoption:
     async def _hold(self, handle: Handle) -> None:
         """Hold the GPUs of an adopted job, which may have closed what it inherited."""
         cards = self.cards.get(handle.folder)
-        if cards is None or isinstance(cards.held, Lease):
+        if cards is None or isinstance(cards.lease, Lease):
             return
-        before, cards.held = cards.held, await self.lessor.lease(cards.seat)
+        before, cards.lease = cards.lease, await self.lessor.lease(cards.seat)
         if self.cards.get(handle.folder) is not cards:  # the attempt was given up meanwhile
             _let_go(cards)
             return
         # Where the job's own copies hold them, all is well. Asked again with each look: said once.
-        if isinstance(cards.held, Taken) and not cards.held.ours and cards.held != before:
-            log.warning("lease not held", extra={"facts": {"folder": handle.folder, **cards.held._asdict()}})
+        if isinstance(cards.lease, Taken) and not cards.lease.ours and cards.lease != before:
+            log.warning("lease not held", extra={"facts": {"folder": handle.folder, **cards.lease._asdict()}})
 
     async def _kill_adopted(self, handle: Handle) -> list[Process]:
-        """TERM, grace, KILL, as a shim does it; returns what survived."""
-        found = await anyio.to_thread.run_sync(self.prober.probe, handle)
-        if not isinstance(found, Unsupervised):
+        """Send TERM, wait for the grace, send KILL, as a shim does it; return what survived."""
+        probe = await anyio.to_thread.run_sync(self.prober.probe, handle)
+        if not isinstance(probe, Unsupervised):
             return []
-        kill_at = self.ask_to_end(handle, found)
+        kill_at = self.ask_to_end(handle, probe)
         while time.monotonic() < kill_at + SURVIVES_S:
             if time.monotonic() >= kill_at:
-                self._kill(handle, found)
+                self._kill(handle, probe)
             await anyio.sleep(KILL_POLL_S)
-            found = await anyio.to_thread.run_sync(self.prober.probe, handle)
-            if not isinstance(found, Unsupervised):
+            probe = await anyio.to_thread.run_sync(self.prober.probe, handle)
+            if not isinstance(probe, Unsupervised):
                 return []
-        return list(found.processes)
+        return list(probe.processes)
 
-    def ask_to_end(self, handle: Handle, found: Unsupervised) -> float:
-        """TERM, once; returns when KILL is due (CLOCK_MONOTONIC)."""
+    def ask_to_end(self, handle: Handle, orphans: Unsupervised) -> float:
+        """Send TERM, once; return when KILL is due (CLOCK_MONOTONIC)."""
         kill_at = self.stopping.get(handle.folder)
         if kill_at is None:
             kill_at = self.stopping[handle.folder] = time.monotonic() + self.grace
-            processes.kill(found.processes, signal.SIGTERM)
-            processes.kill(found.processes, signal.SIGCONT)  # a stopped process cannot answer TERM
+            processes.kill(orphans.processes, signal.SIGTERM)
+            processes.kill(orphans.processes, signal.SIGCONT)  # a stopped process cannot answer TERM
         return kill_at
 
-    def _kill(self, handle: Handle, found: Unsupervised) -> None:
+    def _kill(self, handle: Handle, orphans: Unsupervised) -> None:
         start = known_start(handle)
         if start is not None and start.tree:
             cgroup.kill(start.tree)  # at one stroke, with what is being forked now
-        processes.kill(found.processes, signal.SIGKILL)
+        processes.kill(orphans.processes, signal.SIGKILL)
 
     def forget(self, handle: Handle) -> None:
-        """It is over: let go of its GPUs."""
+        """Let go of the GPUs of an attempt that is over."""
         cards = self.cards.pop(handle.folder, None)
         if cards is not None:
             _let_go(cards)
@@ -120,5 +120,5 @@ class Adoption:
 
 
 def _let_go(cards: _Cards) -> None:
-    if isinstance(cards.held, Lease):
-        cards.held.close()
+    if isinstance(cards.lease, Lease):
+        cards.lease.close()

@@ -1,4 +1,4 @@
-"""The local engine: shims on this machine, found again by kernel locks, exit.json and /proc."""
+"""The local engine: starts shims on this machine, and finds them again by locks, exit.json and /proc."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.ports import Lessor
 from ardaemon.engines.local.prober import Prober
-from ardaemon.engines.local.records import Place, known_start, place_of, shim_lives
+from ardaemon.engines.local.records import LocalPlace, known_start, place_of, shim_lives
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.host import cgroup, durable, proc, processes
@@ -57,7 +57,7 @@ class LocalEngine:
         """Name the attempt: its folder and the locks that its shim and job will hold."""
         folder = run.attempt(attempt).folder
         key = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}-{run.run_id}-a{attempt}"
-        place = Place(
+        place = LocalPlace(
             shim_lock=str(self.locks / f"{key}.shim.lock"),
             job_lock=str(self.locks / f"{key}.job.lock"),
             boot_id=self.boot,
@@ -107,7 +107,7 @@ class LocalEngine:
         return await beginning.begun(self.prober, handle)
 
     def probe(self, handle: Handle) -> Probe:
-        """How an attempt stands. Raises StorageError while its folder is not where it was."""
+        """Return how the attempt stands. Raises StorageError while its folder is not where it was."""
         return self.prober.probe(handle)
 
     async def ended(self, handle: Handle) -> Finished | Lost | NeverStarted:
@@ -117,38 +117,40 @@ class LocalEngine:
         ends it at its limit, and is woken if it is stopped; without a shim, adoption ends it.
         """
         adopted = False
-        found = self.probe(handle)
+        probe = self.probe(handle)
         while True:
-            match found:
+            match probe:
                 case Running():
-                    await self._shim_gone(handle, found)
-                    found = self.probe(handle)
+                    await self._shim_gone(handle, probe)
+                    probe = self.probe(handle)
                 case Unsupervised():
                     adopted = True
-                    survivors = await self.adoption.adopt(handle, found)
+                    survivors = await self.adoption.adopt(handle, probe)
                     if survivors:
                         return self._unclean(handle, tuple(survivors))
-                    found = await anyio.to_thread.run_sync(self.probe, handle)
+                    probe = await anyio.to_thread.run_sync(self.probe, handle)
                     continue
                 case Lost():
                     self.starter.reap(handle)
-                    return Lost(ending="supervisor_lost") if adopted else found
+                    return Lost(ending="supervisor_lost") if adopted else probe
                 case _:
                     self.starter.reap(handle)
-                    return found
+                    return probe
 
     def _unclean(self, handle: Handle, survivors: tuple[Process, ...]) -> Finished:
+        """Return the end of an adopted attempt of which processes survived their kill."""
         start = known_start(handle)
         group = start.tree if start is not None else ""
         end = Exit(ending="supervisor_lost", survivors=survivors, cgroup=group)
         return Finished(exit=end, boot_id=self.boot)
 
-    async def _shim_gone(self, handle: Handle, found: Running) -> None:
+    async def _shim_gone(self, handle: Handle, running: Running) -> None:
+        """Wait until the shim has ended and its lock is free, or look again soon."""
         child = self.starter.children.get(handle.folder)
-        if found.shim is None:  # its start.json cannot be read; its own limit ends it
+        if running.shim is None:  # its start.json cannot be read; its own limit ends it
             await anyio.sleep(LOCK_POLL_S)
             return
-        if not await self._over(found.shim, found.over_by):
+        if not await self._over(running.shim, running.over_by):
             return
         if child is not None:
             child.process.poll()  # only reaps: what start.json calls the shim may be another process
@@ -157,7 +159,7 @@ class LocalEngine:
             await anyio.sleep(LOCK_POLL_S)
 
     async def _over(self, shim: Process, by: float | None) -> bool:
-        """Wait for the shim's end. One that is overdue and stopped is woken: False, it goes on."""
+        """Wait for the shim's end. Wake a shim that is overdue and stopped, and return False: it goes on."""
         left = OVERDUE_S if by is None else max(by - time.monotonic(), 0.0) + OVERDUE_S
         with anyio.move_on_after(left):
             await processes.gone(shim)
@@ -180,14 +182,14 @@ class LocalEngine:
             self.adoption.ask_to_end(handle, found)
 
     def waits(self, handle: Handle) -> str | None:
-        """What its shim waits for, though the job has ended; None where it does not."""
+        """Return what the shim waits for though the job has ended; None if it waits for nothing."""
         start = known_start(handle)
         if start is None or not shim_lives(start) or proc.name(start.shim[0]) != ending_file.NO_DISK:
             return None
         return f"it has ended, and its record waits for space on the disk: {handle.folder}"
 
     def hold(self, handle: Handle, seat: Seat) -> None:
-        """From now on an attempt whose shim is lost has the GPUs of its seat held by us."""
+        """Hold the GPUs of the attempt's seat from now on, should its shim be lost."""
         if seat.cards:
             self.adoption.hold(handle, seat)
 

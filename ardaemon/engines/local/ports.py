@@ -1,4 +1,4 @@
-"""What the local engine needs of the daemon around it."""
+"""The local engine's needs of the daemon around it."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from ardaemon.gpus.lease import Lease, Taken
 
 
 class Lessor(Protocol):
-    """Who leases this machine's GPUs to attempts."""
+    """Leases this machine's GPUs to attempts."""
 
     async def lease(self, seat: Seat) -> Lease | Taken:
         """Take the GPUs of a seat, against the daemons of other users."""

@@ -1,4 +1,4 @@
-"""How an attempt stands: by kernel locks, exit.json, the boot id and /proc."""
+"""Probe an attempt: kernel locks, exit.json, the boot id and /proc tell how it stands."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
-from ardaemon.engines.local.records import Start, place_of, read_exit, read_start, shim_lives
+from ardaemon.engines.local.records import StartFile, place_of, read_exit, read_start, shim_lives
 from ardaemon.host import processes
 from ardaemon.host.file_lock import is_locked
 
@@ -45,7 +45,7 @@ class Prober:
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
 
-    def _alive(self, handle: Handle, start: Start | None) -> list[Process]:
+    def _alive(self, handle: Handle, start: StartFile | None) -> list[Process]:
         named = [] if start is None else [start.shim, *([start.job] if start.job else [])]
         known = [Process(pid, begun) for pid, begun in named if begun is not None]
         found = {p.pid: p for p in processes.living(known)}
@@ -60,7 +60,7 @@ def folder_gone(handle: Handle) -> StorageError:
     return StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
 
 
-def _running(start: Start | None) -> Running:
+def _running(start: StartFile | None) -> Running:
     if start is None or start.shim[1] is None:
         return Running()
     job = start.job

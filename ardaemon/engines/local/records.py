@@ -1,4 +1,4 @@
-"""What is known of an attempt on this machine: its place, which the daemon wrote; start.json and exit.json.
+"""Records of an attempt on this machine: its place in run.json, start.json and exit.json, as types.
 
 The daemon writes the place into run.json before the launch; the shim writes the two files.
 """
@@ -18,7 +18,7 @@ from ardaemon.host import cgroup, proc, state
 R = TypeVar("R", bound=Record)
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class LocalPlace(Struct, frozen=True, kw_only=True):
     """The place of an attempt, as Handle.place has it: its locks, and the boot in which it was launched."""
 
     shim_lock: str
@@ -26,20 +26,20 @@ class Place(Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
-def place_of(handle: Handle) -> Place:
+def place_of(handle: Handle) -> LocalPlace:
     """Return an attempt's place, whichever version wrote it. Raises CorruptState if it is not whole."""
-    before = {name: getattr(handle, name) for name in Place.__struct_fields__}
+    before = {name: getattr(handle, name) for name in LocalPlace.__struct_fields__}
     place = handle.place or {name: value for name, value in before.items() if value is not UNSET}
     try:
-        return convert(place, Place)
+        return convert(place, LocalPlace)
     except ValidationError as error:
         run_json = Path(handle.folder).parent / "run.json"
         wrong = f"{run_json} does not say where attempt {handle.attempt} is: {error}"
         raise CorruptState(wrong, "put back a copy of it") from error
 
 
-class Start(Record, frozen=True, kw_only=True):
-    """start.json"""
+class StartFile(Record, frozen=True, kw_only=True):
+    """The content of start.json, which the shim writes before it starts the job."""
 
     shim: tuple[int, int | None]
     boot_id: str
@@ -52,22 +52,24 @@ class Start(Record, frozen=True, kw_only=True):
 
     @property
     def tree(self) -> str:
-        """The job's cgroup, if that can be one."""
+        """Return the job's cgroup; an empty string if the file names none that can be the daemon's."""
         return self.cgroup if cgroup.ours(self.cgroup) else ""
 
 
 class _ExitFile(Exit, frozen=True, kw_only=True):
+    """The content of exit.json, with what only the engine needs of it."""
+
     ended_monotonic: float | None = None
 
 
-def read_start(handle: Handle) -> Start | None:
-    """Of this boot; None where there is none. Raises UnknownSchema."""
-    start = _read(Attempt(Path(handle.folder)).start, Start)
+def read_start(handle: Handle) -> StartFile | None:
+    """Read start.json; None if there is none of the attempt's own boot. Raises UnknownSchema."""
+    start = _read(Attempt(Path(handle.folder)).start, StartFile)
     return start if start is not None and start.boot_id == place_of(handle).boot_id else None
 
 
-def known_start(handle: Handle) -> Start | None:
-    """The same, where one that cannot be read is as good as none."""
+def known_start(handle: Handle) -> StartFile | None:
+    """Read start.json as read_start; None also if another version wrote it."""
     try:
         return read_start(handle)
     except UnknownSchema:
@@ -75,23 +77,26 @@ def known_start(handle: Handle) -> Start | None:
 
 
 def read_exit(attempt: Attempt) -> Finished | None:
-    """How it ended; None where no end was recorded. Raises UnknownSchema."""
-    found = _read(attempt.exit, _ExitFile)
-    if found is None:
+    """Read how the attempt ended; None if no end was recorded. Raises UnknownSchema."""
+    file = _read(attempt.exit, _ExitFile)
+    if file is None:
         return None
-    known = {name: getattr(found, name) for name in Exit.__struct_fields__}
-    return Finished(exit=Exit(**known), ended_monotonic=found.ended_monotonic)
+    fields = {name: getattr(file, name) for name in Exit.__struct_fields__}
+    return Finished(exit=Exit(**fields), ended_monotonic=file.ended_monotonic)
 
 
 def _read(path: Path, kind: type[R]) -> R | None:
-    """None where it is absent, or torn by a power cut: then the run counts as lost. Raises UnknownSchema."""
+    """Read a file of the shim's; None if it is absent, or torn by a power cut. Raises UnknownSchema.
+
+    An attempt whose files are torn counts as lost.
+    """
     try:
         return state.decode(path.read_bytes(), kind, path)
     except (OSError, CorruptState):
         return None
 
 
-def shim_lives(start: Start | None) -> bool:
-    """Is the shim that wrote it at work?"""
+def shim_lives(start: StartFile | None) -> bool:
+    """Return whether the shim that wrote start.json lives."""
     # The runtime folder is removed at logout where lingering is off: then the lock says nothing.
     return start is not None and start.shim[1] is not None and proc.start_time(start.shim[0]) == start.shim[1]

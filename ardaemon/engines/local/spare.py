@@ -22,7 +22,7 @@ _PROGRAM = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.shim.super
 
 @dataclass
 class Spare:
-    """A shim that waits for its attempt; it ends by itself when the daemon does."""
+    """A shim that waits for its attempt, and ends by itself when the daemon does."""
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
@@ -30,9 +30,9 @@ class Spare:
 
     @classmethod
     def park(cls, pids_max: int | None) -> "Spare":
-        """Start one: own session, no environment (its tag scan must never find the shim).
+        """Start a shim in a session of its own, without an environment: no scan for tags may find it.
 
-        `pids_max` limits the processes in the job's cgroup; None: it gets no cgroup.
+        `pids_max` limits the processes in the job's cgroup; None: the job gets no cgroup.
         """
         tree = cgroup.JobGroup() if pids_max is None else cgroup.make(pids_max)
         operations.at("spawn", "a spare shim")
@@ -80,7 +80,7 @@ class Spare:
         self.clear()
 
     def clear(self) -> None:
-        """Remove its cgroups, if they are empty."""
+        """Remove the cgroups that were made for the job, if they are empty."""
         _remove(self.tree)
 
 

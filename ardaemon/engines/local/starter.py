@@ -1,4 +1,4 @@
-"""Start attempts: a spare shim is parked, gets its orders, and says when the job is spawned."""
+"""Start attempts: park a spare shim, give it its orders, hear from it when the job is spawned."""
 
 import logging
 import os
@@ -18,8 +18,8 @@ log = logging.getLogger("ardaemon.engine")
 ACKNOWLEDGE_S = 20.0  # from the hand-over to the spawned job, on a machine that swaps
 
 
-class _Word(msgspec.Struct, frozen=True):
-    """What a shim says once the job is spawned."""
+class _Acknowledgement(msgspec.Struct, frozen=True):
+    """The shim's answer once the job is spawned, or could not be (`error`)."""
 
     pid: int
     monotonic: float
@@ -27,7 +27,7 @@ class _Word(msgspec.Struct, frozen=True):
 
 
 class Starter:
-    """The shim that is parked, and those that this daemon has started."""
+    """Keeps the parked shim, and the shims that this daemon has given an attempt."""
 
     def __init__(self, pids_max: int | None) -> None:
         """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
@@ -61,36 +61,37 @@ class Starter:
         `leases` are descriptors of its GPUs' leases: shim and job get copies, the caller closes its own.
         """
         place = place_of(launch.handle)
-        held: list[int] = []
+        locks: list[int] = []
         try:
             spare = await self._take()
             self.children[launch.handle.folder] = spare
-            held += [file_lock.take(place.shim_lock)]
-            file_lock.name_holder(held[0], spare.process.pid)
-            held += [file_lock.take(place.job_lock)]
-            spare.give(specification(launch), (held[0], held[1]), leases)
+            locks += [file_lock.take(place.shim_lock)]
+            file_lock.name_holder(locks[0], spare.process.pid)
+            locks += [file_lock.take(place.job_lock)]
+            spare.give(specification(launch), (locks[0], locks[1]), leases)
             return await self._acknowledged(spare)
         except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
             log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
             return None
         finally:
-            for fd in held:
+            for fd in locks:
                 os.close(fd)
 
     async def _acknowledged(self, spare: Spare) -> Started | None:
-        heard = b""
+        """Return the shim's answer; None if it ends or does not answer in time."""
+        line = b""
         with anyio.move_on_after(ACKNOWLEDGE_S):
-            while not heard.endswith(b"\n"):
+            while not line.endswith(b"\n"):
                 await anyio.wait_readable(spare.channel)
                 chunk = spare.channel.recv(65536)
                 if not chunk:
                     return None
-                heard += chunk
+                line += chunk
         spare.channel.close()
-        if not heard.endswith(b"\n"):
+        if not line.endswith(b"\n"):
             return None
-        word = msgspec.json.decode(heard, type=_Word)
-        return Started(pid=word.pid, monotonic=word.monotonic, error=word.error)
+        answer = msgspec.json.decode(line, type=_Acknowledgement)
+        return Started(pid=answer.pid, monotonic=answer.monotonic, error=answer.error)
 
     def close(self) -> None:
         """Dismiss the spare; shims at work go on without us."""
@@ -99,7 +100,7 @@ class Starter:
             self.spare = None
 
     def reap(self, handle: Handle) -> None:
-        """The shim has ended: its cgroups go, and no zombie stays."""
+        """Remove what is left of a shim that has ended: its cgroups, and the zombie."""
         child = self.children.pop(handle.folder, None)
         if child is not None:
             child.channel.close()
@@ -108,7 +109,7 @@ class Starter:
 
 
 def specification(launch: Launch) -> bytes:
-    """The orders, as a shim reads them."""
+    """Encode the orders for a shim."""
     return msgspec.json.encode(
         {
             "folder": launch.handle.folder,
