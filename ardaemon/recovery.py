@@ -11,7 +11,7 @@ from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine
-from ardaemon.experiment import ready
+from ardaemon.experiment import history, ready
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import durable, state
 from ardaemon.pipeline import apply, submit
@@ -123,7 +123,7 @@ def _session(experiment: Experiment) -> Session | None:
 def _finished(flight: Flight) -> bool:
     """Committed before the entry could go; or judged: stage two again, now."""
     try:
-        if not flight.run.result.exists():
+        if history.committed(flight.run, flight.record) is None:
             judged = flight.record.state
             if not isinstance(judged, Judged) or judged.decision.promote is not None:
                 return False  # a checkpoint may be large: its commit goes on in the background

@@ -30,7 +30,10 @@ def command(view: Answer) -> str:
     """
     folder, project = str(view.get("folder") or ""), str(view.get("project") or "")
     words = [str(word) for word in view.get("argv") or ()]
-    words = [word.replace(f"{folder}/", "").replace(f"{project}/", "") for word in words]
+    words = [
+        word.replace(f"{folder}/job/", "").replace(f"{folder}/", "").replace(f"{project}/", "")
+        for word in words
+    ]
     return " ".join([words[0].rpartition("/")[2], *words[1:]]) if words else "train.py"
 
 

@@ -50,7 +50,7 @@ def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings)
     if pattern is None and not noted:
         return
     marks = {} if pattern is None else {str(path): mark(path) for path in _matches(experiment, run, pattern)}
-    files = own.marks(noted, experiment.project, run.folder)
+    files = own.marks(noted, experiment.project, run.job)
     state.write(attempt.before, Before(marks=marks, files=files, noted=noted))
 
 
@@ -84,7 +84,7 @@ def written(
 ) -> list[Path]:
     """Return the checkpoints that this attempt wrote, the latest first."""
     if settings.checkpoint_glob is None:
-        captured = [run.folder / name for name in CAPTURED]
+        captured = [run.job / name for name in CAPTURED]
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
         return latest_first((when, path) for path in ours if (when := _written(path)) is not None)
     before = None
@@ -101,12 +101,14 @@ def daemons(run: Run, path: Path) -> bool:
     """Return whether `path` is, or lies in, what the daemon or the shim keeps in the run's folder."""
     if not path.is_relative_to(run.folder):
         return False
+    if run.job != run.folder:
+        return path in (run.job, run.script) or not path.is_relative_to(run.job)
     parts = path.relative_to(run.folder).parts
     return not parts or _OURS.fullmatch(parts[0]) is not None
 
 
 def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
-    pattern = pattern.replace("{run_dir}", glob.escape(str(run.folder)))
+    pattern = pattern.replace("{run_dir}", glob.escape(str(run.job)))
     names = glob.glob(pattern, root_dir=experiment.project, recursive=True)
     return [experiment.project / name for name in names]
 

@@ -17,6 +17,7 @@ SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 ORIGINAL = "r0000"
+JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
 
 
@@ -78,6 +79,7 @@ class Run:
     """Files of one run, in `runs/r0001/`."""
 
     folder: Path
+    job_name: str = JOB  # "" for a run that a version launched whose jobs had the run's folder itself
 
     @property
     def run_id(self) -> str:
@@ -85,7 +87,18 @@ class Run:
 
     @property
     def train(self) -> Path:
+        """Return where the snapshot is kept; never executed."""
         return self.folder / "train.py"
+
+    @property
+    def job(self) -> Path:
+        """Return AR_RUN_DIR, the folder where the job writes what it likes."""
+        return self.folder / self.job_name
+
+    @property
+    def script(self) -> Path:
+        """Return the copy of the snapshot that is executed."""
+        return self.job / "train.py"
 
     @property
     def record(self) -> Path:
@@ -98,10 +111,6 @@ class Run:
     @property
     def log(self) -> Path:
         return self.folder / "run.log"
-
-    @property
-    def ready(self) -> Path:
-        return self.folder / "ready"
 
     def attempt(self, number: int) -> Attempt:
         return Attempt(self.folder / f"a{number}")

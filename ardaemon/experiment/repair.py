@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, run_number
-from ardaemon.core.model import Best, Counters, Result, Session
+from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged, RunRecord
-from ardaemon.experiment import ledger
+from ardaemon.experiment import history, ledger
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
 from ardaemon.host import durable, state
@@ -57,7 +57,10 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
         fault = "results.tsv was broken"
     if experiment.results.exists():
         fault += f": kept as {state.put_aside(experiment.results).name}"
-    rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in _results(experiment)]
+    rows = [
+        ledger.row(result, _snapshot_hash(experiment, result.run_id))
+        for result in history.results(experiment)
+    ]
     ledger.rebuild(experiment.results, rows)
     if _expected_bytes(experiment):
         bytes_now = ledger.size(experiment.results)
@@ -160,15 +163,3 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
         if best is not None and has_snapshot(experiment, best):
             return best
     return None
-
-
-def _results(experiment: Experiment) -> list[Result]:
-    results: list[Result] = []
-    if not experiment.runs.is_dir():
-        return results
-    for folder in sorted(experiment.runs.iterdir(), key=lambda p: (len(p.name), p.name)):
-        with contextlib.suppress(ArdaemonError):
-            result = state.read(experiment.run(folder.name).result, Result)
-            if result is not None:
-                results.append(result)
-    return results

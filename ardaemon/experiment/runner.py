@@ -53,9 +53,9 @@ def command(
 ) -> tuple[str, ...]:
     """Return the whole command line of an attempt, with the script's path and the run's folder put in."""
     cwd = str(experiment.project)
-    script = str(experiment.train if settings.exec == "live" else run.train)
+    script = str(experiment.train if settings.exec == "live" else run.script)
     argv = [
-        script if argument in SCRIPTS else argument.replace("{run_dir}", str(run.folder))
+        script if argument in SCRIPTS else argument.replace("{run_dir}", str(run.job))
         for argument in split_runner(settings.runner)
     ]
     return (program(settings.runner, environment, cwd), *argv[1:])

@@ -66,6 +66,15 @@ def current(experiment: Experiment) -> str | None:
     return None if data is None else sha256(data)
 
 
+def holds(path: Path, version: str) -> bool:
+    """Tell whether that very version is at `path`; False where nothing can be read there."""
+    try:
+        data = _plain(path)
+    except OSError:
+        return False
+    return data is not None and sha256(data) == version
+
+
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
     """Make train.py the version `target`, unless someone has edited it since. The caller syncs the folder.
 

@@ -3,8 +3,8 @@
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import UnknownRun
 from ardaemon.core.layout import Experiment, run_name
-from ardaemon.core.model import Result
 from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.experiment import history
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 
@@ -28,9 +28,9 @@ def stored(experiment: Experiment, run_id: str) -> p.RunView:
     """A committed run, from its files."""
     run = experiment.run(run_id)
     record = state.read(run.record, RunRecord)
-    result = state.read(run.result, Result)
     if record is None:
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
+    result = history.committed(run, record)
     return p.RunView(
         project=str(experiment.project),
         expr=experiment.slug,

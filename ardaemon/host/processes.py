@@ -12,13 +12,13 @@ from ardaemon.core.model import Process
 from ardaemon.host import cgroup, proc
 
 
-def tagged(environment: dict[str, str]) -> list[Process]:
-    """Return the living processes whose environment holds all of `environment`, and their descendants."""
+def tagged(*environments: dict[str, str]) -> list[Process]:
+    """Return the living processes whose environment holds all of one of these, and their descendants."""
     tagged: dict[int, Process] = {}
     for process in psutil.process_iter():
         try:
             values = process.environ()
-            if all(values.get(name) == value for name, value in environment.items()):
+            if any(environment.items() <= values.items() for environment in environments):
                 _add(tagged, [process, *process.children(recursive=True)])
         except psutil.Error:
             continue  # gone meanwhile, or another user's: not ours then

@@ -69,7 +69,9 @@ def alive(experiment: Experiment, record: UncleanRecord | Quarantine) -> list[Pr
     if record.boot_id not in ("", boot_id()):
         return []
     by_pid = {p.pid: p for p in processes.living(record.survivors)}
-    by_pid |= {p.pid: p for p in processes.tagged({"AR_RUN_DIR": str(experiment.run(record.run_id).folder)})}
+    run = experiment.run(record.run_id)
+    tags = [{"AR_RUN_DIR": str(folder)} for folder in (run.job, run.folder)]  # the latter of earlier versions
+    by_pid |= {p.pid: p for p in processes.tagged(*tags)}
     if cgroup.ours(record.cgroup):
         by_pid |= {p.pid: p for p in processes.in_cgroup(record.cgroup)}
     return list(by_pid.values())

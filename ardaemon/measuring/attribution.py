@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from ardaemon.core.gpus import GpuProcess, GpuReading
+from ardaemon.core.layout import JOB
 from ardaemon.core.measured import Holder
 from ardaemon.core.text import one_line
 from ardaemon.host import proc
@@ -25,7 +26,7 @@ ANCESTORS_MAX = 64  # no job's tree is so deep; a loop through reused pids ends 
 class Suspect(Struct, frozen=True, kw_only=True):
     """An attempt that a process may belong to, with the marks that its processes bear."""
 
-    folder: str  # in their environment, in two parts: AR_RUN_DIR and AR_ATTEMPT
+    folder: str  # in their environment, in two parts: AR_RUN_DIR, less its job/, and AR_ATTEMPT
     roots: tuple[int, ...] = ()  # pids of the shim and of the job
     cgroup: str = ""
 
@@ -147,7 +148,9 @@ def ancestors(pid: int) -> Iterator[int]:
 def _tag(environ: bytes) -> str:
     values = dict(entry.partition(b"=")[::2] for entry in environ.split(b"\0"))
     run, attempt = values.get(b"AR_RUN_DIR"), values.get(b"AR_ATTEMPT")
-    return "" if run is None or attempt is None else os.fsdecode(run + b"/a" + attempt)
+    if run is None or attempt is None:
+        return ""
+    return os.fsdecode(run.removesuffix(f"/{JOB}".encode()) + b"/a" + attempt)
 
 
 def _cgroups(text: bytes) -> tuple[str, ...]:

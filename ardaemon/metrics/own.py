@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from ardaemon.core.layout import JOB
+
 RUN_DIR = "{run_dir}"
 # Bytes before a file's end whose hash is kept at the launch. They tell a file that was added to from a file
 # that was written anew and is longer now.
@@ -171,7 +173,12 @@ def _below(folder: str, names: str) -> Iterator[str]:
 
 
 def _attempts(path: str, run_folder: str) -> bool:
-    """Return whether `path` lies in an attempt's folder (a1/), where only the daemon writes."""
+    """Return whether `path` lies in an attempt's folder (a1/), where only the daemon writes.
+
+    There is none in a folder that is the job's own: a job may have a folder of that name there.
+    """
+    if os.path.basename(run_folder) == JOB:
+        return False
     below = path[len(run_folder) + 1 :] if _inside(path, run_folder) else ""
     return _ATTEMPT.fullmatch(below.partition(os.sep)[0]) is not None
 

@@ -1,20 +1,42 @@
-"""Put aside what an attempt left, before the next one is made."""
+"""The job's own folder, made anew for each attempt: a copy of the snapshot, and links to what lies beside it.
 
-from ardaemon.core.layout import Run
+It is not synced: an attempt that a power cut ends is lost whatever stands there.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from ardaemon.core.config import SIBLINGS_MAX
+from ardaemon.core.layout import DAEMON_FILES, JOB, Experiment, Run
 from ardaemon.host import durable, operations, state
 
-# What an attempt leaves in the run's folder that the next one would take for its own.
-LEFT = ("ready", "state.pt", "state")
+
+def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
+    """Make the folder for that attempt; what the attempt before left there is put aside, in its own folder.
+
+    It may be called again after a kill. Raises StorageError.
+    """
+    with state.storage("prepare", run.job):
+        if attempt > 1:
+            _put_aside(run, attempt - 1)
+        with contextlib.suppress(FileExistsError):
+            operations.mkdir(run.job)  # synced with run.json
+        durable.publish(run.script, run.train.read_bytes())
+        _link_siblings(experiment, run.job)
 
 
-def put_aside(run: Run, attempt: int) -> None:
-    """At the next launch: what the attempt before left for this one to find goes into its own folder."""
-    folder = run.attempt(attempt).folder
-    paths = [run.folder / name for name in LEFT]
-    # A link is to a file of the experiment that has that name.
-    found = [path.name for path in paths if path.exists() and not path.is_symlink()]
-    with state.storage("put aside", folder):
-        for name in found:
-            operations.rename(run.folder / name, folder / name)
-        if found:
-            durable.sync_folder(folder)  # the run's own folder is synced with run.json
+def _put_aside(run: Run, attempt: int) -> None:
+    aside = run.attempt(attempt).folder / JOB
+    if not os.path.lexists(aside) and os.path.lexists(run.job):
+        operations.rename(run.job, aside)
+        durable.sync_folder(aside.parent)  # the run's own folder is synced with run.json
+
+
+def _link_siblings(experiment: Experiment, folder: Path) -> None:
+    """Let train.py find beside itself what it finds there in the experiment."""
+    names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
+    way = os.path.relpath(experiment.folder, folder)
+    for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
+        with contextlib.suppress(FileExistsError):
+            operations.symlink(os.path.join(way, name), folder / name)

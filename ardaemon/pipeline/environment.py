@@ -66,14 +66,14 @@ def environment_of(
         # What was printed before a kill is in the log then, and a stall is a stall.
         "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
         "AR_RUN_ID": run.run_id,
-        "AR_RUN_DIR": str(run.folder),
+        "AR_RUN_DIR": str(run.job),
         "AR_EXPR_DIR": str(experiment.folder),
         "AR_SECONDS": f"{settings.seconds:g}",
         "AR_ATTEMPT": str(attempt),
         "AR_SEED": str(seed),
     }
     # Only where the caller has not said otherwise.
-    bound = registry.environment(run.folder, f"{run.run_id}-a{attempt}")
+    bound = registry.environment(run.job, f"{run.run_id}-a{attempt}")
     if experiment.best_checkpoint.exists():
         # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
         added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)

@@ -89,7 +89,7 @@ def evidence(
         before = state.read(here.before, checkpoint.Before)
     return AttemptOutput(
         log=here.log,
-        run_folder=run.folder,
+        run_folder=run.job,
         attempt_folder=here.folder,
         project=experiment.project,
         environment=environment,

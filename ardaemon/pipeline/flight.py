@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -159,6 +159,7 @@ class Flight:
         self.state = lifecycle.step(self.state, event, self.run.run_id)
         if self.state == "queued":
             self.going = self.received = None
+            self.run = self.experiment.run(self.run.run_id)
         self.wake()
 
     def wake(self) -> None:
@@ -185,6 +186,7 @@ class Flight:
             case Launching() as given:
                 seat = seat_of(given.slots, given.share, given.vram_mb)
                 self.state, self.going = "launching", Going(seat=seat, handle=given.handle)
+                self.run = replace(self.run, job_name=given.job)
             case Judged(decision=decision):
                 slots = decision.unclean.slots if decision.unclean else ()
                 self.state, self.going = "judged", Going(seat=seat_of(slots), exit=decision.exit)

@@ -18,7 +18,7 @@ from ardaemon.experiment.state import State
 from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import operations, state
 from ardaemon.pipeline import environment as job_environment
-from ardaemon.pipeline.attempts import put_aside
+from ardaemon.pipeline.attempts import make_job_folder
 from ardaemon.pipeline.flight import Flight
 
 
@@ -61,8 +61,7 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Order:
         argv = runner.command(record.settings, environment, experiment, run)
     except Refused as error:
         return Order(what=Exit(ending="spawn_failed", error=error.message), record=record)
-    if attempt > 1:
-        put_aside(run, attempt - 1)
+    make_job_folder(experiment, run, attempt)
     handle = engine.handle(run, attempt)
     with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
         operations.mkdir(handle.folder)  # synced with run.json
@@ -78,6 +77,7 @@ def _launching(flight: Flight, handle: Handle, reads: tuple[str, ...]) -> Launch
         handle=handle,
         slots=flight.seat.slots,
         share=flight.seat.share,
+        job=flight.run.job_name,
         vram_mb=flight.seat.vram_mb,
         reads=reads,
         attempts=flight.before,
@@ -114,6 +114,8 @@ def seal_faults(
     `launched`: with --exec live the file itself was run by now, and may be edited.
     """
     faults = seal.changed(experiment, state_now.contract)
+    if not launched and not train_file.holds(experiment.run(record.run_id).train, record.sha256):
+        faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
     if record.seal and record.seal != seal.fingerprint(state_now.contract):
         faults = [*faults, "another seal was accepted since the submit"]
     live = record.settings.exec == "live"

@@ -1,6 +1,5 @@
 """Submit: everything is checked first, then the run is on disk, then it is acknowledged."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from ardaemon.core.config import (
     ENVIRONMENT_MAX_BYTES,
     FREE_DISK_MIN,
     NOTE_MAX,
-    SIBLINGS_MAX,
     Config,
 )
 from ardaemon.core.errors import (
@@ -21,7 +19,7 @@ from ardaemon.core.errors import (
     UsageError,
 )
 from ardaemon.core.gpus import Inventory
-from ardaemon.core.layout import DAEMON_FILES, Experiment, Run, run_name, run_number
+from ardaemon.core.layout import Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.core.protocol import Submit
@@ -31,7 +29,7 @@ from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
-from ardaemon.host import durable, operations, state
+from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline.need import need
 
@@ -72,7 +70,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     target = version_to_restore(experiment, found)
     asked = need(settings, params, position.inventory)
     record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
-    _lay_out(experiment, experiment.run(record.run_id), data, record)
+    _lay_out(experiment.run(record.run_id), data, record)
     active = Active(
         folder=str(experiment.folder),
         run_id=record.run_id,
@@ -150,26 +148,19 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
         record = state.read(run.record, RunRecord)
     except CorruptState:
         return False
-    if record is None or record.submit_id == params.submit_id:
+    if record is not None and record.submit_id == params.submit_id:
         return True
-    return record.state == Queued() and not entry_path(position.entries, experiment, run_id).exists()
+    if entry_path(position.entries, experiment, run_id).exists():
+        return False  # also of a run whose folder was removed: its job may be at work
+    return record is None or record.state == Queued()
 
 
-def _lay_out(experiment: Experiment, run: Run, data: bytes, record: RunRecord) -> None:
+def _lay_out(run: Run, data: bytes, record: RunRecord) -> None:
     with state.storage("create", run.folder):
         durable.make_folder(run.folder)
         durable.sweep(run.folder)  # laid out before, and never acknowledged
         durable.write(run.train, data, 0o444, folder=False)
-        _link_siblings(experiment, run)
         durable.write(run.record, state.encode(record))
-
-
-def _link_siblings(experiment: Experiment, run: Run) -> None:
-    """What train.py finds beside itself in the experiment, it finds beside its snapshot."""
-    names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
-    for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
-        with contextlib.suppress(FileExistsError):
-            operations.symlink(os.path.join("..", "..", name), run.folder / name)
 
 
 def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:

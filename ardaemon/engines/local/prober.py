@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.core.errors import StorageError
-from ardaemon.core.layout import Attempt
+from ardaemon.core.layout import JOB, Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
@@ -49,7 +49,7 @@ class Prober:
         named = [] if start is None else [start.shim, *([start.job] if start.job else [])]
         known = [Process(pid, begun) for pid, begun in named if begun is not None]
         found = {p.pid: p for p in processes.living(known)}
-        found.update((p.pid, p) for p in processes.tagged(_tag(handle)))
+        found.update((p.pid, p) for p in processes.tagged(*_tags(handle)))
         if start is not None and start.tree:
             found.update((p.pid, p) for p in processes.in_cgroup(start.tree))
         return list(found.values())
@@ -73,5 +73,9 @@ def _running(start: StartFile | None) -> Running:
     )
 
 
-def _tag(handle: Handle) -> dict[str, str]:
-    return {"AR_RUN_DIR": os.path.dirname(handle.folder), "AR_ATTEMPT": str(handle.attempt)}
+def _tags(handle: Handle) -> list[dict[str, str]]:
+    """Return what the environment of the attempt's processes holds; the second is of earlier versions."""
+    run = os.path.dirname(handle.folder)
+    return [
+        {"AR_RUN_DIR": folder, "AR_ATTEMPT": str(handle.attempt)} for folder in (os.path.join(run, JOB), run)
+    ]

@@ -113,7 +113,7 @@ def specification(launch: Launch) -> bytes:
     return msgspec.json.encode(
         {
             "folder": launch.handle.folder,
-            "run_folder": str(launch.run.folder),
+            "run_folder": str(launch.run.job),
             "boot_id": place_of(launch.handle).boot_id,
             "argv": launch.argv,
             "environment": launch.environment,

@@ -1,0 +1,37 @@
+"""The results of an experiment's runs, as they may be believed."""
+
+import contextlib
+from collections.abc import Iterator
+
+from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.model import Result
+from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.host import state
+
+
+def committed(run: Run, record: RunRecord | None) -> Result | None:
+    """Return the run's result; None where what lies there is not the end of a commit.
+
+    It is believed only if it decodes, names this run, and the run's record (run.json) says that the run was
+    judged: anybody may have put a file of that name there. Raises UnknownSchema, StorageError.
+    """
+    if record is None or not isinstance(record.state, Judged):
+        return None
+    with contextlib.suppress(CorruptState):
+        result = state.read(run.result, Result)
+        if result is not None and result.run_id == run.run_id:
+            return result
+    return None
+
+
+def results(experiment: Experiment) -> Iterator[Result]:
+    """Yield the results of all committed runs, in the order of their ids; what is broken is passed over."""
+    if not experiment.runs.is_dir():
+        return
+    for folder in sorted(experiment.runs.iterdir(), key=lambda path: (len(path.name), path.name)):
+        with contextlib.suppress(ArdaemonError):
+            run = experiment.run(folder.name)
+            result = committed(run, state.read(run.record, RunRecord))
+            if result is not None:
+                yield result
