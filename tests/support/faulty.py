@@ -2,7 +2,8 @@
 
 `python -m tests.support.faulty serve …` is `ardaemon serve` with $FAULT_PLAN installed in
 host/operations.py. The plan is JSON: {"record": LOG, "root": FOLDER} or {"at": [WHO, NAME, SUBJECT, NTH],
-"root": FOLDER, "do": "kill" | "tear" | ERRNO, "flag": FILE}. Standard library alone: a shim loads it.
+"root": FOLDER, "do": "kill" | "tear" | "wait" | ERRNO, "flag": FILE}; "wait" goes on once FILE is removed.
+Standard library alone: a shim loads it.
 """
 
 import importlib
@@ -11,9 +12,11 @@ import os
 import re
 import signal
 import sys
+import time
 from typing import Any
 
 TORN = 0.5  # of the bytes of a write that is cut
+WAIT_S, WAIT_POLL_S = 60.0, 0.01  # for a test to take the flag away
 RETRY_S = 0.05  # in the place of the retries after a full disk, which wait longer
 NO_PATHS = ("spawn", "give", "acknowledge", "signal", "signal_group")
 TWO_PATHS = ("rename", "exchange", "link", "copy")
@@ -97,7 +100,7 @@ def _data(name: str, arguments: tuple[Any, ...]) -> str | None:
 
 
 class Fault:
-    """Kills or fails the NTH operation of that name on that subject."""
+    """Kills, fails or holds up the NTH operation of that name on that subject."""
 
     def __init__(self, who: str, plan: dict[str, Any]) -> None:
         self.root, self.do, self.flag = plan["root"], plan["do"], plan["flag"]
@@ -125,12 +128,19 @@ class Fault:
             os.close(counter)
 
     def _strike(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if self.do == "wait":
+            return self._wait()
         if self.do == "tear":
             _half(name, arguments)
         if isinstance(self.do, int):
             return self._fail(name)
         os.kill(os.getpid(), signal.SIGKILL)
         return signal.pause()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + WAIT_S
+        while os.path.exists(self.flag) and time.monotonic() < end:
+            time.sleep(WAIT_POLL_S)
 
     def _fail(self, name: str) -> None:
         if self.do != 28 or name in TAKES_SPACE:

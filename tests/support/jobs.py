@@ -1,8 +1,10 @@
-"""The processes of a run under test: its shim and its job."""
+"""The processes of a run under test: the spare shim before its launch, its shim and its job."""
 
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ardaemon.host import proc
@@ -63,3 +65,14 @@ def stopped(lab: Lab, pid: int) -> int:
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@contextmanager
+def stopped_spare(lab: Lab) -> Iterator[int]:
+    """Stop the shim that waits for the next launch: until the end, what is launched stays `launching`."""
+    spare = stop(lab, parked_of(lab))
+    try:
+        yield spare
+    finally:
+        with suppress(ProcessLookupError):  # the daemon may have ended it
+            os.kill(spare, signal.SIGCONT)

@@ -1,0 +1,127 @@
+"""A run that is held in each state of its life, for tests of what may happen there."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from ardaemon.core.errors import UnknownRun
+from tests.support.jobs import stopped_spare
+from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.shell import Shell
+
+# Answers once it may: until then the run has ended, and is not judged.
+METRIC_COMMAND = """import os, time
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
+print('{{"val/loss": 1.0}}')
+"""
+
+
+class Scene:
+    """A run that is submitted by `arctl run --wait` (`by_client`), or by a client that does not wait."""
+
+    def __init__(self, lab: Lab, by_client: bool = False) -> None:
+        self.lab, self.shell, self.by_client = lab, Shell(lab), by_client
+        self.run_id = "r0001"
+        self.client: subprocess.Popen[str] | None = None
+
+    def state(self) -> str:
+        """The run's state, as any client sees it."""
+        try:
+            return str(self.lab.get("run.get", run_id=self.run_id)["state"])
+        except UnknownRun:
+            return "not there yet"
+
+    def reach(self, state: str) -> None:
+        """Wait until the run is there."""
+        wait_until(lambda: self.state() == state, f"{self.run_id} to be {state}")
+
+    def submit(self, state: str) -> None:
+        """Submit the run and wait until it is there."""
+        if self.by_client:
+            self.client = self.shell.start("run", "--wait")
+        else:
+            self.lab.submit()
+        self.reach(state)
+
+
+@contextmanager
+def queued(scene: Scene) -> Iterator[None]:
+    """Another run, r0001, has the only slot."""
+    scene.lab.ready()
+    scene.shell.hold(1.0)
+    scene.lab.wait(scene.lab.submit()["run_id"], until="launched")
+    scene.run_id = "r0002"
+    scene.lab.edit(0.5)
+    scene.submit("queued")
+    yield
+    scene.shell.release()
+
+
+@contextmanager
+def launching(scene: Scene) -> Iterator[None]:
+    """The shim has its orders, and no time to follow them."""
+    scene.lab.ready()
+    with stopped_spare(scene.lab):
+        scene.submit("launching")
+        yield
+
+
+@contextmanager
+def running(scene: Scene) -> Iterator[None]:
+    """The job works."""
+    scene.lab.ready()
+    scene.shell.hold(1.0)
+    scene.submit("running")
+    yield
+    scene.shell.release()
+
+
+@contextmanager
+def exited(scene: Scene) -> Iterator[None]:
+    """The job has ended, and its metric command takes its time."""
+    script = scene.lab.root / "command.py"
+    script.write_text(METRIC_COMMAND.format(go=str(scene.shell.go)))
+    scene.lab.ready(metrics="custom", metric_command=f"{sys.executable} {script}")
+    scene.submit("exited")
+    yield
+    scene.shell.release()
+
+
+@contextmanager
+def judged(scene: Scene) -> Iterator[None]:
+    """The decision is on disk, and the daemon is held at the first write that applies it."""
+    best = f"~/p/.autoresearch/{SLUG}/best.json"
+    at = ["daemon", "rename", f"{best.replace('best', '.best')}.tmp -> {best}", 1]
+    flag = scene.lab.root / "flag"
+    plan = {"at": at, "do": "wait", "flag": str(flag), "root": str(scene.lab.root)}
+    scene.lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    scene.lab.init()
+    scene.lab.session()
+    scene.submit("judged")
+    wait_until(flag.exists, "the daemon to apply its decision")
+    yield
+    flag.unlink()
+
+
+@contextmanager
+def committed(scene: Scene) -> Iterator[None]:
+    """All is over, and a client that waits for it has not looked yet."""
+    scene.lab.ready()
+    scene.shell.hold(1.0)
+    scene.submit("running")
+    if scene.client is not None:
+        scene.client.send_signal(signal.SIGSTOP)
+    scene.shell.release()
+    scene.reach("committed")
+    yield
+    if scene.client is not None:
+        scene.client.send_signal(signal.SIGCONT)
+
+
+SCENES: dict[str, Callable[[Scene], AbstractContextManager[None]]] = {
+    scene.__name__: scene for scene in (queued, launching, running, exited, judged, committed)
+}
