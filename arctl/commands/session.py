@@ -64,7 +64,7 @@ def session() -> None:
 @click.option("--metric-regex", metavar="RE", help="Pattern with a group for the metric's value in the log.")
 @click.option("--metric-command", metavar="COMMAND", help="Command that prints a JSON object of metrics.")
 @click.option(
-    "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the run's folder."
+    "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the job's own folder."
 )
 @click.option(
     "--value", type=VALUE, metavar="last|best|N", help="The value that counts; N: the last one up to step N."

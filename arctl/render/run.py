@@ -30,10 +30,8 @@ def command(view: Answer) -> str:
     """
     folder, project = str(view.get("folder") or ""), str(view.get("project") or "")
     words = [str(word) for word in view.get("argv") or ()]
-    words = [
-        word.replace(f"{folder}/job/", "").replace(f"{folder}/", "").replace(f"{project}/", "")
-        for word in words
-    ]
+    for inside in (f"{folder}/job/", f"{folder}/", f"{project}/"):
+        words = [word.replace(inside, "") for word in words]
     return " ".join([words[0].rpartition("/")[2], *words[1:]]) if words else "train.py"
 
 

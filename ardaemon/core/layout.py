@@ -79,7 +79,7 @@ class Run:
     """Files of one run, in `runs/r0001/`."""
 
     folder: Path
-    job_name: str = JOB  # "" for a run that a version launched whose jobs had the run's folder itself
+    job_name: str = JOB  # "": an earlier version launched it, whose jobs had the run's folder itself
 
     @property
     def run_id(self) -> str:
@@ -188,7 +188,7 @@ class Experiment:
 
 
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
-# linked into each run's folder.
+# linked into each job's folder.
 DAEMON_FILES = frozenset(
     "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv UNCLEAN.json"
     " chain_decision.json archive runs train.py".split()

@@ -95,7 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metrics: Source = "auto"
     metric_regex: str | None = None
     metric_command: str | None = None
-    metric_path: str | None = None  # a glob, relative to the project; {run_dir} is the run's folder
+    metric_path: str | None = None  # a glob, relative to the project; {run_dir} is the job's own folder
     value: Count = "last"
     checkpoint_glob: str | None = None
     capture: Literal["off", "auto"] = "off"

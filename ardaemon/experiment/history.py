@@ -16,8 +16,10 @@ def committed(run: Run, record: RunRecord | None) -> Result | None:
     It is believed only if it decodes, names this run, and the run's record (run.json) says that the run was
     judged: anybody may have put a file of that name there. Raises UnknownSchema, StorageError.
     """
-    if record is None or not isinstance(record.state, Judged):
-        return None
+    return _named(run) if record is not None and isinstance(record.state, Judged) else None
+
+
+def _named(run: Run) -> Result | None:
     with contextlib.suppress(CorruptState):
         result = state.read(run.result, Result)
         if result is not None and result.run_id == run.run_id:
@@ -26,12 +28,23 @@ def committed(run: Run, record: RunRecord | None) -> Result | None:
 
 
 def results(experiment: Experiment) -> Iterator[Result]:
-    """Yield the results of all committed runs, in the order of their ids; what is broken is passed over."""
+    """Yield the results of all committed runs, in the order of their ids; what is broken is passed over.
+
+    For a rebuild: a result whose run.json was lost or broken counts, or a run that was judged would be lost.
+    """
     if not experiment.runs.is_dir():
         return
     for folder in sorted(experiment.runs.iterdir(), key=lambda path: (len(path.name), path.name)):
         with contextlib.suppress(ArdaemonError):
             run = experiment.run(folder.name)
-            result = committed(run, state.read(run.record, RunRecord))
+            record = record_of(run)
+            result = _named(run) if record is None else committed(run, record)
             if result is not None:
                 yield result
+
+
+def record_of(run: Run) -> RunRecord | None:
+    """Return run.json, or None where it is gone or broken: a rebuild does without it."""
+    with contextlib.suppress(CorruptState):
+        return state.read(run.record, RunRecord)
+    return None

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Best, Counters, Session
-from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.core.run_record import Judged
 from ardaemon.experiment import history, ledger
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
@@ -57,10 +57,8 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
         fault = "results.tsv was broken"
     if experiment.results.exists():
         fault += f": kept as {state.put_aside(experiment.results).name}"
-    rows = [
-        ledger.row(result, _snapshot_hash(experiment, result.run_id))
-        for result in history.results(experiment)
-    ]
+    results = history.results(experiment)
+    rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in results]
     ledger.rebuild(experiment.results, rows)
     if _expected_bytes(experiment):
         bytes_now = ledger.size(experiment.results)
@@ -76,15 +74,8 @@ def _expected_bytes(experiment: Experiment) -> int:
 
 
 def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
-    record = _record(experiment, run_id)
+    record = history.record_of(experiment.run(run_id))
     return record.sha256 if record else ""
-
-
-def _record(experiment: Experiment, run_id: str) -> RunRecord | None:
-    """Read run.json; None if it is missing or broken: a rebuild does without it."""
-    with contextlib.suppress(CorruptState):
-        return state.read(experiment.run(run_id).record, RunRecord)
-    return None
 
 
 def _mend_session(experiment: Experiment) -> list[str]:
@@ -158,7 +149,7 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
     for row in reversed(ledger.last(experiment.results, REBUILD_ROWS)):
         if row["verdict"] != "advance":
             continue
-        record = _record(experiment, row["run_id"])
+        record = history.record_of(experiment.run(row["run_id"]))
         best = record.state.decision.best if record and isinstance(record.state, Judged) else None
         if best is not None and has_snapshot(experiment, best):
             return best

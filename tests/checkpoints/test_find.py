@@ -32,22 +32,22 @@ def found(made: Experiment, run: Ended) -> Path | None:
 
 def test_a_link_to_nothing_that_the_glob_matches_is_passed_over(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    (run.run.folder / "ckpt-latest").symlink_to("gone")
+    (run.run.job / "ckpt-latest").symlink_to("gone")
     assert found(made, run) is None
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     assert found(made, run) == folder
 
 
 def test_a_link_to_nothing_inside_a_checkpoint_is_no_hindrance(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    (saved(run.run.folder) / "latest").symlink_to("gone")
+    (saved(run.run.job) / "latest").symlink_to("gone")
     assert committed(run).checkpoint == ".ckpt/r0001"
     assert os.readlink(made.best_checkpoint / "ckpt-1/latest") == "gone"
 
 
 def test_a_pipe_that_the_glob_matches_is_no_checkpoint(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    os.mkfifo(run.run.folder / "ckpt-pipe")
+    os.mkfifo(run.run.job / "ckpt-pipe")
     assert found(made, run) is None
 
 
@@ -72,8 +72,8 @@ def test_what_an_earlier_run_left_is_not_this_ones_though_its_number_is_higher(m
 def test_a_save_that_was_cut_short_is_passed_over_and_the_result_says_so(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     for number in (1, 2):
-        torch_file(run.run.folder / f"ckpt-{number}.pt")
-    cut(run.run.folder / "ckpt-2.pt")
+        torch_file(run.run.job / f"ckpt-{number}.pt")
+    cut(run.run.job / "ckpt-2.pt")
     result = committed(run)
     assert result.checkpoint == ".ckpt/r0001"
     assert result.reason == "checkpoint ckpt-1.pt promoted: ckpt-2.pt is not whole: it was cut off"
@@ -82,7 +82,7 @@ def test_a_save_that_was_cut_short_is_passed_over_and_the_result_says_so(made: E
 
 def test_where_no_save_is_whole_the_best_has_none(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    cut(torch_file(run.run.folder / "ckpt-1.pt"))
+    cut(torch_file(run.run.job / "ckpt-1.pt"))
     result = committed(run)
     assert (result.verdict, result.checkpoint) == ("advance", None)
     assert result.reason == "checkpoint not promoted: ckpt-1.pt is not whole: it was cut off"
@@ -93,8 +93,8 @@ def test_a_glob_that_matches_everything_of_a_run_takes_nothing_of_the_daemons(ma
     run.run.attempt(1).log.write_text("val/loss: 1.0\nmore\n")
     state.write(run.run.record, run.record)
     assert found(made, run) is None
-    (run.run.folder / "weights.pt").write_bytes(b"weights")
-    assert found(made, run) == run.run.folder / "weights.pt"
+    (run.run.job / "weights.pt").write_bytes(b"weights")
+    assert found(made, run) == run.run.job / "weights.pt"
 
 
 # --- without a glob: what ar_capture saves ---
@@ -102,7 +102,7 @@ def test_a_glob_that_matches_everything_of_a_run_takes_nothing_of_the_daemons(ma
 
 def test_a_file_of_each_rank_is_promoted_as_a_folder(made: Experiment) -> None:
     run = over(made, 1, 1.0, CAPTURED)
-    folder = run.run.folder / "state"
+    folder = run.run.job / "state"
     folder.mkdir()
     for rank in (0, 1):
         torch_file(folder / f"rank{rank}-of-2.pt")
@@ -112,8 +112,8 @@ def test_a_file_of_each_rank_is_promoted_as_a_folder(made: Experiment) -> None:
 
 def test_a_rank_without_its_part_makes_the_state_no_checkpoint(made: Experiment) -> None:
     run = over(made, 1, 1.0, CAPTURED)
-    (run.run.folder / "state").mkdir()
-    torch_file(run.run.folder / "state/rank0-of-2.pt")
+    (run.run.job / "state").mkdir()
+    torch_file(run.run.job / "state/rank0-of-2.pt")
     assert committed(run).reason == "checkpoint not promoted: state is not whole: 1 of 2 files rank*.pt"
 
 
@@ -121,14 +121,14 @@ def test_a_link_to_the_experiments_own_folder_of_that_name_is_no_state(made: Exp
     (made.folder / "state").mkdir()
     (made.folder / "state/data").write_bytes(b"the project's")
     run = over(made, 1, 1.0, CAPTURED)
-    (run.run.folder / "state").symlink_to(made.folder / "state")
+    (run.run.job / "state").symlink_to(made.folder / "state")
     assert found(made, run) is None
 
 
 def test_of_both_the_later_written_is_taken(made: Experiment) -> None:
     run = over(made, 1, 1.0, CAPTURED)
-    torch_file(run.run.folder / "state.pt")
-    os.utime(run.run.folder / "state.pt", (1e9, 1e9))
-    (run.run.folder / "state").mkdir()
-    torch_file(run.run.folder / "state/rank0-of-1.pt")
-    assert found(made, run) == run.run.folder / "state"
+    torch_file(run.run.job / "state.pt")
+    os.utime(run.run.job / "state.pt", (1e9, 1e9))
+    (run.run.job / "state").mkdir()
+    torch_file(run.run.job / "state/rank0-of-1.pt")
+    assert found(made, run) == run.run.job / "state"

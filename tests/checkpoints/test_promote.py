@@ -63,7 +63,7 @@ def test_links_are_copied_as_links_and_special_files_are_left_out(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     (folder / "self").symlink_to(".")
     os.mkfifo(folder / "pipe")
     monkeypatch.chdir(folder)  # a socket's path is short
@@ -78,7 +78,7 @@ def test_links_are_copied_as_links_and_special_files_are_left_out(
 
 def test_meta_json_has_the_size_and_the_hash_of_each_file(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
     committed(run)
     meta = json.loads((made.best_checkpoint / "meta.json").read_bytes())
     assert (meta["run_id"], meta["name"], meta["primary"]["value"]) == ("r0001", "ckpt-1", 1.0)
@@ -96,7 +96,7 @@ def test_a_file_of_any_size_is_copied_and_hashed_to_its_last_byte(
     monkeypatch.setattr(operations, "COPIED_AT_ONCE", copying.BLOCK + 1)
     run = over(made, 1, 1.0)
     data = os.urandom(size)
-    folder = saved(run.run.folder, weights=data)
+    folder = saved(run.run.job, weights=data)
     committed(run)
     copy = made.best_checkpoint / "ckpt-1/weights"
     assert copy.read_bytes() == data
@@ -106,7 +106,7 @@ def test_a_file_of_any_size_is_copied_and_hashed_to_its_last_byte(
 
 def test_progress_is_told_at_once_and_then_once_a_second_up_to_all_of_it(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder, weights=bytes(5 << 20))
+    folder = saved(run.run.job, weights=bytes(5 << 20))
     told: list[tuple[float, int, int]] = []
     promotion = Promotion(report=lambda done, total: told.append((time.monotonic(), done, total)))
     promote.promote(made, "r0001", folder, plain(), promotion)
@@ -118,7 +118,7 @@ def test_progress_is_told_at_once_and_then_once_a_second_up_to_all_of_it(made: E
 
 def test_who_is_told_of_the_progress_can_end_the_copy(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
 
     def stopped(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -135,7 +135,7 @@ def test_every_folder_of_a_copy_is_synced_before_its_meta(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     synced: list[str] = []
     fsync = os.fsync
 
@@ -151,7 +151,7 @@ def test_every_folder_of_a_copy_is_synced_before_its_meta(
 
 def test_a_torn_copy_is_removed_and_made_anew(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
     record = decide.decide(run)
     for torn in (made.checkpoints / ".r0001.partial/ckpt-1", made.checkpoints / "r0001/ckpt-1"):
         torn.mkdir(parents=True)
@@ -181,7 +181,7 @@ def test_what_was_changed_in_a_copy_is_found_and_a_restarted_daemon_makes_it_ane
     made: Experiment, harm: Any, fault: str
 ) -> None:
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
     record = decide.decide(run)
     apply.apply(made, run.run, record)
     harm(made.checkpoints / "r0001")
@@ -194,7 +194,7 @@ def test_what_was_changed_in_a_copy_is_found_and_a_restarted_daemon_makes_it_ane
 
 def test_a_whole_copy_is_left_as_it_is_though_its_source_is_gone(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     record = decide.decide(run)
     first = apply.apply(made, run.run, record)
     shutil.rmtree(folder)
@@ -204,7 +204,7 @@ def test_a_whole_copy_is_left_as_it_is_though_its_source_is_gone(made: Experimen
 
 def test_a_copy_of_an_earlier_version_without_hashes_is_whole(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
     committed(run)
     path = made.checkpoints / "r0001/meta.json"
     meta = json.loads(path.read_bytes())
@@ -218,10 +218,10 @@ def test_a_copy_of_an_earlier_version_without_hashes_is_whole(made: Experiment) 
 
 def test_a_checkpoint_that_is_gone_before_its_copy_does_not_hold_up_the_commit(made: Experiment) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     record = decide.decide(run)
     (folder / "weights").unlink()
-    folder.rename(run.run.folder / "elsewhere")
+    folder.rename(run.run.job / "elsewhere")
     first = apply.apply(made, run.run, record)
     assert (first.verdict, first.checkpoint) == ("advance", None)
     assert first.reason == "checkpoint not promoted: ckpt-1: No such file or directory"
@@ -233,9 +233,9 @@ def test_a_checkpoint_that_is_gone_before_its_copy_does_not_hold_up_the_commit(m
 def test_a_copy_that_failed_stays_given_up_though_its_source_comes_back(made: Experiment) -> None:
     """As after a kill between the steps: the second apply must not tell another story than the first."""
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
     record = decide.decide(run)
-    aside = folder.rename(run.run.folder / "elsewhere")
+    aside = folder.rename(run.run.job / "elsewhere")
     first = apply.apply(made, run.run, record)
     once = everything(made.folder)
     aside.rename(folder)
@@ -252,7 +252,7 @@ def test_an_unreadable_file_in_a_checkpoint_is_named(
 ) -> None:
     """Root reads everything, so the refusal itself is given."""
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
 
     def refused(name: str, *_: object) -> None:
         if name == "copy":
@@ -266,7 +266,7 @@ def test_a_file_that_is_written_while_it_is_copied_is_no_checkpoint(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = over(made, 1, 1.0)
-    folder = saved(run.run.folder)
+    folder = saved(run.run.job)
 
     def written(name: str, *given: Any) -> None:
         if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("partial/ckpt-1/weights"):
@@ -282,7 +282,7 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
 ) -> None:
     """A full disk passes: the checkpoint is not given up for it, and the torn copy takes no space."""
     run = over(made, 1, 1.0)
-    saved(run.run.folder)
+    saved(run.run.job)
     record = decide.decide(run)
 
     def full(name: str, *given: Any) -> None:
@@ -292,7 +292,7 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
     with monkeypatch.context() as patch:
         patch.setattr(operations, "hook", full)
         with pytest.raises(StorageError, match="No space left"):
-            promote.promote(made, "r0001", run.run.folder / "ckpt-1", plain())
+            promote.promote(made, "r0001", run.run.job / "ckpt-1", plain())
     assert list(made.checkpoints.iterdir()) == []
     assert apply.apply(made, run.run, record).checkpoint == ".ckpt/r0001"
 
@@ -300,7 +300,7 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
 def advanced_before(made: Experiment) -> None:
     """A first best with its checkpoint."""
     first = over(made, 1, 1.0)
-    saved(first.run.folder)
+    saved(first.run.job)
     committed(first)
 
 
@@ -309,7 +309,7 @@ def test_without_space_for_the_copy_nothing_of_the_advance_is_done_and_no_byte_i
 ) -> None:
     advanced_before(made)
     run = over(made, 2, 0.5)
-    source = larger_than_the_disk(run.run.folder / "ckpt-1.bin")
+    source = larger_than_the_disk(run.run.job / "ckpt-1.bin")
     record = decide.decide(run)
     once = (made.best.read_bytes(), os.readlink(made.best_checkpoint), made.results.read_bytes())
     with pytest.raises(StorageError, match=r"No space left on device: its copy takes .* are free for it"):
@@ -327,7 +327,7 @@ def test_an_advance_goes_on_without_its_checkpoint_once_it_has_waited_for_space_
 ) -> None:
     advanced_before(made)
     run = over(made, 2, 0.5)
-    source = larger_than_the_disk(run.run.folder / "ckpt-1.bin")
+    source = larger_than_the_disk(run.run.job / "ckpt-1.bin")
     waited = Promotion(short_since=time.monotonic() - promote.PATIENCE_S - 1)
     result: Result = apply.apply(made, run.run, decide.decide(run), (), waited)
     assert (result.verdict, result.checkpoint) == ("advance", None)
@@ -364,7 +364,7 @@ def test_whoever_follows_the_link_finds_the_old_or_the_new_whole(made: Experimen
     try:
         for number in range(2, 12):
             run = over(made, number, 1.0 / number)
-            saved(run.run.folder, weights=os.urandom(100_000))
+            saved(run.run.job, weights=os.urandom(100_000))
             assert committed(run).checkpoint is not None
     finally:
         over_all.set()
@@ -399,7 +399,7 @@ def test_where_blocks_can_be_shared_a_copy_takes_no_space_and_is_no_hard_link(re
     live(made)
     run = over(made, 1, 1.0)
     data = os.urandom(100 * MIB)
-    folder = saved(run.run.folder, weights=data)
+    folder = saved(run.run.job, weights=data)
     os.sync()
     before = os.statvfs(reflinks)
     assert before.f_bavail * before.f_frsize - FREE_DISK_MIN < len(data), "a plain copy would have space"

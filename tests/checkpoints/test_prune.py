@@ -50,7 +50,7 @@ def ran(
 ) -> Result:
     """A run that left these checkpoints is committed."""
     run = over(made, number, value, settings)
-    folder = made.project / "out" if settings is SHARED else run.run.folder
+    folder = made.project / "out" if settings is SHARED else run.run.job
     for name in names.split():
         saved(folder, name, weights=f"weights of r{number:04d}".encode())
     return committed(run)
@@ -58,12 +58,12 @@ def ran(
 
 def left(made: Experiment) -> list[str]:
     """What is there of all runs."""
-    found = [*made.runs.glob("r*/ckpt-*"), *made.runs.glob("r*/state*"), *made.project.glob("out/*")]
+    found = [*made.runs.glob("r*/job/ckpt-*"), *made.runs.glob("r*/job/state*"), *made.project.glob("out/*")]
     return sorted(str(path.relative_to(made.project)).removeprefix(".autoresearch/") for path in found)
 
 
 def of_run(made: Experiment, number: int, name: str = "ckpt-1") -> str:
-    return f"{made.slug}/runs/r{number:04d}/{name}"
+    return f"{made.slug}/runs/r{number:04d}/job/{name}"
 
 
 # --- .ckpt/ ---
@@ -82,7 +82,7 @@ def test_a_former_best_stays_while_a_run_that_was_given_it_is_under_way(made: Ex
     ran(made, 1, 1.0, GLOB)
     given = Promotion(in_use=frozenset([os.path.realpath(made.best_checkpoint)]))
     run = over(made, 2, 0.5, GLOB)
-    saved(run.run.folder)
+    saved(run.run.job)
     apply.apply(made, run.run, decide.decide(run), (), given)
     assert sorted(os.listdir(made.checkpoints)) == ["r0001", "r0002"]
     ran(made, 3, 2.0, GLOB)  # it is over: the next commit, whatever its verdict, removes it
@@ -173,7 +173,7 @@ def test_a_fresh_former_best_says_when_it_may_go(made: Experiment, monkeypatch: 
     ran(made, 1, 1.0, GLOB)
     assert prune.prune(made) is None
     run = over(made, 2, 0.5, GLOB)
-    saved(run.run.folder)
+    saved(run.run.job)
     told = Promotion()
     apply.apply(made, run.run, decide.decide(run), (), told)
     assert told.prune_in_s is not None
@@ -258,7 +258,7 @@ def test_a_link_that_the_glob_matches_stays_and_what_it_leads_to_as_well(made: E
     kept = saved(made.project / "data", "weights")
     for number in (1, 2, 3, 4):
         run = over(made, number, 1.0, OWN)
-        (run.run.folder / "ckpt-link").symlink_to(kept)
+        (run.run.job / "ckpt-link").symlink_to(kept)
         (kept / "weights").write_bytes(f"{number}".encode())
         committed(run)
     assert left(made) == [of_run(made, number, "ckpt-link") for number in (1, 2, 3, 4)]
@@ -272,7 +272,7 @@ def test_nothing_of_the_daemons_own_is_removed_by_the_widest_of_globs(made: Expe
         run = over(made, number, 1.0, widest)
         run.run.attempt(1).log.write_text("val/loss: 1.0\nmore\n")
         (run.run.attempt(1).folder / "exit.json").write_text("{}")
-        saved(run.run.folder, "ckpt-1")
+        saved(run.run.job, "ckpt-1")
         committed(run)
     for number in (1, 2, 3, 4):
         run_of = made.run(f"r{number:04d}")
@@ -286,7 +286,7 @@ def test_nothing_of_the_daemons_own_is_removed_by_the_widest_of_globs(made: Expe
 def test_what_is_captured_without_a_glob_is_kept_likewise(made: Experiment) -> None:
     for number, value in ((1, 0.5), (2, 1.0), (3, 1.0)):
         run = over(made, number, value, CAPTURED)
-        (run.run.folder / "state.pt").write_bytes(b"weights")
+        (run.run.job / "state.pt").write_bytes(b"weights")
         committed(run)
     assert left(made) == [of_run(made, 1, "state.pt"), of_run(made, 3, "state.pt")]
 

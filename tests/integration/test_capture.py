@@ -28,7 +28,7 @@ def tried(lab: Lab, value: float) -> str:
     """Run it; what it has found of other runs."""
     lab.write(TRAIN.format(value=value))
     run_id = lab.run()["run_id"]
-    assert state(lab, f"runs/{run_id}") == {"weight": value}
+    assert state(lab, f"runs/{run_id}/job") == {"weight": value}
     return (lab.folder / f"runs/{run_id}/run.log").read_text().splitlines()[0]
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_is_ended_at_its_limit_leaves_its_last_state_and_promotes_non
     lab.write(TRAIN.format(value=5.0) + "import time\ntime.sleep(60)\n")
     result = lab.run()
     assert (result["verdict"], result["signal"]) == ("timeout", "SIGTERM")
-    assert state(lab, "runs/r0001") == {"weight": 5.0}
+    assert state(lab, "runs/r0001/job") == {"weight": 5.0}
     assert not (lab.folder / "best_ckpt").exists()
 
 

@@ -94,7 +94,7 @@ def test_an_advance_whose_checkpoint_has_no_space_waits_says_so_and_goes_on_when
     assert lab.read("best.json") == before
     assert os.readlink(lab.folder / "best_ckpt") == ".ckpt/r0001"
     assert copies(lab) == ["r0001"]
-    own = lab.folder / f"runs/{run_id}/ck-1.bin"
+    own = lab.folder / f"runs/{run_id}/job/ck-1.bin"
     os.truncate(own, 5)  # as if there were space for it
     result = wait_until(lambda: committed(lab, run_id), "the commit")
     assert (result["verdict"], result["checkpoint"]) == ("advance", f".ckpt/{run_id}")
@@ -134,7 +134,7 @@ def test_keep_checkpoints_prunes_what_runs_leave_and_never_the_best(lab: Lab) ->
     lab.ready(checkpoint_glob="{run_dir}/ck-*", keep_checkpoints=1)
     for value in (1.0, 2.0, 3.0, 4.0):
         saves(lab, value)
-    left = sorted(path.parent.name for path in lab.folder.glob("runs/*/ck-1.bin"))
+    left = sorted(path.parents[1].name for path in lab.folder.glob("runs/*/job/ck-1.bin"))
     assert left == ["r0001", "r0004"]
 
 

@@ -168,7 +168,7 @@ def test_the_script_finds_its_siblings_its_environment_and_nothing_of_the_agents
     secrets = {"ANTHROPIC_API_KEY": "k1", "OPENAI_API_KEY": "k2", "WANDB_API_KEY": "k3"}
     environment = {**lab.environment, **secrets, "AR_RUN_DIR": "/outer", "AR_EXPR": "outer"}
     assert lab.run(environment=environment)["primary"]["value"] == 0.5
-    seen = json.loads((lab.folder / "runs/r0001/env.json").read_text())
+    seen = json.loads((lab.folder / "runs/r0001/job/env.json").read_text())
     assert seen["AR_RUN_ID"] == "r0001"
     assert seen["AR_EXPR_DIR"] == str(lab.folder)
     assert (seen["AR_SECONDS"], seen["AR_ATTEMPT"], seen["AR_SEED"]) == ("20", "1", "0")

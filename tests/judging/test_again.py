@@ -1,6 +1,4 @@
-"""Is an attempt judged, or made again? And what the next one must not find of it."""
-
-from pathlib import Path
+"""Whether an attempt is judged or followed by another, and how the attempts before it are read."""
 
 import msgspec
 import pytest
@@ -11,8 +9,6 @@ from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import AttemptResult, Queued
 from ardaemon.judging import again
 from ardaemon.judging.again import Facts
-from ardaemon.pipeline.attempts import put_aside
-from tests.support.folders import experiment
 
 OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
@@ -48,17 +44,6 @@ def test_with_accept_nothing_is_made_again_for_its_conditions() -> None:
     accept = Settings(seconds=1, on_tainted="accept")
     assert again.wanted(Facts(exit=OK, tainted="swapping"), accept) is None
     assert again.wanted(Facts(exit=FAILED, sick=True), accept) is None
-
-
-def test_what_an_attempt_left_goes_into_its_folder_once_the_next_is_launched(tmp_path: Path) -> None:
-    run = experiment(tmp_path).run("r0001")
-    (run.folder / "a1").mkdir(parents=True)
-    for name in ("ready", "state.pt", "notes"):
-        (run.folder / name).write_text(name)
-    for _ in range(2):  # a second time, as after a kill
-        put_aside(run, 1)
-        assert sorted(p.name for p in (run.folder / "a1").iterdir()) == ["ready", "state.pt"]
-    assert (run.folder / "notes").exists()
 
 
 def test_attempts_are_read_as_earlier_versions_wrote_them() -> None:

@@ -144,6 +144,7 @@ def ended(made: Experiment, number: int, value: float | None, text: str = "", **
     """A run that is over: its snapshot is laid out, its evidence given."""
     run = made.run(f"r{number:04d}")
     run.attempt(1).folder.mkdir(parents=True)
+    run.job.mkdir()
     run.attempt(1).log.write_text(f"val/loss: {value}\n")
     data = text.encode() or made.train.read_bytes()
     run.train.write_bytes(data)

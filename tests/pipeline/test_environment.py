@@ -36,7 +36,7 @@ def environment(made: Experiment, attempt: int, **given: str) -> dict[str, str]:
 
 def test_libraries_are_bound_to_the_attempt_where_the_caller_has_not_set_them(tmp_path: Path) -> None:
     made = experiment(tmp_path)
-    folder = str(made.run("r0001").folder)
+    folder = str(made.run("r0001").job)
     found = environment(made, 1, WANDB_MODE="online")
     assert (found["WANDB_MODE"], found["WANDB_DIR"]) == ("online", folder)
     assert found["TRACKIO_DIR"].startswith(folder)
@@ -65,14 +65,14 @@ def test_the_script_in_a_template_becomes_the_snapshots_path_and_there_is_no_she
     made = experiment(tmp_path)
     path = program(tmp_path / "bin", "python", "uv", "torchrun", "accelerate")
     argv = command(made, path, runner=runner)
-    assert argv == (f"{path}/{before[0]}", *before[1:], str(made.run("r0001").train), *after)
+    assert argv == (f"{path}/{before[0]}", *before[1:], str(made.run("r0001").script), *after)
 
 
 def test_run_dir_is_replaced_wherever_it_stands(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     path = program(tmp_path / "bin", "python")
     argv = command(made, path, runner="python train.py --out={run_dir}/out {run_dir}")
-    folder = made.run("r0001").folder
+    folder = made.run("r0001").job
     assert argv[2:] == (f"--out={folder}/out", str(folder))
 
 
@@ -188,7 +188,7 @@ def test_the_job_is_told_who_it_is(tmp_path: Path) -> None:
     job = job_environment.environment_of({"KEEP": "1"}, Settings(seconds=2.5), made, run, 2)
     assert job["KEEP"] == "1"
     assert (job["AR_RUN_ID"], job["AR_ATTEMPT"], job["AR_SECONDS"]) == ("r0007", "2", "2.5")
-    assert (job["AR_RUN_DIR"], job["AR_EXPR_DIR"]) == (str(run.folder), str(made.folder))
+    assert (job["AR_RUN_DIR"], job["AR_EXPR_DIR"]) == (str(run.job), str(made.folder))
     assert job["AR_SEED"]
     assert "AR_BEST_CKPT" not in job
     made.best_checkpoint.mkdir()

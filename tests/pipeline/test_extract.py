@@ -82,7 +82,7 @@ def test_a_file_at_the_sessions_path_is_read_and_named(tmp_path: Path) -> None:
 
 def test_a_source_that_is_taken_after_others_says_why(tmp_path: Path) -> None:
     made = Made(tmp_path).launch()
-    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.5\n\n1,2,3\n")
+    made.write(f"{made.run.job}/metrics.csv", "val/loss\n0.5\n\n1,2,3\n")
     assert made.read("nothing\n").source == (
         "csv metrics.csv (1 lines of metrics.csv cannot be read as rows; log: val/loss was never printed)"
     )
@@ -119,7 +119,7 @@ def test_the_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 def test_a_second_attempt_is_not_judged_by_the_firsts_files(tmp_path: Path) -> None:
     made = Made(tmp_path, attempt=2)
-    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.1\n")
+    made.write(f"{made.run.job}/metrics.csv", "val/loss\n0.1\n")
     assert made.launch().read("none").metrics == {}
 
 
@@ -129,7 +129,7 @@ def test_the_first_launch_without_paths_writes_no_note(tmp_path: Path) -> None:
 
 def test_after_a_restart_of_the_host_only_the_log_is_read(tmp_path: Path) -> None:
     made = Made(tmp_path).launch()
-    made.write(f"{made.run.folder}/metrics.csv", "val/loss\n0.5\n")
+    made.write(f"{made.run.job}/metrics.csv", "val/loss\n0.5\n")
     lost = made.read("nothing", restarted=True)
     assert (lost.metrics, lost.silent) == ({}, True)
     kept = made.read("val/loss: 1", restarted=True)

@@ -44,6 +44,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
     record = submit.submit(made, params, submit.Position(entries, 1, 0), Config()).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
+    run.job.mkdir()
     over = Ended(
         experiment=made,
         run=run,

@@ -58,7 +58,7 @@ MUTANTS = (
     Mutant(
         "made-again",
         "what the first attempt left lies where the second one looks",
-        "put_aside(run, attempt - 1)",
+        "_put_aside(run, attempt - 1)",
         "pass",
     ),
     Mutant(

@@ -50,7 +50,7 @@ def judged_once_after_two_attempts(lab: Lab, story: Story, _point: Point) -> Non
     assert (lab.project / "marks").read_text().splitlines() == [f"{run_id} a1", f"{run_id} a2"]
     assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
     assert (lab.folder / "best_ckpt/state.pt").read_text() == "state of a2"
-    assert (lab.folder / f"runs/{run_id}/a1/state.pt").read_text() == "state of a1"
+    assert (lab.folder / f"runs/{run_id}/a1/job/state.pt").read_text() == "state of a1"
 
 
 def _comes_again(point: Point) -> bool:

@@ -1,0 +1,47 @@
+"""The job's own folder: a copy of the snapshot and links, made anew for each attempt."""
+
+import os
+from pathlib import Path
+
+from ardaemon.core.layout import Experiment
+from ardaemon.pipeline.attempts import make_job_folder
+from tests.support.folders import experiment
+
+
+def with_run(tmp_path: Path) -> Experiment:
+    """An experiment with a file beside train.py, and a run that was laid out."""
+    made = experiment(tmp_path)
+    (made.folder / "data.txt").write_text("data")
+    run = made.run("r0001")
+    run.attempt(1).folder.mkdir(parents=True)
+    run.train.write_text("print(1)\n")
+    run.train.chmod(0o444)
+    return made
+
+
+def test_the_job_finds_a_copy_of_the_snapshot_and_what_lies_beside_train_py(tmp_path: Path) -> None:
+    made = with_run(tmp_path)
+    run = made.run("r0001")
+    for _ in range(2):  # a second time, as after a kill
+        make_job_folder(made, run, 1)
+        assert run.script.read_text() == "print(1)\n"
+        assert not run.script.is_symlink()
+        assert (run.job / "data.txt").read_text() == "data"
+        assert os.readlink(run.job / "data.txt") == "../../../data.txt"
+        assert not (run.job / "results.tsv").exists()
+
+
+def test_what_an_attempt_left_is_put_aside_before_the_next(tmp_path: Path) -> None:
+    made = with_run(tmp_path)
+    run = made.run("r0001")
+    make_job_folder(made, run, 1)
+    for name in ("ready", "state.pt", "notes"):
+        (run.job / name).write_text(name)
+    for _ in range(2):  # a second time, as after a kill
+        make_job_folder(made, run, 2)
+        left = {path.name for path in (run.attempt(1).folder / "job").iterdir()}
+        assert {"ready", "state.pt", "notes", "train.py"} <= left
+        assert not {"ready", "state.pt", "notes"} & {path.name for path in run.job.iterdir()}
+    (run.job / "mine").write_text("of the second attempt")
+    make_job_folder(made, run, 2)
+    assert (run.job / "mine").exists(), "a launch that is prepared again puts nothing of its own aside"
