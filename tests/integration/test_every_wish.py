@@ -196,7 +196,17 @@ def test_a_cancel_at_any_moment_after_the_submit_interrupts_the_run(lab: Lab, ag
         assert result["status"] == "interrupted", f"cancelled while it was {state}: {result['verdict']}"
 
 
-# --- a run that is judged, more closely ---
+# --- a run that has ended, more closely ---
+
+
+def test_a_wish_that_came_too_late_is_too_late_for_the_next_daemon_as_well(lab: Lab) -> None:
+    scene = Scene(lab)
+    with SCENES["exited"](scene):
+        said = scene.shell("cancel", scene.run_id)
+        lab.kill()
+        lab.start()
+    assert lab.wait(scene.run_id)["result"]["verdict"] == "advance"
+    assert "cancelled" not in said
 
 
 @pytest.mark.parametrize("wish", [CANCEL, STOP])
