@@ -19,6 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXIT_OF_STATUS = {"ok": 0, "crash": 10, "timeout": 11, "invalid": 12, "interrupted": 13, "unclean": 14}
 EXIT_STILL_RUNNING = 75  # EX_TEMPFAIL of sysexits.h: come back later
 
+
+def has_ended(view: Answer) -> bool:
+    """Tell whether the run's job had ended by itself: its verdict stands, or comes."""
+    wished = (view.get("exit") or {}).get("ending") in ("cancelled", "stopped")
+    return view["state"] in ("exited", "judged", "committed") and not wished
+
+
 expr_option = click.option(
     "--expr", metavar="SLUG", help="The experiment. Default: AR_EXPR, else the live or the newest one."
 )

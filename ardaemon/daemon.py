@@ -133,12 +133,12 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     """Recover what a daemon before us left, then start every loop."""
     board, engine, config = parts.board, parts.engine, parts.config
     engine.sweep()
-    stranded = recovery.recover(board, engine, recovery.entries(parts.host))
+    left = recovery.recover(board, engine, recovery.entries(parts.host))
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, stranded)
+    tasks.start_soon(recovery.keep_looking, board, engine, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(parts.scheduler.loop)

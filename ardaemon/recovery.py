@@ -2,17 +2,20 @@
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import msgspec
 
+from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, Host
+from ardaemon.core.layout import Experiment, Host, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Active, Judged, RunRecord
-from ardaemon.engines.base import Engine
-from ardaemon.experiment import history, ready
+from ardaemon.engines.base import Engine, FolderAway
+from ardaemon.experiment import history, ready, session
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
 from ardaemon.pipeline import apply, submit
 from ardaemon.pipeline.flight import Flight
@@ -24,11 +27,21 @@ LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
 log = logging.getLogger("ardaemon.recovery")
 
 
-def recover(board: Board, engine: Engine, entries: list[Path]) -> list[Path]:
-    """Put every active run on the board, for the scheduler to drive on; return what is stranded.
+class Recovered(NamedTuple):
+    """The active entries that are no flight: of runs that are away, and of runs whose folder was removed."""
 
-    A run that was judged is committed here, before anybody else may change its experiment.
+    stranded: list[Path]
+    removed: list[tuple[Path, Run]]
+
+
+def recover(board: Board, engine: Engine, entries: list[Path]) -> Recovered:
+    """Put every active run on the board, for the scheduler to drive on; return the others.
+
+    A run that was judged is committed here, before anybody else may change its experiment. The id of one that
+    was removed is written down here, before anybody can submit another.
     """
+    removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
+    entries = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
     found = {entry: _read(entry, board.stranded, engine) for entry in entries}
     stranded = [entry for entry, flight in found.items() if flight is None]
     _look_for_strangers(board, engine, [flight for flight in found.values() if flight is not None])
@@ -39,7 +52,7 @@ def recover(board: Board, engine: Engine, entries: list[Path]) -> list[Path]:
         if flight.state != "queued" or flight.active.wanted != "run":
             board.placement.occupy_any(flight)
         log.info("found", extra={"facts": _facts(flight)})
-    return stranded
+    return Recovered(stranded, removed)
 
 
 def entries(host: Host) -> list[Path]:
@@ -47,14 +60,52 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, engine: Engine, stranded: list[Path]) -> None:
+async def keep_looking(board: Board, engine: Engine, left: Recovered) -> None:
     """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
-    while stranded:
+    while True:
+        for entry, run in left.removed:
+            await _end_removed(engine, entry, run)
+        if not left.stranded:
+            return
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
         board.stranded.clear()
-        stranded = recover(board, engine, [entry for entry in stranded if entry.exists()])
+        left = recover(board, engine, [entry for entry in left.stranded if entry.exists()])
+
+
+async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
+    """End what lives of a run whose folder was removed; it counts as a stranger, with a slot, until then."""
+    facts = {"run_id": run.run_id, "folder": str(run.folder)}
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        handle = engine.handle(run, attempt)
+        try:
+            engine.stop(handle)
+            await engine.ended(handle)
+        except FolderAway:
+            continue  # nothing of it lives
+        except (ArdaemonError, OSError) as error:  # the entry stays, for the next daemon
+            log.warning("not ended", extra={"facts": {**facts, "why": str(error)}})
+            return
+    durable.remove(entry)
+    log.info("dropped", extra={"facts": {**facts, "why": "its folder is gone"}})
+
+
+def _removed(entry: Path) -> Run | None:
+    """Return the run of that entry if its folder was removed, once its id is on disk as used."""
+    try:
+        active = state.read(entry, Active)
+        if active is None:
+            return None
+        experiment = Experiment(Path(active.folder))
+        run = experiment.run(active.run_id)
+        if not is_removed(experiment, run):
+            return None
+        session.remember_run(experiment, run_number(run.run_id))
+        return run
+    except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
+        log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
+        return None  # it is read again, and told of, with the others
 
 
 async def keep_counting(board: Board, engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from arctl.base import Here, common, say, say_json
+from arctl.base import Here, common, has_ended, say, say_json
 from arctl.render import run as run_lines
 
 
@@ -17,6 +17,8 @@ def cancel(expr: str | None, as_json: bool, run_id: str | None) -> None:
         say_json(view)
     elif view.get("result"):
         say(run_lines.verdict_line(view["result"]))
+    elif has_ended(view):
+        say(run_lines.too_late(view, here.hint(str(view["run_id"]))))
     else:
         name = str(view["run_id"])
         say(f"[{name}] cancelled: it is judged when its processes are gone, call: {here.hint(name)}")

@@ -17,6 +17,7 @@ from arctl.base import (
     common,
     complain,
     environment,
+    has_ended,
     say,
     say_json,
 )
@@ -156,7 +157,11 @@ class Watch:
             self.run_id = str(submit()["run_id"])
         complain(f"interrupting {self.run_id} (Ctrl+C again leaves it to the daemon)")
         try:
-            self.here.ask("run.cancel", run_id=self.run_id, manual=True)
+            view = self.here.ask("run.cancel", run_id=self.run_id, manual=True)
+            if has_ended(view):
+                complain(run_lines.too_late(view, self._hint()))
+            if has_ended(view) and view["state"] != "exited":
+                complain("its session is as it was; to end it: arctl session stop")
         except ArdaemonError as error:  # as when it was committed in the meantime
             complain(f"warning: {error.message}")
         self.deadline = None

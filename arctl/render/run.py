@@ -151,6 +151,11 @@ def submitted(view: Answer) -> str:
     return f"[{short_id(view)}] {view['state']}{place}: base {short(view.get('base') or 'none', ID_MAX)}{why}"
 
 
+def too_late(view: Answer, hint: str) -> str:
+    """[r0043] has ended already: nothing is interrupted, its verdict stands, call: arctl wait r0043"""
+    return f"[{short_id(view)}] has ended already: nothing is interrupted, its verdict stands, call: {hint}"
+
+
 def still_running(view: Answer, hint: str) -> str:
     """Return `[r0043] still running (12 s of 600 s), call: arctl wait r0043`."""
     elapsed, position = view.get("elapsed"), view.get("position")

@@ -5,11 +5,10 @@ its name in the log and on the wire. Times are milliseconds where the name says 
 bytes.
 """
 
-from typing import Literal
-
 from msgspec import Struct
 
 from ardaemon.core.model import Again, Ending, Limit, Status, Verdict
+from ardaemon.core.run_record import Wanted
 
 
 class RunEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -82,9 +81,9 @@ class LimitPassed(RunEvent, frozen=True, kw_only=True, tag="limit"):
 
 
 class EndWanted(RunEvent, frozen=True, kw_only=True, tag="cancel"):
-    """Somebody wants the run's end; `stop`: and that of its session."""
+    """Somebody wants the run's end; too late for that in `judge` and `judge_stop`."""
 
-    wanted: Literal["cancel", "stop"]
+    wanted: Wanted
 
 
 class RunMoved(RunEvent, frozen=True, kw_only=True, tag="moved"):

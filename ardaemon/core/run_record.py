@@ -128,6 +128,13 @@ class RunRecord(Record, frozen=True, kw_only=True):
     state: Queued | Launching | Judged = Queued()
 
 
+# What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the same
+# wishes, which came when its job had ended already: it is judged by that, and gets no other attempt. The
+# limits: the daemon has found that the job takes too much.
+Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", "vram_limit", "rss_limit"]
+TOO_LATE: dict[Wanted, Wanted] = {"cancel": "judge", "stop": "judge_stop"}
+
+
 class Active(Record, frozen=True, kw_only=True):
     """active/…: one run that is not committed, with its environment (mode 0600)."""
 
@@ -135,8 +142,7 @@ class Active(Record, frozen=True, kw_only=True):
     run_id: str
     seq: int  # order of submission
     environment: dict[str, str]
-    # stop: and end the session with it; the limits: the daemon has found that it takes too much
-    wanted: Literal["run", "cancel", "stop", "vram_limit", "rss_limit"] = "run"
+    wanted: Wanted = "run"
     priority: int = 0
     front: int = 0  # `arctl queue move --first | --last`: higher goes first among equal priorities
     held: bool = False  # `arctl queue hold`

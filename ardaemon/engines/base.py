@@ -5,11 +5,16 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Run
 from ardaemon.core.model import Ending, Exit, Process
 from ardaemon.core.queue import NOWHERE, Seat, Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.gpus.lease import Taken
+
+
+class FolderAway(StorageError):
+    """An attempt's folder is not where it was, and nothing of it lives: how it ended is not known."""
 
 
 class Launch(Struct, frozen=True, kw_only=True):

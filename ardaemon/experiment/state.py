@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ardaemon.checkpoints import prune
 from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
-from ardaemon.core.layout import ORIGINAL, Experiment, Project
+from ardaemon.core.layout import ORIGINAL, Experiment, Project, Run
 from ardaemon.core.model import Best, Contract, Session
 from ardaemon.experiment import ledger
 from ardaemon.host import durable, state
@@ -62,6 +62,14 @@ def load(experiment: Experiment) -> State:
 def has_snapshot(experiment: Experiment, best: Best) -> bool:
     """Return whether the best's train.py is there: without it train.py could never go back to the best."""
     return experiment.run(best.run_id).train.exists()
+
+
+def is_removed(experiment: Experiment, run: Run) -> bool:
+    """Tell whether somebody removed the run: what the daemon wrote there is gone, the experiment is there.
+
+    An experiment that is gone as a whole may be on a disk that is away, and come back.
+    """
+    return experiment.folder.exists() and not any(file.exists() for file in (run.record, run.train))
 
 
 def sweep(experiment: Experiment) -> None:

@@ -45,7 +45,7 @@ class Context:
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """
         for flight in self.board.of(experiment):
-            if not flight.run.folder.exists() and experiment.folder.exists():
+            if flight.is_removed():
                 self.control.drop(flight)
             elif flight.blocked is not None and not mending:
                 raise StorageError(

@@ -87,6 +87,11 @@ class Waiter:
         with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
             while not _there(first, until, self.board):  # what was in its way may be gone by now
                 first = await _first(flights, until, self.board)
+        if first.dropped:
+            raise StorageError(
+                f"{first.run.run_id} was dropped: its folder is gone, and nothing is left to judge",
+                "arctl status --last 10",
+            )
         if first.blocked is not None:
             raise StorageError(
                 f"{first.run.run_id} cannot go on: {first.blocked}",

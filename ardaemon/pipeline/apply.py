@@ -102,8 +102,8 @@ def _count(
         session,
         counters=decision.counters,
         peaks=decision.peaks,
-        live=decision.live,
-        terminated_by=decision.terminated_by,
+        live=session.live and decision.live,  # it may have been stopped since the decision
+        terminated_by=decision.terminated_by or session.terminated_by,
         placed=decision.place if placed else session.placed,
         last_run=max(session.last_run, run_number(record.run_id)),
         recent_submits=_remember(session.recent_submits, record),

@@ -14,7 +14,7 @@ import anyio.to_thread
 from ardaemon.checkpoints.promote import no_report
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
-from ardaemon.core.model import Quarantine, Result
+from ardaemon.core.model import Quarantine, Result, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
@@ -109,7 +109,8 @@ class Committer:
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
         """Stage two, once; what stood in the way, if something did."""
         try:
-            await self._keep_slot(flight)
+            assert isinstance(flight.record.state, Judged)
+            await self.keep_seat(flight, flight.record.state.decision.unclean)  # before it is committed
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.report = partial(self._promoting, flight)
@@ -132,13 +133,10 @@ class Committer:
         self._tell_committed(flight, flight.result, ms)
         return None
 
-    async def _keep_slot(self, flight: Flight) -> None:
-        """What survived keeps its slots, on disk before the run is committed: no restart gives one away."""
-        assert isinstance(flight.record.state, Judged)
-        unclean = flight.record.state.decision.unclean
-        if unclean is None:
-            return
-        for slot in flight.seat.slots:
+    async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
+        """Quarantine the seat of what survived its kill, on disk: no restart gives it away."""
+        for slot in flight.seat.slots if unclean is not None else ():
+            assert unclean is not None
             record = Quarantine(
                 slot=slot,
                 folder=str(flight.experiment.folder),

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Again, Best, Counters, Placed, Result, Settings, UncleanRecord
+from ardaemon.core.model import Again, Best, Counters, Exit, Placed, Result, Settings, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
@@ -98,7 +98,7 @@ def _decision(ended: Ended, found: State, judged: verdict.Judgement) -> Decision
         place=place,
         stood=train_file.current(ended.experiment) == ended.record.sha256,
         in_train=_replaceable(ended, found, place),
-        unclean=_unclean(ended, stamp),
+        unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
         promote=str(promoted) if promoted else None,
         left=leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted),
     )
@@ -170,14 +170,12 @@ def _replaceable(ended: Ended, found: State, place: Placed) -> tuple[str, ...]:
     return tuple(sorted(hashes))
 
 
-def _unclean(ended: Ended, stamp: str) -> UncleanRecord | None:
-    if not ended.exit.survivors:
+def unclean_of(
+    run_id: str, end: Exit, slots: tuple[str, ...], boot_id: str, stamp: str
+) -> UncleanRecord | None:
+    """Return what survived the kill of a run; None where nothing did."""
+    if not end.survivors:
         return None
     return UncleanRecord(
-        run_id=ended.run.run_id,
-        survivors=ended.exit.survivors,
-        boot_id=ended.boot_id,
-        at=stamp,
-        slots=ended.slots,
-        cgroup=ended.exit.cgroup,
+        run_id=run_id, survivors=end.survivors, boot_id=boot_id, at=stamp, slots=slots, cgroup=end.cgroup
     )

@@ -8,15 +8,17 @@ from functools import partial
 from pathlib import Path
 
 import anyio.abc
+import anyio.to_thread
 
 from ardaemon.core.config import Config
 from ardaemon.core.layout import run_number
 from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
-from ardaemon.host import durable
+from ardaemon.host import durable, state
 from ardaemon.pipeline.commit import Committer
-from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.decide import unclean_of
+from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.pipeline.launch import Launcher
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
@@ -62,9 +64,18 @@ class Driver:
                 return
 
     async def give_up(self, flight: Flight) -> None:
-        """Let go of a flight whose folder is gone, and of its entry; its id is not given away again."""
+        """Let go of a flight whose folder is gone, and of its entry; its id is not given away again.
+
+        Raises ArdaemonError and OSError where it has to be tried again.
+        """
         remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))
-        await self.patience.alone_with(flight, remember)
+        async with self.patience.locks.of(flight.experiment.folder):
+            await anyio.to_thread.run_sync(remember)
+        going = flight.going or Going()
+        if going.exit is not None:
+            slots, stamp = going.seat.slots, state.now()
+            unclean = unclean_of(flight.run.run_id, going.exit, slots, going.boot_id, stamp)
+            await self.committer.keep_seat(flight, unclean)
         durable.remove(flight.entry)
         self.committer.forget(flight)
         self.machine.discard(flight)

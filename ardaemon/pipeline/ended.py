@@ -96,7 +96,7 @@ def gather(flight: Flight, state_now: State) -> Ended:
         attempts=flight.attempts,
         extracted=extracted,
         seal_faults=faults or seal_faults(flight.experiment, flight.record, state_now, launched=True),
-        manual=flight.active.wanted == "stop",
+        manual=flight.active.wanted in ("stop", "judge_stop"),
         boot_id=going.boot_id,
         slots=going.seat.slots,
         restarted=going.restarted,

@@ -19,6 +19,7 @@ from ardaemon.core.model import Exit, Result
 from ardaemon.core.protocol import RunView
 from ardaemon.core.queue import NOWHERE, Seat, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
+from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
 
 
@@ -94,6 +95,10 @@ class Flight:
     def only_waits(self) -> bool:
         """Tell whether the run needs nobody until it gets its place."""
         return self.state == "queued" and self.active.wanted == "run" and not self.dropped
+
+    def is_removed(self) -> bool:
+        """Tell whether somebody removed the run's folder."""
+        return is_removed(self.experiment, self.run)
 
     # --- the attempt under way ---
 

@@ -59,6 +59,10 @@ class Launcher:
             flight.step("ended")
             return
         flight.going.handle = launch.handle
+        if flight.active.wanted != "run":  # since the launch was prepared
+            flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
+            flight.step("ended")
+            return
         match await self.engine.start(launch):
             case Started(error=None) as started:
                 flight.failures = 0

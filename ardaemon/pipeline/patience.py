@@ -58,6 +58,7 @@ class Patience:
 
         `pause`: what the last one returned; None at the first. Raises Dropped.
         """
+        flight.dropped = flight.dropped or flight.is_removed()
         if flight.dropped:
             raise Dropped from error
         pause = pause or RETRY_FIRST_S
@@ -70,6 +71,7 @@ class Patience:
 
     def set_aside(self, flight: Flight, error: Exception) -> None:
         """It stays in the queue, and others go first, until it is tried again: later each time."""
+        flight.dropped = flight.dropped or flight.is_removed()
         pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
         flight.failures += 1
         self._block(flight, error, pause)

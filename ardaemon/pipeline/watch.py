@@ -8,7 +8,7 @@ from ardaemon.core.errors import ArdaemonError, InternalError, StorageError
 from ardaemon.core.events import NotFollowed, NotMeasured, RunEnded, RunStarted
 from ardaemon.core.model import Ending, Exit
 from ardaemon.core.run_record import Handle
-from ardaemon.engines.base import Engine, Finished, Lost, NeverStarted, Running, Unsupervised
+from ardaemon.engines.base import Engine, Finished, FolderAway, Lost, NeverStarted, Running, Unsupervised
 from ardaemon.pipeline import extract
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.live import keep_latest
@@ -32,12 +32,14 @@ def _exit_of(flight: Flight, end: Finished | Lost | NeverStarted) -> Exit:
     match end:
         case NeverStarted():
             return Exit(ending="lost")
-        case Lost() if flight.active.wanted != "run":
+        case Lost() if flight.active.wanted not in ("run", "judge", "judge_stop"):
             return Exit(ending=ending_of(flight) or "stopped", started_at=submitted_at)
         case Lost(ending=ending):
             return Exit(ending=ending, started_at=submitted_at)
         case Finished(restarted=True) if not extract.of_log(flight.record.settings):
             return Exit(ending="host_restart", started_at=submitted_at)
+        case Finished(exit=Exit(ending="exited") as exit_) if flight.active.wanted in ("cancel", "stop"):
+            return replace(exit_, ending="stopped")  # the wish was acknowledged before anybody saw the end
         case Finished(exit=Exit(ending="stopped") as stopped):
             return replace(stopped, ending=ending_of(flight) or "stopped")
         case Finished(exit=exit_):
@@ -152,10 +154,12 @@ class Watcher:
                     await self._find_again(flight, handle)
                 if flight.active.wanted != "run":  # after that: it may be wanted meanwhile
                     self.engine.stop(handle)
-                found = await self.engine.ended(handle)
+                end = await self.engine.ended(handle)
                 flight.blocked = None
-                return found
+                return end
             except (ArdaemonError, OSError) as error:
+                if isinstance(error, FolderAway):  # nothing of the job lives: others may have its place
+                    self.listener.release(flight)
                 pause = await self.patience.pause(flight, error, pause)
 
     async def _find_again(self, flight: Flight, handle: Handle) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.events import EndWanted, LimitPassed
 from ardaemon.core.model import Exit, Limit
-from ardaemon.core.run_record import Handle
+from ardaemon.core.run_record import TOO_LATE, Handle, Wanted
 from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board
@@ -45,15 +45,15 @@ class Control:
                 self._stop(flight)  # first: the job may be what fills the disk
                 await self._want(flight, wanted)
             case "exited":
-                await self._want(flight, wanted)
+                await self._want(flight, TOO_LATE[wanted])
             case "judged" | "committed":
                 pass
             case _:
                 assert_never(flight.state)
 
-    async def _want(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:
+    async def _want(self, flight: Flight, wanted: Wanted) -> None:
         before = flight.active
-        if before.wanted != "stop":  # that wants more than a cancel
+        if before.wanted not in ("stop", "judge_stop"):  # they want more than a cancel
             flight.active = replace(before, wanted=wanted)
         if flight.active != before:
             await self.keep(flight)

@@ -81,7 +81,7 @@ def _may_end_session(flight: Flight) -> bool:
     limits = flight.record.settings
     limited = (limits.plateau, limits.max_runs, limits.threshold) != (None, None, None)
     unclean = flight.exit is not None and bool(flight.exit.survivors)
-    return limited or unclean or flight.active.wanted == "stop"
+    return limited or unclean or flight.active.wanted in ("stop", "judge_stop")
 
 
 def _alone(flight: Flight) -> str | None:

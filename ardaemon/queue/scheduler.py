@@ -118,7 +118,11 @@ class Scheduler:
 
     async def _give_up(self, flight: Flight) -> None:
         """Take a run off the board whose folder was removed: its job was ended by now."""
-        await self.driver.give_up(flight)
+        try:
+            await self.driver.give_up(flight)
+        except Exception as error:
+            self._failed(flight, error)
+            return
         why = "its folder is gone; it was dropped"
         self.board.tell(flight, RunDropped(why=why))
         flight.blocked = why

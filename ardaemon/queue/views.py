@@ -76,5 +76,6 @@ class Views:
         def rank(flight: Flight) -> tuple[bool, int, int]:
             return flight.state == "queued", order.get(flight.key, -1), flight.active.seq
 
-        for flight in sorted(self.board.flights.values(), key=rank):
+        shown = (f for f in self.board.flights.values() if not (f.dropped and f.state == "queued"))
+        for flight in sorted(shown, key=rank):
             yield self.view(flight, sight)

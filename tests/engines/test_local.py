@@ -106,14 +106,14 @@ def test_a_shim_that_begins_right_before_it_would_be_ended_goes_on(
 ) -> None:
     async def work() -> None:
         pid = await given_to_a_stopped_shim(world, GO)
-        given_to = beginning._given_to
+        given_to = beginning.given_to
 
         def late(handle: Handle) -> list[Process]:
             os.kill(pid, signal.SIGCONT)
             wait_until(start_json(world).exists, "the shim to begin")
             return given_to(handle)
 
-        monkeypatch.setattr(beginning, "_given_to", late)
+        monkeypatch.setattr(beginning, "given_to", late)
         begun = await world.engine.begun(world.handle)
         assert isinstance(begun, Running)
         assert begun.shim is not None

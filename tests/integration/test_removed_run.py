@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import alive, job_of, launched, shim_of, stopped_spare
+from tests.support.jobs import alive, held_launch, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
 
@@ -181,7 +181,7 @@ def test_a_run_that_is_removed_from_the_queue_is_forgotten_and_its_id_is_not_use
 
 
 def test_a_run_that_is_removed_while_it_is_launching_takes_no_slot_for_ever(removed: Removed) -> None:
-    with stopped_spare(removed.lab):
+    with held_launch(removed.lab):
         removed.lab.write(removed.text(1.0, "never"))
         removed.lab.submit()
         wait_until(lambda: removed.lab.get("run.get", run_id="r0001")["state"] == "launching", "the launch")
@@ -219,7 +219,7 @@ def test_a_waiting_run_that_is_removed_while_no_daemon_lives_keeps_its_id(remove
 
 
 def test_a_launch_whose_folder_is_removed_while_no_daemon_lives_is_forgotten(removed: Removed) -> None:
-    with stopped_spare(removed.lab):
+    with held_launch(removed.lab):
         removed.lab.write(removed.text(1.0, "never"))
         removed.lab.submit()
         wait_until(lambda: removed.lab.get("run.get", run_id="r0001")["state"] == "launching", "the launch")

@@ -1,8 +1,9 @@
 """`ardaemon` one of whose shims is stopped (SIGSTOP), and which waits for a shim for a moment only.
 
 $HALT is the moment: `give`, right before the shim is given its attempt, or an operation of
-host/operations.py, right before the shim does it. $HALTED is a file that is made then; where it exists
-already, no shim is stopped. Run as `python -m tests.support.halting serve …`.
+host/operations.py, right before the shim does it. `hold` is as `give`, and waits as long as a daemon does.
+$HALTED is a file that is made then; where it exists already, no shim is stopped. Run as
+`python -m tests.support.halting serve …`.
 """
 
 import os
@@ -43,9 +44,10 @@ def halt_at_give(flag: str) -> None:
 
 
 if __name__ == "__main__":
-    starter.ACKNOWLEDGE_S, beginning.BEGIN_S = ACKNOWLEDGE_S, BEGIN_S
     where, flag = os.environ["HALT"], os.environ["HALTED"]
-    if where == "give":
+    if where != "hold":
+        starter.ACKNOWLEDGE_S, beginning.BEGIN_S = ACKNOWLEDGE_S, BEGIN_S
+    if where in ("give", "hold"):
         halt_at_give(flag)
     else:
         spare._PROGRAM = hooked(spare._PROGRAM, HALTS.format(name=where, flag=flag))

@@ -68,11 +68,14 @@ def _parent(pid: int) -> int:
 
 
 @contextmanager
-def stopped_spare(lab: Lab) -> Iterator[int]:
-    """Stop the shim that waits for the next launch: until the end, what is launched stays `launching`."""
-    spare = stop(lab, parked_of(lab))
+def held_launch(lab: Lab) -> Iterator[None]:
+    """Another daemon, whose first shim is stopped when it is given its attempt: that stays `launching`."""
+    lab.stop()
+    lab.start("tests.support.halting", HALT="hold", HALTED=str(lab.root / "halted"))
+    shim = parked_of(lab)
+    lab.stopped.append(shim)
     try:
-        yield spare
+        yield
     finally:
-        with suppress(ProcessLookupError):  # the daemon may have ended it
-            os.kill(spare, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # a daemon may have ended it
+            os.kill(shim, signal.SIGCONT)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ardaemon.core.errors import UnknownRun
-from tests.support.jobs import stopped_spare
+from tests.support.jobs import held_launch
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import Shell
 
@@ -65,7 +65,7 @@ def queued(scene: Scene) -> Iterator[None]:
 def launching(scene: Scene) -> Iterator[None]:
     """The shim has its orders, and no time to follow them."""
     scene.lab.ready()
-    with stopped_spare(scene.lab):
+    with held_launch(scene.lab):
         scene.submit("launching")
         yield
 

@@ -40,7 +40,7 @@ async def begun(prober: Prober, handle: Handle) -> Probe:
     probe = await _decided(prober, handle, BEGIN_S)
     if probe is not None:
         return probe
-    for shim in await anyio.to_thread.run_sync(_given_to, handle):
+    for shim in await anyio.to_thread.run_sync(given_to, handle):
         if not await _end(handle, shim):
             return prober.probe(handle)
     probe = await _decided(prober, handle, GONE_S)
@@ -72,7 +72,7 @@ def _undecided(probe: Probe) -> bool:
     return False
 
 
-def _given_to(handle: Handle) -> list[Process]:
+def given_to(handle: Handle) -> list[Process]:
     """Return the shim that the lock file names; if it names none that lives, who has the file open."""
     named = file_lock.named_holder(place_of(handle).shim_lock)
     return [named] if named is not None else processes.holding(place_of(handle).shim_lock)

@@ -172,14 +172,16 @@ class LocalEngine:
     # --- ending ---
 
     def stop(self, handle: Handle) -> None:
-        """SIGTERM to the shim; to the tree itself where the shim is gone."""
+        """Send SIGTERM to the shim; to the tree itself where the shim is gone. Raises StorageError."""
         self.adoption.stopping.setdefault(handle.folder, None)
-        found = self.probe(handle)
-        if isinstance(found, Running) and found.shim is not None:
-            processes.kill([found.shim], signal.SIGTERM)
-            processes.kill([found.shim], signal.SIGCONT)  # should it be stopped
-        elif isinstance(found, Unsupervised):
-            self.adoption.ask_to_end(handle, found)
+        probe = self.probe(handle)
+        if isinstance(probe, Running):
+            # Without start.json: it has not begun, or somebody has removed its folder.
+            shims = [probe.shim] if probe.shim is not None else beginning.given_to(handle)
+            processes.kill(shims, signal.SIGTERM)
+            processes.kill(shims, signal.SIGCONT)  # should it be stopped
+        elif isinstance(probe, Unsupervised):
+            self.adoption.ask_to_end(handle, probe)
 
     def waits(self, handle: Handle) -> str | None:
         """Return what the shim waits for though the job has ended; None if it waits for nothing."""

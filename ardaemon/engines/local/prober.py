@@ -5,11 +5,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import JOB, Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
-from ardaemon.engines.base import Lost, NeverStarted, Probe, Running, Unsupervised
+from ardaemon.engines.base import FolderAway, Lost, NeverStarted, Probe, Running, Unsupervised
 from ardaemon.engines.local.records import StartFile, place_of, read_exit, read_start, shim_lives
 from ardaemon.host import processes
 from ardaemon.host.file_lock import is_locked
@@ -25,7 +24,7 @@ class Prober:
     def probe(self, handle: Handle) -> Probe:
         """How an attempt stands: held lock, exit.json, boot id, living processes; in this order.
 
-        Raises StorageError while its folder is not where it was: then nothing can be said.
+        Raises FolderAway if its folder is not where it was and nothing of it lives: then nothing can be said.
         """
         attempt, start, place = Attempt(Path(handle.folder)), read_start(handle), place_of(handle)
         # After a reboot the same pid and start time may be those of any process.
@@ -36,28 +35,28 @@ class Prober:
             return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
         if place.boot_id != self.boot:
             return Lost(ending="host_restart")
-        if not os.path.isdir(handle.folder):
-            raise folder_gone(handle)
         alive = self._alive(handle, start)
         if not alive and is_locked(place.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(place.job_lock)
         if alive or is_locked(place.job_lock):
             return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
+        if not os.path.isdir(handle.folder):
+            raise folder_gone(handle)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
 
     def _alive(self, handle: Handle, start: StartFile | None) -> list[Process]:
         named = [] if start is None else [start.shim, *([start.job] if start.job else [])]
         known = [Process(pid, begun) for pid, begun in named if begun is not None]
-        found = {p.pid: p for p in processes.living(known)}
-        found.update((p.pid, p) for p in processes.tagged(*_tags(handle)))
+        by_pid = {p.pid: p for p in processes.living(known)}
+        by_pid.update((p.pid, p) for p in processes.tagged(*_tags(handle)))
         if start is not None and start.tree:
-            found.update((p.pid, p) for p in processes.in_cgroup(start.tree))
-        return list(found.values())
+            by_pid.update((p.pid, p) for p in processes.in_cgroup(start.tree))
+        return list(by_pid.values())
 
 
-def folder_gone(handle: Handle) -> StorageError:
+def folder_gone(handle: Handle) -> FolderAway:
     """Return the error for an attempt whose folder is away: nothing can be said of it."""
-    return StorageError(f"the folder {handle.folder} is gone", "put it back where it was")
+    return FolderAway(f"the folder {handle.folder} is gone", "put it back where it was")
 
 
 def _running(start: StartFile | None) -> Running:
