@@ -128,9 +128,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     state: Queued | Launching | Judged = Queued()
 
 
-# What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the same
-# wishes, which came when its job had ended already: it is judged by that, and gets no other attempt. The
-# limits: the daemon has found that the job takes too much.
+# What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the
+# same, but the job had ended already: the run is judged by that, and gets no other attempt. The limits: the
+# daemon has found that the job takes too much.
 Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", "vram_limit", "rss_limit"]
 TOO_LATE: dict[Wanted, Wanted] = {"cancel": "judge", "stop": "judge_stop"}
 

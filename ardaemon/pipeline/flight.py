@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -92,9 +92,14 @@ class Flight:
         return self.session_over or self.active.held or self.blocked is not None
 
     @property
+    def goes_on(self) -> bool:
+        """Tell whether nobody wants the run to end: it may be launched, and launched again."""
+        return self.active.wanted == "run"
+
+    @property
     def only_waits(self) -> bool:
         """Tell whether the run needs nobody until it gets its place."""
-        return self.state == "queued" and self.active.wanted == "run" and not self.dropped
+        return self.state == "queued" and self.goes_on and not self.dropped
 
     def is_removed(self) -> bool:
         """Tell whether somebody removed the run's folder."""
@@ -191,7 +196,7 @@ class Flight:
             case Launching() as given:
                 seat = seat_of(given.slots, given.share, given.vram_mb)
                 self.state, self.going = "launching", Going(seat=seat, handle=given.handle)
-                self.run = replace(self.run, job_name=given.job)
+                self.run = Run(self.run.folder, job_name=given.job)
             case Judged(decision=decision):
                 slots = decision.unclean.slots if decision.unclean else ()
                 self.state, self.going = "judged", Going(seat=seat_of(slots), exit=decision.exit)
