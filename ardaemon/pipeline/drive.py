@@ -60,7 +60,7 @@ class Driver:
                     await self.committer.judge(flight)
                 case "judged":
                     await self.committer.commit(flight)
-            if flight.state == "queued" and flight.goes_on:
+            if flight.state == "queued" and flight.goes_on():
                 return
 
     async def give_up(self, flight: Flight) -> None:

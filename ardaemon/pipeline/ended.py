@@ -112,5 +112,5 @@ def gather(flight: Flight, state_now: State) -> Ended:
 
 def _may_repeat(flight: Flight) -> bool:
     """Tell whether another attempt may follow this one."""
-    over = not flight.goes_on or flight.session_over
+    over = not flight.goes_on() or flight.session_over
     return not over and flight.attempts < ATTEMPTS_MAX

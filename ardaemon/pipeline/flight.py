@@ -91,7 +91,6 @@ class Flight:
         """Tell whether the run does not start, whatever is free."""
         return self.session_over or self.active.held or self.blocked is not None
 
-    @property
     def goes_on(self) -> bool:
         """Tell whether nobody wants the run to end: it may be launched, and launched again."""
         return self.active.wanted == "run"
@@ -99,7 +98,7 @@ class Flight:
     @property
     def only_waits(self) -> bool:
         """Tell whether the run needs nobody until it gets its place."""
-        return self.state == "queued" and self.goes_on and not self.dropped
+        return self.state == "queued" and self.goes_on() and not self.dropped
 
     def is_removed(self) -> bool:
         """Tell whether somebody removed the run's folder."""

@@ -36,7 +36,7 @@ class Launcher:
 
     async def launch(self, flight: Flight) -> None:
         """Start it, or set it aside for a while; the watcher finds out what became of it."""
-        if not flight.goes_on:
+        if not flight.goes_on():
             flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
             flight.step("cancelled")
             return
@@ -59,7 +59,7 @@ class Launcher:
             flight.step("ended")
             return
         flight.going.handle = launch.handle
-        if not flight.goes_on:  # since the launch was prepared
+        if not flight.goes_on():  # since the launch was prepared
             flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
             flight.step("ended")
             return

@@ -95,7 +95,8 @@ def removed(lab: Lab) -> Removed:
 
 
 def rm(lab: Lab, what: str = "runs/r0001") -> None:
-    shutil.rmtree(lab.folder / what)
+    shutil.rmtree(lab.folder / what, ignore_errors=True)  # a job may make its folder again meanwhile
+    assert not (lab.folder / what / "run.json").exists()
 
 
 def mv(lab: Lab) -> None:

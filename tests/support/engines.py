@@ -38,6 +38,7 @@ class EngineWorld:
         self.run = Run(root / "r0001")
         self.handle = self.engine.handle(self.run, 1)
         Path(self.handle.folder).mkdir(parents=True)
+        self.run.job.mkdir()
 
     async def start(self, script: str, seat: Seat = NOWHERE) -> Started | Taken | None:
         """Start the script under the spare shim."""
@@ -49,7 +50,7 @@ class EngineWorld:
             run=self.run,
             handle=self.handle,
             argv=("/bin/sh", "-c", script),
-            environment={"PATH": os.defpath, "AR_RUN_DIR": str(self.run.folder), "AR_ATTEMPT": "1"},
+            environment={"PATH": os.defpath, "AR_RUN_DIR": str(self.run.job), "AR_ATTEMPT": "1"},
             cwd=str(self.root),
             limit=limit,
             startup=None,
@@ -77,7 +78,7 @@ class EngineWorld:
         for path in Path("/proc").iterdir():
             if path.name.isdigit() and int(path.name) != os.getpid():
                 try:
-                    if f"AR_RUN_DIR={self.run.folder}\0".encode() in (path / "environ").read_bytes():
+                    if f"AR_RUN_DIR={self.run.job}\0".encode() in (path / "environ").read_bytes():
                         os.kill(int(path.name), signal.SIGKILL)
                 except OSError:
                     continue

@@ -168,7 +168,7 @@ MUTANTS = (
     Mutant(
         "stopped-shim",
         "a shim that is asked to end its job is not woken (SIGCONT)",
-        "processes.kill([found.shim], signal.SIGCONT)  # should it be stopped",
+        "processes.kill(shims, signal.SIGCONT)  # should it be stopped",
         "pass",
     ),
     Mutant(
