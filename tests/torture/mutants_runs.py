@@ -162,7 +162,7 @@ MUTANTS = (
     Mutant(
         "adopted-tree",
         "an adopted job's cgroup is not looked into",
-        "found.update((p.pid, p) for p in processes.in_cgroup(start.tree))",
+        "by_pid.update((p.pid, p) for p in processes.in_cgroup(start.tree))",
         "pass",
     ),
     Mutant(
