@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from arctl.client import Client, Notify, Resume
+from arctl.client import Client, Resume
+from arctl.connection import Notify
 from arctl.dial import Answer
 from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import find_project

@@ -49,7 +49,8 @@ def start(again: bool = False) -> socket.socket:
 
 def start_locked(host: Host, again: bool = False) -> socket.socket:
     """Start a daemon as start() does; the caller holds the start lock."""
-    deadline = time.monotonic() + START_DEADLINE_S
+    begun = time.monotonic()
+    deadline = begun + START_DEADLINE_S
     latest = deadline + ENDING_DEADLINE_S
     while time.monotonic() < deadline:
         try:
@@ -65,7 +66,7 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
             else:
                 _launch(host, deadline)
     raise DaemonUnavailable(
-        f"the daemon did not answer within {START_DEADLINE_S:.0f} s of its start", f"its log: {host.log}"
+        f"no daemon accepted a connection within {time.monotonic() - begun:.0f} s", f"its log: {host.log}"
     )
 
 
@@ -231,12 +232,13 @@ def own_environment() -> dict[str, str]:
 
 def _wait_for_line(ready: int, deadline: float) -> str:
     """Return the line that the daemon writes once it knows how its start went; "" if it ended without one."""
-    data = b""
+    data, begun = b"", time.monotonic()
     try:
         while b"\n" not in data and len(data) < LINE_MAX:
             if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                waited = time.monotonic() - begun
                 raise DaemonUnavailable(
-                    f"the daemon was not ready within {START_DEADLINE_S:.0f} s", "arctl daemon logs"
+                    f"the daemon was not ready {waited:.0f} s after its start", "arctl daemon logs"
                 )
             block = os.read(ready, LINE_MAX)
             if not block:

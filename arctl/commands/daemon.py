@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from arctl.base import json_option, say, say_json, warn
-from arctl.client import Connection, Lost, connect
+from arctl.client import connect
+from arctl.connection import Connection, Hung, Lost
 from arctl.dial import Answer, Busy, NotRunning, dial, peer, read_info
 from arctl.starter import start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
@@ -127,9 +128,7 @@ def _stop() -> int | None:
         try:
             _ask_to_stop(sock, pid, process)
             if not select.select([process], [], [], STOP_DEADLINE_S)[0]:
-                raise DaemonUnavailable(
-                    f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s", f"kill {pid}"
-                )
+                raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
         finally:
             os.close(process)
     return pid
@@ -140,12 +139,19 @@ def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:
         Connection(sock).call("daemon.stop")
     except Lost:
         pass  # it is ending already
+    except Hung as error:
+        raise _unstoppable(pid, error.message) from error
     except Incompatible:
         # It speaks another protocol, but every daemon knows SIGTERM. The pid must be the daemon's own: if
         # systemd has made the socket, the kernel names systemd as the peer.
         if read_info().get("pid") != pid:
             raise
         signal.pidfd_send_signal(process, signal.SIGTERM)
+
+
+def _unstoppable(pid: int, what: str) -> DaemonUnavailable:
+    """A daemon that hangs: a signal that it could handle would wait for it, too."""
+    return DaemonUnavailable(what, f"kill -9 {pid} (running jobs go on); then: arctl daemon start")
 
 
 def _too_busy() -> DaemonUnavailable:

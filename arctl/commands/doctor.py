@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
-from arctl.client import Connection, Lost
+from arctl.connection import Connection, Lost
 from arctl.dial import Answer, Busy, NotRunning, dial, peer
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.layout import FOLDER, Host
@@ -148,7 +148,8 @@ def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Chec
     yield _version(info)
     yield _cgroup(peer(sock)[0])
     yield from _queue(connection)
-    yield from _experiment(connection, folder, expr)
+    if not connection.closed:
+        yield from _experiment(connection, folder, expr)
 
 
 def _queue(connection: Connection) -> Iterator[Check]:

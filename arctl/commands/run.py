@@ -152,7 +152,6 @@ class Watch:
 
     def _interrupt(self, submit: Callable[[], Answer]) -> int:
         """Ask the daemon to interrupt the run, then wait for its verdict as before."""
-        self.here.client.close()  # an answer to what was asked before may still come on that connection
         if self.run_id is None:
             self.run_id = str(submit()["run_id"])
         complain(f"interrupting {self.run_id} (Ctrl+C again leaves it to the daemon)")

@@ -160,7 +160,10 @@ BY_KIND: dict[str, type[ArdaemonError]] = {cls.__name__: cls for cls in _tree(Ar
 
 def from_wire(error: dict[str, Any]) -> ArdaemonError:
     """Turn a JSON-RPC error object back into the error that the daemon raised."""
-    data = dict(error.get("data") or {})
+    data = error.get("data")
+    data = (
+        dict(data) if isinstance(data, dict) else {}
+    )  # another server's may be anything (JSON-RPC 2.0, 5.1)
     cls = BY_KIND.get(str(data.pop("kind", "")))
     if cls is None:
         cls = UsageError if error.get("code") in (INVALID_PARAMS, METHOD_NOT_FOUND) else InternalError

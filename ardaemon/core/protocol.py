@@ -6,7 +6,7 @@ the one that is meant (the rule is in the README).
 
 from typing import Any, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ardaemon.core.gpus import CardState
 from ardaemon.core.model import Best, Contract, Exit, Result, Session, Settings
@@ -298,30 +298,48 @@ class Method(Struct, frozen=True):
     params: type[Params]
     result: type
     summary: str
-    streams: bool = field(default=False)  # sends notifications before its result
+    streams: bool = False  # sends notifications before its result
+    slow: bool = False  # sealed data is hashed in it, or a kill verified: that may take minutes
+    repeatable: bool = False  # asked twice it gives what it gives once: a client may ask the next daemon
 
 
 METHODS: dict[str, Method] = {
-    "run.submit": Method(Submit, RunView, "Snapshot train.py and queue it as a run."),
-    "run.wait": Method(Wait, RunView, "Wait until a run is launched or committed, or a timeout passes."),
-    "run.get": Method(WhichRun, RunView, "One run as it stands."),
-    "run.list": Method(Recent, RunList, "The last committed runs."),
-    "run.tail": Method(Tail, TailText, "The end of a run's log, cleaned, traceback first.", True),
+    "run.submit": Method(
+        Submit, RunView, "Snapshot train.py and queue it as a run.", repeatable=True, slow=True
+    ),
+    "run.wait": Method(
+        Wait, RunView, "Wait until a run is launched or committed, or a timeout passes.", repeatable=True
+    ),
+    "run.get": Method(WhichRun, RunView, "One run as it stands.", repeatable=True),
+    "run.list": Method(Recent, RunList, "The last committed runs.", repeatable=True),
+    "run.tail": Method(
+        Tail, TailText, "The end of a run's log, cleaned, traceback first.", streams=True, repeatable=True
+    ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
-    "status.get": Method(Recent, StatusView, "An experiment as it stands."),
-    "experiment.init": Method(Init, ExperimentView, "Create an experiment and seal it."),
-    "experiment.seal": Method(Seal, ExperimentView, "Report what changed under the seal; accept it."),
-    "experiment.clean": Method(Where, ExperimentView, "Verify that no survivor is left; lift the sentinel."),
-    "session.start": Method(SessionStart, SessionView, "Start a session: runs are accepted from here on."),
-    "session.stop": Method(Where, SessionView, "End the session; interrupt what runs, hold what waits."),
-    "session.get": Method(Where, SessionView, "The session's settings and counters."),
-    "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order."),
+    "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),
+    "experiment.init": Method(Init, ExperimentView, "Create an experiment and seal it.", slow=True),
+    "experiment.seal": Method(
+        Seal, ExperimentView, "Report what changed under the seal; accept it.", slow=True
+    ),
+    "experiment.clean": Method(
+        Where, ExperimentView, "Verify that no survivor is left; lift the sentinel.", slow=True
+    ),
+    "session.start": Method(
+        SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
+    ),
+    "session.stop": Method(
+        Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
+    ),
+    "session.get": Method(Where, SessionView, "The session's settings and counters.", repeatable=True),
+    "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),
     "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
     "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),
     "queue.release": Method(WhichRun, RunView, "Let it start again."),
-    "gpu.list": Method(ListGpus, GpuList, "The GPUs: what they do, who is on them, which take runs."),
-    "events.subscribe": Method(Subscribe, Done, "Follow what happens.", True),
-    "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime."),
+    "gpu.list": Method(
+        ListGpus, GpuList, "The GPUs: what they do, who is on them, which take runs.", repeatable=True
+    ),
+    "events.subscribe": Method(Subscribe, Done, "Follow what happens.", streams=True),
+    "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime.", repeatable=True),
     "daemon.stop": Method(Nothing, Done, "Stop the daemon; running jobs go on and are taken up again."),
-    "rpc.discover": Method(Nothing, dict[str, Any], "This protocol as an OpenRPC document."),
+    "rpc.discover": Method(Nothing, dict[str, Any], "This protocol as an OpenRPC document.", repeatable=True),
 }
