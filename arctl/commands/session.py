@@ -10,6 +10,7 @@ from arctl.options import MEMORY, gpus_option, vram_option
 from arctl.render import status as status_lines
 from arctl.render.line import setting
 from ardaemon.core.errors import UsageError
+from ardaemon.core.metric_names import METRIC_SOURCES
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
 # Settings of ardaemon.core.model that are options here under the same name; --constraint is the one with
@@ -19,9 +20,6 @@ SETTINGS = (
     " checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share vram max_vram"
     " max_rss on_tainted"
 ).split()
-
-# The words of ardaemon.core.model.Source, which is not imported for its cost.
-SOURCES = "log tensorboard wandb trainer_state csv jsonl trackio mlflow custom auto".split()
 
 
 class Value(click.ParamType[str | int]):
@@ -60,7 +58,9 @@ def session() -> None:
 @click.option(
     "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
 )
-@click.option("--metrics", type=click.Choice(SOURCES), help="Where metrics are read from; default: auto.")
+@click.option(
+    "--metrics", type=click.Choice(METRIC_SOURCES), help="Where metrics are read from; default: auto."
+)
 @click.option("--metric-regex", metavar="RE", help="Pattern with a group for the metric's value in the log.")
 @click.option("--metric-command", metavar="COMMAND", help="Command that prints a JSON object of metrics.")
 @click.option(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from ardaemon.core.config import SETTLE_S
+from ardaemon.core.metric_names import MetricSource
 
 Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
@@ -31,11 +32,6 @@ Limit = Literal["vram_limit", "rss_limit"]
 # Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
 # card that it had to share.
 Again = Literal["tainted", "oom"]
-# Where metrics are read from. `log` is what the run printed; `auto` is the first source with the primary
-# metric.
-Source = Literal[
-    "log", "tensorboard", "wandb", "trainer_state", "csv", "jsonl", "trackio", "mlflow", "custom", "auto"
-]
 # Which value of the primary metric is the run's result. A number: the last value up to that step.
 Count = Literal["last", "best"] | int
 SCHEMA = 1
@@ -92,7 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plateau: int | None = None
     threshold: float | None = None
     constraints: tuple[str, ...] = ()
-    metrics: Source = "auto"
+    metrics: MetricSource = "auto"
     metric_regex: str | None = None
     metric_command: str | None = None
     metric_path: str | None = None  # a glob, relative to the project; {run_dir} is the job's own folder
