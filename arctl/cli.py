@@ -99,7 +99,8 @@ def arctl() -> None:
     \b
     Exit codes: 0 ok (advance or revert), 10 crash, 11 timeout, 12 invalid,
     13 interrupted, 14 unclean, 64 usage, 65 refused, 69 no daemon,
-    70 a fault of ardaemon, 74 storage, 75 still running.
+    70 a fault of ardaemon, 74 storage, 75 still running (call again),
+    76 stuck: the run waits until somebody does what the message says.
 
     \b
     AR_EXPR names the experiment; with AR_NONINTERACTIVE=1 no command asks.

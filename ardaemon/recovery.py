@@ -11,6 +11,7 @@ from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Host, Run, run_number
 from ardaemon.core.model import Session
+from ardaemon.core.queue import Stranded
 from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import history, ready, session
@@ -124,7 +125,7 @@ def _look_for_strangers(board: Board, engine: Engine, found: list[Flight]) -> No
         board.wake()
 
 
-def _read(entry: Path, stranded: dict[str, str], engine: Engine) -> Flight | None:
+def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight | None:
     try:
         active = state.read(entry, Active)
         if active is None:
@@ -134,7 +135,8 @@ def _read(entry: Path, stranded: dict[str, str], engine: Engine) -> Flight | Non
         record = state.read(run.record, RunRecord)
         if record is None:
             log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
-            stranded[entry.name] = f"{run.run_id} waits for its folder, which is away: {run.folder}"
+            why = f"it waits for its folder, which is away ({run.folder})"
+            stranded[entry.name] = Stranded(why, "put it back where it was")
             return None
         for folder in (experiment.folder, run.folder, *run.folder.glob("a[0-9]*"), entry.parent):
             durable.sweep(folder)
@@ -150,8 +152,8 @@ def _read(entry: Path, stranded: dict[str, str], engine: Engine) -> Flight | Non
         return flight
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
         log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
-        mend = f" ({error.mend})" if isinstance(error, ArdaemonError) and error.mend else ""
-        stranded[entry.name] = f"a run is not followed: {error}{mend}"
+        mend = error.mend if isinstance(error, ArdaemonError) else ""
+        stranded[entry.name] = Stranded(str(error), mend or "put back a copy of it")
         return None
 
 

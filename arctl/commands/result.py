@@ -13,6 +13,9 @@ def result(expr: str | None, as_json: bool, run_id: str | None) -> int:
     """Show the result of a run. Without RUN: of the latest. The exit code is 75 if there is no result yet."""
     here = Here(expr)
     view = here.ask("run.get", run_id=run_id)
+    if view.get("result") is None:
+        # `run.wait` tells a run that moves (75) from one that does not, which it refuses with what to do.
+        view = here.ask("run.wait", run_id=view["run_id"], timeout=0.0)
     committed = view.get("result")
     if committed is None:
         if as_json:

@@ -6,6 +6,8 @@
     ├── Refused               the circumstances are wrong; nothing was changed  exit 65
     │   ├── SealBroken · Unclean · SessionNotLive · BadTrainFile
     │   ├── RunnerNotFound · CorruptState · UnknownSchema
+    ├── Stuck                 the run is recorded, and does not move by itself  exit 76
+    │   └── Unfollowed
     ├── StorageError          disk full, read-only, folder gone                 exit 74
     ├── Incompatible          client and daemon are too far apart               exit 69
     ├── DaemonUnavailable     nobody answers on the socket                      exit 69
@@ -119,6 +121,18 @@ class UnknownSchema(Refused):
     """A state file was written by a version whose files this one cannot read. The file is left as it is."""
 
     code = -32027
+
+
+class Stuck(ArdaemonError):
+    """The run is recorded and does not move by itself: somebody has to do something first."""
+
+    code, exit_code = -32050, 76
+
+
+class Unfollowed(Stuck):
+    """No daemon follows the run."""
+
+    code = -32051
 
 
 class StorageError(ArdaemonError):

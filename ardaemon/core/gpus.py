@@ -65,6 +65,11 @@ class Inventory(Struct, frozen=True, kw_only=True):
         parents = {gpu.parent for gpu in self.gpus}
         return tuple(gpu for gpu in self.gpus if gpu.uuid not in parents)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known how many GPUs there are."""
+        return self.state in ("ok", "none")
+
 
 class Need(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The GPUs and the memory that one run asks for.

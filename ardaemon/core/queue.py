@@ -71,6 +71,13 @@ class Stranger(Struct, frozen=True):
     attempt: int
 
 
+class Stranded(Struct, frozen=True):
+    """An active entry whose run the daemon cannot follow, and what a person can do about that."""
+
+    why: str
+    mend: str
+
+
 class Waiting(Struct, frozen=True, kw_only=True):
     """A run in the queue; `seq` is the order of submission and nobody else's."""
 

@@ -1,12 +1,11 @@
 """Decides whether a session takes a run now, and which version train.py goes back to."""
 
-import shlex
-
 from ardaemon.core.errors import (
     Refused,
     SessionNotLive,
 )
 from ardaemon.core.layout import Experiment
+from ardaemon.core.mends import session_again
 from ardaemon.core.model import Placed, Settings
 from ardaemon.experiment import seal, train_file
 from ardaemon.experiment.state import State, fallback_run
@@ -24,24 +23,12 @@ def require_ready(experiment: Experiment, current: State) -> Settings:
         why = session.terminated_by or "stopped"
         raise SessionNotLive(
             f"the session of {experiment.slug} is over ({why})",
-            f"go on with: {_again(session.settings)}",
+            f"go on with: {session_again(session.settings)}",
         )
     seal.require(experiment, current.contract)
     require_same_primary(current)
     _require_same_conditions(current, session.settings)
     return session.settings
-
-
-def _again(settings: Settings) -> str:
-    """Return the command that starts a session anew, with the settings that launch its runs and end it."""
-    words = ["arctl session start --resume continue", f"--seconds {settings.seconds:g}"]
-    if settings.runner != Settings(seconds=1).runner:
-        words.append(f"--runner {shlex.quote(settings.runner)}")
-    if settings.plateau is not None:
-        words.append(f"--plateau {settings.plateau}")
-    if settings.max_runs is not None:
-        words.append(f"--max-runs {settings.max_runs}")
-    return " ".join(words)
 
 
 def require_same_primary(current: State) -> None:

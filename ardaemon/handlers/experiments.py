@@ -12,6 +12,7 @@ from ardaemon.experiment import create, ledger, seal, session, train_file, uncle
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.choose import resolve
 from ardaemon.experiment.state import State, fallback_run
+from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.rpc.dispatch import Notify
@@ -29,6 +30,7 @@ class Experiments:
         found = await self.context.load(experiment)
         rows = ledger.last(experiment.results, min(params.last, LAST_MAX))
         sight = self.context.views.sight() if self.board.of(experiment) else None
+        left = await self._left(experiment, found)
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -40,8 +42,14 @@ class Experiments:
             unclean=experiment.unclean.exists(),
             active=tuple(self.context.views.view(f, sight) for f in self.board.of(experiment)),
             recent=tuple(rows),
-            warnings=(*found.warnings, *self.board.placement.in_quarantine.values()),
+            warnings=(*found.warnings, *left, *self.board.placement.in_quarantine.values()),
         )
+
+    async def _left(self, experiment: Experiment, found: State) -> list[str]:
+        """One line for each run that nobody follows."""
+        run_ids = await unfollowed.listed(self.context, experiment, found.session.last_run)
+        says = f"--expr {experiment.slug} says why, and what to do"
+        return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
         """Create and seal."""

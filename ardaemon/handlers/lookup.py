@@ -1,10 +1,12 @@
 """Which run a request means, and a committed run from its files."""
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import UnknownRun
-from ardaemon.core.layout import Experiment, run_name
-from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.core.errors import CorruptState, UnknownRun, UnknownSchema
+from ardaemon.core.layout import Experiment, run_name, run_number
+from ardaemon.core.lifecycle import State
+from ardaemon.core.run_record import Judged, Launching, RunRecord
 from ardaemon.experiment import history
+from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 
@@ -14,18 +16,26 @@ async def named(context: Context, experiment: Experiment, run_id: str | None) ->
     if run_id is not None:
         if context.board.find(experiment, run_id) or experiment.run(run_id).record.exists():
             return run_id
+        if run_id in unfollowed.stranded(context, experiment):
+            return run_id
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
+    last = await _last_followed(context, experiment)
+    left = await unfollowed.listed(context, experiment, last)
+    latest = max([last, *map(run_number, left)])
+    if latest == 0:
+        raise UnknownRun(f"{experiment.slug} has no run yet", "arctl run --wait")
+    return run_name(latest)
+
+
+async def _last_followed(context: Context, experiment: Experiment) -> int:
     flights = context.board.of(experiment)
     if flights:
-        return flights[-1].run.run_id
-    found = await context.load(experiment)
-    if found.session.last_run == 0:
-        raise UnknownRun(f"{experiment.slug} has no run yet", "arctl run --wait")
-    return run_name(found.session.last_run)
+        return run_number(flights[-1].run.run_id)
+    return (await context.load(experiment)).session.last_run
 
 
 def stored(experiment: Experiment, run_id: str) -> p.RunView:
-    """A committed run, from its files."""
+    """A run from its files: one that is committed, or that no daemon follows."""
     run = experiment.run(run_id)
     record = state.read(run.record, RunRecord)
     if record is None:
@@ -36,7 +46,7 @@ def stored(experiment: Experiment, run_id: str) -> p.RunView:
         expr=experiment.slug,
         run_id=run_id,
         folder=str(run.folder),
-        state="committed" if result else "queued",
+        state="committed" if result else _state(record),
         argv=record.argv,
         seconds=record.settings.seconds,
         base=record.base,
@@ -45,3 +55,24 @@ def stored(experiment: Experiment, run_id: str) -> p.RunView:
         exit=record.state.decision.exit if isinstance(record.state, Judged) else None,
         result=result,
     )
+
+
+def state_of(experiment: Experiment, run_id: str) -> str:
+    """The state of a run without a flight; "unknown" where run.json cannot be read: its log may be."""
+    run = experiment.run(run_id)
+    try:
+        record = state.read(run.record, RunRecord)
+    except (CorruptState, UnknownSchema):
+        return "unknown"
+    if record is None:
+        return "unknown"
+    return "committed" if history.committed(run, record) else _state(record)
+
+
+def _state(record: RunRecord) -> State:
+    match record.state:
+        case Launching():
+            return "launching"
+        case Judged():
+            return "judged"
+    return "queued"

@@ -5,12 +5,14 @@ from typing import Literal
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import Refused, UnknownRun, UsageError
+from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.events import RunMoved
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment.choose import resolve
+from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.lookup import named
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 
@@ -28,7 +30,7 @@ class Queue:
         return p.QueueView(
             runs=tuple(self.context.views.views()),
             slots=len(self.board.placement.slots),
-            warnings=(*self.board.stranded.values(), *self.board.placement.in_quarantine.values()),
+            warnings=(*unfollowed.warnings(self.board), *self.board.placement.in_quarantine.values()),
         )
 
     async def queue_move(self, params: p.Move, _: Notify) -> p.RunView:
@@ -36,19 +38,19 @@ class Queue:
         check_priority(params.priority)
         if params.to is None and params.priority is None:
             raise UsageError("queue.move needs a place or a priority", "arctl queue move --help")
-        flight = self._waiting(params)
+        flight = await self._waiting(params)
         priority = flight.active.priority if params.priority is None else params.priority
         front = self._front(flight, params.to, priority)
         return await self._write(flight, replace(flight.active, priority=priority, front=front))
 
     async def queue_hold(self, params: p.WhichRun, _: Notify) -> p.RunView:
         """Keep it from starting."""
-        flight = self._waiting(params)
+        flight = await self._waiting(params)
         return await self._write(flight, replace(flight.active, held=True))
 
     async def queue_release(self, params: p.WhichRun, _: Notify) -> p.RunView:
         """Let it start again."""
-        flight = self._waiting(params)
+        flight = await self._waiting(params)
         return await self._write(flight, replace(flight.active, held=False))
 
     def _front(self, flight: Flight, to: Literal["first", "last"] | None, priority: int) -> int:
@@ -64,16 +66,17 @@ class Queue:
                 return min(others, default=0) - 1
         return flight.active.front if flight.active.priority == priority else 0
 
-    def _waiting(self, params: p.WhichRun) -> Flight:
-        """The run, if it waits."""
+    async def _waiting(self, params: p.WhichRun) -> Flight:
+        """The run, if it waits. Raises UnknownRun, Unfollowed, Refused."""
         experiment = resolve(params.project, params.expr)
-        flights = self.board.of(experiment)
-        found = next((f for f in flights if f.run.run_id == params.run_id), None)
-        if found is None or params.run_id is None:
-            raise UnknownRun(f"no run {params.run_id} of {experiment.slug} is in the queue", "arctl queue")
-        if found.state != "queued" or found.key in self.board.placement.seated:
-            raise Refused(f"{params.run_id} has left the queue: it is {found.state}", "arctl queue")
-        return found
+        if params.run_id is None:
+            raise UsageError("a run must be named", "arctl queue")
+        run_id = await named(self.context, experiment, params.run_id)
+        flight = await unfollowed.flight_of(self.context, experiment, run_id)
+        state = "committed" if flight is None else flight.state
+        if flight is None or state != "queued" or flight.key in self.board.placement.seated:
+            raise Refused(f"{run_id} has left the queue: it is {state}", "arctl queue")
+        return flight
 
     async def _write(self, flight: Flight, active: Active) -> p.RunView:
         known, flight.active = flight.active, active  # at once: the next decision is made by it

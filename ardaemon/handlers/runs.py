@@ -6,14 +6,16 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
+from ardaemon.core.errors import Unfollowed
 from ardaemon.core.events import RunSubmitted
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment import ledger
 from ardaemon.experiment.choose import resolve
+from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
-from ardaemon.handlers.lookup import named, stored
+from ardaemon.handlers.lookup import named, state_of, stored
 from ardaemon.pipeline import submit
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
@@ -64,7 +66,12 @@ class Runs:
         """One run as it stands."""
         experiment = resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
-        flight = self.board.find(experiment, run_id)
+        try:
+            flight = await unfollowed.flight_of(self.context, experiment, run_id)
+        except Unfollowed as error:
+            if state_of(experiment, run_id) == "unknown":
+                raise  # there is nothing to show
+            return replace(stored(experiment, run_id), why=error.message)
         return self.views.view(flight) if flight else stored(experiment, run_id)
 
     async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
@@ -83,7 +90,7 @@ class Runs:
         """Write the wish down; the loops make it so."""
         experiment = resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
-        flight = self.board.find(experiment, run_id)
+        flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
             return stored(experiment, run_id)
         await self.context.control.cancel(flight, "stop" if params.manual else "cancel")

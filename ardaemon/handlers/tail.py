@@ -13,7 +13,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.text import clean
 from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
-from ardaemon.handlers.lookup import named
+from ardaemon.handlers.lookup import named, state_of
 from ardaemon.host.follow import appended, read_at
 from ardaemon.judging import excerpt
 from ardaemon.pipeline.flight import Flight
@@ -45,7 +45,7 @@ class Tailer:
             offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
             await self._follow(_Follow(flight, path, offset, notify))
             text = ""
-        state_now = flight.state if flight is not None else "committed"
+        state_now = flight.state if flight is not None else state_of(experiment, run_id)
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
 
     async def _follow(self, following: "_Follow") -> None:

@@ -6,11 +6,13 @@ from typing import Literal
 import anyio
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import StorageError, UnknownRun
+from ardaemon.core.errors import ArdaemonError, UnknownRun
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment.choose import resolve
+from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
+from ardaemon.handlers.stuck import is_stuck, refusal
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board
 from ardaemon.rpc.dispatch import Notify
@@ -27,14 +29,17 @@ class Waiter:
         self.context, self.board, self.views = context, context.board, context.views
 
     async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
-        """Until launched or committed, or the timeout; a client that goes away ends only its wait."""
+        """Until launched or committed, or the timeout; a client that goes away ends only its wait.
+
+        A run that does not move by itself is an error at once: who calls again must never spin.
+        """
         experiment = resolve(params.project, params.expr)
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
         end = None if timeout is None else time.monotonic() + timeout
         if params.any:
             return await self._next(experiment, params.until, end)
         run_id = await named(self.context, experiment, params.run_id)
-        flight = self.board.find(experiment, run_id)
+        flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
             view = stored(experiment, run_id)
         else:
@@ -52,12 +57,9 @@ class Waiter:
                 return view
             flights = self.board.of(experiment)
             if not flights:
-                raise UnknownRun(
-                    f"{experiment.slug} has no run under way, and every verdict has been given",
-                    "arctl run; or arctl status --last 10",
-                )
+                raise await self._nothing_under_way(experiment)
             # One that does not move by itself is the answer only if none does.
-            moving = [flight for flight in flights if not _stuck(flight, self.board)]
+            moving = [flight for flight in flights if not is_stuck(flight, self.board)]
             there = [flight for flight in moving if _there(flight, until, self.board)]
             if until == "launched" and there:
                 return self.views.view(there[0])
@@ -65,6 +67,16 @@ class Waiter:
                 return await self._awaited(flights, until, end)
             if not await _before(end, changed):
                 return self.views.view(moving[0])
+
+    async def _nothing_under_way(self, experiment: Experiment) -> ArdaemonError:
+        session = (await self.context.load(experiment)).session
+        left = await unfollowed.listed(self.context, experiment, session.last_run)
+        if left:
+            return unfollowed.refusal(self.context, experiment, left[0])
+        return UnknownRun(
+            f"{experiment.slug} has no run under way, and every verdict has been given",
+            "arctl run; or arctl status --last 10",
+        )
 
     async def _untold(self, experiment: Experiment) -> p.RunView | None:
         """A verdict that is whole on disk and that nobody has got; now it is this client's."""
@@ -87,16 +99,8 @@ class Waiter:
         with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
             while not _there(first, until, self.board):  # what was in its way may be gone by now
                 first = await _first(flights, until, self.board)
-        if first.dropped:
-            raise StorageError(
-                f"{first.run.run_id} was dropped: its folder is gone, and nothing is left to judge",
-                "arctl status --last 10",
-            )
-        if first.blocked is not None:
-            raise StorageError(
-                f"{first.run.run_id} cannot go on: {first.blocked}",
-                f"it is tried again; then: arctl wait {first.run.run_id}",
-            )
+        if is_stuck(first, self.board):
+            raise refusal(first, self.board)
         return self.views.view(first)
 
     async def _heard(self, experiment: Experiment, run_id: str) -> None:
@@ -107,15 +111,7 @@ class Waiter:
 def _there(flight: Flight, until: Until, board: Board) -> bool:
     """It has come so far, or does not come any further by itself."""
     past = flight.state in ("running", "exited", "judged", "committed")
-    return flight.state == "committed" or _stuck(flight, board) or (until == "launched" and past)
-
-
-def _stuck(flight: Flight, board: Board) -> bool:
-    """It waits for a person."""
-    if flight.blocked is not None:
-        return True
-    idle = flight.session_over or flight.active.held or board.placement.standstill(flight) is not None
-    return idle and flight.state == "queued"
+    return flight.state == "committed" or is_stuck(flight, board) or (until == "launched" and past)
 
 
 async def _before(end: float | None, event: anyio.Event) -> bool:

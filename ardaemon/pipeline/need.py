@@ -48,7 +48,7 @@ def present(inventory: Inventory | None, allowed: Sequence[str] | None) -> list[
 
 
 def _is_known(inventory: Inventory | None) -> bool:
-    return inventory is not None and inventory.state in ("ok", "none")
+    return inventory is not None and inventory.is_counted
 
 
 def _check_count(

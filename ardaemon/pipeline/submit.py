@@ -142,16 +142,17 @@ def _number(experiment: Experiment, session: Session, params: Submit, position: 
 
 
 def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Position) -> bool:
-    """A number that was never acknowledged is free: its run was laid out, and has no active entry."""
+    """A number that was never acknowledged is free: its run may be laid out, and has no active entry."""
     run = experiment.run(run_id)
+    entry = entry_path(position.entries, experiment, run_id)
     try:
         record = state.read(run.record, RunRecord)
     except CorruptState:
         return False
     if record is not None and record.submit_id == params.submit_id:
         return True
-    if entry_path(position.entries, experiment, run_id).exists():
-        return False  # also of a run whose folder was removed: its job may be at work
+    if entry.exists():
+        return False  # also of a run whose folder is away, or was removed: its job may be at work
     return record is None or record.state == Queued()
 
 

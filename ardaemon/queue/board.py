@@ -15,7 +15,7 @@ from ardaemon.core.errors import Overloaded
 from ardaemon.core.events import RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
-from ardaemon.core.queue import Key
+from ardaemon.core.queue import Key, Stranded
 from ardaemon.core.run_record import Judged
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.placement import Placement
@@ -35,7 +35,7 @@ class Board:
     def __init__(self, config: Config, placement: Placement) -> None:
         self.config, self.placement = config, placement
         self.flights: dict[Key, Flight] = {}
-        self.stranded: dict[str, str] = {}  # active entries that are no flight: name -> why
+        self.stranded: dict[str, Stranded] = {}  # active entries that are no flight, by their names
         self.changed = anyio.Event()
         # Experiment's folder -> runs whose verdict a client has got. On disk with the next commit: after a
         # kill of the daemon a verdict may be delivered once more, never once less.

@@ -50,16 +50,32 @@ class Placement:
         return {**self.sick, **self.unclean}
 
     def standstill(self, flight: Flight, cards: tuple[Card, ...] | None = None) -> str | None:
-        """Why such a run cannot start at all, where every place for it is in quarantine."""
-        if not flight.need.gpus:
+        """Why such a run cannot start at all: fewer places than it needs are there, and not in quarantine."""
+        need = flight.need
+        if not need.gpus:
             names = {*self.slots}
             return "; ".join(self.in_quarantine.values()) if names <= self.in_quarantine.keys() else None
-        allowed = flight.need.allowed
-        cards = self.cards() if cards is None else cards
-        mine = [c for c in cards if allowed is None or is_allowed(c.index, c.uuid, allowed)]
-        if not mine or any(card.state != "quarantined" for card in mine):
+        if (unfit := self.gpus.unfit(need)) is not None:
+            return unfit
+        mine = [
+            (gpu, card)
+            for gpu, card in zip(self.gpus.readings, self.cards() if cards is None else cards, strict=True)
+            if need.allowed is None or is_allowed(card.index, card.uuid, need.allowed)
+        ]
+        if len(mine) < need.gpus:
+            return self._too_few(need, len(mine))
+        closed = [card for gpu, card in mine if card.state == "quarantined" or not self.gpus.is_ours(gpu)]
+        if len(mine) - len(closed) >= need.gpus:
             return None
-        return "; ".join(card.occupant for card in mine)
+        named = (self.in_quarantine.get(c.uuid) or f"GPU {c.index}: {c.occupant}" for c in closed)
+        return "; ".join(named)
+
+    def _too_few(self, need: Need, count: int) -> str | None:
+        inventory = self.gpus.inventory
+        if inventory is None or not inventory.is_counted:
+            return None  # the driver may name more, once it answers
+        given = "there are" if need.allowed is None else "its CUDA_VISIBLE_DEVICES allows"
+        return f"it asks for {need.gpus} GPUs, more than {given} ({count}): see arctl gpus"
 
     def need(self, flight: Flight) -> Need:
         """What it asks for, as far as that is known by now."""

@@ -14,6 +14,7 @@ from ardaemon.pipeline.flight import Flight
 from ardaemon.queue import facts, reasons
 from ardaemon.queue.board import Board
 from ardaemon.queue.reasons import Place
+from ardaemon.queue.standstill import standstill
 
 
 class Sight(NamedTuple):
@@ -49,15 +50,12 @@ class Views:
             return {"why": self.waits(flight.handle)}
         if flight.state != "queued" or flight.key in self.board.placement.seated:
             return {}
-        if flight.session_over:
-            return {"why": "its session is over: arctl session start"}
-        if flight.active.held:
-            return {"why": f"held: arctl queue release {flight.run.run_id}"}
-        sight = sight or self.sight()
-        if (why := self.board.placement.standstill(flight, sight.cards)) is not None:
-            return {"why": why}
+        still = standstill(flight, self.board.placement, sight.cards if sight is not None else None)
+        if still is not None:
+            return {"why": still.line}
         if flight.need.gpus and self.board.placement.gpus.inventory is None:
             return {"why": "the GPUs are being looked at"}
+        sight = sight or self.sight()
         place = sight.places.get(flight.key)
         if place is None or place.position is None:
             return {"why": place.why if place is not None else None}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import ArdaemonError, Refused, UsageError
+from ardaemon.core.errors import ArdaemonError, Refused, Stuck, UsageError
 from tests.support.lab import Lab, make, wait_until
 from tests.support.machine import lease_in, with_gpus
 from tests.support.nvml import DRIVER_NOT_LOADED, UNINITIALIZED, FakeGpus
@@ -322,7 +322,8 @@ def test_gpus_that_are_all_sick_let_runs_wait_and_say_so_until_a_person_clears_t
     fake.write()
     wait_until(lambda: lab.call("gpu.list")["gpus"][0]["state"] == "quarantined", "the Xid to be noticed")
     bench.go(1)
-    lab.wait(first)
+    with pytest.raises(Stuck, match=r"GPU 0 is sick: .* arctl gpus --clear 0"):
+        lab.wait(first)  # what a sick GPU gave is tainted: it is to be run again
     second = bench.submit(waits=False)
     wait_until(lambda: "sick" in str(bench.view(second)["why"]), "the reason")
     lab.stop()

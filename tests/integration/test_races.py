@@ -42,8 +42,10 @@ def test_a_held_run_takes_the_settings_of_the_session_that_releases_it(lab: Lab)
     second = lab.submit()["run_id"]
     assert lab.wait(first)["result"]["terminated_by"] == "max_runs"
     held = lab.get("run.get", run_id=second)
-    assert (held["state"], held["why"]) == ("queued", "its session is over: arctl session start")
-    assert lab.wait(second)["state"] == "queued", "a wait for a held run answers instead of hanging"
+    again = "arctl session start --resume continue --seconds 20 --max-runs 1"
+    assert (held["state"], held["why"]) == ("queued", f"its session is over: {again}")
+    with pytest.raises(errors.Stuck, match="its session is over"):  # instead of hanging
+        lab.wait(second)
     lab.session(resume="continue", max_runs=50, seconds=7, ack=True)
     result = lab.wait(second)["result"]
     assert (result["runs"], result["should_terminate"]) == ("1/50", False)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def told(neighbour: Neighbour, run_id: str, pid: int) -> None:
         said = neighbour.arctl(*command.split())[1]
         assert str(pid) in said, (command, said)
     code, said = neighbour.arctl("wait", run_id)
-    assert (code, str(pid) in said) == (75, True), said
+    assert (code, str(pid) in said) == (errors.Stuck.exit_code, True), said
     assert f"arctl clean --expr {SLUG}" in said
 
 
@@ -233,8 +234,9 @@ def test_at_a_start_a_quarantine_without_ground_is_lifted(
     assert path.exists() == stays
     if not away:
         lab.edit(1.0)
-        state = lab.wait(lab.submit()["run_id"])["state"]
-        assert state == ("queued" if stays else "committed")
+        run_id = lab.submit()["run_id"]
+        with pytest.raises(errors.Stuck) if stays else nullcontext():
+            assert lab.wait(run_id)["state"] == "committed"
 
 
 def test_a_quarantine_that_cannot_be_read_stands_and_says_which_file(lab: Lab) -> None:
@@ -242,9 +244,8 @@ def test_a_quarantine_that_cannot_be_read_stands_and_says_which_file(lab: Lab) -
     lab.stop()
     forged(lab).write_text("{")
     lab.start()
-    view = lab.wait(lab.submit()["run_id"])
-    assert view["state"] == "queued"
-    assert "quarantine/cpu0.json cannot be read" in view["why"]
+    with pytest.raises(errors.Stuck, match=r"quarantine/cpu0\.json cannot be read"):
+        lab.wait(lab.submit()["run_id"])
 
 
 def test_survivors_are_looked_for_in_their_cgroup_too(lab: Lab) -> None:

@@ -1,0 +1,34 @@
+"""Runs on the board that do not move by themselves, and what who waits for one is told."""
+
+from ardaemon.core.errors import ArdaemonError, StorageError, Stuck
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.patience import RETRY_MOST_S
+from ardaemon.queue.board import Board
+from ardaemon.queue.standstill import Standstill, standstill
+
+
+def is_stuck(flight: Flight, board: Board) -> bool:
+    """Whether something has to be mended before the run goes on."""
+    return flight.blocked is not None or standstill(flight, board.placement) is not None
+
+
+def refusal(flight: Flight, board: Board) -> ArdaemonError:
+    """The error for who waits for a run that is stuck: why, and what to do now."""
+    run_id, still = flight.run.run_id, standstill(flight, board.placement)
+    if flight.dropped:
+        return StorageError(f"{run_id} was dropped: its folder is gone", "arctl status shows what there is")
+    if still is None:
+        mend = f"mend that: the daemon tries again by itself within {RETRY_MOST_S:.0f} s"
+        return StorageError(f"{run_id} cannot go on: {flight.blocked}", mend)
+    facts = {"expr": flight.experiment.slug, "run_id": run_id}
+    return Stuck(f"{run_id} does not move by itself: {still.why}", _mend(flight, still), facts)
+
+
+def _mend(flight: Flight, still: Standstill) -> str:
+    """What to do now: one line for a shell, where a command is all that it takes."""
+    run_id, expr = flight.run.run_id, f"--expr {flight.experiment.slug}"
+    then = f"arctl wait {run_id} {expr}"
+    if still.command is None:
+        return f"once that is mended: {then}; to give the run up: arctl cancel {run_id} {expr}"
+    clean = f"arctl clean {expr} && " if flight.session_over and flight.experiment.unclean.exists() else ""
+    return f"{clean}{still.command} {expr} && {then}"

@@ -1,0 +1,110 @@
+"""Runs that no daemon follows: on disk without a result, and without a flight on the board.
+
+Either the active entry is unreadable or its run's folder is away (the board knows these: they are stranded),
+or there is no entry: it was deleted, the project was moved or copied, or another daemon has it.
+"""
+
+import shlex
+from collections.abc import Iterator
+
+import anyio
+
+from ardaemon.core.errors import ArdaemonError, Unfollowed
+from ardaemon.core.layout import Experiment, run_name, run_number
+from ardaemon.core.run_record import Launching, RunRecord
+from ardaemon.handlers.context import Context
+from ardaemon.host import state
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.submit import entry_path
+from ardaemon.queue.board import Board
+
+# Run numbers that are looked at on both sides of the last committed one: `status` costs the same after
+# 100,000 runs.
+NEAR = 64
+# Until a submit that has its run on disk has it on the board, too: it holds the experiment's lock so long.
+SUBMIT_S = 5.0
+
+
+async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Flight | None:
+    """The run's flight; None where it is committed. Raises Unfollowed."""
+    flight = context.board.find(experiment, run_id)
+    if flight is not None or not await _is_unfollowed(context, experiment, run_id):
+        return flight or context.board.find(experiment, run_id)
+    raise refusal(context, experiment, run_id)
+
+
+def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed:
+    """The error that says why no daemon follows the run, and what to do."""
+    active = context.host.active
+    entry = context.board.stranded.get(entry_path(active, experiment, run_id).name)
+    if entry is not None:
+        why, mend = entry.why, f"{entry.mend}: the daemon looks again within a minute"
+    else:
+        why = (
+            f"{active} has no entry of it. The entry was deleted, the project was moved or copied, or another"
+            " daemon has the run (another HOME, XDG_STATE_HOME, user or host)"
+        )
+        mend = "if the project was moved, move it back"
+    return Unfollowed(
+        f"{run_id} does not move, no daemon follows it: {why}{_at_work(experiment, run_id)}",
+        mend + _once_more(experiment, run_id),
+        {"expr": experiment.slug, "run_id": run_id},
+    )
+
+
+async def listed(context: Context, experiment: Experiment, last_run: int) -> tuple[str, ...]:
+    """The runs of an experiment that no daemon follows, as far as its latest numbers and the board tell."""
+    near = (run_name(number) for number in range(max(1, last_run - NEAR), last_run + NEAR))
+    suspects = {run_id for run_id in near if _has_no_result(experiment, run_id)}
+    suspects.update(stranded(context, experiment))
+    found = [run_id for run_id in suspects if context.board.find(experiment, run_id) is None]
+    return tuple(sorted([r for r in found if await _is_unfollowed(context, experiment, r)], key=run_number))
+
+
+def warnings(board: Board) -> Iterator[str]:
+    """One line for each run that the daemon has found and cannot follow, of all experiments."""
+    for name, entry in board.stranded.items():
+        yield f"no daemon follows {_run_id(name)}: {entry.why} ({entry.mend})"
+
+
+def stranded(context: Context, experiment: Experiment) -> Iterator[str]:
+    """The runs of an experiment whose active entries the daemon has found and cannot follow."""
+    for name in context.board.stranded:
+        run_id = _run_id(name)
+        if name == entry_path(context.host.active, experiment, run_id).name:
+            yield run_id
+
+
+def _run_id(entry_name: str) -> str:
+    return entry_name.removesuffix(".json").rpartition("-")[2]
+
+
+def _has_no_result(experiment: Experiment, run_id: str) -> bool:
+    run = experiment.run(run_id)
+    return not run.result.exists() and run.record.exists()
+
+
+async def _is_unfollowed(context: Context, experiment: Experiment, run_id: str) -> bool:
+    """Whether the run has neither flight nor result, once a submit that is under way has ended."""
+    with anyio.move_on_after(SUBMIT_S):
+        async with context.locks.of(experiment.folder):
+            pass
+    return context.board.find(experiment, run_id) is None and not experiment.run(run_id).result.exists()
+
+
+def _at_work(experiment: Experiment, run_id: str) -> str:
+    try:
+        record = state.read(experiment.run(run_id).record, RunRecord)
+    except ArdaemonError:  # that is why nobody follows it
+        return ""
+    if record is None or not isinstance(record.state, Launching):
+        return ""
+    return f"; its job may still be at work, until its limit of {record.settings.seconds:g} s"
+
+
+def _once_more(experiment: Experiment, run_id: str) -> str:
+    snapshot = experiment.run(run_id).train
+    if not snapshot.exists():
+        return ""
+    files = shlex.join([str(snapshot), str(experiment.train)])
+    return f"; to run that version again: cp {files} && arctl run --wait --expr {experiment.slug}"

@@ -1,0 +1,34 @@
+"""Why a waiting run does not start by itself, whatever else ends: somebody has to do something first."""
+
+from msgspec import Struct
+
+from ardaemon.core.mends import session_again
+from ardaemon.core.queue import Card
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.placement import Placement
+
+
+class Standstill(Struct, frozen=True):
+    """The reason, and the command that ends it; without such a command the reason says what to do."""
+
+    why: str
+    command: str | None = None
+
+    @property
+    def line(self) -> str:
+        """Both, as a view of the run has them."""
+        return self.why if self.command is None else f"{self.why}: {self.command}"
+
+
+def standstill(
+    flight: Flight, placement: Placement, cards: tuple[Card, ...] | None = None
+) -> Standstill | None:
+    """None: the run is under way, or starts once others have ended. `cards`, if they are known already."""
+    if flight.state != "queued" or flight.key in placement.seated:
+        return None
+    if flight.session_over:
+        return Standstill("its session is over", session_again(flight.record.settings))
+    if flight.active.held:
+        return Standstill("held", f"arctl queue release {flight.run.run_id}")
+    why = placement.standstill(flight, cards)
+    return None if why is None else Standstill(why)
