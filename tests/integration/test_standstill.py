@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +280,28 @@ def test_with_json_the_reason_is_an_object(shell: Shell) -> None:
     error = json.loads(err)["error"]
     assert (code, out, error["data"]["kind"]) == (STUCK, "", "Stuck")
     assert (error["data"]["run_id"], error["data"]["expr"]) == (RUN, SLUG)
+
+
+def test_a_run_that_is_being_submitted_is_never_taken_for_one_that_nobody_follows(lab: Lab) -> None:
+    """Its run.json is on disk before the daemon has it on its board."""
+    lab.ready()
+    working(lab)
+    over = threading.Event()
+
+    def look() -> list[str]:
+        client, warnings = lab.rpc(), list[str]()
+        where = {"project": str(lab.project), "expr": SLUG}
+        while not over.is_set():
+            warnings += client.call("status.get", **where)["warnings"]
+            client.call("run.wait", **where, timeout=0)  # raises Unfollowed
+        return warnings
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        for _ in range(40):
+            lab.submit()
+        over.set()
+        assert [one.result() for one in looking] == [[], []]
 
 
 # --- GPUs ---
