@@ -42,7 +42,7 @@ class Limit:
         self.begun = time.monotonic()
 
     def left(self) -> float | None:
-        """The seconds that are left for an answer. Raises Hung where there are none."""
+        """Return the seconds that are left for an answer. Raises Hung where there are none."""
         if self.seconds is None:
             return None
         left = self.begun + self.seconds - time.monotonic()
@@ -52,11 +52,11 @@ class Limit:
         return min(left, WAIT_MAX_S)
 
     def for_reading(self) -> float:
-        """The seconds that the daemon may take to read a request, however long its answer may take."""
+        """Return the seconds that the daemon may take to read a request, however long its answer may take."""
         return ANSWER_S if self.seconds is None else min(ANSWER_S, self.seconds)
 
     def hung(self, what: str, seconds: float, more: str = "") -> Hung:
-        """The error that says what the daemon did not do within so many seconds."""
+        """Make the error that says what the daemon did not do within so many seconds."""
         return Hung(
             f"the daemon did not {what} {self.method} within {round(seconds, 1):g} s{more}",
             "arctl daemon logs; then: arctl daemon restart (running jobs go on)",
@@ -73,7 +73,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by `close` or by a call that was given up."""
+        """Tell whether it was closed, by `close` or by a call that was given up."""
         return self.socket.fileno() < 0
 
     def call(self, method: str, **params: Any) -> Answer:
@@ -110,7 +110,7 @@ class Connection:
                 return message
 
     def _is_ours(self, message: Answer) -> bool:
-        """Whether a message answers the request that is under way.
+        """Tell whether a message answers the request that is under way.
 
         An error without an id is about a request that the daemon could not read, and there is no other one.
         """
@@ -165,7 +165,7 @@ def _encode(request: Answer) -> bytes:
 
 
 def _decode(line: bytes) -> Answer:
-    """One message of the daemon: an object with the object that belongs to its kind."""
+    """Read one message of the daemon: an object with the object that belongs to its kind."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

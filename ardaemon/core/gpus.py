@@ -67,7 +67,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
 
     @property
     def is_counted(self) -> bool:
-        """Whether it is known how many GPUs there are."""
+        """Tell whether it is known how many GPUs there are."""
         return self.state in ("ok", "none")
 
 

@@ -46,7 +46,7 @@ class Experiments:
         )
 
     async def _left(self, experiment: Experiment, found: State) -> list[str]:
-        """One line for each run that nobody follows."""
+        """Say in one line each which runs nobody follows."""
         run_ids = await unfollowed.listed(self.context, experiment, found.session.last_run)
         says = f"--expr {experiment.slug} says why, and what to do"
         return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]

@@ -58,7 +58,7 @@ def stored(experiment: Experiment, run_id: str) -> p.RunView:
 
 
 def state_of(experiment: Experiment, run_id: str) -> str:
-    """The state of a run without a flight; "unknown" where run.json cannot be read: its log may be."""
+    """Return the state of a run without a flight; "unknown" where run.json cannot be read: its log may be."""
     run = experiment.run(run_id)
     try:
         record = state.read(run.record, RunRecord)

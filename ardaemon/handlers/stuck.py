@@ -8,12 +8,12 @@ from ardaemon.queue.standstill import Standstill, standstill
 
 
 def is_stuck(flight: Flight, board: Board) -> bool:
-    """Whether something has to be mended before the run goes on."""
+    """Tell whether something has to be mended before the run goes on."""
     return flight.blocked is not None or standstill(flight, board.placement) is not None
 
 
 def refusal(flight: Flight, board: Board) -> ArdaemonError:
-    """The error for who waits for a run that is stuck: why, and what to do now."""
+    """Make the error for who waits for a run that is stuck: why, and what to do now."""
     run_id, still = flight.run.run_id, standstill(flight, board.placement)
     if flight.dropped:
         return StorageError(f"{run_id} was dropped: its folder is gone", "arctl status shows what there is")
@@ -25,7 +25,7 @@ def refusal(flight: Flight, board: Board) -> ArdaemonError:
 
 
 def _mend(flight: Flight, still: Standstill) -> str:
-    """What to do now: one line for a shell, where a command is all that it takes."""
+    """Say what to do now: one line for a shell, where a command is all that it takes."""
     run_id, expr = flight.run.run_id, f"--expr {flight.experiment.slug}"
     then = f"arctl wait {run_id} {expr}"
     if still.command is None:

@@ -27,7 +27,7 @@ SUBMIT_S = 5.0
 
 
 async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Flight | None:
-    """The run's flight; None where it is committed. Raises Unfollowed."""
+    """Return the run's flight; None where it is committed. Raises Unfollowed."""
     flight = context.board.find(experiment, run_id)
     if flight is not None or not await _is_unfollowed(context, experiment, run_id):
         return flight or context.board.find(experiment, run_id)
@@ -35,7 +35,7 @@ async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Fl
 
 
 def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed:
-    """The error that says why no daemon follows the run, and what to do."""
+    """Make the error that says why no daemon follows the run, and what to do."""
     active = context.host.active
     entry = context.board.stranded.get(entry_path(active, experiment, run_id).name)
     if entry is not None:
@@ -54,7 +54,7 @@ def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed
 
 
 async def listed(context: Context, experiment: Experiment, last_run: int) -> tuple[str, ...]:
-    """The runs of an experiment that no daemon follows, as far as its latest numbers and the board tell."""
+    """List an experiment's runs that no daemon follows, as far as its latest numbers and the board tell."""
     near = (run_name(number) for number in range(max(1, last_run - NEAR), last_run + NEAR))
     suspects = {run_id for run_id in near if _has_no_result(experiment, run_id)}
     suspects.update(stranded(context, experiment))
@@ -63,13 +63,13 @@ async def listed(context: Context, experiment: Experiment, last_run: int) -> tup
 
 
 def warnings(board: Board) -> Iterator[str]:
-    """One line for each run that the daemon has found and cannot follow, of all experiments."""
+    """Say in one line each which runs the daemon has found and cannot follow, of all experiments."""
     for name, entry in board.stranded.items():
         yield f"no daemon follows {_run_id(name)}: {entry.why} ({entry.mend})"
 
 
 def stranded(context: Context, experiment: Experiment) -> Iterator[str]:
-    """The runs of an experiment whose active entries the daemon has found and cannot follow."""
+    """List the runs of an experiment whose active entries the daemon has found and cannot follow."""
     for name in context.board.stranded:
         run_id = _run_id(name)
         if name == entry_path(context.host.active, experiment, run_id).name:
@@ -86,7 +86,7 @@ def _has_no_result(experiment: Experiment, run_id: str) -> bool:
 
 
 async def _is_unfollowed(context: Context, experiment: Experiment, run_id: str) -> bool:
-    """Whether the run has neither flight nor result, once a submit that is under way has ended."""
+    """Tell whether the run has neither flight nor result, once a submit that is under way has ended."""
     with anyio.move_on_after(SUBMIT_S):
         async with context.locks.of(experiment.folder):
             pass

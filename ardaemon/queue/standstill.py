@@ -16,14 +16,17 @@ class Standstill(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """Both, as a view of the run has them."""
+        """Return both, as a view of the run has them."""
         return self.why if self.command is None else f"{self.why}: {self.command}"
 
 
 def standstill(
     flight: Flight, placement: Placement, cards: tuple[Card, ...] | None = None
 ) -> Standstill | None:
-    """None: the run is under way, or starts once others have ended. `cards`, if they are known already."""
+    """Return why the run stands still; None where it is under way, or starts once others have ended.
+
+    `cards` are the GPUs, if the caller has looked at them already.
+    """
     if flight.state != "queued" or flight.key in placement.seated:
         return None
     if flight.session_over:
