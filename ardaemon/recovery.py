@@ -135,7 +135,7 @@ def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight 
         record = state.read(run.record, RunRecord)
         if record is None:
             log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
-            why = f"it waits for its folder, which is away ({run.folder})"
+            why = f"it waits for its record, which is away ({run.record})"
             stranded[entry.name] = Stranded(why, "put it back where it was")
             return None
         for folder in (experiment.folder, run.folder, *run.folder.glob("a[0-9]*"), entry.parent):

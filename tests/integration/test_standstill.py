@@ -113,9 +113,9 @@ def record_newer(shell: Shell) -> None:
     of_schema_9(shell.lab.folder / f"runs/{RUN}/run.json")
 
 
-def folder_away(shell: Shell) -> None:
+def record_away(shell: Shell) -> None:
     entry(shell)
-    (shell.lab.folder / f"runs/{RUN}").rename(shell.lab.root / "away")
+    (shell.lab.folder / f"runs/{RUN}/run.json").rename(shell.lab.root / "away")
 
 
 def project_copied(shell: Shell) -> None:
@@ -173,7 +173,7 @@ FOLLOWED_BY_NOBODY: dict[Way, tuple[str, ...]] = {
     entry_newer: ("has schema 9", "/active/", "upgrade"),
     record_torn: ("cannot be read", f"{RUN}/run.json"),
     record_newer: ("has schema 9", f"{RUN}/run.json", "upgrade"),
-    folder_away: ("its folder", f"runs/{RUN}"),
+    record_away: ("which is away", f"runs/{RUN}/run.json"),
     project_copied: ("no daemon follows it", "copied"),
     project_moved: ("no daemon follows it", "moved"),
     other_state_folder: ("no daemon follows it", "XDG_STATE_HOME"),
@@ -201,7 +201,7 @@ def test_a_run_that_nobody_follows_is_named_by_status_and_not_cancelled(shell: S
     assert f"warning: {RUN}" in err
     assert len(out.splitlines()) <= 10
     told(shell, "cancel", RUN)
-    if way not in (record_torn, record_newer, folder_away):
+    if way not in (record_torn, record_newer, record_away):
         assert shell.json("tail", RUN)["state"] == "queued", "a run without a result is not committed"
 
 
@@ -229,10 +229,10 @@ def test_who_does_as_the_message_says_gets_the_verdict(shell: Shell, way: Way) -
 
 
 def test_what_is_mended_goes_on_and_a_wait_for_it_waits_again(shell: Shell) -> None:
-    folder_away(shell)
+    record_away(shell)
     told(shell, "wait", RUN)
     assert shell.json("run", "--note", "takes another number")["run_id"] == "r0003"
-    (shell.lab.root / "away").rename(shell.lab.folder / f"runs/{RUN}")
+    (shell.lab.root / "away").rename(shell.lab.folder / f"runs/{RUN}/run.json")
     wait_until(lambda: [run["held"] for run in shell.json("queue")["runs"]] == [True], "it is followed again")
     shell("queue", "release", RUN)
     assert "val/loss 0.9 → 0.8" in shell("wait", RUN)
