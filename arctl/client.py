@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from arctl.connection import Connection, Lost, Notify
+from arctl.connection import Connection, ConnectionLost, Notify
 from arctl.dial import Answer, Busy, NotRunning, dial
 from ardaemon.core.errors import DaemonUnavailable
 
@@ -39,7 +39,7 @@ class Client:
                 params["timeout"] = max(0.0, deadline - since)
             try:
                 return self._open().call(method, **params)
-            except Lost as error:
+            except ConnectionLost as error:
                 self.close()
                 lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
                 if lost > RECONNECTS_MAX or not _repeatable(method, params):
@@ -53,7 +53,7 @@ class Client:
             since = time.monotonic()
             try:
                 return self._open().stream(method, notify, **params)
-            except Lost as error:
+            except ConnectionLost as error:
                 self.close()
                 lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
                 more = resume() if resume is not None and lost <= RECONNECTS_MAX else None
@@ -94,7 +94,7 @@ def _repeatable(method: str, params: Answer) -> bool:
     return method in REPEATABLE or (method == "run.cancel" and params.get("run_id") is not None)
 
 
-def _gone(method: str, error: Lost) -> DaemonUnavailable:
+def _gone(method: str, error: ConnectionLost) -> DaemonUnavailable:
     return DaemonUnavailable(
         f"the connection ended during {method}: {error}",
         "arctl status shows what was done; arctl daemon logs shows why",

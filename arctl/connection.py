@@ -26,7 +26,7 @@ BLOCK = 1 << 16
 Notify = Callable[[Answer], None]
 
 
-class Lost(Exception):
+class ConnectionLost(Exception):
     """The connection ended before the answer came."""
 
 
@@ -77,13 +77,13 @@ class Connection:
         return self.socket.fileno() < 0
 
     def call(self, method: str, **params: Any) -> Answer:
-        """Send a request and wait for its result. Raises the daemon's error, Hung, or Lost."""
+        """Send a request and wait for its result. Raises the daemon's error, Hung, or ConnectionLost."""
         return self.stream(method, _ignore, **params)
 
     def stream(self, method: str, notify: Notify, **params: Any) -> Answer:
         """As `call`; hands the params of each notification that comes before the result to `notify`."""
         if self.closed:
-            raise Lost("an earlier call on it was given up")
+            raise ConnectionLost("an earlier call on it was given up")
         self._last_id += 1
         request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
         line = _encode({**request, "protocol": PROTOCOL})
@@ -146,9 +146,9 @@ class Connection:
         except TimeoutError:
             return  # the limit is looked at again
         except OSError as error:
-            raise Lost(str(error)) from error
+            raise ConnectionLost(str(error)) from error
         if not data:
-            raise Lost("the daemon closed the connection")
+            raise ConnectionLost("the daemon closed the connection")
         self._buffer += data
 
 

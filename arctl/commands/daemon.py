@@ -11,7 +11,7 @@ import click
 
 from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
-from arctl.connection import Connection, Hung, Lost
+from arctl.connection import Connection, ConnectionLost, Hung
 from arctl.dial import Answer, Busy, NotRunning, dial, peer, read_info
 from arctl.starter import start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
@@ -102,7 +102,7 @@ def logs(lines: int, as_json: bool) -> None:
 def _say_info(sock: socket.socket, as_json: bool) -> None:
     try:
         info = Connection(sock).call("daemon.info")
-    except Lost:
+    except ConnectionLost:
         raise DaemonUnavailable("the daemon went away", "arctl daemon logs") from None
     warn(info)
     if as_json:
@@ -137,7 +137,7 @@ def _stop() -> int | None:
 def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:
     try:
         Connection(sock).call("daemon.stop")
-    except Lost:
+    except ConnectionLost:
         pass  # it is ending already
     except Hung as error:
         raise _unstoppable(pid, error.message) from error

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
-from arctl.connection import Connection, Lost
+from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Answer, Busy, NotRunning, dial, peer
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.layout import FOLDER, Host
@@ -141,7 +141,7 @@ def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Chec
     connection = Connection(sock)
     try:
         info = connection.call("daemon.info")
-    except (Lost, ArdaemonError) as error:
+    except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "daemon", f"it does not answer: {error}", "arctl daemon restart")
         return
     yield Check("ok", "daemon", f"pid {info['pid']}, version {info['version']}, {info['socket']}")
@@ -156,7 +156,7 @@ def _queue(connection: Connection) -> Iterator[Check]:
     """Report the runs that the daemon cannot follow: their project is away, or a file cannot be read."""
     try:
         warnings = connection.call("queue.list").get("warnings") or ()
-    except (Lost, ArdaemonError) as error:
+    except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "queue", str(error), getattr(error, "mend", ""))
         return
     for warning in warnings:
@@ -203,7 +203,7 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         for warning in view.get("warnings") or ():
             yield Check("warn", "experiment", str(warning))
         sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
-    except (Lost, ArdaemonError) as error:
+    except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))
         return
     lines = [str(line) for line in sealed.get("said") or ()]

@@ -94,7 +94,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     unfit: str | None = None  # why it may not start, as others found
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class QueueFacts(Struct, frozen=True, kw_only=True):
     """Everything that a decision is made from."""
 
     now: float
@@ -120,7 +120,7 @@ class Reservation(Struct, frozen=True):
     at: float
 
 
-class Decision(Struct, frozen=True):
+class Assignment(Struct, frozen=True):
     """What starts now, and for whom room is being made."""
 
     starts: tuple[Start, ...] = ()

@@ -6,7 +6,7 @@ from ardaemon.core.model import Again, Best, Exit, Settings
 from ardaemon.core.reason import OOM, Reason
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class AttemptFacts(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on."""
 
     exit: Exit
@@ -19,7 +19,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     best: Best | None = None  # against which
 
 
-def wanted(facts: Facts, settings: Settings) -> Again | None:
+def wanted(facts: AttemptFacts, settings: Settings) -> Again | None:
     """Return why the run needs another attempt; None if the attempt is to be judged.
 
     A value that was measured under unfair conditions says nothing about the idea, nor does a crash on a sick

@@ -24,7 +24,7 @@ NOT_COMPARABLE = frozenset(
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class VerdictFacts(Struct, frozen=True, kw_only=True):
     """Everything that a verdict depends on."""
 
     exit: Exit
@@ -52,7 +52,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     comparable: bool
 
 
-def judge(facts: Facts) -> Judgement:
+def judge(facts: VerdictFacts) -> Judgement:
     """Judge one run against the best of this moment."""
     status, reason = _status(facts)
     if reason is not None and status in ("crash", "timeout"):
@@ -73,7 +73,7 @@ def judge(facts: Facts) -> Judgement:
     )
 
 
-def _status(facts: Facts) -> tuple[Status, Reason | None]:
+def _status(facts: VerdictFacts) -> tuple[Status, Reason | None]:
     end = facts.exit
     if end.survivors:
         pids = ", ".join(f"{p.pid} ({p.name})" for p in end.survivors[:4])
@@ -99,17 +99,17 @@ def _status(facts: Facts) -> tuple[Status, Reason | None]:
     return "ok", None
 
 
-def _notes(facts: Facts) -> tuple[str, ...]:
+def _notes(facts: VerdictFacts) -> tuple[str, ...]:
     """Return what else came to light while the run was at work."""
     return (*([PIDS_LIMIT] if facts.exit.pids_limit else []), *facts.notes[:3])
 
 
-def _value(facts: Facts) -> float | None:
+def _value(facts: VerdictFacts) -> float | None:
     value = facts.metrics.get(facts.contract.primary.metric)
     return value if value is not None and math.isfinite(value) else None
 
 
-def _primary(facts: Facts) -> PrimaryResult:
+def _primary(facts: VerdictFacts) -> PrimaryResult:
     primary, best, value = facts.contract.primary, facts.best, _value(facts)
     return PrimaryResult(
         name=primary.metric,
@@ -121,7 +121,7 @@ def _primary(facts: Facts) -> PrimaryResult:
     )
 
 
-def _constraints(facts: Facts) -> list[constraints.Constraint]:
+def _constraints(facts: VerdictFacts) -> list[constraints.Constraint]:
     texts = dict.fromkeys((*facts.contract.constraints, *facts.session_constraints))
     return [constraints.parse(text) for text in texts]
 

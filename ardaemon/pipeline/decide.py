@@ -40,7 +40,7 @@ def _again(ended: Ended, found: State, judged: verdict.Judgement) -> Again | Non
     """Return why another attempt is due, if one may be made."""
     if not ended.may_repeat or ended.seal_faults or ended.restarted:
         return None
-    facts = again.Facts(
+    facts = again.AttemptFacts(
         exit=ended.exit,
         reason=ended.extracted.reason,
         tainted=ended.tainted,
@@ -111,8 +111,8 @@ def _learned(ended: Ended, found: State, judged: verdict.Judgement) -> dict[str,
     return learned.learn(found.session.peaks, ended.measured)
 
 
-def _facts(ended: Ended, found: State) -> verdict.Facts:
-    return verdict.Facts(
+def _facts(ended: Ended, found: State) -> verdict.VerdictFacts:
+    return verdict.VerdictFacts(
         exit=ended.exit,
         contract=found.contract,
         best=found.best,

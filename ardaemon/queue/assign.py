@@ -5,17 +5,17 @@ which it can start whatever happens. Those behind it start too if they do not de
 backfill).
 """
 
-from ardaemon.core.queue import Decision, Facts, Reservation, Seat, Start, Waiting
+from ardaemon.core.queue import Assignment, QueueFacts, Reservation, Seat, Start, Waiting
 from ardaemon.queue.table import Kind, Table
 from ardaemon.queue.turns import Asked, Turns
 
 
-def assign(facts: Facts) -> Decision:
+def assign(facts: QueueFacts) -> Assignment:
     """Decide what starts now. Pass the key of the reservation back as `kept` at the next decision."""
     return _Deciding(facts).decide()
 
 
-def free_slots(facts: Facts) -> list[str]:
+def free_slots(facts: QueueFacts) -> list[str]:
     """CPU slots that no run has."""
     taken = {run.seat.slot for run in facts.at_work}
     return [slot for slot in facts.slots if slot not in taken]
@@ -24,7 +24,7 @@ def free_slots(facts: Facts) -> list[str]:
 class _Deciding:
     """One decision while it is made; what is taken is never given back in it."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: QueueFacts) -> None:
         self.now = facts.now
         self.table = Table(facts)
         self.slots = free_slots(facts)
@@ -33,7 +33,7 @@ class _Deciding:
         self.first: Asked | None = None
         self.turns = Turns(facts, self.table, self._may_matter)
 
-    def decide(self) -> Decision:
+    def decide(self) -> Assignment:
         """Every run in its turn, until nothing more can be given."""
         for asked in self.turns:
             if self._may_matter(*asked):
@@ -42,7 +42,7 @@ class _Deciding:
                 break
             if self.first is asked:
                 self.turns.prune()
-        return Decision(tuple(self.starts), self.first and self._reservation(self.first))
+        return Assignment(tuple(self.starts), self.first and self._reservation(self.first))
 
     def _may_matter(self, run: Waiting, kind: Kind, vram: float, hopeful: bool) -> bool:
         """Whether the run may start, be the first that cannot, or have others wait for it."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from ardaemon.core.config import Config
-from ardaemon.core.queue import AtWork, Facts, Seat, Waiting
+from ardaemon.core.queue import AtWork, QueueFacts, Seat, Waiting
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.queue.board import Board
 from ardaemon.queue.placement import Placement
@@ -13,11 +13,11 @@ AWAY = "a project that is away"
 LAUNCH_S = 5.0  # from the decision to the job's first instruction, on a machine that swaps
 
 
-def gather(board: Board, now: float, strict: bool = True) -> Facts:
+def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     """The queue and the machine at this moment; `strict`: by a look of this moment alone."""
     placement = board.placement
     judging = {f.key[0] for f in board.flights.values() if _may_end_session(f)}
-    return Facts(
+    return QueueFacts(
         now=now,
         waiting=tuple(
             _waiting(f, board, f.key[0] in judging)

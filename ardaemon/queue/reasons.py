@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from ardaemon.core.queue import AtWork, Facts, Key, Reservation, Waiting
+from ardaemon.core.queue import AtWork, Key, QueueFacts, Reservation, Waiting
 from ardaemon.queue.assign import assign, free_slots
 from ardaemon.queue.table import CLOSED, Kind, Table
 from ardaemon.queue.turns import Asked, Turns
@@ -20,7 +20,7 @@ BY_ITSELF = {
 }
 
 
-class Place(Struct, frozen=True):
+class QueuePlace(Struct, frozen=True):
     """A run's place in the queue, counted from 1; None: it is passed over as long as `why` stands."""
 
     key: Key
@@ -28,18 +28,18 @@ class Place(Struct, frozen=True):
     why: str
 
 
-def places(facts: Facts) -> list[Place]:
+def places(facts: QueueFacts) -> list[QueuePlace]:
     """Every waiting run in the order in which it is looked at, then those that are held."""
     return list(_Reasons(facts).places())
 
 
 class _Reasons:
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: QueueFacts) -> None:
         self.facts = facts
         self.table = Table(facts)
-        decision = assign(facts)
-        self.starting = {start.key for start in decision.starts}
-        self.reservation = decision.reservation
+        assignment = assign(facts)
+        self.starting = {start.key for start in assignment.starts}
+        self.reservation = assignment.reservation
         self.on_card: dict[str, list[AtWork]] = {}
         self.at_work = {run.experiment: run.key for run in facts.at_work}
         for run in facts.at_work:
@@ -50,16 +50,16 @@ class _Reasons:
         self.by_card = [self._who(i) for i in range(len(self.table.cards))]
         self.slots = free_slots(facts)
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[QueuePlace]:
         first_of: dict[str, Key] = {}  # experiments with one run at a time -> the run that is next
         for position, asked in enumerate(Turns(self.facts, self.table, lambda *_: True), 1):
             run = asked[0]
-            yield Place(run.key, position, self._why(asked, first_of))
+            yield QueuePlace(run.key, position, self._why(asked, first_of))
             if run.alone_in is not None and asked[3]:
                 first_of.setdefault(run.alone_in, run.key)
         for run in sorted(self.facts.waiting, key=lambda run: run.seq):
             if run.unfit is not None or run.held:
-                yield Place(run.key, None, run.unfit or "held: arctl queue release")
+                yield QueuePlace(run.key, None, run.unfit or "held: arctl queue release")
 
     def _why(self, asked: Asked, first_of: dict[str, Key]) -> str:
         run = asked[0]

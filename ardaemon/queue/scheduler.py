@@ -9,7 +9,7 @@ import anyio.abc
 from msgspec.structs import replace
 
 from ardaemon.core.events import RunDropped
-from ardaemon.core.queue import Facts
+from ardaemon.core.queue import QueueFacts
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.patience import Dropped
@@ -58,10 +58,10 @@ class Scheduler:
         board, placement = self.board, self.board.placement
         facts = queue_facts.gather(board, now)
         fresh = placement.gpus.is_fresh(now)
-        decision = assign(facts if fresh else _without_gpus(facts))
+        assignment = assign(facts if fresh else _without_gpus(facts))
         if fresh:
-            placement.kept = decision.reservation.key if decision.reservation is not None else None
-        for start in decision.starts:
+            placement.kept = assignment.reservation.key if assignment.reservation is not None else None
+        for start in assignment.starts:
             flight = board.flights[start.key]
             placement.occupy(flight, start.seat, now)
             self._launch(flight)
@@ -130,6 +130,6 @@ class Scheduler:
         self.board.drop(flight)
 
 
-def _without_gpus(facts: Facts) -> Facts:
+def _without_gpus(facts: QueueFacts) -> QueueFacts:
     """Return the runs on CPU slots alone: the others wait for the next look, as what is promised to them."""
     return replace(facts, waiting=tuple(run for run in facts.waiting if not run.need.gpus))

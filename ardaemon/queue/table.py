@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ardaemon.core.gpus import is_allowed
-from ardaemon.core.queue import AtWork, Facts, Waiting
+from ardaemon.core.queue import AtWork, QueueFacts, Waiting
 
 CLOSED = -inf  # room of a card that takes no run of that kind: less than any need, which may be 0
 AT_LAST = sys.float_info.max  # after every end that is known: an unknown one is at infinity
@@ -41,7 +41,7 @@ def kind_of(run: Waiting) -> tuple[Kind, float]:
 class Table:
     """All cards, by index; `now[share][i]` is the room on card i at this moment for a run of that kind."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: QueueFacts) -> None:
         self.cards = sorted(facts.cards, key=attrgetter("index", "uuid"))
         self.tenants: list[list[Stay]] = [[] for _ in self.cards]
         self.moment = facts.now

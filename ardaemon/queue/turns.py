@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import accumulate
 from operator import attrgetter
 
-from ardaemon.core.queue import AtWork, Facts, Waiting
+from ardaemon.core.queue import AtWork, QueueFacts, Waiting
 from ardaemon.queue.table import Kind, Table, kind_of
 
 # A run, its kind, the memory it needs on each card, and whether a moment is known at which it could start.
@@ -59,7 +59,7 @@ class Turns:
     `worth`: whether a run needs to be looked at; once it says no to a run it must never say yes to it.
     """
 
-    def __init__(self, facts: Facts, table: Table, worth: Worth) -> None:
+    def __init__(self, facts: QueueFacts, table: Table, worth: Worth) -> None:
         self._facts, self._table, self._worth = facts, table, worth
         self._ahead: dict[str, int] = {}
         self._seen: set[str] = set()  # experiments that had a turn on a level above

@@ -13,14 +13,14 @@ from ardaemon.core.run_record import Handle
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue import facts, reasons
 from ardaemon.queue.board import Board
-from ardaemon.queue.reasons import Place
+from ardaemon.queue.reasons import QueuePlace
 from ardaemon.queue.standstill import standstill
 
 
 class Sight(NamedTuple):
     """What a view of many runs is made from."""
 
-    places: dict[Key, Place]
+    places: dict[Key, QueuePlace]
     cards: tuple[Card, ...]
 
 

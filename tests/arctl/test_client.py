@@ -15,7 +15,7 @@ import pytest
 from arctl import client, connection, starter
 from arctl.client import Client
 from arctl.commands import daemon
-from arctl.connection import Connection, Lost
+from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Busy
 from ardaemon.core import errors
 from tests.support.lab import Lab
@@ -211,7 +211,7 @@ def test_a_connection_alone_is_closed_by_a_call_that_was_given_up(
     """What uses a connection without a Client (doctor, daemon stop) gets no late answer either."""
     ours = Connection(peer.theirs)
     given_up_by_time(monkeypatch, lambda: ours.call("queue.list"))
-    with pytest.raises(Lost):
+    with pytest.raises(ConnectionLost):
         ours.call("status.get")
 
 

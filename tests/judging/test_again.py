@@ -8,7 +8,7 @@ from ardaemon.core.model import Exit, Process, Settings
 from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import AttemptResult, Queued
 from ardaemon.judging import again
-from ardaemon.judging.again import Facts
+from ardaemon.judging.again import AttemptFacts
 
 OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
@@ -21,29 +21,29 @@ OTHER = Reason("", "exit code 1")
 @pytest.mark.parametrize(
     ("facts", "wanted"),
     [
-        (Facts(exit=OK), None),
-        (Facts(exit=OK, tainted="swapping"), "tainted"),
-        (Facts(exit=OK, tainted="swapping", before=("oom",)), "tainted"),
-        (Facts(exit=OK, tainted="swapping", before=("tainted",)), None),
-        (Facts(exit=UNCLEAN, tainted="swapping"), None),
-        (Facts(exit=FAILED, reason=OTHER, tainted="swapping"), None),
-        (Facts(exit=FAILED, reason=OTHER, sick=True), "tainted"),
-        (Facts(exit=FAILED, reason=OTHER, sick=True, before=("tainted",)), None),
-        (Facts(exit=FAILED, reason=OOM, shared=True), "oom"),
-        (Facts(exit=FAILED, reason=OOM, shared=True, before=("oom",)), None),
-        (Facts(exit=FAILED, reason=OOM), None),
-        (Facts(exit=FAILED, reason=Reason("", "oom is what it says"), shared=True), None),
-        (Facts(exit=Exit(ending="limit"), tainted="swapping"), None),
+        (AttemptFacts(exit=OK), None),
+        (AttemptFacts(exit=OK, tainted="swapping"), "tainted"),
+        (AttemptFacts(exit=OK, tainted="swapping", before=("oom",)), "tainted"),
+        (AttemptFacts(exit=OK, tainted="swapping", before=("tainted",)), None),
+        (AttemptFacts(exit=UNCLEAN, tainted="swapping"), None),
+        (AttemptFacts(exit=FAILED, reason=OTHER, tainted="swapping"), None),
+        (AttemptFacts(exit=FAILED, reason=OTHER, sick=True), "tainted"),
+        (AttemptFacts(exit=FAILED, reason=OTHER, sick=True, before=("tainted",)), None),
+        (AttemptFacts(exit=FAILED, reason=OOM, shared=True), "oom"),
+        (AttemptFacts(exit=FAILED, reason=OOM, shared=True, before=("oom",)), None),
+        (AttemptFacts(exit=FAILED, reason=OOM), None),
+        (AttemptFacts(exit=FAILED, reason=Reason("", "oom is what it says"), shared=True), None),
+        (AttemptFacts(exit=Exit(ending="limit"), tainted="swapping"), None),
     ],
 )
-def test_each_reason_for_another_attempt_counts_once(facts: Facts, wanted: str | None) -> None:
+def test_each_reason_for_another_attempt_counts_once(facts: AttemptFacts, wanted: str | None) -> None:
     assert again.wanted(facts, Settings(seconds=1)) == wanted
 
 
 def test_with_accept_nothing_is_made_again_for_its_conditions() -> None:
     accept = Settings(seconds=1, on_tainted="accept")
-    assert again.wanted(Facts(exit=OK, tainted="swapping"), accept) is None
-    assert again.wanted(Facts(exit=FAILED, sick=True), accept) is None
+    assert again.wanted(AttemptFacts(exit=OK, tainted="swapping"), accept) is None
+    assert again.wanted(AttemptFacts(exit=FAILED, sick=True), accept) is None
 
 
 def test_attempts_are_read_as_earlier_versions_wrote_them() -> None:

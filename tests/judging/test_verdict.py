@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.model import Best, Contract, Direction, Exit, Primary, Process, Status, Verdict
 from ardaemon.core.reason import Reason, read
-from ardaemon.judging.verdict import PIDS_LIMIT, Facts, Judgement, judge
+from ardaemon.judging.verdict import PIDS_LIMIT, Judgement, VerdictFacts, judge
 
 LOSS = "val/loss"
 OK = Exit(ending="exited", exit_code=0)
@@ -27,10 +27,10 @@ def facts(
     direction: Direction = "min",
     constraints: tuple[str, ...] = (),
     **metrics: float,
-) -> Facts:
+) -> VerdictFacts:
     found = metrics if value is None else {LOSS: value, **metrics}
     contract = Contract(primary=Primary(LOSS, direction), constraints=constraints)
-    return Facts(exit=end, contract=contract, best=before, metrics=found)
+    return VerdictFacts(exit=end, contract=contract, best=before, metrics=found)
 
 
 def reason(judged: Judgement) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ardaemon.core.gpus import CardState
-from ardaemon.core.queue import AtWork, Card, Decision, Facts, Waiting
+from ardaemon.core.queue import Assignment, AtWork, Card, QueueFacts, Waiting
 from ardaemon.queue.assign import assign
 from tests.support.queues import (
     MODELS,
@@ -93,7 +93,7 @@ def machines(draw: st.DrawFn) -> tuple[list[Card], list[AtWork]]:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Facts:
+def situations(draw: st.DrawFn) -> QueueFacts:
     """A queue before a machine, at second 2: a run may be past its bound."""
     cards, at_work = draw(machines())
     slots = tuple(f"cpu{n}" for n in range(draw(st.integers(0, 2))))
@@ -102,7 +102,7 @@ def situations(draw: st.DrawFn) -> Facts:
         at_work.append(working(0, (), 4.0, slot=slots[0]))
     queue = draw(queues())
     kept = draw(st.sampled_from([None, *(run.key for run in queue)]))
-    return Facts(
+    return QueueFacts(
         now=2.0, waiting=tuple(queue), at_work=tuple(at_work), cards=tuple(cards), slots=slots, kept=kept
     )
 
@@ -112,26 +112,28 @@ def situations(draw: st.DrawFn) -> Facts:
 
 @settings(max_examples=400, deadline=None, phases=PHASES)
 @given(situations())
-def test_every_start_is_one_of_the_ways_there_are(facts: Facts) -> None:
+def test_every_start_is_one_of_the_ways_there_are(facts: QueueFacts) -> None:
     """No card twice, no memory that is not there, no sick or foreign card, one at a time where that is so."""
     require_sound(facts, assign(facts))
 
 
 @settings(max_examples=400, deadline=None, phases=PHASES)
 @given(situations())
-def test_the_order_is_respected_and_the_first_that_must_wait_has_the_reservation(facts: Facts) -> None:
+def test_the_order_is_respected_and_the_first_that_must_wait_has_the_reservation(facts: QueueFacts) -> None:
     require_ordered(facts, assign(facts))
 
 
 @settings(max_examples=400, deadline=None, phases=PHASES)
 @given(situations())
-def test_no_run_waits_that_could_start_without_delaying_the_reservation(facts: Facts) -> None:
+def test_no_run_waits_that_could_start_without_delaying_the_reservation(facts: QueueFacts) -> None:
     require_busy(facts, assign(facts))
 
 
 @settings(max_examples=200, deadline=None, phases=PHASES)
 @given(situations(), st.randoms(use_true_random=False))
-def test_a_decision_does_not_depend_on_the_order_of_the_facts(facts: Facts, chance: random.Random) -> None:
+def test_a_decision_does_not_depend_on_the_order_of_the_facts(
+    facts: QueueFacts, chance: random.Random
+) -> None:
     def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(chance.sample(things, len(things)))
 
@@ -143,7 +145,7 @@ def test_a_decision_does_not_depend_on_the_order_of_the_facts(facts: Facts, chan
 
 @settings(max_examples=200, deadline=None, phases=PHASES)
 @given(situations())
-def test_applying_a_decision_leaves_nothing_more_to_start(facts: Facts) -> None:
+def test_applying_a_decision_leaves_nothing_more_to_start(facts: QueueFacts) -> None:
     """The reservation stands as it was."""
     decision = assign(facts)
     kept = decision.reservation
@@ -181,7 +183,7 @@ def test_a_queue_is_run_to_its_end_and_a_promised_moment_never_moves_later(
         )
         for run in sorted(later, key=lambda run: -run.seq)
     ]
-    promised: Decision = Decision()
+    promised: Assignment = Assignment()
     while True:
         decision = assign(world.facts)
         require_all(world.facts, decision)
@@ -216,7 +218,7 @@ def cannot_ever_start(run: Waiting, cards: tuple[Card, ...]) -> bool:
     return run.held or run.unfit is not None or run.need.gpus > len(fitting)
 
 
-def require_promise_kept(before: Decision, after: Decision) -> None:
+def require_promise_kept(before: Assignment, after: Assignment) -> None:
     """Who had a reservation has started, or still has it, for no later moment."""
     kept, now = before.reservation, after.reservation
     if kept is None or kept.key in {start.key for start in after.starts}:
@@ -269,7 +271,7 @@ def test_a_stream_of_fresh_experiments_does_not_take_a_promised_moment_away() ->
     cards = tuple(card(i) for i in range(3))
     own = working(0, (cards[0],), 30.0, experiment="wide")
     other = working(1, (cards[1],), 10.0, experiment="x")
-    facts = Facts(now=0.0, cards=cards, at_work=(own, other), waiting=(waiting(2, "wide", 3),))
+    facts = QueueFacts(now=0.0, cards=cards, at_work=(own, other), waiting=(waiting(2, "wide", 3),))
     kept = assign(facts).reservation
     assert kept is not None
     fresh = replace(facts, kept=kept.key, waiting=(*facts.waiting, waiting(3, "y", 3)))
@@ -282,7 +284,7 @@ def test_a_stream_of_fresh_experiments_does_not_take_a_promised_moment_away() ->
 
 def started(*queue: Waiting, cards: int = 1, at_work: tuple[AtWork, ...] = (), slots: int = 0) -> list[str]:
     """Who starts on empty cards, in order, by run id."""
-    facts = Facts(
+    facts = QueueFacts(
         now=0.0,
         waiting=queue,
         at_work=at_work,
@@ -324,7 +326,7 @@ def test_a_run_that_can_never_start_does_not_hold_back_its_experiment() -> None:
 
 def test_runs_of_an_experiment_that_has_one_at_a_time_keep_their_order_even_for_a_gap() -> None:
     cards = tuple(card(i) for i in range(2))
-    facts = Facts(
+    facts = QueueFacts(
         now=0.0,
         cards=cards,
         at_work=(working(0, cards[:1], 50.0),),
@@ -338,12 +340,12 @@ def test_runs_of_an_experiment_that_has_one_at_a_time_keep_their_order_even_for_
 # --- the reservation ---
 
 
-def kept_for_wide(*behind: Waiting, ends: tuple[float | None, ...] = (10.0, 20.0)) -> Decision:
+def kept_for_wide(*behind: Waiting, ends: tuple[float | None, ...] = (10.0, 20.0)) -> Assignment:
     """Card 0 is empty, cards 1, 2, … are busy until those ends; a run that needs all but one is first."""
     cards = tuple(card(i) for i in range(len(ends) + 1))
     at_work = tuple(working(n, (c,), e) for n, (c, e) in enumerate(zip(cards[1:], ends, strict=True)))
     wide = waiting(10, "wide", len(ends))
-    return assign(Facts(now=0.0, cards=cards, at_work=at_work, waiting=(wide, *behind)))
+    return assign(QueueFacts(now=0.0, cards=cards, at_work=at_work, waiting=(wide, *behind)))
 
 
 def test_what_ends_in_time_or_uses_what_can_be_spared_starts_behind_a_reservation() -> None:
@@ -368,7 +370,7 @@ def test_a_smaller_run_starts_after_a_larger_one_was_refused() -> None:
     at_work = (working(0, cards, 10.0, share=True, vram_mb=40.0),)
     needs = (70.0, 30.0, 20.0, 10.0)
     queue = tuple(waiting(n, f"e{n}", 1, 5.0, share=True, vram_mb=vram) for n, vram in enumerate(needs, 1))
-    decision = assign(Facts(now=0.0, cards=cards, at_work=at_work, waiting=queue))
+    decision = assign(QueueFacts(now=0.0, cards=cards, at_work=at_work, waiting=queue))
     assert [start.key[1] for start in decision.starts] == ["r0002", "r0004"]
 
 
@@ -393,7 +395,7 @@ def test_a_card_that_drains_or_a_run_past_its_bound_is_expected_at_any_moment() 
     cards = (card(0), card(1, state="held", free_mb=20.0), card(2, state="held"))
     late = working(0, cards[2:], -5.0)
     queue = (waiting(1, "wide", 3), waiting(2, "a", 1, 0.5))
-    decision = assign(Facts(now=0.0, cards=cards, at_work=(late,), waiting=queue))
+    decision = assign(QueueFacts(now=0.0, cards=cards, at_work=(late,), waiting=queue))
     assert decision.starts == ()
     assert decision.reservation is not None
     assert decision.reservation.at == 0.0
@@ -405,7 +407,7 @@ def test_long_sharing_runs_may_sit_where_the_reserved_one_still_fits_beside_them
     at_work = (working(0, cards, 10.0, share=True, vram_mb=40.0),)
     big = waiting(1, "big", share=True, vram_mb=50.0)
     small = [waiting(n, f"e{n}", 1, 999.0, share=True, vram_mb=20.0) for n in (2, 3)]
-    decision = assign(Facts(now=0.0, cards=cards, at_work=at_work, waiting=(big, *small)))
+    decision = assign(QueueFacts(now=0.0, cards=cards, at_work=at_work, waiting=(big, *small)))
     assert [start.key[1] for start in decision.starts] == ["r0002"]
     assert decision.reservation is not None
     assert decision.reservation.at == 10.0
@@ -414,7 +416,7 @@ def test_long_sharing_runs_may_sit_where_the_reserved_one_still_fits_beside_them
 def test_an_earlier_run_that_is_released_goes_before_the_reservation_of_its_own_experiment() -> None:
     """Where that has one run at a time."""
     queue = (waiting(1, "a", 2, alone_in="a"), waiting(2, "a", 1, alone_in="a"))
-    facts = Facts(now=0.0, cards=(card(0), card(1)), waiting=queue, kept=queue[1].key)
+    facts = QueueFacts(now=0.0, cards=(card(0), card(1)), waiting=queue, kept=queue[1].key)
     assert [start.key[1] for start in assign(facts).starts] == ["r0001"]
 
 
@@ -424,7 +426,7 @@ def test_an_earlier_run_that_is_released_goes_before_the_reservation_of_its_own_
 def cards_of(*queue: Waiting, cards: tuple[Card, ...], at_work: tuple[AtWork, ...] = ()) -> list[list[int]]:
     """The indices that each start gets."""
     index = {c.uuid: c.index for c in cards}
-    decision = assign(Facts(now=0.0, waiting=queue, cards=cards, at_work=at_work))
+    decision = assign(QueueFacts(now=0.0, waiting=queue, cards=cards, at_work=at_work))
     return [[index[uuid] for uuid in start.seat.cards] for start in decision.starts]
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.config import QUEUE_MAX
-from ardaemon.core.queue import Facts, Waiting
+from ardaemon.core.queue import QueueFacts, Waiting
 from ardaemon.queue.assign import assign
 from tests.support.queues import card, waiting, working
 
@@ -48,37 +48,40 @@ def shared(n: int, chance: random.Random) -> Waiting:
     return of(n, gpus=chance.choice((1, 1, 1, 2, 4)), share=True, vram_mb=chance.uniform(2_000, 60_000))
 
 
-USUAL: dict[str, tuple[Make, Facts]] = {
-    "all cards free": (lambda n, _: of(n), Facts(now=0.0)),
-    "all cards busy": (lambda n, _: of(n), Facts(now=0.0, at_work=BUSY)),
-    "half of them kept for a wide run": (lambda n, _: wide_first(n, 100), Facts(now=0.0, at_work=HALF)),
-    "every run wide": (lambda n, _: of(n, gpus=64), Facts(now=0.0, at_work=HALF)),
-    "every run asks for too much": (lambda n, _: of(n, gpus=65), Facts(now=0.0)),
-    "all held": (lambda n, _: of(n, held=True), Facts(now=0.0)),
-    "one at a time in each experiment": (lambda n, _: of(n, alone_in=f"e{n % 100}"), Facts(now=0.0)),
+USUAL: dict[str, tuple[Make, QueueFacts]] = {
+    "all cards free": (lambda n, _: of(n), QueueFacts(now=0.0)),
+    "all cards busy": (lambda n, _: of(n), QueueFacts(now=0.0, at_work=BUSY)),
+    "half of them kept for a wide run": (lambda n, _: wide_first(n, 100), QueueFacts(now=0.0, at_work=HALF)),
+    "every run wide": (lambda n, _: of(n, gpus=64), QueueFacts(now=0.0, at_work=HALF)),
+    "every run asks for too much": (lambda n, _: of(n, gpus=65), QueueFacts(now=0.0)),
+    "all held": (lambda n, _: of(n, held=True), QueueFacts(now=0.0)),
+    "one at a time in each experiment": (lambda n, _: of(n, alone_in=f"e{n % 100}"), QueueFacts(now=0.0)),
     "GPU and CPU runs": (
         lambda n, chance: of(n, gpus=chance.choice((0, 0, 1, 2, 4, 8))),
-        Facts(now=0.0, slots=("cpu0",)),
+        QueueFacts(now=0.0, slots=("cpu0",)),
     ),
-    "CPU runs, no slot": (lambda n, _: of(n, gpus=0), Facts(now=0.0)),
-    "priorities": (lambda n, _: of(n, gpus=1 + n % 2 * 63, priority=n % 7), Facts(now=0.0, at_work=HALF)),
+    "CPU runs, no slot": (lambda n, _: of(n, gpus=0), QueueFacts(now=0.0)),
+    "priorities": (
+        lambda n, _: of(n, gpus=1 + n % 2 * 63, priority=n % 7),
+        QueueFacts(now=0.0, at_work=HALF),
+    ),
     "allow-lists": (
         lambda n, _: of(n, gpus=1 + n % 3, allowed=tuple(map(str, range(n % 64, n % 64 + 4)))),
-        Facts(now=0.0, at_work=HALF),
+        QueueFacts(now=0.0, at_work=HALF),
     ),
-    "sharing, any memory": (shared, Facts(now=0.0)),
+    "sharing, any memory": (shared, QueueFacts(now=0.0)),
     "sharing, each a little less": (
         lambda n, _: of(n, 1, share=True, vram_mb=30_000.0 - n),
-        Facts(now=0.0),
+        QueueFacts(now=0.0),
     ),
 }
-EXTREME: dict[str, tuple[Make, Facts]] = {
-    "10,000 experiments": (lambda n, _: wide_first(n, QUEUE_MAX), Facts(now=0.0, at_work=HALF)),
-    "640 runs start at once": (lambda n, _: of(n, share=True, vram_mb=8_000.0), Facts(now=0.0)),
+EXTREME: dict[str, tuple[Make, QueueFacts]] = {
+    "10,000 experiments": (lambda n, _: wide_first(n, QUEUE_MAX), QueueFacts(now=0.0, at_work=HALF)),
+    "640 runs start at once": (lambda n, _: of(n, share=True, vram_mb=8_000.0), QueueFacts(now=0.0)),
 }
 
 
-def best_of(make: Make, machine: Facts) -> float:
+def best_of(make: Make, machine: QueueFacts) -> float:
     """Seconds for one decision."""
     facts = replace(machine, waiting=queue(make), cards=CARDS)
     took = []

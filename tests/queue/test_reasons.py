@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from msgspec.structs import replace
 
-from ardaemon.core.queue import AtWork, Card, Facts, Waiting
+from ardaemon.core.queue import AtWork, Card, QueueFacts, Waiting
 from ardaemon.queue.assign import assign
 from ardaemon.queue.reasons import ONE_AT_A_TIME, places
 from tests.queue.test_assign import PHASES, situations
@@ -15,13 +15,13 @@ BUSY = (working(1, CARDS[:1], 300.0, experiment="a"), working(2, CARDS[1:], 400.
 
 def why(*queue: Waiting, cards: tuple[Card, ...] = CARDS, at_work: tuple[AtWork, ...] = BUSY) -> list[str]:
     """The reasons, in the order of the queue."""
-    facts = Facts(now=0.0, waiting=queue, cards=cards, at_work=at_work, slots=("cpu0",))
+    facts = QueueFacts(now=0.0, waiting=queue, cards=cards, at_work=at_work, slots=("cpu0",))
     return [place.why for place in places(facts)]
 
 
 @settings(max_examples=200, deadline=None, phases=PHASES)
 @given(situations())
-def test_every_run_has_one_place_in_the_order_of_turns_and_a_reason(facts: Facts) -> None:
+def test_every_run_has_one_place_in_the_order_of_turns_and_a_reason(facts: QueueFacts) -> None:
     found = places(facts)
     assert [place.key for place in found if place.position is not None] == [run.key for run in ordered(facts)]
     assert sorted(place.key for place in found) == sorted(run.key for run in facts.waiting)
@@ -32,7 +32,7 @@ def test_every_run_has_one_place_in_the_order_of_turns_and_a_reason(facts: Facts
 
 def test_a_held_and_an_unfit_run_have_no_position() -> None:
     queue = (waiting(5, held=True), waiting(6, unfit="its experiment's seal is broken"), waiting(7))
-    facts = Facts(now=0.0, waiting=queue, cards=CARDS)
+    facts = QueueFacts(now=0.0, waiting=queue, cards=CARDS)
     assert [(place.key[1], place.position) for place in places(facts)] == [
         ("r0007", 1),
         ("r0005", None),

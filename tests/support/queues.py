@@ -11,7 +11,7 @@ from math import inf
 from msgspec.structs import replace
 
 from ardaemon.core.gpus import Need
-from ardaemon.core.queue import AtWork, Card, Decision, Facts, Seat, Start, Waiting
+from ardaemon.core.queue import Assignment, AtWork, Card, QueueFacts, Seat, Start, Waiting
 
 TOTALS = (24.0, 40.0, 80.0)
 MODELS = {24.0: "small", 40.0: "medium", 80.0: "large"}
@@ -49,12 +49,12 @@ def shares(run: Waiting) -> bool:
     return run.need.share and not run.alone and (run.need.vram_mb or 0) > 0
 
 
-def on(facts: Facts, card: Card) -> list[AtWork]:
+def on(facts: QueueFacts, card: Card) -> list[AtWork]:
     """The runs on a card."""
     return [run for run in facts.at_work if card.uuid in run.seat.cards]
 
 
-def fits(facts: Facts, card: Card, run: Waiting) -> bool:
+def fits(facts: QueueFacts, card: Card, run: Waiting) -> bool:
     """Whether the run may be put on that card now."""
     there, vram = on(facts, card), run.need.vram_mb or 0.0
     if not shares(run):
@@ -66,7 +66,7 @@ def fits(facts: Facts, card: Card, run: Waiting) -> bool:
     return all(other.seat.share for other in there) and min(card.free_mb, card.total_mb) >= vram
 
 
-def fits_at(facts: Facts, card: Card, run: Waiting, at: float) -> bool:
+def fits_at(facts: QueueFacts, card: Card, run: Waiting, at: float) -> bool:
     """Whether it could be at a moment to come, by the ends that are known."""
     if card.state not in ("free", "held"):
         return False
@@ -82,13 +82,13 @@ def fits_at(facts: Facts, card: Card, run: Waiting, at: float) -> bool:
     return fits(replace(facts, at_work=tuple(stay)), later, run)
 
 
-def permitted(facts: Facts, run: Waiting) -> list[Card]:
+def permitted(facts: QueueFacts, run: Waiting) -> list[Card]:
     """The cards on its allow-list."""
     names = run.need.allowed
     return [c for c in facts.cards if names is None or str(c.index) in names or c.uuid in names]
 
 
-def moment(facts: Facts, run: Waiting) -> float | None:
+def moment(facts: QueueFacts, run: Waiting) -> float | None:
     """The first moment by which it can start if nothing else is started; None: none is known."""
     ends = {max(other.ends_by, facts.now) for other in facts.at_work if other.ends_by is not None}
     for at in sorted({facts.now, *ends} - {inf}):
@@ -97,12 +97,12 @@ def moment(facts: Facts, run: Waiting) -> float | None:
     return None
 
 
-def hopeful(facts: Facts, run: Waiting) -> bool:
+def hopeful(facts: QueueFacts, run: Waiting) -> bool:
     """Whether any moment is known for it."""
     return run.need.gpus == 0 or moment(facts, run) is not None
 
 
-def ordered(facts: Facts) -> list[Waiting]:
+def ordered(facts: QueueFacts) -> list[Waiting]:
     """The runs that may have a turn, as the rules of order say it."""
     left = [run for run in facts.waiting if not run.held and run.unfit is None]
     done: list[Waiting] = []
@@ -127,7 +127,7 @@ def ordered(facts: Facts) -> list[Waiting]:
     return done
 
 
-def may_go_first(facts: Facts, done: list[Waiting], run: Waiting) -> bool:
+def may_go_first(facts: QueueFacts, done: list[Waiting], run: Waiting) -> bool:
     """One at a time: not before an earlier one of its experiment."""
     earlier = done[: done.index(run)]
     return run.alone_in is None or not any(
@@ -135,7 +135,7 @@ def may_go_first(facts: Facts, done: list[Waiting], run: Waiting) -> bool:
     )
 
 
-def eligible(facts: Facts, started: frozenset[tuple[str, str]] = frozenset()) -> list[Waiting]:
+def eligible(facts: QueueFacts, started: frozenset[tuple[str, str]] = frozenset()) -> list[Waiting]:
     """Those of them that may start for all that their own experiment does, in order."""
     busy = {run.experiment for run in facts.at_work if run.key not in started}
     found = []
@@ -148,7 +148,7 @@ def eligible(facts: Facts, started: frozenset[tuple[str, str]] = frozenset()) ->
     return found
 
 
-def apply(facts: Facts, starts: tuple[Start, ...]) -> Facts:
+def apply(facts: QueueFacts, starts: tuple[Start, ...]) -> QueueFacts:
     """The facts when those have their places."""
     queue = {run.key: run for run in facts.waiting}
     at_work, cards = list(facts.at_work), {card.uuid: card for card in facts.cards}
@@ -170,7 +170,7 @@ def apply(facts: Facts, starts: tuple[Start, ...]) -> Facts:
     return replace(facts, waiting=tuple(queue.values()), at_work=tuple(at_work), cards=tuple(cards.values()))
 
 
-def ways(facts: Facts, run: Waiting) -> Iterator[Start]:
+def ways(facts: QueueFacts, run: Waiting) -> Iterator[Start]:
     """Every way in which it could start now."""
     if run.need.gpus == 0:
         taken = {other.seat.slot for other in facts.at_work}
@@ -181,7 +181,7 @@ def ways(facts: Facts, run: Waiting) -> Iterator[Start]:
         yield Start(key=run.key, seat=Seat(cards=cards, share=shares(run)))
 
 
-def require_sound(facts: Facts, decision: Decision) -> None:
+def require_sound(facts: QueueFacts, decision: Assignment) -> None:
     """No start that breaks a rule: one after the other, each is one of the ways there are."""
     now, queue = facts, {run.key: run for run in facts.waiting}
     for start in decision.starts:
@@ -195,7 +195,7 @@ def require_sound(facts: Facts, decision: Decision) -> None:
         now = apply(now, (start,))
 
 
-def require_ordered(facts: Facts, decision: Decision) -> None:
+def require_ordered(facts: QueueFacts, decision: Assignment) -> None:
     """Of runs that ask for the same none overtakes another; the first that waits has the reservation."""
     started = {start.key for start in decision.starts}
     waits: list[Waiting] = []
@@ -223,7 +223,7 @@ def require_ordered(facts: Facts, decision: Decision) -> None:
     assert all(fits_at(after, c, first, kept.at) for c in after.cards if c.uuid in kept.cards)
 
 
-def require_busy(facts: Facts, decision: Decision) -> None:
+def require_busy(facts: QueueFacts, decision: Assignment) -> None:
     """No run waits that could start without delaying the reservation."""
     after, kept = apply(facts, decision.starts), decision.reservation
     started = frozenset(start.key for start in decision.starts)
@@ -240,7 +240,7 @@ def require_busy(facts: Facts, decision: Decision) -> None:
             assert delayed is None or delayed > kept.at, f"{run.key} delays nothing: {way}"
 
 
-def require_all(facts: Facts, decision: Decision) -> None:
+def require_all(facts: QueueFacts, decision: Assignment) -> None:
     """Every promise about one decision."""
     require_sound(facts, decision)
     require_ordered(facts, decision)
@@ -255,7 +255,7 @@ class World:
 
     def __init__(self, chance: random.Random, cards: tuple[Card, ...], slots: tuple[str, ...] = ()) -> None:
         self.chance = chance
-        self.facts = Facts(now=0.0, cards=cards, slots=slots)
+        self.facts = QueueFacts(now=0.0, cards=cards, slots=slots)
         self.waited: dict[tuple[str, str], float] = {}
         self.since: dict[tuple[str, str], float] = {}
 
@@ -264,7 +264,7 @@ class World:
         self.since.update({run.key: self.facts.now for run in runs})
         self.facts = replace(self.facts, waiting=self.facts.waiting + runs)
 
-    def put(self, decision: Decision) -> None:
+    def put(self, decision: Assignment) -> None:
         """Apply a decision."""
         self.facts = apply(self.facts, decision.starts)
         self.waited.update({start.key: self.facts.now - self.since[start.key] for start in decision.starts})
