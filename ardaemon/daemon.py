@@ -86,7 +86,7 @@ def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
-    scheduler = Scheduler(board, driver, overseer.known, overseer.sampler.ask, tasks)
+    scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     context = Context(host, config, board, views, control, locks, overseer)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))

@@ -22,7 +22,7 @@ LOOK_S = 2.0  # a client waits so long for a driver that is slow; then it gets w
 
 
 class Overseer:
-    """Looks at the GPUs and the runs on them. Changed by code of the event loop only."""
+    """Look at the GPUs and the runs on them. Changed by code of the event loop only."""
 
     def __init__(self, board: Board, leasing: Leasing, sick: SickGpus, control: Control) -> None:
         self.board, self.gpus, self.control = board, board.placement.gpus, control
@@ -87,7 +87,7 @@ class Overseer:
             )
         await self.nvml.release(RELEASED_S)
 
-    async def known(self) -> Inventory:
+    async def inventory(self) -> Inventory:
         """Return the GPUs there are; look if none are known, or none were there a minute ago (NONE_S)."""
         inventory = self.gpus.inventory
         match inventory:
@@ -99,7 +99,7 @@ class Overseer:
 
     async def usable(self) -> Inventory:
         """Return the known GPUs less those that config.toml leaves to others."""
-        inventory = await self.known()
+        inventory = await self.inventory()
         return replace(inventory, gpus=tuple(gpu for gpu in inventory.gpus if self.gpus.is_ours(gpu)))
 
     async def clear(self, names: tuple[str, ...]) -> list[str]:

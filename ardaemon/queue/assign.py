@@ -11,12 +11,15 @@ from ardaemon.queue.turns import Asked, Turns
 
 
 def assign(facts: QueueFacts) -> Assignment:
-    """Decide what starts now. Pass the key of the reservation back as `kept` at the next decision."""
+    """Decide what starts now, and for whom room is made.
+
+    Pass the key of the reservation back as `kept` at the next decision. Pure.
+    """
     return _Deciding(facts).decide()
 
 
 def free_slots(facts: QueueFacts) -> list[str]:
-    """CPU slots that no run has."""
+    """Return the CPU slots that no run has."""
     taken = {run.seat.slot for run in facts.at_work}
     return [slot for slot in facts.slots if slot not in taken]
 
@@ -34,7 +37,7 @@ class _Deciding:
         self.turns = Turns(facts, self.table, self._may_matter)
 
     def decide(self) -> Assignment:
-        """Every run in its turn, until nothing more can be given."""
+        """Look at each run in its turn, until nothing more can be given."""
         for asked in self.turns:
             if self._may_matter(*asked):
                 self._place(asked)
@@ -45,7 +48,7 @@ class _Deciding:
         return Assignment(tuple(self.starts), self.first and self._reservation(self.first))
 
     def _may_matter(self, run: Waiting, kind: Kind, vram: float, hopeful: bool) -> bool:
-        """Whether the run may start, be the first that cannot, or have others wait for it."""
+        """Tell whether the run may start, be the first that cannot, or have others wait for it."""
         if not hopeful or run.alone_in in self.taken:
             return False
         if run.alone_in is not None:

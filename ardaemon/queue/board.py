@@ -26,10 +26,17 @@ Message = dict[str, Any]  # an event as subscribers get it, with whose run it is
 
 
 class Board:
-    """All flights, by experiment and run id.
+    """All flights, by experiment and run id: what the daemon knows of every run that is not committed.
 
     Changed by synchronous code of the event loop only: the loop is the lock. So a decision that is made
     without an `await` in it sees one state of the queue, and no run can be given away twice.
+
+    The board is a copy of what is on disk, never the other way round. A run is on disk before it is put here,
+    and is committed or given up there before it leaves, so that after a kill the next daemon builds the same
+    board.
+
+    Whoever changes something that a waiting run could profit by calls wake(), which replaces the event: a
+    loop that took `changed` before it looked at the board cannot miss a change that comes while it looks.
     """
 
     def __init__(self, config: Config, placement: Placement) -> None:
@@ -51,10 +58,10 @@ class Board:
         return self._top
 
     def add(self, flight: Flight) -> Flight:
-        """Put a run that is on disk on the board: it waits, or goes on."""
-        known = self.flights.get(flight.key)
-        if known is not None:
-            return known
+        """Put a run that is on disk on the board: it waits, or goes on. Returns the flight that is there."""
+        earlier = self.flights.get(flight.key)
+        if earlier is not None:
+            return earlier
         self._top = max(self._top, flight.active.seq)
         self.flights[flight.key] = flight
         self.wake()

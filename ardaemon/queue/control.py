@@ -24,10 +24,16 @@ log = logging.getLogger("ardaemon.run")
 
 
 class Control:
-    """Takes wishes: of clients, and of the daemon where a job takes too much or has lost its folder."""
+    """Take wishes of clients, and of the daemon where a job takes too much or has lost its folder.
+
+    A wish and the end of the job that it is about can come in the same moment, in either order. Two rules
+    keep both orders right. A wish is in the flight before anything of it is written, so that whoever decides
+    next sees it. And each method answers every state, even where nothing is left to do: the `assert_never`
+    has the type checker refuse a new state that is not thought about here.
+    """
 
     def __init__(self, board: Board, stop: Callable[[Handle], None], background: anyio.abc.TaskGroup) -> None:
-        """`stop` asks the engine for an attempt's end."""
+        """Take wishes for the flights on the board; `stop` asks the engine for an attempt's end."""
         self.board, self.stop, self.background = board, stop, background
 
     async def cancel(self, flight: Flight, wanted: Literal["cancel", "stop"]) -> None:

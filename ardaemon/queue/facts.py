@@ -14,7 +14,11 @@ LAUNCH_S = 5.0  # from the decision to the job's first instruction, on a machine
 
 
 def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
-    """The queue and the machine at this moment; `strict`: by a look of this moment alone."""
+    """Collect the queue and the machine at this moment.
+
+    `strict`: a GPU that was not looked at in this moment counts as unknown, and takes no run. Only a view may
+    do without.
+    """
     placement = board.placement
     judging = {f.key[0] for f in board.flights.values() if _may_end_session(f)}
     return QueueFacts(
@@ -60,14 +64,14 @@ def _at_work(flight: Flight, board: Board) -> AtWork:
 
 
 def _longest(flight: Flight, config: Config) -> float:
-    """Seconds that an attempt holds its place at most, from the decision that it may start."""
+    """Return how long an attempt holds its place at most (seconds), from the decision that it may start."""
     settings = flight.record.settings
     clean_up = settings.settle + 2 * config.grace + config.verify
     return LAUNCH_S + (settings.startup or 0.0) + settings.seconds + clean_up
 
 
 def _strange(placement: Placement) -> Iterator[AtWork]:
-    """What runs without being a run of ours takes a CPU slot as well."""
+    """Give each stranger a CPU slot: what runs without being a run of ours takes one as well."""
     taken = {flight.seat.slot for flight in placement.seated.values()}
     free = [slot for slot in placement.open_slots() if slot not in taken]
     for stranger, slot in zip(placement.strangers, free, strict=False):
@@ -75,7 +79,7 @@ def _strange(placement: Placement) -> Iterator[AtWork]:
 
 
 def _may_end_session(flight: Flight) -> bool:
-    """Its verdict is being made, and the next run of its experiment may not start any more after it."""
+    """Tell whether the run is being judged, and no other of its experiment may start after that verdict."""
     if flight.state not in ("exited", "judged"):
         return False
     limits = flight.record.settings
@@ -85,7 +89,10 @@ def _may_end_session(flight: Flight) -> bool:
 
 
 def _alone(flight: Flight) -> str | None:
-    """Outputs outside the run's own folder: two runs of that experiment could not be told apart."""
+    """Return the experiment's folder where it has one run at a time; None where its runs may overlap.
+
+    Outputs outside the run's own folder could not be told from those of another run.
+    """
     settings = flight.record.settings
     patterns = (settings.checkpoint_glob, settings.metric_path)
     shared = any(pattern is not None and "{run_dir}" not in pattern for pattern in patterns)

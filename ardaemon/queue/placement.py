@@ -13,7 +13,10 @@ from ardaemon.pipeline.flight import Flight, Going
 
 
 class Placement:
-    """Changed by synchronous code of the event loop only: the loop is the lock."""
+    """Know which run is where, and which places are closed.
+
+    Changed by synchronous code of the event loop only: the loop is the lock.
+    """
 
     def __init__(self, config: Config, gpus: GpuBook) -> None:
         self.gpus = gpus
@@ -27,30 +30,33 @@ class Placement:
     # --- what is taken ---
 
     def tenants(self) -> dict[str, list[Tenant]]:
-        """UUID -> the runs that have it."""
-        found: dict[str, list[Tenant]] = {}
+        """Return the runs on each GPU, by its UUID."""
+        tenants: dict[str, list[Tenant]] = {}
         for flight in self.seated.values():
             folder = flight.handle.folder if flight.handle is not None else ""
             tenant = Tenant(folder=folder, seat=flight.seat)
             for slot in flight.seat.slots:
-                found.setdefault(slot, []).append(tenant)
-        return found
+                tenants.setdefault(slot, []).append(tenant)
+        return tenants
 
     def cards(self, now: float | None = None) -> tuple[Card, ...]:
-        """All GPUs as they can be given away; with `now`, by a look of that moment alone."""
+        """Return all GPUs as they can be given away; with `now`, by a look of that moment alone."""
         return self.gpus.cards(self.tenants(), self.in_quarantine, now)
 
     def open_slots(self) -> tuple[str, ...]:
-        """The CPU slots that are not in quarantine."""
+        """Return the CPU slots that are not in quarantine."""
         return tuple(slot for slot in self.slots if slot not in self.in_quarantine)
 
     @property
     def in_quarantine(self) -> dict[str, str]:
-        """Slot name -> why nothing may be put there."""
+        """Return why nothing may be put in a slot, by the slot's name."""
         return {**self.sick, **self.unclean}
 
     def standstill(self, flight: Flight, cards: tuple[Card, ...] | None = None) -> str | None:
-        """Why such a run cannot start at all: fewer places than it needs are there, and not in quarantine."""
+        """Return why the run cannot start whatever ends: fewer places than it needs are there and usable.
+
+        None where waiting helps. `cards` are the GPUs, if the caller has looked at them already.
+        """
         need = flight.need
         if not need.gpus:
             names = {*self.slots}
@@ -78,7 +84,7 @@ class Placement:
         return f"it asks for {need.gpus} GPUs, more than {given} ({count}): see arctl gpus"
 
     def need(self, flight: Flight) -> Need:
-        """What it asks for, as far as that is known by now."""
+        """Return what the run asks for, with the memory that such runs have needed if it names none."""
         need = replace(flight.need, priority=flight.active.priority)
         if need.share and need.vram_mb is None:
             return replace(need, vram_mb=self.gpus.learned(flight.peaks))
@@ -96,9 +102,13 @@ class Placement:
         self.seated[flight.key] = flight
 
     def _devices(self, cards: tuple[str, ...]) -> tuple[str, ...] | None:
-        """What it may see of the GPUs; a CPU run sees none. None: there is no driver."""
-        found = self.gpus.inventory
-        return None if found is not None and found.state == "none" else tuple(map(self.gpus.device, cards))
+        """Return what the run may see of the GPUs: a CPU run nothing. None: there is no driver."""
+        inventory = self.gpus.inventory
+        return (
+            None
+            if inventory is not None and inventory.state == "none"
+            else tuple(map(self.gpus.device, cards))
+        )
 
     def occupy_any(self, flight: Flight) -> None:
         """Give its place to a run found running at start, whatever the scheduler would say."""
@@ -112,7 +122,7 @@ class Placement:
     def release(self, flight: Flight) -> None:
         """Free the run's place: its processes are gone. A GPU is free once its memory is given back."""
         if self.seated.pop(flight.key, None) is not None:
-            now, held = time.monotonic(), self.tenants()
+            now, tenants = time.monotonic(), self.tenants()
             for uuid in flight.seat.cards if flight.handle is not None else ():  # else it was never there
-                if uuid not in held:
+                if uuid not in tenants:
                     self.gpus.released[uuid] = now

@@ -29,11 +29,13 @@ class QueuePlace(Struct, frozen=True):
 
 
 def places(facts: QueueFacts) -> list[QueuePlace]:
-    """Every waiting run in the order in which it is looked at, then those that are held."""
+    """List every waiting run in the order in which it is looked at, then those that are held."""
     return list(_Reasons(facts).places())
 
 
 class _Reasons:
+    """One look at the queue: what would start now, who is where, and so why each of the others waits."""
+
     def __init__(self, facts: QueueFacts) -> None:
         self.facts = facts
         self.table = Table(facts)
@@ -45,8 +47,8 @@ class _Reasons:
         for run in facts.at_work:
             for uuid in run.seat.cards:
                 self.on_card.setdefault(uuid, []).append(run)
-        # There may be thousands of runs, and what is said of one is said of all that ask for the same.
-        self.told: dict[tuple[Kind, float], str] = {}
+        # There may be thousands of runs, and the reason of one is that of all that ask for the same.
+        self.for_gpus: dict[tuple[Kind, float], str] = {}
         self.by_card = [self._who(i) for i in range(len(self.table.cards))]
         self.slots = free_slots(facts)
 
@@ -78,12 +80,12 @@ class _Reasons:
         if kept is not None and kept.key == run.key:
             return f"next, on {self._named(kept)} {self._by(kept)}: {self._others(asked)}"
         same = asked[1:3]
-        if same not in self.told:
-            self.told[same] = self._too_much(run) or self._for_gpus(asked)
-        return self.told[same]
+        if same not in self.for_gpus:
+            self.for_gpus[same] = self._too_much(run) or self._for_gpus(asked)
+        return self.for_gpus[same]
 
     def _too_much(self, run: Waiting) -> str | None:
-        """What no waiting mends."""
+        """Return what the run asks for beyond what there is: no waiting mends that."""
         need, cards = run.need, self.table.allowed(run.need.allowed)
         if need.gpus > len(cards):
             given = (
@@ -106,7 +108,7 @@ class _Reasons:
         return f"waits for {_gpus(run.need.gpus)}, {free} of {of} free: {self._others(asked)}"
 
     def _others(self, asked: Asked) -> str:
-        """Who is on the cards that the run might have."""
+        """Name who is on the cards that the run might have."""
         _, kind, vram, _ = asked
         room = self.table.now[kind[0]]
         return _listed(self.by_card[i] for i in self.table.allowed(kind[2]) if room[i] < vram)
@@ -128,9 +130,9 @@ class _Reasons:
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    more = [f"and {len(found) - NAMED_MAX} more"] if len(found) > NAMED_MAX else []
-    return ", ".join(found[:NAMED_MAX] + more)
+    listed = list(names)
+    more = [f"and {len(listed) - NAMED_MAX} more"] if len(listed) > NAMED_MAX else []
+    return ", ".join(listed[:NAMED_MAX] + more)
 
 
 def _gpus(count: int) -> str:

@@ -22,27 +22,35 @@ FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
 
 
 class Scheduler:
-    """Asleep until something changes; then what can start is started, and nothing is left undriven."""
+    """Sleep until something changes; then start what can start, and leave nothing undriven.
+
+    The scheduler keeps no state of the queue: each round collects the facts anew, asks assign(), and puts
+    its answer on the board before anything is awaited. So a change that comes meanwhile is not lost, only
+    seen by the next round, and no two rounds can give the same place away.
+
+    One task drives each flight. A fault in it is a fault of the daemon: it is logged, the run stays on disk,
+    and it is driven again later, while the loop and all other runs go on.
+    """
 
     def __init__(
         self,
         board: Board,
         driver: Driver,
-        known: Callable[[], Awaitable[object]],
+        gpus_known: Callable[[], Awaitable[object]],
         look: Callable[[], None],
         tasks: anyio.abc.TaskGroup,
     ) -> None:
-        """`known` waits until the GPUs were looked at once.
+        """Start nothing yet. `gpus_known` waits until the GPUs were looked at once.
 
         `look` asks for a look at them, which changes something: on an old one no run is put there.
         """
         self.board, self.driver, self.tasks = board, driver, tasks
-        self.known, self.look = known, look
+        self.gpus_known, self.look = gpus_known, look
 
     async def loop(self) -> None:
         """Start what can start whenever something changed, for ever."""
         self._drive_on()
-        await self.known()  # so that the first decision knows the machine
+        await self.gpus_known()  # so that the first decision knows the machine
         while True:
             changed = self.board.changed
             self._drive_on()

@@ -29,7 +29,7 @@ class Stay(NamedTuple):
 
 
 def kind_of(run: Waiting) -> tuple[Kind, float]:
-    """What decides where a run fits: its kind, and the memory it needs on each card.
+    """Return what decides where a run fits: its kind, and the memory that it needs on each card (MiB).
 
     Without a known need nothing can be shared: such a run has its cards alone.
     """
@@ -54,9 +54,8 @@ class Table:
         self._at_last: dict[Kind, float] = {}
         self._bounds: tuple[dict[Kind, float], dict[Kind, float]] = ({}, {})  # for long runs, for short ones
         self.at = inf  # the moment of the reservation
-        self.claim: dict[
-            int, float
-        ] = {}  # card that it may use -> what a long sharing run may have beside it
+        # Card that the reservation may use -> what a long sharing run may have beside it.
+        self.claim: dict[int, float] = {}
         self.slack = 0  # cards of the claim that may be lost
 
     def _seat(self, at_work: Iterable[AtWork]) -> None:
@@ -76,14 +75,17 @@ class Table:
             shared[i] = min(self._whole(i, share=True), CLOSED if card.free_mb is None else card.free_mb)
 
     def _whole(self, i: int, *, share: bool) -> float:
-        """The room of the card when nothing is on it."""
+        """Return the room of the card when nothing is on it."""
         total = self.cards[i].total_mb
         return total if total is not None else CLOSED if share else inf
 
     # --- at a moment to come ---
 
     def room_at(self, i: int, share: bool, at: float) -> float:
-        """Room on a card at a moment to come if nothing more is started; it never shrinks with time."""
+        """Return the room on a card at a moment to come if nothing more is started.
+
+        Room never shrinks with time.
+        """
         if self.cards[i].state not in OPEN_STATES:
             return CLOSED
         if any(tenant.ends > at for tenant in self.tenants[i]):
@@ -93,19 +95,22 @@ class Table:
         return self.now[share][i] if empty else self._whole(i, share=share)
 
     def _room_beside(self, i: int, at: float) -> float:
-        """Room for a sharing run beside those who are still there."""
+        """Return the room for a sharing run beside those who are still there at that moment."""
         room = self.now[True][i]
         if room == CLOSED:
             return CLOSED
         return min(self._whole(i, share=True), room + sum(t.vram for t in self.tenants[i] if t.ends <= at))
 
     def moment_on(self, i: int, share: bool, vram: float) -> float:
-        """The first moment at which so much fits on the card; inf: none is known."""
+        """Return the first moment at which so much fits on the card; inf: none is known."""
         moments = sorted({self.moment, *(t.ends for t in self.tenants[i] if t.ends < inf)})
         return next((at for at in moments if self.room_at(i, share, at) >= vram), inf)
 
     def is_hopeful(self, kind: Kind, vram: float) -> bool:
-        """Whether such a run fits once all has ended whose end is known. Asked before anything is started."""
+        """Tell whether such a run fits once all has ended whose end is known.
+
+        The answer is kept, so the first question must come before anything is started.
+        """
         most = self._at_last.get(kind)
         if most is None:
             share, gpus, allowed = kind
@@ -129,25 +134,28 @@ class Table:
         return True
 
     def reserved(self, kind: Kind, vram: float) -> list[int]:
-        """The cards that the reservation will most likely use: what is free last leaves most to others."""
+        """Return the cards that the reservation will most likely use.
+
+        Those that are free last: that leaves most to others.
+        """
         latest = sorted(self.claim, key=lambda i: (-self.moment_on(i, kind[0], vram), i))
         return sorted(latest[: kind[1]])
 
     # --- now ---
 
     def allowed(self, names: tuple[str, ...] | None) -> Sequence[int]:
-        """The cards on an allow-list."""
+        """Return the cards on an allow-list; all of them where there is no list."""
         if names is None:
             return self._all
-        found = self._allowed.get(names)
-        if found is None:
-            found = self._allowed[names] = [
+        allowed = self._allowed.get(names)
+        if allowed is None:
+            allowed = self._allowed[names] = [
                 i for i in self._all if is_allowed(self.cards[i].index, self.cards[i].uuid, names)
             ]
-        return found
+        return allowed
 
     def may_fit(self, kind: Kind, vram: float, ends: float) -> bool:
-        """One look at the bound: False is certain, True is not."""
+        """Look at the bound that an earlier refusal left: False is certain, True is not."""
         short = ends <= self.at
         bound = self._bounds[short].get(kind)
         if bound is None:
@@ -155,17 +163,20 @@ class Table:
         return vram <= bound
 
     def find(self, kind: Kind, vram: float, ends: float) -> list[int] | None:
-        """Cards for a run, such that the reservation is not delayed by it; None if there are not enough."""
+        """Find cards for a run, such that the reservation is not delayed by it; None if there are not enough.
+
+        `vram` in MiB on each card; `ends`: when the run is over at the latest.
+        """
         if not self.may_fit(kind, vram, ends):
             return None
         short = ends <= self.at
         share, gpus, allowed = kind
         room = self.now[share]
         fitting = [i for i in self.allowed(allowed) if room[i] >= vram]
-        found = self._choose(fitting, share, gpus, vram, short) if len(fitting) >= gpus else None
-        if found is None:
+        chosen = self._choose(fitting, share, gpus, vram, short) if len(fitting) >= gpus else None
+        if chosen is None:
             self._bounds[short][kind] = self._most(kind, short)
-        return found
+        return chosen
 
     def take(self, cards: Iterable[int], share: bool, vram: float, ends: float) -> None:
         """Put a run there."""
@@ -178,7 +189,7 @@ class Table:
                 self._dent(i, share, vram)
 
     def _dent(self, i: int, share: bool, vram: float) -> None:
-        """A run that outlasts the reservation's moment is on one of its cards."""
+        """Count a run against the reservation whose moment it outlasts, on one of its cards."""
         if share and vram <= self.claim[i]:
             self.claim[i] -= vram
         else:
@@ -186,35 +197,35 @@ class Table:
             self.slack -= 1
 
     def is_full(self) -> bool:
-        """Nothing at all can be put anywhere."""
+        """Tell whether nothing at all can be put anywhere."""
         return max(self.now[False], default=CLOSED) == CLOSED and max(self.now[True], default=CLOSED) <= 0
 
     def _choose(
         self, fitting: list[int], share: bool, gpus: int, vram: float, short: bool
     ) -> list[int] | None:
-        """Of one model if possible, in the order of preference."""
+        """Choose cards of one model if possible, in the order of preference."""
         fitting.sort(key=self._preferred_shared if share else self._preferred_alone)
         if short and self.claim:  # what a short run may use and a long one may not
             fitting.sort(key=lambda i: i not in self.claim)
         if gpus > 1:
             for model in dict.fromkeys(self.cards[i].name for i in fitting):
                 alike = [i for i in fitting if self.cards[i].name == model]
-                if (found := self._spare(alike, share, gpus, vram, short)) is not None:
-                    return found
+                if (chosen := self._spare(alike, share, gpus, vram, short)) is not None:
+                    return chosen
         return self._spare(fitting, share, gpus, vram, short)
 
     def _preferred_shared(self, i: int) -> tuple[bool, float, int]:
-        """The fullest that fits, before a card that is empty."""
+        """Prefer the fullest that fits, before a card that is empty."""
         return self.now[False][i] != CLOSED, self.now[True][i], i
 
     def _preferred_alone(self, i: int) -> tuple[float, int]:
-        """The one that sharing runs miss least."""
+        """Prefer the one that sharing runs miss least."""
         return self.now[True][i], i
 
     def _spare(
         self, fitting: list[int], share: bool, gpus: int, vram: float, short: bool
     ) -> list[int] | None:
-        """The first that the reservation can spare."""
+        """Return the first cards that the reservation can spare; None if it cannot spare enough."""
         if short:
             return fitting[:gpus] if len(fitting) >= gpus else None
         harmless = [i for i in fitting if self._harmless(i, share) >= vram]
@@ -225,13 +236,13 @@ class Table:
         return harmless + rest[:more] if more <= min(self.slack, len(rest)) else None
 
     def _harmless(self, i: int, share: bool) -> float:
-        """Room for a long run that does not take the card from the reservation."""
+        """Return the room for a long run that does not take the card from the reservation."""
         beside = self.claim.get(i, inf)
         room = self.now[share][i]
         return room if beside == inf else min(room, beside) if share else CLOSED
 
     def _most(self, kind: Kind, short: bool) -> float:
-        """The largest need with which a run of that kind would still fit."""
+        """Return the largest need with which a run of that kind would still fit."""
         share, gpus, allowed = kind
         cards = self.allowed(allowed)
         most = _nth_largest([self.now[share][i] for i in cards], gpus)
@@ -241,7 +252,7 @@ class Table:
 
 
 def _nth_largest(values: list[float], n: int) -> float:
-    """CLOSED if there are fewer, no limit for the 0th."""
+    """Return the n-th largest; CLOSED if there are fewer, no limit for the 0th."""
     if n <= 0:
         return inf
     return sorted(values, reverse=True)[n - 1] if n <= len(values) else CLOSED

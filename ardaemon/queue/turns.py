@@ -45,7 +45,7 @@ class Shares:
         self._sums = list(accumulate((max(1, len(run.seat.cards)) for run in ordered), initial=0))
 
     def before(self, seq: int) -> int:
-        """GPUs at work that count against the run of that number; a CPU run is as one GPU."""
+        """Return how many GPUs at work count against the run of that number; a CPU run is as one GPU."""
         return self._sums[bisect_left(self._seqs, seq)]
 
 
@@ -53,7 +53,7 @@ Item = tuple[int, int, int, Asked, Lane]
 
 
 class Turns:
-    """All runs that are not held, one after the other, as far as anybody asks.
+    """Yield all runs that are not held, one after the other, as far as anybody asks.
 
     A run that cannot start at any known moment has its turn, but does not count against those behind it.
     `worth`: whether a run needs to be looked at; once it says no to a run it must never say yes to it.
@@ -79,13 +79,13 @@ class Turns:
             yield from self._fairly(levels[level])
 
     def prune(self) -> None:
-        """Fewer runs are worth a look than before: drop those that are not at once, not each in its turn."""
+        """Drop at once the runs that are not worth a look any more, instead of each in its turn."""
         heads = (item if self._worth(*item[3]) else self._next(item[4]) for item in self._heap)
         self._heap[:] = [head for head in heads if head is not None]
         heapify(self._heap)
 
     def _fairly(self, lanes: Lanes) -> Iterator[Asked]:
-        """Always the first run of the experiment that has least; the oldest run among equals."""
+        """Yield always the first run of the experiment that has least; the oldest run among equals."""
         self._heap.clear()
         for n, (experiment, runs) in enumerate(lanes.items()):
             ahead = self._ahead.get(experiment, 0)
@@ -102,7 +102,7 @@ class Turns:
             yield asked
 
     def _next(self, lane: Lane) -> Item | None:
-        """The next run of a lane that is worth a look; the others only count."""
+        """Return the next run of a lane that is worth a look; the others only count."""
         for run in lane.runs:
             last = lane.last
             # Runs of one experiment mostly ask for the same, and thousands of them may be passed over here.
@@ -124,7 +124,7 @@ class Turns:
         return run, kind, vram, not kind[1] or self._table.is_hopeful(kind, vram)
 
     def _find_kept(self, lanes: Lanes) -> Waiting | None:
-        """The run that had the reservation goes first among its equals: what was promised stays promised.
+        """Find the run that had the reservation: it goes first among its equals, as it was promised.
 
         Not before an earlier one of its own experiment where that has one run at a time.
         """
@@ -139,7 +139,7 @@ class Turns:
 
 
 def _levels(waiting: Sequence[Waiting]) -> dict[tuple[int, int], Lanes]:
-    """(priority, front) -> its lanes."""
+    """Sort the runs that are not held into lanes, by (priority, front)."""
     levels: dict[tuple[int, int], Lanes] = {}
     for run in sorted(waiting, key=attrgetter("seq")):
         if run.held or run.unfit is not None:

@@ -25,7 +25,7 @@ class Sight(NamedTuple):
 
 
 class Views:
-    """Made from the board at each question; nothing is kept."""
+    """Make views from the board, anew at each question."""
 
     def __init__(
         self,
@@ -33,11 +33,14 @@ class Views:
         waits: Callable[[Handle], str | None],
         live: Callable[[Handle], Sample | None],
     ) -> None:
-        """`waits` tells what the shim of a job that has ended waits for; `live` what an attempt uses now."""
+        """Look at the board. `waits` tells what the shim of a job that has ended waits for.
+
+        `live` tells what an attempt uses now.
+        """
         self.board, self.waits, self.live = board, waits, live
 
     def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
-        """One flight with its place in the queue and what it waits for; one `sight` serves many of them."""
+        """Return one flight with its place in the queue and what it waits for; one `sight` serves many."""
         view = flight.view(**self._where(flight, sight))
         gpus = tuple(gpu.index for gpu in self.board.placement.gpus.readings if gpu.uuid in flight.seat.cards)
         sample = self.live(flight.handle) if flight.handle is not None else None
@@ -62,12 +65,12 @@ class Views:
         return {"position": place.position, "why": place.why}
 
     def sight(self) -> Sight:
-        """The queue for people, in its order, and the GPUs: made once for all that are shown."""
-        found = facts.gather(self.board, time.monotonic(), strict=False)
-        return Sight({place.key: place for place in reasons.places(found)}, found.cards)
+        """Look at the queue, in its order for people, and at the GPUs: once for all runs that are shown."""
+        seen = facts.gather(self.board, time.monotonic(), strict=False)
+        return Sight({place.key: place for place in reasons.places(seen)}, seen.cards)
 
     def views(self) -> Iterator[RunView]:
-        """All flights: those at work first, then the queue, in the order in which it is looked at."""
+        """Yield all flights: those at work first, then the queue, in the order in which it is looked at."""
         sight = self.sight()
         order = {key: number for number, key in enumerate(sight.places)}
 
