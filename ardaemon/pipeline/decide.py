@@ -1,14 +1,23 @@
 """The commit's first stage: judge, and write the whole decision down before anything is done by it."""
 
-import math
 from datetime import datetime
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
-from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Again, Best, Counters, Exit, Placed, Result, Settings, UncleanRecord
+from ardaemon.core.model import (
+    Again,
+    Best,
+    Counters,
+    Exit,
+    Placed,
+    Result,
+    Settings,
+    Termination,
+    UncleanRecord,
+)
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
@@ -27,16 +36,16 @@ def decide(ended: Ended) -> RunRecord:
 
     The record's state is Judged then; or Queued, where another attempt is due.
     """
-    found = load_or_repair(ended.experiment)
-    judged = verdict.judge(_facts(ended, found))
-    why = _again(ended, found, judged)
-    after = Judged(_decision(ended, found, judged)) if why is None else _waiting(ended, judged, why)
+    current = load_or_repair(ended.experiment)
+    judged = verdict.judge(_facts(ended, current))
+    why = _again(ended, current, judged)
+    after = Judged(_decision(ended, current, judged)) if why is None else _waiting(ended, judged, why)
     record = replace(ended.record, state=after)
     state.write(ended.run.record, record)
     return record
 
 
-def _again(ended: Ended, found: State, judged: verdict.Judgement) -> Again | None:
+def _again(ended: Ended, current: State, judged: verdict.Judgement) -> Again | None:
     """Return why another attempt is due, if one may be made."""
     if not ended.may_repeat or ended.seal_faults or ended.restarted:
         return None
@@ -48,74 +57,109 @@ def _again(ended: Ended, found: State, judged: verdict.Judgement) -> Again | Non
         shared=ended.shared,
         before=tuple(attempt.why for attempt in ended.before),
         value=judged.primary.value,
-        best=found.best,
+        best=current.best,
     )
     return again.wanted(facts, ended.record.settings)
 
 
 def _waiting(ended: Ended, judged: verdict.Judgement, why: Again) -> Queued:
     """Return the run as it waits for its next attempt, with what this one measured."""
-    metrics = {name: value for name, value in ended.metrics.items() if math.isfinite(value)}
-    measured = AttemptResult(why=why, seed=ended.seed, value=judged.primary.value, metrics=metrics)
+    value, metrics = judged.primary.value, ended.finite_metrics
+    measured = AttemptResult(why=why, seed=ended.seed, value=value, metrics=metrics)
     return Queued(attempts=(*ended.before, measured), seed=ended.seed)
 
 
-def _decision(ended: Ended, found: State, judged: verdict.Judgement) -> Decision:
-    tally = terminate.Tally(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
-    session, stamp = found.session, ended.exit.ended_at or state.now()
-    settings = session.settings or ended.record.settings
-    current = ended.record.epoch == session.epoch  # not so: its session is over, and another has begun
-    counters = terminate.count(session.counters, tally, current)
-    result = result_of(ended, judged, stamp)
-    promoted, passed = _checkpoint(ended) if judged.improved else checkpoint.LatestCheckpoint(None)
-    if passed:
-        result = passed_over(result, promoted, passed)
-    if promoted is not None and ended.restarted:
-        result, promoted = without(result, "the host restarted before it was safe on the disk"), None
-    if promoted is not None:
-        checkpoint.settle(promoted)
-        result = replace(result, checkpoint=f".ckpt/{ended.run.run_id}")
-    best = _best(ended, found, result) if judged.improved else None
-    after = best or found.best
-    why = session.terminated_by
-    if session.live or why is None:
-        manual = ended.manual and current
-        why = terminate.judge(settings, counters, after, judged.status, manual)
-    result = replace(result, **_outlook(settings, counters, after, why, ended.experiment))
-    place = (
-        Placed(ended.run.run_id, ended.record.sha256) if best else version_to_restore(ended.experiment, found)
-    )
-    result = fit(result)
+def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decision:
+    """Return everything that stage two will write, so that it has nothing left to decide."""
+    stamp = ended.exit.ended_at or state.now()
+    result, promoted = _with_checkpoint(ended, judged, result_of(ended, judged, stamp))
+    best = _best(ended, current, result) if judged.improved else None
+    counters = _counters(ended, current, judged)
+    why = _termination(ended, current, judged, counters, best)
+    result = fit(replace(result, **_outlook(ended, current, counters, best or current.best, why)))
+    place = _place(ended, current, best)
     return Decision(
         result=result,
         row=ledger.row(result, ended.record.sha256),
         counters=counters,
         exit=ended.exit,
         best=best,
-        live=session.live and why is None,
+        live=current.session.live and why is None,
         terminated_by=why,
-        peaks=_learned(ended, found, judged),
+        peaks=_learned(ended, current, judged),
         place=place,
         stood=train_file.current(ended.experiment) == ended.record.sha256,
-        in_train=_replaceable(ended, found, place),
+        in_train=_replaceable(ended, current, place),
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
         promote=str(promoted) if promoted else None,
         left=leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted),
     )
 
 
-def _learned(ended: Ended, found: State, judged: verdict.Judgement) -> dict[str, tuple[float, ...]]:
-    """What runs of this experiment need on a GPU, by what the good ones used."""
+def _with_checkpoint(ended: Ended, judged: verdict.Judgement, result: Result) -> tuple[Result, Path | None]:
+    """Return the result as it tells of its checkpoint, and the file or folder to promote, if there is one."""
+    if not judged.improved:
+        return result, None
+    promoted, passed = _checkpoint(ended)
+    if passed:
+        result = passed_over(result, promoted, passed)
+    if promoted is None:
+        return result, None
+    if ended.restarted:
+        return without(result, "the host restarted before it was safe on the disk"), None
+    checkpoint.settle(promoted)
+    return replace(result, checkpoint=f".ckpt/{ended.run.run_id}"), promoted
+
+
+def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:
+    started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
+    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
+
+
+def _of_this_session(ended: Ended, current: State) -> bool:
+    """Tell whether the run belongs to the latest session, and not to one that is over."""
+    return ended.record.epoch == current.session.epoch
+
+
+def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counters:
+    tally = terminate.Tally(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
+    return terminate.count(current.session.counters, tally, _of_this_session(ended, current))
+
+
+def _termination(
+    ended: Ended, current: State, judged: verdict.Judgement, counters: Counters, best: Best | None
+) -> Termination | None:
+    """Return why the session is over after this run; None if it goes on. `best`: this run, if it advances."""
+    session = current.session
+    if not session.live and session.terminated_by is not None:
+        return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
+    manual = ended.manual and _of_this_session(ended, current)
+    return terminate.judge(_settings(ended, current), counters, best or current.best, judged.status, manual)
+
+
+def _settings(ended: Ended, current: State) -> Settings:
+    return current.session.settings or ended.record.settings
+
+
+def _place(ended: Ended, current: State, best: Best | None) -> Placed:
+    """Return what train.py shall hold: this run's version if it is the new best, else the best so far."""
+    if best is not None:
+        return Placed(ended.run.run_id, ended.record.sha256)
+    return version_to_restore(ended.experiment, current)
+
+
+def _learned(ended: Ended, current: State, judged: verdict.Judgement) -> dict[str, tuple[float, ...]]:
+    """Return what runs of this experiment need on a GPU, by what the good ones used (MiB)."""
     if judged.status != "ok" or ended.measured is None:
-        return found.session.peaks
-    return learned.learn(found.session.peaks, ended.measured)
+        return current.session.peaks
+    return learned.learn(current.session.peaks, ended.measured)
 
 
-def _facts(ended: Ended, found: State) -> verdict.VerdictFacts:
+def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
     return verdict.VerdictFacts(
         exit=ended.exit,
-        contract=found.contract,
-        best=found.best,
+        contract=current.contract,
+        best=current.best,
         metrics=ended.metrics,
         seal_faults=ended.seal_faults,
         session_constraints=ended.record.settings.constraints,
@@ -126,31 +170,27 @@ def _facts(ended: Ended, found: State) -> verdict.VerdictFacts:
     )
 
 
-def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:
-    started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
-    return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
-
-
-def _best(ended: Ended, found: State, result: Result) -> Best:
+def _best(ended: Ended, current: State, result: Result) -> Best:
     value = result.primary.value
     assert value is not None, "only a run with a value advances"
     return Best(
         run_id=result.run_id,
-        primary=found.contract.primary,
+        primary=current.contract.primary,
         value=value,
         valid=result.valid,
         metrics=result.metrics,
         sha256=ended.record.sha256,
         checkpoint=result.checkpoint,
         at=result.ended_at or "",
-        conditions=seal.conditions(ended.record.settings, found.contract),
+        conditions=seal.conditions(ended.record.settings, current.contract),
     )
 
 
 def _outlook(
-    settings: Settings, counters: Counters, best: Best | None, why: str | None, experiment: Experiment
+    ended: Ended, current: State, counters: Counters, best: Best | None, why: Termination | None
 ) -> dict[str, object]:
-    chain = chain_of(experiment)
+    """Return the fields of the result that say how the session goes on; `best` is the best after this run."""
+    settings, chain = _settings(ended, current), chain_of(ended.experiment)
     return {
         "should_terminate": why is not None,
         "terminated_by": why,
@@ -162,8 +202,9 @@ def _outlook(
     }
 
 
-def _replaceable(ended: Ended, found: State, place: Placed) -> tuple[str, ...]:
-    placed = found.session.placed
+def _replaceable(ended: Ended, current: State, place: Placed) -> tuple[str, ...]:
+    """Return the hashes of what may be overwritten in train.py: nothing else than what is kept elsewhere."""
+    placed = current.session.placed
     hashes = {ended.record.sha256, place.sha256}
     if placed is not None:
         hashes.add(placed.sha256)

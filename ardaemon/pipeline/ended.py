@@ -1,4 +1,6 @@
-"""A run that is over, with everything that was found of it: what the first stage of its commit judges."""
+"""A run that is over, with all that it left: what the first stage of its commit judges."""
+
+import math
 
 import msgspec
 from msgspec.structs import replace
@@ -21,7 +23,7 @@ SICK = "gpu_fault"  # the taint of a run whose GPU fell ill
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is over, with everything that was found of it."""
+    """A run that is over, with everything that its verdict is made from; frozen, for it goes to a thread."""
 
     experiment: Experiment
     run: Run
@@ -44,49 +46,39 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What the script reports and what was measured; the measurement counts where there are both."""
+        """Return what the script reports and what was measured; where there are both, what was measured."""
         return self.extracted.metrics | self._peaks()
 
+    @property
+    def finite_metrics(self) -> dict[str, float]:
+        """Return the metrics that JSON can hold."""
+        return {name: value for name, value in self.metrics.items() if math.isfinite(value)}
+
     def _peaks(self) -> dict[str, float]:
-        found = self.measured or Measured()
+        measured = self.measured or Measured()
         # A run that was too short to be looked at has at least its largest process (getrusage(2)).
-        rss = max(found.peak_rss_mb or 0, self.exit.max_rss_kb // 1024)
+        rss = max(measured.peak_rss_mb or 0, self.exit.max_rss_kb // 1024)
         peaks = {PEAK_RSS: float(rss)} if rss else {}
-        return peaks if found.peak_vram_mb is None else {**peaks, PEAK_VRAM: float(found.peak_vram_mb)}
+        return peaks if measured.peak_vram_mb is None else {**peaks, PEAK_VRAM: float(measured.peak_vram_mb)}
 
     @property
     def tainted(self) -> str | None:
-        """Why it was not measured under fair conditions."""
+        """Return why the run was not measured under fair conditions; None if it was."""
         if self.sick:
             return SICK
         return self.measured.tainted if self.measured is not None else None
 
 
-def gather(flight: Flight, state_now: State) -> Ended:
-    """Read the metrics, the reason, and the seal once more. In a thread: the flight is read, not changed."""
+def gather(flight: Flight, current: State) -> Ended:
+    """Read the metrics and the reason, and check the seal once more.
+
+    In a thread: the flight is read, not changed.
+    """
     going = flight.going
     assert going is not None
     assert going.exit is not None
-    attempt = max(flight.attempts, 1)
-    environment = job_environment.environment_of(
-        flight.active.environment,
-        flight.record.settings,
-        flight.experiment,
-        flight.run,
-        attempt,
-        flight.seed,
-    )
-    extracted = extract.extract(
-        flight.experiment,
-        flight.run,
-        flight.record,
-        state_now.contract,
-        environment,
-        attempt,
-        going.exit,
-        going.restarted,
-    )
-    faults = going.seal_faults
+    extracted = _extract(flight, current, going.exit, going.restarted)
+    faults = going.seal_faults or seal_faults(flight.experiment, flight.record, current, launched=True)
     return Ended(
         experiment=flight.experiment,
         run=flight.run,
@@ -95,7 +87,7 @@ def gather(flight: Flight, state_now: State) -> Ended:
         exit=replace(going.exit, ending="host_restart") if extracted.silent else going.exit,
         attempts=flight.attempts,
         extracted=extracted,
-        seal_faults=faults or seal_faults(flight.experiment, flight.record, state_now, launched=True),
+        seal_faults=faults,
         manual=flight.active.wanted in ("stop", "judge_stop"),
         boot_id=going.boot_id,
         slots=going.seat.slots,
@@ -107,6 +99,21 @@ def gather(flight: Flight, state_now: State) -> Ended:
         before=flight.before,
         seed=flight.seed,
         may_repeat=_may_repeat(flight),
+    )
+
+
+def _extract(flight: Flight, current: State, end: Exit, restarted: bool) -> Extracted:
+    """Read what the last attempt left; of a run that was never launched, an empty place."""
+    attempt = max(flight.attempts, 1)
+    return extract.extract(
+        flight.experiment,
+        flight.run,
+        flight.record,
+        current.contract,
+        job_environment.of_attempt(flight, attempt, flight.record.settings),
+        attempt,
+        end,
+        restarted,
     )
 
 

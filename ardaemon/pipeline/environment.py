@@ -1,4 +1,4 @@
-"""What is started: the runner's command line and the environment of one attempt."""
+"""The environment of a job: the client's, less what is secret, and what tells the job who and where it is."""
 
 import hashlib
 import json
@@ -11,10 +11,17 @@ from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.experiment.chain import parent
 from ardaemon.metrics import registry
+from ardaemon.pipeline.flight import Flight
+
+# Variables that tell a job where promoted checkpoints are: those stay while it is at work.
+CHECKPOINTS = ("AR_BEST_CKPT", "AR_PARENT_CKPT")
+# Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
+JOB = Path(__file__).resolve().parents[1] / "job"
+CAPTURE, AUTO = JOB / "capture", JOB / "auto"
 
 
 def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
-    """The client's environment less agents' credentials and the tags of an outer run."""
+    """Return the client's environment less agents' credentials and the tags of an outer run."""
     return {
         name: value
         for name, value in environment.items()
@@ -26,22 +33,18 @@ def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
 
 
 def fingerprint(environment: Mapping[str, str]) -> str:
-    """A hash by which two runs' environments can be compared; the values stay off the disk."""
+    """Hash an environment, so that two runs' can be compared; the values stay off the disk."""
     return hashlib.sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()
 
 
-# What tells a job where promoted checkpoints are: they stay while it is at work.
-CHECKPOINTS = ("AR_BEST_CKPT", "AR_PARENT_CKPT")
-
-
 def reads(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The promoted checkpoints that a job with this environment may read, links resolved."""
-    found = {os.path.realpath(environment[name]) for name in CHECKPOINTS if environment.get(name)}
-    return tuple(sorted(found))
+    """Return the promoted checkpoints that a job with this environment may read, links resolved."""
+    paths = {os.path.realpath(environment[name]) for name in CHECKPOINTS if environment.get(name)}
+    return tuple(sorted(paths))
 
 
 def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
-    """What makes the run's GPUs the only ones that it sees; nothing on a machine without the driver.
+    """Return what makes the run's GPUs the only ones that it sees; nothing on a machine without the driver.
 
     Integers, in the order of nvidia-smi: UUIDs break some frameworks (vLLM #13815), but for MIG instances,
     which have no other name.
@@ -49,6 +52,12 @@ def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
     if devices is None:
         return {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}
+
+
+def of_attempt(flight: Flight, attempt: int, settings: Settings) -> dict[str, str]:
+    """Return the environment of a flight's attempt under these settings of its session."""
+    given = flight.active.environment
+    return environment_of(given, settings, flight.experiment, flight.run, attempt, flight.seed)
 
 
 def environment_of(
@@ -59,7 +68,7 @@ def environment_of(
     attempt: int,
     seed: int = 0,
 ) -> dict[str, str]:
-    """The job's environment."""
+    """Return the job's environment: `base` is the client's, already filtered."""
     paths = [str(experiment.folder), base.get("PYTHONPATH", ""), str(experiment.project)]
     added = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -81,13 +90,8 @@ def environment_of(
     return {**bound, **base, **added}
 
 
-# Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
-JOB = Path(__file__).resolve().parents[1] / "job"
-CAPTURE, AUTO = JOB / "capture", JOB / "auto"
-
-
 def captured(experiment: Experiment, run: Run, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
-    """What is added to the job's environment `base`: PYTHONPATH, made longer, and AR_PARENT_CKPT.
+    """Return what is added to the job's environment `base`: PYTHONPATH, made longer, and AR_PARENT_CKPT.
 
     ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would take
     another sitecustomize.
@@ -95,7 +99,7 @@ def captured(experiment: Experiment, run: Run, settings: Settings, base: Mapping
     first = [str(AUTO)] if settings.capture == "auto" else []
     paths = [*first, base.get("PYTHONPATH", ""), str(CAPTURE)]
     added = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    found = parent(experiment)
-    if found is not None and found.best_checkpoint.exists():
-        added["AR_PARENT_CKPT"] = str(found.best_checkpoint)
+    before = parent(experiment)
+    if before is not None and before.best_checkpoint.exists():
+        added["AR_PARENT_CKPT"] = str(before.best_checkpoint)
     return added

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.errors import ArdaemonError, CorruptState
@@ -25,9 +26,11 @@ from ardaemon.metrics.registry import BACKENDS
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
 
+logger = logging.getLogger("ardaemon.curve")
+
 
 class Extracted(Struct, frozen=True, kw_only=True):
-    """What was read: metrics by name, where from, which value counts, and why not."""
+    """What was read of an attempt: metrics by name, where from, and which value counts or why none does."""
 
     metrics: dict[str, float]
     source: str | None = None
@@ -38,7 +41,7 @@ class Extracted(Struct, frozen=True, kw_only=True):
 
 
 def of_log(settings: Settings) -> bool:
-    """May the log alone hold the metrics? After a restart of the host nothing else can be relied on."""
+    """Tell whether the log alone may hold the metrics: after a restart of the host it alone is relied on."""
     elsewhere = settings.metric_command is not None or settings.metric_path is not None
     return settings.metrics in ("log", "auto") and not elsewhere
 
@@ -57,32 +60,41 @@ def extract(
 
     `restarted`: the host did since the end; only the log was synced before, so that only it is read.
     """
-    log = run.attempt(attempt).log
-    crashed = end.ending == "exited" and end.exit_code != 0
-    why = reason.recognise(end, excerpt.tail_text(log, REASON_TAIL), end.host_oom) if crashed else None
-    if not log.exists():
+    settings, here = record.settings, run.attempt(attempt)
+    why = _crash_reason(here.log, end)
+    if not here.log.exists():
         return Extracted(metrics={}, reason=why, problem="the run left no log")
-    found = evidence(experiment, run, environment, attempt, end.started_at or record.submitted_at)
-    name = "log" if restarted else record.settings.metrics
+    output = output_of(experiment, run, environment, attempt, end.started_at or record.submitted_at)
+    backend = BACKENDS["log" if restarted else settings.metrics]
     try:
-        readings = BACKENDS[name].read(found, query(record.settings, contract))
+        readings = backend.read(output, query(settings, contract))
     except (OSError, ArdaemonError) as error:
         return Extracted(metrics={}, problem=f"metrics could not be read: {error}", reason=why)
-    write_curve(run.attempt(attempt).curve, readings.curve)
+    write_curve(here.curve, readings.curve)
+    silent = restarted and settings.metrics != "log" and not readings.settled
+    return replace(_extracted(readings, contract.primary.metric), reason=why, silent=silent)
+
+
+def _crash_reason(log: Path, end: Exit) -> Reason | None:
+    """Recognise why a job failed by itself; None where it succeeded, or somebody ended it."""
+    if end.ending != "exited" or end.exit_code == 0:
+        return None
+    return reason.recognise(end, excerpt.tail_text(log, REASON_TAIL), end.host_oom)
+
+
+def _extracted(readings: Readings, primary: str) -> Extracted:
     return Extracted(
-        metrics=_metrics(readings, contract.primary.metric),
+        metrics=_metrics(readings, primary),
         source=_source(readings),
         counted=readings.counted,
-        problem=_problem(readings, contract.primary.metric),
-        reason=why,
-        silent=restarted and record.settings.metrics != "log" and not readings.settled,
+        problem=_problem(readings, primary),
     )
 
 
-def evidence(
+def output_of(
     experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, started_at: str
 ) -> AttemptOutput:
-    """Where the attempt leaves its traces, and what was there before it."""
+    """Return where the attempt leaves its traces, and what was there before it."""
     here = run.attempt(attempt)
     before = None
     with contextlib.suppress(CorruptState):
@@ -100,7 +112,7 @@ def evidence(
 
 
 def query(settings: Settings, contract: Contract) -> Query:
-    """What the session asks of a backend."""
+    """Return what the session asks of a backend."""
     return Query(
         primary=contract.primary,
         regex=settings.metric_regex,
@@ -111,15 +123,15 @@ def query(settings: Settings, contract: Contract) -> Query:
 
 
 def _metrics(readings: Readings, primary: str) -> dict[str, float]:
-    """The last value of each; of the primary metric the one that counts."""
-    found = {name: metric.last for name, metric in readings.metrics.items() if name != primary}
-    return found if readings.value is None else {**found, primary: readings.value}
+    """Return the last value of each metric; of the primary one that which counts."""
+    last = {name: metric.last for name, metric in readings.metrics.items() if name != primary}
+    return last if readings.value is None else {**last, primary: readings.value}
 
 
 def _source(readings: Readings) -> str:
-    """Which source, where in it, and what else there is to know: `csv metrics.csv (log: never printed)`."""
-    known = (readings.problem,) if readings.value is not None else ()
-    notes = "; ".join(filter(None, (*known, *readings.passed)))
+    """Name the source, the place in it, and what else there is to know, as `csv m.csv (log: not printed)`."""
+    problem = (readings.problem,) if readings.value is not None else ()
+    notes = "; ".join(filter(None, (*problem, *readings.passed)))
     where = f"{readings.source} {readings.detail}" if readings.detail else readings.source
     return one_line(f"{where} ({notes})" if notes else where, SOURCE_MAX)
 
@@ -131,11 +143,8 @@ def _problem(readings: Readings, name: str) -> str | None:
     return (readings.problem or f"metric {name} not found") + near
 
 
-log = logging.getLogger("ardaemon.curve")
-
-
 def write_curve(path: Path, points: Sequence[Point]) -> None:
-    """Write it anew; what the disk refuses is logged, and no verdict waits for it."""
+    """Write the curve anew; what the disk refuses is logged, and no verdict waits for it."""
     if not points and not path.exists():
         return
     data = b"".join(msgspec.json.encode(point) + b"\n" for point in points)
@@ -146,4 +155,4 @@ def write_curve(path: Path, points: Sequence[Point]) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        log.warning("no curve", extra={"facts": {"path": str(path), "why": str(error)}})
+        logger.warning("no curve", extra={"facts": {"path": str(path), "why": str(error)}})

@@ -28,18 +28,18 @@ FOLDERS_MAX = 64
 async def keep_latest(flight: Flight) -> None:
     """Keep the newest value of the primary metric, until cancelled, for those who look while it runs."""
     await anyio.sleep(FOLLOW_AFTER_S)
-    found = await anyio.to_thread.run_sync(load, flight.experiment)
-    query = extract.query(flight.record.settings, found.contract)
-    evidence = await anyio.to_thread.run_sync(_evidence, flight)
+    current = await anyio.to_thread.run_sync(load, flight.experiment)
+    query = extract.query(flight.record.settings, current.contract)
+    output = await anyio.to_thread.run_sync(_output, flight)
     files = _files(flight.record.settings.metrics)
-    sources: list[Follower] = [backend.follower(evidence, query) for backend in files]
+    sources: list[Follower] = [backend.follower(output, query) for backend in files]
     # A pattern of the user's may run for ever: never in this process.
     if flight.record.settings.metrics in ("log", "auto") and query.regex is None:
-        sources.insert(len(files) if query.path is not None else 0, LogFollower(evidence.log, query))
+        sources.insert(len(files) if query.path is not None else 0, LogFollower(output.log, query))
     if not sources:
         return
-    patterns = [backend.pattern(evidence, query) for backend in files]
-    async for _ in changes(lambda: folders(evidence, patterns)):
+    patterns = [backend.pattern(output, query) for backend in files]
+    async for _ in changes(lambda: folders(output, patterns)):
         newest = await anyio.to_thread.run_sync(latest, sources)
         if flight.going is not None:  # the attempt may be over meanwhile
             flight.going.latest = newest
@@ -50,18 +50,15 @@ def _files(name: str) -> list[FileBackend]:
     return [backend for backend in backends if isinstance(backend, FileBackend)]
 
 
-def _evidence(flight: Flight) -> AttemptOutput:
+def _output(flight: Flight) -> AttemptOutput:
     assert flight.handle is not None
-    experiment, run, attempt = flight.experiment, flight.run, flight.handle.attempt
-    settings = flight.record.settings
-    environment = job_environment.environment_of(
-        flight.active.environment, settings, experiment, run, attempt, flight.seed
-    )
-    return extract.evidence(experiment, run, environment, attempt, flight.record.submitted_at)
+    record, attempt = flight.record, flight.handle.attempt
+    environment = job_environment.of_attempt(flight, attempt, record.settings)
+    return extract.output_of(flight.experiment, flight.run, environment, attempt, record.submitted_at)
 
 
 class LogFollower:
-    """What the log printed last."""
+    """Follow a log as it grows: `latest` is what it printed last of the primary metric."""
 
     def __init__(self, path: Path, query: Query) -> None:
         self.latest: float | None = None
@@ -77,7 +74,7 @@ class LogFollower:
 
 
 def latest(sources: Sequence[Follower]) -> float | None:
-    """The first source's value that has one, as `auto` would take it; those after it are not read."""
+    """Return the value of the first source that has one, as `auto` would; those after it are not read."""
     for source in sources:
         source.feed()
         if source.latest is not None:
@@ -85,24 +82,24 @@ def latest(sources: Sequence[Follower]) -> float | None:
     return None
 
 
-def folders(evidence: AttemptOutput, patterns: Sequence[str]) -> set[Path]:
-    """Where a change may be one of the run's metrics: the log's folder, and what the patterns lie in.
+def folders(output: AttemptOutput, patterns: Sequence[str]) -> set[Path]:
+    """Return where a change may be one of the run's metrics: the log's folder, and where the patterns lie.
 
     Of a pattern in the project's own folder that one alone: below it may be anything.
     """
-    found = {evidence.attempt_folder}
+    watched = {output.attempt_folder}
     for pattern in patterns:
-        top = _static(pattern.replace(RUN_DIR, glob.escape(str(evidence.run_folder))), evidence.project)
+        top = _static(pattern.replace(RUN_DIR, glob.escape(str(output.run_folder))), output.project)
         while not top.is_dir():
             top = top.parent
-        deep = top != evidence.project and top not in evidence.project.parents
+        deep = top != output.project and top not in output.project.parents
         below = (Path(folder) for folder, _, _ in os.walk(top)) if deep else [top]
-        found.update(islice(below, FOLDERS_MAX))
-    return found
+        watched.update(islice(below, FOLDERS_MAX))
+    return watched
 
 
 def _static(pattern: str, project: Path) -> Path:
-    """The folder in which a pattern begins to be one."""
+    """Return the folder in which a pattern begins to be one."""
     at = project
     for part in Path(pattern).parts:
         if glob.has_magic(part.replace("[[]", "")):  # as glob.escape writes it

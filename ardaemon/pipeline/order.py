@@ -9,7 +9,7 @@ from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Exit
+from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import Handle, Launching, RunRecord
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.experiment import runner, seal, train_file
@@ -41,35 +41,47 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Order:
     can help.
     """
     experiment, run = flight.experiment, flight.run
-    state_now = load_or_repair(experiment)
-    session = state_now.session
-    require_no_unclean(experiment)
-    if session.settings is None or not session.live:
-        raise SessionNotLive(f"the session of {experiment.slug} is over", "arctl session start")
-    record = flight.record
-    if record.epoch != session.epoch:  # it was held over: the new session's settings are its own
-        record = replace(record, settings=session.settings, epoch=session.epoch)
-    faults = seal_faults(experiment, record, state_now, launched=False)
+    current = load_or_repair(experiment)
+    record = _of_session(flight, current)
+    faults = seal_faults(experiment, record, current, launched=False)
     if faults:
         return Order(what=Exit(ending="seal_broken"), record=record, seal_faults=faults)
     attempt = min(len(flight.before), ATTEMPTS_MAX) + 1
-    environment = job_environment.environment_of(
-        flight.active.environment, record.settings, experiment, run, attempt, flight.seed
-    )
+    environment = job_environment.of_attempt(flight, attempt, record.settings)
     environment |= job_environment.visible(flight.seat.devices)
     try:
         argv = runner.command(record.settings, environment, experiment, run)
     except Refused as error:
         return Order(what=Exit(ending="spawn_failed", error=error.message), record=record)
-    make_job_folder(experiment, run, attempt)
     handle = engine.handle(run, attempt)
-    with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
-        operations.mkdir(handle.folder)  # synced with run.json
-    checkpoint.note(experiment, run, run.attempt(attempt), record.settings)
+    _lay_out(flight, handle, record.settings)
     launching = _launching(flight, handle, job_environment.reads(environment))
     record = replace(record, argv=argv, state=launching)
+    # The intent is on disk before the engine hears of it: a daemon that comes after a kill asks the engine
+    # for this handle, and so finds a job whose start nobody lived to see.
     state.write(run.record, record)
     return Order(what=_launch(flight, record, handle, environment, config), record=record)
+
+
+def _of_session(flight: Flight, current: State) -> RunRecord:
+    """Return the record with the settings of the session that is live. Raises Unclean, SessionNotLive."""
+    session, record = current.session, flight.record
+    require_no_unclean(flight.experiment)
+    if session.settings is None or not session.live:
+        raise SessionNotLive(f"the session of {flight.experiment.slug} is over", "arctl session start")
+    if record.epoch == session.epoch:
+        return record
+    # Held over from an earlier session: the new one's settings are its own.
+    return replace(record, settings=session.settings, epoch=session.epoch)
+
+
+def _lay_out(flight: Flight, handle: Handle, settings: Settings) -> None:
+    """Make the attempt's folders, and note what lies already where it may write: that is not its own."""
+    experiment, run = flight.experiment, flight.run
+    make_job_folder(experiment, run, handle.attempt)
+    with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
+        operations.mkdir(handle.folder)  # synced with run.json
+    checkpoint.note(experiment, run, run.attempt(handle.attempt), settings)
 
 
 def _launching(flight: Flight, handle: Handle, reads: tuple[str, ...]) -> Launching:
@@ -107,16 +119,16 @@ def _launch(
 
 
 def seal_faults(
-    experiment: Experiment, record: RunRecord, state_now: State, *, launched: bool
+    experiment: Experiment, record: RunRecord, current: State, *, launched: bool
 ) -> tuple[str, ...]:
     """Return what was changed under the seal since the submit, a line each.
 
     `launched`: with --exec live the file itself was run by now, and may be edited.
     """
-    faults = seal.changed(experiment, state_now.contract)
+    faults = seal.changed(experiment, current.contract)
     if not launched and not train_file.holds(experiment.run(record.run_id).train, record.sha256):
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
-    if record.seal and record.seal != seal.fingerprint(state_now.contract):
+    if record.seal and record.seal != seal.fingerprint(current.contract):
         faults = [*faults, "another seal was accepted since the submit"]
     live = record.settings.exec == "live"
     if live and not launched and train_file.current(experiment) != record.sha256:

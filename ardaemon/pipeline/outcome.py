@@ -1,6 +1,5 @@
 """The result of a run as it is told: put together, and cut to the size that an agent's context is worth."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,8 @@ SHORT = 80  # bytes of a text in a result that does not fit otherwise
 
 
 def result_of(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
-    metrics = {n: v for n, v in ended.metrics.items() if math.isfinite(v)}
+    """Return the result as judged; of its checkpoint and of how the session goes on others tell."""
+    metrics = ended.finite_metrics
     return Result(
         run_id=ended.run.run_id,
         expr=ended.experiment.slug,
@@ -48,7 +48,7 @@ def result_of(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
 
 
 def _source(ended: Ended, metrics: dict[str, float]) -> str | None:
-    """Where the peak is from: measured, or, where nothing could be, what the script itself reports."""
+    """Return where the peak is from: measured, or, where nothing could be, what the script itself reports."""
     measured = ended.measured
     if measured is not None and measured.peak_vram_mb is not None:
         unseen = f", {measured.gap_s:.0f} s unseen" if measured.gap_s > GAP_S else ""
@@ -67,7 +67,7 @@ def fit(result: Result) -> Result:
 
 
 def _shorter(result: Result) -> Iterator[Result]:
-    """The result, then less and less of it: what is missed least goes first."""
+    """Yield the result, then less and less of it: what is missed least goes first."""
     yield result
     metrics = list(result.metrics.items())
     while metrics:
@@ -84,15 +84,17 @@ def _shorter(result: Result) -> Iterator[Result]:
 
 
 def passed_over(result: Result, promoted: Path | None, passed: tuple[str, ...]) -> Result:
-    """A save that was cut short is never taken without a word, nor left out without one."""
+    """Say in the result which later save was passed over, and why: never is one left out without a word."""
     if promoted is None:
         return without(result, passed[0])
     why = f"checkpoint {promoted.name} promoted: {passed[0]}"
-    return replace(result, reason=f"{result.reason}; {why}" if result.reason else why)
+    return _with_reason(result, why)
 
 
 def without(result: Result, problem: str) -> Result:
-    """It advances without its checkpoint, and says why."""
-    why = f"checkpoint not promoted: {problem}"
-    why = f"{result.reason}; {why}" if result.reason else why
-    return replace(result, checkpoint=None, reason=why)
+    """Return the result of a run that advances without its checkpoint, and says why."""
+    return _with_reason(replace(result, checkpoint=None), f"checkpoint not promoted: {problem}")
+
+
+def _with_reason(result: Result, why: str) -> Result:
+    return replace(result, reason=f"{result.reason}; {why}" if result.reason else why)
