@@ -1,4 +1,4 @@
-"""Starts and stops a session."""
+"""Start and stop a session."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -24,13 +24,31 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
     """Start a session with new counters, and return it; train.py becomes what `resume` says.
 
     `active` says that runs of the experiment are queued or running. Raises UsageError for a wrong setting and
-    Refused
-    if the circumstances are wrong; nothing has changed then.
+    Refused if the circumstances are wrong; nothing has changed then.
     """
+    _check(params)
+    current = load_or_repair(experiment)
+    _require_startable(experiment, current, params)
+    if params.resume == "fresh":
+        current = _fresh(experiment, current, active)
+    require_same_primary(current)
+    _require_comparable(current, params)
+    if params.resume == "revert":
+        current = _revert(experiment, current)
+    session = _started(current, params)
+    state.write(experiment.session, session)
+    if params.chain is not None:
+        start_chain(experiment, params.chain)
+    return session
+
+
+def _check(params: SessionStart) -> None:
     check(params.settings)
     if params.chain is not None and params.chain < 0:
         raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
-    current = load_or_repair(experiment)
+
+
+def _require_startable(experiment: Experiment, current: State, params: SessionStart) -> None:
     if current.session.live:
         raise Refused(
             f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
@@ -38,13 +56,11 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
     require_no_unclean(experiment)
     seal.require(experiment, current.contract)
     runner.program(params.settings.runner, params.environment, str(experiment.project))
-    if params.resume == "fresh":
-        current = _fresh(experiment, current, active)
-    require_same_primary(current)
-    _require_comparable(current, params)
-    if params.resume == "revert":
-        current = _revert(experiment, current)
-    session = replace(
+
+
+def _started(current: State, params: SessionStart) -> Session:
+    """Return the session as it begins: live, under a new number, its own counters at 0."""
+    return replace(
         current.session,
         settings=params.settings,
         live=True,
@@ -54,10 +70,6 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
         conditions=seal.conditions(params.settings, current.contract),
         counters=replace(current.session.counters, since_start=0, plateau=0),
     )
-    state.write(experiment.session, session)
-    if params.chain is not None:
-        start_chain(experiment, params.chain)
-    return session
 
 
 def _require_comparable(current: State, params: SessionStart) -> None:

@@ -62,7 +62,7 @@ def _killed(exit: Exit) -> bool:
 
 
 def _by_signal(name: str, lines: list[str]) -> Reason:
-    """A signal explains itself, but for abort(3), which C++ calls after it has said why."""
+    """Take the signal for the reason, but for abort(3), which C++ calls after it has said why."""
     return (_exhausted(lines) if name == "SIGABRT" else None) or Reason(f"signal:{name}")
 
 
@@ -99,7 +99,7 @@ def _by_last_lines(lines: list[str]) -> Reason | None:
 
 
 def _by_code(code: int) -> Reason:
-    """Shells and launchers pass a signal on as a code above 128."""
+    """Name the exit code; above 128 it is a signal that a shell or a launcher has passed on."""
     return _signal(code - 128) or Reason("", f"exit code {code}")
 
 

@@ -1,6 +1,7 @@
-"""The commit's second stage: apply what was decided, idempotently. The first is decision.py.
+"""The commit's second stage: apply what was decided, idempotently. The first is decide.py.
 
-Recovery is this stage again: each step looks whether it was done.
+Recovery is this stage again: each step looks whether it was done, so that a kill between any two of them
+changes nothing of what comes out in the end.
 """
 
 import os
@@ -26,7 +27,7 @@ def apply(
     delivered: Collection[str] = (),
     promotion: promote.Promotion | None = None,
 ) -> Result:
-    """Stage two: every step idempotent, result.json last. Returns the committed result.
+    """Carry the decision out: every step can be repeated, result.json comes last. Returns what is committed.
 
     `delivered`: earlier runs whose verdict a client has got since the session was last written.
     `promotion`: who is told of a long copy, and what earlier tries of this process have found.
@@ -54,12 +55,12 @@ def apply(
 
 
 def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion) -> Decision:
-    """The decision once its checkpoint is promoted; where it cannot be, one without it, made durable."""
+    """Return the decision, its checkpoint promoted; or one without it, made durable, if it cannot be."""
     if decision.promote is None:
         return decision
-    known = state.read(run.record, RunRecord)
-    if known is not None and isinstance(known.state, Judged) and known.state.decision.promote is None:
-        return known.state.decision  # an earlier try has written it down
+    written = state.read(run.record, RunRecord)
+    if written is not None and isinstance(written.state, Judged) and written.state.decision.promote is None:
+        return written.state.decision  # by an earlier try
     source = Path(decision.promote)
     problem = promote.promote(experiment, run.run_id, source, decision.result, promotion)
     if problem is None:
@@ -70,8 +71,8 @@ def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: p
         result=fit(without(decision.result, problem)),
         best=replace(decision.best, checkpoint=None) if decision.best else None,
     )
-    if known is not None:
-        state.write(run.record, replace(known, state=Judged(bare)))
+    if written is not None:
+        state.write(run.record, replace(written, state=Judged(bare)))
     return bare
 
 
@@ -83,7 +84,7 @@ def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> T
 
 
 def _remember(recent: dict[str, str], record: RunRecord) -> dict[str, str]:
-    """The last submit ids, so that a client that tries again finds its run."""
+    """Return the last submit ids, so that a client that tries again finds its run."""
     others = [item for item in recent.items() if item[0] != record.submit_id]
     return dict([*others[-(RECENT_SUBMITS - 1) :], (record.submit_id, record.run_id)])
 
@@ -115,7 +116,7 @@ def _count(
 
 
 def _point_log(run: Run) -> None:
-    """runs/r0001/run.log: the last attempt's."""
+    """Let runs/r0001/run.log lead to the last attempt's."""
     folders = [p.name for p in run.folder.glob("a[0-9]*") if p.name[1:].isdecimal() and p.is_dir()]
     if folders and not run.log.is_symlink():
         last = max(folders, key=lambda name: int(name[1:]))  # as numbers: a10 comes after a2
@@ -124,6 +125,6 @@ def _point_log(run: Run) -> None:
 
 
 def finish(run: Run, entry: Path) -> None:
-    """The active entry goes: the run is committed."""
+    """Remove the active entry: the run is committed."""
     with state.storage("remove", entry):
         durable.remove(entry)

@@ -1,6 +1,7 @@
 """Judge and commit: from the end of a run to its result, or back to the queue.
 
-Deciding and applying are serialised per experiment by `Locks`.
+A commit has two stages. decide.py writes the whole decision into run.json; apply.py carries it out, by steps
+that can all be repeated. A kill in the middle leaves a decision that the next daemon only has to apply.
 """
 
 import time
@@ -32,7 +33,14 @@ MIB = 1 << 20
 
 
 class Committer:
-    """Takes flights that have ended to their commit; `measured` brings what was measured to the disk."""
+    """Take flights that have ended to their commit; `measured` brings what was measured to the disk.
+
+    Of one experiment a single decision stands unapplied at any time (`unapplied`). A decision is made against
+    the best and the counters on disk, and holds the new counters as numbers, not as steps: of two that were
+    made from the same numbers, the second to be applied would undo the count of the first, and both could
+    beat the same best. The experiment's lock alone does not keep them apart, because it is given back while
+    the disk refuses (see commit()).
+    """
 
     def __init__(
         self,
@@ -49,7 +57,7 @@ class Committer:
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
-        """It is given up: nobody waits for its decision to be applied."""
+        """Let nobody wait for the decision of a flight that is given up."""
         if self.unapplied.get(str(flight.experiment.folder)) is flight:
             del self.unapplied[str(flight.experiment.folder)]
 
@@ -58,14 +66,15 @@ class Committer:
         assert flight.exit is not None
         if flight.handle is not None:
             await self.measured(flight)
-        found = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
-        ended = await self.patience.insist(flight, lambda: gather(flight, found))
+        current = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
+        # Without the lock: a metric command may take minutes, and changes nothing of the experiment.
+        ended = await self.patience.insist(flight, lambda: gather(flight, current))
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
             async with self.locks.of(flight.experiment.folder):
                 if str(flight.experiment.folder) in self.unapplied:
-                    continue
+                    continue  # another run was judged while this one waited for the lock
                 try:
                     flight.record = await anyio.to_thread.run_sync(decide.decide, ended)
                 except (ArdaemonError, OSError) as error:
@@ -91,13 +100,17 @@ class Committer:
         self.listener.tell(flight, RunAgain(why=before[-1].why, attempts=len(before)))
 
     async def _none_unapplied(self, flight: Flight) -> None:
-        """A decision that is not applied yet comes first: its counters would overwrite later ones."""
+        """Wait until no other run's decision is left to apply: its counters would overwrite later ones."""
         while (other := self.unapplied.get(str(flight.experiment.folder))) not in (None, flight):
             assert other is not None
             await other.changed.wait()
 
     async def commit(self, flight: Flight) -> None:
-        """Stage two again, the lock free between two tries, so that a person can mend."""
+        """Apply what was decided, again and again until it is done.
+
+        The lock is free between two tries, for as long as the disk refuses: the commands by which a person
+        mends take the same lock.
+        """
         pause = None
         self.unapplied[str(flight.experiment.folder)] = flight
         while flight.state == "judged":
@@ -107,10 +120,12 @@ class Committer:
                 pause = await self.patience.pause(flight, error, pause)
 
     async def _apply(self, flight: Flight) -> ArdaemonError | OSError | None:
-        """Stage two, once; what stood in the way, if something did."""
+        """Apply what was decided, once; return what stood in the way, if something did."""
         try:
             assert isinstance(flight.record.state, Judged)
-            await self.keep_seat(flight, flight.record.state.decision.unclean)  # before it is committed
+            # Before the commit: afterwards no daemon knows the run any more, and none would keep others away
+            # from the place where its survivors live.
+            await self.keep_seat(flight, flight.record.state.decision.unclean)
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.report = partial(self._promoting, flight)
@@ -150,7 +165,7 @@ class Committer:
             self.listener.quarantined(slot, quarantine.words(record))
 
     def _promoting(self, flight: Flight, done: int, total: int) -> None:
-        """In the thread of the copy: say how far it is. Ends it where the daemon is being stopped."""
+        """Say how far the copy is, from its thread; end the copy where the daemon is being stopped."""
         anyio.from_thread.check_cancelled()
         anyio.from_thread.run_sync(self._tell_promoting, flight, done, total)
 

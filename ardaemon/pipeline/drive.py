@@ -27,7 +27,7 @@ from ardaemon.pipeline.watch import Watcher
 
 
 class Driver:
-    """Takes flights to their commit."""
+    """Take flights to their commit: put the stages together, and go through them."""
 
     def __init__(
         self,
@@ -49,7 +49,13 @@ class Driver:
         )
 
     async def drive(self, flight: Flight) -> None:
-        """Go on until the run is committed, or is back in the queue."""
+        """Go on until the run is committed, or is back in the queue.
+
+        Each turn looks at the state alone, never at what the turn before did: so a run that a restarted
+        daemon finds enters in the middle. A launch that cannot be made now leaves the run in the queue. There
+        the drive ends, the scheduler frees the place, and the run has its turn again. If its end is wanted by
+        then, the next turn has it judged as cancelled instead.
+        """
         while flight.state != "committed":
             match flight.state:
                 case "queued":
@@ -66,6 +72,7 @@ class Driver:
     async def give_up(self, flight: Flight) -> None:
         """Let go of a flight whose folder is gone, and of its entry; its id is not given away again.
 
+        The entry goes last but for what is in memory: a kill before that has the next daemon do it all again.
         Raises ArdaemonError and OSError where it has to be tried again.
         """
         remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))

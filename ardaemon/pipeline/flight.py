@@ -52,7 +52,15 @@ class Flight:
     """Who a run is, what is wanted of it, and where it stands.
 
     Changed by synchronous code of the event loop only, so that the loop is the lock: what is done in a
-    thread returns facts. Waiters wait for `changed`.
+    thread returns facts.
+
+    `record` and `active` are frozen and replaced as a whole, so a thread that has one of them sees no half of
+    a change. A wish is in `active` before it is on disk: it counts from the moment that it is made. `going`
+    has all that belongs to one attempt and is thrown away as a whole, so that nothing of it is taken for the
+    next one's.
+
+    Waiters wait for `changed`, an event that wake() replaces; until() looks before each wait, and so misses
+    nothing.
     """
 
     experiment: Experiment
@@ -190,7 +198,10 @@ class Flight:
             await self.changed.wait()
 
     def resume_from_record(self) -> None:
-        """Take the state that run.json tells, after a restart; the engine tells the rest."""
+        """Take the state that run.json tells, after a restart; the engine tells the rest.
+
+        `launching` may be anything from a job that never started to one that ended long ago.
+        """
         match self.record.state:
             case Launching() as given:
                 seat = seat_of(given.slots, given.share, given.vram_mb)

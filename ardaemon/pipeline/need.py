@@ -13,7 +13,10 @@ ALLOWED = "CUDA_VISIBLE_DEVICES"
 
 
 def need(settings: Settings, params: Submit, inventory: Inventory | None) -> Need:
-    """Raises UsageError where this machine can never give it."""
+    """Return what the run asks for. Raises UsageError where this machine can never give it.
+
+    `inventory`: the GPUs of this machine; None if they are not known, and then nothing is refused for them.
+    """
     allowed = allow_list(params.environment)
     there = present(inventory, allowed)
     gpus = settings.gpus if params.gpus is None else params.gpus
@@ -32,7 +35,7 @@ def need(settings: Settings, params: Submit, inventory: Inventory | None) -> Nee
 
 
 def allow_list(environment: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The caller's CUDA_VISIBLE_DEVICES as a list; None where it is not set. As CUDA, it ends at a -1."""
+    """Return the caller's CUDA_VISIBLE_DEVICES; None if it is not set. As in CUDA the list ends at a -1."""
     value = environment.get(ALLOWED)
     if value is None:
         return None
@@ -42,7 +45,7 @@ def allow_list(environment: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def present(inventory: Inventory | None, allowed: Sequence[str] | None) -> list[GpuReading]:
-    """The GPUs that there are and that the caller allows; MIG instances in the place of what they divide."""
+    """Return the GPUs that the caller allows; MIG instances in the place of the GPU that they divide."""
     there = inventory.cards if inventory is not None else ()
     return [gpu for gpu in there if allowed is None or is_allowed(gpu.index, gpu.uuid, allowed)]
 

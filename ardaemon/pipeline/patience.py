@@ -24,26 +24,29 @@ class Dropped(Exception):
 
 
 class Patience:
-    """Waits between two tries, longer each time, and says what is in the way."""
+    """Wait between two tries, longer each time, and say what is in the way."""
 
     def __init__(self, locks: Locks, listener: Listener, background: anyio.abc.TaskGroup) -> None:
         self.locks, self.listener, self.background = locks, listener, background
 
     async def insist(self, flight: Flight, work: Callable[[], T]) -> T:
-        """Do it in a thread, again and again while the disk refuses: a result is never dropped."""
+        """Do the work in a thread, again and again while the disk refuses: a result is never dropped."""
         return await self._insist(flight, work, nullcontext())
 
     async def alone_with(self, flight: Flight, work: Callable[[], T]) -> T:
-        """As insist, while nothing else changes its experiment's files: another run may be committed."""
+        """Do it as insist() does, each time while nothing else changes the experiment's files.
+
+        The lock is free between two tries, so that commands, by which a person mends, are not shut out.
+        """
         return await self._insist(flight, work, self.locks.of(flight.experiment.folder))
 
     async def _insist(
-        self, flight: Flight, work: Callable[[], T], held: AbstractAsyncContextManager[None]
+        self, flight: Flight, work: Callable[[], T], lock: AbstractAsyncContextManager[None]
     ) -> T:
         pause = None
         while True:
             try:
-                async with held:
+                async with lock:
                     done = await anyio.to_thread.run_sync(work)
             except (ArdaemonError, OSError) as error:
                 pause = await self.pause(flight, error, pause)
@@ -70,7 +73,7 @@ class Patience:
         return min(pause * 2, RETRY_MOST_S)
 
     def set_aside(self, flight: Flight, error: Exception) -> None:
-        """It stays in the queue, and others go first, until it is tried again: later each time."""
+        """Let others go first until the run, which stays in the queue, is tried again: later each time."""
         flight.dropped = flight.dropped or flight.is_removed()
         pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
         flight.failures += 1

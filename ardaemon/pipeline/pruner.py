@@ -21,7 +21,7 @@ log = logging.getLogger("ardaemon.run")
 
 
 class Pruner:
-    """At most one task for each experiment; `in_use` as in prune()."""
+    """Prune later, with at most one task for each experiment; `in_use` as in prune()."""
 
     def __init__(
         self, locks: Locks, in_use: Callable[[], frozenset[str]], background: anyio.abc.TaskGroup

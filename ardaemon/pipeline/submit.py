@@ -55,21 +55,21 @@ class Position(msgspec.Struct, frozen=True):
 def submit(experiment: Experiment, params: Submit, position: Position, config: Config) -> Submitted:
     """Record one candidate, or find it again by its submit id.
 
-    Its number is on disk with the active entry, and with the session from its commit on: so the
+    The run's number is on disk with the active entry, and with the session from its commit on: so the
     session need not be written now.
     """
-    found = load_or_repair(experiment)
-    number = _number(experiment, found.session, params, position)
-    if found.session.recent_submits.get(params.submit_id) == run_name(number):
-        return Submitted(read_record(experiment.run(run_name(number))), None, tuple(found.warnings))
-    settings = require_ready(experiment, found)
+    current = load_or_repair(experiment)
+    number = _number(experiment, current.session, params, position)
+    if current.session.recent_submits.get(params.submit_id) == run_name(number):
+        return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))
+    settings = require_ready(experiment, current)
     environment = job_environment.filtered(params.environment, config)
     _check_room(experiment, environment)
     runner.command(settings, environment, experiment, experiment.run("r0000"))
     data = train_file.read(experiment.train)
-    target = version_to_restore(experiment, found)
+    target = version_to_restore(experiment, current)
     asked = need(settings, params, position.inventory)
-    record = replace(_record(params, run_name(number), data, found, settings, environment), need=asked)
+    record = replace(_record(params, run_name(number), data, current, settings, environment), need=asked)
     _lay_out(experiment.run(record.run_id), data, record)
     active = Active(
         folder=str(experiment.folder),
@@ -79,8 +79,8 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         priority=params.priority,
     )
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
-    warnings = (*found.warnings, *put_back(experiment, record, found, target))
-    return Submitted(record, active, warnings, found.session.peaks)
+    warnings = (*current.warnings, *put_back(experiment, record, current, target))
+    return Submitted(record, active, warnings, current.session.peaks)
 
 
 def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
@@ -97,13 +97,13 @@ def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
 
 
 def note_of(data: bytes, given: str | None) -> str:
-    """--note, else RUN_NOTE of the script, read without running it."""
+    """Return the note: --note, else RUN_NOTE of the script, which is read without running it."""
     note = given if given is not None else literal(data, "RUN_NOTE")
     return one_line(note, NOTE_MAX) if isinstance(note, str) else ""
 
 
 def read_record(run: Run) -> RunRecord:
-    """run.json. Raises UnknownRun where there is none."""
+    """Read run.json. Raises UnknownRun where there is none."""
     record = state.read(run.record, RunRecord)
     if record is None:
         raise UnknownRun(f"no run {run.run_id} in {run.folder.parent.parent.name}", "arctl status --last 10")
@@ -111,9 +111,9 @@ def read_record(run: Run) -> RunRecord:
 
 
 def _record(
-    params: Submit, run_id: str, data: bytes, found: State, settings: Settings, environment: dict[str, str]
+    params: Submit, run_id: str, data: bytes, current: State, settings: Settings, environment: dict[str, str]
 ) -> RunRecord:
-    placed = found.session.placed
+    placed = current.session.placed
     live = settings.exec == "live"  # its own file runs: it must stay until then
     return RunRecord(
         run_id=run_id,
@@ -123,18 +123,18 @@ def _record(
         note=note_of(data, params.note),
         submitted_at=state.now(),
         settings=settings,
-        epoch=found.session.epoch,
-        seal=seal.fingerprint(found.contract),
+        epoch=current.session.epoch,
+        seal=seal.fingerprint(current.contract),
         environment_sha256=job_environment.fingerprint(environment),
         restore="at_verdict" if live else params.restore,
     )
 
 
 def _number(experiment: Experiment, session: Session, params: Submit, position: Position) -> int:
-    """The next number; or that of the same submit, where a daemon died before it could answer."""
-    known = session.recent_submits.get(params.submit_id)
-    if known is not None:
-        return run_number(known)
+    """Return the next number; or that of the same submit, where a daemon died before it could answer."""
+    earlier = session.recent_submits.get(params.submit_id)
+    if earlier is not None:
+        return run_number(earlier)
     number = max(session.last_run, position.highest) + 1
     while not _is_free(experiment, run_name(number), params, position):
         number += 1
@@ -142,7 +142,7 @@ def _number(experiment: Experiment, session: Session, params: Submit, position: 
 
 
 def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Position) -> bool:
-    """A number that was never acknowledged is free: its run may be laid out, and has no active entry."""
+    """Tell whether the number was never acknowledged: its run may be laid out, and has no active entry."""
     run = experiment.run(run_id)
     entry = entry_path(position.entries, experiment, run_id)
     try:
@@ -165,12 +165,12 @@ def _lay_out(run: Run, data: bytes, record: RunRecord) -> None:
 
 
 def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
-    """One file per run that is not committed; the name tells experiments of all projects apart."""
+    """Return the path of a run's active entry; its name tells experiments of all projects apart."""
     return entries / f"{train_file.sha256(os.fsencode(experiment.folder))[:16]}-{run_id}.json"
 
 
-def put_back(experiment: Experiment, record: RunRecord, found: State, target: Placed) -> tuple[str, ...]:
-    """Without --wait: the best goes into train.py at once, so that the next candidate can be written.
+def put_back(experiment: Experiment, record: RunRecord, current: State, target: Placed) -> tuple[str, ...]:
+    """Put the best into train.py at once for a submit without --wait: the next candidate can be written.
 
     A daemon that finds the run does it again, for another may have been killed before it. The run is
     acknowledged by now: what fails here is a warning, never an error.
@@ -182,8 +182,8 @@ def put_back(experiment: Experiment, record: RunRecord, found: State, target: Pl
         durable.sync_folder(experiment.folder)
         if outcome == "edited_since":
             return ("train.py was edited in the same moment: it was left alone",)
-        if found.session.placed != target:
-            state.write(experiment.session, replace(found.session, placed=target))
+        if current.session.placed != target:
+            state.write(experiment.session, replace(current.session, placed=target))
     except (StorageError, OSError) as error:
         return (f"{record.run_id} is queued, but the best could not be put back into train.py: {error}",)
     return ()

@@ -19,7 +19,7 @@ MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
 
 
 def ending_of(flight: Flight) -> Ending | None:
-    """What the daemon found it to take too much of, where that is why it was ended."""
+    """Return the limit that the job passed, where that is why it was ended."""
     match flight.active.wanted:
         case "vram_limit" | "rss_limit" as limit:
             return limit
@@ -47,7 +47,7 @@ def _exit_of(flight: Flight, end: Finished | Lost | NeverStarted) -> Exit:
 
 
 class Watcher:
-    """Follows a flight that was launched, by this daemon or by one before it."""
+    """Follow a flight that was launched, by this daemon or by one before it."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Watcher:
         self.machine, self.patience = machine, patience
 
     def started(self, flight: Flight, pid: int | None, monotonic: float | None) -> None:
-        """It runs, since that moment of CLOCK_MONOTONIC: from now on it is followed and measured."""
+        """Follow and measure the job from now on: it runs, since that moment of CLOCK_MONOTONIC."""
         assert flight.going is not None, "it was launched"
         going = flight.going
         going.pid, going.started = pid, monotonic
@@ -76,7 +76,7 @@ class Watcher:
         self.background.start_soon(self._measure, flight, going.watching)
 
     async def _measure(self, flight: Flight, scope: anyio.CancelScope) -> None:
-        """A GPU run is measured from its first moment on, others once they are worth it."""
+        """Measure a GPU run from its first moment on, others once they are worth it."""
         if not flight.need.gpus:
             await anyio.sleep(MEASURED_AFTER_S)
         if scope.cancel_called:
@@ -115,7 +115,7 @@ class Watcher:
         flight.step("ended")  # at once: its place is free, and its experiment waits for the verdict
 
     async def measured(self, flight: Flight) -> None:
-        """What was measured is on disk before anything is decided by it."""
+        """Bring what was measured to the disk, before anything is decided by it."""
         pause = None
         while True:
             try:
@@ -163,7 +163,7 @@ class Watcher:
                 pause = await self.patience.pause(flight, error, pause)
 
     async def _find_again(self, flight: Flight, handle: Handle) -> None:
-        """Is it running, though nobody said so? Then everybody who asks shall see it."""
+        """Note that the job runs, where the engine finds it at work: then everybody who asks shall see it."""
         match await self.engine.begun(handle):
             case Running(job=job, monotonic=monotonic):
                 self.started(flight, job.pid if job else None, monotonic)
