@@ -28,7 +28,7 @@ LIGHT = tuple(
 )
 # These must work when nothing else does: the standard library alone, and helpers that need no more.
 ALONE = ("ardaemon.shim.supervisor", "ardaemon.host.durable")
-HELPERS = ("ardaemon.shim", "ardaemon.host")
+HELPERS = ("ardaemon.shim", "ardaemon.host", "ardaemon.core.files")
 WORKER = "ardaemon.gpus.nvml_worker"
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")
 

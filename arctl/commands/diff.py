@@ -7,6 +7,7 @@ import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
+from ardaemon.core import files
 from ardaemon.core.errors import StorageError, UnknownRun, UsageError
 from ardaemon.core.layout import ORIGINAL, Run, run_number
 
@@ -62,7 +63,7 @@ def _other(here: Here, view: Answer, against: str) -> str:
 
 def _lines(run: Run) -> list[str]:
     try:
-        return run.train.read_text(encoding="utf-8", errors="replace").splitlines()
+        return files.text(run.train, "replace").splitlines()
     except FileNotFoundError:
         raise UnknownRun(f"there is no run {run.run_id}", "arctl status --last 10 lists the latest") from None
     except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ardaemon.core import files
 from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.size import shown
 from ardaemon.host import durable, operations
@@ -148,7 +149,7 @@ class _Hash:
     def go_on(self, end: int) -> None:
         """Hash on up to the byte `end`."""
         block = memoryview(bytearray(min(BLOCK, end - self.done)))
-        with open(self.reads, "rb", buffering=0) as file:
+        with files.opened(self.reads) as file:
             file.seek(self.done)
             while self.done < end and not self.given_up:
                 count = file.readinto(block[: end - self.done])
@@ -181,5 +182,5 @@ def _size(count: int) -> str:
 
 def sha256_of(path: str) -> str:
     """Return the SHA-256 of a file as it is now, in hexadecimal."""
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from msgspec import field
 
 from ardaemon.checkpoints import whole
 from ardaemon.checkpoints.newest import latest_first
+from ardaemon.core import files
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.layout import Attempt, Experiment, Run
 from ardaemon.core.model import Record, Settings
@@ -116,8 +117,8 @@ def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
 def mark(path: Path) -> str:
     """Return a text that changes with whatever is written to the file, or to any file in the folder."""
     names = [str(path)]
-    for folder, _, files in os.walk(path):
-        names += [os.path.join(folder, name) for name in files]
+    for folder, _, below in os.walk(path):
+        names += [os.path.join(folder, name) for name in below]
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(names):
         with contextlib.suppress(OSError):  # gone since it was listed, or a link to nothing
@@ -167,11 +168,10 @@ def settle(source: Path) -> None:
 
 def _settle_file(path: str) -> None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold us up
+        fd = files.descriptor(path)
     except OSError:
         return
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            operations.fsync(fd)
+        operations.fsync(fd)
     finally:
         os.close(fd)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from ardaemon.core import files
+
 # tmp-checkpoint-500 (transformers until 4.38), best.pt.tmp, x.partial, 7.orbax-checkpoint-tmp-123
 _UNFINISHED = re.compile(r"^\.?tmp[-_.]|[-_.](tmp|temp|part|partial|incomplete)([-_.]|$)", re.IGNORECASE)
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")  # an empty one is a save that was cut short
@@ -79,7 +81,7 @@ def _shards(names: set[str]) -> Iterator[str]:
 
 def _unlisted(path: str, names: set[str]) -> Iterator[str]:
     """Yield the fault of an index: one of the shards that it names is not there, or it cannot be read."""
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         data = file.read(_INDEX_MAX + 1)
     if len(data) > _INDEX_MAX:
         return
@@ -98,7 +100,7 @@ def _file(path: str) -> str | None:
         return "it is empty" if path.endswith(_WEIGHTS) else None
     if path.endswith(".safetensors"):
         return _safetensors(path, size)
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         return _zip(file.fileno(), size) if file.read(len(_ZIP)) == _ZIP else None
 
 
@@ -110,7 +112,7 @@ def _zip(fd: int, size: int) -> str | None:
 
 
 def _safetensors(path: str, size: int) -> str | None:
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if 8 + length > size:

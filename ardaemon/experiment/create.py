@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ardaemon.core import constraints
+from ardaemon.core import constraints, files
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Session
@@ -47,7 +47,7 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
         raise UsageError(
             f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name"
         )
-    files = _files(params)
+    sources = _files(params)
     _check_seals(params)
     home = experiment.folder.parent
     durable.make_folder(home)
@@ -55,7 +55,7 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
     durable.remove_tree(partial.folder)
     operations.mkdir(partial.folder)
     try:
-        done = _fill(partial, params, files)
+        done = _fill(partial, params, sources)
         durable.rename(partial.folder, experiment.folder)
     except BaseException:
         durable.remove_tree(partial.folder)
@@ -67,23 +67,23 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
 
 def _files(params: Init) -> dict[str, Path]:
     named = {"train.py": params.train, "prepare.py": params.prepare, "program.md": params.program}
-    files = {name: Path(path) for name, path in named.items() if path is not None}
+    sources = {name: Path(path) for name, path in named.items() if path is not None}
     if params.source is not None:
         source = Path(params.source)
         for name in named:
-            if name not in files and (source / name).is_file():
-                files[name] = source / name
-        if "train.py" not in files:
+            if name not in sources and (source / name).is_file():
+                sources[name] = source / name
+        if "train.py" not in sources:
             raise UsageError(
                 f"there is no train.py in {source}", "name the folder that has it, or use --train PATH"
             )
-    if "train.py" not in files:
+    if "train.py" not in sources:
         raise UsageError("--train is missing", "name the training script: --train PATH")
-    train_file.read(files["train.py"])
-    for name, path in files.items():
+    train_file.read(sources["train.py"])
+    for name, path in sources.items():
         if not path.is_file():
             raise UsageError(f"{path} is not a file", f"it was to become the experiment's {name}")
-    return files
+    return sources
 
 
 def _check_seals(params: Init) -> None:
@@ -92,18 +92,18 @@ def _check_seals(params: Init) -> None:
             raise UsageError(f"--seal {path}: there is no such file or folder", "seal what exists")
 
 
-def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[str]:
-    done = [f"train.py copied from {files['train.py']}"]
-    for name, path in files.items():
+def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> list[str]:
+    done = [f"train.py copied from {sources['train.py']}"]
+    for name, path in sources.items():
         if name != "program.md":
-            durable.write(experiment.folder / name, path.read_bytes(), folder=False)
-    if "prepare.py" in files:
-        done.append(f"prepare.py copied from {files['prepare.py']}, and sealed")
-    done += _write_program(experiment, params, files.get("program.md"))
+            durable.write(experiment.folder / name, files.read(path, files.SCRIPT_MAX), folder=False)
+    if "prepare.py" in sources:
+        done.append(f"prepare.py copied from {sources['prepare.py']}, and sealed")
+    done += _write_program(experiment, params, sources.get("program.md"))
     seals = tuple(params.seal)
     state.write(experiment.contract, seal.make(experiment, seals))
     done += [f"sealed {path}" for path in seals]
-    data = experiment.train.read_bytes()
+    data = train_file.snapshot(experiment.train)
     durable.make_folder(experiment.runs)
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
@@ -113,7 +113,7 @@ def _fill(experiment: Experiment, params: Init, files: dict[str, Path]) -> list[
 
 
 def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
-    text = source.read_text(encoding="utf-8", errors="replace") if source is not None else None
+    text = files.text(source, "replace") if source is not None else None
     front, prose = program_md.split_program(text) if text is not None else (None, None)
     done = []
     if front is None:
@@ -182,6 +182,6 @@ def _sources(params: Init) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        return files.text(path, "replace")
     except OSError:
         return ""

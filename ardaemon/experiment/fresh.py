@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ardaemon.core import files
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Placed, Session
 from ardaemon.experiment import train_file
@@ -34,7 +35,7 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
         if not experiment.runs.exists():
             durable.rename(experiment.folder / RUNS_NEW, experiment.runs)
     with state.storage("read", experiment.run(ORIGINAL).train):
-        original = Placed(ORIGINAL, train_file.sha256(experiment.run(ORIGINAL).train.read_bytes()))
+        original = Placed(ORIGINAL, train_file.sha256(train_file.snapshot(experiment.run(ORIGINAL).train)))
     outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
     placed = None if outcome == "edited_since" else original
     state.write(
@@ -53,8 +54,8 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
         over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
             mode = stat.S_IMODE(experiment.train.stat().st_mode)
-            durable.write(copy, experiment.train.read_bytes(), mode)
-        return train_file.sha256(copy.read_bytes()) if copy.exists() else None
+            durable.write(copy, files.read(experiment.train, files.SCRIPT_MAX), mode)
+        return train_file.sha256(files.read(copy, files.SCRIPT_MAX)) if copy.exists() else None
 
 
 def _prepare_runs(experiment: Experiment, home: Path) -> None:
@@ -66,4 +67,4 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     folder = experiment.folder / RUNS_NEW / ORIGINAL
     durable.make_folder(folder.parent)
     durable.make_folder(folder)
-    durable.write(folder / experiment.train.name, original.read_bytes(), 0o444)
+    durable.write(folder / experiment.train.name, train_file.snapshot(original), 0o444)

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ardaemon.core import files
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.model import Result
 from ardaemon.host import durable
-from ardaemon.host.state import storage
+from ardaemon.host.state import not_plain, storage
 
 COLUMNS = (
     "run_id",
@@ -70,7 +71,7 @@ def rebuild(path: Path, lines: list[str]) -> None:
 def check(path: Path) -> bytes:
     """Return the file's last bytes, some rows. Raises CorruptState if this is not a ledger of ardaemon's."""
     try:
-        with storage("read", path), path.open("rb") as file:
+        with storage("read", path), files.opened(path) as file:
             head = file.read(len(HEADER))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - ROW_MAX * 8))
@@ -78,6 +79,8 @@ def check(path: Path) -> bytes:
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return b""
+        if isinstance(error.__cause__, files.NotPlain):
+            raise not_plain(path, error.__cause__) from error
         raise
     torn_header = HEADER.startswith(head) and len(head) < len(HEADER)
     if not torn_header and (head != HEADER or b"\0" in tail or b"\n" not in tail):
@@ -124,9 +127,11 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
 
 def _backwards(path: Path) -> Iterator[bytes]:
     try:
-        file = path.open("rb")
+        file = files.opened(path)
     except FileNotFoundError:
         return
+    except files.NotPlain as error:
+        raise not_plain(path, error) from error
     with file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:

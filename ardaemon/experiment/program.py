@@ -4,7 +4,7 @@ import tomllib
 
 import msgspec
 
-from ardaemon.core import constraints
+from ardaemon.core import constraints, files
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Primary
@@ -36,7 +36,7 @@ def read_front(experiment: Experiment) -> tuple[str, Front]:
     """Return the front matter as text and decoded. Raises UsageError, which names file and fault."""
     path = experiment.program
     try:
-        text, _ = split_program(path.read_text(encoding="utf-8"))
+        text, _ = split_program(files.text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
     if text is None:

@@ -59,4 +59,4 @@ def version_to_restore(experiment: Experiment, current: State) -> Placed:
     if current.best is not None and current.best.sha256:
         return Placed(run_id, current.best.sha256)
     with state.storage("read", experiment.run(run_id).train):
-        return Placed(run_id, train_file.sha256(experiment.run(run_id).train.read_bytes()))
+        return Placed(run_id, train_file.sha256(train_file.snapshot(experiment.run(run_id).train)))

@@ -1,6 +1,7 @@
 """Rebuilds broken files of an experiment from its other files."""
 
 import contextlib
+import os
 
 from msgspec.structs import replace
 
@@ -55,7 +56,7 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
         fault = "results.tsv had lost rows"
     except CorruptState:
         fault = "results.tsv was broken"
-    if experiment.results.exists():
+    if os.path.lexists(experiment.results):
         fault += f": kept as {state.put_aside(experiment.results).name}"
     results = history.results(experiment)
     rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in results]

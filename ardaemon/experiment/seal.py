@@ -1,15 +1,14 @@
 """The seal: makes and checks the hashes of the files that must not change during an experiment."""
 
-import errno
 import hashlib
 import os
-import stat
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ardaemon.core import files
 from ardaemon.core.errors import CorruptState, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
@@ -70,9 +69,7 @@ def hash_file(path: str) -> str:
     if remembered is not None and remembered[0] == mark:
         return remembered[1]
     digest = hashlib.sha256()
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file", path)
+    with files.opened(path) as file:
         while block := file.read(BLOCK):
             digest.update(block)
     if time.time_ns() - status.st_ctime_ns > RESTED_NS:
@@ -91,7 +88,8 @@ def hash_path(path: Path) -> str:
     if not path.is_dir():
         return hash_file(str(path))
     digest, count, seen = hashlib.sha256(), 0, {_identity(str(path)): "."}
-    for folder, folders, files in os.walk(path, onerror=_raise, followlinks=True):  # data sets are linked in
+    # Data sets are linked in.
+    for folder, folders, plain in os.walk(path, onerror=_raise, followlinks=True):
         names = sorted(name for name in folders if name != "__pycache__")
         folders[:] = []
         for full in (os.path.join(folder, name) for name in names):
@@ -101,7 +99,7 @@ def hash_path(path: Path) -> str:
                 folders.append(os.path.basename(full))
             else:  # another way to a folder that is hashed already: links may lead in a circle
                 digest.update(f"{relative}\0-> {first}\n".encode())
-        for name in sorted(files):
+        for name in sorted(plain):
             count += 1
             if count > SEALED_FILES_MAX:
                 raise UsageError(f"{path} holds over {SEALED_FILES_MAX} files", "seal a manifest instead")
@@ -139,7 +137,7 @@ def _check_name(name: str) -> None:
 
 def _literal(experiment: Experiment) -> Any:
     try:
-        value = literal(experiment.prepare.read_bytes(), "CONTRACT")
+        value = literal(files.read(experiment.prepare, files.SCRIPT_MAX), "CONTRACT")
         return value if len(msgspec.json.encode(value)) <= CONTRACT_MAX_BYTES else None
     except (OSError, TypeError, msgspec.MsgspecError, RecursionError):
         return None
@@ -172,7 +170,7 @@ def changed(experiment: Experiment, contract: Contract) -> list[str]:
 def _hash_now(experiment: Experiment, name: str) -> str:
     if name != "program.md":
         return hash_path(experiment.folder / name)
-    text, _ = split_program(experiment.program.read_text(encoding="utf-8", errors="replace"))
+    text, _ = split_program(files.text(experiment.program, "replace"))
     return hashlib.sha256((text or "").encode()).hexdigest()
 
 

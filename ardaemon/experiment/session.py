@@ -106,7 +106,8 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
         )
     original = experiment.run(ORIGINAL).train
     with state.storage("read", original):
-        original.read_bytes()  # without the original nothing can begin anew: refuse before anything is moved
+        # Without the original nothing can begin anew: refuse before anything is moved.
+        train_file.snapshot(original)
     intent = replace(current.session, archiving=_stamp(), live=False)
     state.write(experiment.session, intent)
     finish_fresh(experiment, intent)

@@ -61,7 +61,7 @@ def load(experiment: Experiment) -> State:
 
 def has_snapshot(experiment: Experiment, best: Best) -> bool:
     """Return whether the best's train.py is there: without it train.py could never go back to the best."""
-    return experiment.run(best.run_id).train.exists()
+    return experiment.run(best.run_id).train.is_file()
 
 
 def is_removed(experiment: Experiment, run: Run) -> bool:

@@ -1,11 +1,13 @@
 """Reads train.py with care, and replaces it only if no edit is lost."""
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from ardaemon.core import files
 from ardaemon.core.config import TRAIN_MAX_BYTES
 from ardaemon.core.errors import BadTrainFile
 from ardaemon.core.layout import Experiment
@@ -22,33 +24,32 @@ def sha256(data: bytes) -> str:
 def read(path: Path) -> bytes:
     """Read the whole script. Raises BadTrainFile if it is missing, empty, a link, too large or no text."""
     try:
-        data = _plain(path)
+        data = files.read(path, TRAIN_MAX_BYTES, os.O_NOFOLLOW)
     except FileNotFoundError:
         raise BadTrainFile(
             f"{path} is missing", "write it, or: arctl session start --resume revert"
         ) from None
+    except files.NotPlain as error:
+        raise _not_plain(path, error) from error
     except OSError as error:
         raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
-    if data is None:
-        raise BadTrainFile(f"{path} is not a plain file", "replace it by the script itself")
     return _checked(path, data)
 
 
-def _plain(path: Path) -> bytes | None:
-    """Read up to a byte more than the limit; None for a folder, a FIFO or a device, which could block."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        return None
-    with open(fd, "rb") as file:
-        return file.read(TRAIN_MAX_BYTES + 1)
+def _not_plain(path: Path, error: files.NotPlain) -> BadTrainFile:
+    if error.errno == errno.EFBIG:
+        return BadTrainFile(f"{path} is larger than {TRAIN_MAX_BYTES >> 20} MiB", "keep data in other files")
+    return BadTrainFile(f"{path}: {error.strerror}", "replace it by the script itself")
+
+
+def snapshot(path: Path) -> bytes:
+    """Return a version that was kept, to be placed again. Raises OSError."""
+    return files.read(path, TRAIN_MAX_BYTES)
 
 
 def _checked(path: Path, data: bytes) -> bytes:
     if not data.strip():
         raise BadTrainFile(f"{path} is empty", "write the script again; earlier versions are in runs/")
-    if len(data) > TRAIN_MAX_BYTES:
-        raise BadTrainFile(f"{path} is larger than {TRAIN_MAX_BYTES >> 20} MiB", "keep data in other files")
     try:
         if "\0" in data.decode("utf-8"):
             raise ValueError("it holds NUL bytes")
@@ -60,19 +61,23 @@ def _checked(path: Path, data: bytes) -> bytes:
 def current(experiment: Experiment) -> str | None:
     """Return the hash of train.py as it is now; None if it cannot be read."""
     try:
-        data = _plain(experiment.train)
+        return _hash(experiment.train)
     except OSError:
         return None
-    return None if data is None else sha256(data)
+
+
+def _hash(path: Path) -> str:
+    """Return the hash of the file's first bytes: one that is cut off is no version of ours."""
+    with files.opened(path, os.O_NOFOLLOW) as file:
+        return sha256(file.read(TRAIN_MAX_BYTES + 1))
 
 
 def holds(path: Path, version: str) -> bool:
     """Tell whether that very version is at `path`; False where nothing can be read there."""
     try:
-        data = _plain(path)
+        return _hash(path) == version
     except OSError:
         return False
-    return data is not None and sha256(data) == version
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
@@ -92,7 +97,7 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     if standing not in accepted and os.path.lexists(experiment.train):
         return "edited_since"  # plainly an edit: the file is not touched at all
     with storage("restore", experiment.train):
-        data = experiment.run(target.run_id).train.read_bytes()
+        data = snapshot(experiment.run(target.run_id).train)
         swapped = durable.swap(
             experiment.train, data, lambda old: sha256(old) in accepted, _mode(experiment), folder=False
         )
@@ -110,7 +115,7 @@ def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
     """
     swap_file = Path(durable.swap_file(experiment.train))
     try:
-        data = swap_file.read_bytes()
+        data = files.read(swap_file, durable.SWAPPED_MAX, os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     if sha256(data) in accepted:

@@ -10,6 +10,7 @@ import itertools
 import os
 from collections.abc import Callable
 
+from ardaemon.core import files
 from ardaemon.host import operations
 from ardaemon.host.operations import Path
 
@@ -30,6 +31,9 @@ def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     with staged(path, data, mode, sync=False) as temporary:
         operations.rename(temporary, path)
 
+
+# Bytes of an edit that swap() looks at: far more than any script has. A larger one is put back unread.
+SWAPPED_MAX = 64 << 20
 
 _count = itertools.count()
 
@@ -110,7 +114,7 @@ def append(path: Path, data: bytes) -> None:
 
 def truncate(path: Path, size: int) -> None:
     """Cut `path` to `size` bytes and sync it."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = operations.reopen(path)
     try:
         operations.truncate(fd, size)
         operations.fsync(fd)
@@ -171,7 +175,7 @@ def _try(operation: Callable[[str], None], path: str) -> None:
 
 def copy(source: Path, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
     """Copy a file's bytes to the new file `target` and sync them; `copied` as in operations.copy."""
-    with open(source, "rb") as file:
+    with files.opened(source) as file:
         fd = operations.create(target, os.O_EXCL, 0o644)
         try:
             operations.copy(file.fileno(), fd, os.fstat(file.fileno()).st_size, copied)
@@ -217,13 +221,13 @@ def _swap(temporary: str, path: str, data: bytes, ours: Callable[[bytes], bool])
         if _link_free(temporary, path):
             return True
     replaced = _read(temporary)
-    if ours(replaced):
+    if replaced is not None and ours(replaced):
         return True
     _put_back(temporary, path, data, replaced)
     return False
 
 
-def _put_back(temporary: str, path: str, placed: bytes, edit: bytes) -> None:
+def _put_back(temporary: str, path: str, placed: bytes | None, edit: bytes | None) -> None:
     """Put `edit`, which stands in `temporary`, back at `path`, where we have put `placed`.
 
     If somebody saved over `placed` in this moment, that version is the newer edit, and it goes back instead:
@@ -254,7 +258,7 @@ def _copy_free(temporary: str, path: str) -> bool:
     except FileExistsError:
         return False
     try:
-        operations.write(fd, _read(temporary))
+        operations.write(fd, files.read(temporary, SWAPPED_MAX))
         operations.fsync(fd)
     finally:
         os.close(fd)
@@ -292,6 +296,9 @@ def _exchange_by_renames(one: str, other: str) -> bool:
     return True
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+def _read(path: str) -> bytes | None:
+    """Return the file's bytes; None where no plain file stands there, or one far too large for an edit."""
+    try:
+        return files.read(path, SWAPPED_MAX)
+    except files.NotPlain:
+        return None

@@ -7,6 +7,8 @@ from pathlib import Path
 import anyio
 import watchfiles
 
+from ardaemon.core import files
+
 CHUNK = 1 << 16
 # The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
 STEP_MS = 50
@@ -72,7 +74,7 @@ async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
 def read_at(path: Path, offset: int) -> bytes:
     """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = files.descriptor(path)
     except OSError:
         return b""
     try:

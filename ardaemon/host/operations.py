@@ -13,6 +13,8 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 
+from ardaemon.core import files
+
 Path = str | os.PathLike[str]
 
 _AT_FDCWD = -100  # fcntl.h
@@ -30,6 +32,8 @@ _CANNOT = (
     errno.EBADF,
     errno.ETXTBSY,
 )
+# A FIFO that nobody reads fails at once (ENXIO) and does not wait for a reader.
+_TO_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 COPIED_AT_ONCE = 64 << 20  # bytes between two reports of progress: some 50 ms, and no slower than all at once
 
 # Set by tests alone. Called before each operation with its name and arguments; it may raise, or never return.
@@ -49,9 +53,24 @@ def at(name: str, *arguments: object) -> None:
 
 
 def create(path: Path, flags: int, mode: int) -> int:
-    """Open a file for writing (open(2)), and make it if it is not there."""
+    """Open a plain file for writing (open(2)), and make it if it is not there. Raises NotPlain."""
     at("create", path, flags)
-    return os.open(path, flags | os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    return _plain(os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | _TO_WRITE, mode), path)
+
+
+def reopen(path: Path) -> int:
+    """Open a plain file that is there for writing (open(2)). Raises NotPlain."""
+    return _plain(os.open(path, _TO_WRITE), path)
+
+
+def _plain(fd: int, path: Path) -> int:
+    """Return the descriptor; close it and raise NotPlain if it is not that of a plain file."""
+    try:
+        files.require_plain(os.fstat(fd), path)
+    except files.NotPlain:
+        os.close(fd)
+        raise
+    return fd
 
 
 def write(fd: int, data: bytes) -> None:

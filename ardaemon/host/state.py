@@ -2,9 +2,9 @@
 
 import contextlib
 import errno
-import filecmp
 import glob
 import os
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,16 @@ from typing import TypeVar
 
 import msgspec
 
+from ardaemon.core import files
 from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
 from ardaemon.core.model import SCHEMA, Record
 from ardaemon.host import durable, operations
 
 R = TypeVar("R", bound=Record)
 STATE_MAX_BYTES = 4 << 20  # no state file of the daemon comes near; a larger one is none of its files
+# Of a broken file that is copied where it cannot be linked: results.tsv has a hundred bytes for each run.
+BROKEN_MAX_BYTES = 256 << 20
+COMPARED_BYTES = 1 << 20
 
 _MENDS = {
     errno.ENOSPC: "free some space and try again",
@@ -44,19 +48,33 @@ def storage(what: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
+        if isinstance(error, files.NotPlain):
+            mend = _move_away(Path(error.filename or path))
         raise StorageError(f"cannot {what} {path}: {error.strerror or error}", mend) from error
 
 
 def read(path: Path, kind: type[R]) -> R | None:
     """Read a state file; None if there is no file. Raises CorruptState, UnknownSchema, StorageError."""
     try:
-        with storage("read", path), path.open("rb") as file:
-            data = file.read(STATE_MAX_BYTES)
+        with storage("read", path):
+            data = files.read(path, STATE_MAX_BYTES)
     except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
+        match error.__cause__:
+            case FileNotFoundError():
+                return None
+            case files.NotPlain() as found:
+                raise not_plain(path, found) from error
         raise
     return decode(data, kind, path)
+
+
+def not_plain(path: Path, found: files.NotPlain) -> CorruptState:
+    """Make the error for a state file in whose place something else stands."""
+    return CorruptState(f"{path} cannot be read: {found.strerror}", _move_away(path), {"path": str(path)})
+
+
+def _move_away(path: Path) -> str:
+    return f"move it away: {shlex.join(['mv', str(path), f'{path}.old'])}"
 
 
 def decode(data: bytes, kind: type[R], path: Path) -> R:
@@ -97,19 +115,35 @@ def put_aside(path: Path) -> Path:
     """Keep a broken file's bytes beside it under a free name, and return that name.
 
     The file itself stays until a durable write replaces it, so that a kill in between changes nothing: the
-    next try finds the file broken again, and finds this copy of it.
+    next try finds the file broken again, and finds this copy of it. What is no plain file is moved: it has no
+    bytes to keep, and a folder cannot be replaced. After a kill the file is missing, which is mended as well.
     """
     with storage("put aside", path):
-        for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):
-            if filecmp.cmp(path, copy, shallow=False):
-                return copy
         aside = _free_name(path)
+        if not os.path.isfile(path):
+            durable.rename(path, aside)
+            return aside
+        for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):
+            if _same(path, copy):
+                return copy
         try:
             operations.link(path, aside)
             durable.sync_folder(path.parent)
         except OSError:  # a filesystem without hard links, or one that refuses them for others' files
-            durable.write(aside, path.read_bytes())
+            durable.write(aside, files.read(path, BROKEN_MAX_BYTES))
     return aside
+
+
+def _same(path: Path, copy: Path) -> bool:
+    """Tell whether two files have the same bytes; False if the copy cannot be read."""
+    try:
+        with files.opened(path) as one, files.opened(copy) as other:
+            while block := one.read(COMPARED_BYTES):
+                if other.read(COMPARED_BYTES) != block:
+                    return False
+            return not other.read(1)
+    except OSError:
+        return False
 
 
 def _free_name(path: Path) -> Path:

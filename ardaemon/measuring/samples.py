@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from ardaemon.core import files
 from ardaemon.core.measured import CardSample, Header, Sample
 from ardaemon.core.model import SCHEMA
 from ardaemon.host import durable, operations
@@ -206,8 +207,7 @@ def _line(record: Header | Sample) -> bytes:
 
 def _bytes(path: Path) -> bytes:
     try:
-        fd = os.open(path, os.O_RDONLY | SAFELY)
+        with files.opened(path, SAFELY) as file:
+            return file.read(READ_MAX)
     except FileNotFoundError:
         return b""
-    with open(fd, "rb") as file:
-        return file.read(READ_MAX)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import asdict
 
+from ardaemon.core import files
 from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
@@ -55,7 +56,7 @@ class LogBackend:
         """Return the log's metrics, read in this process, where a regex may take for ever."""
         reader, series = LineReader(query.primary.metric, query.regex), Series(query)
         try:
-            with attempt.log.open("rb") as file:
+            with files.opened(attempt.log) as file:
                 whole = self._read(file, reader, series)
                 size = file.seek(0, 2)
         except OSError as error:

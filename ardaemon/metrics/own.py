@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from ardaemon.core import files
 from ardaemon.core.layout import JOB
 
 RUN_DIR = "{run_dir}"
@@ -167,8 +168,8 @@ def _files(pattern: str, project: Path, run_folder: Path, names: str) -> Iterato
 
 
 def _below(folder: str, names: str) -> Iterator[str]:
-    for at, _, files in os.walk(folder):
-        for name in fnmatch.filter(files, names):
+    for at, _, below in os.walk(folder):
+        for name in fnmatch.filter(below, names):
             yield os.path.join(at, name)
 
 
@@ -204,6 +205,6 @@ def _mark(real: str) -> Mark | None:
 
 
 def _tail(real: str, size: int) -> str:
-    with open(real, "rb") as file:
+    with files.opened(real) as file:
         file.seek(max(size - TAIL, 0))
         return hashlib.blake2b(file.read(min(size, TAIL)), digest_size=8).hexdigest()

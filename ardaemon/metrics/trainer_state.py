@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ardaemon.core import files
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.json_lines import as_float
 from ardaemon.metrics.own import Mine
@@ -90,7 +91,7 @@ def _history(path: Path) -> list[object]:
     if path.stat().st_size > FILE_MAX:
         raise ValueError(f"is larger than {FILE_MAX >> 20} MiB")
     try:
-        state = json.loads(path.read_bytes())
+        state = json.loads(files.read(path, FILE_MAX))
     except (ValueError, RecursionError):
         raise ValueError("is torn, or is not JSON") from None
     history = state.get("log_history") if isinstance(state, dict) else None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ardaemon.core import files
 from ardaemon.core.text import one_line
 from ardaemon.metrics import bound
 from ardaemon.metrics.base import AttemptOutput, Query
@@ -81,7 +82,7 @@ def _pointed(attempt: AttemptOutput, pointer: Path) -> WandbFiles:
 
     The path may be that of a .wandb file, of its folder, or of the folder `files` beside it.
     """
-    with pointer.open("rb") as file:
+    with files.opened(pointer) as file:
         text = file.read(POINTER_MAX)
     try:
         content = json.loads(text)
@@ -95,12 +96,12 @@ def _pointed(attempt: AttemptOutput, pointer: Path) -> WandbFiles:
     place = Path(os.path.normpath(attempt.project / path))
     place = place.parent if place.name == "files" else place
     pattern = glob.escape(str(place)) + ("" if place.suffix == SUFFIX else f"/run-*{SUFFIX}")
-    files = _named(attempt, pattern, f"{POINTER}:")
-    ids = dict.fromkeys(map(run_id, files.files))
+    found = _named(attempt, pattern, f"{POINTER}:")
+    ids = dict.fromkeys(map(run_id, found.files))
     if wanted and ids and wanted not in ids:
         claim = f"{POINTER} says run {wanted}, but {path}"
         return WandbFiles(problem=f"{one_line(claim, WORDS_MAX)} holds {_some(list(ids))}")
-    return files
+    return found
 
 
 def _by_id(attempt: AttemptOutput, wanted: str | None = None) -> WandbFiles:

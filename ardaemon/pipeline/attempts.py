@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ardaemon.core.config import SIBLINGS_MAX
 from ardaemon.core.layout import DAEMON_FILES, JOB, Experiment, Run
+from ardaemon.experiment import train_file
 from ardaemon.host import durable, operations, state
 
 
@@ -22,7 +23,7 @@ def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
             _put_aside(run, attempt - 1)
         with contextlib.suppress(FileExistsError):
             operations.mkdir(run.job)  # synced with run.json
-        durable.publish(run.script, run.train.read_bytes())
+        durable.publish(run.script, train_file.snapshot(run.train))
         _link_siblings(experiment, run.job)
 
 

@@ -4,22 +4,20 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ardaemon.core import errors
 from ardaemon.host import cgroup, proc
 from tests.integration.test_kill_matrix import MODES, quick
-from tests.support.lab import SLUG, TRAIN, Lab, wait_until
+from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.neighbour import Neighbour
 from tests.support.promises import FULL
 from tests.support.stuck import Stuck, stuck
 
-OTHER = "261122-other"
 # A child that waits for an answer which never comes, in a session of its own.
 HANG = (
     "import os, subprocess, time\n"
@@ -27,51 +25,6 @@ HANG = (
     "print('val/loss: 1', flush=True)\n"
     "time.sleep(60)\n"
 )
-
-
-class Neighbour:
-    """Another project on the same machine, and so on the same slot."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab, self.project = lab, lab.root / "n"
-        self.project.mkdir()
-        (self.project / "train.py").write_text(TRAIN.format(value=1, note=""))
-        self.call(
-            "experiment.init",
-            slug=OTHER,
-            primary_metric="val/loss",
-            primary_direction="min",
-            train=str(self.project / "train.py"),
-        )
-        settings = {"seconds": 20, "settle": 0}
-        self.ask("session.start", settings=settings, environment=lab.environment)
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method on this project."""
-        answer: dict[str, Any] = self.lab.call(method, project=str(self.project), **params)
-        return answer
-
-    def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method on this experiment."""
-        return self.call(method, expr=OTHER, **params)
-
-    def submit(self) -> str:
-        """Submit its script."""
-        view = self.ask("run.submit", submit_id=os.urandom(8).hex(), environment=self.lab.environment)
-        return str(view["run_id"])
-
-    def arctl(self, *arguments: str) -> tuple[int, str]:
-        """A command in this project: its exit code, and all that it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "arctl", *arguments],
-            cwd=self.project,
-            env=self.lab.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-        return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, Struct, ValidationError, convert
 
+from ardaemon.core import files
 from ardaemon.core.errors import CorruptState, UnknownSchema
 from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Exit, Record
@@ -91,7 +92,7 @@ def _read(path: Path, kind: type[R]) -> R | None:
     An attempt whose files are torn counts as lost.
     """
     try:
-        return state.decode(path.read_bytes(), kind, path)
+        return state.decode(files.read(path, state.STATE_MAX_BYTES), kind, path)
     except (OSError, CorruptState):
         return None
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ardaemon.core import files
+
 # Bytes of a row with a histogram in it. A longer line is no row of metrics and is passed over whole.
 LINE_MAX = 1 << 20
 CHUNK = 1 << 20
@@ -27,7 +29,7 @@ class Growing:
 
         Raises OSError.
         """
-        with open(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0) as file:
+        with files.opened(self.path) as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self.at + len(self._rest):
                 self._inode, self.at, self._rest, self._passing = status.st_ino, 0, b"", False

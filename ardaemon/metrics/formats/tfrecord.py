@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from ardaemon.core import files
+
 PIECE = 1 << 20  # bytes of one read: some ten thousand scalars
 # Bytes of a record that are held in memory. A scalar's record has below a hundred, an image's some hundred
 # thousand. A larger one (a video, a graph) is checked piece by piece and passed over.
@@ -51,7 +53,7 @@ class Records:
 
         Raises OSError as open() does.
         """
-        with self.path.open("rb", buffering=0) as file:
+        with files.opened(self.path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < self.offset:  # the file was written anew
                 self.offset = self.damaged = self.too_large = 0

@@ -1,0 +1,168 @@
+"""Something that is no plain file stands where the daemon keeps one: that project alone has the fault."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core.errors import ArdaemonError, InternalError
+from ardaemon.host import follow
+from tests.support.lab import Lab, wait_until
+from tests.support.neighbour import Neighbour
+
+FILES = (
+    "results.tsv .ar-session.json best.json batch_contract.json program.md prepare.py train.py UNCLEAN.json"
+    " .train.py.swap .ckpt runs/r0000/train.py runs/r0001/run.json runs/r0001/result.json"
+    " runs/r0001/train.py runs/r0001/run.log runs/r0001/a1 runs/r0002 runs ../.chain-session.json"
+).split()
+ASKED = "status.get session.get run.list run.get run.tail experiment.seal session.stop".split()
+WAITS = """import os, time
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
+print("val/loss: 0")
+"""
+Put = Callable[[Path], object]
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        here = os.getcwd()
+        os.chdir(path.parent)  # an address has 107 bytes
+        try:
+            bound.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+def an_endless_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_device_that_waits(path: Path) -> None:
+    path.symlink_to("/dev/ptmx")
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def a_circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+THINGS: tuple[Put, ...] = (
+    os.mkfifo,
+    Path.mkdir,
+    a_socket,
+    an_endless_device,
+    a_device_that_waits,
+    a_link_to_nothing,
+    a_circle,
+)
+
+
+def put(path: Path, thing: Put) -> None:
+    """Put the thing in the place of whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    thing(path)
+
+
+def answer(lab: Lab, method: str, **params: Any) -> str:
+    """What the daemon says to one call, right or wrong; a fault of its own is no answer."""
+    try:
+        return str(lab.get(method, **params))
+    except InternalError as error:
+        raise AssertionError(f"{method}: {error}") from error
+    except ArdaemonError as error:
+        return f"{error} ({error.mend})"
+
+
+def _started(lab: Lab) -> str:
+    settings = {"seconds": 20, "settle": 0}
+    return answer(lab, "session.start", settings=settings, environment=lab.environment)
+
+
+def _tried(lab: Lab) -> str:
+    """Submit and wait, as far as that goes."""
+    said = answer(lab, "run.submit", submit_id=os.urandom(8).hex(), environment=lab.environment)
+    return f"{said} {answer(lab, 'run.wait', timeout=2)}"
+
+
+@pytest.fixture
+def world(lab: Lab) -> tuple[Lab, Neighbour]:
+    """A project with a run that advanced, and another project."""
+    lab.ready(settle=0)
+    lab.write('print("val/loss: 1")')
+    assert lab.run()["verdict"] == "advance"
+    return lab, Neighbour(lab)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_stands_in_a_files_place_is_named_or_mended_and_others_go_on(
+    world: tuple[Lab, Neighbour], name: str
+) -> None:
+    lab, neighbour = world
+    home, kept = lab.folder.parent, lab.root / "kept"
+    shutil.copytree(home, kept, symlinks=True)
+    for thing in THINGS:
+        put(lab.folder / name, thing)
+        said = [answer(lab, method) for method in ASKED]
+        said += [_started(lab), _tried(lab)]
+        assert lab.call("daemon.info")["pid"] == lab.pid, (thing, said)
+        assert neighbour.tried() in ("advance", "revert"), (thing, said)
+        shutil.rmtree(home)
+        shutil.copytree(kept, home, symlinks=True)
+
+
+@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize("name", ["results.tsv", ".ar-session.json", "best.json"])
+def test_a_state_file_is_made_anew_from_the_others(
+    world: tuple[Lab, Neighbour], name: str, thing: Put
+) -> None:
+    lab, _ = world
+    put(lab.folder / name, thing)
+    status = lab.get("status.get")
+    assert status["best"]["run_id"] == "r0001"
+    assert [row["run_id"] for row in lab.get("run.list")["runs"]] == ["r0001"]
+    assert (lab.folder / name).is_file()
+    assert name in str(status["warnings"])
+
+
+@pytest.mark.parametrize("thing", [os.mkfifo, Path.mkdir, an_endless_device])
+@pytest.mark.parametrize("name", ["results.tsv", "runs/{run}/result.json", "runs/{run}/run.log", "best.json"])
+def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
+    world: tuple[Lab, Neighbour], name: str, thing: Put
+) -> None:
+    """The commit comes when it is away again, if not before."""
+    lab, neighbour = world
+    go = lab.root / "go"
+    lab.write(WAITS.format(go=str(go)))
+    run_id = lab.submit()["run_id"]
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the job")
+    path = lab.folder / name.format(run=run_id)
+    put(path, thing)
+    go.touch()
+    assert neighbour.tried() in ("advance", "revert")
+
+    def committed() -> bool:
+        answer(lab, "run.wait", run_id=run_id, timeout=5)
+        if path.is_symlink() or not path.is_file():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        return bool(lab.get("run.get", run_id=run_id)["result"])
+
+    wait_until(committed, "the commit")
+    assert lab.wait(run_id)["result"]["verdict"] == "advance"
+
+
+@pytest.mark.parametrize("thing", THINGS)
+def test_who_follows_a_log_does_not_wait_for_it(tmp_path: Path, thing: Put) -> None:
+    thing(tmp_path / "run.log")
+    assert follow.read_at(tmp_path / "run.log", 0) == b""
