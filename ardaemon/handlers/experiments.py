@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import UsageError
+from ardaemon.core.errors import StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment import create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
@@ -15,6 +15,7 @@ from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
+from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 
 
@@ -101,11 +102,24 @@ class Experiments:
         async with self.context.changing(experiment, mending=True):
             await anyio.to_thread.run_sync(session.stop, experiment)
             self.board.hold(experiment.folder, True)
-        running = [f for f in self.board.of(experiment) if f.key in self.board.placement.seated]
-        async with anyio.create_task_group() as tasks:
-            for flight in running:
-                tasks.start_soon(self.context.control.cancel, flight, "stop")
+        await self._interrupt([f for f in self.board.of(experiment) if f.key in self.board.placement.seated])
         return await self._session_view(experiment)
+
+    async def _interrupt(self, flights: list[Flight]) -> None:
+        """End these runs, each whatever becomes of the others' wishes. Raises StorageError."""
+        refused: list[StorageError] = []
+
+        async def stop(flight: Flight) -> None:
+            try:
+                await self.context.control.cancel(flight, "stop")
+            except StorageError as error:
+                refused.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for flight in flights:
+                tasks.start_soon(stop, flight)
+        if refused:
+            raise refused[0]
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:
         """Settings and counters."""

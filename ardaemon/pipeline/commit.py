@@ -23,7 +23,7 @@ from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import quarantine
 from ardaemon.pipeline import apply, decide
-from ardaemon.pipeline.ended import gather
+from ardaemon.pipeline.ended import as_wanted, gather
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
@@ -76,7 +76,7 @@ class Committer:
                 if str(flight.experiment.folder) in self.unapplied:
                     continue  # another run was judged while this one waited for the lock
                 try:
-                    flight.record = await anyio.to_thread.run_sync(decide.decide, ended)
+                    flight.record = await anyio.to_thread.run_sync(decide.decide, as_wanted(ended, flight))
                 except (ArdaemonError, OSError) as error:
                     blocked = error
                 else:

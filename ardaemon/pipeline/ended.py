@@ -32,7 +32,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     extracted: Extracted
     seal_faults: tuple[str, ...]
-    manual: bool
+    manual: bool = False  # somebody wants the end of its session
     boot_id: str = ""  # in which it ended: what survived, survived in that boot alone
     slots: tuple[str, ...] = ()
     restarted: bool = False  # the host, since its end: what was not synced may be torn
@@ -88,7 +88,6 @@ def gather(flight: Flight, current: State) -> Ended:
         attempts=flight.attempts,
         extracted=extracted,
         seal_faults=faults,
-        manual=flight.active.wanted in ("stop", "judge_stop"),
         boot_id=going.boot_id,
         slots=going.seat.slots,
         restarted=going.restarted,
@@ -98,7 +97,16 @@ def gather(flight: Flight, current: State) -> Ended:
         shared=going.seat.share,
         before=flight.before,
         seed=flight.seed,
-        may_repeat=_may_repeat(flight),
+    )
+
+
+def as_wanted(ended: Ended, flight: Flight) -> Ended:
+    """Add what is wanted of the run by now: since gather() another run may have been committed."""
+    goes_on = flight.goes_on() and not flight.session_over
+    return replace(
+        ended,
+        manual=flight.active.wanted in ("stop", "judge_stop"),
+        may_repeat=goes_on and flight.attempts < ATTEMPTS_MAX,
     )
 
 
@@ -115,9 +123,3 @@ def _extract(flight: Flight, current: State, end: Exit, restarted: bool) -> Extr
         end,
         restarted,
     )
-
-
-def _may_repeat(flight: Flight) -> bool:
-    """Tell whether another attempt may follow this one."""
-    over = not flight.goes_on() or flight.session_over
-    return not over and flight.attempts < ATTEMPTS_MAX

@@ -96,8 +96,9 @@ class Flight:
 
     @property
     def stands_still(self) -> bool:
-        """Tell whether the run does not start, whatever is free."""
-        return self.session_over or self.active.held or self.blocked is not None
+        """Tell whether the run does not start, whatever is free: two tasks must never drive it at once."""
+        waits = self.only_waits and not self.driven
+        return not waits or self.session_over or self.active.held or self.blocked is not None
 
     def goes_on(self) -> bool:
         """Tell whether nobody wants the run to end: it may be launched, and launched again."""

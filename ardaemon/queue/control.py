@@ -58,11 +58,11 @@ class Control:
                 assert_never(flight.state)
 
     async def _want(self, flight: Flight, wanted: Wanted) -> None:
-        before = flight.active
-        if before.wanted not in ("stop", "judge_stop"):  # they want more than a cancel
-            flight.active = replace(before, wanted=wanted)
-        if flight.active != before:
-            await self.keep(flight)
+        flight.active = replace(flight.active, wanted=_both(flight.active.wanted, wanted))
+        try:
+            await self.keep(flight)  # also if it is wanted already: that may not be on disk yet
+        finally:
+            self.board.wake()  # the scheduler has a run judged that is not wanted any more
         self.board.tell(flight, EndWanted(wanted=wanted))
 
     def _waits(self, flight: Flight) -> bool:
@@ -121,3 +121,10 @@ class Control:
         """Write the active entry as it is by now; of several writers at once the last one writes for all."""
         async with flight.writing:
             await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
+
+
+def _both(before: Wanted, wanted: Wanted) -> Wanted:
+    """Return what is wanted by now: nobody takes a wish back, and one that comes too late weakens none."""
+    if before in ("stop", "judge_stop") or (wanted == "judge" and before != "run"):
+        return before
+    return "stop" if (before, wanted) == ("cancel", "judge_stop") else wanted
