@@ -52,14 +52,14 @@ def serve(ready_fd: int | None) -> None:
         anyio.run(daemon.serve, host, config, ready)
     except Exception as error:
         cause = _single(error)
-        if ready.said or not isinstance(cause, ArdaemonError | OSError):
+        if ready.is_told or not isinstance(cause, ArdaemonError | OSError):
             raise  # a fault of ours: its traceback tells more
         _refused(cause, ready)  # before it could serve: no socket, no log, no space
     os.close(lock)
 
 
 def _single(error: BaseException) -> BaseException:
-    """What a task group has wrapped."""
+    """Unwrap the only error in an exception group, as a task group raises it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -76,7 +76,7 @@ def _refused(error: ArdaemonError | OSError, ready: "Ready") -> NoReturn:
 
 
 def _return_memory() -> None:
-    """Blocks from 128 KiB on go back to the system as they are freed (mallopt(3)): a daemon lives for weeks.
+    """Give blocks from 128 KiB on back to the system once freed (mallopt(3)): a daemon lives for weeks.
 
     By itself glibc would raise that limit with the first large answer, and keep the peak of a busy moment.
     """
@@ -85,7 +85,7 @@ def _return_memory() -> None:
 
 
 def main() -> None:
-    """Console entry point."""
+    """Run the console entry point."""
     cli()
 
 

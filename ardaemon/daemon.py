@@ -1,4 +1,4 @@
-"""Composition root: build the parts, recover, run, stop."""
+"""Build the parts of the daemon, recover, run, stop: the composition root."""
 
 import gc
 import logging

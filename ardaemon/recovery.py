@@ -1,4 +1,12 @@
-"""At start: every active run goes on from where it was."""
+"""Recovery at the start: every active run goes on from where it was.
+
+Nothing is remembered of the daemon before: the folder of active entries names the runs, run.json says how far
+the pipeline was with each, and the engine says what became of the job, by locks that the kernel holds. Each
+run is put on the board in that state and driven on by the same loops as a new one. So there is no second path
+through the pipeline that only a crash would try, and a kill during recovery is followed by the same recovery.
+
+A run that cannot be read is never guessed at: it is stranded, its entry stays, and it is looked for again.
+"""
 
 import logging
 from pathlib import Path
@@ -43,10 +51,11 @@ def recover(board: Board, engine: Engine, entries: list[Path]) -> Recovered:
     """
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
     entries = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
-    found = {entry: _read(entry, board.stranded, engine) for entry in entries}
-    stranded = [entry for entry, flight in found.items() if flight is None]
-    _look_for_strangers(board, engine, [flight for flight in found.values() if flight is not None])
-    for flight in sorted((f for f in found.values() if f is not None), key=lambda f: f.active.seq):
+    read = {entry: _read(entry, board.stranded, engine) for entry in entries}
+    stranded = [entry for entry, flight in read.items() if flight is None]
+    flights = [flight for flight in read.values() if flight is not None]
+    _look_for_strangers(board, engine, flights)
+    for flight in sorted(flights, key=lambda flight: flight.active.seq):
         if _finished(flight):
             continue
         board.add(flight)
@@ -57,7 +66,7 @@ def recover(board: Board, engine: Engine, entries: list[Path]) -> Recovered:
 
 
 def entries(host: Host) -> list[Path]:
-    """The active runs on disk."""
+    """List the active entries on disk, one for each run that is not committed."""
     return sorted(host.active.glob("*.json"))
 
 
@@ -95,11 +104,9 @@ async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
 def _removed(entry: Path) -> Run | None:
     """Return the run of that entry if its folder was removed, once its id is on disk as used."""
     try:
-        active = state.read(entry, Active)
-        if active is None:
+        if (named := _run_of(entry)) is None:
             return None
-        experiment = Experiment(Path(active.folder))
-        run = experiment.run(active.run_id)
+        _, experiment, run = named
         if not is_removed(experiment, run):
             return None
         session.remember_run(experiment, run_number(run.run_id))
@@ -110,46 +117,43 @@ def _removed(entry: Path) -> Run | None:
 
 
 async def keep_counting(board: Board, engine: Engine) -> None:
-    """What runs without being anybody's run takes a slot until it ends: two would share a GPU."""
+    """Count as a stranger what runs without being a run of ours: it takes a slot until it ends."""
     while board.placement.strangers:
         await anyio.sleep(LOOK_FIRST_S)  # a lock's release tells nobody but who waits for it in a thread
         _look_for_strangers(board, engine, [])
 
 
-def _look_for_strangers(board: Board, engine: Engine, found: list[Flight]) -> None:
-    """`found`: flights that are about to be on the board."""
-    flights = [*board.flights.values(), *found]
-    found_now = engine.strangers([f.handle for f in flights if f.handle is not None])
-    if found_now != board.placement.strangers:
-        board.placement.strangers = found_now
+def _look_for_strangers(board: Board, engine: Engine, arriving: list[Flight]) -> None:
+    """Note what runs without being a run of ours; `arriving` are about to be on the board."""
+    flights = [*board.flights.values(), *arriving]
+    strangers = engine.strangers([f.handle for f in flights if f.handle is not None])
+    if strangers != board.placement.strangers:
+        board.placement.strangers = strangers
         board.wake()
 
 
+def _run_of(entry: Path) -> tuple[Active, Experiment, Run] | None:
+    """Read an active entry, and say whose it is; None if it is gone."""
+    active = state.read(entry, Active)
+    if active is None:
+        return None
+    experiment = Experiment(Path(active.folder))
+    return active, experiment, experiment.run(active.run_id)
+
+
 def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight | None:
+    """Return the flight of an entry; None if it is gone, or (then it is among the `stranded`) unreadable."""
     try:
-        active = state.read(entry, Active)
-        if active is None:
+        if (named := _run_of(entry)) is None:
             return None
-        experiment = Experiment(Path(active.folder))
-        run = experiment.run(active.run_id)
+        active, experiment, run = named
         record = state.read(run.record, RunRecord)
-        if record is None:
-            log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
-            why = f"it waits for its record, which is away ({run.record})"
-            stranded[entry.name] = Stranded(why, "put it back where it was")
-            return None
-        for folder in (experiment.folder, run.folder, *run.folder.glob("a[0-9]*"), entry.parent):
-            durable.sweep(folder)
-        flight = Flight(experiment, run, active, record, entry)
-        flight.resume_from_record()
-        if flight.handle is not None:
-            engine.check(flight.handle)
-        session = _session(experiment)
-        # Where it cannot be read, it is looked at again before anything is launched.
-        flight.session_over = session is not None and not session.live
-        flight.peaks = session.peaks if session is not None else {}
-        _put_back(flight)
-        return flight
+        if record is not None:
+            return _resumed(Flight(experiment, run, active, record, entry), engine)
+        log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
+        why = f"it waits for its record, which is away ({run.record})"
+        stranded[entry.name] = Stranded(why, "put it back where it was")
+        return None
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
         log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
         mend = error.mend if isinstance(error, ArdaemonError) else ""
@@ -157,12 +161,28 @@ def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight 
         return None
 
 
+def _resumed(flight: Flight, engine: Engine) -> Flight:
+    """Bring a flight to where its files say that it is."""
+    folders = (flight.experiment.folder, flight.run.folder, *flight.run.folder.glob("a[0-9]*"))
+    for folder in (*folders, flight.entry.parent):
+        durable.sweep(folder)
+    flight.resume_from_record()
+    if flight.handle is not None:
+        engine.check(flight.handle)
+    session = _session(flight.experiment)
+    # Where it cannot be read, it is looked at again before anything is launched.
+    flight.session_over = session is not None and not session.live
+    flight.peaks = session.peaks if session is not None else {}
+    _put_back(flight)
+    return flight
+
+
 def _put_back(flight: Flight) -> None:
-    """What a daemon that was killed right after it had recorded the run could not do any more."""
+    """Do what a daemon could not do any more that was killed right after it had recorded the run."""
     if flight.record.restore == "at_submit" and not isinstance(flight.record.state, Judged):
-        found = load_or_repair(flight.experiment)
-        target = ready.version_to_restore(flight.experiment, found)
-        submit.put_back(flight.experiment, flight.record, found, target)
+        current = load_or_repair(flight.experiment)
+        target = ready.version_to_restore(flight.experiment, current)
+        submit.put_back(flight.experiment, flight.record, current, target)
 
 
 def _session(experiment: Experiment) -> Session | None:
@@ -174,7 +194,7 @@ def _session(experiment: Experiment) -> Session | None:
 
 
 def _finished(flight: Flight) -> bool:
-    """Committed before the entry could go; or judged: stage two again, now."""
+    """Commit a run that was judged, remove the entry of one that is committed; tell whether that is all."""
     try:
         if history.committed(flight.run, flight.record) is None:
             judged = flight.record.state

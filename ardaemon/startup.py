@@ -1,4 +1,4 @@
-"""What comes before the daemon serves: lock, folders, settings, and the word to whoever started it."""
+"""Get ready to serve: the lock, the folders, the settings, and the word to whoever started the daemon."""
 
 import contextlib
 import os
@@ -51,11 +51,11 @@ class Ready:
 
     def __init__(self, fd: int | None) -> None:
         self.fd = fd
-        self.said = False
+        self.is_told = False
 
     def say(self, word: str) -> None:
-        """Say it, once."""
-        self.said = True
+        """Say the word, once; `is_told` from then on."""
+        self.is_told = True
         if self.fd is None:
             return
         fd, self.fd = self.fd, None

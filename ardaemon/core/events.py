@@ -1,8 +1,8 @@
-"""What happens to a run, one type for each kind of event.
+"""Events in the life of a run, one type for each kind.
 
-An event is a view: it is logged and passed on to whoever subscribed, and nothing is decided by it. Its tag is
-its name in the log and on the wire. Times are milliseconds where the name says so, else seconds; sizes are
-bytes.
+An event is a view: it is logged and passed on to whoever subscribed, and nothing is decided by it. The tag is
+the event's name in the log and on the wire. Times are milliseconds where the name says so, else seconds;
+sizes are bytes.
 """
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from ardaemon.core.run_record import Wanted
 
 
 class RunEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
-    """Base of every event; whose run it is stands beside it, not in it."""
+    """The base of all events; whose run it is stands beside it, not in it."""
 
 
 class RunSubmitted(RunEvent, frozen=True, kw_only=True, tag="submitted"):
@@ -24,7 +24,7 @@ class RunSubmitted(RunEvent, frozen=True, kw_only=True, tag="submitted"):
 
 
 class RunStarted(RunEvent, frozen=True, kw_only=True, tag="started"):
-    """Its job was spawned, or was found at work."""
+    """The job was spawned, or was found at work."""
 
     pid: int | None
     attempt: int
@@ -32,7 +32,7 @@ class RunStarted(RunEvent, frozen=True, kw_only=True, tag="started"):
 
 
 class RunEnded(RunEvent, frozen=True, kw_only=True, tag="ended"):
-    """Its processes are gone, but for survivors of the kill."""
+    """The job's processes are gone, but for survivors of the kill."""
 
     ending: Ending
     seconds: float
@@ -46,7 +46,7 @@ class RunAgain(RunEvent, frozen=True, kw_only=True, tag="again"):
 
 
 class CheckpointCopied(RunEvent, frozen=True, kw_only=True, tag="promoting"):
-    """A part of its checkpoint is copied."""
+    """A part of the run's checkpoint is copied: `done` of `total` bytes."""
 
     done: int
     total: int
@@ -108,7 +108,7 @@ class LeaseRefused(RunEvent, frozen=True, kw_only=True, tag="lease refused"):
 
 
 class NotMeasured(RunEvent, frozen=True, kw_only=True, tag="not measured"):
-    """What the run uses is not known."""
+    """The run is not measured: what it uses is not known."""
 
     why: str
 

@@ -1,4 +1,4 @@
-"""What travels over the socket: one Struct per verb and per answer, and the table of methods.
+"""The protocol on the socket: one Struct per verb and per answer, and the table of methods.
 
 JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a slug, or null for
 the one that is meant (the rule is in the README).
@@ -16,7 +16,7 @@ PROTOCOL = 1
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all parameters: a misspelt one is an error, not a silent default."""
+    """The base of all parameters: a misspelt one is an error, not a silent default."""
 
 
 class Request(Struct, frozen=True):
@@ -145,7 +145,7 @@ class Subscribe(Params, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """Base of all results; `warnings` are for a person, on stderr."""
+    """The base of all results; `warnings` are for a person, on stderr."""
 
     warnings: tuple[str, ...] = ()
 
@@ -195,7 +195,7 @@ class TailText(Answer, frozen=True, kw_only=True):
 
 
 class StatusView(Answer, frozen=True, kw_only=True):
-    """status.get"""
+    """status.get: an experiment as it stands."""
 
     project: str
     expr: str
@@ -210,7 +210,7 @@ class StatusView(Answer, frozen=True, kw_only=True):
 
 
 class SessionView(Answer, frozen=True, kw_only=True):
-    """session.start, session.stop, session.get"""
+    """session.start, session.stop, session.get: the session as it stands."""
 
     project: str
     expr: str
@@ -219,7 +219,7 @@ class SessionView(Answer, frozen=True, kw_only=True):
 
 
 class ExperimentView(Answer, frozen=True, kw_only=True):
-    """experiment.init, experiment.seal, experiment.clean"""
+    """experiment.init, experiment.seal, experiment.clean: what was done, and the contract by now."""
 
     project: str
     expr: str
@@ -229,14 +229,14 @@ class ExperimentView(Answer, frozen=True, kw_only=True):
 
 
 class QueueView(Answer, frozen=True, kw_only=True):
-    """queue.list"""
+    """queue.list: all runs that are not committed, of all experiments; `slots` are the CPU slots."""
 
     runs: tuple[RunView, ...]
     slots: int
 
 
 class GpuHolder(Struct, frozen=True, kw_only=True):
-    """Who is on a GPU: a run of ours (`expr`, `run_id`), else a process (`pid`, `user`, `name`)."""
+    """A holder of a GPU: a run of ours (`expr`, `run_id`), else a process (`pid`, `user`, `name`)."""
 
     expr: str | None = None
     run_id: str | None = None
@@ -264,7 +264,7 @@ class GpuView(Struct, frozen=True, kw_only=True):
 
 
 class GpuList(Answer, frozen=True, kw_only=True):
-    """gpu.list"""
+    """gpu.list: the GPUs as far as the driver answers; `why` says what is the matter where it does not."""
 
     gpus: tuple[GpuView, ...]
     state: Literal["ok", "none", "unknown"]
@@ -273,7 +273,7 @@ class GpuList(Answer, frozen=True, kw_only=True):
 
 
 class DaemonInfo(Answer, frozen=True, kw_only=True):
-    """daemon.info"""
+    """daemon.info: the daemon that answers, and where it writes its log."""
 
     pid: int
     version: str

@@ -13,7 +13,7 @@ CPU = "cpu"  # a CPU slot's name begins so, and no GPU's does: cpu0, cpu1, ...
 
 
 class Seat(Struct, frozen=True, kw_only=True):
-    """Where a run is: on GPUs, by their UUIDs, or in a CPU slot; and what goes with that."""
+    """The place of a run: GPUs, by their UUIDs, or a CPU slot; and what goes with that."""
 
     cards: tuple[str, ...] = ()
     slot: str | None = None
@@ -24,7 +24,7 @@ class Seat(Struct, frozen=True, kw_only=True):
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """All its places by name, as run.json and the quarantine have them."""
+        """Return the names of its GPUs or of its slot, as run.json and the quarantine have them."""
         return self.cards or ((self.slot,) if self.slot is not None else ())
 
 
@@ -95,7 +95,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class QueueFacts(Struct, frozen=True, kw_only=True):
-    """Everything that a decision is made from."""
+    """The queue and the machine at one moment: all that an assignment depends on."""
 
     now: float
     waiting: tuple[Waiting, ...] = ()
@@ -106,7 +106,7 @@ class QueueFacts(Struct, frozen=True, kw_only=True):
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """This run, on that seat, as far as the decision knows it: its cards or slot, and whether it shares."""
+    """One run that starts, and its seat as far as assign() knows it: cards or slot, and whether it shares."""
 
     key: Key
     seat: Seat
@@ -121,7 +121,7 @@ class Reservation(Struct, frozen=True):
 
 
 class Assignment(Struct, frozen=True):
-    """What starts now, and for whom room is being made."""
+    """The runs that start now, and the one for which room is being made."""
 
     starts: tuple[Start, ...] = ()
     reservation: Reservation | None = None

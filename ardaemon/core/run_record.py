@@ -29,7 +29,7 @@ class Left(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """Stage one of the commit: everything that stage two will write, decided once."""
+    """The outcome of the commit's first stage: everything that its second will write, decided once."""
 
     result: Result
     row: str
@@ -48,7 +48,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Handle(Struct, frozen=True, kw_only=True):
-    """How an engine finds an attempt again after a restart; `place` is for that engine alone."""
+    """The name by which an engine finds an attempt after a restart; `place` is for that engine alone."""
 
     engine: str  # its name
     attempt: int
@@ -61,7 +61,7 @@ class Handle(Struct, frozen=True, kw_only=True):
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):
-    """What an attempt measured after which there is another, and why there is."""
+    """The measurements of an attempt that another follows, and why it follows."""
 
     why: Again
     seed: int = 0  # AR_SEED
@@ -70,7 +70,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
 
 
 class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
-    """On disk, waiting for a slot; `attempts` were made before, oldest first; `seed` is the next one's."""
+    """The run waits for a slot; `attempts` were made before, oldest first; `seed` is the next one's."""
 
     attempts: tuple[AttemptResult, ...] | int = ()  # a number: as earlier versions wrote it, with `again`
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Whether an attempt is judged, or its run is launched again; a pure decision."""
+"""Decide whether an attempt is judged, or its run is launched again. Pure."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from ardaemon.core.reason import OOM, Reason
 
 
 class AttemptFacts(Struct, frozen=True, kw_only=True):
-    """Everything that the decision depends on."""
+    """One attempt that is over: all that the decision on another depends on."""
 
     exit: Exit
     reason: Reason | None = None

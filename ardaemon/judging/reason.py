@@ -1,4 +1,4 @@
-"""Why a run crashed, recognised from its end and from its log; pure.
+"""Recognise why a run crashed, from its end and from its log. Pure.
 
     oom · host_oom · nan · import_error · exception:TypeName · signal:NAME
 

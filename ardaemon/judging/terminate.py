@@ -1,4 +1,4 @@
-"""Whether a session ends with a run. Pure; asked at each commit, in the order of DESIGN §5."""
+"""Decide whether a session ends with a run. Pure; asked at each commit, in the order of DESIGN §5."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -7,7 +7,7 @@ from ardaemon.core.model import Best, Counters, Settings, Status, Termination, V
 
 
 class Tally(Struct, frozen=True, kw_only=True):
-    """What a run adds to the counters."""
+    """The part of a verdict that the counters are raised by."""
 
     status: Status
     verdict: Verdict

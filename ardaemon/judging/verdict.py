@@ -25,7 +25,7 @@ PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
 class VerdictFacts(Struct, frozen=True, kw_only=True):
-    """Everything that a verdict depends on."""
+    """One run that is over, and what it is compared with: all that a verdict depends on."""
 
     exit: Exit
     contract: Contract
@@ -40,7 +40,7 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What was decided about one run."""
+    """The decision about one run."""
 
     status: Status
     verdict: Verdict

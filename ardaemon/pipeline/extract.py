@@ -30,7 +30,7 @@ logger = logging.getLogger("ardaemon.curve")
 
 
 class Extracted(Struct, frozen=True, kw_only=True):
-    """What was read of an attempt: metrics by name, where from, and which value counts or why none does."""
+    """The evidence of one attempt: metrics by name, where from, and which value counts or why none does."""
 
     metrics: dict[str, float]
     source: str | None = None

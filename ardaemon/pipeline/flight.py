@@ -49,7 +49,7 @@ class Going:
 
 @dataclass(eq=False)
 class Flight:
-    """Who a run is, what is wanted of it, and where it stands.
+    """One run that is not committed: who it is, what is wanted of it, and where it stands.
 
     Changed by synchronous code of the event loop only, so that the loop is the lock: what is done in a
     thread returns facts.

@@ -1,4 +1,4 @@
-"""What a run asks of the machine's GPUs, by settings, the caller's words and his environment. Pure."""
+"""Work out what a run asks of the machine's GPUs: by settings, the caller's words and environment. Pure."""
 
 from collections.abc import Mapping, Sequence
 

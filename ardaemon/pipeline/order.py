@@ -23,7 +23,7 @@ from ardaemon.pipeline.flight import Flight
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done of an attempt, and the run's record as it is on disk by now.
+    """The next step for an attempt, and the run's record that goes with it.
 
     `what` is the launch; or an end, where the attempt cannot be made.
     """

@@ -1,4 +1,4 @@
-"""What the pipeline needs of the daemon around it."""
+"""The needs of the pipeline: what the daemon around it does for it, as Protocols."""
 
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +38,7 @@ class Listener(Protocol):
 
 
 class Machine(Protocol):
-    """What this machine does for a run, beside the engine: its GPUs, and measuring it."""
+    """This machine at the service of a run, beside the engine: its GPUs, and measuring it."""
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
         """Note which of its GPUs could not be had: the run waits until it can."""

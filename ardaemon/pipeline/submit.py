@@ -44,7 +44,7 @@ class Submitted(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a run is to stand among the active ones."""
+    """The place of a new run among the active ones."""
 
     entries: Path  # the folder of active runs
     seq: int

@@ -1,4 +1,4 @@
-"""Which waiting run starts where: a pure decision.
+"""Decide which waiting run starts where. Pure.
 
 The first run in the order of turns that needs GPUs and cannot have them gets a reservation: the moment by
 which it can start whatever happens. Those behind it start too if they do not delay that moment (EASY

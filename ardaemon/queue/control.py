@@ -1,4 +1,4 @@
-"""What is wanted of a run, written down; the loops make it so.
+"""Write down what is wanted of a run; the loops make it so.
 
 A wish is put into the flight at once, so that whatever is decided next is decided by it, and into the active
 entry on disk, so that a daemon that comes after a kill knows it too. Every state answers every wish.

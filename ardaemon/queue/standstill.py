@@ -1,4 +1,4 @@
-"""Why a waiting run does not start by itself, whatever else ends: somebody has to do something first."""
+"""Say why a waiting run does not start, whatever else ends: somebody has to do something first."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""In which order waiting runs are looked at.
+"""Give the waiting runs their turns: the order in which they are looked at.
 
 By priority, then by what a person moved to the front, then so that experiments get equal shares, then first
 come, first served. Lazy: most decisions look at a few runs of thousands.
@@ -33,7 +33,7 @@ class Lane:
 
 
 class Shares:
-    """What one experiment has at work.
+    """The GPUs that one experiment has at work.
 
     Against a run count only those that were submitted before it: what overtook it by backfill would otherwise
     push it further and further back.

@@ -18,7 +18,7 @@ from ardaemon.queue.standstill import standstill
 
 
 class Sight(NamedTuple):
-    """What a view of many runs is made from."""
+    """The queue and the GPUs as a view of many runs needs them."""
 
     places: dict[Key, QueuePlace]
     cards: tuple[Card, ...]
