@@ -1,6 +1,6 @@
 """The blocking client: calls that a restart of the daemon does not end.
 
-Nobody answers: arctl.starter is loaded, and starts a daemon.
+Where nobody answers, arctl.starter is loaded and starts a daemon.
 """
 
 import socket
@@ -24,42 +24,47 @@ Resume = Callable[[], Answer | None]  # params with which a stream goes on; None
 
 
 class Client:
-    """Calls that survive the daemon's death: it is started again, and asked again."""
+    """Make calls that survive the daemon's death: it is started again, and asked again."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
         self._lost = False  # a connection of ours has broken
 
     def call(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
-        """One call; with a `deadline` (time.monotonic) each try gets what is left of it as its timeout."""
-        lost = 0
-        while True:
-            since = time.monotonic()
+        """Make one call; with a `deadline` (time.monotonic) each try gets what is left of it as its timeout.
+
+        Raises the daemon's error; DaemonUnavailable where the connection broke and a repeat could do harm.
+        """
+
+        def once() -> Answer:
             if deadline is not None:
-                params["timeout"] = max(0.0, deadline - since)
-            try:
-                return self._open().call(method, **params)
-            except ConnectionLost as error:
-                self.close()
-                lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
-                if lost > RECONNECTS_MAX or not _repeatable(method, params):
-                    raise _gone(method, error) from error
-            self._notice()
+                params["timeout"] = max(0.0, deadline - time.monotonic())
+            return self._open().call(method, **params)
+
+        return self._insist(method, once, lambda: _repeatable(method, params))
 
     def stream(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
-        """One call with notifications; sent again only with what `resume` adds, which says where it was."""
+        """Make one call with notifications, again only with what `resume` adds, which says where it was."""
+
+        def goes_on() -> bool:
+            more = resume() if resume is not None else None
+            params.update(more or {})
+            return more is not None
+
+        return self._insist(method, lambda: self._open().stream(method, notify, **params), goes_on)
+
+    def _insist(self, method: str, once: Callable[[], Answer], may_repeat: Callable[[], bool]) -> Answer:
+        """Make a call; make it again each time the daemon goes away in it, as long as that is harmless."""
         lost = 0
         while True:
             since = time.monotonic()
             try:
-                return self._open().stream(method, notify, **params)
+                return once()
             except ConnectionLost as error:
                 self.close()
                 lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
-                more = resume() if resume is not None and lost <= RECONNECTS_MAX else None
-                if more is None:
+                if lost > RECONNECTS_MAX or not may_repeat():
                     raise _gone(method, error) from error
-                params.update(more)
             self._notice()
 
     def close(self) -> None:
@@ -80,7 +85,10 @@ class Client:
 
 
 def connect(again: bool = False) -> socket.socket:
-    """Connect to the daemon; start one if there is none. `again`: unless it was stopped (Stopped)."""
+    """Connect to the daemon; start one if there is none.
+
+    `again`: a daemon was there before; where it was stopped on purpose, Stopped is raised instead.
+    """
     try:
         return dial()
     except (NotRunning, Busy):
@@ -90,7 +98,7 @@ def connect(again: bool = False) -> socket.socket:
 
 
 def _repeatable(method: str, params: Answer) -> bool:
-    """May it be sent again? A cancel may if it names its run: another could be the latest by then."""
+    """Tell whether the call may be sent again; a cancel only by its run's name, for the latest may change."""
     return method in REPEATABLE or (method == "run.cancel" and params.get("run_id") is not None)
 
 

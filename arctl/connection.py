@@ -35,7 +35,7 @@ class Hung(DaemonUnavailable):
 
 
 class Limit:
-    """How long one call may take; `seconds` is None where it may take for ever."""
+    """The time that one call may take (`seconds`; None: for ever)."""
 
     def __init__(self, method: str, params: Answer) -> None:
         self.method, self.seconds = method, _patience(method, params)
@@ -73,7 +73,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Tell whether it was closed, by `close` or by a call that was given up."""
+        """Tell whether the connection was closed, by `close` or by a call that was given up."""
         return self.socket.fileno() < 0
 
     def call(self, method: str, **params: Any) -> Answer:
@@ -81,7 +81,7 @@ class Connection:
         return self.stream(method, _ignore, **params)
 
     def stream(self, method: str, notify: Notify, **params: Any) -> Answer:
-        """As `call`; hands the params of each notification that comes before the result to `notify`."""
+        """Call; hand the params of each notification that comes before the result to `notify`."""
         if self.closed:
             raise ConnectionLost("an earlier call on it was given up")
         self._last_id += 1
@@ -98,6 +98,7 @@ class Connection:
         return dict(answer["result"])
 
     def close(self) -> None:
+        """Close the connection; it is not opened again."""
         self.socket.close()
 
     def _exchange(self, line: bytes, notify: Notify, limit: Limit) -> Answer:
@@ -182,7 +183,7 @@ def _content(message: Answer) -> object:
 
 
 def _patience(method: str, params: Answer) -> float | None:
-    """How long an answer may take; None is for ever."""
+    """Return how long an answer may take (seconds); None is for ever."""
     if method == "run.wait":
         timeout = params.get("timeout")
         return None if timeout is None else float(timeout) + GRACE_S
@@ -192,4 +193,4 @@ def _patience(method: str, params: Answer) -> float | None:
 
 
 def _ignore(params: Answer) -> None:
-    """Notifications of a plain call are nobody's."""
+    """Ignore the notifications of a plain call: nobody asked for any."""

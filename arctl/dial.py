@@ -60,7 +60,7 @@ def _connect(sock: socket.socket, path: str) -> None:
 
 
 def read_info() -> Answer:
-    """daemon.json, which says where the daemon listens; {} if there is none to read."""
+    """Read daemon.json, which says where the daemon listens; {} if there is none to read."""
     try:
         with open(places.info_of(places.state_folder()), "rb") as file:
             info = json.load(file)
@@ -81,7 +81,7 @@ def check_protocol(info: Answer) -> None:
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Pid and uid of who listens (unix(7), SO_PEERCRED)."""
+    """Return pid and uid of who listens (unix(7), SO_PEERCRED)."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid = (int.from_bytes(credentials[i : i + 4], sys.byteorder) for i in (0, 4))
     return pid, uid

@@ -1,4 +1,4 @@
-"""`arctl queue`: what runs and what waits, of all experiments; and the order in which it goes."""
+"""`arctl queue`: the runs of all experiments, at work and waiting, and the order in which they go."""
 
 import click
 

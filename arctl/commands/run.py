@@ -88,7 +88,7 @@ def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, tim
 
 
 def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any]) -> Callable[[], Answer]:
-    """The call that submits; however often it is made, it is the same run."""
+    """Return the call that submits; however often it is made, it is the same run."""
     submit_id = os.urandom(16).hex()
     variables = environment()
     restore = "at_verdict" if wait else "at_submit"
@@ -102,7 +102,7 @@ def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any])
 
 
 class Watch:
-    """Waits for one run and prints what becomes of it."""
+    """Wait for one run and print what becomes of it."""
 
     def __init__(self, here: Here, as_json: bool, timeout: float | None) -> None:
         self.here = here
@@ -191,7 +191,7 @@ class Watch:
 
 @contextmanager
 def leaving_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Detached, unless they are ignored, as under nohup."""
+    """Let SIGTERM and SIGHUP raise Detached, unless they are ignored, as under nohup."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise Detached

@@ -18,7 +18,7 @@ REFUSED_MOST_S = 60.0
 
 
 class Leasing:
-    """Keeps which GPUs could not be had, and leases the others to attempts.
+    """Lease GPUs to attempts, and remember which could not be had.
 
     Changed by code of the event loop only: a thread takes a lease and looks for its holder, no more.
     """

@@ -1,4 +1,4 @@
-"""This machine at the service of a run: measures it, and lets it wait for a GPU that another daemon has."""
+"""Serve a run on this machine: measure it, and let it wait for a GPU that another daemon has."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ END_S = 5.0  # for the last look; then what is in the file has to do
 
 
 class LocalMachine:
-    """The pipeline's Machine."""
+    """The Machine of the pipeline, as this computer is one."""
 
     def __init__(self, engine: Engine, leasing: Leasing, overseer: Overseer) -> None:
         self.engine, self.leasing, self.overseer = engine, leasing, overseer

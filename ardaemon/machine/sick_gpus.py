@@ -19,14 +19,14 @@ log = logging.getLogger("ardaemon.gpus")
 
 
 class SickFile(Record, frozen=True, kw_only=True):
-    """The content of sick.json. It counts until the next boot, which resets GPUs."""
+    """The content of sick.json, which counts until the next boot: that resets GPUs."""
 
     boot_id: str
     gpus: dict[str, str]  # UUID -> why
 
 
 class SickGpus:
-    """Puts sick GPUs into the placement's quarantine. Changed by code of the event loop only."""
+    """Put sick GPUs into the placement's quarantine. Changed by code of the event loop only."""
 
     def __init__(self, file: Path, board: Board) -> None:
         self.file, self.board, self.gpus = file, board, board.placement.gpus

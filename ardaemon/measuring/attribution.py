@@ -18,6 +18,7 @@ from ardaemon.core.layout import JOB
 from ardaemon.core.measured import Holder
 from ardaemon.core.text import one_line
 from ardaemon.host import proc
+from ardaemon.measuring.usage import read_proc
 
 NAME_MAX = 32  # characters; the kernel cuts a command's name at 15
 ANCESTORS_MAX = 64  # no job's tree is so deep; a loop through reused pids ends there
@@ -128,8 +129,8 @@ class Attribution:
 def gather(pid: int) -> Evidence:
     """Read everything that a process shows of itself."""
     return Evidence(
-        tag=_tag(_read(f"/proc/{pid}/environ")),
-        cgroups=_cgroups(_read(f"/proc/{pid}/cgroup")),
+        tag=_tag(read_proc(f"/proc/{pid}/environ")),
+        cgroups=_cgroups(read_proc(f"/proc/{pid}/cgroup")),
         user=_user_of(pid),
         name=one_line(proc.name(pid), NAME_MAX),
     )
@@ -141,7 +142,7 @@ def ancestors(pid: int) -> Iterator[int]:
         if pid <= 1:
             return
         yield pid
-        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        fields = read_proc(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         pid = int(fields[1]) if len(fields) > 1 else 0
 
 
@@ -171,11 +172,3 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
-    except OSError:
-        return b""

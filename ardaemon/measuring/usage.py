@@ -167,12 +167,12 @@ def _children(pid: int) -> Iterator[int]:
     except OSError:
         return
     for thread in threads:
-        yield from map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+        yield from map(int, read_proc(f"/proc/{pid}/task/{thread}/children").split())
 
 
 def _in_cgroup(folder: str) -> Iterator[int]:
     for inner, _, _ in os.walk(folder):
-        yield from map(int, _read(f"{inner}/cgroup.procs").split())
+        yield from map(int, read_proc(f"{inner}/cgroup.procs").split())
 
 
 def _counted(folder: str) -> float | None:
@@ -183,13 +183,13 @@ def _counted(folder: str) -> float | None:
 
 def _shared(pid: int) -> float:
     """Return the MiB that others account for; 0 if that may not be read, or on Linux before 4.14."""
-    data = _read(f"/proc/{pid}/smaps_rollup")  # read once: this is what costs
+    data = read_proc(f"/proc/{pid}/smaps_rollup")  # read once: this is what costs
     rss, pss = _number(data, b"Rss:"), _number(data, b"Pss:")
     return 0.0 if rss is None or pss is None else (rss - pss) / 1024
 
 
 def _field(path: str, name: str) -> int | None:
-    return _number(_read(path), name.encode())
+    return _number(read_proc(path), name.encode())
 
 
 def _number(data: bytes, name: bytes) -> int | None:
@@ -212,7 +212,7 @@ def _page(path: str) -> bytes:
         os.close(fd)
 
 
-def _read(path: str) -> bytes:
+def read_proc(path: str) -> bytes:
     """Read a whole file, which the kernel gives a page at a time; b"" if it is missing or goes meanwhile."""
     try:
         with open(path, "rb", buffering=0) as file:

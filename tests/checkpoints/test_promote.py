@@ -27,9 +27,10 @@ from ardaemon.core.model import Best, Result
 from ardaemon.core.run_record import RunRecord
 from ardaemon.host import operations, state
 from ardaemon.pipeline import apply, decide
-from tests.pipeline.test_apply import committed, everything, live, plain
+from tests.pipeline.test_apply import committed, live, plain
 from tests.support.checkpoints import over, saved
 from tests.support.folders import experiment
+from tests.support.runs import everything
 
 MIB = 1 << 20
 

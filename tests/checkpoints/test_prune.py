@@ -21,10 +21,11 @@ from ardaemon.host import operations, state
 from ardaemon.pipeline import apply, decide, pruner
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.pruner import Pruner
-from tests.pipeline.test_apply import committed, everything, live
+from tests.pipeline.test_apply import committed, live
 from tests.support.checkpoints import GLOB, over, saved, torch_file
 from tests.support.folders import experiment
 from tests.support.promises import some
+from tests.support.runs import everything
 
 OWN = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*", keep_checkpoints=2)
 SHARED = Settings(seconds=1, checkpoint_glob="out/checkpoint-*", keep_checkpoints=2)

@@ -28,7 +28,6 @@ ALLOWED = {
     "host/proc.py": "/proc alone",
     "job/capture/ar_capture.py": "runs in the job",
     "journal.py": "the daemon's log, in the private state folder",
-    "measuring/attribution.py": "/proc alone",
     "measuring/usage.py": "/proc and cgroupfs alone",
     "metrics/keeper.py": "/proc alone",
     "metrics/sqlite_file.py": "writes a copy into a temporary folder of its own",

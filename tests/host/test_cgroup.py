@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.host import cgroup
+from tests.support.cgroups import own_cgroup
 
 ROOT = str(Path(__file__).parents[2])
 # Enters the cgroup that it is told, then makes one as the daemon does, says which, and removes it.
@@ -38,14 +39,8 @@ def made(*arguments: str) -> list[str]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A cgroup v2 of this test's own."""
-    home = cgroup.own("")
-    found = Path(home, f"test-{os.getpid()}")
-    try:
-        found.mkdir()
-    except OSError as error:
-        pytest.skip(f"no writable cgroup v2: {error.strerror}")
-    yield found
-    cgroup.remove(str(found))
+    with own_cgroup(f"test-{os.getpid()}") as group:
+        yield group
 
 
 def test_it_is_made_below_the_daemons_own(folder: Path) -> None:

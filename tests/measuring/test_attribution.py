@@ -11,6 +11,7 @@ from ardaemon.core.measured import Holder
 from ardaemon.host import cgroup, proc
 from ardaemon.measuring import attribution
 from ardaemon.measuring.attribution import Attribution, Evidence, Suspect, owner
+from tests.support.cgroups import own_cgroup
 from tests.support.trees import tree
 
 OURS = Suspect(folder="/p/runs/r0001/a1", roots=(100, 101), cgroup="/sys/fs/cgroup/ardaemon-7-8-1")
@@ -75,13 +76,8 @@ def test_one_that_has_overwritten_its_environment_is_told_by_its_ancestors() -> 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A cgroup v2 of this test's own, named as an attempt's."""
-    found = Path(cgroup.own(""), f"{cgroup.PREFIX}{os.getpid()}-{proc.start_time(os.getpid())}-test")
-    try:
-        found.mkdir()
-    except OSError as error:
-        pytest.skip(f"no writable cgroup v2: {error.strerror}")
-    yield found
-    cgroup.remove(str(found))
+    with own_cgroup(f"{cgroup.PREFIX}{os.getpid()}-{proc.start_time(os.getpid())}-test") as made:
+        yield made
 
 
 def test_one_that_has_left_everything_is_told_by_its_cgroup(folder: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.model import Process
-from ardaemon.host import cgroup, proc
+from ardaemon.host import proc
 from ardaemon.measuring import usage
 from ardaemon.measuring.usage import ProcessTree
+from tests.support.cgroups import own_cgroup
 from tests.support.lab import wait_until
 from tests.support.trees import PRELUDE, tree
 
@@ -158,13 +159,8 @@ def test_nothing_is_left_of_a_tree_that_has_ended() -> None:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A cgroup v2 of this test's own."""
-    found = Path(cgroup.own(""), f"test-usage-{os.getpid()}")
-    try:
-        found.mkdir()
-    except OSError as error:
-        pytest.skip(f"no writable cgroup v2: {error.strerror}")
-    yield found
-    cgroup.remove(str(found))
+    with own_cgroup(f"test-usage-{os.getpid()}") as made:
+        yield made
 
 
 def test_a_cgroup_tells_who_is_inside_and_what_they_used(folder: Path) -> None:

@@ -32,6 +32,7 @@ from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.outcome import fit
 from tests.support.folders import experiment, record
+from tests.support.runs import everything
 
 # --- fit ---
 
@@ -175,17 +176,6 @@ def ended(made: Experiment, number: int, value: float | None, text: str = "", **
 
 def committed(over: Ended) -> Result:
     return apply.apply(over.experiment, over.run, decide.decide(over))
-
-
-def everything(folder: Path) -> dict[str, bytes | str]:
-    found: dict[str, bytes | str] = {}
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = os.readlink(path)
-        elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
 
 
 def live(made: Experiment, **fields: Any) -> None:
