@@ -15,7 +15,7 @@ from ardaemon.core.errors import DaemonUnavailable
 
 RECONNECTS_MAX = 8  # in a row: a request that kills each daemon must not be sent for ever
 STABLE_S = 5.0  # a connection that lasted so long starts that count anew
-# Of METHODS in ardaemon.core.protocol, which needs msgspec; a test holds that they agree.
+# Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 REPEATABLE = frozenset(
     "run.submit run.wait run.get run.list run.tail status.get session.get queue.list gpu.list daemon.info"
     " rpc.discover".split()

@@ -16,7 +16,7 @@ from ardaemon.core.errors import DaemonUnavailable, InternalError, UsageError, f
 WAIT_MAX_S = 7 * 86400.0
 ANSWER_S = 60.0  # the longest that a daemon may think before it counts as hung
 SLOW_ANSWER_S = 900.0  # the same where sealed data is hashed or a kill is verified
-# Of METHODS in ardaemon.core.protocol, which needs msgspec; a test holds that they agree.
+# Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop".split()
 )

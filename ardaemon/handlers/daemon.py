@@ -26,7 +26,7 @@ class Daemon:
         self.stop_wanted = False
 
     async def events_subscribe(self, params: p.Subscribe, notify: Notify) -> p.Done:
-        """Events until the client goes, or falls behind."""
+        """Send events until the client goes, or falls behind."""
         send, receive = anyio.create_memory_object_stream[dict[str, Any]](SUBSCRIBER_QUEUE)
         self.board.subscribers.add(send)
         try:
@@ -40,7 +40,7 @@ class Daemon:
         return p.Done(ok=False, warnings=(f"more than {SUBSCRIBER_QUEUE} events behind: cut off",))
 
     async def daemon_info(self, _: p.Nothing, __: Notify) -> p.DaemonInfo:
-        """Who answers."""
+        """Say who answers: version, pid, and where the socket and the log are."""
         return p.DaemonInfo(
             pid=os.getpid(),
             version=VERSION,
@@ -54,15 +54,15 @@ class Daemon:
         )
 
     async def daemon_stop(self, _: p.Nothing, __: Notify) -> p.Done:
-        """Jobs go on under their shims; the next daemon takes them up."""
+        """Stop, once this is answered. Jobs go on under their shims; the next daemon takes them up."""
         self.stop_wanted = True
         return p.Done()
 
     def answered(self) -> None:
-        """An answer was sent: if it was that of daemon.stop, now is the time."""
+        """Stop if the answer that was just sent was that of daemon.stop."""
         if self.stop_wanted:
             self.stopping.set()
 
     async def rpc_discover(self, _: p.Nothing, __: Notify) -> dict[str, Any]:
-        """The OpenRPC document."""
+        """Return the OpenRPC document."""
         return discover.document()

@@ -19,13 +19,13 @@ class Gpus:
         self.context, self.placement = context, context.board.placement
 
     async def gpu_list(self, params: p.ListGpus, _: Notify) -> p.GpuList:
-        """As they are at this moment."""
+        """List the GPUs as they are at this moment, with who is on them."""
         overseer = self.context.overseer
         if params.release:
             return await self._release()
         if params.clear:
             await overseer.look()  # to know them by their index
-        said = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
+        lifted = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
         inventory = await overseer.look(thorough=True)
         cards = self.placement.cards()
         place = overseer.leasing.place
@@ -35,7 +35,7 @@ class Gpus:
             state=inventory.state,
             why=inventory.why,
             driver=inventory.driver,
-            warnings=(*said, *([place.warning] if place.warning and cards else [])),
+            warnings=(*lifted, *([place.warning] if place.warning and cards else [])),
         )
 
     async def _release(self) -> p.GpuList:
@@ -65,7 +65,7 @@ class Gpus:
         return [_holder(flight, there) for flight in flights]
 
     def _others(self, gpu: GpuReading) -> list[p.GpuHolder]:
-        """Processes that are of no run of ours: those that draw as well."""
+        """List the processes that are of no run of ours: those that draw as well."""
         there = self.placement.gpus.holders.get(gpu.uuid) or ()
         return [
             p.GpuHolder(pid=h.pid, user=h.user or None, name=h.name or None, used_mb=h.used_mb)
@@ -77,9 +77,9 @@ class Gpus:
 def _holder(flight: Flight, there: tuple[Holder, ...]) -> p.GpuHolder:
     folder = flight.handle.folder if flight.handle is not None else None
     sizes = [h.used_mb for h in there if folder is not None and h.owner == folder]
-    known = [size for size in sizes if size is not None]
+    measured = [size for size in sizes if size is not None]
     return p.GpuHolder(
         expr=flight.experiment.slug,
         run_id=flight.run.run_id,
-        used_mb=sum(known) if len(known) == len(sizes) else None,
+        used_mb=sum(measured) if len(measured) == len(sizes) else None,
     )

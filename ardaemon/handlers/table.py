@@ -1,6 +1,6 @@
-"""Method name -> handler, from the protocol's own table."""
+"""The handler of each method, by the protocol's own table."""
 
-from ardaemon.core.protocol import METHODS
+from ardaemon.core.methods import METHODS
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
@@ -28,7 +28,7 @@ _HOMES = {
 
 
 def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
-    """Every method of the protocol; `run.submit` is Runs.run_submit."""
+    """Return the handler of every method of the protocol; that of `run.submit` is Runs.run_submit."""
     homes = {
         "runs": Runs(context),
         "waiter": Waiter(context),

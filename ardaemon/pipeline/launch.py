@@ -13,7 +13,7 @@ from ardaemon.experiment.locks import Locks
 from ardaemon.gpus.lease import Taken
 from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.order import prepare
+from ardaemon.pipeline.order import Order, prepare
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Machine
 from ardaemon.pipeline.watch import Watcher, ending_of
@@ -35,7 +35,7 @@ class Launcher:
         self.machine, self.watcher, self.patience = machine, watcher, patience
 
     async def launch(self, flight: Flight) -> None:
-        """Start it, or set it aside for a while; the watcher finds out what became of it."""
+        """Start the run, or set it aside for a while; the watcher finds out what became of it."""
         if not flight.goes_on():
             flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
             flight.step("cancelled")
@@ -50,6 +50,10 @@ class Launcher:
         except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
             self.patience.set_aside(flight, error)
             return
+        await self._begin(flight, order)
+
+    async def _begin(self, flight: Flight, order: Order) -> None:
+        """Hand the attempt to the engine; end the run if none can be made, or its end is wanted by now."""
         flight.record, launch = order.record, order.what
         assert flight.going is not None, "the scheduler gave it a seat"
         flight.going.seal_faults = order.seal_faults

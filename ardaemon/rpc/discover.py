@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ardaemon.core.errors import BY_KIND
-from ardaemon.core.protocol import METHODS, Method
+from ardaemon.core.methods import METHODS, Method
 from ardaemon.core.version import VERSION
 
 OPENRPC = "1.3.2"

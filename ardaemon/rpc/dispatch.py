@@ -14,7 +14,8 @@ from msgspec import UNSET, Raw
 from ardaemon.core import errors
 from ardaemon.core.config import BATCH_MAX, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
-from ardaemon.core.protocol import METHODS, PROTOCOL, Request
+from ardaemon.core.methods import METHODS
+from ardaemon.core.protocol import PROTOCOL, Request
 from ardaemon.rpc import messages
 
 log = logging.getLogger("ardaemon.rpc")

@@ -169,7 +169,7 @@ def test_what_the_client_knows_of_methods_is_what_the_protocol_says() -> None:
     """Its two sets are copies: the module that has the table needs msgspec."""
     from arctl.client import REPEATABLE
     from arctl.connection import SLOW
-    from ardaemon.core.protocol import METHODS
+    from ardaemon.core.methods import METHODS
 
     assert {name for name, method in METHODS.items() if method.slow} == SLOW
     assert {name for name, method in METHODS.items() if method.repeatable} == REPEATABLE

@@ -15,7 +15,7 @@ import atheris  # type: ignore[import-untyped,unused-ignore]  # in a virtual env
 
 with atheris.instrument_imports(include=["ardaemon"]):
     from ardaemon.core.config import BATCH_MAX
-    from ardaemon.core.protocol import METHODS
+    from ardaemon.core.methods import METHODS
     from tests.fuzz.harness import FRAME_MAX, Harness
 
 SECTION_7 = (

@@ -13,7 +13,8 @@ import anyio
 import anyio.abc
 
 from ardaemon.core.config import Config
-from ardaemon.core.protocol import METHODS, Params
+from ardaemon.core.methods import METHODS
+from ardaemon.core.protocol import Params
 from ardaemon.rpc import connection
 from ardaemon.rpc.connection import ClientConnection
 from ardaemon.rpc.dispatch import Dispatcher, Handler, Notify

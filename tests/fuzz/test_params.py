@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ardaemon.core.errors import BY_KIND, INTERNAL_ERROR, METHOD_NOT_FOUND
-from ardaemon.core.protocol import METHODS
+from ardaemon.core.methods import METHODS
 from tests.support import lab as labs
 from tests.support.lab import SLUG, Lab
 from tests.support.promises import FULL

@@ -15,7 +15,8 @@ from ardaemon.core.errors import (
     Incompatible,
     UnknownExperiment,
 )
-from ardaemon.core.protocol import METHODS, PROTOCOL, Submit
+from ardaemon.core.methods import METHODS
+from ardaemon.core.protocol import PROTOCOL, Submit
 from tests.support import lab as labs
 from tests.support.lab import SLUG, Lab, Rpc
 from tests.support.wire import answers_before_sentinel, code_of, exchange, faults

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from ardaemon.core.config import CONNECTIONS_MAX, FRAME_MAX, HALF_FRAME_S, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Overloaded
-from ardaemon.core.protocol import METHODS
+from ardaemon.core.methods import METHODS
 from tests.support import lab as labs
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.wire import SENTINEL, code_of, exchange, faults

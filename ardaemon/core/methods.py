@@ -1,0 +1,86 @@
+"""The table of methods: what each takes, gives, and is for. rpc.discover and the fuzz tests read it."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from ardaemon.core.protocol import (
+    Cancel,
+    DaemonInfo,
+    Done,
+    ExperimentView,
+    GpuList,
+    Init,
+    ListGpus,
+    Move,
+    Nothing,
+    Params,
+    QueueView,
+    Recent,
+    RunList,
+    RunView,
+    Seal,
+    SessionStart,
+    SessionView,
+    StatusView,
+    Submit,
+    Subscribe,
+    Tail,
+    TailText,
+    Wait,
+    Where,
+    WhichRun,
+)
+
+
+class Method(Struct, frozen=True):
+    """One row of the table: what a method takes, gives, and is for."""
+
+    params: type[Params]
+    result: type
+    summary: str
+    streams: bool = False  # sends notifications before its result
+    slow: bool = False  # sealed data is hashed in it, or a kill verified: that may take minutes
+    repeatable: bool = False  # asked twice it gives what it gives once: a client may ask the next daemon
+
+
+METHODS: dict[str, Method] = {
+    "run.submit": Method(
+        Submit, RunView, "Snapshot train.py and queue it as a run.", repeatable=True, slow=True
+    ),
+    "run.wait": Method(
+        Wait, RunView, "Wait until a run is launched or committed, or a timeout passes.", repeatable=True
+    ),
+    "run.get": Method(WhichRun, RunView, "One run as it stands.", repeatable=True),
+    "run.list": Method(Recent, RunList, "The last committed runs.", repeatable=True),
+    "run.tail": Method(
+        Tail, TailText, "The end of a run's log, cleaned, traceback first.", streams=True, repeatable=True
+    ),
+    "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
+    "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),
+    "experiment.init": Method(Init, ExperimentView, "Create an experiment and seal it.", slow=True),
+    "experiment.seal": Method(
+        Seal, ExperimentView, "Report what changed under the seal; accept it.", slow=True
+    ),
+    "experiment.clean": Method(
+        Where, ExperimentView, "Verify that no survivor is left; lift the sentinel.", slow=True
+    ),
+    "session.start": Method(
+        SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
+    ),
+    "session.stop": Method(
+        Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
+    ),
+    "session.get": Method(Where, SessionView, "The session's settings and counters.", repeatable=True),
+    "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),
+    "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
+    "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),
+    "queue.release": Method(WhichRun, RunView, "Let it start again."),
+    "gpu.list": Method(
+        ListGpus, GpuList, "The GPUs: what they do, who is on them, which take runs.", repeatable=True
+    ),
+    "events.subscribe": Method(Subscribe, Done, "Follow what happens.", streams=True),
+    "daemon.info": Method(Nothing, DaemonInfo, "Pid, version, socket, uptime.", repeatable=True),
+    "daemon.stop": Method(Nothing, Done, "Stop the daemon; running jobs go on and are taken up again."),
+    "rpc.discover": Method(Nothing, dict[str, Any], "This protocol as an OpenRPC document.", repeatable=True),
+}
