@@ -23,8 +23,18 @@ def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
             _put_aside(run, attempt - 1)
         with contextlib.suppress(FileExistsError):
             operations.mkdir(run.job)  # synced with run.json
-        durable.publish(run.script, train_file.snapshot(run.train))
+        _copy_snapshot(run)
         _link_siblings(experiment, run.job)
+
+
+def _copy_snapshot(run: Run) -> None:
+    """Write it in place, not aside and renamed: no name of ours is left in the job's folder after a crash."""
+    durable.remove(run.script)
+    fd = operations.create(run.script, os.O_EXCL, 0o644)
+    try:
+        operations.write(fd, train_file.snapshot(run.train))
+    finally:
+        os.close(fd)
 
 
 def _put_aside(run: Run, attempt: int) -> None:

@@ -515,7 +515,7 @@ def test_a_job_whose_project_is_away_at_the_start_still_holds_its_slot(lab: Lab)
     other = lab.submit()["run_id"]
     view = lab.get("run.get", run_id=other)
     assert (view["state"], view["why"]) == ("queued", AWAY)
-    assert "waits for its folder" in " ".join(lab.call("queue.list")["warnings"])
+    assert "waits for its record" in " ".join(lab.call("queue.list")["warnings"])
     assert lab.get("run.get", run_id=other)["state"] == "queued"
     (away / "go-1").touch()
     away.rename(home)
