@@ -23,7 +23,6 @@ from ardaemon.engines.base import Engine
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.table import Engines
 from ardaemon.experiment.locks import Locks
-from ardaemon.experiment.owner import Owners
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
@@ -89,7 +88,7 @@ def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
-    context = Context(host, config, board, views, control, locks, overseer, Owners(host))
+    context = Context(host, config, board, views, control, locks, overseer)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
 
 
@@ -134,13 +133,12 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     """Recover what a daemon before us left, then start every loop."""
     board, engine, config = parts.board, parts.engine, parts.config
     engine.sweep()
-    owners = parts.context.owners
-    left = recovery.recover(board, engine, owners, recovery.entries(parts.host))
+    left = recovery.recover(board, engine, recovery.entries(parts.host))
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, owners, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(parts.scheduler.loop)

@@ -23,7 +23,6 @@ from ardaemon.core.queue import Stranded
 from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import history, ready, session
-from ardaemon.experiment.owner import Owners
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
@@ -44,15 +43,15 @@ class Recovered(NamedTuple):
     removed: list[tuple[Path, Run]]
 
 
-def recover(board: Board, engine: Engine, owners: Owners, entries: list[Path]) -> Recovered:
+def recover(board: Board, engine: Engine, entries: list[Path]) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
     A run that was judged is committed here, before anybody else may change its experiment. The id of one that
     was removed is written down here, before anybody can submit another.
     """
-    removed = [(entry, run) for entry in entries if (run := _removed(entry, owners)) is not None]
+    removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
     entries = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
-    read = {entry: _read(entry, board.stranded, engine, owners) for entry in entries}
+    read = {entry: _read(entry, board.stranded, engine) for entry in entries}
     stranded = [entry for entry, flight in read.items() if flight is None]
     flights = [flight for flight in read.values() if flight is not None]
     _look_for_strangers(board, engine, flights)
@@ -71,7 +70,7 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, engine: Engine, owners: Owners, left: Recovered) -> None:
+async def keep_looking(board: Board, engine: Engine, left: Recovered) -> None:
     """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
     while True:
@@ -82,7 +81,7 @@ async def keep_looking(board: Board, engine: Engine, owners: Owners, left: Recov
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
         board.stranded.clear()
-        left = recover(board, engine, owners, [entry for entry in left.stranded if entry.exists()])
+        left = recover(board, engine, [entry for entry in left.stranded if entry.exists()])
 
 
 async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
@@ -102,7 +101,7 @@ async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
     log.info("dropped", extra={"facts": {**facts, "why": "its folder is gone"}})
 
 
-def _removed(entry: Path, owners: Owners) -> Run | None:
+def _removed(entry: Path) -> Run | None:
     """Return the run of that entry if its folder was removed, once its id is on disk as used."""
     try:
         if (named := _run_of(entry)) is None:
@@ -110,7 +109,6 @@ def _removed(entry: Path, owners: Owners) -> Run | None:
         _, experiment, run = named
         if not is_removed(experiment, run):
             return None
-        owners.require(experiment)
         session.remember_run(experiment, run_number(run.run_id))
         return run
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
@@ -143,13 +141,12 @@ def _run_of(entry: Path) -> tuple[Active, Experiment, Run] | None:
     return active, experiment, experiment.run(active.run_id)
 
 
-def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine, owners: Owners) -> Flight | None:
+def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight | None:
     """Return the flight of an entry; None if it is gone, or (then it is among the `stranded`) unreadable."""
     try:
         if (named := _run_of(entry)) is None:
             return None
         active, experiment, run = named
-        owners.require(experiment)
         record = state.read(run.record, RunRecord)
         if record is not None:
             return _resumed(Flight(experiment, run, active, record, entry), engine)

@@ -209,11 +209,6 @@ class Project:
     def chain(self) -> Path:
         return self.home / ".chain-session.json"
 
-    @property
-    def owner(self) -> Path:
-        """The file whose lock the daemon holds that owns the project."""
-        return self.home / ".owner"
-
     def experiment(self, slug: str) -> Experiment:
         return Experiment(self.home / check_slug(slug))
 

@@ -15,7 +15,6 @@ from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
-from ardaemon.experiment.owner import Owners
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State, load, sweep
 from ardaemon.machine.overseer import Overseer
@@ -37,7 +36,6 @@ class Context:
     control: Control
     locks: Locks
     overseer: Overseer
-    owners: Owners
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager
@@ -46,7 +44,6 @@ class Context:
 
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """
-        self.owners.require(experiment)
         for flight in self.board.of(experiment):
             if flight.is_removed():
                 self.control.drop(flight)
@@ -67,7 +64,6 @@ class Context:
         for folder in list(self.board.verdicts_delivered):
             experiment = Experiment(Path(folder))
             try:
-                self.owners.require(experiment)
                 async with self.locks.of(experiment.folder):
                     delivered = self.board.delivered(experiment.folder)
                     forget = partial(session.forget_delivered, experiment, delivered)
