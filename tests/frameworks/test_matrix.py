@@ -121,7 +121,7 @@ def finished(lab: Lab, case: Case, ending: str, python: str) -> dict[str, Any]:
 
 def truth(lab: Lab) -> list[tuple[int, float]]:
     """Step and value of each row that the script had given to its framework."""
-    lines = (lab.folder / "runs/r0001/told.jsonl").read_text().splitlines()
+    lines = (lab.folder / "runs/r0001/job/told.jsonl").read_text().splitlines()
     return [(step, value) for step, value in map(json.loads, lines)]
 
 
