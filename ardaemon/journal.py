@@ -13,6 +13,8 @@ LOG_FILES = 2  # the current one and one before it
 
 
 class _Lines(logging.Formatter):
+    """Format a record as one JSON object; its `facts` become fields of their own."""
+
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", {})
         line = {

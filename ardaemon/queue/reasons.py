@@ -53,6 +53,7 @@ class _Reasons:
         self.slots = free_slots(facts)
 
     def places(self) -> Iterator[QueuePlace]:
+        """Yield the place of every run: those that have a turn in that order, then those that have none."""
         first_of: dict[str, Key] = {}  # experiments with one run at a time -> the run that is next
         for position, asked in enumerate(Turns(self.facts, self.table, lambda *_: True), 1):
             run = asked[0]

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from ardaemon.core.errors import StorageError, Stuck
-from ardaemon.host import proc
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import with_gpus
 from tests.support.nvml import FakeGpus
 from tests.support.shell import UNTIL_TOLD, Shell, shells
+from tests.support.survivors import forged
 from tests.support.wire import SENTINEL
 
 STUCK = 76  # promised in the README: an agent's loop ends by it
@@ -147,20 +147,6 @@ def of_schema_9(path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 9}))
 
 
-def quarantine(lab: Lab) -> None:
-    """The only slot is taken by this very test, as by a process that survived its kill."""
-    record = {
-        "schema": 1,
-        "slot": "cpu0",
-        "folder": str(lab.folder),
-        "run_id": "r0001",
-        "survivors": [{"pid": os.getpid(), "start": proc.start_time(os.getpid()), "name": "test"}],
-        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        "at": "2026-11-22T10:00:00Z",
-    }
-    (lab.home / "quarantine/cpu0.json").write_text(json.dumps(record))
-
-
 Way = Callable[[Shell], None]
 WAITS_FOR_A_PERSON: dict[Way, tuple[str, ...]] = {
     held: ("held", f"arctl queue release {RUN}"),
@@ -243,7 +229,7 @@ def test_a_run_that_is_put_in_the_queue_of_a_machine_in_quarantine_is_recorded_a
 ) -> None:
     shell("run", "--wait")
     shell("daemon", "stop")
-    quarantine(shell.lab)
+    forged(shell.lab)
     shell.lab.edit(0.5)
     for command in (["run", "--wait"], ["wait", RUN], ["wait", "--any"], ["result", RUN]):
         said = told(shell, *command)

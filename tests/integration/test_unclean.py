@@ -17,6 +17,7 @@ from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.neighbour import Neighbour
 from tests.support.promises import FULL
 from tests.support.stuck import Stuck, stuck
+from tests.support.survivors import forged
 
 # A child that waits for an answer which never comes, in a session of its own.
 HANG = (
@@ -143,22 +144,6 @@ def result_json(lab: Lab) -> dict[str, object]:
         "do": "kill",
         "flag": str(lab.root / "flag"),
     }
-
-
-def forged(lab: Lab, **facts: object) -> Path:
-    """A quarantine of this very test, which lives."""
-    record = {
-        "schema": 1,
-        "slot": "cpu0",
-        "folder": str(lab.folder),
-        "run_id": "r0001",
-        "survivors": [{"pid": os.getpid(), "start": proc.start_time(os.getpid()), "name": "test"}],
-        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        "at": "2026-11-22T10:00:00Z",
-    }
-    path = lab.home / "quarantine/cpu0.json"
-    path.write_text(json.dumps(record | facts))
-    return path
 
 
 DEAD = [{"pid": os.getpid(), "start": 1, "name": "an older one of that pid"}]
