@@ -173,8 +173,22 @@ def _resumed(flight: Flight, engine: Engine) -> Flight:
     # Where it cannot be read, it is looked at again before anything is launched.
     flight.session_over = session is not None and not session.live
     flight.peaks = session.peaks if session is not None else {}
+    if session is not None and _is_stale(flight.record, session):
+        log.warning("judged again", extra={"facts": _facts(flight)})
+        flight.judge_again(engine.handle)
     _put_back(flight)
     return flight
+
+
+def _is_stale(record: RunRecord, session: Session) -> bool:
+    """Tell whether others were committed since the run was judged: its decision would undo theirs.
+
+    So it is if run.json was away or unreadable meanwhile.
+    """
+    if not isinstance(record.state, Judged):
+        return False
+    applied = session.recent_submits.get(record.submit_id) == record.run_id
+    return not applied and session.counters.total >= record.state.decision.counters.total
 
 
 def _put_back(flight: Flight) -> None:
@@ -198,7 +212,9 @@ def _finished(flight: Flight) -> bool:
     try:
         if history.committed(flight.run, flight.record) is None:
             judged = flight.record.state
-            if not isinstance(judged, Judged) or judged.decision.promote is not None:
+            if not isinstance(judged, Judged) or flight.state != "judged":
+                return False  # it is not decided, or not by what its experiment is now
+            if judged.decision.promote is not None:
                 return False  # a checkpoint may be large: its commit goes on in the background
             if judged.decision.unclean is not None:
                 return False  # it keeps its slot until that is in quarantine

@@ -9,7 +9,7 @@ from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit
-from ardaemon.core.run_record import AttemptResult, RunRecord
+from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
@@ -102,7 +102,8 @@ def gather(flight: Flight, current: State) -> Ended:
 
 def as_wanted(ended: Ended, flight: Flight) -> Ended:
     """Add what is wanted of the run by now: since gather() another run may have been committed."""
-    goes_on = flight.goes_on() and not flight.session_over
+    before = isinstance(flight.record.state, Judged)  # no other attempt was due when it was judged before
+    goes_on = flight.goes_on() and not flight.session_over and not before
     return replace(
         ended,
         manual=flight.active.wanted in ("stop", "judge_stop"),

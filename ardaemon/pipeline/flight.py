@@ -214,6 +214,17 @@ class Flight:
             case Queued():
                 self.state = "queued"
 
+    def judge_again(self, handle: Callable[[Run, int], Handle]) -> None:
+        """Take back, at a restart, a decision of which nothing was applied: it is made anew from the files.
+
+        `handle` is how the engine names an attempt.
+        """
+        assert self.state == "judged"
+        assert self.going is not None
+        self.state = "exited"
+        if self.attempts > 0:
+            self.going.handle = handle(self.run, self.attempts)
+
     def view(self, position: int | None = None, why: str | None = None) -> RunView:
         """Return the run as clients see it."""
         record, going = self.record, self.going or Going()
