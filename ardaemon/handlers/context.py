@@ -1,4 +1,4 @@
-"""What all handlers share: the board, the experiments' locks, and what is wanted of runs."""
+"""The context that all handlers share: the board, the experiments' locks, and what is wanted of runs."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ class Context:
 
     @asynccontextmanager
     async def changing(self, experiment: Experiment, mending: bool = False) -> AsyncIterator[None]:
-        """Be alone with the experiment's files; refused at once while a commit cannot be written.
+        """Be alone with the experiment's files. Raises StorageError at once while a commit cannot be written.
 
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """

@@ -53,7 +53,7 @@ class Experiments:
         return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
-        """Create and seal."""
+        """Create an experiment, and seal it."""
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
         experiment, said = await anyio.to_thread.run_sync(create.create, params)

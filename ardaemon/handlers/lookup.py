@@ -1,4 +1,4 @@
-"""Which run a request means, and a committed run from its files."""
+"""Look up the run that a request means, and a run that is not on the board from its files."""
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import CorruptState, UnknownRun, UnknownSchema
@@ -12,7 +12,7 @@ from ardaemon.host import state
 
 
 async def named(context: Context, experiment: Experiment, run_id: str | None) -> str:
-    """The run that is meant: the latest without a name."""
+    """Return the id of the run that is meant: the latest where none is named. Raises UnknownRun."""
     if run_id is not None:
         if context.board.find(experiment, run_id) or experiment.run(run_id).record.exists():
             return run_id
@@ -35,7 +35,7 @@ async def _last_followed(context: Context, experiment: Experiment) -> int:
 
 
 def stored(experiment: Experiment, run_id: str) -> p.RunView:
-    """A run from its files: one that is committed, or that no daemon follows."""
+    """Return a run from its files: one that is committed, or that no daemon follows. Raises UnknownRun."""
     run = experiment.run(run_id)
     record = state.read(run.record, RunRecord)
     if record is None:

@@ -1,4 +1,4 @@
-"""queue.*: what runs and what waits, and the order in which it goes."""
+"""queue.*: the runs at work and those that wait, and the order in which they go."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ class Queue:
         self.context, self.board = context, context.board
 
     async def queue_list(self, _: p.Nothing, __: Notify) -> p.QueueView:
-        """What runs and what waits, of all experiments."""
+        """List the runs of all experiments: those at work, and those that wait."""
         if self.board.wants_gpus():
             self.context.overseer.sampler.ask()
         return p.QueueView(
@@ -34,7 +34,7 @@ class Queue:
         )
 
     async def queue_move(self, params: p.Move, _: Notify) -> p.RunView:
-        """Another place: before or after all of its priority, or another priority."""
+        """Put a run before or after all of its priority, or give it another priority."""
         check_priority(params.priority)
         if params.to is None and params.priority is None:
             raise UsageError("queue.move needs a place or a priority", "arctl queue move --help")
@@ -44,12 +44,12 @@ class Queue:
         return await self._write(flight, replace(flight.active, priority=priority, front=front))
 
     async def queue_hold(self, params: p.WhichRun, _: Notify) -> p.RunView:
-        """Keep it from starting."""
+        """Keep a run that waits from starting."""
         flight = await self._waiting(params)
         return await self._write(flight, replace(flight.active, held=True))
 
     async def queue_release(self, params: p.WhichRun, _: Notify) -> p.RunView:
-        """Let it start again."""
+        """Let a run that was held start again."""
         flight = await self._waiting(params)
         return await self._write(flight, replace(flight.active, held=False))
 
@@ -79,13 +79,13 @@ class Queue:
         return flight
 
     async def _write(self, flight: Flight, active: Active) -> p.RunView:
-        known, flight.active = flight.active, active  # at once: the next decision is made by it
-        if active != known:
+        before, flight.active = flight.active, active  # at once: the next decision is made by it
+        if active != before:
             try:
                 await self.context.control.keep(flight)
             except BaseException:
                 if flight.active is active:  # else somebody has wished for something since
-                    flight.active = known
+                    flight.active = before
                 raise
             moved = RunMoved(priority=active.priority, front=active.front, held=active.held)
             self.board.tell(flight, moved)

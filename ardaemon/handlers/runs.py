@@ -30,7 +30,7 @@ class Runs:
         self.context, self.board, self.views = context, context.board, context.views
 
     async def run_submit(self, params: p.Submit, _: Notify) -> p.RunView:
-        """Everything is on disk when this returns."""
+        """Take a candidate; all of it is on disk when this returns."""
         received = time.monotonic()
         self.board.require_room()
         experiment = resolve(params.project, params.expr)

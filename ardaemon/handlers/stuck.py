@@ -1,4 +1,4 @@
-"""Runs on the board that do not move by themselves, and what who waits for one is told."""
+"""Runs on the board that do not move by themselves, and the error for whoever waits for one."""
 
 from ardaemon.core.errors import ArdaemonError, StorageError, Stuck
 from ardaemon.pipeline.flight import Flight

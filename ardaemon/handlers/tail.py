@@ -25,7 +25,7 @@ OFFSET_MAX = 1 << 62  # of a file, with room for what is read there (off_t)
 
 
 class Tailer:
-    """Sends logs."""
+    """Send logs to clients; a few of them follow one as it grows (FOLLOWERS_MAX)."""
 
     def __init__(self, context: Context) -> None:
         self.context, self.board = context, context.board
@@ -59,14 +59,14 @@ class Tailer:
 
 
 class _Follow:
-    """Sends what is added to a run's log, to its very end, in whole characters and clean."""
+    """Send what is added to a run's log, to its very end, in whole characters and clean."""
 
     def __init__(self, flight: Flight | None, path: Path, offset: int, notify: Notify) -> None:
         self.flight, self.path, self.offset, self.notify = flight, path, offset, notify
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     async def run(self) -> None:
-        """Until the run is committed."""
+        """Send until the run is committed."""
         if self.flight is not None:
             await self._while_it_runs(self.flight)
         while data := read_at(self._log(), self.offset):  # what came between the last look and the end
@@ -95,10 +95,10 @@ class _Follow:
 
     async def _send(self, data: bytes) -> None:
         text = self.decoder.decode(data).replace("\r", "\n")
-        held = len(self.decoder.getstate()[0])  # the beginning of a character
+        partial_bytes = len(self.decoder.getstate()[0])  # the beginning of a character
         with anyio.CancelScope(shield=True):  # cut off in its midst, it would be lost or sent twice
             self.offset += len(data)
-            await self.notify("run.log", {"text": clean(text), "offset": self.offset - held})
+            await self.notify("run.log", {"text": clean(text), "offset": self.offset - partial_bytes})
 
     def _log(self) -> Path:
         if self.flight is None:

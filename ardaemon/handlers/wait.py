@@ -23,13 +23,13 @@ Until = Literal["launched", "committed"]
 
 
 class Waiter:
-    """Waits for runs."""
+    """Let clients wait for runs."""
 
     def __init__(self, context: Context) -> None:
         self.context, self.board, self.views = context, context.board, context.views
 
     async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
-        """Until launched or committed, or the timeout; a client that goes away ends only its wait.
+        """Wait until a run is launched or committed, or the timeout; a client that goes ends only its wait.
 
         A run that does not move by itself is an error at once: who calls again must never spin.
         """
@@ -49,10 +49,10 @@ class Waiter:
         return view
 
     async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
-        """The first verdict that nobody has got yet: each is given to one client."""
+        """Wait for the first verdict that nobody has got yet: each is given to one client."""
         while True:
             changed = self.board.changed
-            view = await self._untold(experiment)
+            view = await self._undelivered(experiment)
             if view is not None:
                 return view
             flights = self.board.of(experiment)
@@ -78,8 +78,8 @@ class Waiter:
             "arctl run; or arctl status --last 10",
         )
 
-    async def _untold(self, experiment: Experiment) -> p.RunView | None:
-        """A verdict that is whole on disk and that nobody has got; now it is this client's."""
+    async def _undelivered(self, experiment: Experiment) -> p.RunView | None:
+        """Take a verdict that is whole on disk and that nobody has got; None if there is none."""
         found = await self.context.load(experiment)
         for run_id in found.session.undelivered:
             if run_id in self.board.delivered(experiment.folder) or self.board.find(experiment, run_id):
@@ -94,7 +94,7 @@ class Waiter:
         return None
 
     async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
-        """The first of them to get there; as it stands when the time is over."""
+        """Wait for the first of them to get there, or for the time to be over; return it as it stands then."""
         first = flights[0]
         with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
             while not _there(first, until, self.board):  # what was in its way may be gone by now
@@ -109,7 +109,7 @@ class Waiter:
 
 
 def _there(flight: Flight, until: Until, board: Board) -> bool:
-    """It has come so far, or does not come any further by itself."""
+    """Tell whether the run has come so far, or does not come any further by itself."""
     past = flight.state in ("running", "exited", "judged", "committed")
     return flight.state == "committed" or is_stuck(flight, board) or (until == "launched" and past)
 
@@ -123,15 +123,15 @@ async def _before(end: float | None, event: anyio.Event) -> bool:
 
 
 async def _first(flights: list[Flight], until: Until, board: Board) -> Flight:
-    """The first of the flights to get there (or to be stuck)."""
-    found: list[Flight] = []
+    """Wait for the first of the flights to get there (or to be stuck), and return it."""
+    arrived: list[Flight] = []
     async with anyio.create_task_group() as tasks:
 
         async def watch(flight: Flight) -> None:
             await flight.until(lambda: _there(flight, until, board))
-            found.append(flight)
+            arrived.append(flight)
             tasks.cancel_scope.cancel()
 
         for flight in flights:
             tasks.start_soon(watch, flight)
-    return found[0]
+    return arrived[0]
