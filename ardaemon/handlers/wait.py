@@ -94,7 +94,7 @@ class Waiter:
         return None
 
     async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
-        """Wait for the first of them to get there, or for the time to be over; return it as it stands then."""
+        """Wait for the first of them to get there, or until the time is over; return it as it stands then."""
         first = flights[0]
         with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
             while not _there(first, until, self.board):  # what was in its way may be gone by now
