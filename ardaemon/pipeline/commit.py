@@ -129,7 +129,9 @@ class Committer:
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.report = partial(self._promoting, flight)
-            flight.result = await anyio.to_thread.run_sync(self._apply_now, flight, delivered)
+            result = await anyio.to_thread.run_sync(self._apply_now, flight, delivered)
+            async with flight.writing:  # a wish that is being written now would bring the entry back
+                await anyio.to_thread.run_sync(apply.finish, flight.run, flight.entry)
             # The report knows the flight, which must not wait for the collector then.
             flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:
@@ -141,11 +143,11 @@ class Committer:
         self.unapplied.pop(str(flight.experiment.folder), None)
         if flight.handle is not None:
             self.engine.forget(flight.handle)
-        flight.blocked = None
+        flight.blocked, flight.result = None, result
         flight.step("commit")
         if flight.promotion.prune_in_s is not None:
             self.pruner.later(flight.experiment, flight.promotion.prune_in_s)
-        self._tell_committed(flight, flight.result, ms)
+        self._tell_committed(flight, result, ms)
         return None
 
     async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
@@ -176,12 +178,10 @@ class Committer:
 
     def _apply_now(self, flight: Flight, delivered: frozenset[str]) -> Result:
         try:
-            result = self._apply_once(flight, delivered)
+            return self._apply_once(flight, delivered)
         except CorruptState:  # broken by a hand since it was judged
             load_or_repair(flight.experiment)
-            result = self._apply_once(flight, delivered)
-        apply.finish(flight.run, flight.entry)
-        return result
+            return self._apply_once(flight, delivered)
 
     def _apply_once(self, flight: Flight, delivered: frozenset[str]) -> Result:
         return apply.apply(flight.experiment, flight.run, flight.record, delivered, flight.promotion)

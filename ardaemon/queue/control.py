@@ -120,6 +120,8 @@ class Control:
     async def keep(self, flight: Flight) -> None:
         """Write the active entry as it is by now; of several writers at once the last one writes for all."""
         async with flight.writing:
+            if flight.state == "committed":
+                return  # its entry is gone
             await anyio.to_thread.run_sync(state.write, flight.entry, flight.active, 0o600)
 
 
