@@ -60,7 +60,7 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
         except NotRunning:
             if again and not host.info.exists():  # a daemon that ends in order removes daemon.json
                 raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
-            if _is_locked(host.lock):
+            if is_locked(host.lock):
                 _await_other(host)
                 deadline = min(time.monotonic() + START_DEADLINE_S, latest)
             else:
@@ -75,7 +75,7 @@ def _await_other(host: Host) -> None:
 
     def over() -> bool:
         _require_socket()
-        return not _is_locked(host.lock) or _answers()
+        return not is_locked(host.lock) or _answers()
 
     if not _wait(over, ENDING_DEADLINE_S, "for the daemon, which is ending or starting"):
         raise DaemonUnavailable(
@@ -109,7 +109,7 @@ def _answers() -> bool:
     return True
 
 
-def _is_locked(lock: Path) -> bool:
+def is_locked(lock: Path) -> bool:
     """Return whether a daemon lives: it holds this lock until its end."""
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)

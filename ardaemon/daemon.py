@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from dataclasses import dataclass
 
 import anyio
@@ -28,6 +29,7 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
 from ardaemon.host import durable, quarantine, state
+from ardaemon.host.disk import Disks
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
@@ -50,6 +52,8 @@ log = logging.getLogger("ardaemon.daemon")
 THREADS_MAX = 128
 # What is written at a stop is nothing that a kill would lose: a disk that hangs delays no stop for longer.
 LAST_WORDS_S = 2.0
+# For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
+THREADS_END_S = 5.0
 
 
 class Info(Record, frozen=True, kw_only=True):
@@ -81,14 +85,14 @@ def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
     board = Board(config, _placement(host, config))
     leasing = Leasing(host, config, board)
     engine = _engines(host, config, leasing)
-    locks = Locks()
+    locks, disks = Locks(), Disks()
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
-    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine)
+    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
-    context = Context(host, config, board, views, control, locks, overseer)
+    context = Context(host, config, board, views, control, locks, overseer, disks)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
 
 
@@ -122,9 +126,11 @@ async def serve(host: Host, config: Config, ready: Ready) -> None:
             gc.freeze()
             await parts.methods.stopping.wait()
             await stop(parts)
+            _leave_by_force_soon(host, parts)
             tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
             command.end_all()
-            # The task group ends when its threads do. They work on files: each ends when its disk answers.
+            # The task group ends when its threads do. They work on files: each ends when its disk answers,
+            # and is left to that if it takes too long.
     finally:
         close(host, parts)
 
@@ -133,12 +139,13 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     """Recover what a daemon before us left, then start every loop."""
     board, engine, config = parts.board, parts.engine, parts.config
     engine.sweep()
-    left = recovery.recover(board, engine, recovery.entries(parts.host))
+    disks = parts.context.disks
+    left = await recovery.recover(board, engine, disks, recovery.entries(parts.host))
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, disks, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(parts.scheduler.loop)
@@ -152,6 +159,24 @@ async def stop(parts: Parts) -> None:
     with anyio.move_on_after(LAST_WORDS_S):
         await parts.overseer.rest()
         await parts.context.keep_delivered()
+
+
+def _leave_by_force_soon(host: Host, parts: Parts) -> None:
+    """End the process, whatever its threads do, unless it ends by itself before.
+
+    A thread that hangs on a dead disk keeps its process, and with it every lock whose descriptor is open.
+    What it was at is done again by the next daemon, as after a kill.
+    """
+
+    def leave() -> None:
+        log.warning("left threads behind", extra={"facts": {"why": "a disk does not answer"}})
+        close(host, parts)
+        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # the instance's lock is the first of them
+        os._exit(0)
+
+    timer = threading.Timer(THREADS_END_S, leave)
+    timer.daemon = True
+    timer.start()
 
 
 def close(host: Host, parts: Parts | None) -> None:

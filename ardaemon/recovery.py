@@ -8,7 +8,9 @@ through the pipeline that only a crash would try, and a kill during recovery is 
 A run that cannot be read is never guessed at: it is stranded, its entry stays, and it is looked for again.
 """
 
+import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ import anyio
 import msgspec
 
 from ardaemon.core.config import ATTEMPTS_MAX
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.layout import Experiment, Host, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Stranded
@@ -26,6 +28,7 @@ from ardaemon.experiment import history, ready, session
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
+from ardaemon.host.disk import Disks
 from ardaemon.pipeline import apply, submit
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board
@@ -43,26 +46,77 @@ class Recovered(NamedTuple):
     removed: list[tuple[Path, Run]]
 
 
-def recover(board: Board, engine: Engine, entries: list[Path]) -> Recovered:
+class _Found(NamedTuple):
+    """What came of the entries of one project."""
+
+    flights: list[Flight]  # all that could be read
+    finished: list[Flight]  # those of them that are committed by now
+    removed: list[tuple[Path, Run]]
+    stranded: dict[Path, Stranded]
+
+
+async def recover(board: Board, engine: Engine, disks: Disks, entries: list[Path]) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
     A run that was judged is committed here, before anybody else may change its experiment. The id of one that
-    was removed is written down here, before anybody can submit another.
+    was removed is written down here, before anybody can submit another. The runs of a project whose disk does
+    not answer are stranded. Nobody else gets at that disk before the thread that hangs here is back.
     """
+    projects = _by_project(entries)
+    every: list[_Found] = []
+
+    async def take_up(project: Path) -> None:
+        try:
+            every.append(await disks.ask(project, partial(_take_up, projects[project], engine)))
+        except StorageError as error:
+            log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
+            stranded = dict.fromkeys(projects[project], Stranded(error.message, error.mend))
+            every.append(_Found([], [], [], stranded))
+
+    async with anyio.create_task_group() as tasks:
+        for project in projects:
+            tasks.start_soon(take_up, project)
+    _add(board, engine, every)
+    left = {entry: why for found in every for entry, why in found.stranded.items()}
+    board.stranded.clear()
+    board.stranded.update({entry.name: why for entry, why in left.items()})
+    return Recovered(list(left), [removed for found in every for removed in found.removed])
+
+
+def _by_project(entries: list[Path]) -> dict[Path, list[Path]]:
+    """Group the entries by project; those that cannot be read by the folder where they are."""
+    projects: dict[Path, list[Path]] = {}
+    for entry in entries:
+        project = entry.parent
+        with contextlib.suppress(ArdaemonError, OSError):
+            active = state.read(entry, Active)
+            project = Experiment(Path(active.folder)).project if active is not None else project
+        projects.setdefault(project, []).append(entry)
+    return projects
+
+
+def _take_up(entries: list[Path], engine: Engine) -> _Found:
+    """Read what the entries of one project lead to, and finish what was judged. For a thread."""
+    stranded: dict[Path, Stranded] = {}
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
-    entries = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
-    read = {entry: _read(entry, board.stranded, engine) for entry in entries}
-    stranded = [entry for entry, flight in read.items() if flight is None]
-    flights = [flight for flight in read.values() if flight is not None]
+    there = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
+    read = [flight for entry in there if (flight := _read(entry, stranded, engine)) is not None]
+    read.sort(key=lambda flight: flight.active.seq)
+    return _Found(read, [flight for flight in read if _finished(flight)], removed, stranded)
+
+
+def _add(board: Board, engine: Engine, every: list[_Found]) -> None:
+    """Put the flights that are not finished on the board, in the order of their submits."""
+    flights = [flight for found in every for flight in found.flights]
+    finished = {flight.key for found in every for flight in found.finished}
     _look_for_strangers(board, engine, flights)
     for flight in sorted(flights, key=lambda flight: flight.active.seq):
-        if _finished(flight):
+        if flight.key in finished:
             continue
         board.add(flight)
         if flight.state != "queued" or flight.active.wanted != "run":
             board.placement.occupy_any(flight)
         log.info("found", extra={"facts": _facts(flight)})
-    return Recovered(stranded, removed)
 
 
 def entries(host: Host) -> list[Path]:
@@ -70,7 +124,7 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, engine: Engine, left: Recovered) -> None:
+async def keep_looking(board: Board, engine: Engine, disks: Disks, left: Recovered) -> None:
     """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
     while True:
@@ -80,8 +134,8 @@ async def keep_looking(board: Board, engine: Engine, left: Recovered) -> None:
             return
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
-        board.stranded.clear()
-        left = recover(board, engine, [entry for entry in left.stranded if entry.exists()])
+        left = await recover(board, engine, disks, [entry for entry in left.stranded if entry.exists()])
+        board.wake()
 
 
 async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
@@ -90,7 +144,7 @@ async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         handle = engine.handle(run, attempt)
         try:
-            engine.stop(handle)
+            await engine.stop(handle)
             await engine.ended(handle)
         except FolderAway:
             continue  # nothing of it lives
@@ -141,7 +195,7 @@ def _run_of(entry: Path) -> tuple[Active, Experiment, Run] | None:
     return active, experiment, experiment.run(active.run_id)
 
 
-def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight | None:
+def _read(entry: Path, stranded: dict[Path, Stranded], engine: Engine) -> Flight | None:
     """Return the flight of an entry; None if it is gone, or (then it is among the `stranded`) unreadable."""
     try:
         if (named := _run_of(entry)) is None:
@@ -152,12 +206,12 @@ def _read(entry: Path, stranded: dict[str, Stranded], engine: Engine) -> Flight 
             return _resumed(Flight(experiment, run, active, record, entry), engine)
         log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
         why = f"it waits for its record, which is away ({run.record})"
-        stranded[entry.name] = Stranded(why, "put it back where it was")
+        stranded[entry] = Stranded(why, "put it back where it was")
         return None
     except (ArdaemonError, OSError, msgspec.MsgspecError) as error:
         log.warning("unreadable", extra={"facts": {"entry": entry.name, "why": str(error)}})
         mend = error.mend if isinstance(error, ArdaemonError) else ""
-        stranded[entry.name] = Stranded(str(error), mend or "put back a copy of it")
+        stranded[entry] = Stranded(str(error), mend or "put back a copy of it")
         return None
 
 

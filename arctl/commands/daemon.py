@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import time
 from pathlib import Path
 
 import click
@@ -13,13 +14,15 @@ from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost, Hung
 from arctl.dial import Answer, Busy, NotRunning, dial, peer, read_info
-from arctl.starter import start_lock, start_locked
+from arctl.starter import is_locked, start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
 STOP_DEADLINE_S = 30.0  # the daemon has only to close its files: jobs go on under their shims
+LOOK_S = 0.25  # the release of its lock is no event
+GONE_S = 2.0  # from that to the end of its process, if nothing holds it up
 LINES = 40
 LINES_MAX = 1000
 LINE_BYTES_MAX = 4096  # bytes of the log's end that are read for each line that is wanted
@@ -46,7 +49,7 @@ def stop(as_json: bool) -> None:
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
-        pid = _stop()
+        pid = _stop(host)
     if as_json:
         say_json({"stopped": pid is not None, "pid": pid})
     else:
@@ -60,7 +63,7 @@ def restart(as_json: bool) -> None:
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
-        _stop()
+        _stop(host)
         sock = start_locked(host)
     _say_info(sock, as_json)
 
@@ -114,8 +117,8 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     say(f"log: {info['log']}")
 
 
-def _stop() -> int | None:
-    """Stop the daemon, wait until its process is gone, and return its pid; None if there was none."""
+def _stop(host: Host) -> int | None:
+    """Stop the daemon, wait until it is gone, and return its pid; None if there was none."""
     try:
         sock = dial(check=False)
     except NotRunning:
@@ -127,11 +130,26 @@ def _stop() -> int | None:
         process = os.pidfd_open(pid)
         try:
             _ask_to_stop(sock, pid, process)
-            if not select.select([process], [], [], STOP_DEADLINE_S)[0]:
+            if not _is_gone(process, host):
                 raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
         finally:
             os.close(process)
     return pid
+
+
+def _is_gone(process: int, host: Host) -> bool:
+    """Wait for the daemon's end, and return whether it came in time.
+
+    A thread that hangs on a dead disk keeps its process. Such a daemon has ended when it lets go of its lock.
+    """
+    end = time.monotonic() + STOP_DEADLINE_S
+    while not select.select([process], [], [], LOOK_S)[0]:
+        if not is_locked(host.lock):
+            select.select([process], [], [], GONE_S)
+            return True
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:

@@ -123,7 +123,7 @@ class Engine(Protocol):
         """Wait until the attempt is over, whoever supervises it."""
         ...
 
-    def stop(self, handle: Handle) -> None:
+    async def stop(self, handle: Handle) -> None:
         """Ask for the attempt's end; `ended` tells when it came."""
         ...
 

@@ -52,9 +52,9 @@ class Engines:
         """Wait until the attempt is over."""
         return await self._of(handle).ended(handle)
 
-    def stop(self, handle: Handle) -> None:
+    async def stop(self, handle: Handle) -> None:
         """Ask for the attempt's end."""
-        self._of(handle).stop(handle)
+        await self._of(handle).stop(handle)
 
     def waits(self, handle: Handle) -> str | None:
         """Return what keeps an attempt whose job has ended; None if nothing does."""

@@ -1,11 +1,12 @@
 """The context that all handlers share: the board, the experiments' locks, and what is wanted of runs."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,14 +14,17 @@ import anyio.to_thread
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host
-from ardaemon.experiment import session
+from ardaemon.experiment import choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State, load, sweep
+from ardaemon.host.disk import Disks
 from ardaemon.machine.overseer import Overseer
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.views import Views
+
+T = TypeVar("T")
 
 log = logging.getLogger("ardaemon.run")
 
@@ -36,6 +40,7 @@ class Context:
     control: Control
     locks: Locks
     overseer: Overseer
+    disks: Disks
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager
@@ -44,8 +49,10 @@ class Context:
 
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """
-        for flight in self.board.of(experiment):
-            if flight.is_removed():
+        flights = self.board.of(experiment)
+        removed = await self.ask(experiment, lambda: [flight for flight in flights if flight.is_removed()])
+        for flight in flights:
+            if flight in removed:
                 self.control.drop(flight)
             elif flight.blocked is not None and not mending:
                 raise StorageError(
@@ -53,7 +60,7 @@ class Context:
                 )
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:
-                await anyio.to_thread.run_sync(sweep, experiment)
+                await self.do(experiment, partial(sweep, experiment))
                 self.swept.add(experiment.folder)
             yield
         for flight in self.board.of(experiment):
@@ -71,10 +78,38 @@ class Context:
             except (ArdaemonError, OSError) as error:
                 log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
 
+    # --- an experiment's files: never read on the event loop, for a disk may hang ---
+
+    async def ask(self, experiment: Experiment, work: Callable[[], T]) -> T:
+        """Read the experiment's files, as Disks.ask does."""
+        return await self.disks.ask(experiment.project, work)
+
+    async def do(self, experiment: Experiment, work: Callable[[], T]) -> T:
+        """Change the experiment's files, as Disks.do does."""
+        return await self.disks.do(experiment.project, work)
+
+    async def resolve(self, project: str, expr: str | None) -> Experiment:
+        """Return the experiment that is meant, as choose.resolve does."""
+        return await self.disks.ask(Path(project), partial(choose.resolve, project, expr))
+
     async def load(self, experiment: Experiment) -> State:
         """Return the state; repaired, with warnings, where a file is broken."""
         try:
-            return load(experiment)
+            return await self.ask(experiment, partial(load, experiment))
         except CorruptState:
             async with self.changing(experiment, mending=True):
-                return await anyio.to_thread.run_sync(load_or_repair, experiment)
+                return await self.do(experiment, partial(load_or_repair, experiment))
+
+    async def read(self, project: str, expr: str | None, look: Callable[[Experiment, State], T]) -> T:
+        """Resolve, load and `look` in one question; what is broken is repaired first."""
+
+        def at_once() -> T:
+            experiment = choose.resolve(project, expr)
+            return look(experiment, load(experiment))
+
+        try:
+            return await self.disks.ask(Path(project), at_once)
+        except CorruptState:
+            experiment = await self.resolve(project, expr)
+            found = await self.load(experiment)
+            return await self.ask(experiment, lambda: look(experiment, found))

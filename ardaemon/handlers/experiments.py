@@ -1,22 +1,45 @@
 """status.*, experiment.*, session.*, chain.*: an experiment and its settings."""
 
 import os
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import anyio
-import anyio.to_thread
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment import create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
-from ardaemon.experiment.choose import resolve
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
+
+
+class _Seen(NamedTuple):
+    """What `status` shows of an experiment's files, read at one moment."""
+
+    experiment: Experiment
+    state: State
+    rows: tuple[dict[str, str], ...]
+    train_py: str
+    unclean: bool
+    suspects: set[str]
+
+
+def _seen(experiment: Experiment, found: State, last: int) -> _Seen:
+    return _Seen(
+        experiment,
+        found,
+        tuple(ledger.last(experiment.results, min(last, LAST_MAX))),
+        _train_py(experiment, found),
+        experiment.unclean.exists(),
+        unfollowed.suspects(experiment, found.session.last_run),
+    )
 
 
 class Experiments:
@@ -27,11 +50,10 @@ class Experiments:
 
     async def status_get(self, params: p.Recent, _: Notify) -> p.StatusView:
         """From counters and the ends of files: the same cost after 100,000 runs."""
-        experiment = resolve(params.project, params.expr)
-        found = await self.context.load(experiment)
-        rows = ledger.last(experiment.results, min(params.last, LAST_MAX))
+        seen = await self.context.read(params.project, params.expr, partial(_seen, last=params.last))
+        experiment, found = seen.experiment, seen.state
         sight = self.context.views.sight() if self.board.of(experiment) else None
-        left = await self._left(experiment, found)
+        left = await self._left(experiment, seen.suspects)
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -39,16 +61,16 @@ class Experiments:
             contract=found.contract,
             session=found.session,
             best=found.best,
-            train_py=_train_py(experiment, found),
-            unclean=experiment.unclean.exists(),
+            train_py=seen.train_py,
+            unclean=seen.unclean,
             active=tuple(self.context.views.view(f, sight) for f in self.board.of(experiment)),
-            recent=tuple(rows),
+            recent=seen.rows,
             warnings=(*found.warnings, *left, *self.board.placement.in_quarantine.values()),
         )
 
-    async def _left(self, experiment: Experiment, found: State) -> list[str]:
+    async def _left(self, experiment: Experiment, suspects: set[str]) -> list[str]:
         """Say in one line each which runs nobody follows."""
-        run_ids = await unfollowed.listed(self.context, experiment, found.session.last_run)
+        run_ids = await unfollowed.of(self.context, experiment, suspects)
         says = f"--expr {experiment.slug} says why, and what to do"
         return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]
 
@@ -56,22 +78,25 @@ class Experiments:
         """Create an experiment, and seal it."""
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
-        experiment, said = await anyio.to_thread.run_sync(create.create, params)
+        project = Path(params.project)
+        await self.context.disks.ask(project, project.exists)  # a dead mount is told of
+        work = partial(create.create, params)
+        experiment, said = await self.context.disks.do(project, work)
         return await self._experiment_view(experiment, said)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
         """Report what changed; with accept, seal what is there now."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
-            said = await anyio.to_thread.run_sync(seal.seal, experiment, params)
+            said = await self.context.do(experiment, partial(seal.seal, experiment, params))
         return await self._experiment_view(experiment, said)
 
     async def experiment_clean(self, params: p.Where, _: Notify) -> p.ExperimentView:
         """Lift the sentinel once nothing of what survived lives."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
             folder = self.context.host.quarantine
-            said, lifted = await anyio.to_thread.run_sync(unclean.clean, experiment, folder)
+            said, lifted = await self.context.do(experiment, partial(unclean.clean, experiment, folder))
             self.board.lift(lifted)
         return await self._experiment_view(experiment, said)
 
@@ -88,19 +113,20 @@ class Experiments:
 
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Runs are accepted from here on."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment):
             active = bool(self.board.of(experiment))
-            started = await anyio.to_thread.run_sync(session.start, experiment, params, active)
+            work = partial(session.start, experiment, params, active)
+            started = await self.context.do(experiment, work)
         self.board.renew(experiment.folder, started)
         self.board.hold(experiment.folder, False)
         return await self._session_view(experiment)
 
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
         """Interrupt what runs, hold what waits."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
-            await anyio.to_thread.run_sync(session.stop, experiment)
+            await self.context.do(experiment, partial(session.stop, experiment))
             self.board.hold(experiment.folder, True)
         await self._interrupt([f for f in self.board.of(experiment) if f.key in self.board.placement.seated])
         return await self._session_view(experiment)
@@ -123,11 +149,11 @@ class Experiments:
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:
         """Settings and counters."""
-        return await self._session_view(resolve(params.project, params.expr))
+        return await self._session_view(await self.context.resolve(params.project, params.expr))
 
     async def _session_view(self, experiment: Experiment) -> p.SessionView:
         found = await self.context.load(experiment)
-        chain = chain_of(experiment)
+        chain = await self.context.ask(experiment, partial(chain_of, experiment))
         return p.SessionView(
             project=str(experiment.project),
             expr=experiment.slug,

@@ -14,7 +14,9 @@ from ardaemon.host import state
 async def named(context: Context, experiment: Experiment, run_id: str | None) -> str:
     """Return the id of the run that is meant: the latest where none is named. Raises UnknownRun."""
     if run_id is not None:
-        if context.board.find(experiment, run_id) or experiment.run(run_id).record.exists():
+        if context.board.find(experiment, run_id):
+            return run_id
+        if await context.ask(experiment, experiment.run(run_id).record.exists):
             return run_id
         if run_id in unfollowed.stranded(context, experiment):
             return run_id

@@ -9,7 +9,6 @@ from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.events import RunMoved
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
-from ardaemon.experiment.choose import resolve
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
@@ -68,7 +67,7 @@ class Queue:
 
     async def _waiting(self, params: p.WhichRun) -> Flight:
         """The run, if it waits. Raises UnknownRun, Unfollowed, Refused."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         if params.run_id is None:
             raise UsageError("a run must be named", "arctl queue")
         run_id = await named(self.context, experiment, params.run_id)

@@ -1,8 +1,8 @@
 """run.*: submit, look, list, cancel."""
 
 import time
+from functools import partial
 
-import anyio.to_thread
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
@@ -12,7 +12,7 @@ from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment import ledger
-from ardaemon.experiment.choose import resolve
+from ardaemon.experiment.state import State
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, state_of, stored
@@ -33,7 +33,7 @@ class Runs:
         """Take a candidate; all of it is on disk when this returns."""
         received = time.monotonic()
         self.board.require_room()
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         check_priority(params.priority)
         inventory = None if params.gpus == 0 else await self.context.overseer.usable()
         async with self.context.changing(experiment):
@@ -44,11 +44,15 @@ class Runs:
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
             position = submit.Position(self.context.host.active, self.board.next_seq(), highest, inventory)
             config = self.context.config
-            done = await anyio.to_thread.run_sync(submit.submit, experiment, params, position, config)
+            work = partial(submit.submit, experiment, params, position, config)
+            done = await self.context.do(experiment, work)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
                 return replace(self.views.view(flight), warnings=done.warnings)
-        return replace(stored(experiment, done.record.run_id), warnings=done.warnings)
+        return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
+
+    async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
+        return await self.context.ask(experiment, partial(stored, experiment, run_id))
 
     def _queued(
         self, experiment: Experiment, done: submit.Submitted, active: Active, received: float
@@ -64,34 +68,36 @@ class Runs:
 
     async def run_get(self, params: p.WhichRun, _: Notify) -> p.RunView:
         """One run as it stands."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         try:
             flight = await unfollowed.flight_of(self.context, experiment, run_id)
         except Unfollowed as error:
-            if state_of(experiment, run_id) == "unknown":
+            if await self.context.ask(experiment, partial(state_of, experiment, run_id)) == "unknown":
                 raise  # there is nothing to show
-            return replace(stored(experiment, run_id), why=error.message)
-        return self.views.view(flight) if flight else stored(experiment, run_id)
+            return replace(await self._stored(experiment, run_id), why=error.message)
+        return self.views.view(flight) if flight else await self._stored(experiment, run_id)
 
     async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
         """The last rows of results.tsv."""
-        experiment = resolve(params.project, params.expr)
-        found = await self.context.load(experiment)
-        rows = ledger.last(experiment.results, min(params.last or LAST_MAX, LAST_MAX))
-        return p.RunList(
-            expr=experiment.slug,
-            primary=found.contract.primary.metric,
-            runs=tuple(rows),
-            warnings=tuple(found.warnings),
-        )
+        last = min(params.last or LAST_MAX, LAST_MAX)
+
+        def look(experiment: Experiment, found: State) -> p.RunList:
+            return p.RunList(
+                expr=experiment.slug,
+                primary=found.contract.primary.metric,
+                runs=tuple(ledger.last(experiment.results, last)),
+                warnings=tuple(found.warnings),
+            )
+
+        return await self.context.read(params.project, params.expr, look)
 
     async def run_cancel(self, params: p.Cancel, _: Notify) -> p.RunView:
         """Write the wish down; the loops make it so."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
-            return stored(experiment, run_id)
+            return await self._stored(experiment, run_id)
         await self.context.control.cancel(flight, "stop" if params.manual else "cancel")
         return self.views.view(flight)

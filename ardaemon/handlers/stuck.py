@@ -12,8 +12,11 @@ def is_stuck(flight: Flight, board: Board) -> bool:
     return flight.blocked is not None or standstill(flight, board.placement) is not None
 
 
-def refusal(flight: Flight, board: Board) -> ArdaemonError:
-    """Make the error for who waits for a run that is stuck: why, and what to do now."""
+def refusal(flight: Flight, board: Board, unclean: bool) -> ArdaemonError:
+    """Make the error for who waits for a run that is stuck: why, and what to do now.
+
+    `unclean` tells whether the sentinel stands.
+    """
     run_id, still = flight.run.run_id, standstill(flight, board.placement)
     if flight.dropped:
         return StorageError(f"{run_id} was dropped: its folder is gone", "arctl status shows what there is")
@@ -21,14 +24,14 @@ def refusal(flight: Flight, board: Board) -> ArdaemonError:
         mend = f"mend that: the daemon tries again by itself within {RETRY_MOST_S:.0f} s"
         return StorageError(f"{run_id} cannot go on: {flight.blocked}", mend)
     facts = {"expr": flight.experiment.slug, "run_id": run_id}
-    return Stuck(f"{run_id} does not move by itself: {still.why}", _mend(flight, still), facts)
+    return Stuck(f"{run_id} does not move by itself: {still.why}", _mend(flight, still, unclean), facts)
 
 
-def _mend(flight: Flight, still: Standstill) -> str:
+def _mend(flight: Flight, still: Standstill, unclean: bool) -> str:
     """Say what to do now: one line for a shell, where a command is all that it takes."""
     run_id, expr = flight.run.run_id, f"--expr {flight.experiment.slug}"
     then = f"arctl wait {run_id} {expr}"
     if still.command is None:
         return f"once that is mended: {then}; to give the run up: arctl cancel {run_id} {expr}"
-    clean = f"arctl clean {expr} && " if flight.session_over and flight.experiment.unclean.exists() else ""
+    clean = f"arctl clean {expr} && " if flight.session_over and unclean else ""
     return f"{clean}{still.command} {expr} && {then}"

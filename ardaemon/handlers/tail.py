@@ -5,13 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment
 from ardaemon.core.text import clean
-from ardaemon.experiment.choose import resolve
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, state_of
 from ardaemon.host.follow import appended, read_at
@@ -33,19 +31,21 @@ class Tailer:
 
     async def run_tail(self, params: p.Tail, notify: Notify) -> p.TailText:
         """The end of the log; with follow, what is added until the run is committed."""
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = self.board.find(experiment, run_id)
         path = _log_of(experiment, run_id, flight)
-        size = path.stat().st_size if path.exists() else 0
-        text = await anyio.to_thread.run_sync(excerpt.excerpt, path, params.lines, TAIL_MAX_BYTES)
+        size, text = await self.context.ask(experiment, partial(_end_of, path, params.lines))
         if params.follow and (flight is not None or params.offset is not None):
             if params.offset is None:
                 await notify("run.log", {"text": text, "offset": size})
             offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
-            await self._follow(_Follow(flight, path, offset, notify))
+            await self._follow(_Follow(self.context, experiment, flight, path, offset, notify))
             text = ""
-        state_now = flight.state if flight is not None else state_of(experiment, run_id)
+        if flight is not None:
+            state_now: str = flight.state
+        else:
+            state_now = await self.context.ask(experiment, partial(state_of, experiment, run_id))
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
 
     async def _follow(self, following: "_Follow") -> None:
@@ -61,7 +61,16 @@ class Tailer:
 class _Follow:
     """Send what is added to a run's log, to its very end, in whole characters and clean."""
 
-    def __init__(self, flight: Flight | None, path: Path, offset: int, notify: Notify) -> None:
+    def __init__(
+        self,
+        context: Context,
+        experiment: Experiment,
+        flight: Flight | None,
+        path: Path,
+        offset: int,
+        notify: Notify,
+    ) -> None:
+        self.context, self.experiment = context, experiment
         self.flight, self.path, self.offset, self.notify = flight, path, offset, notify
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -69,8 +78,11 @@ class _Follow:
         """Send until the run is committed."""
         if self.flight is not None:
             await self._while_it_runs(self.flight)
-        while data := read_at(self._log(), self.offset):  # what came between the last look and the end
+        while data := await self._read():  # what came between the last look and the end
             await self._send(data)
+
+    async def _read(self) -> bytes:
+        return await self.context.ask(self.experiment, partial(read_at, self._log(), self.offset))
 
     async def _while_it_runs(self, flight: Flight) -> None:
         attempt = flight.attempts
@@ -104,6 +116,12 @@ class _Follow:
         if self.flight is None:
             return self.path
         return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
+
+
+def _end_of(path: Path, lines: int) -> tuple[int, str]:
+    """Return a log's size in bytes, 0 if there is none, and its end."""
+    size = path.stat().st_size if path.exists() else 0
+    return size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
 
 
 def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:

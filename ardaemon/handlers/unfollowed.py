@@ -7,6 +7,7 @@ or there is no entry: it was deleted, the project was moved or copied, or anothe
 import os
 import shlex
 from collections.abc import Iterator
+from functools import partial
 
 import anyio
 
@@ -31,10 +32,10 @@ async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Fl
     flight = context.board.find(experiment, run_id)
     if flight is not None or not await _is_unfollowed(context, experiment, run_id):
         return flight or context.board.find(experiment, run_id)
-    raise refusal(context, experiment, run_id)
+    raise await refusal(context, experiment, run_id)
 
 
-def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed:
+async def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed:
     """Make the error that says why no daemon follows the run, and what to do."""
     active = context.host.active
     entry = context.board.stranded.get(entry_path(active, experiment, run_id).name)
@@ -46,19 +47,33 @@ def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed
             " daemon has the run (another HOME, XDG_STATE_HOME, user or host)"
         )
         mend = "if the project was moved, move it back"
+    at_work, once_more = await context.ask(
+        experiment, lambda: (_at_work(experiment, run_id), _once_more(experiment, run_id))
+    )
     return Unfollowed(
-        f"{run_id} does not move, no daemon follows it: {why}{_at_work(experiment, run_id)}",
-        mend + _once_more(experiment, run_id),
+        f"{run_id} does not move, no daemon follows it: {why}{at_work}",
+        mend + once_more,
         {"expr": experiment.slug, "run_id": run_id},
     )
 
 
 async def listed(context: Context, experiment: Experiment, last_run: int) -> tuple[str, ...]:
     """List an experiment's runs that no daemon follows, as far as its latest numbers and the board tell."""
+    return await of(
+        context, experiment, await context.ask(experiment, partial(suspects, experiment, last_run))
+    )
+
+
+def suspects(experiment: Experiment, last_run: int) -> set[str]:
+    """Return the runs near the last one that have no result on disk."""
     near = (run_name(number) for number in range(max(1, last_run - NEAR), last_run + NEAR))
-    suspects = {run_id for run_id in near if _has_no_result(experiment, run_id)}
-    suspects.update(stranded(context, experiment))
-    found = [run_id for run_id in suspects if context.board.find(experiment, run_id) is None]
+    return {run_id for run_id in near if _has_no_result(experiment, run_id)}
+
+
+async def of(context: Context, experiment: Experiment, suspected: set[str]) -> tuple[str, ...]:
+    """Return which of `suspected`, and of the runs that the board knows as stranded, no daemon follows."""
+    every = {*suspected, *stranded(context, experiment)}
+    found = [run_id for run_id in every if context.board.find(experiment, run_id) is None]
     return tuple(sorted([r for r in found if await _is_unfollowed(context, experiment, r)], key=run_number))
 
 
@@ -90,7 +105,9 @@ async def _is_unfollowed(context: Context, experiment: Experiment, run_id: str) 
     with anyio.move_on_after(SUBMIT_S):
         async with context.locks.of(experiment.folder):
             pass
-    return context.board.find(experiment, run_id) is None and not experiment.run(run_id).result.exists()
+    if context.board.find(experiment, run_id) is not None:
+        return False
+    return not await context.ask(experiment, experiment.run(run_id).result.exists)
 
 
 def _at_work(experiment: Experiment, run_id: str) -> str:

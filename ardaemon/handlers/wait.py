@@ -1,6 +1,7 @@
 """run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
 
 import time
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -8,7 +9,6 @@ import anyio
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, UnknownRun
 from ardaemon.core.layout import Experiment
-from ardaemon.experiment.choose import resolve
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
@@ -33,7 +33,7 @@ class Waiter:
 
         A run that does not move by itself is an error at once: who calls again must never spin.
         """
-        experiment = resolve(params.project, params.expr)
+        experiment = await self.context.resolve(params.project, params.expr)
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
         end = None if timeout is None else time.monotonic() + timeout
         if params.any:
@@ -41,7 +41,7 @@ class Waiter:
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
-            view = stored(experiment, run_id)
+            view = await self._stored(experiment, run_id)
         else:
             view = await self._awaited([flight], params.until, end)
         if view.result is not None:
@@ -72,7 +72,7 @@ class Waiter:
         session = (await self.context.load(experiment)).session
         left = await unfollowed.listed(self.context, experiment, session.last_run)
         if left:
-            return unfollowed.refusal(self.context, experiment, left[0])
+            return await unfollowed.refusal(self.context, experiment, left[0])
         return UnknownRun(
             f"{experiment.slug} has no run under way, and every verdict has been given",
             "arctl run; or arctl status --last 10",
@@ -86,7 +86,7 @@ class Waiter:
                 continue  # of a run whose commit is under way, the result is not there yet
             self.board.deliver(experiment, run_id, found.session.undelivered)
             try:
-                view = stored(experiment, run_id)
+                view = await self._stored(experiment, run_id)
             except UnknownRun:  # a person has removed it
                 continue
             if view.result is not None:
@@ -100,8 +100,12 @@ class Waiter:
             while not _there(first, until, self.board):  # what was in its way may be gone by now
                 first = await _first(flights, until, self.board)
         if is_stuck(first, self.board):
-            raise refusal(first, self.board)
+            unclean = await self.context.ask(first.experiment, first.experiment.unclean.exists)
+            raise refusal(first, self.board, unclean)
         return self.views.view(first)
+
+    async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
+        return await self.context.ask(experiment, partial(stored, experiment, run_id))
 
     async def _heard(self, experiment: Experiment, run_id: str) -> None:
         found = await self.context.load(experiment)

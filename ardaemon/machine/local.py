@@ -37,13 +37,13 @@ class LocalMachine:
 
     # --- measuring ---
 
-    def begin(self, flight: Flight) -> None:
+    async def begin(self, flight: Flight) -> None:
         """Measure the flight from now on: it runs. Raises StorageError while its folder is away."""
         assert flight.handle is not None
         shim: Process | None = None
         job: tuple[Process, ...] = ()
         group, started = "", flight.going.started if flight.going is not None else None
-        match self.engine.probe(flight.handle):
+        match await anyio.to_thread.run_sync(self.engine.probe, flight.handle):
             case Running(shim=shim, job=first, cgroup=group, monotonic=began):
                 job, started = (first,) if first is not None else (), began or started
             case Unsupervised(processes=job):
@@ -55,7 +55,7 @@ class LocalMachine:
             Job(
                 attempt=Attempt(Path(flight.handle.folder)),
                 started=started if started is not None else time.monotonic(),
-                header=self._header(flight),
+                header=await self._header(flight),
                 roots=job,
                 supervisor=shim,
                 cgroup=group,
@@ -66,12 +66,13 @@ class LocalMachine:
             )
         )
 
-    def _header(self, flight: Flight) -> Header:
+    async def _header(self, flight: Flight) -> Header:
         """Return the GPUs as they were before the launch; from the file if another daemon launched it."""
         header = flight.seat.header
         if header.cards or flight.handle is None or not flight.seat.cards:
             return header
-        recorded, _ = samples.read(Attempt(Path(flight.handle.folder)).samples)
+        file = Attempt(Path(flight.handle.folder)).samples
+        recorded, _ = await anyio.to_thread.run_sync(samples.read, file)
         return recorded or meter.header(
             self.gpus.inventory or Inventory(state="unknown", at=0.0), flight.seat.cards
         )
@@ -94,12 +95,16 @@ class LocalMachine:
                     return measured
         self.sampler.discard(flight.handle.folder)
         # After a power cut the samples may have lost their peaks; what was written at the end has not.
-        if not (attempt.measured.exists() or (attempt.samples.exists() and not restarted)):
-            return None
-        return await anyio.to_thread.run_sync(recall, attempt)
+        return await anyio.to_thread.run_sync(_recall, attempt, restarted)
 
     def discard(self, flight: Flight) -> None:
         """Forget the flight, which is given up."""
         if flight.handle is not None:
             self.sampler.discard(flight.handle.folder)
             self.engine.forget(flight.handle)
+
+
+def _recall(attempt: Attempt, restarted: bool) -> Measured | None:
+    if not (attempt.measured.exists() or (attempt.samples.exists() and not restarted)):
+        return None
+    return recall(attempt)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
@@ -29,6 +30,7 @@ from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.pruner import Pruner
 
+T = TypeVar("T")
 MIB = 1 << 20
 
 
@@ -76,13 +78,17 @@ class Committer:
                 if str(flight.experiment.folder) in self.unapplied:
                     continue  # another run was judged while this one waited for the lock
                 try:
-                    flight.record = await anyio.to_thread.run_sync(decide.decide, as_wanted(ended, flight))
+                    work = partial(decide.decide, as_wanted(ended, flight))
+                    flight.record = await self._in_thread(flight, work)
                 except (ArdaemonError, OSError) as error:
                     blocked = error
                 else:
                     await self._follow(flight)
                     return
             pause = await self.patience.pause(flight, blocked, pause)
+
+    async def _in_thread(self, flight: Flight, work: Callable[[], T]) -> T:
+        return await self.patience.disks.do(flight.experiment.project, work)
 
     async def _follow(self, flight: Flight) -> None:
         """Do what was decided, alone with the experiment: commit, or put the run back in the queue."""
@@ -129,9 +135,9 @@ class Committer:
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.report = partial(self._promoting, flight)
-            result = await anyio.to_thread.run_sync(self._apply_now, flight, delivered)
+            result = await self._in_thread(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back
-                await anyio.to_thread.run_sync(apply.finish, flight.run, flight.entry)
+                await self._in_thread(flight, partial(apply.finish, flight.run, flight.entry))
             # The report knows the flight, which must not wait for the collector then.
             flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio.abc
-import anyio.to_thread
 
 from ardaemon.core.config import Config
 from ardaemon.core.layout import run_number
@@ -16,6 +15,7 @@ from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
 from ardaemon.host import durable, state
+from ardaemon.host.disk import Disks
 from ardaemon.pipeline.commit import Committer
 from ardaemon.pipeline.decide import unclean_of
 from ardaemon.pipeline.flight import Flight, Going
@@ -38,9 +38,10 @@ class Driver:
         background: anyio.abc.TaskGroup,
         quarantine: Path,
         machine: Machine,
+        disks: Disks,
     ) -> None:
         self.engine, self.machine = engine, machine
-        self.patience = patience = Patience(locks, listener, background)
+        self.patience = patience = Patience(locks, listener, background, disks)
         pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, locks, machine, self.watcher, patience)
@@ -77,7 +78,7 @@ class Driver:
         """
         remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))
         async with self.patience.locks.of(flight.experiment.folder):
-            await anyio.to_thread.run_sync(remember)
+            await self.patience.disks.do(flight.experiment.project, remember)
         going = flight.going or Going()
         if going.exit is not None:
             slots, stamp = going.seat.slots, state.now()

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-import anyio.to_thread
-
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
 from ardaemon.core.model import Exit
@@ -42,13 +40,14 @@ class Launcher:
             return
         try:
             async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
-                order = await anyio.to_thread.run_sync(prepare, flight, self.engine, self.config)
+                work = partial(prepare, flight, self.engine, self.config)
+                order = await self.patience.disks.do(flight.experiment.project, work)
         except (Unclean, SessionNotLive):
             flight.session_over = True
             flight.wake()
             return
         except (ArdaemonError, OSError) as error:  # the slot goes to another run meanwhile
-            self.patience.set_aside(flight, error)
+            await self.patience.set_aside(flight, error)
             return
         await self._begin(flight, order)
 

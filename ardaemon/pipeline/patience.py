@@ -1,16 +1,17 @@
 """Try again what the disk refuses, for as long as it takes: a result is never dropped."""
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.events import RunBlocked, RunUnblocked
 from ardaemon.experiment.locks import Locks
+from ardaemon.host.disk import Disks
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.ports import Listener
 
@@ -26,8 +27,11 @@ class Dropped(Exception):
 class Patience:
     """Wait between two tries, longer each time, and say what is in the way."""
 
-    def __init__(self, locks: Locks, listener: Listener, background: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self, locks: Locks, listener: Listener, background: anyio.abc.TaskGroup, disks: Disks
+    ) -> None:
         self.locks, self.listener, self.background = locks, listener, background
+        self.disks = disks
 
     async def insist(self, flight: Flight, work: Callable[[], T]) -> T:
         """Do the work in a thread, again and again while the disk refuses: a result is never dropped."""
@@ -47,7 +51,7 @@ class Patience:
         while True:
             try:
                 async with lock:
-                    done = await anyio.to_thread.run_sync(work)
+                    done = await self.disks.do(flight.experiment.project, work)
             except (ArdaemonError, OSError) as error:
                 pause = await self.pause(flight, error, pause)
                 continue
@@ -61,7 +65,7 @@ class Patience:
 
         `pause`: what the last one returned; None at the first. Raises Dropped.
         """
-        flight.dropped = flight.dropped or flight.is_removed()
+        await self._look_for(flight)
         if flight.dropped:
             raise Dropped from error
         pause = pause or RETRY_FIRST_S
@@ -72,9 +76,15 @@ class Patience:
             raise Dropped from error
         return min(pause * 2, RETRY_MOST_S)
 
-    def set_aside(self, flight: Flight, error: Exception) -> None:
+    async def _look_for(self, flight: Flight) -> None:
+        """Note whether the run's folder was removed; on a disk that does not answer it was not."""
+        with contextlib.suppress(StorageError, OSError):
+            removed = await self.disks.ask(flight.experiment.project, flight.is_removed)
+            flight.dropped = flight.dropped or removed
+
+    async def set_aside(self, flight: Flight, error: Exception) -> None:
         """Let others go first until the run, which stays in the queue, is tried again: later each time."""
-        flight.dropped = flight.dropped or flight.is_removed()
+        await self._look_for(flight)
         pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
         flight.failures += 1
         self._block(flight, error, pause)

@@ -44,7 +44,7 @@ class Machine(Protocol):
         """Note which of its GPUs could not be had: the run waits until it can."""
         ...
 
-    def begin(self, flight: Flight) -> None:
+    async def begin(self, flight: Flight) -> None:
         """Measure it from now on: it runs."""
         ...
 

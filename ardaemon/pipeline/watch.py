@@ -82,7 +82,7 @@ class Watcher:
         if scope.cancel_called:
             return
         try:
-            self.machine.begin(flight)
+            await self.machine.begin(flight)
         except (ArdaemonError, OSError) as error:  # its folder is away: nothing is known of it then
             self.listener.tell(flight, NotMeasured(why=str(error)))
 
@@ -102,7 +102,7 @@ class Watcher:
         if flight.going.watching is not None:
             flight.going.watching.cancel()  # not waited for: the watcher looks up only every STEP_MS
         if isinstance(end, NeverStarted) and flight.state == "launching":
-            self._never_started(flight)
+            await self._never_started(flight)
             return
         exit_ = _exit_of(flight, end)
         flight.end_as(exit_)
@@ -134,14 +134,14 @@ class Watcher:
         if limit is not None and flight.exit is not None and ending_of(flight) is not None:
             flight.end_as(replace(flight.exit, error=limit))
 
-    def _never_started(self, flight: Flight) -> None:
+    async def _never_started(self, flight: Flight) -> None:
         """Put it back in the queue; after a failure of ours it waits, longer each time."""
         flight.record = flight.taken_back()
         self.listener.release(flight)
         flight.step("never_started")
         if flight.failures > 0:
             why = InternalError("its shim could not be started", "see: arctl daemon logs")
-            self.patience.set_aside(flight, why)
+            await self.patience.set_aside(flight, why)
         else:
             flight.failures = 1
 
@@ -153,7 +153,7 @@ class Watcher:
                 if flight.state == "launching":
                     await self._find_again(flight, handle)
                 if flight.active.wanted != "run":  # after that: it may be wanted meanwhile
-                    self.engine.stop(handle)
+                    await self.engine.stop(handle)
                 end = await self.engine.ended(handle)
                 flight.blocked = None
                 return end

@@ -5,7 +5,7 @@ entry on disk, so that a daemon that comes after a kill knows it too. Every stat
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, assert_never
 
 import anyio.abc
@@ -32,7 +32,9 @@ class Control:
     has the type checker refuse a new state that is not thought about here.
     """
 
-    def __init__(self, board: Board, stop: Callable[[Handle], None], background: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self, board: Board, stop: Callable[[Handle], Awaitable[None]], background: anyio.abc.TaskGroup
+    ) -> None:
         """Take wishes for the flights on the board; `stop` asks the engine for an attempt's end."""
         self.board, self.stop, self.background = board, stop, background
 
@@ -48,7 +50,7 @@ class Control:
                 if self._waits(flight):  # else its launch is under way by now, and sees the wish
                     self._cancelled(flight)
             case "launching" | "running":
-                self._stop(flight)  # first: the job may be what fills the disk
+                await self._stop(flight)  # first: the job may be what fills the disk
                 await self._want(flight, wanted)
             case "exited":
                 await self._want(flight, TOO_LATE[wanted])
@@ -93,14 +95,14 @@ class Control:
         except (ArdaemonError, OSError) as error:
             log.warning("not written", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
         self.board.tell(flight, LimitPassed(limit=limit))
-        self._stop(flight)
+        await self._stop(flight)
 
     def drop(self, flight: Flight) -> None:
         """Give up a run whose folder was removed: its job is ended, and it keeps its place until then."""
         flight.dropped = True
         match flight.state:
             case "launching" | "running":
-                self._stop(flight)
+                self.background.start_soon(self._stop, flight)
             case "queued" | "exited" | "judged" | "committed":
                 pass  # what waits for the disk ends with the nudge
             case _:
@@ -108,12 +110,12 @@ class Control:
         flight.nudge()
         self.board.wake()
 
-    def _stop(self, flight: Flight) -> None:
+    async def _stop(self, flight: Flight) -> None:
         """Ask the engine for the attempt's end; what cannot be asked now is asked again by the watcher."""
         if flight.handle is None:
             return
         try:
-            self.stop(flight.handle)
+            await self.stop(flight.handle)
         except (ArdaemonError, OSError) as error:  # its folder is away; its own limit ends it
             log.warning("not stopped", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
 

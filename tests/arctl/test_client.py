@@ -18,6 +18,7 @@ from arctl.commands import daemon
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Busy
 from ardaemon.core import errors
+from ardaemon.core.layout import Host
 from tests.support.lab import Lab
 
 SHORT_S = 1.0  # in the place of a minute: what is said and what is waited must agree
@@ -238,7 +239,7 @@ def test_a_daemon_that_hangs_is_not_asked_to_stop_once_more(
     with pytest.raises(
         errors.DaemonUnavailable, match=r"did not answer daemon\.stop within 0\.5 s"
     ) as caught:
-        daemon._stop()
+        daemon._stop(Host.of_environment())
     assert caught.value.mend.startswith(f"kill -9 {lab.pid} ")
     lab.kill()
 

@@ -279,7 +279,7 @@ def test_whoever_adopts_a_job_that_closed_its_descriptors_holds_its_card(
             group.start_soon(engine.ended, world.handle)
             await world.until(lambda: _held(engine, world), "the daemon's own lease")
             assert other.take((UUID, None)) is not None
-            engine.stop(world.handle)
+            await engine.stop(world.handle)
         assert not alive(started.pid)
         assert other.take((UUID, None)) is not None, "until the attempt is forgotten"
         engine.forget(world.handle)
@@ -307,7 +307,7 @@ def test_a_job_that_holds_its_card_itself_is_left_to_it_until_it_closes_it(
             (world.root / "go").touch()
             await world.until(lambda: isinstance(cards.lease, Lease), "the lease")
             assert other.take((UUID, None)) is not None
-            world.engine.stop(world.handle)
+            await world.engine.stop(world.handle)
 
     runs(work)
 
@@ -401,7 +401,7 @@ def test_an_attempt_that_was_put_on_another_card_is_held_to_that_one(world: Worl
             await world.until(lambda: _held(world.engine, world), "the daemon's own lease")
             assert other.take((UUID, None)) is not None
             assert other.take(("GPU-1", None)) is None
-            world.engine.stop(world.handle)
+            await world.engine.stop(world.handle)
 
     runs(work)
 

@@ -27,7 +27,8 @@ class Stuck:
     """The filesystem; whoever opens `file` hangs."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
+        """Mount it on the folder; what is there is covered until release()."""
+        folder.mkdir(exist_ok=True)
         self.folder, self.file = folder, folder / "file"
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)

@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(
         "takeover",
         "a restart leaves a daemon of another version where it is",
-        "_stop()\n        sock = start_locked(host)",
+        "_stop(host)\n        sock = start_locked(host)",
         "sock = start_locked(host)",
     ),
     Mutant(

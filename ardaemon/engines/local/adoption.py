@@ -89,7 +89,7 @@ class Adoption:
         kill_at = self.ask_to_end(handle, probe)
         while time.monotonic() < kill_at + SURVIVES_S:
             if time.monotonic() >= kill_at:
-                self._kill(handle, probe)
+                await anyio.to_thread.run_sync(self._kill, handle, probe)
             await anyio.sleep(KILL_POLL_S)
             probe = await anyio.to_thread.run_sync(self.prober.probe, handle)
             if not isinstance(probe, Unsupervised):

@@ -42,7 +42,7 @@ async def begun(prober: Prober, handle: Handle) -> Probe:
         return probe
     for shim in await anyio.to_thread.run_sync(given_to, handle):
         if not await _end(handle, shim):
-            return prober.probe(handle)
+            return await anyio.to_thread.run_sync(prober.probe, handle)
     probe = await _decided(prober, handle, GONE_S)
     if probe is None:
         raise StorageError(
@@ -55,7 +55,7 @@ async def begun(prober: Prober, handle: Handle) -> Probe:
 async def _decided(prober: Prober, handle: Handle, seconds: float) -> Probe | None:
     """Return how the attempt stands once it has begun or is over; None if that takes more than `seconds`."""
     end = time.monotonic() + seconds
-    while _undecided(probe := prober.probe(handle)):
+    while _undecided(probe := await anyio.to_thread.run_sync(prober.probe, handle)):
         if time.monotonic() > end:
             return None
         await anyio.sleep(POLL_S)

@@ -23,7 +23,7 @@ from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.ports import Lessor
 from ardaemon.engines.local.prober import Prober
-from ardaemon.engines.local.records import LocalPlace, known_start, place_of, shim_lives
+from ardaemon.engines.local.records import LocalPlace, StartFile, known_start, place_of, shim_lives
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.host import cgroup, durable, proc, processes
@@ -49,6 +49,7 @@ class LocalEngine:
         self.locks, self.boot, self.lessor = host.locks, boot_id(), lessor
         self.starter = Starter(pids_max)
         self.prober = Prober(self.boot)
+        self.starts: dict[str, StartFile] = {}  # of attempts that were looked at, by folder
         self.adoption = Adoption(self.prober, lessor, grace)
 
     # --- starting ---
@@ -117,18 +118,18 @@ class LocalEngine:
         ends it at its limit, and is woken if it is stopped; without a shim, adoption ends it.
         """
         adopted = False
-        probe = self.probe(handle)
+        probe = await self._look(handle)
         while True:
             match probe:
                 case Running():
                     await self._shim_gone(handle, probe)
-                    probe = self.probe(handle)
+                    probe = await self._look(handle)
                 case Unsupervised():
                     adopted = True
                     survivors = await self.adoption.adopt(handle, probe)
                     if survivors:
-                        return self._unclean(handle, tuple(survivors))
-                    probe = await anyio.to_thread.run_sync(self.probe, handle)
+                        return await anyio.to_thread.run_sync(self._unclean, handle, tuple(survivors))
+                    probe = await self._look(handle)
                     continue
                 case Lost():
                     self.starter.reap(handle)
@@ -136,6 +137,13 @@ class LocalEngine:
                 case _:
                     self.starter.reap(handle)
                     return probe
+
+    async def _look(self, handle: Handle) -> Probe:
+        """Probe in a thread, so that a dead disk holds up this attempt alone; keep its start.json."""
+        probe, start = await anyio.to_thread.run_sync(lambda: (self.probe(handle), known_start(handle)))
+        if start is not None:
+            self.starts[handle.folder] = start
+        return probe
 
     def _unclean(self, handle: Handle, survivors: tuple[Process, ...]) -> Finished:
         """Return the end of an adopted attempt of which processes survived their kill."""
@@ -171,8 +179,11 @@ class LocalEngine:
 
     # --- ending ---
 
-    def stop(self, handle: Handle) -> None:
+    async def stop(self, handle: Handle) -> None:
         """Send SIGTERM to the shim; to the tree itself where the shim is gone. Raises StorageError."""
+        await anyio.to_thread.run_sync(self._stop, handle)
+
+    def _stop(self, handle: Handle) -> None:
         self.adoption.stopping.setdefault(handle.folder, None)
         probe = self.probe(handle)
         if isinstance(probe, Running):
@@ -185,7 +196,7 @@ class LocalEngine:
 
     def waits(self, handle: Handle) -> str | None:
         """Return what the shim waits for though the job has ended; None if it waits for nothing."""
-        start = known_start(handle)
+        start = self.starts.get(handle.folder)
         if start is None or not shim_lives(start) or proc.name(start.shim[0]) != ending_file.NO_DISK:
             return None
         return f"it has ended, and its record waits for space on the disk: {handle.folder}"
@@ -199,7 +210,7 @@ class LocalEngine:
         """Remove the attempt's lock files and cgroups, and let go of its GPUs."""
         self.starter.reap(handle)
         self.adoption.forget(handle)
-        start = known_start(handle)
+        start = self.starts.pop(handle.folder, None)
         for folder in (start.tree, start.pids_cgroup) if start is not None else ():
             if cgroup.ours(folder):
                 cgroup.remove(folder)

@@ -1,0 +1,98 @@
+"""Asks a project's disk in threads of its own, with a deadline: a dead mount holds up that project alone.
+
+Whoever waits for a dead network mount or FUSE filesystem hangs in the kernel: nothing but the answer ends
+such a thread. So each project has a few threads of its own, a question is given up after ANSWER_S, and
+while one that was given up still hangs, the next is refused at once.
+"""
+
+import math
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+import anyio.to_thread
+
+from ardaemon.core.errors import StorageError
+
+T = TypeVar("T")
+
+ANSWER_S = 10.0  # a network mount that fails over to another server answers within it
+QUESTIONS_MAX = 4  # of one project at the same time; each takes a millisecond
+WORKERS_MAX = 16  # threads that write for one project; more runs of it are rarely at work at the same time
+
+
+class Disks:
+    """The disks of the projects that are asked now."""
+
+    def __init__(self) -> None:
+        self._disks: WeakValueDictionary[Path, _Disk] = WeakValueDictionary()
+
+    async def ask(self, project: Path, work: Callable[[], T]) -> T:
+        """Do `work`, which only reads, in a thread. Raises StorageError if it takes longer than ANSWER_S."""
+        return await self._of(project).ask(work)
+
+    async def do(self, project: Path, work: Callable[[], T]) -> T:
+        """Do `work`, which may write, in a thread, and wait for as long as it takes.
+
+        Raises StorageError at once if the disk is known to hang.
+        """
+        disk = self._of(project)
+        disk.require()
+        return await anyio.to_thread.run_sync(work, limiter=disk.workers)
+
+    def _of(self, project: Path) -> "_Disk":
+        disk = self._disks.get(project)
+        if disk is None:
+            disk = self._disks[project] = _Disk(project)
+        return disk
+
+
+class _Disk:
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.askers, self.workers = anyio.CapacityLimiter(QUESTIONS_MAX), anyio.CapacityLimiter(WORKERS_MAX)
+        self.threads = anyio.CapacityLimiter(math.inf)  # `askers` limits them
+        self.questions: set[_Question] = set()
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        try:
+            with anyio.fail_after(ANSWER_S):
+                async with self.askers:
+                    self.require()  # those that asked before may hang
+                    question = _Question(self)
+                    return await anyio.to_thread.run_sync(
+                        question.put, work, abandon_on_cancel=True, limiter=self.threads
+                    )
+        except TimeoutError:
+            raise self._dead() from None
+
+    def require(self) -> None:
+        """Raise StorageError while a question hangs that was given up."""
+        oldest = min((question.asked for question in list(self.questions)), default=math.inf)
+        if time.monotonic() - oldest > ANSWER_S:
+            raise self._dead()
+
+    def _dead(self) -> StorageError:
+        target = shlex.quote(str(self.project))
+        return StorageError(
+            f"the disk of {self.project} has not answered for {ANSWER_S:g} s",
+            f"look at its mount: findmnt --target {target}; what waits there goes on when the disk answers",
+        )
+
+
+class _Question:
+    """Keeps the disk's state until its thread is back, though nobody may wait for that any more."""
+
+    def __init__(self, disk: _Disk) -> None:
+        self.disk, self.asked = disk, time.monotonic()
+        disk.questions.add(self)
+
+    def put(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        finally:
+            self.disk.questions.discard(self)

@@ -1,0 +1,77 @@
+"""A disk that hangs is given up after a time, holds few threads, and refuses at once until it answers."""
+
+import threading
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ardaemon.core.errors import StorageError
+from ardaemon.host import disk
+from tests.support.lab import wait_until
+
+PROJECT = Path("/somewhere/p")
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+
+
+async def _refused(disks: disk.Disks, hung: threading.Event, count: list[int]) -> None:
+    def hang() -> None:
+        count.append(1)
+        hung.wait()
+
+    with pytest.raises(StorageError, match=r"/somewhere/p has not answered for 0\.2 s"):
+        await disks.ask(PROJECT, hang)
+
+
+def test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered() -> None:
+    hung, begun = threading.Event(), list[int]()
+
+    async def main() -> None:
+        disks = disk.Disks()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(_refused, disks, hung, begun)
+        assert len(begun) == disk.QUESTIONS_MAX
+        start = time.monotonic()
+        with pytest.raises(StorageError):
+            await disks.ask(PROJECT, lambda: None)
+        with pytest.raises(StorageError):
+            await disks.do(PROJECT, lambda: None)
+        assert time.monotonic() - start < disk.ANSWER_S
+        assert await disks.ask(PROJECT.parent, lambda: "another") == "another"
+        hung.set()
+        await anyio.to_thread.run_sync(wait_until, lambda: _free(disks), "the threads")
+        assert await disks.ask(PROJECT, lambda: "it answers") == "it answers"
+        assert await disks.do(PROJECT, lambda: "it works") == "it works"
+
+    anyio.run(main)
+
+
+def _free(disks: disk.Disks) -> bool:
+    return not disks._of(PROJECT).questions
+
+
+def test_who_goes_away_before_the_answer_makes_no_disk_dead() -> None:
+    hung = threading.Event()
+
+    async def main() -> None:
+        disks = disk.Disks()
+        with anyio.move_on_after(0.01):
+            await disks.ask(PROJECT, hung.wait)
+        assert await disks.ask(PROJECT, lambda: "alive") == "alive"
+        hung.set()
+
+    anyio.run(main)
+
+
+def test_an_error_of_the_work_is_its_own() -> None:
+    def refuse() -> None:
+        raise FileNotFoundError("no such thing")
+
+    with pytest.raises(FileNotFoundError):
+        anyio.run(disk.Disks().ask, PROJECT, refuse)
