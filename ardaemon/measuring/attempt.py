@@ -81,7 +81,7 @@ class Measuring:
         self._written = self._peaks()
 
     def take(self, scene: Scene) -> None:
-        """Take one sample."""
+        """Take one sample, without a look at the disk: write() does that."""
         usage = self.tree.read(scene.at)
         look = Look(
             t=scene.at - self.job.started,
@@ -99,6 +99,15 @@ class Measuring:
         self.file.add(sample, urgent=risen)
         if risen:
             self._written = self._peaks()
+
+    @property
+    def due(self) -> bool:
+        """Tell whether samples wait to be written."""
+        return self.file.due
+
+    def write(self) -> None:
+        """Write the samples that are due."""
+        self.file.flush()
 
     def finish(self) -> Measured:
         """Write the last samples, and measured.json durably. Raises StorageError; then call again."""

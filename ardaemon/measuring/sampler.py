@@ -6,8 +6,10 @@ one.
 """
 
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -29,6 +31,7 @@ AT_WORK_EVERY_S = 1.0
 COST_SHARE = 0.004
 ASKED_EVERY_S = 5.0  # nothing runs, but somebody wants to see the GPUs
 ASKED_FOR_S = 15.0  # one question keeps the loop going for so long
+DISK_S = 1.0  # for a write; a run on a disk that takes longer misses samples, the others do not
 THOROUGH_EVERY_S = 5.0  # temperature, power, swapping: they change slowly, and cost more
 GRAPHICS_EVERY_S = 15.0  # listing graphics processes holds a lock in the driver for 4.5 ms
 OVER_S = 15.0  # an ended run gives its cards' memory back within that time, or never
@@ -75,6 +78,8 @@ class Sampler:
         self._attribution = Attribution()
         self._over: dict[str, tuple[float, Suspect]] = {}  # attempts that have ended, and when
         self._busy = anyio.Lock()
+        self._ending: set[str] = set()  # attempts whose last samples are being written
+        self._at_disk: set[str] = set()  # attempts whose file is at work in a thread, by their folder
         self._woken = anyio.Event()
         self._asked_at = float("-inf")
         self._thorough_at = self._graphics_at = float("-inf")
@@ -111,14 +116,24 @@ class Sampler:
         attempt.recall tells what an earlier daemon measured.
         """
         async with self._busy:
-            job = self._jobs.get(key)
-            if job is None:
-                return None
-            if key not in self._measured:
-                self._measured[key] = await anyio.to_thread.run_sync(Measuring, job)
-            measured = await anyio.to_thread.run_sync(self._measured[key].finish)
-            self.discard(key)
-            return measured
+            job, measuring = self._jobs.get(key), self._measured.pop(key, None)
+        if job is None:
+            return None
+        # `_busy` is not held any more: the disk may hang. The last processes are still no foreign ones.
+        self._over[key] = (math.inf, job.suspect())
+        self._ending.add(key)
+        try:
+            if measuring is None:
+                measuring = await anyio.to_thread.run_sync(Measuring, job)
+            measured = await anyio.to_thread.run_sync(measuring.finish)
+        except BaseException:
+            if measuring is not None and key in self._jobs:
+                self._measured[key] = measuring
+            raise
+        finally:
+            self._ending.discard(key)
+        self.discard(key)
+        return measured
 
     def discard(self, key: str) -> None:
         """Stop measuring an attempt. For a while its last processes are still told from foreign ones."""
@@ -130,8 +145,7 @@ class Sampler:
     async def close(self) -> None:
         """Write the samples that are held back: the daemon stops, and the runs go on."""
         async with self._busy:
-            for measuring in self._measured.values():
-                await anyio.to_thread.run_sync(measuring.file.close, abandon_on_cancel=True)
+            await self._at_disks({key: measuring.file.close for key, measuring in self._measured.items()})
 
     # --- when ---
 
@@ -186,17 +200,44 @@ class Sampler:
             inventory = await self._read(thorough=thorough, graphics=graphics)
         self._thorough_at = now if thorough else self._thorough_at
         async with self._busy:  # not held while NVML is asked: a run's end does not wait for a hung driver
-            new = [job for key, job in self._jobs.items() if key not in self._measured]
-            holders = await anyio.to_thread.run_sync(self._take, new, inventory, thorough)
+            known = self._measured.keys() | self._ending
+            new = [job for key, job in self._jobs.items() if key not in known]
+            await self._at_disks({job.key: partial(self._open, job) for job in new})
+            holders = await anyio.to_thread.run_sync(self._take, inventory, thorough)
+            await self._at_disks({key: m.write for key, m in self._measured.items() if m.due})
             breaches = {key: measuring.meter.breach() for key, measuring in self._measured.items()}
         passed = {key: breach for key, breach in breaches.items() if breach is not None}
         return Tick(inventory=inventory, holders=holders, breaches=passed)
 
-    def _take(self, new: list[Job], inventory: Inventory | None, thorough: bool) -> Holders:
+    async def _at_disks(self, work: Mapping[str, Callable[[], None]]) -> None:
+        """Do the work of each attempt, by its key, on its own disk; one that hangs is left to itself.
+
+        Nothing else is done there until its thread is back.
+        """
+        async with anyio.create_task_group() as tasks:
+            for key, task in work.items():
+                if key not in self._at_disk:
+                    self._at_disk.add(key)
+                    tasks.start_soon(self._at_its_disk, key, task)
+
+    async def _at_its_disk(self, key: str, work: Callable[[], None]) -> None:
+        def done() -> None:
+            try:
+                work()
+            finally:
+                self._at_disk.discard(key)
+
+        with anyio.move_on_after(DISK_S):
+            await anyio.to_thread.run_sync(done, abandon_on_cancel=True)
+
+    def _open(self, job: Job) -> None:
+        measuring = Measuring(job)
+        if self._jobs.get(job.key) is job:  # it may be over by now
+            self._measured[job.key] = measuring
+
+    def _take(self, inventory: Inventory | None, thorough: bool) -> Holders:
         """Take a sample of every attempt at work. Runs in a thread."""
         now, begun = time.monotonic(), time.thread_time()
-        for job in new:
-            self._measured[job.key] = Measuring(job)
         gpus = inventory.gpus if inventory is not None and inventory.state == "ok" else ()
         at_work = list(self._measured.values())
         self._over = {key: seen for key, seen in self._over.items() if now - seen[0] < OVER_S}

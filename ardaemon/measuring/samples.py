@@ -41,10 +41,11 @@ class SampleFile:
         self._lines: list[bytes] = []
         self._pending: Sample | None = None
         self._flushed = float("-inf")
+        self.due = False
         self._try(self._open)
 
     def add(self, sample: Sample, urgent: bool = False) -> None:
-        """Take a sample. After an urgent one the file holds all of them."""
+        """Take a sample, and tell by `due` when the file is to be written: at once after an urgent one."""
         if self.fault is not None:
             return
         if self._pending is not None and not self._together(self._pending, sample):
@@ -53,7 +54,12 @@ class SampleFile:
         if urgent or self.header.width_s == 0:
             self._put()
         if urgent or sample.t - self._flushed >= FLUSH_S:
-            self._flushed = sample.t
+            self._flushed, self.due = sample.t, True
+
+    def flush(self) -> None:
+        """Write what is due."""
+        self.due = False
+        if self.fault is None:
             self._try(self._flush)
 
     def close(self) -> None:

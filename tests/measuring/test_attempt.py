@@ -20,6 +20,13 @@ from tests.support.trees import tree
 ZERO = Header(cards=(GivenCard(uuid="GPU-0", index=0, name="A100", baseline_mb=0.0),))
 
 
+def take(measuring: Measuring, seen: Scene) -> None:
+    """Take a sample, and write when it is time, as the sampler does."""
+    measuring.take(seen)
+    if measuring.due:
+        measuring.write()
+
+
 def job(folder: Path, header: Header = ZERO, **facts: object) -> Job:
     folder.mkdir(exist_ok=True)
     return Job(attempt=Attempt(folder), started=100.0, header=header, **facts)  # type: ignore[arg-type]
@@ -35,7 +42,7 @@ def test_what_was_measured_is_on_disk_when_it_is_over(tmp_path: Path) -> None:
         asked = job(tmp_path / "a1", roots=(root,))
         measuring = Measuring(asked)
         for n in range(3):
-            measuring.take(scene(asked, 100.0 + n, 1000.0 * n))
+            take(measuring, scene(asked, 100.0 + n, 1000.0 * n))
     found = measuring.finish()
     assert (found.peak_vram_mb, found.source, found.samples) == (2000, "process", 3)
     assert found.peak_rss_mb == pytest.approx(100, abs=40)
@@ -49,11 +56,11 @@ def test_a_peak_is_on_disk_at_once_and_the_next_daemon_goes_on_from_it(tmp_path:
     asked = job(tmp_path / "a1")
     first = Measuring(asked)
     for n, used in enumerate([10.0, 5000.0, 20.0, 20.0]):
-        first.take(scene(asked, 100.0 + n, used))
+        take(first, scene(asked, 100.0 + n, used))
     # Here the first daemon is killed: it writes no more.
     assert [s.vram_mb for s in samples.read(asked.attempt.samples)[1]] == [10, 5000]
     second = Measuring(job(tmp_path / "a1", Header()))  # it does not know what was before the launch
-    second.take(scene(asked, 160.0, 30.0))
+    take(second, scene(asked, 160.0, 30.0))
     found = second.finish()
     assert (found.peak_vram_mb, found.samples, found.gap_s) == (5000, 3, 59.0)
     assert found.cards[0].name == "A100"
@@ -61,7 +68,7 @@ def test_a_peak_is_on_disk_at_once_and_the_next_daemon_goes_on_from_it(tmp_path:
 
 def test_what_ended_while_no_daemon_lived_is_told_by_its_samples(tmp_path: Path) -> None:
     asked = job(tmp_path / "a1")
-    Measuring(asked).take(scene(asked, 101.0, 700.0))
+    take(Measuring(asked), scene(asked, 101.0, 700.0))
     found = recall(asked.attempt, job(tmp_path / "a1", Header(), max_vram_mb=600.0))
     assert (found.peak_vram_mb, found.source) == (700, "process")
     assert found.limit == "vram_limit 700 MiB > 600 MiB"
@@ -83,7 +90,7 @@ def test_a_folder_that_is_away_is_told_by_the_record_and_not_before(tmp_path: Pa
     measuring = Measuring(asked)
     (tmp_path / "a1" / "samples.jsonl").unlink()
     (tmp_path / "a1").rmdir()
-    measuring.take(scene(asked, 101.0, 700.0))
+    take(measuring, scene(asked, 101.0, 700.0))
     with pytest.raises(StorageError):
         measuring.finish()
     (tmp_path / "a1").mkdir()
@@ -113,7 +120,7 @@ def test_eight_cards_and_a_tree_of_60_cost_less_than_half_a_percent_of_a_core(tm
 
         def tick(at: float) -> None:
             holders = attribution.holders(gpus, [measuring.suspect])
-            measuring.take(Scene(at=at, gpus=gpus, holders=holders, thorough=int(at) % 5 == 0))
+            take(measuring, Scene(at=at, gpus=gpus, holders=holders, thorough=int(at) % 5 == 0))
 
         tick(100.0)
         begun, seconds = time.thread_time(), 100

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from ardaemon.core.layout import Attempt
 from ardaemon.core.measured import GivenCard, Header
 from ardaemon.core.model import Process
 from ardaemon.measuring import samples
-from ardaemon.measuring.attempt import Job, recall
+from ardaemon.measuring.attempt import Job, Measuring, recall
 from ardaemon.measuring.sampler import (
     ASKED_EVERY_S,
     ASKED_FOR_S,
@@ -106,6 +107,33 @@ def job(
         roots=() if root is None else (root,),
         **facts,  # type: ignore[arg-type]
     )
+
+
+def test_a_run_whose_disk_hangs_keeps_no_other_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, hangs, write = threading.Event(), threading.Event(), Measuring.write
+
+    def maybe_hang(measuring: Measuring) -> None:
+        if measuring.job.attempt.folder.name == "dead":
+            hangs.set()
+            answer.wait()
+        write(measuring)
+
+    async def story() -> None:
+        async with at_work() as world:
+            dead, alive = job(tmp_path / "dead"), job(tmp_path / "alive")
+            world.sampler.begin(dead)
+            await world.until(hangs.is_set)
+            world.sampler.begin(alive)
+            begun = len(world.ticks)
+            await world.until(lambda: len(world.ticks) >= begun + 3)
+            assert await world.sampler.end(alive.key) is not None
+            answer.set()
+            assert await world.sampler.end(dead.key) is not None
+
+    monkeypatch.setattr(Measuring, "write", maybe_hang)
+    anyio.run(story)
 
 
 def test_a_run_is_measured_from_its_start_to_its_end(tmp_path: Path) -> None:

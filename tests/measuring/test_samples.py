@@ -20,6 +20,13 @@ EIGHT = Header(
 )
 
 
+def put(file: SampleFile, taken: Sample, urgent: bool = False) -> None:
+    """Add a sample, and write when it is time, as the sampler does."""
+    file.add(taken, urgent=urgent)
+    if file.due:
+        file.flush()
+
+
 def sample(t: float, vram: int = 40_000, cards: int = 8, **facts: object) -> Sample:
     gpus = tuple(
         CardSample(
@@ -44,7 +51,7 @@ def test_a_day_fits_and_keeps_its_peaks(tmp_path: Path, cards: int) -> None:
     largest = 0
     for number, t in enumerate(day(cards)):
         spike = number in spikes
-        file.add(sample(t, 41_000 + number if spike else 40_000, cards, rss_mb=5000 + 10 * spike))
+        put(file, sample(t, 41_000 + number if spike else 40_000, cards, rss_mb=5000 + 10 * spike))
         if number % 500 == 0 and path.exists():
             largest = max(largest, path.stat().st_size)
     file.close()
@@ -66,7 +73,7 @@ def test_a_short_run_is_whole(tmp_path: Path) -> None:
     file = SampleFile(path, EIGHT)
     given = [sample(n / 4) for n in range(200)]
     for one in given:
-        file.add(one)
+        put(file, one)
     file.close()
     assert samples.read(path) == (EIGHT, given)
 
@@ -74,8 +81,9 @@ def test_a_short_run_is_whole(tmp_path: Path) -> None:
 def test_each_line_is_json_that_a_person_can_read(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     file = SampleFile(path, EIGHT)
-    file.add(
-        Sample(t=1.25, vram_mb=None, by="unknown", gpus=(CardSample(card=0, run_mb=None, by="unknown"),))
+    put(
+        file,
+        Sample(t=1.25, vram_mb=None, by="unknown", gpus=(CardSample(card=0, run_mb=None, by="unknown"),)),
     )
     file.close()
     header, line = map(json.loads, path.read_text().splitlines())
@@ -88,9 +96,9 @@ def test_samples_are_held_back_for_some_seconds_and_urgent_ones_are_not(tmp_path
     path = tmp_path / "samples.jsonl"
     file = SampleFile(path, EIGHT)
     for n in range(5):
-        file.add(sample(float(n)))
+        put(file, sample(float(n)))
     assert len(samples.read(path)[1]) == 1
-    file.add(sample(5.0, 50_000), urgent=True)
+    put(file, sample(5.0, 50_000), urgent=True)
     assert len(samples.read(path)[1]) == 6
 
 
@@ -98,13 +106,13 @@ def test_it_goes_on_after_a_restart_with_the_width_that_it_had(tmp_path: Path) -
     path = tmp_path / "samples.jsonl"
     first = SampleFile(path, EIGHT)
     for n in range(6000):
-        first.add(sample(float(n)))
+        put(first, sample(float(n)))
     first.close()
     assert first.header.width_s > 0
     second = SampleFile(path, Header())
     assert second.header == first.header
     assert sum(s.n for s in second.earlier) == 6000
-    second.add(sample(6000.0))
+    put(second, sample(6000.0))
     second.close()
     assert sum(s.n for s in samples.read(path)[1]) == 6001
 
@@ -114,10 +122,10 @@ def test_a_torn_last_line_is_passed_over_and_mended(tmp_path: Path, cut: int) ->
     path = tmp_path / "samples.jsonl"
     file = SampleFile(path, EIGHT)
     for n in range(3):
-        file.add(sample(float(n)), urgent=True)
+        put(file, sample(float(n)), urgent=True)
     path.write_bytes(path.read_bytes()[:-cut])
     again = SampleFile(path, EIGHT)
-    again.add(sample(9.0), urgent=True)
+    put(again, sample(9.0), urgent=True)
     times = [s.t for s in samples.read(path)[1]]
     assert times in ([0.0, 1.0, 9.0], [0.0, 1.0, 2.0, 9.0])
     assert all(json.loads(line) for line in path.read_text().splitlines())
@@ -128,7 +136,7 @@ def test_what_is_not_ours_is_replaced(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(content)
     file = SampleFile(path, EIGHT)
-    file.add(sample(1.0), urgent=True)
+    put(file, sample(1.0), urgent=True)
     assert samples.read(path) == (EIGHT, [sample(1.0)])
 
 
@@ -143,7 +151,7 @@ def test_what_a_run_has_put_in_its_place_is_left_alone(tmp_path: Path, trap: str
     else:
         path.mkdir()
     file = SampleFile(path, EIGHT)
-    file.add(sample(1.0), urgent=True)
+    put(file, sample(1.0), urgent=True)
     file.close()
     assert other.read_bytes() == b"precious"
     if trap != "pipe":
@@ -156,7 +164,7 @@ def test_a_full_disk_ends_the_file_and_is_told_once(
     """And it stays ended, though space may be back: half a picture would be taken for a whole one."""
     path = tmp_path / "samples.jsonl"
     file = SampleFile(path, EIGHT)
-    file.add(sample(0.0), urgent=True)
+    put(file, sample(0.0), urgent=True)
     before = path.read_bytes()
 
     def full(name: str, *_: object) -> None:
@@ -166,7 +174,7 @@ def test_a_full_disk_ends_the_file_and_is_told_once(
     monkeypatch.setattr(operations, "hook", full)
     with caplog.at_level(logging.WARNING, "ardaemon.samples"):
         for n in range(50):
-            file.add(sample(float(n)), urgent=True)
+            put(file, sample(float(n)), urgent=True)
         file.close()
     assert len(caplog.records) == 1
     assert file.fault is not None
@@ -175,7 +183,7 @@ def test_a_full_disk_ends_the_file_and_is_told_once(
 
 def test_a_folder_that_is_gone_hurts_nobody(tmp_path: Path) -> None:
     file = SampleFile(tmp_path / "gone" / "samples.jsonl", EIGHT)
-    file.add(sample(0.0), urgent=True)
+    put(file, sample(0.0), urgent=True)
     file.close()
     assert isinstance(file.fault, FileNotFoundError)
 
