@@ -143,7 +143,7 @@ def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> Non
     os.kill(shim, signal.SIGKILL)
     lab.start()
     assert alive(job)
-    assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the daemon's look at it")
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
     assert (lab.project / "launches").read_text().split() == [run_id]
 
