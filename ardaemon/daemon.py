@@ -52,6 +52,9 @@ log = logging.getLogger("ardaemon.daemon")
 THREADS_MAX = 128
 # What is written at a stop is nothing that a kill would lose: a disk that hangs delays no stop for longer.
 LAST_WORDS_S = 2.0
+LOOK_S = (
+    1.0  # for the first look at what an earlier daemon has launched; a dead disk delays no start for longer
+)
 # For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
 THREADS_END_S = 5.0
 
@@ -143,15 +146,23 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     left = await recovery.recover(board, engine, disks, recovery.entries(parts.host))
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
+    tasks.start_soon(parts.scheduler.loop)
+    await _looked_at(board)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
     tasks.start_soon(recovery.keep_looking, board, engine, disks, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
-    tasks.start_soon(parts.scheduler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     facts = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": facts})
+
+
+async def _looked_at(board: Board) -> None:
+    """Wait until each run that was launched is known to be at work or over, so that all who ask see it."""
+    with anyio.move_on_after(LOOK_S):
+        for flight in list(board.flights.values()):
+            await flight.until(lambda flight=flight: flight.state != "launching")  # type: ignore[misc]
 
 
 async def stop(parts: Parts) -> None:
