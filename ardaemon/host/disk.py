@@ -59,11 +59,12 @@ class _Disk:
         self.questions: set[_Question] = set()
 
     async def ask(self, work: Callable[[], T]) -> T:
+        asked = time.monotonic()  # before the deadline is set: a question that was given up is as old as that
         try:
             with anyio.fail_after(ANSWER_S):
                 async with self.askers:
                     self.require()  # those that asked before may hang
-                    question = _Question(self)
+                    question = _Question(self, asked)
                     return await anyio.to_thread.run_sync(
                         question.put, work, abandon_on_cancel=True, limiter=self.threads
                     )
@@ -73,7 +74,7 @@ class _Disk:
     def require(self) -> None:
         """Raise StorageError while a question hangs that was given up."""
         oldest = min((question.asked for question in list(self.questions)), default=math.inf)
-        if time.monotonic() - oldest > ANSWER_S:
+        if time.monotonic() - oldest >= ANSWER_S:
             raise self._dead()
 
     def _dead(self) -> StorageError:
@@ -87,8 +88,8 @@ class _Disk:
 class _Question:
     """Keeps the disk's state until its thread is back, though nobody may wait for that any more."""
 
-    def __init__(self, disk: _Disk) -> None:
-        self.disk, self.asked = disk, time.monotonic()
+    def __init__(self, disk: _Disk, asked: float) -> None:
+        self.disk, self.asked = disk, asked
         disk.questions.add(self)
 
     def put(self, work: Callable[[], T]) -> T:
