@@ -46,8 +46,8 @@ class Recovered(NamedTuple):
     removed: list[tuple[Path, Run]]
 
 
-class _Found(NamedTuple):
-    """What came of the entries of one project."""
+class _TakenUp(NamedTuple):
+    """The runs that the active entries of one project lead to, by how they stand."""
 
     flights: list[Flight]  # all that could be read
     finished: list[Flight]  # those of them that are committed by now
@@ -63,24 +63,24 @@ async def recover(board: Board, engine: Engine, disks: Disks, entries: list[Path
     not answer are stranded. Nobody else gets at that disk before the thread that hangs here is back.
     """
     projects = _by_project(entries)
-    every: list[_Found] = []
+    projects_taken: list[_TakenUp] = []
 
     async def take_up(project: Path) -> None:
         try:
-            every.append(await disks.ask(project, partial(_take_up, projects[project], engine)))
+            projects_taken.append(await disks.ask(project, partial(_take_up, projects[project], engine)))
         except StorageError as error:
             log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
             stranded = dict.fromkeys(projects[project], Stranded(error.message, error.mend))
-            every.append(_Found([], [], [], stranded))
+            projects_taken.append(_TakenUp([], [], [], stranded))
 
     async with anyio.create_task_group() as tasks:
         for project in projects:
             tasks.start_soon(take_up, project)
-    _add(board, engine, every)
-    left = {entry: why for found in every for entry, why in found.stranded.items()}
+    _add(board, engine, projects_taken)
+    left = {entry: why for taken in projects_taken for entry, why in taken.stranded.items()}
     board.stranded.clear()
     board.stranded.update({entry.name: why for entry, why in left.items()})
-    return Recovered(list(left), [removed for found in every for removed in found.removed])
+    return Recovered(list(left), [removed for taken in projects_taken for removed in taken.removed])
 
 
 def _by_project(entries: list[Path]) -> dict[Path, list[Path]]:
@@ -95,20 +95,20 @@ def _by_project(entries: list[Path]) -> dict[Path, list[Path]]:
     return projects
 
 
-def _take_up(entries: list[Path], engine: Engine) -> _Found:
+def _take_up(entries: list[Path], engine: Engine) -> _TakenUp:
     """Read what the entries of one project lead to, and finish what was judged. For a thread."""
     stranded: dict[Path, Stranded] = {}
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
     there = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
     read = [flight for entry in there if (flight := _read(entry, stranded, engine)) is not None]
     read.sort(key=lambda flight: flight.active.seq)
-    return _Found(read, [flight for flight in read if _finished(flight)], removed, stranded)
+    return _TakenUp(read, [flight for flight in read if _finished(flight)], removed, stranded)
 
 
-def _add(board: Board, engine: Engine, every: list[_Found]) -> None:
+def _add(board: Board, engine: Engine, projects_taken: list[_TakenUp]) -> None:
     """Put the flights that are not finished on the board, in the order of their submits."""
-    flights = [flight for found in every for flight in found.flights]
-    finished = {flight.key for found in every for flight in found.finished}
+    flights = [flight for taken in projects_taken for flight in taken.flights]
+    finished = {flight.key for taken in projects_taken for flight in taken.finished}
     _look_for_strangers(board, engine, flights)
     for flight in sorted(flights, key=lambda flight: flight.active.seq):
         if flight.key in finished:

@@ -1,4 +1,4 @@
-"""Opens and reads files that somebody else may have put there, so that nothing in their place holds us up.
+"""Open and read files that somebody else may have put there; whatever stands there never holds us up.
 
 open(2) waits at a FIFO for a writer, a device may act on being opened or never end, and a folder or a link
 that leads in a circle is no file at all. Whatever reads a file of a project opens it here
@@ -25,7 +25,7 @@ SCRIPT_MAX = 16 << 20  # bytes of a script, of program.md: more than any of them
 
 
 class NotPlain(OSError):
-    """What stands at the path is no plain file, or is far larger than such a file can be."""
+    """Raised where no plain file stands at a path, or one that is far larger than such a file can be."""
 
 
 def descriptor(path: Path, flags: int = 0) -> int:
@@ -50,19 +50,19 @@ def descriptor(path: Path, flags: int = 0) -> int:
 
 
 def require_plain(status: os.stat_result, path: Path) -> None:
-    """Raise NotPlain, which says what it is, if `status` is not that of a plain file."""
+    """Raise NotPlain if `status` is not that of a plain file; the error says what it is."""
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise NotPlain(errno.EINVAL, f"it is {kind}, not a plain file", os.fspath(path))
 
 
 def opened(path: Path, flags: int = 0) -> BufferedReader:
-    """Open a plain file for reading, as descriptor() does."""
+    """Open a plain file as a stream of bytes. Raises as descriptor() does."""
     return open(descriptor(path, flags), "rb")
 
 
 def read(path: Path, most: int, flags: int = 0) -> bytes:
-    """Return all bytes of a plain file. Raises NotPlain also if it has more than `most`."""
+    """Return all bytes of a plain file. Raises as descriptor() does, and NotPlain beyond `most` bytes."""
     with opened(path, flags) as file:
         data = file.read(most + 1)
     if len(data) > most:

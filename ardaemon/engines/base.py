@@ -87,7 +87,7 @@ Probe = Running | Finished | Unsupervised | Lost | NeverStarted
 
 
 class Engine(Protocol):
-    """Where shims are started. A handle is data in run.json, so that a restarted daemon can ask again."""
+    """A place where shims are started. Handles are data in run.json: a restarted daemon can ask again."""
 
     # --- one attempt ---
 

@@ -1,4 +1,4 @@
-"""The results of an experiment's runs, as they may be believed."""
+"""Read the results of an experiment's runs, and believe only those that a commit has written."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from ardaemon.host import state
 
 
 def committed(run: Run, record: RunRecord | None) -> Result | None:
-    """Return the run's result; None where what lies there is not the end of a commit.
+    """Return the run's result; None where there is none that a commit has written.
 
-    It is believed only if it decodes, names this run, and the run's record (run.json) says that the run was
-    judged: anybody may have put a file of that name there. Raises UnknownSchema, StorageError.
+    The file is believed only if it decodes, names this run, and the run's record (run.json) says that the run
+    was judged: anybody may have put a file of that name there. Raises UnknownSchema, StorageError.
     """
     return _named(run) if record is not None and isinstance(record.state, Judged) else None
 
@@ -28,9 +28,10 @@ def _named(run: Run) -> Result | None:
 
 
 def results(experiment: Experiment) -> Iterator[Result]:
-    """Yield the results of all committed runs, in the order of their ids; what is broken is passed over.
+    """Yield the results of all committed runs, in the order of their ids; pass over what is broken.
 
-    For a rebuild: a result whose run.json was lost or broken counts, or a run that was judged would be lost.
+    A rebuild asks for them. So a result counts also where run.json is lost or broken: else a run that was
+    judged would be lost with it.
     """
     if not experiment.runs.is_dir():
         return
@@ -44,7 +45,7 @@ def results(experiment: Experiment) -> Iterator[Result]:
 
 
 def record_of(run: Run) -> RunRecord | None:
-    """Return run.json, or None where it is gone or broken: a rebuild does without it."""
+    """Return the run's record (run.json); None where it is gone or broken, for a rebuild does without it."""
     with contextlib.suppress(CorruptState):
         return state.read(run.record, RunRecord)
     return None

@@ -111,5 +111,5 @@ class Context:
             return await self.disks.ask(Path(project), at_once)
         except CorruptState:
             experiment = await self.resolve(project, expr)
-            found = await self.load(experiment)
-            return await self.ask(experiment, lambda: look(experiment, found))
+            state = await self.load(experiment)
+            return await self.ask(experiment, lambda: look(experiment, state))

@@ -1,4 +1,4 @@
-"""status.*, experiment.*, session.*, chain.*: an experiment and its settings."""
+"""status.*, experiment.*, session.*: an experiment and its settings."""
 
 import os
 from functools import partial
@@ -21,7 +21,7 @@ from ardaemon.rpc.dispatch import Notify
 
 
 class _Seen(NamedTuple):
-    """What `status` shows of an experiment's files, read at one moment."""
+    """The part of `status` that comes from an experiment's files, read at one moment."""
 
     experiment: Experiment
     state: State
@@ -31,14 +31,14 @@ class _Seen(NamedTuple):
     suspects: set[str]
 
 
-def _seen(experiment: Experiment, found: State, last: int) -> _Seen:
+def _seen(experiment: Experiment, state: State, last: int) -> _Seen:
     return _Seen(
         experiment,
-        found,
+        state,
         tuple(ledger.last(experiment.results, min(last, LAST_MAX))),
-        _train_py(experiment, found),
+        _train_py(experiment, state),
         experiment.unclean.exists(),
-        unfollowed.suspects(experiment, found.session.last_run),
+        unfollowed.suspects(experiment, state.session.last_run),
     )
 
 
@@ -49,27 +49,27 @@ class Experiments:
         self.context, self.board = context, context.board
 
     async def status_get(self, params: p.Recent, _: Notify) -> p.StatusView:
-        """From counters and the ends of files: the same cost after 100,000 runs."""
+        """Show an experiment from counters and the ends of files: the same cost after 100,000 runs."""
         seen = await self.context.read(params.project, params.expr, partial(_seen, last=params.last))
-        experiment, found = seen.experiment, seen.state
+        experiment, state = seen.experiment, seen.state
         sight = self.context.views.sight() if self.board.of(experiment) else None
         left = await self._left(experiment, seen.suspects)
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
             folder=str(experiment.folder),
-            contract=found.contract,
-            session=found.session,
-            best=found.best,
+            contract=state.contract,
+            session=state.session,
+            best=state.best,
             train_py=seen.train_py,
             unclean=seen.unclean,
             active=tuple(self.context.views.view(f, sight) for f in self.board.of(experiment)),
             recent=seen.rows,
-            warnings=(*found.warnings, *left, *self.board.placement.in_quarantine.values()),
+            warnings=(*state.warnings, *left, *self.board.placement.in_quarantine.values()),
         )
 
     async def _left(self, experiment: Experiment, suspects: set[str]) -> list[str]:
-        """Say in one line each which runs nobody follows."""
+        """Return a line for each run that nobody follows."""
         run_ids = await unfollowed.of(self.context, experiment, suspects)
         says = f"--expr {experiment.slug} says why, and what to do"
         return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]
@@ -79,40 +79,42 @@ class Experiments:
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
         project = Path(params.project)
-        await self.context.disks.ask(project, project.exists)  # a dead mount is told of
+        await self.context.disks.ask(
+            project, project.exists
+        )  # a dead mount is refused here, before anything is written
         work = partial(create.create, params)
-        experiment, said = await self.context.disks.do(project, work)
-        return await self._experiment_view(experiment, said)
+        experiment, report = await self.context.disks.do(project, work)
+        return await self._experiment_view(experiment, report)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
-        """Report what changed; with accept, seal what is there now."""
+        """Report what changed under the seal; with `accept`, seal what is there now."""
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
-            said = await self.context.do(experiment, partial(seal.seal, experiment, params))
-        return await self._experiment_view(experiment, said)
+            report = await self.context.do(experiment, partial(seal.seal, experiment, params))
+        return await self._experiment_view(experiment, report)
 
     async def experiment_clean(self, params: p.Where, _: Notify) -> p.ExperimentView:
-        """Lift the sentinel once nothing of what survived lives."""
+        """Verify that no survivor of a kill lives, and lift the sentinel."""
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
             folder = self.context.host.quarantine
-            said, lifted = await self.context.do(experiment, partial(unclean.clean, experiment, folder))
+            report, lifted = await self.context.do(experiment, partial(unclean.clean, experiment, folder))
             self.board.lift(lifted)
-        return await self._experiment_view(experiment, said)
+        return await self._experiment_view(experiment, report)
 
-    async def _experiment_view(self, experiment: Experiment, said: list[str]) -> p.ExperimentView:
-        found = await self.context.load(experiment)
+    async def _experiment_view(self, experiment: Experiment, report: list[str]) -> p.ExperimentView:
+        state = await self.context.load(experiment)
         return p.ExperimentView(
             project=str(experiment.project),
             expr=experiment.slug,
             folder=str(experiment.folder),
-            contract=found.contract,
-            said=tuple(said),
-            warnings=tuple(found.warnings),
+            contract=state.contract,
+            said=tuple(report),
+            warnings=tuple(state.warnings),
         )
 
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
-        """Runs are accepted from here on."""
+        """Start a session: runs are accepted from here on."""
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment):
             active = bool(self.board.of(experiment))
@@ -123,7 +125,7 @@ class Experiments:
         return await self._session_view(experiment)
 
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
-        """Interrupt what runs, hold what waits."""
+        """End the session: interrupt the runs that are at work, hold those that wait."""
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment, mending=True):
             await self.context.do(experiment, partial(session.stop, experiment))
@@ -132,7 +134,7 @@ class Experiments:
         return await self._session_view(experiment)
 
     async def _interrupt(self, flights: list[Flight]) -> None:
-        """End these runs, each whatever becomes of the others' wishes. Raises StorageError."""
+        """End these runs; where one wish cannot be written, the others still are. Raises StorageError."""
         refused: list[StorageError] = []
 
         async def stop(flight: Flight) -> None:
@@ -148,23 +150,24 @@ class Experiments:
             raise refused[0]
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:
-        """Settings and counters."""
+        """Return the settings and counters of the session."""
         return await self._session_view(await self.context.resolve(params.project, params.expr))
 
     async def _session_view(self, experiment: Experiment) -> p.SessionView:
-        found = await self.context.load(experiment)
+        state = await self.context.load(experiment)
         chain = await self.context.ask(experiment, partial(chain_of, experiment))
         return p.SessionView(
             project=str(experiment.project),
             expr=experiment.slug,
-            session=found.session,
+            session=state.session,
             chain_remaining=chain.chain_remaining if chain else None,
-            warnings=tuple(found.warnings),
+            warnings=tuple(state.warnings),
         )
 
 
-def _train_py(experiment: Experiment, found: State) -> str:
-    placed, best = found.session.placed, found.best
+def _train_py(experiment: Experiment, state: State) -> str:
+    """Say how train.py stands: as what the daemon placed there, or edited since."""
+    placed, best = state.session.placed, state.best
     standing = train_file.current(experiment)
     if standing is None:
         return "missing"

@@ -66,7 +66,7 @@ class Queue:
         return flight.active.front if flight.active.priority == priority else 0
 
     async def _waiting(self, params: p.WhichRun) -> Flight:
-        """The run, if it waits. Raises UnknownRun, Unfollowed, Refused."""
+        """Return the run, if it waits. Raises UnknownRun, Unfollowed, Refused."""
         experiment = await self.context.resolve(params.project, params.expr)
         if params.run_id is None:
             raise UsageError("a run must be named", "arctl queue")

@@ -67,7 +67,7 @@ class Runs:
         return flight
 
     async def run_get(self, params: p.WhichRun, _: Notify) -> p.RunView:
-        """One run as it stands."""
+        """Return one run as it stands."""
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         try:
@@ -79,21 +79,21 @@ class Runs:
         return self.views.view(flight) if flight else await self._stored(experiment, run_id)
 
     async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
-        """The last rows of results.tsv."""
+        """Return the last rows of results.tsv."""
         last = min(params.last or LAST_MAX, LAST_MAX)
 
-        def look(experiment: Experiment, found: State) -> p.RunList:
+        def look(experiment: Experiment, state: State) -> p.RunList:
             return p.RunList(
                 expr=experiment.slug,
-                primary=found.contract.primary.metric,
+                primary=state.contract.primary.metric,
                 runs=tuple(ledger.last(experiment.results, last)),
-                warnings=tuple(found.warnings),
+                warnings=tuple(state.warnings),
             )
 
         return await self.context.read(params.project, params.expr, look)
 
     async def run_cancel(self, params: p.Cancel, _: Notify) -> p.RunView:
-        """Write the wish down; the loops make it so."""
+        """Write down that the run is to end; the loops make it so."""
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)

@@ -13,7 +13,7 @@ def is_stuck(flight: Flight, board: Board) -> bool:
 
 
 def refusal(flight: Flight, board: Board, unclean: bool) -> ArdaemonError:
-    """Make the error for who waits for a run that is stuck: why, and what to do now.
+    """Make the error for whoever waits for a run that is stuck: why, and what to do now.
 
     `unclean` tells whether the sentinel stands.
     """

@@ -30,7 +30,7 @@ class Tailer:
         self.followers = 0
 
     async def run_tail(self, params: p.Tail, notify: Notify) -> p.TailText:
-        """The end of the log; with follow, what is added until the run is committed."""
+        """Send the end of the log; with follow, also what is added until the run is committed."""
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = self.board.find(experiment, run_id)

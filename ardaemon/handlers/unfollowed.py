@@ -72,19 +72,21 @@ def suspects(experiment: Experiment, last_run: int) -> set[str]:
 
 async def of(context: Context, experiment: Experiment, suspected: set[str]) -> tuple[str, ...]:
     """Return which of `suspected`, and of the runs that the board knows as stranded, no daemon follows."""
-    every = {*suspected, *stranded(context, experiment)}
-    found = [run_id for run_id in every if context.board.find(experiment, run_id) is None]
-    return tuple(sorted([r for r in found if await _is_unfollowed(context, experiment, r)], key=run_number))
+    candidates = {*suspected, *stranded(context, experiment)}
+    off_board = [run_id for run_id in candidates if context.board.find(experiment, run_id) is None]
+    return tuple(
+        sorted([r for r in off_board if await _is_unfollowed(context, experiment, r)], key=run_number)
+    )
 
 
 def warnings(board: Board) -> Iterator[str]:
-    """Say in one line each which runs the daemon has found and cannot follow, of all experiments."""
+    """Yield a line for each run, of whatever experiment, whose active entry the daemon cannot follow."""
     for name, entry in board.stranded.items():
         yield f"no daemon follows {_run_id(name)}: {entry.why} ({entry.mend})"
 
 
 def stranded(context: Context, experiment: Experiment) -> Iterator[str]:
-    """List the runs of an experiment whose active entries the daemon has found and cannot follow."""
+    """Yield the runs of an experiment whose active entries the daemon has and cannot follow."""
     for name in context.board.stranded:
         run_id = _run_id(name)
         if name == entry_path(context.host.active, experiment, run_id).name:

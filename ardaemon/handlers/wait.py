@@ -29,9 +29,10 @@ class Waiter:
         self.context, self.board, self.views = context, context.board, context.views
 
     async def run_wait(self, params: p.Wait, _: Notify) -> p.RunView:
-        """Wait until a run is launched or committed, or the timeout; a client that goes ends only its wait.
+        """Wait until a run is launched or committed, or the time is over.
 
-        A run that does not move by itself is an error at once: who calls again must never spin.
+        Raises at once for a run that does not move by itself: a client that calls again must never spin. A
+        client that goes away ends only its wait.
         """
         experiment = await self.context.resolve(params.project, params.expr)
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
@@ -45,7 +46,7 @@ class Waiter:
         else:
             view = await self._awaited([flight], params.until, end)
         if view.result is not None:
-            await self._heard(experiment, run_id)
+            await self._deliver(experiment, run_id)
         return view
 
     async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
@@ -80,11 +81,11 @@ class Waiter:
 
     async def _undelivered(self, experiment: Experiment) -> p.RunView | None:
         """Take a verdict that is whole on disk and that nobody has got; None if there is none."""
-        found = await self.context.load(experiment)
-        for run_id in found.session.undelivered:
+        undelivered = (await self.context.load(experiment)).session.undelivered
+        for run_id in undelivered:
             if run_id in self.board.delivered(experiment.folder) or self.board.find(experiment, run_id):
                 continue  # of a run whose commit is under way, the result is not there yet
-            self.board.deliver(experiment, run_id, found.session.undelivered)
+            self.board.deliver(experiment, run_id, undelivered)
             try:
                 view = await self._stored(experiment, run_id)
             except UnknownRun:  # a person has removed it
@@ -107,9 +108,10 @@ class Waiter:
     async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
         return await self.context.ask(experiment, partial(stored, experiment, run_id))
 
-    async def _heard(self, experiment: Experiment, run_id: str) -> None:
-        found = await self.context.load(experiment)
-        self.board.deliver(experiment, run_id, found.session.undelivered)
+    async def _deliver(self, experiment: Experiment, run_id: str) -> None:
+        """Note that this client gets the verdict: `wait --any` gives it to nobody else."""
+        session = (await self.context.load(experiment)).session
+        self.board.deliver(experiment, run_id, session.undelivered)
 
 
 def _there(flight: Flight, until: Until, board: Board) -> bool:

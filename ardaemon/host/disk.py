@@ -1,4 +1,4 @@
-"""Asks a project's disk in threads of its own, with a deadline: a dead mount holds up that project alone.
+"""Ask a project's disk in threads of its own, with a deadline: a dead mount holds up that project alone.
 
 Whoever waits for a dead network mount or FUSE filesystem hangs in the kernel: nothing but the answer ends
 such a thread. So each project has a few threads of its own, a question is given up after ANSWER_S, and
@@ -26,7 +26,7 @@ WORKERS_MAX = 16  # threads that write for one project; more runs of it are rare
 
 
 class Disks:
-    """The disks of the projects that are asked now."""
+    """The disks of all projects, each made when it is first asked and forgotten when nobody asks it."""
 
     def __init__(self) -> None:
         self._disks: WeakValueDictionary[Path, _Disk] = WeakValueDictionary()
@@ -52,6 +52,8 @@ class Disks:
 
 
 class _Disk:
+    """One project's disk: its threads, and the questions that have no answer yet."""
+
     def __init__(self, project: Path) -> None:
         self.project = project
         self.askers, self.workers = anyio.CapacityLimiter(QUESTIONS_MAX), anyio.CapacityLimiter(WORKERS_MAX)
@@ -72,7 +74,7 @@ class _Disk:
             raise self._dead() from None
 
     def require(self) -> None:
-        """Raise StorageError while a question hangs that was given up."""
+        """Raise StorageError while a question that was given up still hangs."""
         oldest = min((question.asked for question in list(self.questions)), default=math.inf)
         if time.monotonic() - oldest >= ANSWER_S:
             raise self._dead()
@@ -86,7 +88,7 @@ class _Disk:
 
 
 class _Question:
-    """Keeps the disk's state until its thread is back, though nobody may wait for that any more."""
+    """One question to a disk; it counts until its thread is back, though nobody may wait for it any more."""
 
     def __init__(self, disk: _Disk, asked: float) -> None:
         self.disk, self.asked = disk, asked

@@ -59,7 +59,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """What one tick saw of the machine, for all attempts alike."""
+    """The machine as one tick saw it, for all attempts alike."""
 
     at: float  # CLOCK_MONOTONIC seconds
     gpus: tuple[GpuReading, ...] = ()

@@ -33,7 +33,7 @@ class Suspect(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """What one process shows of itself; read once in its life."""
+    """The marks of one process that tell whose it is; read once in its life."""
 
     tag: str = ""  # the folder of the attempt that the process's environment names
     cgroups: tuple[str, ...] = ()  # the names of the process's cgroups, from the root on

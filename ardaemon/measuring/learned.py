@@ -1,4 +1,4 @@
-"""How much GPU memory the runs of an experiment need, learned from what the last of them used. Pure.
+"""Learn how much GPU memory the runs of an experiment need, from what the last of them used. Pure.
 
 The peaks stand in .ar-session.json as {GPU model: (peaks in MiB, …)}, the newest last. Only successful runs
 count, and only peaks that NVML told by process: a difference on the whole card may hold anybody's memory.

@@ -1,4 +1,4 @@
-"""What a run uses of its GPUs and of memory: looks in, samples and peaks out. Pure.
+"""Measure what a run uses of its GPUs and of memory: looks in, samples and peaks out. Pure.
 
 Every peak is made of samples, so that a restarted daemon gets the same peaks from samples.jsonl.
 """

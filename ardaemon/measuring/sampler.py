@@ -47,7 +47,7 @@ class Read(Protocol):
 
 
 class Tick(Struct, frozen=True, kw_only=True):
-    """What one tick saw."""
+    """The GPUs, their holders and the broken limits, as one tick saw them."""
 
     inventory: Inventory | None = None  # None: NVML was not asked
     holders: Holders = field(default_factory=dict)

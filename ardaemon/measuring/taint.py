@@ -1,4 +1,4 @@
-"""Whether a run was measured under fair conditions. Pure: samples in, the taint out.
+"""Tell whether a run was measured under fair conditions. Pure: samples in, the taint out.
 
 A foreign compute process on the run's card taints the run at once. Heat and swapping taint it only if they
 last: clocks that are held down by a fifth for a tenth of the time cost 2%, and two equal runs differ by about
@@ -18,7 +18,7 @@ GRAPHICS_MB = 500.0  # a desktop uses less; a game or a renderer uses more, and 
 
 @dataclass
 class Conditions:
-    """What was unfair so far: counts of looks, and the first foreign process in words."""
+    """The unfair conditions so far: counts of looks, and the first foreign process in words."""
 
     looks: int = 0
     throttled: int = 0

@@ -29,7 +29,7 @@ PAGES_PER_MB = (1 << 20) / os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
-    """What one process tree uses at one moment."""
+    """The memory, CPU and processes of one process tree at one moment."""
 
     rss_mb: float | None  # None: no process of the tree could be read
     cpu: float | None  # percent of one core since the last look; None at the first

@@ -1,6 +1,6 @@
-"""The job's own folder, made anew for each attempt: a copy of the snapshot, and links to what lies beside it.
+"""Make the job's own folder anew for each attempt: a copy of the snapshot, and links to what lies beside it.
 
-It is not synced: an attempt that a power cut ends is lost whatever stands there.
+The folder is not synced: an attempt that a power cut ends is lost whatever stands there.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from ardaemon.host import durable, operations, state
 
 
 def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
-    """Make the folder for that attempt; what the attempt before left there is put aside, in its own folder.
+    """Make the folder for that attempt; put what the attempt before left there into that attempt's folder.
 
-    It may be called again after a kill. Raises StorageError.
+    Another daemon may call this again after a kill. Raises StorageError.
     """
     with state.storage("prepare", run.job):
         if attempt > 1:
@@ -28,7 +28,7 @@ def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
 
 
 def _copy_snapshot(run: Run) -> None:
-    """Write it in place, not aside and renamed: no name of ours is left in the job's folder after a crash."""
+    """Write the copy in place, not aside and renamed: a crash leaves no name of ours in the job's folder."""
     durable.remove(run.script)
     fd = operations.create(run.script, os.O_EXCL, 0o644)
     try:
@@ -38,6 +38,7 @@ def _copy_snapshot(run: Run) -> None:
 
 
 def _put_aside(run: Run, attempt: int) -> None:
+    """Move what the attempt left in the job's folder into the attempt's own."""
     aside = run.attempt(attempt).folder / JOB
     if not os.path.lexists(aside) and os.path.lexists(run.job):
         operations.rename(run.job, aside)
@@ -45,7 +46,7 @@ def _put_aside(run: Run, attempt: int) -> None:
 
 
 def _link_siblings(experiment: Experiment, folder: Path) -> None:
-    """Let train.py find beside itself what it finds there in the experiment."""
+    """Link what lies beside train.py in the experiment, so that the copy finds it beside itself as well."""
     names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
     way = os.path.relpath(experiment.folder, folder)
     for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:

@@ -22,9 +22,9 @@ class Prober:
         self.boot = boot
 
     def probe(self, handle: Handle) -> Probe:
-        """How an attempt stands: held lock, exit.json, boot id, living processes; in this order.
+        """Return how an attempt stands: held lock, exit.json, boot id, living processes; in this order.
 
-        Raises FolderAway if its folder is not where it was and nothing of it lives: then nothing can be said.
+        Raises FolderAway if its folder is not where it was and nothing of it lives: nobody can tell then.
         """
         attempt, start, place = Attempt(Path(handle.folder)), read_start(handle), place_of(handle)
         # After a reboot the same pid and start time may be those of any process.
