@@ -12,7 +12,7 @@
     ├── Incompatible          client and daemon are too far apart               exit 69
     ├── DaemonUnavailable     nobody answers on the socket                      exit 69
     ├── Overloaded            a limit of the daemon was reached                 exit 69
-    └── InternalError         a fault of ours                                   exit 70
+    └── InternalError         a fault of ardaemon                               exit 70
 
 This module imports the standard library alone, because the client loads it at every start. Wire codes lie in
 the range that JSON-RPC 2.0 leaves to servers (-32000 to -32099), except for the five that JSON-RPC defines
