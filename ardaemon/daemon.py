@@ -143,14 +143,15 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     board, engine, config = parts.board, parts.engine, parts.config
     engine.sweep()
     disks = parts.context.disks
-    left = await recovery.recover(board, engine, disks, recovery.entries(parts.host))
+    locks = parts.context.locks
+    left = await recovery.recover(board, engine, disks, locks, recovery.entries(parts.host))
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
     tasks.start_soon(parts.scheduler.loop)
     await _looked_at(board)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, disks, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)

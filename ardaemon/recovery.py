@@ -10,6 +10,7 @@ A run that cannot be read is never guessed at: it is stranded, its entry stays, 
 
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from ardaemon.core.queue import Stranded
 from ardaemon.core.run_record import Active, Judged, RunRecord
 from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import history, ready, session
+from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
@@ -35,6 +37,7 @@ from ardaemon.queue.board import Board
 
 # There is no event for "the project is back".
 LOOK_FIRST_S, LOOK_MOST_S = 1.0, 60.0
+LOCKS_S = 20.0  # for a change of the same experiment to be over, and the disk to answer
 
 log = logging.getLogger("ardaemon.recovery")
 
@@ -55,11 +58,12 @@ class _TakenUp(NamedTuple):
     stranded: dict[Path, Stranded]
 
 
-async def recover(board: Board, engine: Engine, disks: Disks, entries: list[Path]) -> Recovered:
+async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entries: list[Path]) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
     A run that was judged is committed here, before anybody else may change its experiment. The id of one that
-    was removed is written down here, before anybody can submit another. The runs of a project whose disk does
+    was removed is written down here, before anybody can submit another. When a project is back later on, others
+    may change it at the same time: so this is alone with its experiments. The runs of a project whose disk does
     not answer are stranded. Nobody else gets at that disk before the thread that hangs here is back.
     """
     projects = _by_project(entries)
@@ -67,7 +71,14 @@ async def recover(board: Board, engine: Engine, disks: Disks, entries: list[Path
 
     async def take_up(project: Path) -> None:
         try:
-            projects_taken.append(await disks.ask(project, partial(_take_up, projects[project], engine)))
+            with anyio.fail_after(LOCKS_S):
+                async with _alone(locks, projects[project]):
+                    projects_taken.append(
+                        await disks.ask(project, partial(_take_up, projects[project], engine))
+                    )
+        except TimeoutError:
+            busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
+            projects_taken.append(_Taken([], [], [], dict.fromkeys(projects[project], busy)))
         except StorageError as error:
             log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
             stranded = dict.fromkeys(projects[project], Stranded(error.message, error.mend))
@@ -83,14 +94,29 @@ async def recover(board: Board, engine: Engine, disks: Disks, entries: list[Path
     return Recovered(list(left), [removed for taken in projects_taken for removed in taken.removed])
 
 
+@contextlib.asynccontextmanager
+async def _alone(locks: Locks, entries: list[Path]) -> AsyncIterator[None]:
+    """Hold the locks of all experiments of those entries; nobody else ever holds two."""
+    async with contextlib.AsyncExitStack() as stack:
+        for folder in sorted({folder for entry in entries if (folder := _folder_of(entry)) is not None}):
+            await stack.enter_async_context(locks.of(folder))
+        yield
+
+
+def _folder_of(entry: Path) -> Path | None:
+    """Return the experiment's folder that an entry names; None if the entry cannot be read."""
+    with contextlib.suppress(ArdaemonError, OSError):
+        active = state.read(entry, Active)
+        return Path(active.folder) if active is not None else None
+    return None
+
+
 def _by_project(entries: list[Path]) -> dict[Path, list[Path]]:
     """Group the entries by project; those that cannot be read by the folder where they are."""
     projects: dict[Path, list[Path]] = {}
     for entry in entries:
-        project = entry.parent
-        with contextlib.suppress(ArdaemonError, OSError):
-            active = state.read(entry, Active)
-            project = Experiment(Path(active.folder)).project if active is not None else project
+        folder = _folder_of(entry)
+        project = Experiment(folder).project if folder is not None else entry.parent
         projects.setdefault(project, []).append(entry)
     return projects
 
@@ -124,7 +150,7 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, engine: Engine, disks: Disks, left: Recovered) -> None:
+async def keep_looking(board: Board, engine: Engine, disks: Disks, locks: Locks, left: Recovered) -> None:
     """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
     while True:
@@ -134,7 +160,8 @@ async def keep_looking(board: Board, engine: Engine, disks: Disks, left: Recover
             return
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
-        left = await recover(board, engine, disks, [entry for entry in left.stranded if entry.exists()])
+        there = [entry for entry in left.stranded if entry.exists()]
+        left = await recover(board, engine, disks, locks, there)
         board.wake()
 
 

@@ -60,19 +60,22 @@ class Patience:
                 flight.wake()
             return done
 
-    async def pause(self, flight: Flight, error: Exception, pause: float | None) -> float:
+    async def pause(
+        self, flight: Flight, error: Exception, pause: float | None, *, alive: bool = False
+    ) -> float:
         """Say what is in the way, wait (or be nudged), and return the next, longer wait (seconds).
 
-        `pause`: what the last one returned; None at the first. Raises Dropped.
+        `pause`: what the last one returned; None at the first. Raises Dropped where the run's folder was
+        removed, but not while its processes may be `alive`: they are ended first.
         """
         await self._look_for(flight)
-        if flight.dropped:
+        if flight.dropped and not alive:
             raise Dropped from error
         pause = pause or RETRY_FIRST_S
         self._block(flight, error, pause)
         with anyio.move_on_after(pause):
             await flight.nudged.wait()
-        if flight.dropped:
+        if flight.dropped and not alive:
             raise Dropped from error
         return min(pause * 2, RETRY_MOST_S)
 

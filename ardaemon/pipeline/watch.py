@@ -152,15 +152,16 @@ class Watcher:
             try:
                 if flight.state == "launching":
                     await self._find_again(flight, handle)
-                if flight.active.wanted != "run":  # after that: it may be wanted meanwhile
+                if flight.active.wanted != "run" or flight.dropped:  # after that: it may be wanted meanwhile
                     await self.engine.stop(handle)
                 end = await self.engine.ended(handle)
                 flight.blocked = None
                 return end
             except (ArdaemonError, OSError) as error:
-                if isinstance(error, FolderAway):  # nothing of the job lives: others may have its place
+                over = isinstance(error, FolderAway)  # nothing of the job lives: others may have its place
+                if over:
                     self.listener.release(flight)
-                pause = await self.patience.pause(flight, error, pause)
+                pause = await self.patience.pause(flight, error, pause, alive=not over)
 
     async def _find_again(self, flight: Flight, handle: Handle) -> None:
         """Note that the job runs, where the engine finds it at work: then everybody who asks shall see it."""

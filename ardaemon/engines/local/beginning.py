@@ -18,7 +18,7 @@ from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Probe, Running, Unsupervised
-from ardaemon.engines.local.prober import Prober, folder_gone
+from ardaemon.engines.local.prober import Prober
 from ardaemon.engines.local.records import place_of
 from ardaemon.host import file_lock, proc, processes
 
@@ -113,5 +113,6 @@ def _has_begun(handle: Handle, shim: Process) -> bool:
     try:
         names = os.listdir(handle.folder)  # one call: start.json is missing, and its folder is not
     except FileNotFoundError as error:
-        raise folder_gone(handle) from error
+        # Not FolderAway, which says that nothing lives: the shim does.
+        raise StorageError(f"the folder {handle.folder} is gone", "put it back where it was") from error
     return Attempt(Path(handle.folder)).start.name in names or bool(proc.descendants(shim.pid))
