@@ -61,10 +61,10 @@ class _TakenUp(NamedTuple):
 async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entries: list[Path]) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
-    A run that was judged is committed here, before anybody else may change its experiment. The id of one that
-    was removed is written down here, before anybody can submit another. When a project is back later on, others
-    may change it at the same time: so this is alone with its experiments. The runs of a project whose disk does
-    not answer are stranded. Nobody else gets at that disk before the thread that hangs here is back.
+    A run that was judged is committed here, before anybody else may change its experiment. The id of one
+    that was removed is written down here, before anybody can submit another. When a project is back later,
+    others may change it at the same time: so this is alone with its experiments. The runs of a project whose
+    disk does not answer are stranded, and nobody else gets at that disk before the thread that hangs is back.
     """
     projects = _by_project(entries)
     projects_taken: list[_TakenUp] = []
