@@ -78,7 +78,7 @@ async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entr
                     )
         except TimeoutError:
             busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
-            projects_taken.append(_Taken([], [], [], dict.fromkeys(projects[project], busy)))
+            projects_taken.append(_TakenUp([], [], [], dict.fromkeys(projects[project], busy)))
         except StorageError as error:
             log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
             stranded = dict.fromkeys(projects[project], Stranded(error.message, error.mend))

@@ -49,7 +49,7 @@ def test_a_train_py_that_is_a_link_is_refused(lab: Lab) -> None:
     lab.ready()
     (lab.folder / "train.py").unlink()
     (lab.folder / "train.py").symlink_to("/etc/hostname")
-    with pytest.raises(errors.BadTrainFile, match="cannot be read"):
+    with pytest.raises(errors.BadTrainFile, match="it is a link"):
         lab.submit()
 
 
