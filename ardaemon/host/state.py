@@ -62,15 +62,15 @@ def read(path: Path, kind: type[R]) -> R | None:
         match error.__cause__:
             case FileNotFoundError():
                 return None
-            case files.NotPlain() as found:
-                raise not_plain(path, found) from error
+            case files.NotPlain() as fault:
+                raise not_plain(path, fault) from error
         raise
     return decode(data, kind, path)
 
 
-def not_plain(path: Path, found: files.NotPlain) -> CorruptState:
+def not_plain(path: Path, fault: files.NotPlain) -> CorruptState:
     """Make the error for a state file in whose place something else stands."""
-    return CorruptState(f"{path} cannot be read: {found.strerror}", _move_away(path), {"path": str(path)})
+    return CorruptState(f"{path} cannot be read: {fault.strerror}", _move_away(path), {"path": str(path)})
 
 
 def _move_away(path: Path) -> str:
