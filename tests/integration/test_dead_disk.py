@@ -39,6 +39,10 @@ class World:
         """A run of the project that is at work until the file `go` is there."""
         self.lab.write(WAITS.format(go=str(self.lab.root / "go")))
         run_id = str(self.lab.submit()["run_id"])
+        log = self.lab.folder / f"runs/{run_id}/a1/run.log"
+        wait_until(
+            lambda: log.exists() and "val/loss" in log.read_text(), "the script to be read and at work"
+        )
         wait_until(lambda: self.lab.get("run.get", run_id=run_id)["state"] == "running", "the job")
         return run_id
 

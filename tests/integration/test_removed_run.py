@@ -242,6 +242,8 @@ def test_whatever_is_removed_the_slot_goes_on_to_others_when_the_job_has_ended(
     """Nobody asks for anything of that experiment."""
     lab = removed.lab
     job = job_of(lab, launched(lab, removed.text(1.0, "first")))
+    log = lab.folder / "runs/r0001/a1/run.log"
+    wait_until(lambda: "deaf" in log.read_text(), "the script to be read and at work")
     rm(lab, what)
     removed.shell.release()
     where = another(lab, removed.text(0.5))
