@@ -1,5 +1,6 @@
 """Where an attempt is, as run.json has it: written by this version or an earlier one, or not whole."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ardaemon.core.errors import CorruptState
+from ardaemon.core import files
+from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.layout import Host, Run
 from ardaemon.core.run_record import Handle, Launching
 from ardaemon.engines.base import Finished, Lost, NeverStarted, Running
@@ -96,3 +98,17 @@ def test_a_handle_that_is_not_whole_is_refused_by_the_name_of_its_file(
     for broken in (read(facts), read(as_before(facts))):
         with pytest.raises(CorruptState, match=f"r0001/run.json .*{missing}"):
             engine.check(broken)
+
+
+def test_a_file_that_the_disk_does_not_give_is_not_taken_for_one_that_is_not_there(
+    engine: LocalEngine, handle: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that has ended would be lost, and one that has begun would be launched again."""
+    assert isinstance(engine.prober.probe(handle), NeverStarted)
+
+    def refuse(path: os.PathLike[str], *_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
+
+    monkeypatch.setattr(files, "read", refuse)
+    with pytest.raises(StorageError, match="Input/output error"):
+        engine.prober.probe(handle)

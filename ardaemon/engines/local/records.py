@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, Struct, ValidationError, convert
 
-from ardaemon.core import files
-from ardaemon.core.errors import CorruptState, UnknownSchema
+from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
 from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Exit, Record
 from ardaemon.core.run_record import Handle
@@ -64,21 +63,21 @@ class _ExitFile(Exit, frozen=True, kw_only=True):
 
 
 def read_start(handle: Handle) -> StartFile | None:
-    """Read start.json; None if there is none of the attempt's own boot. Raises UnknownSchema."""
+    """Read start.json; None if there is none of the attempt's boot. Raises UnknownSchema, StorageError."""
     start = _read(Attempt(Path(handle.folder)).start, StartFile)
     return start if start is not None and start.boot_id == place_of(handle).boot_id else None
 
 
 def known_start(handle: Handle) -> StartFile | None:
-    """Read start.json as read_start; None also if another version wrote it."""
+    """Read start.json as read_start; None also if another version wrote it, or the disk does not give it."""
     try:
         return read_start(handle)
-    except UnknownSchema:
+    except (UnknownSchema, StorageError):
         return None
 
 
 def read_exit(attempt: Attempt) -> Finished | None:
-    """Read how the attempt ended; None if no end was recorded. Raises UnknownSchema."""
+    """Read how the attempt ended; None if no end was recorded. Raises UnknownSchema, StorageError."""
     file = _read(attempt.exit, _ExitFile)
     if file is None:
         return None
@@ -87,13 +86,15 @@ def read_exit(attempt: Attempt) -> Finished | None:
 
 
 def _read(path: Path, kind: type[R]) -> R | None:
-    """Read a file of the shim's; None if it is absent, or torn by a power cut. Raises UnknownSchema.
+    """Read a file of the shim's; None if it is absent, or torn by a power cut.
 
-    An attempt whose files are torn counts as lost.
+    An attempt whose files are torn counts as lost. A disk that does not give a file is no sign that there is
+    none: a run whose end is there would be lost, and one that has begun would be launched again. Raises
+    UnknownSchema, StorageError.
     """
     try:
-        return state.decode(files.read(path, state.STATE_MAX_BYTES), kind, path)
-    except (OSError, CorruptState):
+        return state.read(path, kind)
+    except CorruptState:
         return None
 
 
