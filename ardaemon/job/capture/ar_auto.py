@@ -1,10 +1,9 @@
 """`--capture auto`: finds the model that an optimizer trains, with no change in the script; best effort.
 
 The models of all optimizers that have made a step are held by weak references and written when the process
-ends. A
-model whose last reference goes earlier, as that of a local variable of main(), is written at that moment, so
-that its
-memory is held no longer than the script holds it. Several models are written when the last of them goes.
+ends. A model whose last reference goes earlier, as that of a local variable of main(), is written at that
+moment, so that its memory is held no longer than the script holds it. Several models are written when the
+last of them goes.
 """
 
 import gc
@@ -16,9 +15,8 @@ from typing import Any, Iterable, List, Set, Tuple
 
 from ar_capture import KEEPER, bare, tell
 
-MODELS_MAX = (
-    4  # enough for a pair of networks with their copies; earlier models are forgotten: they may hold memory
-)
+# Enough for a pair of networks with their copies; earlier models are forgotten: they may hold memory.
+MODELS_MAX = 4
 # A search through all objects takes 0.1 s per million. Searches may take that many seconds in all, or that
 # share of the process's time.
 SEARCH_FREE_S, SEARCH_SHARE = 1.0, 0.01
