@@ -72,7 +72,7 @@ format: $(VENV)/.dev ## format the code and mend what the linter can
 rooms: $(VENV)/.dev ## the rooms, who imports whom, and what is long; fails for a circle or an upward arrow
 	@$(BIN)/python -m tests.rooms
 
-bench: $(VENV)/.demo ## measure, print and write docs/benchmarks.md (about 4 minutes)
+bench: $(VENV)/.dev ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench
 
 fuzz: $(VENV)-fuzz/.fuzz ## coverage-guided fuzzing of the protocol (atheris; FUZZ_SECONDS, 300 by default)

@@ -52,9 +52,8 @@ log = logging.getLogger("ardaemon.daemon")
 THREADS_MAX = 128
 # What is written at a stop is nothing that a kill would lose: a disk that hangs delays no stop for longer.
 LAST_WORDS_S = 2.0
-LOOK_S = (
-    1.0  # for the first look at what an earlier daemon has launched; a dead disk delays no start for longer
-)
+# For the first look at what an earlier daemon has launched: a dead disk delays no start for longer.
+LOOK_S = 1.0
 # For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
 THREADS_END_S = 5.0
 

@@ -128,9 +128,8 @@ def start(
 ) -> None:
     """Start a session: from now on runs are accepted.
 
-    --resume continue leaves train.py as it is, revert puts the best version back, and fresh moves all results
-    into
-    archive/ and begins anew with the original train.py.
+    --resume continue leaves train.py as it is, revert puts the best version back, and fresh moves all
+    results into archive/ and begins anew with the original train.py.
     """
     settings = {name: given[name] for name in SETTINGS if given[name] is not None}
     if constraints:

@@ -35,9 +35,8 @@ _OURS = re.compile(r"train\.py|run\.json|result\.json|run\.log|ready|a[0-9]+|\..
 class Before(Record, frozen=True, kw_only=True):
     """The content of before.json: the files that were there at the launch, as path -> mark.
 
-    `marks` are of the files that the checkpoint glob matched; `files` are the marks of metrics/own.py, of the
-    files
-    that the patterns `noted` matched.
+    `marks` are of the files that the checkpoint glob matched; `files` are the marks of metrics/own.py,
+    of the files that the patterns `noted` matched.
     """
 
     marks: dict[str, str]
@@ -68,8 +67,7 @@ def find(
     """Find the latest whole checkpoint that this attempt wrote.
 
     It is a match of the session's glob, or, without a glob, what ar_capture has saved. `started` is the
-    attempt's
-    start in seconds since 1970.
+    attempt's start in seconds since 1970.
     """
     passed: list[str] = []
     for path in written(experiment, run, settings, started, attempt):

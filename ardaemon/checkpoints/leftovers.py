@@ -1,10 +1,9 @@
 """Removes the checkpoints that runs leave in their own output, but for the last N (--keep-checkpoints N).
 
-A checkpoint is removed only if it is certainly a run's and nobody else's: it was not there before the run's
-first
-launch (by before.json), it is as it was when the run ended, and it lies in the project without a symlink on
-the way.
-The best run's is never removed, nor one that a run under way has written since.
+A checkpoint is removed only if it is certainly a run's and nobody else's: it was not there before the
+run's first launch (by before.json), it is as it was when the run ended, and it lies in the project
+without a symlink on the way. The best run's is never removed, nor one that a run under way has written
+since.
 """
 
 import contextlib

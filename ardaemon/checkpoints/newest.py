@@ -12,9 +12,9 @@ _COUNT = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]+(?![0-9])(?!\.[0-9])")
 def latest_first(written: Iterable[tuple[float, Path]]) -> list[Path]:
     """Sort pairs of (time of writing, path), and return the paths, the latest first.
 
-    Names that differ by one number alone, as checkpoint-200 and checkpoint-1000, are sorted by that number: a
-    trainer
-    counts, and filesystems keep coarse times. Others are sorted by the time of writing.
+    Names that differ by one number alone, as checkpoint-200 and checkpoint-1000, are sorted by that
+    number: a trainer counts, and filesystems keep coarse times. Others are sorted by the time of
+    writing.
     """
     pairs = list(written)
     counts = _counts([str(path) for _, path in pairs])

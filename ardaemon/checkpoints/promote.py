@@ -64,9 +64,8 @@ def promote(
 ) -> str | None:
     """Copy `source` to .ckpt/{run_id}/ and point best_ckpt there; steps that are done already are left out.
 
-    Return why it cannot be copied, in one line, or None if it is promoted. Raises StorageError if trying
-    again can
-    help.
+    Return why it cannot be copied, in one line, or None if it is promoted. Raises StorageError if
+    trying again can help.
     """
     promotion = promotion or Promotion()
     home = experiment.checkpoints / run_id

@@ -20,9 +20,8 @@ REFUSED_S = 1.0  # until a folder that could not be removed is tried again
 def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | None = None) -> float | None:
     """Remove the former bests, but not those that a run under way was given (`in_use`), nor fresh ones.
 
-    A former best is kept for `kept_s` seconds (default: FORMER_KEPT_S). Return the seconds until another call
-    is worth
-    it; None if nothing is left to remove before the next commit.
+    A former best is kept for `kept_s` seconds (default: FORMER_KEPT_S). Return the seconds until
+    another call is worth it; None if nothing is left to remove before the next commit.
     """
     if not experiment.checkpoints.is_dir():
         return None

@@ -1,9 +1,8 @@
 """Decides whether a checkpoint is whole, as far as its own files tell: a save that was cut short is not.
 
-Formats: torch.save makes a ZIP archive, whose directory stands at its end (APPNOTE 4.3.16). safetensors has
-its length
-in its header. torch.distributed.checkpoint writes `.metadata` last, and the Trainer of transformers
-trainer_state.json. A sharded model has an index, or `1-of-3` in its names.
+Formats: torch.save makes a ZIP archive, whose directory stands at its end (APPNOTE 4.3.16). safetensors
+has its length in its header. torch.distributed.checkpoint writes `.metadata` last, and the Trainer of
+transformers trainer_state.json. A sharded model has an index, or `1-of-3` in its names.
 """
 
 import os

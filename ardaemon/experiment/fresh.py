@@ -20,9 +20,8 @@ RUNS_NEW = ".runs-new"
 def finish_fresh(experiment: Experiment, session: Session) -> None:
     """Do what `--resume fresh` wants once the intent stands in the session; steps that are done are left out.
 
-    The intent (`archiving`, the folder's name in archive/) is written first. After a kill in the midst, the
-    next
-    reader of the state finds it there and calls this again.
+    The intent (`archiving`, the folder's name in archive/) is written first. After a kill in the midst,
+    the next reader of the state finds it there and calls this again.
     """
     assert session.archiving is not None
     home = experiment.archive / session.archiving

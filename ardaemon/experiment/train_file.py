@@ -83,9 +83,8 @@ def holds(path: Path, version: str) -> bool:
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
     """Make train.py the version `target`, unless someone has edited it since. The caller syncs the folder.
 
-    `accepted` are the hashes of the versions that may be overwritten. `mine` is the hash of the run's own
-    snapshot, by
-    which a `target` that stands there already is reported as `kept` or as `restored`.
+    `accepted` are the hashes of the versions that may be overwritten. `mine` is the hash of the run's
+    own snapshot, by which a `target` that stands there already is reported as `kept` or as `restored`.
     """
     advancing = target.sha256 == mine
     with storage("restore", experiment.train):
@@ -109,9 +108,8 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
 def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
     """Put back an edit that a daemon killed in mid-swap left in the swap file; return whether that was done.
 
-    A version in `accepted` is no edit, and is removed. The edit gets a visible name first, so that no further
-    kill
-    can lose it.
+    A version in `accepted` is no edit, and is removed. The edit gets a visible name first, so that no
+    further kill can lose it.
     """
     swap_file = Path(durable.swap_file(experiment.train))
     try:

@@ -1,8 +1,7 @@
 """The daemon's book of the GPUs: turns NVML's readings into cards that the scheduler can give to runs.
 
-A card's memory is reserved by what was decided for its runs, not by what happens to be in use: a run that
-starts has
-allocated nothing yet. What NVML shows in use beyond that is taken off as well.
+A card's memory is reserved by what was decided for its runs, not by what happens to be in use: a run
+that starts has allocated nothing yet. What NVML shows in use beyond that is taken off as well.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,28 +1,21 @@
 """Leases: which daemon of this machine has a GPU, by kernel locks that the daemons of all users can see.
 
-Each daemon has a file of its own per card, named by the card's UUID and by the daemon. It locks its file, and
-then
-looks whether the file of another daemon is locked. Each locks before it looks, so of two daemons that do so
-at once at
-least one sees the other, and they never both get the card. (It is possible that neither does: both ask again
-later.)
+Each daemon has a file of its own per card, named by the card's UUID and by the daemon. It locks its
+file, and then looks whether the file of another daemon is locked. Each locks before it looks, so of two
+daemons that do so at once at least one sees the other, and they never both get the card. (It is
+possible that neither does: both ask again later.)
 
-One file per card for all daemons would be simpler, but it is not enough. The user who made it may remove it
-while
-another daemon has it locked, in a sticky folder too, and then two daemons can lock two files of one name.
-With a file
-for each daemon, a user who removes one harms only himself. There are more advantages. No daemon opens
-another's file
-for writing or with O_CREAT (which fs.protected_regular forbids). The file's owner tells whose the card is.
-Several
-runs of one daemon can share a card, before and after a restart, with no descriptor that would have to be
-found again.
+One file per card for all daemons would be simpler, but it is not enough. The user who made it may
+remove it while another daemon has it locked, in a sticky folder too, and then two daemons can lock two
+files of one name. With a file for each daemon, a user who removes one harms only himself. There are
+more advantages. No daemon opens another's file for writing or with O_CREAT (which fs.protected_regular
+forbids). The file's owner tells whose the card is. Several runs of one daemon can share a card, before
+and after a restart, with no descriptor that would have to be found again.
 
-The locks belong to an open file description (fcntl(2), F_OFD_SETLK). Like those of flock(2) they live until
-the last
-copy of the descriptor is closed, in the daemon, in the shim and in the job. Unlike those they can be looked
-at without
-being taken, and they cover ranges: byte 0 stands for all of a card, byte 1 for a MIG instance of it.
+The locks belong to an open file description (fcntl(2), F_OFD_SETLK). Like those of flock(2) they live
+until the last copy of the descriptor is closed, in the daemon, in the shim and in the job. Unlike those
+they can be looked at without being taken, and they cover ranges: byte 0 stands for all of a card, byte
+1 for a MIG instance of it.
 """
 
 import errno

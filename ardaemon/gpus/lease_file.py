@@ -1,8 +1,8 @@
 """One daemon's lease file for one card: takes its locks, and looks at those of others (see gpus/lease.py).
 
-Nothing is ever written into a lease file, and none is removed: that would be a race. Functions that look at
-another
-user's file trust nothing about it: it may be a symlink, a FIFO, or a file that only that user can open.
+Nothing is ever written into a lease file, and none is removed: that would be a race. Functions that
+look at another user's file trust nothing about it: it may be a symlink, a FIFO, or a file that only
+that user can open.
 """
 
 import errno
@@ -94,9 +94,8 @@ def holder(path: Path, where: Bytes) -> str | None:
 def _nobodys(path: Path, error: OSError) -> bool:
     """Return whether a file that cannot be opened is certainly not held by a daemon.
 
-    No daemon holds a symlink or a socket, nor a file that not everybody can read: a daemon makes its file
-    readable
-    before it locks it, and looks at ours after that.
+    No daemon holds a symlink or a socket, nor a file that not everybody can read: a daemon makes its
+    file readable before it locks it, and looks at ours after that.
     """
     if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
         return True

@@ -1,8 +1,8 @@
 """The daemon's side of NVML: asks a worker process under deadlines, and replaces the worker when it fails.
 
-If NVML does not answer, the inventory's state is `unknown`; it still names the GPUs that were there, with
-nothing
-measured, so that none of them is taken for idle. Without a driver's library no worker is started at all.
+If NVML does not answer, the inventory's state is `unknown`; it still names the GPUs that were there,
+with nothing measured, so that none of them is taken for idle. Without a driver's library no worker is
+started at all.
 """
 
 import os
@@ -88,9 +88,8 @@ class Nvml:
     async def read(self, thorough: bool = False, graphics: bool = False) -> Inventory:
         """Read memory, compute processes and utilisation of all GPUs now. Raises nothing.
 
-        With `thorough` temperature, power and throttling are read too, with `graphics` graphics processes
-        (slow).
-        Callers that ask while a look is under way share the next one.
+        With `thorough` temperature, power and throttling are read too, with `graphics` graphics
+        processes (slow). Callers that ask while a look is under way share the next one.
         """
         want, asked = Want(thorough=thorough, graphics=graphics), time.monotonic()
         self._wanted |= want

@@ -85,9 +85,8 @@ class WorkerProcess:
     async def ask(self, want: Want, deadline: float) -> WorkerAnswer:
         """Ask for one look at the GPUs. Raises WorkerLost if the worker is silent for `deadline` seconds.
 
-        The call may be cancelled: a late answer is not taken for one to the next question, and the time of
-        silence
-        goes on counting.
+        The call may be cancelled: a late answer is not taken for one to the next question, and the time
+        of silence goes on counting.
         """
         self.count += 1
         request = {"id": self.count, "thorough": want.thorough, "graphics": want.graphics}

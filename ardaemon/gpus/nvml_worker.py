@@ -1,10 +1,8 @@
 """The process that calls NVML, so that a driver which hangs or crashes takes nothing else with it.
 
-One JSON line {"id": …, "thorough": bool, "graphics": bool} on stdin asks for one look at all GPUs. One line
-on stdout
-answers: {"id", "driver", "gpus": [fields of GpuReading, …]}, or {"id", "failed": NVML's error} if NVML as a
-whole does
-not work. The process ends when stdin does, even in the middle of a call.
+One JSON line {"id": …, "thorough": bool, "graphics": bool} on stdin asks for one look at all GPUs. One
+line on stdout answers: {"id", "driver", "gpus": [fields of GpuReading, …]}, or {"id", "failed": NVML's
+error} if NVML as a whole does not work. The process ends when stdin does, even in the middle of a call.
 """
 
 import ctypes

@@ -15,9 +15,8 @@ BACKLOG = CONNECTIONS_MAX  # if it is full, a client with a timeout gets EAGAIN 
 def listen(path: Path) -> socket.socket:
     """Listen on a socket of mode 0600 at `path`. A dead daemon's socket is replaced, a living one's is not.
 
-    Raises DaemonUnavailable if another daemon (one with another state folder) listens there, and StorageError
-    if
-    something else is in the socket's place.
+    Raises DaemonUnavailable if another daemon (one with another state folder) listens there, and
+    StorageError if something else is in the socket's place.
     """
     _claim(path.parent)
     _make_way(path)

@@ -40,9 +40,8 @@ def decode_params(kind: type[Params], raw: Any) -> Params:
 def split(line: bytes) -> tuple[list[Raw], bool]:
     """Return the requests of a line, and whether it is a batch.
 
-    Raises DecodeError (msgspec), UnicodeDecodeError or RecursionError if any part of the line is not JSON: no
-    request
-    in it is answered then.
+    Raises DecodeError (msgspec), UnicodeDecodeError or RecursionError if any part of the line is not
+    JSON: no request in it is answered then.
     """
     _check_depth(line)
     is_batch = line.lstrip()[:1] == b"["

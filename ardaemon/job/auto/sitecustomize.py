@@ -1,8 +1,7 @@
 """`--capture auto`: Python imports this module at its start (module site): its folder is first on PYTHONPATH.
 
-The module waits until torch's optimizers are imported, and imports the sitecustomize that it hides. It runs
-in every
-Python process of the job, so it imports nothing itself before torch is imported.
+The module waits until torch's optimizers are imported, and imports the sitecustomize that it hides. It
+runs in every Python process of the job, so it imports nothing itself before torch is imported.
 """
 
 import os

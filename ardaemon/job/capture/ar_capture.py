@@ -1,10 +1,9 @@
 """Keeps a run's model: `from ar_capture import capture; capture(model)`, once, after the model was built.
 
-When the process ends (by itself, by sys.exit, an exception or SIGTERM) the model's last state is written to
-$AR_RUN_DIR/state.pt, whole or not at all. Outside a run nothing happens. The job imports this module with its
-own
-interpreter, so it needs Python 3.8 or newer and the standard library alone. torch is used if the job has
-imported it.
+When the process ends (by itself, by sys.exit, an exception or SIGTERM) the model's last state is
+written to $AR_RUN_DIR/state.pt, whole or not at all. Outside a run nothing happens. The job imports
+this module with its own interpreter, so it needs Python 3.8 or newer and the standard library alone.
+torch is used if the job has imported it.
 """
 
 import atexit
@@ -31,10 +30,9 @@ def capture(model: Any, now: bool = False, **others: Any) -> Any:
     """Write the model's state when this process ends; return the model.
 
     `model` is an object with a state_dict(), a dict or a list of such objects, or anything that can be
-    pickled. With
-    `others` (`optimizer=optimizer, epoch=3`) the state is a dict of these names and "model". The last call
-    counts.
-    With now=True the state is written at once, and nothing at the end, as for the weights of the best epoch.
+    pickled. With `others` (`optimizer=optimizer, epoch=3`) the state is a dict of these names and
+    "model". The last call counts. With now=True the state is written at once, and nothing at the end,
+    as for the weights of the best epoch.
     """
     if os.environ.get("AR_RUN_DIR"):
         value = {"model": model, **others} if others else model
