@@ -70,18 +70,17 @@ async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entr
     projects_taken: list[_TakenUp] = []
 
     async def take_up(project: Path) -> None:
+        there = [entry for entry, _ in projects[project]]
         try:
             with anyio.fail_after(LOCKS_S):
-                async with _alone(locks, projects[project]):
-                    projects_taken.append(
-                        await disks.ask(project, partial(_take_up, projects[project], engine))
-                    )
+                async with _alone(locks, {folder for _, folder in projects[project]}):
+                    projects_taken.append(await disks.ask(project, partial(_take_up, there, engine)))
         except TimeoutError:
             busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
-            projects_taken.append(_TakenUp([], [], [], dict.fromkeys(projects[project], busy)))
+            projects_taken.append(_TakenUp([], [], [], dict.fromkeys(there, busy)))
         except StorageError as error:
             log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
-            stranded = dict.fromkeys(projects[project], Stranded(error.message, error.mend))
+            stranded = dict.fromkeys(there, Stranded(error.message, error.mend))
             projects_taken.append(_TakenUp([], [], [], stranded))
 
     async with anyio.create_task_group() as tasks:
@@ -95,10 +94,10 @@ async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entr
 
 
 @contextlib.asynccontextmanager
-async def _alone(locks: Locks, entries: list[Path]) -> AsyncIterator[None]:
-    """Hold the locks of all experiments of those entries; nobody else ever holds two."""
+async def _alone(locks: Locks, folders: set[Path | None]) -> AsyncIterator[None]:
+    """Hold the locks of all these experiments; nobody else ever holds two."""
     async with contextlib.AsyncExitStack() as stack:
-        for folder in sorted({folder for entry in entries if (folder := _folder_of(entry)) is not None}):
+        for folder in sorted(folder for folder in folders if folder is not None):
             await stack.enter_async_context(locks.of(folder))
         yield
 
@@ -111,13 +110,16 @@ def _folder_of(entry: Path) -> Path | None:
     return None
 
 
-def _by_project(entries: list[Path]) -> dict[Path, list[Path]]:
-    """Group the entries by project; those that cannot be read by the folder where they are."""
-    projects: dict[Path, list[Path]] = {}
+def _by_project(entries: list[Path]) -> dict[Path, list[tuple[Path, Path | None]]]:
+    """Group the entries, each with its experiment's folder, by project.
+
+    Those that cannot be read have no folder, and are grouped by where they are.
+    """
+    projects: dict[Path, list[tuple[Path, Path | None]]] = {}
     for entry in entries:
         folder = _folder_of(entry)
         project = Experiment(folder).project if folder is not None else entry.parent
-        projects.setdefault(project, []).append(entry)
+        projects.setdefault(project, []).append((entry, folder))
     return projects
 
 
@@ -125,7 +127,8 @@ def _take_up(entries: list[Path], engine: Engine) -> _TakenUp:
     """Read what the entries of one project lead to, and finish what was judged. For a thread."""
     stranded: dict[Path, Stranded] = {}
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
-    there = [entry for entry in entries if entry not in {entry for entry, _ in removed}]
+    gone = {entry for entry, _ in removed}
+    there = [entry for entry in entries if entry not in gone]
     read = [flight for entry in there if (flight := _read(entry, stranded, engine)) is not None]
     read.sort(key=lambda flight: flight.active.seq)
     return _TakenUp(read, [flight for flight in read if _finished(flight)], removed, stranded)
