@@ -52,8 +52,9 @@ class Experiments:
         """Show an experiment from counters and the ends of files: the same cost after 100,000 runs."""
         seen = await self.context.read(params.project, params.expr, partial(_seen, last=params.last))
         experiment, state = seen.experiment, seen.state
-        sight = self.context.views.sight() if self.board.of(experiment) else None
         left = await self._left(experiment, seen.suspects)
+        flights = self.board.of(experiment)  # nothing is awaited from here on: they and the sight agree
+        sight = self.context.views.sight() if flights else None
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -63,7 +64,7 @@ class Experiments:
             best=state.best,
             train_py=seen.train_py,
             unclean=seen.unclean,
-            active=tuple(self.context.views.view(f, sight) for f in self.board.of(experiment)),
+            active=tuple(self.context.views.view(f, sight) for f in flights),
             recent=seen.rows,
             warnings=(*state.warnings, *left, *self.board.placement.in_quarantine.values()),
         )
@@ -79,9 +80,8 @@ class Experiments:
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
         project = Path(params.project)
-        await self.context.disks.ask(
-            project, project.exists
-        )  # a dead mount is refused here, before anything is written
+        # A dead mount is refused here, before anything is written.
+        await self.context.disks.ask(project, project.exists)
         work = partial(create.create, params)
         experiment, report = await self.context.disks.do(project, work)
         return await self._experiment_view(experiment, report)

@@ -1,5 +1,7 @@
 """Look up the run that a request means, and a run that is not on the board from its files."""
 
+from functools import partial
+
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import CorruptState, UnknownRun, UnknownSchema
 from ardaemon.core.layout import Experiment, run_name, run_number
@@ -36,8 +38,12 @@ async def _last_followed(context: Context, experiment: Experiment) -> int:
     return (await context.load(experiment)).session.last_run
 
 
-def stored(experiment: Experiment, run_id: str) -> p.RunView:
+async def stored(context: Context, experiment: Experiment, run_id: str) -> p.RunView:
     """Return a run from its files: one that is committed, or that no daemon follows. Raises UnknownRun."""
+    return await context.ask(experiment, partial(_stored, experiment, run_id))
+
+
+def _stored(experiment: Experiment, run_id: str) -> p.RunView:
     run = experiment.run(run_id)
     record = state.read(run.record, RunRecord)
     if record is None:
@@ -59,8 +65,12 @@ def stored(experiment: Experiment, run_id: str) -> p.RunView:
     )
 
 
-def state_of(experiment: Experiment, run_id: str) -> str:
+async def state_of(context: Context, experiment: Experiment, run_id: str) -> str:
     """Return the state of a run without a flight; "unknown" where run.json cannot be read: its log may be."""
+    return await context.ask(experiment, partial(_state_of, experiment, run_id))
+
+
+def _state_of(experiment: Experiment, run_id: str) -> str:
     run = experiment.run(run_id)
     try:
         record = state.read(run.record, RunRecord)

@@ -49,10 +49,7 @@ class Runs:
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
                 return replace(self.views.view(flight), warnings=done.warnings)
-        return replace(await self._stored(experiment, done.record.run_id), warnings=done.warnings)
-
-    async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
-        return await self.context.ask(experiment, partial(stored, experiment, run_id))
+        return replace(await stored(self.context, experiment, done.record.run_id), warnings=done.warnings)
 
     def _queued(
         self, experiment: Experiment, done: submit.Submitted, active: Active, received: float
@@ -73,10 +70,10 @@ class Runs:
         try:
             flight = await unfollowed.flight_of(self.context, experiment, run_id)
         except Unfollowed as error:
-            if await self.context.ask(experiment, partial(state_of, experiment, run_id)) == "unknown":
+            if await state_of(self.context, experiment, run_id) == "unknown":
                 raise  # there is nothing to show
-            return replace(await self._stored(experiment, run_id), why=error.message)
-        return self.views.view(flight) if flight else await self._stored(experiment, run_id)
+            return replace(await stored(self.context, experiment, run_id), why=error.message)
+        return self.views.view(flight) if flight else await stored(self.context, experiment, run_id)
 
     async def run_list(self, params: p.Recent, _: Notify) -> p.RunList:
         """Return the last rows of results.tsv."""
@@ -98,6 +95,6 @@ class Runs:
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
-            return await self._stored(experiment, run_id)
+            return await stored(self.context, experiment, run_id)
         await self.context.control.cancel(flight, "stop" if params.manual else "cancel")
         return self.views.view(flight)

@@ -40,12 +40,12 @@ class Tailer:
             if params.offset is None:
                 await notify("run.log", {"text": text, "offset": size})
             offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
-            await self._follow(_Follow(self.context, experiment, flight, path, offset, notify))
+            await self._follow(_Follow(self.context, experiment, run_id, flight, offset, notify))
             text = ""
         if flight is not None:
             state_now: str = flight.state
         else:
-            state_now = await self.context.ask(experiment, partial(state_of, experiment, run_id))
+            state_now = await state_of(self.context, experiment, run_id)
         return p.TailText(expr=experiment.slug, run_id=run_id, state=state_now, text=text)
 
     async def _follow(self, following: "_Follow") -> None:
@@ -65,13 +65,13 @@ class _Follow:
         self,
         context: Context,
         experiment: Experiment,
+        run_id: str,
         flight: Flight | None,
-        path: Path,
         offset: int,
         notify: Notify,
     ) -> None:
-        self.context, self.experiment = context, experiment
-        self.flight, self.path, self.offset, self.notify = flight, path, offset, notify
+        self.context, self.experiment, self.run_id = context, experiment, run_id
+        self.flight, self.offset, self.notify = flight, offset, notify
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     async def run(self) -> None:
@@ -113,9 +113,7 @@ class _Follow:
             await self.notify("run.log", {"text": clean(text), "offset": self.offset - partial_bytes})
 
     def _log(self) -> Path:
-        if self.flight is None:
-            return self.path
-        return _log_of(self.flight.experiment, self.flight.run.run_id, self.flight)
+        return _log_of(self.experiment, self.run_id, self.flight)
 
 
 def _end_of(path: Path, lines: int) -> tuple[int, str]:

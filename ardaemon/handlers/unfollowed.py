@@ -30,7 +30,7 @@ SUBMIT_S = 5.0
 async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Flight | None:
     """Return the run's flight; None where it is committed. Raises Unfollowed."""
     flight = context.board.find(experiment, run_id)
-    if flight is not None or not await _is_unfollowed(context, experiment, run_id):
+    if flight is not None or not await _unfollowed(context, experiment, {run_id}):
         return flight or context.board.find(experiment, run_id)
     raise await refusal(context, experiment, run_id)
 
@@ -73,10 +73,7 @@ def suspects(experiment: Experiment, last_run: int) -> set[str]:
 async def of(context: Context, experiment: Experiment, suspected: set[str]) -> tuple[str, ...]:
     """Return which of `suspected`, and of the runs that the board knows as stranded, no daemon follows."""
     candidates = {*suspected, *stranded(context, experiment)}
-    off_board = [run_id for run_id in candidates if context.board.find(experiment, run_id) is None]
-    return tuple(
-        sorted([r for r in off_board if await _is_unfollowed(context, experiment, r)], key=run_number)
-    )
+    return tuple(sorted(await _unfollowed(context, experiment, candidates), key=run_number))
 
 
 def warnings(board: Board) -> Iterator[str]:
@@ -102,14 +99,23 @@ def _has_no_result(experiment: Experiment, run_id: str) -> bool:
     return not os.path.exists(run.result) and os.path.exists(run.record)
 
 
-async def _is_unfollowed(context: Context, experiment: Experiment, run_id: str) -> bool:
-    """Tell whether the run has neither flight nor result, once a submit that is under way has ended."""
+async def _unfollowed(context: Context, experiment: Experiment, run_ids: set[str]) -> list[str]:
+    """Return which of them have neither flight nor result, once a submit that is under way has ended."""
+    if not _off_board(context, experiment, run_ids):
+        return []
     with anyio.move_on_after(SUBMIT_S):
         async with context.locks.of(experiment.folder):
             pass
-    if context.board.find(experiment, run_id) is not None:
-        return False
-    return not await context.ask(experiment, experiment.run(run_id).result.exists)
+    left = _off_board(context, experiment, run_ids)
+    if not left:
+        return []
+    return await context.ask(
+        experiment, lambda: [run_id for run_id in left if not experiment.run(run_id).result.exists()]
+    )
+
+
+def _off_board(context: Context, experiment: Experiment, run_ids: set[str]) -> list[str]:
+    return [run_id for run_id in run_ids if context.board.find(experiment, run_id) is None]
 
 
 def _at_work(experiment: Experiment, run_id: str) -> str:

@@ -1,7 +1,6 @@
 """run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
 
 import time
-from functools import partial
 from typing import Literal
 
 import anyio
@@ -42,7 +41,7 @@ class Waiter:
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
-            view = await self._stored(experiment, run_id)
+            view = await stored(self.context, experiment, run_id)
         else:
             view = await self._awaited([flight], params.until, end)
         if view.result is not None:
@@ -87,7 +86,7 @@ class Waiter:
                 continue  # of a run whose commit is under way, the result is not there yet
             self.board.deliver(experiment, run_id, undelivered)
             try:
-                view = await self._stored(experiment, run_id)
+                view = await stored(self.context, experiment, run_id)
             except UnknownRun:  # a person has removed it
                 continue
             if view.result is not None:
@@ -104,9 +103,6 @@ class Waiter:
             unclean = await self.context.ask(first.experiment, first.experiment.unclean.exists)
             raise refusal(first, self.board, unclean)
         return self.views.view(first)
-
-    async def _stored(self, experiment: Experiment, run_id: str) -> p.RunView:
-        return await self.context.ask(experiment, partial(stored, experiment, run_id))
 
     async def _deliver(self, experiment: Experiment, run_id: str) -> None:
         """Note that this client gets the verdict: `wait --any` gives it to nobody else."""
