@@ -58,7 +58,7 @@ class _Disk:
         self.project = project
         self.askers, self.workers = anyio.CapacityLimiter(QUESTIONS_MAX), anyio.CapacityLimiter(WORKERS_MAX)
         self.threads = anyio.CapacityLimiter(math.inf)  # `askers` limits them
-        self.questions: set[_Question] = set()
+        self.questions: dict[object, float] = {}  # when each was asked, until its thread is back
 
     async def ask(self, work: Callable[[], T]) -> T:
         asked = time.monotonic()  # before the deadline is set: a question that was given up is as old as that
@@ -66,16 +66,24 @@ class _Disk:
             with anyio.fail_after(ANSWER_S):
                 async with self.askers:
                     self.require()  # those that asked before may hang
-                    question = _Question(self, asked)
                     return await anyio.to_thread.run_sync(
-                        question.put, work, abandon_on_cancel=True, limiter=self.threads
+                        self._answer, work, asked, abandon_on_cancel=True, limiter=self.threads
                     )
         except TimeoutError:
             raise self._dead() from None
 
+    def _answer(self, work: Callable[[], T], asked: float) -> T:
+        """Do the work; it counts until it is back, though nobody may wait for it any more. For a thread."""
+        question = object()
+        self.questions[question] = asked
+        try:
+            return work()
+        finally:
+            del self.questions[question]
+
     def require(self) -> None:
         """Raise StorageError while a question that was given up still hangs."""
-        oldest = min((question.asked for question in list(self.questions)), default=math.inf)
+        oldest = min(list(self.questions.values()), default=math.inf)
         if time.monotonic() - oldest >= ANSWER_S:
             raise self._dead()
 
@@ -85,17 +93,3 @@ class _Disk:
             f"the disk of {self.project} has not answered for {ANSWER_S:g} s",
             f"look at its mount: findmnt --target {target}; what waits there goes on when the disk answers",
         )
-
-
-class _Question:
-    """One question to a disk; it counts until its thread is back, though nobody may wait for it any more."""
-
-    def __init__(self, disk: _Disk, asked: float) -> None:
-        self.disk, self.asked = disk, asked
-        disk.questions.add(self)
-
-    def put(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        finally:
-            self.disk.questions.discard(self)
