@@ -37,13 +37,13 @@ def main(root: Path = ROOT) -> int:
         "",
         *longest("longest functions (without docstring)", functions(root)),
         "",
-        summary(tree, root),
+        summary(tree),
     ]
     print("\n".join(report))
     return 1 if wrong else 0
 
 
-def summary(tree: Imports, root: Path) -> str:
+def summary(tree: Imports) -> str:
     """The whole in one line."""
     graph, between_files = rooms.room_graph(tree), rooms.module_graph(tree)
     return (

@@ -159,8 +159,8 @@ class Watch:
             view = self.here.ask("run.cancel", run_id=self.run_id, manual=True)
             if has_ended(view):
                 complain(run_lines.too_late(view, self._hint()))
-            if has_ended(view) and view["state"] != "exited":
-                complain("its session is as it was; to end it: arctl session stop")
+                if view["state"] != "exited":
+                    complain("its session is as it was; to end it: arctl session stop")
         except ArdaemonError as error:  # as when it was committed in the meantime
             complain(f"warning: {error.message}")
         self.deadline = None

@@ -33,7 +33,7 @@ def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path
     """Return the checkpoints that certainly this run wrote, oldest first; none if the session keeps all."""
     if settings.keep_checkpoints is None:
         return ()
-    before = _before(experiment, run, settings)
+    before = _before(run, settings)
     if before is None:
         return ()
     remembered = {left.path: left.mark for left in _read(experiment).left}
@@ -47,7 +47,7 @@ def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path
     return tuple(own)
 
 
-def _before(experiment: Experiment, run: Run, settings: Settings) -> dict[str, str] | None:
+def _before(run: Run, settings: Settings) -> dict[str, str] | None:
     """Return the marks of the files that were there before the run's first launch; None if nobody looked."""
     if settings.checkpoint_glob is None:
         return {}  # ar_capture saves in the run's own folder, which was new

@@ -158,8 +158,9 @@ class Committer:
 
     async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
         """Quarantine the seat of what survived its kill, on disk: no restart gives it away."""
-        for slot in flight.seat.slots if unclean is not None else ():
-            assert unclean is not None
+        if unclean is None:
+            return
+        for slot in flight.seat.slots:
             record = Quarantine(
                 slot=slot,
                 folder=str(flight.experiment.folder),

@@ -69,7 +69,11 @@ def environment_of(
     seed: int = 0,
 ) -> dict[str, str]:
     """Return the job's environment: `base` is the client's, already filtered."""
-    paths = [str(experiment.folder), base.get("PYTHONPATH", ""), str(experiment.project)]
+    # ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would
+    # take another sitecustomize.
+    first = [str(AUTO)] if settings.capture == "auto" else []
+    inherited = base.get("PYTHONPATH", "")
+    paths = [*first, str(experiment.folder), inherited, str(experiment.project), str(CAPTURE)]
     added = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         # What was printed before a kill is in the log then, and a stall is a stall.
@@ -86,20 +90,7 @@ def environment_of(
     if experiment.best_checkpoint.exists():
         # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
         added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)
-    added |= captured(experiment, run, settings, added)
-    return {**bound, **base, **added}
-
-
-def captured(experiment: Experiment, run: Run, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
-    """Return what is added to the job's environment `base`: PYTHONPATH, made longer, and AR_PARENT_CKPT.
-
-    ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would take
-    another sitecustomize.
-    """
-    first = [str(AUTO)] if settings.capture == "auto" else []
-    paths = [*first, base.get("PYTHONPATH", ""), str(CAPTURE)]
-    added = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     before = parent(experiment)
     if before is not None and before.best_checkpoint.exists():
         added["AR_PARENT_CKPT"] = str(before.best_checkpoint)
-    return added
+    return {**bound, **base, **added}

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ardaemon.core import lifecycle
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
 from ardaemon.core.model import Exit
@@ -34,9 +35,7 @@ class Launcher:
 
     async def launch(self, flight: Flight) -> None:
         """Start the run, or set it aside for a while; the watcher finds out what became of it."""
-        if not flight.goes_on():
-            flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
-            flight.step("cancelled")
+        if _is_unwanted(flight, "cancelled"):
             return
         try:
             async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
@@ -62,9 +61,7 @@ class Launcher:
             flight.step("ended")
             return
         flight.going.handle = launch.handle
-        if not flight.goes_on():  # since the launch was prepared
-            flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
-            flight.step("ended")
+        if _is_unwanted(flight, "ended"):  # since the launch was prepared
             return
         match await self.engine.start(launch):
             case Started(error=None) as started:
@@ -85,3 +82,12 @@ class Launcher:
         flight.record = queued
         self.engine.forget(handle)
         flight.step("never_started")
+
+
+def _is_unwanted(flight: Flight, event: lifecycle.Event) -> bool:
+    """End the run, by `event`, if its end is wanted by now; tell whether it was."""
+    if flight.goes_on():
+        return False
+    flight.end_as(Exit(ending=ending_of(flight) or "cancelled"))
+    flight.step(event)
+    return True

@@ -118,19 +118,16 @@ class LocalEngine:
         ends it at its limit, and is woken if it is stopped; without a shim, adoption ends it.
         """
         adopted = False
-        probe = await self._look(handle)
         while True:
+            probe = await self._look(handle)
             match probe:
                 case Running():
                     await self._shim_gone(handle, probe)
-                    probe = await self._look(handle)
                 case Unsupervised():
                     adopted = True
                     survivors = await self.adoption.adopt(handle, probe)
                     if survivors:
                         return await anyio.to_thread.run_sync(self._unclean, handle, tuple(survivors))
-                    probe = await self._look(handle)
-                    continue
                 case Lost():
                     self.starter.reap(handle)
                     return Lost(ending="supervisor_lost") if adopted else probe
