@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ardaemon.core import files
 from ardaemon.core.layout import ORIGINAL, Experiment
-from ardaemon.core.model import Counters, Placed, Session
+from ardaemon.core.model import Counters, Session
 from ardaemon.experiment import train_file
 from ardaemon.host import durable, state
 
@@ -33,8 +33,7 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
                 durable.rename(experiment.folder / name, home / name)
         if not experiment.runs.exists():
             durable.rename(experiment.folder / RUNS_NEW, experiment.runs)
-    with state.storage("read", experiment.run(ORIGINAL).train):
-        original = Placed(ORIGINAL, train_file.sha256(train_file.snapshot(experiment.run(ORIGINAL).train)))
+    original = train_file.kept(experiment, ORIGINAL)
     outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
     placed = None if outcome == "edited_since" else original
     state.write(

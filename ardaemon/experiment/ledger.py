@@ -8,7 +8,7 @@ from ardaemon.core import files
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.model import Result
 from ardaemon.host import durable
-from ardaemon.host.state import not_plain, storage
+from ardaemon.host.state import not_plain, reading, storage
 
 COLUMNS = (
     "run_id",
@@ -71,7 +71,7 @@ def rebuild(path: Path, lines: list[str]) -> None:
 def check(path: Path) -> bytes:
     """Return the file's last bytes, some rows. Raises CorruptState if this is not a ledger of ardaemon's."""
     try:
-        with storage("read", path), files.opened(path) as file:
+        with reading(path), files.opened(path) as file:
             head = file.read(len(HEADER))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - ROW_MAX * 8))
@@ -79,8 +79,6 @@ def check(path: Path) -> bytes:
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return b""
-        if isinstance(error.__cause__, files.NotPlain):
-            raise not_plain(path, error.__cause__) from error
         raise
     torn_header = HEADER.startswith(head) and len(head) < len(HEADER)
     if not torn_header and (head != HEADER or b"\0" in tail or b"\n" not in tail):

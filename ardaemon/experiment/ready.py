@@ -10,7 +10,6 @@ from ardaemon.core.model import Placed, Settings
 from ardaemon.experiment import seal, train_file
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.experiment.unclean import require_no_unclean
-from ardaemon.host import state
 
 
 def require_ready(experiment: Experiment, current: State) -> Settings:
@@ -58,5 +57,4 @@ def version_to_restore(experiment: Experiment, current: State) -> Placed:
     run_id = fallback_run(experiment, current.best)
     if current.best is not None and current.best.sha256:
         return Placed(run_id, current.best.sha256)
-    with state.storage("read", experiment.run(run_id).train):
-        return Placed(run_id, train_file.sha256(train_file.snapshot(experiment.run(run_id).train)))
+    return train_file.kept(experiment, run_id)

@@ -60,24 +60,23 @@ def _checked(path: Path, data: bytes) -> bytes:
 
 def current(experiment: Experiment) -> str | None:
     """Return the hash of train.py as it is now; None if it cannot be read."""
+    return hash_at(experiment.train)
+
+
+def hash_at(path: Path) -> str | None:
+    """Return the hash of the file's first bytes (one that is cut off is none of ours); None: unreadable."""
     try:
-        return _hash(experiment.train)
+        with files.opened(path, os.O_NOFOLLOW) as file:
+            return sha256(file.read(TRAIN_MAX_BYTES + 1))
     except OSError:
         return None
 
 
-def _hash(path: Path) -> str:
-    """Return the hash of the file's first bytes: one that is cut off is no version of ours."""
-    with files.opened(path, os.O_NOFOLLOW) as file:
-        return sha256(file.read(TRAIN_MAX_BYTES + 1))
-
-
-def holds(path: Path, version: str) -> bool:
-    """Tell whether that very version is at `path`; False where nothing can be read there."""
-    try:
-        return _hash(path) == version
-    except OSError:
-        return False
+def kept(experiment: Experiment, run_id: str) -> Placed:
+    """Return the version that a run keeps. Raises StorageError."""
+    path = experiment.run(run_id).train
+    with storage("read", path):
+        return Placed(run_id, sha256(snapshot(path)))
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:

@@ -53,18 +53,25 @@ def storage(what: str, path: Path) -> Iterator[None]:
         raise StorageError(f"cannot {what} {path}: {error.strerror or error}", mend) from error
 
 
-def read(path: Path, kind: type[R]) -> R | None:
-    """Read a state file; None if there is no file. Raises CorruptState, UnknownSchema, StorageError."""
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a NotPlain of the block into a CorruptState, any other OSError into a StorageError."""
     try:
         with storage("read", path):
-            data = files.read(path, STATE_MAX_BYTES)
+            yield
     except StorageError as error:
-        match error.__cause__:
-            case FileNotFoundError():
-                return None
-            case files.NotPlain() as fault:
-                raise not_plain(path, fault) from error
+        if isinstance(error.__cause__, files.NotPlain):
+            raise not_plain(path, error.__cause__) from error
         raise
+
+
+def read(path: Path, kind: type[R]) -> R | None:
+    """Read a state file; None if there is no file. Raises CorruptState, UnknownSchema, StorageError."""
+    with reading(path):
+        try:
+            data = files.read(path, STATE_MAX_BYTES)
+        except FileNotFoundError:
+            return None
     return decode(data, kind, path)
 
 

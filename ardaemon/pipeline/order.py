@@ -126,7 +126,7 @@ def seal_faults(
     `launched`: with --exec live the file itself was run by now, and may be edited.
     """
     faults = seal.changed(experiment, current.contract)
-    if not launched and not train_file.holds(experiment.run(record.run_id).train, record.sha256):
+    if not launched and train_file.hash_at(experiment.run(record.run_id).train) != record.sha256:
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
     if record.seal and record.seal != seal.fingerprint(current.contract):
         faults = [*faults, "another seal was accepted since the submit"]
