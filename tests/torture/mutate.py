@@ -19,11 +19,12 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -90,10 +91,23 @@ def _line(one: Tried, count: str) -> str:
 # --- one mutant ---
 
 
+def selected(promise: str, tests: Iterable[str]) -> list[str]:
+    """Pytest's arguments for those tests of the promise; where none is named, for all of them."""
+    return ["-m", "promise", "--promise", promise, *(tests or files_of(promise))]
+
+
+def files_of(promise: str) -> list[str]:
+    """The files with its tests: to collect all others would take longer than most mutants."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in files if f'promise("{promise}")' in path.read_text()]
+
+
 def unbroken(promise: str) -> str:
     """What its tests say where nothing is broken, if they fail: then a mutant would prove nothing."""
+    named = [mutant.tests for mutant in MUTANTS if mutant.promise == promise]
+    tests = dict.fromkeys(chain(*named)) if all(named) else ()
     with tempfile.TemporaryDirectory(prefix="mu-") as folder:
-        code, said = World(Path(folder)).tests("-m", "promise", "--promise", promise, "tests")
+        code, said = World(Path(folder)).tests(*selected(promise, tests))
     return f"mutants: nothing is broken, and the tests of {promise} fail: {said}" if code != 0 else ""
 
 
@@ -111,7 +125,7 @@ def tried(mutant: Mutant) -> Tried:
 
 
 def _judged(world: "World", mutant: Mutant) -> tuple[str, str]:
-    code, said = world.tests("-m", "promise", "--promise", mutant.promise, "tests")
+    code, said = world.tests(*selected(mutant.promise, mutant.tests))
     if code == 0:
         return "SURVIVED", "its tests pass with it"
     if code != FAILED:

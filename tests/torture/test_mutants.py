@@ -9,9 +9,10 @@ import pytest
 
 from tests.support.promises import PROMISES
 from tests.torture.mutant import Mutant, changed, code
-from tests.torture.mutate import MUTANTS
+from tests.torture.mutate import MUTANTS, files_of
 
-CODE = code(Path(__file__).parents[2])
+ROOT = Path(__file__).parents[2]
+CODE = code(ROOT)
 EACH = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.promise}: {mutant.broken}")
 
 
@@ -28,6 +29,17 @@ def test_a_mutant_changes_one_place_and_leaves_a_valid_program(mutant: Mutant) -
     path, text = changed(CODE, mutant)
     assert ast.dump(ast.parse(text)) != ast.dump(ast.parse(CODE[path]))
     compile(text, str(path), "exec")
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_the_tests_of_each_promise_are_found(promise: str) -> None:
+    assert files_of(promise)
+
+
+@pytest.mark.parametrize("test", sorted({test for mutant in MUTANTS for test in mutant.tests}))
+def test_a_test_that_a_mutant_names_is_there(test: str) -> None:
+    path, _, name = test.partition("[")[0].partition("::")
+    assert f"def {name}(" in (ROOT / path).read_text()
 
 
 def test_the_names_in_a_mutant_are_known_where_it_is_put(tmp_path: Path) -> None:
