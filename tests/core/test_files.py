@@ -1,16 +1,22 @@
 """Files that somebody else may have put there are opened with care, and past core/files.py nowhere."""
 
 import ast
+import errno
 import os
 import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ardaemon.core import files
+from ardaemon.host import operations
 
+no_plain_file = pytest.mark.promise("no-plain-file")
 ROOT = Path(__file__).parents[2] / "ardaemon"
 HOME = "core/files.py"
+SOON_S = 5.0  # no wait, on a busy machine
 MODULES = {"os": {"open", "fdopen"}, "io": {"open", "FileIO"}, "filecmp": {"cmp"}, "codecs": {"open"}}
 COPIES = {"copy", "copy2", "copyfile", "copytree"}
 METHODS = {"open", "read_text", "read_bytes"}
@@ -106,6 +112,7 @@ def circle(path: Path) -> None:
 NO_FILES = (fifo, fifo_with_a_writer, bound_socket, Path.mkdir, endless_device, circle)
 
 
+@no_plain_file
 @pytest.mark.parametrize("put", NO_FILES)
 def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, put: object) -> None:
     path = tmp_path / "f"
@@ -114,6 +121,55 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, put: object) -
         files.read(path, 10)
     with pytest.raises(files.NotPlain):
         files.opened(path, os.O_NOFOLLOW)
+
+
+def says_no(work: Callable[[], object]) -> bool:
+    """Does the work raise NotPlain, or say that nobody reads there?"""
+    try:
+        work()
+    except files.NotPlain:
+        return True
+    except OSError as error:
+        return error.errno == errno.ENXIO
+    return False
+
+
+def at_once(path: Path, work: Callable[[], object]) -> bool:
+    """Does it say no without a wait for the other end of the FIFO `path`?"""
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(says_no, work)
+        try:
+            return said.result(SOON_S)
+        except TimeoutError:
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # both ends: nobody waits any more
+            said.result()
+            os.close(fd)
+            return False
+
+
+@no_plain_file
+def test_a_fifo_that_comes_after_the_look_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f"
+    path.touch()
+    look = files.require_plain
+
+    def replaced(status: os.stat_result, name: files.Path) -> None:
+        look(status, name)
+        path.unlink()
+        fifo(path)
+
+    monkeypatch.setattr(files, "require_plain", replaced)
+    assert at_once(path, lambda: files.read(path, 10))
+
+
+@no_plain_file
+@pytest.mark.parametrize("opens", [lambda path: operations.create(path, 0, 0o644), operations.reopen])
+def test_a_fifo_is_not_waited_for_by_who_writes(tmp_path: Path, opens: Callable[[Path], int]) -> None:
+    path = tmp_path / "f"
+    fifo(path)
+    assert at_once(path, lambda: opens(path))
 
 
 def test_a_link_to_nothing_is_as_no_file(tmp_path: Path) -> None:

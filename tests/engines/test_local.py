@@ -24,6 +24,7 @@ from tests.support.engines import EngineWorld
 from tests.support.lab import wait_until
 from tests.support.stuck import stuck
 
+stopped_spare = pytest.mark.promise("stopped-spare")
 GO = "while [ ! -e go ]; do sleep 0.02; done"
 
 
@@ -85,6 +86,7 @@ async def _let_go(world: EngineWorld) -> None:
     (world.root / "go").touch()
 
 
+@stopped_spare
 def test_an_attempt_that_lies_unread_in_a_socket_is_held_by_the_shim_that_the_lock_names(
     world: EngineWorld,
 ) -> None:
@@ -101,6 +103,7 @@ def test_an_attempt_that_lies_unread_in_a_socket_is_held_by_the_shim_that_the_lo
     runs(work)
 
 
+@stopped_spare
 def test_a_shim_that_begins_right_before_it_would_be_ended_goes_on(
     world: EngineWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_handle_that_is_not_whole_is_refused_by_the_name_of_its_file(
             engine.check(broken)
 
 
+@pytest.mark.promise("disk-error")
 def test_a_file_that_the_disk_does_not_give_is_not_taken_for_one_that_is_not_there(
     engine: LocalEngine, handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

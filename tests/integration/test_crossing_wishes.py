@@ -14,6 +14,8 @@ from tests.support.jobs import launched
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.states import METRIC_COMMAND, Scene
 
+pytestmark = pytest.mark.promise("wishes")
+
 TOO_MUCH = "import time\nheld = bytearray(400 << 20)\nprint('val/loss: 1', flush=True)\ntime.sleep(60)\n"
 # Answers once its own run may.
 COMMAND = """import os, time

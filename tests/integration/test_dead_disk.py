@@ -15,6 +15,8 @@ from tests.support.lab import Lab, wait_until
 from tests.support.neighbour import Neighbour
 from tests.support.stuck import Stuck, stuck
 
+pytestmark = pytest.mark.promise("dead-disk")
+
 SOON_S = 5.0  # an answer that waits for no disk, on a busy machine
 WAITS = """import os, time
 print("val/loss: 0", flush=True)

@@ -15,10 +15,13 @@ from typing import NamedTuple
 import pytest
 
 from ardaemon.core.lifecycle import TRANSITIONS
-from tests.support.jobs import held_launch
+from tests.support.jobs import alive, held_launch, job_of, launched, shim_of, stop
 from tests.support.lab import Lab, wait_until
 from tests.support.promises import times
+from tests.support.shell import UNTIL_TOLD
 from tests.support.states import SCENES, Scene
+
+pytestmark = pytest.mark.promise("wishes")
 
 INTERRUPTED, VERDICT, HELD = "interrupted", "ok", "held"
 CANCEL, STOP, CTRL_C = "arctl cancel", "arctl session stop", "Ctrl+C in arctl run --wait"
@@ -195,6 +198,23 @@ def test_a_cancel_at_any_moment_after_the_submit_interrupts_the_run(lab: Lab, ag
 
 
 # --- a run that has ended, more closely ---
+
+
+def test_a_cancel_that_comes_after_the_end_and_before_anybody_knows_of_it_interrupts_the_run(
+    lab: Lab,
+) -> None:
+    """The shim finds both at once when it is woken; who cancelled was told that the run is interrupted."""
+    lab.ready()
+    go = lab.root / "go"
+    run_id = launched(lab, UNTIL_TOLD.format(go=str(go), value=1.0))
+    job, shim = job_of(lab, run_id), shim_of(lab, run_id)
+    stop(lab, shim)
+    go.touch()
+    wait_until(lambda: not alive(job), "the job's end")
+    assert lab.get("run.cancel", run_id=run_id)["state"] == "running"
+    result = lab.wait(run_id)["result"]
+    assert result["status"] == "interrupted"
+    assert lab.read(f"runs/{run_id}/a1/exit.json")["ending"] == "exited"
 
 
 def test_a_wish_that_came_too_late_is_too_late_for_the_next_daemon_as_well(lab: Lab) -> None:

@@ -14,6 +14,8 @@ from ardaemon.host import follow
 from tests.support.lab import Lab, wait_until
 from tests.support.neighbour import Neighbour
 
+pytestmark = pytest.mark.promise("no-plain-file")
+
 FILES = (
     "results.tsv .ar-session.json best.json batch_contract.json program.md prepare.py train.py UNCLEAN.json"
     " .train.py.swap .ckpt runs/r0000/train.py runs/r0001/run.json runs/r0001/result.json"

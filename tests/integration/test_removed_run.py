@@ -15,6 +15,8 @@ from tests.support.jobs import alive, held_launch, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.promise("removed-run")
+
 OTHER = "261122-other"
 GRACE_S = 1.0
 LIMIT_S = 300  # no job of these tests ends by it
@@ -204,6 +206,20 @@ def test_what_is_removed_while_no_daemon_lives_is_ended_by_the_next_one(removed:
     removed.judged(second)
     assert second == "r0002"
     assert not alive(job)
+
+
+def test_an_id_that_a_daemon_finds_removed_is_not_used_again_when_nothing_else_is_left_of_it(
+    removed: Removed,
+) -> None:
+    removed.running()
+    removed.lab.kill()
+    rm(removed.lab)
+    removed.lab.start()
+    active = removed.lab.home / "active"
+    wait_until(lambda: not list(active.iterdir()), "the end of the job, and of the run's active entry")
+    second = removed.submit()
+    removed.judged(second)
+    assert second == "r0002"
 
 
 def test_a_waiting_run_that_is_removed_while_no_daemon_lives_keeps_its_id(removed: Removed) -> None:

@@ -25,6 +25,8 @@ from tests.support.shell import UNTIL_TOLD, Shell, shells
 from tests.support.survivors import forged
 from tests.support.wire import SENTINEL
 
+pytestmark = pytest.mark.promise("standstill")
+
 STUCK = 76  # promised in the README: an agent's loop ends by it
 RUN = "r0002"
 

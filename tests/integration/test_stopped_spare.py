@@ -14,6 +14,8 @@ from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import with_gpus
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.promise("stopped-spare")
+
 HALTING = "tests.support.halting"
 STOP_S = 6.0  # a stop that waits for nobody, on a loaded machine
 RUN_S = 15.0  # a run that has to wait for another shim

@@ -5,6 +5,7 @@ AR_RUN_DIR. Nothing in there is read back as the daemon's own, whatever its name
 """
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.support.machine import with_gpus
 from tests.support.old_shim import DATA, old_run
 from tests.support.record import lay_out
 from tests.support.shell import Shell
+
+pytestmark = pytest.mark.promise("trusted-files")
 
 older_state = pytest.mark.promise("older-state")
 WAIT_S = 20.0
@@ -223,6 +226,15 @@ def test_a_result_that_the_daemon_did_not_write_is_not_believed(lab: Lab, what: 
     ]
     rows = [line.split("\t") for line in (lab.folder / "results.tsv").read_text().splitlines()[1:]]
     assert [(row[0], row[4]) for row in rows] == [("r0001", "2"), (running, "1"), (waiting, "1")]
+
+
+def test_a_run_that_is_copied_by_hand_is_not_counted_twice(lab: Lab) -> None:
+    """The copy's record says that it was judged, and its result names the run that it is a copy of."""
+    lab.ready()
+    lab.tried(2.0)
+    shutil.copytree(lab.folder / "runs/r0001", lab.folder / "runs/r0007", symlinks=True)
+    (lab.folder / "results.tsv").unlink()  # it is rebuilt of all results that are believed
+    assert [row["run_id"] for row in lab.get("run.list")["runs"]] == ["r0001"]
 
 
 # --- runs that an earlier version has left ---

@@ -94,6 +94,46 @@ PROMISES = {
         "the wall clock set back a day or to 1970, or forward a year, changes no limit, wait or verdict",
         "a preloaded library moves the clock of daemon, shim, job and client while a run is under way",
     ),
+    "stopped-spare": (
+        "a shim that is stopped before its job is spawned holds up neither its run nor a stop of the daemon,"
+        " and no job is started twice",
+        "SIGSTOP of a parked shim, and of one that was given an attempt, before each of its steps; the daemon"
+        " is stopped or killed (-9) meanwhile",
+    ),
+    "trusted-files": (
+        "what a job or anybody else has written never counts as the daemon's own: no forged result, end or"
+        " measurement",
+        "a job writes every name of the daemon's, and the daemon is killed (-9) before the verdict; results"
+        " that no commit has written lie where those of commits do",
+    ),
+    "removed-run": (
+        "a run whose folder is removed is ended, its slot is held until its job is gone, its id is not used"
+        " again",
+        "folders of runs that wait, launch or run are removed or moved away, beside a daemon or without one;"
+        " jobs that are deaf to SIGTERM notice another one in their slot",
+    ),
+    "wishes": (
+        "a wish (cancel, session stop, Ctrl+C) is done, or said to be too late, in every state of a run",
+        "every wish in every state; wishes that are held in mid-write, or that the disk refuses, while a"
+        " place gets free, a run is committed or the daemon is killed (-9)",
+    ),
+    "stale-decision": (
+        "a decision that was not applied, and that others have overtaken, undoes nothing of theirs",
+        "kill -9 of the daemon as it applies a decision; run.json is away while another run becomes the best",
+    ),
+    "no-plain-file": (
+        "whatever stands in a file's place (FIFO, device, folder, circle of links) holds up its own project"
+        " at most",
+        "seven such things in the place of each file of a project, and the requests that read or write it",
+    ),
+    "dead-disk": (
+        "a disk that never answers holds up its own project alone, until it answers again",
+        "a filesystem that answers no request covers a project with a run at work; threads are counted",
+    ),
+    "standstill": (
+        "who waits for a run that does not move by itself is told so at once, and what to do",
+        "every way to stand still, and every command that waits; the command that a message names is run",
+    ),
     "soak": (
         "thousands of runs leave nothing behind in the daemon",
         "descriptors, threads, children, memory and folders before and after (`make soak`: 10,000 runs)",
@@ -181,7 +221,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if wanted is not None and wanted not in PROMISES:
         raise pytest.UsageError(f"--promise {wanted}: known are {', '.join(PROMISES)}")
     for item in items:
-        for mark in item.iter_markers("promise"):
+        mark = item.get_closest_marker("promise")  # a test counts for one row
+        if mark is not None:
             if mark.args[0] not in PROMISES:
                 raise pytest.UsageError(f"{item.nodeid}: no promise {mark.args[0]!r} in {__name__}")
             item.user_properties.append(("promise", mark.args[0]))

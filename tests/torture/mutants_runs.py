@@ -2,6 +2,11 @@
 
 from tests.torture.mutant import Mutant
 
+_DISK_ERROR = (
+    "tests/integration/test_disk_error.py"
+    "::test_a_record_that_the_disk_does_not_give_is_waited_for_and_nothing_is_judged_without_it"
+)
+
 MUTANTS = (
     Mutant(
         "crash-points",
@@ -110,6 +115,20 @@ MUTANTS = (
         "what the disk refused counts as written",
         'with storage("write", path):\n        durable.write(path, encode(record), mode, folder)',
         "try:\n        durable.write(path, encode(record), mode, folder)\n    except OSError:\n        pass",
+    ),
+    Mutant(
+        "disk-error",
+        "an exit.json that the disk does not give is taken for one that is not there",
+        "except CorruptState:\n        return None\n\n\ndef shim_lives",
+        "except (CorruptState, StorageError):\n        return None\n\n\ndef shim_lives",
+        (f"{_DISK_ERROR}[a1/exit.json]",),
+    ),
+    Mutant(
+        "disk-error",
+        "a state file that the disk does not give is taken for one that is not there",
+        "data = files.read(path, STATE_MAX_BYTES)\n        except FileNotFoundError:",
+        "data = files.read(path, STATE_MAX_BYTES)\n        except OSError:",
+        (f"{_DISK_ERROR}[run.json]",),
     ),
     Mutant(
         "kill-matrix",

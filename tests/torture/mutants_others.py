@@ -1,0 +1,259 @@
+"""Mutants of what others do to a run: to its shim, its files, its folder, its disk; and of wishes for it.
+
+In the order of PROMISES. Each names the tests that have to notice, the cheapest there are.
+"""
+
+from tests.torture.mutant import Mutant
+
+_SPARE = "tests/integration/test_stopped_spare.py::"
+_ENGINE = "tests/engines/test_local.py::"
+_TRUSTED = "tests/integration/test_trusted_files.py::"
+_FORGED = f"{_TRUSTED}test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon"
+_NOT_COMMITTED = f"{_TRUSTED}test_a_result_that_the_daemon_did_not_write_is_not_believed"
+_REMOVED = "tests/integration/test_removed_run.py::"
+_WISH = "tests/integration/test_every_wish.py::"
+_EACH_WISH = f"{_WISH}test_a_wish_is_done_or_said_to_be_too_late"
+_CROSSING = "tests/integration/test_crossing_wishes.py::"
+_STALE = "tests/integration/test_stale_decision.py::"
+_FILES = "tests/core/test_files.py::"
+_PLACED = "tests/integration/test_no_plain_file.py::"
+_DISK = "tests/host/test_disk.py::"
+_STILL = "tests/integration/test_standstill.py::"
+_STOOD = f"{_STILL}test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why"
+
+MUTANTS = (
+    Mutant(
+        "stopped-spare",
+        "a stopped spare shim is given a run",
+        "return self.process.poll() is None and not proc.stopped(self.process.pid)",
+        "return self.process.poll() is None",
+        (f"{_SPARE}test_a_spare_that_is_stopped_is_replaced_before_it_gets_a_run",),
+    ),
+    Mutant(
+        "stopped-spare",
+        "the lock of an attempt does not name the shim that is given it",
+        "file_lock.name_holder(locks[0], spare.process.pid)",
+        "pass",
+        (
+            f"{_ENGINE}test_an_attempt_that_lies_unread_in_a_socket_is_held_by_the_shim_that_the_lock_names",
+            f"{_SPARE}test_a_daemon_that_finds_such_an_attempt_does_the_same[give]",
+        ),
+    ),
+    Mutant(
+        "stopped-spare",
+        "a daemon that starts does not look which shim the lock of an attempt names",
+        "return [named] if named is not None else processes.holding(place_of(handle).shim_lock)",
+        "return processes.holding(place_of(handle).shim_lock) or [named][:0]",
+        (f"{_SPARE}test_a_cancel_that_comes_before_the_shim_begins_ends_the_shim_at_once",),
+    ),
+    Mutant(
+        "stopped-spare",
+        "a shim that does not begin is killed without a look whether it has begun by now",
+        "if not await anyio.to_thread.run_sync(_has_begun, handle, shim):",
+        "if shim:",
+        (f"{_ENGINE}test_a_shim_that_begins_right_before_it_would_be_ended_goes_on",),
+    ),
+    Mutant(
+        "stopped-spare",
+        "an attempt whose lock is held counts as begun, though nothing of it is written",
+        "case Running(shim=None):\n            return True",
+        "case Running(shim=None):\n            return False",
+        (f"{_SPARE}test_a_shim_that_is_stopped_before_it_begins_is_ended_and_the_run_goes_to_another[give]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "the job's folder is the one in which the daemon keeps what it knows of the run",
+        '"AR_RUN_DIR": str(run.job)',
+        '"AR_RUN_DIR": str(run.folder)',
+        (f"{_FORGED}[run.json]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "an exit.json in the job's own folder says how the run ended",
+        "file = _read(attempt.exit, _ExitFile)",
+        'file = _read(attempt.folder.parent / "job/exit.json", _ExitFile) or _read(attempt.exit, _ExitFile)',
+        (f"{_FORGED}[exit.json]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "a result is believed though the run's record does not say that it was judged",
+        "return _named(run) if record is not None and isinstance(record.state, Judged) else None",
+        "return _named(run)",
+        (f"{_NOT_COMMITTED}[valid-looking]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "a result that names another run is believed",
+        "if result is not None and result.run_id == run.run_id:",
+        "if result is not None:",
+        (f"{_TRUSTED}test_a_run_that_is_copied_by_hand_is_not_counted_twice",),
+    ),
+    Mutant(
+        "removed-run",
+        "the job of a run whose folder is removed is not ended",
+        "self.background.start_soon(self._stop, flight)",
+        "pass",
+        (f"{_REMOVED}test_the_next_run_waits_for_the_end_of_the_removed_one_and_has_another_id[rm]",),
+    ),
+    Mutant(
+        "removed-run",
+        "the slot of a run whose folder is removed is free before its job has ended",
+        "flight.dropped = True\n",
+        "flight.dropped = True\n        self.board.release(flight)\n",
+        (f"{_REMOVED}test_the_next_run_waits_for_the_end_of_the_removed_one_and_has_another_id[rm]",),
+    ),
+    Mutant(
+        "removed-run",
+        "the id of a run whose folder is removed is used again",
+        "await self.patience.disks.do(flight.experiment.project, remember)",
+        "pass",
+        (f"{_REMOVED}test_the_id_of_a_removed_run_is_not_used_again_by_the_next_daemon",),
+    ),
+    Mutant(
+        "removed-run",
+        "a daemon that starts does not end the job of a run whose folder is removed",
+        "await engine.stop(handle)\n            await engine.ended(handle)",
+        "pass",
+        (f"{_REMOVED}test_what_is_removed_while_no_daemon_lives_is_ended_by_the_next_one",),
+    ),
+    Mutant(
+        "removed-run",
+        "a daemon that starts uses the id of a run whose folder is removed again",
+        "session.remember_run(experiment, run_number(run.run_id))",
+        "pass",
+        (
+            f"{_REMOVED}test_an_id_that_a_daemon_finds_removed_is_not_used_again_when_nothing_else_is_left_of_it",
+        ),
+    ),
+    Mutant(
+        "wishes",
+        "a wish for a run that is launching is lost",
+        'case "launching" | "running":\n                await self._stop(flight)  # first',
+        'case "launching":\n                pass\n            case "running":\n'
+        "                await self._stop(flight)  # first",
+        (f"{_EACH_WISH}[launching-arctl cancel]",),
+    ),
+    Mutant(
+        "wishes",
+        "a wish is not written down before it is answered",
+        "await self.keep(flight)  # also if",
+        "pass  # also if",
+        (f"{_WISH}test_a_wish_that_was_answered_holds_whatever_becomes_of_the_daemon[killed]",),
+    ),
+    Mutant(
+        "wishes",
+        "a job that has ended right before its cancel gets a verdict",
+        'case Finished(exit=Exit(ending="exited") as exit_) if flight.active.wanted in ("cancel", "stop"):',
+        'case Finished(exit=Exit(ending="exited") as exit_) if flight is None:',
+        (f"{_WISH}test_a_cancel_that_comes_after_the_end_and_before_anybody_knows_of_it_interrupts_the_run",),
+    ),
+    Mutant(
+        "wishes",
+        "a wish that came too late is written down as one that came in time",
+        "await self._want(flight, TOO_LATE[wanted])",
+        "await self._want(flight, wanted)",
+        (f"{_CROSSING}test_a_cancel_that_comes_after_a_limit_changes_no_verdict_for_the_next_daemon",),
+    ),
+    Mutant(
+        "wishes",
+        "a wish that is being written while its run is committed brings the run's entry back",
+        "async with flight.writing:  # a wish that is being written now would bring the entry back",
+        "if flight:",
+        (f"{_CROSSING}test_a_wish_that_is_written_while_the_run_is_committed_leaves_no_entry_of_it",),
+    ),
+    Mutant(
+        "wishes",
+        "a run whose cancel is being written is launched when a place gets free",
+        "if self._waits(flight):  # else",
+        "if flight:  # else",
+        (f"{_CROSSING}test_a_run_whose_cancel_is_being_written_is_judged_once_though_a_place_gets_free",),
+    ),
+    Mutant(
+        "stale-decision",
+        "a decision that others have overtaken is applied as it was made",
+        "return not applied and session.counters.total >= record.state.decision.counters.total",
+        "return False",
+        (f"{_STALE}test_a_judged_run_whose_record_was_away_meanwhile_undoes_no_later_best",),
+    ),
+    Mutant(
+        "stale-decision",
+        "a decision that is not applied yet is always made again",
+        "return not applied and session.counters.total >= record.state.decision.counters.total",
+        "return True",
+        (f"{_STALE}test_a_judged_run_that_nobody_has_overtaken_is_committed_as_it_was_judged",),
+    ),
+    Mutant(
+        "no-plain-file",
+        "the open of a state file waits at a FIFO that has come since the look at it",
+        "_CAREFULLY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY",
+        "_CAREFULLY = os.O_RDONLY | os.O_NOCTTY",
+        (f"{_FILES}test_a_fifo_that_comes_after_the_look_is_refused_at_once",),
+    ),
+    Mutant(
+        "no-plain-file",
+        "a FIFO, a socket or a device is read as a state file",
+        "if not stat.S_ISREG(status.st_mode):\n        kind = _KINDS",
+        "if stat.S_ISDIR(status.st_mode):\n        kind = _KINDS",
+        (f"{_FILES}test_what_is_no_plain_file_is_refused_at_once",),
+    ),
+    Mutant(
+        "no-plain-file",
+        "the open of a file to write to waits at a FIFO",
+        "_TO_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY",
+        "_TO_WRITE = os.O_WRONLY | os.O_NOCTTY",
+        (f"{_FILES}test_a_fifo_is_not_waited_for_by_who_writes",),
+    ),
+    Mutant(
+        "no-plain-file",
+        "what is no plain file in a state file's place is a fault of the disk, and is not put aside",
+        "raise not_plain(path, error.__cause__) from error",
+        "raise",
+        (f"{_PLACED}test_a_state_file_is_made_anew_from_the_others[best.json-mkfifo]",),
+    ),
+    Mutant(
+        "dead-disk",
+        "a question to a disk that does not answer is never given up",
+        "with anyio.fail_after(ANSWER_S):",
+        "with anyio.fail_after(None):",
+        (f"{_DISK}test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered",),
+    ),
+    Mutant(
+        "dead-disk",
+        "each request for a disk that is known not to answer waits as the first did",
+        "if time.monotonic() - oldest >= ANSWER_S:",
+        "if oldest < 0:",
+        (f"{_DISK}test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered",),
+    ),
+    Mutant(
+        "dead-disk",
+        "the dead disk of one project is taken for everybody's",
+        "disk = self._disks.get(project)\n",
+        "disk = next(iter(self._disks.values()), None)\n",
+        (f"{_DISK}test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered",),
+    ),
+    Mutant(
+        "standstill",
+        "who waits for a run that no daemon follows is told that it is still queued",
+        "flight = await unfollowed.flight_of(self.context, experiment, run_id)\n"
+        "        if flight is None:\n"
+        "            view = await stored(",
+        "flight = self.board.find(experiment, run_id)\n"
+        "        if flight is None:\n"
+        "            view = await stored(",
+        (f"{_STOOD}[entry_deleted]",),
+    ),
+    Mutant(
+        "standstill",
+        "who waits for a run that is held is told that it is still queued",
+        "if is_stuck(first, self.board):\n            unclean",
+        "if first is None:\n            unclean",
+        (f"{_STOOD}[held]",),
+    ),
+    Mutant(
+        "standstill",
+        "the exit code for a run that does not move by itself is the one that says: call again",
+        "code, exit_code = -32050, 76",
+        "code, exit_code = -32050, 75",
+        (f"{_STOOD}[entry_deleted]",),
+    ),
+)
