@@ -12,6 +12,7 @@ import pytest
 
 from arctl import cli
 from tests.support.lab import Lab
+from tests.support.machine import configured
 
 # What `run`, `wait` and `status` must not load: each costs more than the whole of arctl.
 HEAVY = (
@@ -128,8 +129,7 @@ def test_the_daemon_is_not_started_by_asking_for_it(lab: Lab) -> None:
 
 def test_a_daemon_that_cannot_start_says_why(lab: Lab) -> None:
     """Its own words, within the client's error."""
-    (lab.root / "h" / ".config" / "ardaemon").mkdir(parents=True)
-    (lab.root / "h" / ".config" / "ardaemon" / "config.toml").write_text("grace = 'long'\n")
+    configured(lab, "grace = 'long'\n")
     done = arctl(lab, "daemon", "start")
     assert done.returncode == 69
     assert "config.toml" in done.stderr

@@ -25,6 +25,7 @@ from ardaemon.core.config import FRAME_MAX
 from ardaemon.core.errors import INTERNAL_ERROR, INVALID_REQUEST
 from tests.support import lab as labs
 from tests.support.lab import Lab, Rpc
+from tests.support.machine import configured
 from tests.support.promises import FULL
 from tests.support.wire import SENTINEL, faults
 
@@ -248,9 +249,7 @@ def world() -> Iterator[Lab]:
     """A daemon that waits for the rest of a line as long as a slow machine needs to think of one."""
     lab = labs.make()
     try:
-        folder = lab.root / "h/.config/ardaemon"
-        folder.mkdir(parents=True)
-        (folder / "config.toml").write_text("request_timeout = 600.0\n")
+        configured(lab, "request_timeout = 600.0\n")
         lab.start().init()
         yield lab
         assert lab.call("daemon.info")["pid"] == lab.pid

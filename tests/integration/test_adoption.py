@@ -15,6 +15,7 @@ from ardaemon.host import proc, processes
 from tests.support.foreign import Foreign, may_choose_pids
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import DEADLINE_S, Lab, wait_until
+from tests.support.machine import configured
 from tests.support.promises import some, times
 from tests.support.shell import Shell
 
@@ -72,9 +73,7 @@ def go(lab: Lab, step: int) -> None:
 
 def configure(lab: Lab, grace: float, more: str = "") -> None:
     """The daemon's own settings, before it starts."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text(f"grace = {grace}\nverify = 5.0\n{more}\n")
+    configured(lab, f"grace = {grace}\nverify = 5.0\n{more}\n")
 
 
 def tree(lab: Lab) -> list[int]:

@@ -11,6 +11,7 @@ import pytest
 from ardaemon.checkpoints import promote
 from ardaemon.core.errors import StorageError, UsageError
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 
 MIB = 1 << 20
 SAVE = (
@@ -40,13 +41,6 @@ READ = (
     "print('found', os.path.basename(best), sorted(os.listdir(best)))\n"
     "print('val/loss: 5')\n"
 )
-
-
-def configured(lab: Lab, text: str) -> None:
-    """The daemon's own settings, before it starts."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text(text)
 
 
 def saves(lab: Lab, value: float, mib: int = 1) -> dict[str, Any]:

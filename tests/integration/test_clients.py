@@ -22,6 +22,7 @@ import pytest
 
 from ardaemon.core.config import REQUESTS_PER_CONNECTION
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
+from tests.support.machine import configured
 from tests.support.promises import times
 from tests.support.shell import UNTIL_TOLD, Shell, lives, shells
 from tests.support.usage import Usage, of_session, usage
@@ -44,9 +45,7 @@ def shell(lab: Lab) -> Iterator[Shell]:
 
 def impatient(lab: Lab) -> Lab:
     """A daemon that drops who does not read or finish within a second."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text("send_timeout = 1.0\nrequest_timeout = 1.0\n")
+    configured(lab, "send_timeout = 1.0\nrequest_timeout = 1.0\n")
     lab.start()
     # Its socket shall not be taken for a client's that came later.
     wait_until(psutil.Process(lab.pid).children, "the spare shim")

@@ -14,6 +14,7 @@ import pytest
 
 from ardaemon.core.config import DENIED_ENVIRONMENT, Config, denied
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell, shells
 
 pytestmark = pytest.mark.promise("credentials")
@@ -97,11 +98,7 @@ def test_a_job_gets_the_clients_environment_less_the_agents_credentials(shell: S
 
 
 def test_config_toml_extends_and_lifts_the_list(lab: Lab) -> None:
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text(
-        'deny_environment = ["MY_TOKEN", "corp_*"]\nallow_environment = ["OPENAI_API_KEY"]\n'
-    )
+    configured(lab, 'deny_environment = ["MY_TOKEN", "corp_*"]\nallow_environment = ["OPENAI_API_KEY"]\n')
     lab.ready()
     names = ["MY_TOKEN", "CORP_KEY", "OPENAI_API_KEY", "OPENAI_ORG"]
     lab.write(f"import os\nprint('seen:', [n for n in {names} if n in os.environ])\nprint('val/loss: 1')\n")

@@ -12,6 +12,7 @@ import pytest
 from ardaemon.core.errors import StorageError
 from ardaemon.host.disk import ANSWER_S
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.neighbour import Neighbour
 from tests.support.stuck import Stuck, stuck
 
@@ -30,9 +31,7 @@ class World:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        config = lab.root / "h/.config/ardaemon"
-        config.mkdir(parents=True)
-        (config / "config.toml").write_text("cpu_slots = 3\n")
+        configured(lab, "cpu_slots = 3\n")
         lab.ready(seconds=300, settle=0)
         self.neighbour = Neighbour(lab)
         assert lab.tried(1)["verdict"] == "advance"

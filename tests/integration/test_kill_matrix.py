@@ -16,6 +16,7 @@ from ardaemon.host import cgroup
 from tests.integration.test_watchdog import cwd_in
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.promises import times
 from tests.support.shapes import BOMB, COMET, END, PRELUDE, SHAPES
 
@@ -28,11 +29,8 @@ def quick(lab: Lab, mode: str = "cgroup", **settings: object) -> Lab:
     """A daemon with short times, whose jobs have a cgroup or not."""
     if mode == "cgroup":
         require_cgroup()
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
     lines = {"grace": 0.1, "cgroup": "auto" if mode == "cgroup" else "off", **settings}
-    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
-    (folder / "config.toml").write_text(text)
+    configured(lab, "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))
     return lab
 
 

@@ -65,7 +65,7 @@ def test_a_stopped_keeper_of_a_metric_command_delays_no_stop_and_nothing_is_left
     lab.session(metrics="custom", metric_command=f"{sys.executable} {script} {lab.root}")
     lab.submit()
     pids = commands(lab)
-    for keeper in children_of(lab, b"keeper"):
+    for keeper in children_of(lab, "keeper"):
         stop(lab, keeper)
     lab.call("daemon.stop")
     assert lab.process is not None

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shell import Shell
 
 # Writes rows of (step, val/loss) where it is told, as a logger does; prints nothing that is a metric.
@@ -91,9 +92,7 @@ def test_a_file_that_every_run_adds_to_gives_each_its_own_rows(lab: Lab) -> None
 
 
 def test_runs_that_write_in_one_place_wait_for_each_other(lab: Lab) -> None:
-    config = lab.root / "h" / ".config" / "ardaemon"
-    config.mkdir(parents=True)
-    (config / "config.toml").write_text("cpu_slots = 4\n")
+    configured(lab, "cpu_slots = 4\n")
     go = lab.root / "go"
     lab.ready(metric_path="out/*.jsonl")
     first = launched(lab, WAITING.replace("GO", repr(str(go))))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.jobs import alive, held_launch, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.promise("removed-run")
@@ -43,9 +44,7 @@ class Removed:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.shell = lab, Shell(lab)
-        config = lab.root / "h/.config/ardaemon"
-        config.mkdir(parents=True)
-        (config / "config.toml").write_text(f"grace = {GRACE_S}\n")
+        configured(lab, f"grace = {GRACE_S}\n")
         lab.ready(seconds=LIMIT_S)
 
     def text(self, value: float, go: str = "go", makes_again: bool = False) -> str:

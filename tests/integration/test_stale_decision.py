@@ -1,23 +1,16 @@
 """A decision that was never applied, and that others have overtaken, undoes nothing of theirs."""
 
-import json
-
 import pytest
 
-from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
+from tests.support.strikes import start_at_best
 
 pytestmark = pytest.mark.promise("stale-decision")
 
 
 def killed_when_judged(lab: Lab, value: float) -> str:
     """A run whose decision is on disk and not applied: the daemon is killed at its first write."""
-    best = f"~/p/.autoresearch/{SLUG}/best.json"
-    at = ["daemon", "rename", f"{best.replace('best', '.best')}.tmp -> {best}", 1]
-    flag = lab.root / "flag"
-    plan = {"at": at, "do": "kill", "flag": str(flag), "root": str(lab.root)}
-    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
-    lab.init()
-    lab.session()
+    flag = start_at_best(lab, "kill")
     lab.edit(value)
     run_id: str = lab.submit()["run_id"]
     wait_until(flag.exists, "the daemon to apply its decision")

@@ -94,7 +94,7 @@ def test_a_daemon_stops_while_its_nvml_worker_is_stopped(lab: Lab) -> None:
     with_gpus(lab, 1)
     lab.ready()
     lab.call("gpu.list")
-    workers = wait_until(lambda: children_of(lab, b"nvml_worker"), "the NVML worker")
+    workers = wait_until(lambda: children_of(lab, "nvml_worker"), "the NVML worker")
     for pid in workers:
         stop(lab, pid)
     asking = Shell(lab).start("gpus")

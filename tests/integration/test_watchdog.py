@@ -15,6 +15,7 @@ from ardaemon.core import errors
 from ardaemon.engines.local.spare import Spare
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shapes import END, PRELUDE, SHAPES
 
 SPAWN = (
@@ -27,9 +28,7 @@ READY = "print('val/loss: 1', flush=True)\n"
 @pytest.fixture
 def quick(lab: Lab) -> Lab:
     """A daemon whose grace is short."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text("grace = 0.5\n")
+    configured(lab, "grace = 0.5\n")
     return lab
 
 
@@ -106,9 +105,7 @@ def test_a_program_that_cannot_be_executed_is_a_crash_with_its_reason(lab: Lab) 
 
 def test_survivors_of_a_kill_stop_the_experiment_until_they_are_gone(lab: Lab) -> None:
     """With no time to verify, every killed process counts as a survivor: what SIGKILL cannot end is rare."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text("grace = 0.2\nverify = 0.0\n")
+    configured(lab, "grace = 0.2\nverify = 0.0\n")
     lab.ready(seconds=0.8)
     lab.write(PRELUDE + SHAPES["TERM ignored"] + END)
     result = lab.run()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from ardaemon.host import proc
 from tests.support.lab import Lab, wait_until
 
@@ -38,15 +40,22 @@ def alive(pid: int) -> bool:
         return False
 
 
-def children_of(lab: Lab, word: bytes) -> set[int]:
+def children_of(lab: Lab, word: str) -> set[int]:
     """The daemon's own children that have that word in their command line."""
-    own = {pid for pid in proc.descendants(lab.pid) if _parent(pid) == lab.pid}
-    return {pid for pid in own if word in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {child.pid for child in psutil.Process(lab.pid).children() if word in _command(child)}
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line; nothing once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def parked_of(lab: Lab) -> int:
     """The spare shim, while no run is at work."""
-    (pid,) = wait_until(lambda: len(shims := children_of(lab, b"shim")) == 1 and shims, "one shim, the spare")
+    (pid,) = wait_until(lambda: len(shims := children_of(lab, "shim")) == 1 and shims, "one shim, the spare")
     return int(pid)
 
 
@@ -61,10 +70,6 @@ def stopped(lab: Lab, pid: int) -> int:
     lab.stopped.append(pid)
     wait_until(lambda: proc.stopped(pid), f"process {pid} to be stopped")
     return pid
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @contextmanager

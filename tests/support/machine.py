@@ -1,9 +1,16 @@
-"""A lab's machine with GPUs of its own: the stand-in's, and leases that no other test sees."""
+"""A lab's machine: its daemon's settings, and GPUs of its own (the stand-in's), which no other test sees."""
 
 from pathlib import Path
 
 from tests.support.lab import Lab
 from tests.support.nvml import FakeGpus
+
+
+def configured(lab: Lab, text: str) -> None:
+    """Write config.toml, the daemon's own settings, before it starts."""
+    folder = lab.root / "h/.config/ardaemon"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(text)
 
 
 def with_gpus(lab: Lab, count: int) -> FakeGpus:
@@ -21,6 +28,4 @@ def lease_in(lab: Lab, folder: Path) -> None:
     """Have its daemon keep its leases there."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o1777)
-    config = lab.root / "h/.config/ardaemon"
-    config.mkdir(parents=True, exist_ok=True)
-    (config / "config.toml").write_text(f'lease_folder = "{folder}"\n')
+    configured(lab, f'lease_folder = "{folder}"\n')

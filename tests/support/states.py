@@ -1,6 +1,5 @@
 """A run that is held in each state of its life, for tests of what may happen there."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -9,15 +8,25 @@ from contextlib import AbstractContextManager, contextmanager
 
 from ardaemon.core.errors import UnknownRun
 from tests.support.jobs import held_launch
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
+from tests.support.strikes import start_at_best
 
-# Answers once it may: until then the run has ended, and is not judged.
-METRIC_COMMAND = """import os, time
-while not os.path.exists({go!r}):
+# Answers once it may, for every run or for that one: until then the run has ended, and is not judged.
+LATE_METRIC = """import os, sys, time
+root, run_id = sys.argv[1], os.environ["AR_RUN_ID"]
+open(f"{root}/asked-{run_id}", "w").close()
+while not (os.path.exists(f"{root}/go") or os.path.exists(f"{root}/go-{run_id}")):
     time.sleep(0.01)
-print('{{"val/loss": 1.0}}')
+print('{"val/loss": 1.0}')
 """
+
+
+def late_metric(lab: Lab) -> dict[str, str]:
+    """Settings with a metric command that makes `asked-RUN`, and waits for `go` or `go-RUN` to answer."""
+    script = lab.root / "late_metric.py"
+    script.write_text(LATE_METRIC)
+    return {"metrics": "custom", "metric_command": f"{sys.executable} {script} {lab.root}"}
 
 
 class Scene:
@@ -83,9 +92,7 @@ def running(scene: Scene) -> Iterator[None]:
 @contextmanager
 def exited(scene: Scene) -> Iterator[None]:
     """The job has ended, and its metric command takes its time."""
-    script = scene.lab.root / "command.py"
-    script.write_text(METRIC_COMMAND.format(go=str(scene.shell.go)))
-    scene.lab.ready(metrics="custom", metric_command=f"{sys.executable} {script}")
+    scene.lab.ready(**late_metric(scene.lab))
     scene.submit("exited")
     yield
     scene.shell.release()
@@ -94,13 +101,7 @@ def exited(scene: Scene) -> Iterator[None]:
 @contextmanager
 def judged(scene: Scene) -> Iterator[None]:
     """The decision is on disk, and the daemon is held at the first write that applies it."""
-    best = f"~/p/.autoresearch/{SLUG}/best.json"
-    at = ["daemon", "rename", f"{best.replace('best', '.best')}.tmp -> {best}", 1]
-    flag = scene.lab.root / "flag"
-    plan = {"at": at, "do": "wait", "flag": str(flag), "root": str(scene.lab.root)}
-    scene.lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
-    scene.lab.init()
-    scene.lab.session()
+    flag = start_at_best(scene.lab)
     scene.submit("judged")
     wait_until(flag.exists, "the daemon to apply its decision")
     yield
