@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ardaemon.core.errors import StorageError
-from ardaemon.host.disk import ANSWER_S
+from tests.support.impatient import ANSWER_S
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.neighbour import Neighbour
@@ -18,7 +18,8 @@ from tests.support.stuck import Stuck, stuck
 
 pytestmark = pytest.mark.promise("dead-disk")
 
-SOON_S = 5.0  # an answer that waits for no disk, on a busy machine
+IMPATIENT = "tests.support.impatient"
+SOON_S = 3.0  # an answer that waits for no disk, on a busy machine: less than ANSWER_S
 WAITS = """import os, time
 print("val/loss: 0", flush=True)
 while not os.path.exists({go!r}):
@@ -32,7 +33,9 @@ class World:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         configured(lab, "cpu_slots = 3\n")
-        lab.ready(seconds=300, settle=0)
+        lab.start(IMPATIENT)
+        lab.init()
+        lab.session(seconds=300, settle=0)
         self.neighbour = Neighbour(lab)
         assert lab.tried(1)["verdict"] == "advance"
 
@@ -134,7 +137,7 @@ def test_the_daemon_stops_and_its_successor_serves_the_others(world: World, run_
     stopped = world.arctl("daemon", "stop")
     assert stopped.returncode == 0, stopped.stderr
     world.lab.close_clients()
-    world.lab.start()
+    world.lab.start(IMPATIENT)
     assert world.neighbour.tried() in ("advance", "revert")
     dead.release()
     before.wait(SOON_S)  # what hung on the disk kept its process
