@@ -1,9 +1,11 @@
 """Something that is no plain file stands where the daemon keeps one: that project alone has the fault."""
 
+import itertools
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from ardaemon.core.errors import ArdaemonError, InternalError
 from ardaemon.host import follow
+from tests.support import lab as labs
 from tests.support.lab import Lab, wait_until
 from tests.support.neighbour import Neighbour
 
@@ -28,6 +31,7 @@ while not os.path.exists({go!r}):
 print("val/loss: 0")
 """
 Put = Callable[[Path], object]
+NUMBERS = itertools.count(1)  # of the projects
 
 
 def a_socket(path: Path) -> None:
@@ -98,13 +102,22 @@ def _tried(lab: Lab) -> str:
     return f"{said} {answer(lab, 'run.wait', timeout=2)}"
 
 
+@pytest.fixture(scope="module")
+def machine() -> Iterator[tuple[Lab, Neighbour]]:
+    """A daemon that serves all projects of these tests, and one in which everything stays as it should be."""
+    with closing(labs.make()) as lab:
+        yield lab, Neighbour(lab.start())
+
+
 @pytest.fixture
-def world(lab: Lab) -> tuple[Lab, Neighbour]:
-    """A project with a run that advanced, and another project."""
-    lab.ready(settle=0)
+def world(machine: tuple[Lab, Neighbour]) -> tuple[Lab, Neighbour]:
+    """A new project with a run that advanced, and the other one."""
+    lab = machine[0].beside(f"p{next(NUMBERS)}")
+    lab.init()
+    lab.session(settle=0)
     lab.write('print("val/loss: 1")')
     assert lab.run()["verdict"] == "advance"
-    return lab, Neighbour(lab)
+    return lab, machine[1]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -112,7 +125,7 @@ def test_whatever_stands_in_a_files_place_is_named_or_mended_and_others_go_on(
     world: tuple[Lab, Neighbour], name: str
 ) -> None:
     lab, neighbour = world
-    home, kept = lab.folder.parent, lab.root / "kept"
+    home, kept = lab.folder.parent, lab.project / "kept"
     shutil.copytree(home, kept, symlinks=True)
     for thing in THINGS:
         put(lab.folder / name, thing)
@@ -145,7 +158,7 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
 ) -> None:
     """The commit comes when it is away again, if not before."""
     lab, neighbour = world
-    go = lab.root / "go"
+    go = lab.project / "go"
     lab.write(WAITS.format(go=str(go)))
     run_id = lab.submit()["run_id"]
     wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the job")

@@ -1,5 +1,6 @@
 """A private world for one test: own folders, own daemon, own project; nothing is left of it."""
 
+import copy
 import json
 import os
 import shutil
@@ -105,6 +106,13 @@ class Lab:
         self.stopped: list[
             int
         ] = []  # processes that a test has stopped: a parked shim bears no mark of this world
+
+    def beside(self, name: str) -> "Lab":
+        """Another project, of that name, which the same daemon serves."""
+        other = copy.copy(self)
+        other.project = self.root / name
+        other.project.mkdir(mode=0o700)
+        return other
 
     # --- daemon ---
 
