@@ -12,12 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from ardaemon.core.errors import StorageError, Stuck
+from tests.support import lab as labs
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import with_gpus
 from tests.support.nvml import FakeGpus
@@ -53,21 +55,20 @@ def told(shell: Shell, *arguments: str) -> str:
 def held(shell: Shell) -> None:
     """One verdict, and one run that a person holds."""
     shell.hold(0.9)
-    shell("run")
+    shell.lab.submit(restore="at_submit")
     shell.lab.edit(0.8)
-    shell("run")
-    shell("queue", "hold", RUN)
+    shell.lab.submit(restore="at_submit")
+    shell.lab.get("queue.hold", run_id=RUN)
     shell.release()
     shell("wait", "r0001")
 
 
 def session_over(shell: Shell) -> None:
     shell.hold(0.9)
-    shell("run")
-    wait_until(lambda: shell.states() == ["running"], "the run runs")
+    shell.lab.wait(shell.lab.submit(restore="at_submit")["run_id"], until="launched")
     shell.lab.edit(0.8)
-    shell("run")
-    shell("session", "stop")
+    shell.lab.submit(restore="at_submit")
+    shell.lab.get("session.stop")
     shell("wait", "r0001", code=13)
 
 
@@ -169,22 +170,37 @@ FOLLOWED_BY_NOBODY: dict[Way, tuple[str, ...]] = {
 STANDING_STILL = {**WAITS_FOR_A_PERSON, **FOLLOWED_BY_NOBODY}
 
 
+class Stood(NamedTuple):
+    """A project in which a run stands still in that way."""
+
+    way: Way
+    shell: Shell
+
+
+@pytest.fixture(scope="module")
+def stood(request: pytest.FixtureRequest) -> Iterator[Stood]:
+    """One project for every test of a way: those that change nothing come first."""
+    with closing(labs.make()) as lab, shells(lab) as shell:
+        request.param(shell)
+        yield Stood(request.param, shell)
+
+
 def each(ways: Iterable[Way]) -> pytest.MarkDecorator:
     """A test for each of those ways."""
-    return pytest.mark.parametrize("way", ways, ids=lambda way: way.__name__)
+    return pytest.mark.parametrize("stood", ways, ids=lambda way: way.__name__, indirect=True, scope="module")
 
 
 @each(STANDING_STILL)
-def test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why(shell: Shell, way: Way) -> None:
-    way(shell)
+def test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why(stood: Stood) -> None:
+    way, shell = stood
     for command in (["wait", RUN], ["wait", "--any"], ["result", RUN], ["wait"]):
         said = told(shell, *command)
         assert all(words in said for words in STANDING_STILL[way]), (command, said)
 
 
 @each(FOLLOWED_BY_NOBODY)
-def test_a_run_that_nobody_follows_is_named_by_status_and_not_cancelled(shell: Shell, way: Way) -> None:
-    way(shell)
+def test_a_run_that_nobody_follows_is_named_by_status_and_not_cancelled(stood: Stood) -> None:
+    way, shell = stood
     _, out, err = shell.end(shell.start("status", "--compact"))
     assert f"warning: {RUN}" in err
     assert len(out.splitlines()) <= 10
@@ -201,8 +217,8 @@ def command_in(said: str) -> str:
 
 
 @each((held, session_over, unclean, entry_deleted, entry_torn, project_copied, record_torn))
-def test_who_does_as_the_message_says_gets_the_verdict(shell: Shell, way: Way) -> None:
-    way(shell)
+def test_who_does_as_the_message_says_gets_the_verdict(stood: Stood) -> None:
+    _, shell = stood
     command = command_in(told(shell, "wait", RUN)).replace("arctl ", f"{sys.executable} -m arctl ")
     done = subprocess.run(
         ["sh", "-c", command],
