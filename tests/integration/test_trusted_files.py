@@ -6,13 +6,16 @@ AR_RUN_DIR. Nothing in there is read back as the daemon's own, whatever its name
 
 import json
 import shutil
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support import lab as labs
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
-from tests.support.machine import with_gpus
+from tests.support.machine import configured, with_gpus
 from tests.support.old_shim import DATA, old_run
 from tests.support.record import lay_out
 from tests.support.shell import Shell
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.promise("trusted-files")
 
 older_state = pytest.mark.promise("older-state")
 WAIT_S = 20.0
+LIMIT_S = 300  # of jobs that wait while other cases are tried
 # Writes files into its AR_RUN_DIR and beside itself, and waits to be told.
 WRITES = """import os, pathlib, time
 run_dir = pathlib.Path(os.environ["AR_RUN_DIR"])
@@ -55,16 +59,41 @@ FORGED = {
     "a2/run.log": "step 1\n",
 }
 ALL = "all of them"
+NAMES = (*FORGED, ALL)
+
+
+class Forgery(NamedTuple):
+    """A project with a run whose job has written those files."""
+
+    lab: Lab
+    files: dict[str, str]
+    script: str
 
 
 def written(lab: Lab, files: dict[str, str]) -> str:
     """A run whose job has written those; its script."""
-    lab.ready(checkpoint_glob="{run_dir}/ck-*")
-    mark, go = lab.root / "written", str(lab.root / "go")
+    lab.init()
+    lab.session(checkpoint_glob="{run_dir}/ck-*", seconds=LIMIT_S)
+    mark, go = lab.project / "written", str(lab.project / "go")
     script = WRITES.format(files=files, written=str(mark), go=go)
     launched(lab, script)
     wait_until(mark.exists, "the job's files")
     return script
+
+
+@pytest.fixture(scope="module")
+def forgeries() -> Iterator[dict[str, Forgery]]:
+    """For each name a project whose job has written it, and a daemon that was started after that."""
+    with closing(labs.make()) as lab:
+        configured(lab, f"cpu_slots = {len(NAMES)}\n")
+        lab.start()
+        found = {}
+        for number, name in enumerate(NAMES):
+            project, files = lab.beside(f"p{number}"), FORGED if name == ALL else {name: FORGED[name]}
+            found[name] = Forgery(project, files, written(project, files))
+        lab.kill()
+        lab.start()
+        yield found
 
 
 def result_of(lab: Lab, run_id: str = "r0001") -> dict[str, Any]:
@@ -79,13 +108,12 @@ def result_of(lab: Lab, run_id: str = "r0001") -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("name", [*FORGED, ALL])
-def test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon(lab: Lab, name: str) -> None:
-    files = FORGED if name == ALL else {name: FORGED[name]}
-    script = written(lab, files)
-    lab.kill()
-    lab.start()
-    (lab.root / "go").touch()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon(
+    forgeries: dict[str, Forgery], name: str
+) -> None:
+    lab, files, script = forgeries[name]
+    (lab.project / "go").touch()
     result = result_of(lab)
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 1.0)
     assert result["checkpoint"] == ".ckpt/r0001"
