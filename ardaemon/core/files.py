@@ -61,10 +61,17 @@ def opened(path: Path, flags: int = 0) -> BufferedReader:
     return open(descriptor(path, flags), "rb")
 
 
+def head(path: Path, most: int, flags: int = 0) -> bytes:
+    """Return the first `most` bytes of a plain file. Raises as descriptor() does."""
+    with opened(path, flags) as file:
+        size = os.fstat(file.fileno()).st_size  # a buffer of `most` bytes would cost more than the reading
+        data = file.read(min(size + 1, most))
+        return data if len(data) <= size else data + file.read(most - len(data))  # it has grown since
+
+
 def read(path: Path, most: int, flags: int = 0) -> bytes:
     """Return all bytes of a plain file. Raises as descriptor() does, and NotPlain beyond `most` bytes."""
-    with opened(path, flags) as file:
-        data = file.read(most + 1)
+    data = head(path, most + 1, flags)
     if len(data) > most:
         raise NotPlain(errno.EFBIG, f"it is larger than {most >> 20} MiB", os.fspath(path))
     return data

@@ -18,6 +18,7 @@ SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 ORIGINAL = "r0000"
 JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
+RECORD, RESULT = "run.json", "result.json"  # of a run: its record, and what it was judged to be
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
 
 
@@ -102,11 +103,11 @@ class Run:
 
     @property
     def record(self) -> Path:
-        return self.folder / "run.json"
+        return self.folder / RECORD
 
     @property
     def result(self) -> Path:
-        return self.folder / "result.json"
+        return self.folder / RESULT
 
     @property
     def log(self) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from ardaemon.core import files
@@ -113,17 +114,18 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
         return []
     blocks: list[bytes] = []
     newlines = 0
-    for block in _backwards(path):
+    for block in _backwards(path, min(BLOCK, (count + 1) * ROW_MAX)):
         blocks.append(block)
         newlines += block.count(b"\n")
         if newlines > count:
             break
     lines = b"".join(reversed(blocks)).split(b"\n")
-    rows = [line.decode(errors="replace") for line in lines[:-1] if line and not HEADER.startswith(line)]
-    return [_parse(line) for line in rows[-count:]]
+    rows = (line for line in reversed(lines[:-1]) if line and not HEADER.startswith(line))
+    return [_parse(line.decode(errors="replace")) for line in islice(rows, count)][::-1]
 
 
-def _backwards(path: Path) -> Iterator[bytes]:
+def _backwards(path: Path, size: int) -> Iterator[bytes]:
+    """Yield the file's blocks of `size` bytes, the last one first."""
     try:
         file = files.opened(path)
     except FileNotFoundError:
@@ -133,7 +135,7 @@ def _backwards(path: Path) -> Iterator[bytes]:
     with file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
-            start = max(0, end - BLOCK)
+            start = max(0, end - size)
             file.seek(start)
             yield file.read(end - start)
             end = start

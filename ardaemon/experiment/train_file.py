@@ -66,8 +66,7 @@ def current(experiment: Experiment) -> str | None:
 def hash_at(path: Path) -> str | None:
     """Return the hash of the file's first bytes (one that is cut off is none of ours); None: unreadable."""
     try:
-        with files.opened(path, os.O_NOFOLLOW) as file:
-            return sha256(file.read(TRAIN_MAX_BYTES + 1))
+        return sha256(files.head(path, TRAIN_MAX_BYTES + 1, os.O_NOFOLLOW))
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -56,24 +57,26 @@ class _Disk:
 
     def __init__(self, project: Path) -> None:
         self.project = project
-        self.askers, self.workers = anyio.CapacityLimiter(QUESTIONS_MAX), anyio.CapacityLimiter(WORKERS_MAX)
-        self.threads = anyio.CapacityLimiter(math.inf)  # `askers` limits them
+        self.askers = anyio.CapacityLimiter(QUESTIONS_MAX)
         self.questions: dict[object, float] = {}  # when each was asked, until its thread is back
+
+    @cached_property
+    def workers(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(WORKERS_MAX)
 
     async def ask(self, work: Callable[[], T]) -> T:
         asked = time.monotonic()  # before the deadline is set: a question that was given up is as old as that
         try:
             with anyio.fail_after(ANSWER_S):
-                async with self.askers:
-                    self.require()  # those that asked before may hang
-                    return await anyio.to_thread.run_sync(
-                        self._answer, work, asked, abandon_on_cancel=True, limiter=self.threads
-                    )
+                return await anyio.to_thread.run_sync(
+                    self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers
+                )
         except TimeoutError:
             raise self._dead() from None
 
     def _answer(self, work: Callable[[], T], asked: float) -> T:
         """Do the work; it counts until it is back, though nobody may wait for it any more. For a thread."""
+        self.require()  # those that asked before may hang
         question = object()
         self.questions[question] = asked
         try:

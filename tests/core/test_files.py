@@ -194,3 +194,11 @@ def test_a_link_is_refused_where_none_is_wanted(tmp_path: Path) -> None:
     assert files.read(tmp_path / "link", 1) == b"x"
     with pytest.raises(files.NotPlain, match="it is a link"):
         files.read(tmp_path / "link", 1, os.O_NOFOLLOW)
+
+
+def test_a_file_that_holds_more_than_its_size_says_is_read_to_its_end() -> None:
+    assert os.stat("/proc/self/status").st_size == 0
+    assert files.read("/proc/self/status", 1 << 20).startswith(b"Name:\t")
+    assert len(files.head("/proc/self/status", 4)) == 4
+    with pytest.raises(files.NotPlain):
+        files.read("/proc/self/status", 3)
