@@ -74,7 +74,7 @@ def test_a_cancel_that_comes_after_a_limit_changes_no_verdict_for_the_next_daemo
     lab.get("run.cancel", run_id=run_id)
     lab.kill()
     lab.start()
-    (lab.root / "go").touch()
+    (lab.project / "go").touch()
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["reason"].split(" ")[0]) == ("crash", "rss_limit")
 
@@ -83,11 +83,11 @@ def test_a_stop_that_comes_while_another_run_is_committed_ends_the_session(lab: 
     configured(lab, "cpu_slots = 2\n")
     flag = start_at_best(lab, **late_metric(lab))
     first, second = lab.submit()["run_id"], lab.submit()["run_id"]
-    wait_until(lambda: len(list(lab.root.glob("asked-*"))) == 2, "both to have ended")
-    (lab.root / f"go-{first}").touch()
+    wait_until(lambda: len(list(lab.project.glob("asked-*"))) == 2, "both to have ended")
+    (lab.project / f"go-{first}").touch()
     wait_until(flag.exists, "the first to be committed, alone with the experiment")
     curve = lab.folder / f"runs/{second}/a1/curve.jsonl"
-    (lab.root / f"go-{second}").touch()
+    (lab.project / f"go-{second}").touch()
     wait_until(curve.exists, "what is judged of the second to be gathered")
     lab.get("run.cancel", run_id=second, manual=True)
     flag.unlink()
@@ -101,7 +101,7 @@ def test_a_wish_that_is_written_while_the_run_is_committed_leaves_no_entry_of_it
     wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "exited", "its job to end")
     cancel = cancelling(lab, run_id)
     wait_until(flag.exists, "the wish to be written")
-    (lab.root / "go").touch()
+    (lab.project / "go").touch()
     wait_until((lab.folder / f"runs/{run_id}/result.json").exists, "the result")
     flag.unlink()
     cancel.join()

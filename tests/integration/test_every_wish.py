@@ -10,11 +10,14 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import pytest
 
 from ardaemon.core.lifecycle import TRANSITIONS
+from tests.support import lab as labs
 from tests.support.jobs import alive, held_launch, job_of, launched, shim_of, stop
 from tests.support.lab import Lab, wait_until
 from tests.support.promises import times
@@ -77,9 +80,29 @@ def test_the_table_answers_every_wish_in_every_state() -> None:
     assert all(set(row) == {CANCEL, STOP, CTRL_C} for row in TABLE.values())
 
 
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Lab]:
+    """A daemon for all scenes that start none of their own."""
+    with closing(labs.make()) as lab:
+        yield lab.start()
+
+
+@pytest.fixture
+def stage(machine: Lab, lab: Lab, state: str, wish: str) -> Iterator[Lab]:
+    """A project for the scene; nothing is left in the queue after it."""
+    if state in ("launching", "judged"):
+        yield lab
+        return
+    project = machine.beside(f"{state}-{CELLS.index((state, wish))}")
+    yield project
+    for run in machine.call("queue.list")["runs"]:
+        project.get("run.cancel", run_id=run["run_id"])
+    wait_until(lambda: not machine.call("queue.list")["runs"], "an empty queue")
+
+
 @pytest.mark.parametrize(("state", "wish"), CELLS)
-def test_a_wish_is_done_or_said_to_be_too_late(lab: Lab, state: str, wish: str) -> None:
-    expected, scene = TABLE[state][wish], Scene(lab, by_client=wish == CTRL_C)
+def test_a_wish_is_done_or_said_to_be_too_late(stage: Lab, state: str, wish: str) -> None:
+    expected, lab, scene = TABLE[state][wish], stage, Scene(stage, by_client=wish == CTRL_C)
     with SCENES[state](scene):
         command = wish_for(scene, wish)
         said = answer(scene, command, state, wish)
@@ -154,10 +177,10 @@ def wish_by_protocol(lab: Lab, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["run.cancel", "session.stop"])
 def test_a_wish_for_a_run_that_is_launching_is_heard_by_the_next_daemon(lab: Lab, method: str) -> None:
-    lab.ready()
-    lab.write(ONE_SECOND)
     scene = Scene(lab)
     with held_launch(lab):
+        scene.ready()
+        lab.write(ONE_SECOND)
         scene.submit("launching")
         wish_by_protocol(lab, method)
         lab.kill()
@@ -169,9 +192,9 @@ def test_a_wish_for_a_run_that_is_launching_is_heard_by_the_next_daemon(lab: Lab
 def test_a_wish_that_was_answered_holds_whatever_becomes_of_the_daemon(
     lab: Lab, number: signal.Signals
 ) -> None:
-    lab.ready()
     scene = Scene(lab)
     with held_launch(lab):
+        scene.ready()
         scene.submit("launching")
         assert "cancelled" in scene.shell("cancel", scene.run_id)
         os.kill(lab.pid, number)
@@ -231,9 +254,10 @@ def test_a_wish_that_came_too_late_is_too_late_for_the_next_daemon_as_well(lab: 
 def test_a_verdict_that_waits_for_the_disk_stands_and_a_session_that_was_stopped_stays_so(
     lab: Lab, wish: str
 ) -> None:
-    lab.ready()
-    lab.tried(1.0)
+    lab.start("tests.support.faulty")  # no fault: it tries again soon
     scene = Scene(lab)
+    scene.ready()
+    lab.tried(1.0)
     scene.run_id = "r0002"
     in_the_way = lab.folder / ".train.py.swap"
     in_the_way.mkdir()

@@ -19,7 +19,7 @@ from tests.support.shell import Shell
 pytestmark = pytest.mark.promise("removed-run")
 
 OTHER = "261122-other"
-GRACE_S = 1.0
+GRACE_S = 0.5
 LIMIT_S = 300  # no job of these tests ends by it
 WAIT_S = 20.0
 # Alone in its slot, or it fails; deaf to TERM, so that its end takes the grace; ends when it is told to.

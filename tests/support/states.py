@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from ardaemon.core.errors import UnknownRun
 from tests.support.jobs import held_launch
@@ -14,9 +15,9 @@ from tests.support.strikes import start_at_best
 
 # Answers once it may, for every run or for that one: until then the run has ended, and is not judged.
 LATE_METRIC = """import os, sys, time
-root, run_id = sys.argv[1], os.environ["AR_RUN_ID"]
-open(f"{root}/asked-{run_id}", "w").close()
-while not (os.path.exists(f"{root}/go") or os.path.exists(f"{root}/go-{run_id}")):
+folder, run_id = sys.argv[1], os.environ["AR_RUN_ID"]
+open(f"{folder}/asked-{run_id}", "w").close()
+while not (os.path.exists(f"{folder}/go") or os.path.exists(f"{folder}/go-{run_id}")):
     time.sleep(0.01)
 print('{"val/loss": 1.0}')
 """
@@ -24,9 +25,9 @@ print('{"val/loss": 1.0}')
 
 def late_metric(lab: Lab) -> dict[str, str]:
     """Settings with a metric command that makes `asked-RUN`, and waits for `go` or `go-RUN` to answer."""
-    script = lab.root / "late_metric.py"
+    script = lab.project / "late_metric.py"
     script.write_text(LATE_METRIC)
-    return {"metrics": "custom", "metric_command": f"{sys.executable} {script} {lab.root}"}
+    return {"metrics": "custom", "metric_command": f"{sys.executable} {script} {lab.project}"}
 
 
 class Scene:
@@ -34,8 +35,16 @@ class Scene:
 
     def __init__(self, lab: Lab, by_client: bool = False) -> None:
         self.lab, self.shell, self.by_client = lab, Shell(lab), by_client
+        self.shell.go = lab.project / "go"  # other scenes may share the lab
         self.run_id = "r0001"
         self.client: subprocess.Popen[str] | None = None
+
+    def ready(self, **settings: Any) -> None:
+        """Start a session, and a daemon where none serves the lab yet."""
+        if self.lab.process is None:
+            self.lab.start()
+        self.lab.init()
+        self.lab.session(**settings)
 
     def state(self) -> str:
         """The run's state, as any client sees it."""
@@ -60,7 +69,7 @@ class Scene:
 @contextmanager
 def queued(scene: Scene) -> Iterator[None]:
     """Another run, r0001, has the only slot."""
-    scene.lab.ready()
+    scene.ready()
     scene.shell.hold(1.0)
     scene.lab.wait(scene.lab.submit()["run_id"], until="launched")
     scene.run_id = "r0002"
@@ -73,8 +82,8 @@ def queued(scene: Scene) -> Iterator[None]:
 @contextmanager
 def launching(scene: Scene) -> Iterator[None]:
     """The shim has its orders, and no time to follow them."""
-    scene.lab.ready()
     with held_launch(scene.lab):
+        scene.ready()
         scene.submit("launching")
         yield
 
@@ -82,7 +91,7 @@ def launching(scene: Scene) -> Iterator[None]:
 @contextmanager
 def running(scene: Scene) -> Iterator[None]:
     """The job works."""
-    scene.lab.ready()
+    scene.ready()
     scene.shell.hold(1.0)
     scene.submit("running")
     yield
@@ -92,7 +101,7 @@ def running(scene: Scene) -> Iterator[None]:
 @contextmanager
 def exited(scene: Scene) -> Iterator[None]:
     """The job has ended, and its metric command takes its time."""
-    scene.lab.ready(**late_metric(scene.lab))
+    scene.ready(**late_metric(scene.lab))
     scene.submit("exited")
     yield
     scene.shell.release()
@@ -111,7 +120,7 @@ def judged(scene: Scene) -> Iterator[None]:
 @contextmanager
 def committed(scene: Scene) -> Iterator[None]:
     """All is over, and a client that waits for it has not looked yet."""
-    scene.lab.ready()
+    scene.ready()
     scene.shell.hold(1.0)
     scene.submit("running")
     if scene.client is not None:
