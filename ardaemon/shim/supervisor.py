@@ -194,15 +194,18 @@ class Supervisor:
 
     def _wait(self, clocks: Clocks) -> str:
         """Wait until the first process has ended or must end; return how: exited, limit, stall, stopped."""
-        while self.status is None:
-            if self.stopping:
+        while True:
+            stopping = self.stopping  # read before the reaping: a job that has ended before it has exited
+            self._reap()
+            if self.status is not None:
+                return "exited"
+            if stopping:
                 return "stopped"
             now = time.monotonic()
             due = clocks.overdue(now)
             if due is not None:
                 return due
             self._pause(clocks.next(now) - now)
-        return "exited"
 
     def _pause(self, seconds: float) -> bool:
         """Sleep until a signal or for `seconds`, then reap; return whether no child is left."""
