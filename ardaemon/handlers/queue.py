@@ -73,7 +73,7 @@ class Queue:
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         state = "committed" if flight is None else flight.state
-        if flight is None or state != "queued" or flight.key in self.board.placement.seated:
+        if flight is None or not self.board.placement.is_waiting(flight):
             raise Refused(f"{run_id} has left the queue: it is {state}", "arctl queue")
         return flight
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
@@ -20,7 +19,6 @@ from ardaemon.core.model import Quarantine, Result, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
-from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import quarantine
 from ardaemon.pipeline import apply, decide
@@ -30,7 +28,6 @@ from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.pruner import Pruner
 
-T = TypeVar("T")
 MIB = 1 << 20
 
 
@@ -47,14 +44,13 @@ class Committer:
     def __init__(
         self,
         engine: Engine,
-        locks: Locks,
         listener: Listener,
         quarantine: Path,
         measured: Callable[[Flight], Awaitable[None]],
         patience: Patience,
         pruner: Pruner,
     ) -> None:
-        self.engine, self.locks, self.listener, self.quarantine = engine, locks, listener, quarantine
+        self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner = measured, patience, pruner
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
@@ -74,21 +70,18 @@ class Committer:
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
-            async with self.locks.of(flight.experiment.folder):
+            async with self.patience.alone(flight):
                 if str(flight.experiment.folder) in self.unapplied:
                     continue  # another run was judged while this one waited for the lock
                 try:
                     work = partial(decide.decide, as_wanted(ended, flight))
-                    flight.record = await self._in_thread(flight, work)
+                    flight.record = await self.patience.once(flight, work)
                 except (ArdaemonError, OSError) as error:
                     blocked = error
                 else:
                     await self._follow(flight)
                     return
             pause = await self.patience.pause(flight, blocked, pause)
-
-    async def _in_thread(self, flight: Flight, work: Callable[[], T]) -> T:
-        return await self.patience.disks.do(flight.experiment.project, work)
 
     async def _follow(self, flight: Flight) -> None:
         """Do what was decided, alone with the experiment: commit, or put the run back in the queue."""
@@ -120,7 +113,7 @@ class Committer:
         pause = None
         self.unapplied[str(flight.experiment.folder)] = flight
         while flight.state == "judged":
-            async with self.locks.of(flight.experiment.folder):
+            async with self.patience.alone(flight):
                 error = await self._apply(flight)
             if error is not None:
                 pause = await self.patience.pause(flight, error, pause)
@@ -135,9 +128,9 @@ class Committer:
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.report = partial(self._promoting, flight)
-            result = await self._in_thread(flight, partial(self._apply_now, flight, delivered))
+            result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back
-                await self._in_thread(flight, partial(apply.finish, flight.run, flight.entry))
+                await self.patience.once(flight, partial(apply.finish, flight.run, flight.entry))
             # The report knows the flight, which must not wait for the collector then.
             flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:

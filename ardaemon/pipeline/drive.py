@@ -44,10 +44,8 @@ class Driver:
         self.patience = patience = Patience(locks, listener, background, disks)
         pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
-        self.launcher = Launcher(engine, config, locks, machine, self.watcher, patience)
-        self.committer = Committer(
-            engine, locks, listener, quarantine, self.watcher.measured, patience, pruner
-        )
+        self.launcher = Launcher(engine, config, machine, self.watcher, patience)
+        self.committer = Committer(engine, listener, quarantine, self.watcher.measured, patience, pruner)
 
     async def drive(self, flight: Flight) -> None:
         """Go on until the run is committed, or is back in the queue.
@@ -77,8 +75,8 @@ class Driver:
         Raises ArdaemonError and OSError where it has to be tried again.
         """
         remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))
-        async with self.patience.locks.of(flight.experiment.folder):
-            await self.patience.disks.do(flight.experiment.project, remember)
+        async with self.patience.alone(flight):
+            await self.patience.once(flight, remember)
         going = flight.going or Going()
         if going.exit is not None:
             slots, stamp = going.seat.slots, state.now()

@@ -8,7 +8,6 @@ from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Started
-from ardaemon.experiment.locks import Locks
 from ardaemon.gpus.lease import Taken
 from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
@@ -25,12 +24,11 @@ class Launcher:
         self,
         engine: Engine,
         config: Config,
-        locks: Locks,
         machine: Machine,
         watcher: Watcher,
         patience: Patience,
     ) -> None:
-        self.engine, self.config, self.locks = engine, config, locks
+        self.engine, self.config = engine, config
         self.machine, self.watcher, self.patience = machine, watcher, patience
 
     async def launch(self, flight: Flight) -> None:
@@ -38,9 +36,9 @@ class Launcher:
         if _is_unwanted(flight, "cancelled"):
             return
         try:
-            async with self.locks.of(flight.experiment.folder):  # another run of it may be committed now
+            async with self.patience.alone(flight):  # another run of it may be committed now
                 work = partial(prepare, flight, self.engine, self.config)
-                order = await self.patience.disks.do(flight.experiment.project, work)
+                order = await self.patience.once(flight, work)
         except (Unclean, SessionNotLive):
             flight.session_over = True
             flight.wake()

@@ -33,6 +33,14 @@ class Patience:
         self.locks, self.listener, self.background = locks, listener, background
         self.disks = disks
 
+    def alone(self, flight: Flight) -> AbstractAsyncContextManager[None]:
+        """Make the context manager in which nothing else changes the experiment's files."""
+        return self.locks.of(flight.experiment.folder)
+
+    async def once(self, flight: Flight, work: Callable[[], T]) -> T:
+        """Do the work in a thread. Raises what it raises, and as Disks.do does."""
+        return await self.disks.do(flight.experiment.project, work)
+
     async def insist(self, flight: Flight, work: Callable[[], T]) -> T:
         """Do the work in a thread, again and again while the disk refuses: a result is never dropped."""
         return await self._insist(flight, work, nullcontext())
@@ -42,7 +50,7 @@ class Patience:
 
         The lock is free between two tries, so that commands, by which a person mends, are not shut out.
         """
-        return await self._insist(flight, work, self.locks.of(flight.experiment.folder))
+        return await self._insist(flight, work, self.alone(flight))
 
     async def _insist(
         self, flight: Flight, work: Callable[[], T], lock: AbstractAsyncContextManager[None]
@@ -51,7 +59,7 @@ class Patience:
         while True:
             try:
                 async with lock:
-                    done = await self.disks.do(flight.experiment.project, work)
+                    done = await self.once(flight, work)
             except (ArdaemonError, OSError) as error:
                 pause = await self.pause(flight, error, pause)
                 continue

@@ -117,8 +117,7 @@ class Board:
     def wants_gpus(self) -> bool:
         """Tell whether a run waits that could start if GPUs were free."""
         return any(
-            f.state == "queued" and f.need.gpus and f.key not in self.placement.seated and not f.stands_still
-            for f in self.flights.values()
+            f.need.gpus and self.placement.is_waiting(f) and not f.stands_still for f in self.flights.values()
         )
 
     def teach(self, flight: Flight) -> None:

@@ -47,7 +47,8 @@ class Control:
         match flight.state:
             case "queued":
                 await self._want(flight, wanted)
-                if self._waits(flight):  # else its launch is under way by now, and sees the wish
+                # If it has a place by now, its launch is under way, and sees the wish.
+                if self.board.placement.is_waiting(flight):
                     self._cancelled(flight)
             case "launching" | "running":
                 await self._stop(flight)  # first: the job may be what fills the disk
@@ -66,9 +67,6 @@ class Control:
         finally:
             self.board.wake()  # the scheduler has a run judged that is not wanted any more
         self.board.tell(flight, EndWanted(wanted=wanted))
-
-    def _waits(self, flight: Flight) -> bool:
-        return flight.state == "queued" and flight.key not in self.board.placement.seated
 
     def _cancelled(self, flight: Flight) -> None:
         """End a run that was never launched: the scheduler has it judged."""

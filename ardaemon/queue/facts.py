@@ -24,9 +24,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     return QueueFacts(
         now=now,
         waiting=tuple(
-            _waiting(f, board, f.key[0] in judging)
-            for f in board.flights.values()
-            if f.state == "queued" and f.key not in placement.seated
+            _waiting(f, board, f.key[0] in judging) for f in board.flights.values() if placement.is_waiting(f)
         ),
         at_work=(*(_at_work(f, board) for f in placement.seated.values()), *_strange(placement)),
         cards=placement.cards(now if strict else None),

@@ -29,6 +29,10 @@ class Placement:
 
     # --- what is taken ---
 
+    def is_waiting(self, flight: Flight) -> bool:
+        """Tell whether the run waits for its place. One that has it may be "queued" still."""
+        return flight.state == "queued" and flight.key not in self.seated
+
     def tenants(self) -> dict[str, list[Tenant]]:
         """Return the runs on each GPU, by its UUID."""
         tenants: dict[str, list[Tenant]] = {}
@@ -45,7 +49,8 @@ class Placement:
 
     def open_slots(self) -> tuple[str, ...]:
         """Return the CPU slots that are not in quarantine."""
-        return tuple(slot for slot in self.slots if slot not in self.in_quarantine)
+        closed = self.in_quarantine
+        return tuple(slot for slot in self.slots if slot not in closed)
 
     @property
     def in_quarantine(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ def standstill(
 
     `cards` are the GPUs, if the caller has looked at them already.
     """
-    if flight.state != "queued" or flight.key in placement.seated:
+    if not placement.is_waiting(flight):
         return None
     if flight.session_over:
         return Standstill("its session is over", session_again(flight.record.settings))

@@ -51,7 +51,7 @@ class Views:
     def _where(self, flight: Flight, sight: Sight | None) -> dict[str, Any]:
         if flight.state == "running" and flight.handle is not None:
             return {"why": self.waits(flight.handle)}
-        if flight.state != "queued" or flight.key in self.board.placement.seated:
+        if not self.board.placement.is_waiting(flight):
             return {}
         still = standstill(flight, self.board.placement, sight.cards if sight is not None else None)
         if still is not None:

@@ -105,7 +105,7 @@ MUTANTS = (
     Mutant(
         "removed-run",
         "the id of a run whose folder is removed is used again",
-        "await self.patience.disks.do(flight.experiment.project, remember)",
+        "await self.patience.once(flight, remember)",
         "pass",
         (f"{_REMOVED}test_the_id_of_a_removed_run_is_not_used_again_by_the_next_daemon",),
     ),
@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "wishes",
         "a run whose cancel is being written is launched when a place gets free",
-        "if self._waits(flight):  # else",
-        "if flight:  # else",
+        "if self.board.placement.is_waiting(flight):",
+        "if flight:",
         (f"{_CROSSING}test_a_run_whose_cancel_is_being_written_is_judged_once_though_a_place_gets_free",),
     ),
     Mutant(
