@@ -23,7 +23,7 @@ from tests.support import lab as labs
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import with_gpus
 from tests.support.nvml import FakeGpus
-from tests.support.shell import UNTIL_TOLD, Shell, shells
+from tests.support.shell import UNTIL_TOLD, Shell, ended_by_arctl, shells
 from tests.support.survivors import forged
 from tests.support.wire import SENTINEL
 
@@ -180,7 +180,7 @@ class Stood(NamedTuple):
 @pytest.fixture(scope="module")
 def stood(request: pytest.FixtureRequest) -> Iterator[Stood]:
     """One project for every test of a way: those that change nothing come first."""
-    with closing(labs.make()) as lab, shells(lab) as shell:
+    with closing(labs.make()) as lab, ended_by_arctl(shell := Shell(lab.ready())):
         request.param(shell)
         yield Stood(request.param, shell)
 

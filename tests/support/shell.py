@@ -83,7 +83,14 @@ def shells(lab: Lab) -> Iterator[Shell]:
     told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
     shell("init", SLUG, "--train", "t.py", *told)
     shell("session", "start", "--seconds", "20", "--settle", "1")
-    yield shell
+    with ended_by_arctl(shell):
+        yield shell
+
+
+@contextmanager
+def ended_by_arctl(shell: Shell) -> Iterator[None]:
+    """In the end its run is let go on, and its daemon is stopped by arctl, and is gone."""
+    yield
     shell.release()
     pid = shell.json("daemon", "stop")["pid"]
     assert pid is None or not lives(pid)
