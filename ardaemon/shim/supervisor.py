@@ -195,7 +195,7 @@ class Supervisor:
     def _wait(self, clocks: Clocks) -> str:
         """Wait until the first process has ended or must end; return how: exited, limit, stall, stopped."""
         while True:
-            stopping = self.stopping  # read before the reaping: a job that has ended before it has exited
+            stopping = self.stopping  # read first: a job that has ended by then counts as exited
             self._reap()
             if self.status is not None:
                 return "exited"
