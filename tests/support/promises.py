@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("TORTURE", "") not in ("", "0")
 
 # name -> what is promised and how it is tested; the order is the table's.
@@ -203,6 +204,12 @@ def some(cases: Sequence[T], quick: int) -> list[T]:
     if FULL or len(cases) <= quick:
         return list(cases)
     return [cases[at * (len(cases) - 1) // max(quick - 1, 1)] for at in range(quick)]
+
+
+def files_of(promise: str) -> list[str]:
+    """The files with its tests, from the repository's root: to collect all others takes long."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in files if f'promise("{promise}")' in path.read_text()]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

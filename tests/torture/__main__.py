@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.page import DOCS, Page
-from tests.support.promises import PROMISES
+from tests.support.promises import PROMISES, files_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = Page(DOCS / "reliability.md", "<!-- figures: written by make torture -->", "<!-- end of figures -->")
@@ -25,10 +25,9 @@ Figures = dict[str, dict[str, float]]
 def tried(promise: str, report: Path) -> Figures:
     """Run the tests of one promise ("": of all); their figures."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-m", "promise", "-p", "no:cacheprovider"]
-    if promise:
-        command += ["--promise", promise]
+    command += ["--promise", promise, *files_of(promise)] if promise else ["tests"]
     environment = os.environ | {"TORTURE": "1", "TORTURE_REPORT": str(report)}
-    subprocess.run([*command, "tests"], cwd=ROOT, env=environment, check=False)
+    subprocess.run(command, cwd=ROOT, env=environment, check=False)
     found: Figures = json.loads(report.read_text()) if report.exists() else {}
     return found
 

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from ardaemon.host import proc
 from tests.support.page import DOCS, Page
-from tests.support.promises import PROMISES
+from tests.support.promises import PROMISES, files_of
 from tests.torture import mutants_daemon, mutants_others, mutants_runs
 from tests.torture.mutant import Mutant, changed, code
 
@@ -94,12 +94,6 @@ def _line(one: Tried, count: str) -> str:
 def selected(promise: str, tests: Iterable[str]) -> list[str]:
     """Pytest's arguments for those tests of the promise; where none is named, for all of them."""
     return ["-m", "promise", "--promise", promise, *(tests or files_of(promise))]
-
-
-def files_of(promise: str) -> list[str]:
-    """The files with its tests: to collect all others would take longer than most mutants."""
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [str(path.relative_to(ROOT)) for path in files if f'promise("{promise}")' in path.read_text()]
 
 
 def unbroken(promise: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.promises import PROMISES
+from tests.support.promises import PROMISES, files_of
 from tests.torture.mutant import Mutant, changed, code
-from tests.torture.mutate import MUTANTS, files_of
+from tests.torture.mutate import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 CODE = code(ROOT)
