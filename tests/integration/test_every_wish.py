@@ -241,6 +241,21 @@ def test_a_cancel_that_comes_after_the_end_and_before_anybody_knows_of_it_interr
     assert lab.read(f"runs/{run_id}/a1/exit.json")["ending"] == "exited"
 
 
+def test_a_cancel_that_crossed_the_end_of_its_job_holds_for_the_next_daemon(lab: Lab) -> None:
+    """It was acknowledged while the job ran; before the shim heard of it, the job had ended by itself."""
+    lab.ready()
+    go = lab.root / "go"
+    run_id = launched(lab, UNTIL_TOLD.format(go=str(go), value=1.0))
+    lab.kill()
+    (entry,) = (lab.home / "active").glob(f"*-{run_id}.json")
+    entry.write_text(json.dumps({**json.loads(entry.read_bytes()), "wanted": "cancel"}))
+    go.touch()
+    wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the end of the job")
+    assert lab.read(f"runs/{run_id}/a1/exit.json")["ending"] == "exited"
+    lab.start()
+    assert lab.wait(run_id)["result"]["status"] == "interrupted"
+
+
 def test_a_wish_that_came_too_late_is_too_late_for_the_next_daemon_as_well(lab: Lab) -> None:
     scene = Scene(lab)
     with SCENES["exited"](scene):

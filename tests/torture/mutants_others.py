@@ -145,7 +145,7 @@ MUTANTS = (
         "a job that has ended right before its cancel gets a verdict",
         'case Finished(exit=Exit(ending="exited") as exit_) if flight.active.wanted in ("cancel", "stop"):',
         'case Finished(exit=Exit(ending="exited") as exit_) if flight is None:',
-        (f"{_WISH}test_a_cancel_that_comes_after_the_end_and_before_anybody_knows_of_it_interrupts_the_run",),
+        (f"{_WISH}test_a_cancel_that_crossed_the_end_of_its_job_holds_for_the_next_daemon",),
     ),
     Mutant(
         "wishes",
