@@ -51,8 +51,7 @@ class Control:
                 if self.board.placement.is_waiting(flight):
                     self._cancelled(flight)
             case "launching" | "running":
-                await self._stop(flight)  # first: the job may be what fills the disk
-                await self._want(flight, wanted)
+                await self._want(flight, wanted, stop=True)
             case "exited":
                 await self._want(flight, TOO_LATE[wanted])
             case "judged" | "committed":
@@ -60,8 +59,10 @@ class Control:
             case _:
                 assert_never(flight.state)
 
-    async def _want(self, flight: Flight, wanted: Wanted) -> None:
+    async def _want(self, flight: Flight, wanted: Wanted, stop: bool = False) -> None:
         flight.active = replace(flight.active, wanted=_both(flight.active.wanted, wanted))
+        if stop:  # before anything is written: the job may be what fills the disk
+            await self._stop(flight)
         try:
             await self.keep(flight)  # also if it is wanted already: that may not be on disk yet
         finally:

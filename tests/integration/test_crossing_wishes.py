@@ -11,8 +11,9 @@ from tests.integration.test_races import deaf
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
+from tests.support.shell import UNTIL_TOLD, Shell
 from tests.support.states import Scene, late_metric
-from tests.support.strikes import start_at_best, start_at_wish
+from tests.support.strikes import start_at_best, start_at_signal, start_at_wish
 
 pytestmark = pytest.mark.promise("wishes")
 
@@ -65,6 +66,27 @@ def test_a_session_stop_that_cannot_be_written_says_that_it_is_the_disk(lab: Lab
     deaf(lab, 60)
     with pytest.raises(errors.StorageError):
         lab.get("session.stop")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_cancel_that_crosses_the_end_of_its_job_is_told_what_becomes_of_the_run(
+    lab: Lab, killed: bool
+) -> None:
+    """The job ends by itself while the stop is being sent."""
+    flag, shell = start_at_signal(lab, **late_metric(lab)), Shell(lab)
+    run_id = launched(lab, UNTIL_TOLD.format(go=str(shell.go), value=1.0))
+    cancel = shell.start("cancel", run_id)
+    wait_until(flag.exists, "the stop to be sent")
+    shell.release()
+    wait_until(lambda: lab.events("ended"), "the end of the job")
+    flag.unlink()
+    said = "".join(cancel.communicate(timeout=20))
+    if killed:
+        lab.kill()
+        lab.start()
+    (lab.project / "go").touch()
+    assert "cancelled" in said
+    assert lab.wait(run_id)["result"]["status"] == "interrupted"
 
 
 def test_a_cancel_that_comes_after_a_limit_changes_no_verdict_for_the_next_daemon(lab: Lab) -> None:

@@ -13,21 +13,30 @@ def start_at_best(lab: Lab, do: str = "wait", **settings: Any) -> Path:
 
     `do` is as in tests/support/faulty.py. Return the flag: it is there from that moment on.
     """
-    return _start(lab, f"~/p/.autoresearch/{SLUG}", ".best.json.tmp -> best.json", 1, do, settings)
+    return _start(lab, _rename(f"~/p/.autoresearch/{SLUG}", ".best.json.tmp -> best.json", 1), do, settings)
 
 
 def start_at_wish(lab: Lab, run_id: str, do: str | int = "wait", **settings: Any) -> Path:
     """The same, when the first wish for that run is put into its active entry: the entry's second write."""
     folder = f"~/{lab.state_home.name}/ardaemon/{places.machine_id()}/active"
     names = f".HASH-{run_id}.json.tmp -> HASH-{run_id}.json"
-    return _start(lab, folder, names, 2, do, settings)
+    return _start(lab, _rename(folder, names, 2), do, settings)
 
 
-def _start(lab: Lab, folder: str, names: str, nth: int, do: str | int, settings: dict[str, Any]) -> Path:
-    """Strike at the nth rename between those two names of the folder."""
+def start_at_signal(lab: Lab, do: str | int = "wait", **settings: Any) -> Path:
+    """The same, when the daemon sends its first signal: the one by which a run is to end."""
+    return _start(lab, ["daemon", "signal", "", 1], do, settings)
+
+
+def _rename(folder: str, names: str, nth: int) -> list[str | int]:
+    """Make the point of the nth rename between those two names of the folder."""
     subject = " -> ".join(f"{folder}/{name}" for name in names.split(" -> "))
+    return ["daemon", "rename", subject, nth]
+
+
+def _start(lab: Lab, at: list[str | int], do: str | int, settings: dict[str, Any]) -> Path:
     flag = lab.root / "flag"
-    plan = {"at": ["daemon", "rename", subject, nth], "do": do, "flag": str(flag), "root": str(lab.root)}
+    plan = {"at": at, "do": do, "flag": str(flag), "root": str(lab.root)}
     lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
     lab.init()
     lab.session(**settings)

@@ -128,9 +128,9 @@ MUTANTS = (
     Mutant(
         "wishes",
         "a wish for a run that is launching is lost",
-        'case "launching" | "running":\n                await self._stop(flight)  # first',
+        'case "launching" | "running":\n                await self._want(flight, wanted, stop=True)',
         'case "launching":\n                pass\n            case "running":\n'
-        "                await self._stop(flight)  # first",
+        "                await self._want(flight, wanted, stop=True)",
         (f"{_EACH_WISH}[launching-arctl cancel]",),
     ),
     Mutant(
@@ -139,6 +139,13 @@ MUTANTS = (
         "await self.keep(flight)  # also if",
         "pass  # also if",
         (f"{_WISH}test_a_wish_that_was_answered_holds_whatever_becomes_of_the_daemon[killed]",),
+    ),
+    Mutant(
+        "wishes",
+        "a wish is not known before the stop is sent",
+        "                await self._want(flight, wanted, stop=True)",
+        "                await self._stop(flight)\n                await self._want(flight, wanted)",
+        (f"{_CROSSING}test_a_cancel_that_crosses_the_end_of_its_job_is_told_what_becomes_of_the_run",),
     ),
     Mutant(
         "wishes",
