@@ -113,19 +113,19 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
     if count <= 0:
         return []
     blocks: list[bytes] = []
-    newlines = 0
+    ends = 0  # of rows; of one more than is wanted, for the beginning of the first may be missing
     for block in _backwards(path, min(BLOCK, (count + 1) * ROW_MAX)):
         blocks.append(block)
-        newlines += block.count(b"\n")
-        if newlines > count:
+        ends += sum(map(bool, block.split(b"\n")[:-1]))
+        if ends > count:
             break
-    lines = b"".join(reversed(blocks)).split(b"\n")
-    rows = (line for line in reversed(lines[:-1]) if line and not HEADER.startswith(line))
+    lines = b"".join(reversed(blocks)).split(b"\n")[1:-1]
+    rows = (line for line in reversed(lines) if line and not HEADER.startswith(line))
     return [_parse(line.decode(errors="replace")) for line in islice(rows, count)][::-1]
 
 
 def _backwards(path: Path, size: int) -> Iterator[bytes]:
-    """Yield the file's blocks of `size` bytes, the last one first."""
+    """Yield the file's blocks of `size` bytes, the last one first; before the first line comes a newline."""
     try:
         file = files.opened(path)
     except FileNotFoundError:
@@ -137,7 +137,8 @@ def _backwards(path: Path, size: int) -> Iterator[bytes]:
         while end > 0:
             start = max(0, end - size)
             file.seek(start)
-            yield file.read(end - start)
+            block = file.read(end - start)
+            yield block if start else b"\n" + block
             end = start
 
 

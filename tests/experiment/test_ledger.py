@@ -165,6 +165,15 @@ def test_a_row_that_the_first_block_read_holds_in_part_is_read_whole(tmp_path: P
     assert ids(path, count) == [f"r{n:04d}" for n in range(6001 - count, 6001)]
 
 
+def test_blank_lines_count_as_no_rows_and_cut_none_in_two(tmp_path: Path) -> None:
+    path = written(tmp_path, 60)
+    rows = path.read_bytes().splitlines(keepends=True)
+    for blanks in (3, ledger.ROW_MAX * 2):
+        path.write_bytes(b"".join([*rows[:-1], b"\n" * blanks, rows[-1]]))
+        assert ids(path, 2) == ["r0059", "r0060"]
+        assert ids(path, 59) == [f"r{n:04d}" for n in range(2, 61)]
+
+
 def test_the_end_of_a_long_ledger_is_read_without_the_rest(tmp_path: Path) -> None:
     """As bytes read, which no load of the machine changes."""
     (tmp_path / "short").mkdir()
