@@ -80,8 +80,7 @@ def _shards(names: set[str]) -> Iterator[str]:
 
 def _unlisted(path: str, names: set[str]) -> Iterator[str]:
     """Yield the fault of an index: one of the shards that it names is not there, or it cannot be read."""
-    with files.opened(path) as file:
-        data = file.read(_INDEX_MAX + 1)
+    data = files.head(path, _INDEX_MAX + 1)
     if len(data) > _INDEX_MAX:
         return
     try:

@@ -66,7 +66,9 @@ def head(path: Path, most: int, flags: int = 0) -> bytes:
     with opened(path, flags) as file:
         size = os.fstat(file.fileno()).st_size  # a buffer of `most` bytes would cost more than the reading
         data = file.read(min(size + 1, most))
-        return data if len(data) <= size else data + file.read(most - len(data))  # it has grown since
+        return (
+            data if len(data) <= size else data + file.read(most - len(data))
+        )  # it has grown since, or tells no size, as in /proc
 
 
 def read(path: Path, most: int, flags: int = 0) -> bytes:

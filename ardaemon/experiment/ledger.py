@@ -114,7 +114,8 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
         return []
     blocks: list[bytes] = []
     ends = 0  # of rows; of one more than is wanted, for the beginning of the first may be missing
-    for block in _backwards(path, min(BLOCK, (count + 1) * ROW_MAX)):
+    block_size = min(BLOCK, (count + 1) * ROW_MAX)  # mostly one is enough, also with a torn line
+    for block in _backwards(path, block_size):
         blocks.append(block)
         ends += sum(map(bool, block.split(b"\n")[:-1]))
         if ends > count:
@@ -124,8 +125,8 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
     return [_parse(line.decode(errors="replace")) for line in islice(rows, count)][::-1]
 
 
-def _backwards(path: Path, size: int) -> Iterator[bytes]:
-    """Yield the file's blocks of `size` bytes, the last one first; before the first line comes a newline."""
+def _backwards(path: Path, block_size: int) -> Iterator[bytes]:
+    """Yield the file's blocks of `block_size` bytes, the last first; a newline leads the first line."""
     try:
         file = files.opened(path)
     except FileNotFoundError:
@@ -135,7 +136,7 @@ def _backwards(path: Path, size: int) -> Iterator[bytes]:
     with file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
-            start = max(0, end - size)
+            start = max(0, end - block_size)
             file.seek(start)
             block = file.read(end - start)
             yield block if start else b"\n" + block

@@ -72,8 +72,9 @@ class Queue:
             raise UsageError("a run must be named", "arctl queue")
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
-        state = "committed" if flight is None else flight.state
         if flight is None or not self.board.placement.is_waiting(flight):
+            state = "committed" if flight is None else flight.state
+            state = "launching" if state == "queued" else state  # it has its place
             raise Refused(f"{run_id} has left the queue: it is {state}", "arctl queue")
         return flight
 

@@ -60,7 +60,7 @@ class _Disk:
         self.askers = anyio.CapacityLimiter(QUESTIONS_MAX)
         self.questions: dict[object, float] = {}  # when each was asked, until its thread is back
 
-    @cached_property
+    @cached_property  # made at the first change: most disks are only asked, and forgotten after the answer
     def workers(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(WORKERS_MAX)
 
@@ -75,7 +75,10 @@ class _Disk:
             raise self._dead() from None
 
     def _answer(self, work: Callable[[], T], asked: float) -> T:
-        """Do the work; it counts until it is back, though nobody may wait for it any more. For a thread."""
+        """Do the work, in a thread. The question counts until the work is back, even if nobody waits for it.
+
+        Raises StorageError if an earlier question was given up and still hangs.
+        """
         self.require()  # those that asked before may hang
         question = object()
         self.questions[question] = asked

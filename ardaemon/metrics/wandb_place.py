@@ -82,8 +82,7 @@ def _pointed(attempt: AttemptOutput, pointer: Path) -> WandbFiles:
 
     The path may be that of a .wandb file, of its folder, or of the folder `files` beside it.
     """
-    with files.opened(pointer) as file:
-        text = file.read(POINTER_MAX)
+    text = files.head(pointer, POINTER_MAX)
     try:
         content = json.loads(text)
         wanted, path = content.get("run_id"), content.get("path")

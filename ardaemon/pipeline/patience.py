@@ -34,11 +34,11 @@ class Patience:
         self.disks = disks
 
     def alone(self, flight: Flight) -> AbstractAsyncContextManager[None]:
-        """Make the context manager in which nothing else changes the experiment's files."""
+        """Return the experiment's lock: while it is held, nothing else changes the experiment's files."""
         return self.locks.of(flight.experiment.folder)
 
     async def once(self, flight: Flight, work: Callable[[], T]) -> T:
-        """Do the work in a thread. Raises what it raises, and as Disks.do does."""
+        """Do the work in a thread, once. Raises the work's own errors, and StorageError as Disks.do does."""
         return await self.disks.do(flight.experiment.project, work)
 
     async def insist(self, flight: Flight, work: Callable[[], T]) -> T:

@@ -30,7 +30,7 @@ class Placement:
     # --- what is taken ---
 
     def is_waiting(self, flight: Flight) -> bool:
-        """Tell whether the run waits for its place. One that has it may be "queued" still."""
+        """Tell whether the run waits for a place. One that has its place may still be "queued"."""
         return flight.state == "queued" and flight.key not in self.seated
 
     def tenants(self) -> dict[str, list[Tenant]]:

@@ -195,20 +195,20 @@ class Supervisor:
     def _wait(self, clocks: Clocks) -> str:
         """Wait until the first process has ended or must end; return how: exited, limit, stall, stopped."""
         while True:
-            stopping = self.stopping  # read first: a job that has ended by then counts as exited
+            # Read first: a job that has ended by then counts as exited.
+            stopping, now = self.stopping, time.monotonic()
             self._reap()
             if self.status is not None:
                 return "exited"
             if stopping:
                 return "stopped"
-            now = time.monotonic()
             due = clocks.overdue(now)
             if due is not None:
                 return due
             self._pause(clocks.next(now) - now)
 
-    def _pause(self, seconds: float) -> bool:
-        """Sleep until a signal or for `seconds`, then reap; return whether no child is left."""
+    def _pause(self, seconds: float) -> None:
+        """Sleep until a signal, or for `seconds`."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         if poll.poll(max(0.0, min(seconds, 86400.0)) * 1000):
@@ -216,7 +216,6 @@ class Supervisor:
                 os.read(self.wake, 4096)
             except BlockingIOError:
                 pass
-        return self._reap()
 
     def _reap(self) -> bool:
         """Reap every child that has ended, and add up its usage; return whether no child is left."""

@@ -38,8 +38,8 @@ ENDS = {
     "exception": ("raise RuntimeError('diverged')", 1),
     "SIGTERM": ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),
 }
-# What torch prints where a thread of its Gloo is not done with its last work when the interpreter ends, and
-# C++ aborts (pytorch/pytorch#179291): seen on busy machines in 1 of 50 runs, also without our files.
+# What a rank prints when C++ aborts it, because a Gloo thread is still at work as the interpreter ends
+# (pytorch/pytorch#179291). Seen on busy machines in 1 of 50 runs, also without our files.
 # All ranks are past their last barrier by then, so what must be saved is saved.
 ABORTED_BY_GLOO = "terminate called without an active exception\n"
 DDP = """
@@ -211,7 +211,8 @@ def python(frameworks: str) -> str:
 def ran(python: str, folder: Path, script: str, *launcher: str, auto: bool = True, **more: str) -> str:
     """Run a script to its end, in its own process group; its output. Raises where it fails."""
     code, output = tried(python, folder, script, *launcher, auto=auto, **more)
-    assert code == 0 or (launcher and ABORTED_BY_GLOO in output), output
+    own_error = f'File "{folder / "train.py"}"' in output  # C++ may end a rank with these words after it, too
+    assert code == 0 or (launcher and ABORTED_BY_GLOO in output and not own_error), output
     return output
 
 

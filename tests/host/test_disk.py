@@ -14,7 +14,7 @@ from tests.support.lab import wait_until
 pytestmark = pytest.mark.promise("dead-disk")
 
 PROJECT = Path("/somewhere/p")
-HANGS_S = 10.0  # a question that has no answer and no deadline by then has none
+HANGS_S = 10.0  # by then a question that has a deadline was given up
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ def ended(lab: Lab) -> str:
 
 
 def unreadable(path: Path) -> Path:
-    """Put a file in its place that is there, and gives EIO to who reads it; where the file itself is now."""
+    """Put a file in the path's place that gives EIO when it is read; return where the file itself is now."""
     kept = path.rename(path.with_name("kept"))
     path.symlink_to("/proc/self/mem")  # nothing is mapped at its first byte
     with pytest.raises(OSError, match=EIO):

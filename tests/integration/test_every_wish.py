@@ -37,8 +37,9 @@ class Becomes(NamedTuple):
     live: bool | None  # None: live or not, the client says how to end it
 
 
-# While the run's processes may live, it is interrupted; once they have ended, its verdict stands. `session
-# stop` and Ctrl+C end the session as well. Ctrl+C that finds a verdict may leave it live, if it says so.
+# Until the daemon knows that the run's processes have ended, the run is interrupted; after that its verdict
+# stands. `session stop` and Ctrl+C end the session as well. Ctrl+C that finds a verdict may leave it live, if
+# it says so.
 TABLE = {
     "queued": {
         CANCEL: Becomes(INTERRUPTED, True),
@@ -226,7 +227,7 @@ def test_a_cancel_at_any_moment_after_the_submit_interrupts_the_run(lab: Lab, ag
 def test_a_cancel_that_comes_after_the_end_and_before_anybody_knows_of_it_interrupts_the_run(
     lab: Lab,
 ) -> None:
-    """The shim finds both at once when it is woken; who cancelled was told that the run is interrupted."""
+    """The woken shim finds the end and the stop at once; the client was told that the run is interrupted."""
     lab.ready()
     go = lab.root / "go"
     run_id = launched(lab, UNTIL_TOLD.format(go=str(go), value=1.0))

@@ -91,7 +91,7 @@ def environment(pid: int) -> bytes:
 
 @pytest.fixture
 def removed(lab: Lab) -> Removed:
-    """One slot, a grace of a second, and a session."""
+    """One slot, a grace of half a second, and a session."""
     return Removed(lab)
 
 

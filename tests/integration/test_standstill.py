@@ -21,7 +21,7 @@ import pytest
 from ardaemon.core.errors import StorageError, Stuck
 from tests.support import lab as labs
 from tests.support.lab import SLUG, Lab, wait_until
-from tests.support.machine import with_gpus
+from tests.support.machine import config_of, with_gpus
 from tests.support.nvml import FakeGpus
 from tests.support.shell import UNTIL_TOLD, Shell, ended_by_arctl, shells
 from tests.support.survivors import forged
@@ -330,7 +330,7 @@ def one_is_taken_out(lab: Lab, fake: FakeGpus) -> None:
 
 
 def one_is_left_to_others(lab: Lab, fake: FakeGpus) -> None:
-    config = lab.root / "h/.config/ardaemon/config.toml"
+    config = config_of(lab)
     config.write_text(config.read_text() + 'gpus = ["0"]\n')
 
 

@@ -74,7 +74,10 @@ def stopped(lab: Lab, pid: int) -> int:
 
 @contextmanager
 def held_launch(lab: Lab) -> Iterator[None]:
-    """Another daemon, whose first shim is stopped when it is given its attempt: that stays `launching`."""
+    """Start a daemon, in place of one that runs, and stop its first shim when that is given its attempt.
+
+    The run stays `launching`.
+    """
     lab.stop()
     lab.start("tests.support.halting", HALT="hold", HALTED=str(lab.root / "halted"))
     shim = parked_of(lab)

@@ -108,7 +108,10 @@ class Lab:
         ] = []  # processes that a test has stopped: a parked shim bears no mark of this world
 
     def beside(self, name: str) -> "Lab":
-        """Another project, of that name, which the same daemon serves."""
+        """Make another project, of that name, which the same daemon serves.
+
+        Only the first Lab starts and ends the daemon.
+        """
         other = copy.copy(self)
         other.project = self.root / name
         other.project.mkdir(mode=0o700)

@@ -6,11 +6,15 @@ from tests.support.lab import Lab
 from tests.support.nvml import FakeGpus
 
 
+def config_of(lab: Lab) -> Path:
+    """Where its daemon's own settings are."""
+    return lab.root / "h/.config/ardaemon/config.toml"
+
+
 def configured(lab: Lab, text: str) -> None:
-    """Write config.toml, the daemon's own settings, before it starts."""
-    folder = lab.root / "h/.config/ardaemon"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(text)
+    """Write config.toml before the daemon starts."""
+    config_of(lab).parent.mkdir(parents=True, exist_ok=True)
+    config_of(lab).write_text(text)
 
 
 def with_gpus(lab: Lab, count: int) -> FakeGpus:

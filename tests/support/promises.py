@@ -207,7 +207,7 @@ def some(cases: Sequence[T], quick: int) -> list[T]:
 
 
 def files_of(promise: str) -> list[str]:
-    """The files with its tests, from the repository's root: to collect all others takes long."""
+    """List the files with tests of that promise, from the repository's root: collecting all takes long."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))
     return [str(path.relative_to(ROOT)) for path in files if f'promise("{promise}")' in path.read_text()]
 

@@ -89,7 +89,7 @@ def shells(lab: Lab) -> Iterator[Shell]:
 
 @contextmanager
 def ended_by_arctl(shell: Shell) -> Iterator[None]:
-    """In the end its run is let go on, and its daemon is stopped by arctl, and is gone."""
+    """At the end, let its run go on, stop its daemon by arctl, and check that the daemon is gone."""
     yield
     shell.release()
     pid = shell.json("daemon", "stop")["pid"]

@@ -13,7 +13,7 @@ from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
 from tests.support.strikes import start_at_best
 
-# Answers once it may, for every run or for that one: until then the run has ended, and is not judged.
+# Answers once `go` (for every run) or `go-RUN` is there; until then the run has ended and is not judged.
 LATE_METRIC = """import os, sys, time
 folder, run_id = sys.argv[1], os.environ["AR_RUN_ID"]
 open(f"{folder}/asked-{run_id}", "w").close()

@@ -1,4 +1,4 @@
-"""A lab whose daemon a fault strikes at one known write: it is held there, killed, or refused by the disk."""
+"""A lab whose daemon a fault strikes at one known operation: it is held or killed there, or refused."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,17 @@ def start_at_best(lab: Lab, do: str = "wait", **settings: Any) -> Path:
 
 
 def start_at_wish(lab: Lab, run_id: str, do: str | int = "wait", **settings: Any) -> Path:
-    """The same, when the first wish for that run is put into its active entry: the entry's second write."""
+    """Do as start_at_best, but strike when the first wish for that run is put into its active entry.
+
+    That is the entry's second write.
+    """
     folder = f"~/{lab.state_home.name}/ardaemon/{places.machine_id()}/active"
     names = f".HASH-{run_id}.json.tmp -> HASH-{run_id}.json"
     return _start(lab, _rename(folder, names, 2), do, settings)
 
 
 def start_at_signal(lab: Lab, do: str | int = "wait", **settings: Any) -> Path:
-    """The same, when the daemon sends its first signal: the one by which a run is to end."""
+    """Do as start_at_best, but strike when the daemon sends its first signal, the one that ends a run."""
     return _start(lab, ["daemon", "signal", "", 1], do, settings)
 
 

@@ -13,7 +13,7 @@ class Mutant(NamedTuple):
     broken: str  # what is wrong then, in words
     old: str
     new: str
-    tests: tuple[str, ...] = ()  # of the promise, those that have to notice; none named: all of them
+    tests: tuple[str, ...] = ()  # of its promise, that have to notice it; empty: any may
 
 
 def code(tree: Path) -> dict[Path, str]:

@@ -19,7 +19,7 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def _line(one: Tried, count: str) -> str:
 # --- one mutant ---
 
 
-def selected(promise: str, tests: Iterable[str]) -> list[str]:
+def selected(promise: str, tests: Collection[str]) -> list[str]:
     """Pytest's arguments for those tests of the promise; where none is named, for all of them."""
     return ["-m", "promise", "--promise", promise, *(tests or files_of(promise))]
 
