@@ -52,7 +52,7 @@ MUTANTS = (
         "parts.engine.close()\n"
         "        for flight in parts.board.flights.values():\n"
         "            if flight.handle is not None:\n"
-        "                parts.engine.stop(flight.handle)\n"
+        "                parts.engine._of(flight.handle)._stop(flight.handle)\n"
         "    durable.remove(host.info)",
     ),
     Mutant(
