@@ -12,7 +12,8 @@ from arctl.client import Client, Resume
 from arctl.connection import Notify
 from arctl.dial import Answer
 from ardaemon.core.errors import AmbiguousExperiment, UsageError
-from ardaemon.core.places import find_project
+from ardaemon.core.places import FOLDER
+from ardaemon.core.project import find_project, require_ours, trusted_folders
 from ardaemon.core.text import clean, escaped
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,11 +78,16 @@ class Here:
 
 
 def project() -> str:
-    """Return the project of the current folder. Raises UsageError if that folder was deleted."""
+    """Return the project of the current folder.
+
+    Raises UsageError if that folder was deleted, and ForeignOwner if the project is another user's.
+    """
     try:
-        return find_project(os.getcwd())
+        folder = find_project(os.getcwd())
     except FileNotFoundError:
         raise UsageError("the current folder was deleted", "change to the project's folder") from None
+    require_ours(folder, (FOLDER,), trusted_folders)
+    return folder
 
 
 def choose(error: AmbiguousExperiment) -> str:

@@ -24,7 +24,8 @@ from tests.support.rooms import (
 
 # The client imports these at start: nothing outside the standard library, however indirectly.
 LIGHT = tuple(
-    f"ardaemon.core.{name}" for name in "errors layout metric_names places priority private size text".split()
+    f"ardaemon.core.{name}"
+    for name in "errors layout metric_names owner places priority private project size text".split()
 )
 # These must work when nothing else does: the standard library alone, and helpers that need no more.
 ALONE = ("ardaemon.shim.supervisor", "ardaemon.host.durable")

@@ -14,7 +14,7 @@ import click
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Answer, Busy, NotRunning, dial, peer
-from ardaemon.core.errors import ArdaemonError, Refused
+from ardaemon.core.errors import ArdaemonError, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Host
 from ardaemon.core.words import SEAL_HOLDS
 
@@ -62,9 +62,14 @@ def _checks(expr: str | None) -> Iterator[Check]:
     yield _folder("runtime folder", host.runtime)
     yield _runtime_variable()
     yield _disk("disk of the state", host.state)
-    folder = project()
-    yield _project(Path(folder))
-    yield _disk("disk of the project", Path(folder))
+    folder = None
+    try:
+        folder = project()
+    except ForeignOwner as error:
+        yield Check("FAIL", "project", error.message, error.mend)
+    else:
+        yield _project(Path(folder))
+        yield _disk("disk of the project", Path(folder))
     try:
         sock = dial(check=False)
     except NotRunning:
@@ -137,7 +142,7 @@ def _project(folder: Path) -> Check:
     return Check("ok", "project", str(folder))
 
 
-def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Check]:
+def _daemon(sock: socket.socket, folder: str | None, expr: str | None) -> Iterator[Check]:
     connection = Connection(sock)
     try:
         info = connection.call("daemon.info")
@@ -148,7 +153,7 @@ def _daemon(sock: socket.socket, folder: str, expr: str | None) -> Iterator[Chec
     yield _version(info)
     yield _cgroup(peer(sock)[0])
     yield from _queue(connection)
-    if not connection.closed:
+    if folder is not None and not connection.closed:
         yield from _experiment(connection, folder, expr)
 
 

@@ -161,6 +161,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ignore_pids: tuple[int, ...] = ()  # processes on a GPU that are no reason to leave it alone
     deny_environment: tuple[str, ...] = ()
     allow_environment: tuple[str, ...] = ()
+    # Where projects may belong to other users, who so choose what runs as this one (core/project.py).
+    trusted: tuple[Annotated[str, msgspec.Meta(pattern="^/")], ...] = ()
 
 
 def denied(name: str, config: Config) -> bool:

@@ -5,7 +5,7 @@
     │   ├── UnknownExperiment · AmbiguousExperiment · UnknownRun
     ├── Refused               the circumstances are wrong; nothing was changed  exit 65
     │   ├── SealBroken · Unclean · SessionNotLive · BadTrainFile
-    │   ├── RunnerNotFound · CorruptState · UnknownSchema
+    │   ├── RunnerNotFound · CorruptState · UnknownSchema · ForeignOwner
     ├── Stuck                 the run is recorded, and does not move by itself  exit 76
     │   └── Unfollowed
     ├── StorageError          disk full, read-only, folder gone                 exit 74
@@ -121,6 +121,12 @@ class UnknownSchema(Refused):
     """A state file was written by a version whose files this one cannot read. The file is left as it is."""
 
     code = -32027
+
+
+class ForeignOwner(Refused):
+    """A folder of the project belongs to another user, who could choose what runs; data["path"] names it."""
+
+    code = -32028
 
 
 class Stuck(ArdaemonError):

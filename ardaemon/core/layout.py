@@ -3,13 +3,12 @@
 This module imports the standard library alone.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ardaemon.core import places
+from ardaemon.core import places, project
 from ardaemon.core.errors import UsageError
 
 FOLDER = places.FOLDER
@@ -36,8 +35,8 @@ def run_number(run_id: str) -> int:
 
 
 def find_project(start: Path) -> Path:
-    """Return the nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
-    return Path(places.find_project(str(start)))
+    """Return the project of the folder `start`, as project.find_project does."""
+    return Path(project.find_project(str(start)))
 
 
 @dataclass(frozen=True)
@@ -287,12 +286,8 @@ class Host:
 
 
 def config_file() -> Path:
-    """Return the path of the user's config.toml, which need not exist; /dev/null without a home folder."""
-    try:
-        base = places.named("XDG_CONFIG_HOME") or os.path.join(places.home(), ".config")
-    except UsageError:
-        return Path(os.devnull)  # an empty file: the defaults hold
-    return Path(base, "ardaemon", "config.toml")
+    """Return the path of the user's config.toml, as places.config_file does."""
+    return Path(places.config_file())
 
 
 def boot_id() -> str:

@@ -15,20 +15,6 @@ SOCKET_PATH_MAX = 107
 _MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
-def find_project(start: str) -> str:
-    """Return the nearest parent that holds .autoresearch/, else the git root, else `start` itself."""
-    for marker in (FOLDER, ".git"):
-        folder = start
-        while True:
-            if os.path.exists(os.path.join(folder, marker)):
-                return folder
-            parent = os.path.dirname(folder)
-            if parent == folder:
-                break
-            folder = parent
-    return start
-
-
 def named(variable: str) -> str | None:
     """Return the folder in an environment variable; None if it is unset or relative.
 
@@ -84,6 +70,15 @@ def info_of(state: str) -> str:
 def socket_of(runtime: str) -> str:
     """Return the path of the daemon's socket."""
     return os.path.join(runtime, "control.sock")
+
+
+def config_file() -> str:
+    """Return the path of the user's config.toml, which need not exist; /dev/null without a home folder."""
+    try:
+        base = named("XDG_CONFIG_HOME") or os.path.join(home(), ".config")
+    except UsageError:
+        return os.devnull  # an empty file: the defaults hold
+    return os.path.join(base, "ardaemon", "config.toml")
 
 
 def machine_id() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ardaemon.core.errors import StorageError
+from ardaemon.core.owner import is_ours
 
 LINKS_MAX = 40  # symlinks on the way to one file; the kernel's own limit (path_resolution(7))
 
@@ -90,7 +91,7 @@ def _weak(path: str, status: os.stat_result) -> StorageError | None:
     Members of the user's own group may write to a folder that the user opened to them: with one group per
     user (the default of most systems, with umask 002) that is nobody.
     """
-    if not _trusted(status.st_uid):
+    if not is_ours(status.st_uid):
         return StorageError(
             f"{path} belongs to another user (uid {status.st_uid}), who could replace what is below it",
             "set XDG_STATE_HOME (state) or XDG_RUNTIME_DIR (socket) to a folder of yours",
@@ -104,14 +105,3 @@ def _weak(path: str, status: os.stat_result) -> StorageError | None:
             f"run: chmod go-w {path} (or +t); or set XDG_STATE_HOME (state) or XDG_RUNTIME_DIR (socket)",
         )
     return None
-
-
-def _trusted(uid: int) -> bool:
-    """Return whether `uid` is this user or root.
-
-    In a user namespace, as a sandbox makes one, root may show as nobody (user_namespaces(7)).
-    """
-    if uid in (0, os.getuid()):
-        return True
-    everyone = Path("/proc/self/uid_map").read_text(encoding="ascii").split() == ["0", "0", "4294967295"]
-    return not everyone and uid == int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))

@@ -1,10 +1,12 @@
 """Chooses the experiment for a request that names none."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment, UsageError
-from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.layout import FOLDER, Experiment, Project
 from ardaemon.core.model import Chain, Session
+from ardaemon.core.project import require_ours
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 
@@ -12,17 +14,27 @@ from ardaemon.host import state
 CLOSE_S = 60.0
 
 
-def resolve(project: str, expr: str | None) -> Experiment:
+def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experiment:
     """Return the experiment `expr`; without it the only live, the chain's current or the last changed one.
 
     Raises UsageError: UnknownExperiment, or AmbiguousExperiment if two live or freshly changed ones could be
-    meant.
+    meant. Raises ForeignOwner if another user could have put it there, unless the project is in or below one
+    of the folders `trusted`.
     """
     folder = Path(project)
     if not folder.is_absolute():
         raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
     with state.storage("look into", folder):
-        return _find(folder, expr)
+        require_ours(project, (FOLDER,), lambda: trusted)  # before anything is read there
+        experiment = _find(folder, expr)
+        require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
+        return experiment
+
+
+def require_place(project: Path, trusted: Sequence[str]) -> None:
+    """Raise ForeignOwner if another user could choose what runs in a project that has no experiment yet."""
+    with state.storage("look into", project):
+        require_ours(str(project), (FOLDER,), lambda: trusted)
 
 
 def _find(folder: Path, expr: str | None) -> Experiment:

@@ -90,7 +90,8 @@ class Context:
 
     async def resolve(self, project: str, expr: str | None) -> Experiment:
         """Return the experiment that is meant, as choose.resolve does."""
-        return await self.disks.ask(Path(project), partial(choose.resolve, project, expr))
+        work = partial(choose.resolve, project, expr, self.config.trusted)
+        return await self.disks.ask(Path(project), work)
 
     async def load(self, experiment: Experiment) -> State:
         """Return the state; repaired, with warnings, where a file is broken."""
@@ -104,7 +105,7 @@ class Context:
         """Resolve, load and `look` in one question; what is broken is repaired first."""
 
         def at_once() -> T:
-            experiment = choose.resolve(project, expr)
+            experiment = choose.resolve(project, expr, self.config.trusted)
             return look(experiment, load(experiment))
 
         try:

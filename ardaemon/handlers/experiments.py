@@ -10,7 +10,7 @@ import anyio
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError, UsageError
 from ardaemon.core.layout import Experiment
-from ardaemon.experiment import create, ledger, seal, session, train_file, unclean
+from ardaemon.experiment import choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers import unfollowed
@@ -80,8 +80,9 @@ class Experiments:
         if not os.path.isabs(params.project):
             raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
         project = Path(params.project)
-        # A dead mount is refused here, before anything is written.
-        await self.context.disks.ask(project, project.exists)
+        # A dead mount, or another user's folder, is refused here, before anything is written.
+        look = partial(choose.require_place, project, self.context.config.trusted)
+        await self.context.disks.ask(project, look)
         work = partial(create.create, params)
         experiment, report = await self.context.disks.do(project, work)
         return await self._experiment_view(experiment, report)

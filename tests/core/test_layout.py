@@ -77,13 +77,13 @@ def test_experiments_are_the_folders_with_a_slugs_name_and_nothing_else(tmp_path
     assert project.experiments()[0].project == tmp_path
 
 
-def test_the_project_is_the_nearest_parent_with_experiments_then_the_git_root(tmp_path: Path) -> None:
+def test_the_project_is_the_nearest_folder_with_experiments_or_the_git_root(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b" / "c"
     inner.mkdir(parents=True)
-    (tmp_path / "a" / "b" / ".git").mkdir()
-    assert find_project(inner) == tmp_path / "a" / "b"
     (tmp_path / "a" / ".autoresearch").mkdir()
     assert find_project(inner) == tmp_path / "a"
+    (tmp_path / "a" / "b" / ".git").mkdir()
+    assert find_project(inner) == tmp_path / "a" / "b"
 
 
 def test_without_either_the_project_is_where_one_stands(tmp_path: Path) -> None:

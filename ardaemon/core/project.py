@@ -1,0 +1,152 @@
+"""Finds the project of a folder, and refuses one that is another user's.
+
+Whoever owns a project chooses its runner, and with it what runs as the user who calls `arctl`. So the search
+goes up only through folders into which nobody else can put a project (as git's does since CVE-2022-24765),
+and what it finds must belong to this user, to root, or lie where a person has said to trust others.
+
+The client loads this module at its start: no pathlib, and tomllib only where a folder is another user's.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+
+from ardaemon.core import places
+from ardaemon.core.errors import ForeignOwner, UsageError
+from ardaemon.core.owner import is_ours
+from ardaemon.core.places import FOLDER
+
+GIT = ".git"
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # errors of open(2) where there is no such folder
+
+Trusted = Callable[[], Sequence[str]]  # asked only where a folder is another user's
+
+
+def find_project(start: str) -> str:
+    """Return the nearest folder, from `start` up, with .autoresearch/ or .git; without either `start` itself.
+
+    The search ends below a folder that is neither this user's nor root's, one that everybody may write to
+    (sticky or not), and one on another file system. `start` itself is always looked at.
+    """
+    folder = start
+    while not _is_root(folder):
+        parent = os.path.dirname(folder)
+        if parent == folder or not _may_enter(parent, folder):
+            return start
+        folder = parent
+    return folder
+
+
+def _is_root(folder: str) -> bool:
+    """Return whether the folder is a project's root. A link to a disk that is away counts."""
+    return any(os.path.lexists(os.path.join(folder, name)) for name in (FOLDER, GIT))
+
+
+def _may_enter(parent: str, folder: str) -> bool:
+    """Return whether the search may go on from `folder` to its parent."""
+    try:
+        status, below = os.stat(parent), os.stat(folder)
+    except OSError:
+        return False
+    if status.st_dev != below.st_dev:
+        return False
+    alone = is_ours(status.st_uid) and not status.st_mode & stat.S_IWOTH
+    return alone or _is_trusted(parent, trusted_folders)
+
+
+def require_ours(project: str, names: Sequence[str], trusted: Trusted) -> None:
+    """Raise ForeignOwner unless the project, and the folders `names`, each in the one before, are ours.
+
+    They are ours if they belong to this user or root, or if the project is in or below a `trusted` folder. A
+    symlink and the folder to which it leads must both be ours. A name that is not there ends the look.
+    """
+    try:
+        for path, uid in _owners(project, names):
+            if not is_ours(uid):
+                if not _is_trusted(project, trusted):
+                    raise _refusal(path, uid, project)
+                return
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+
+
+def _owners(project: str, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield the owner of what each name opens, and of the folder to which it leads if it is a link."""
+    opened: list[int] = []
+    path, at = "", None
+    try:
+        for name in (project, *names):
+            path = os.path.join(path, name)
+            opened.append(os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=at))
+            status = os.fstat(opened[-1])
+            yield path, status.st_uid
+            if stat.S_ISLNK(status.st_mode):  # followed only once its owner is known
+                opened.append(os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=at))
+                yield path, os.fstat(opened[-1]).st_uid
+            at = opened[-1]
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _is_trusted(folder: str, trusted: Trusted) -> bool:
+    """Return whether the folder is in or below one of `trusted`, symlinks followed."""
+    folders = [os.path.realpath(each) for each in trusted()]
+    real = os.path.realpath(folder) if folders else ""
+    return any(os.path.commonpath((real, each)) == each for each in folders)
+
+
+def trusted_folders() -> list[str]:
+    """Return `trusted` of config.toml as it is now; a file that cannot be opened trusts nobody.
+
+    Raises UsageError naming file and fault.
+    """
+    path = places.config_file()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return []
+    import tomllib
+
+    try:
+        folders = tomllib.loads(data.decode()).get("trusted", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
+    if not isinstance(folders, list) or not all(isinstance(f, str) and f.startswith("/") for f in folders):
+        raise UsageError(f"{path}: trusted is not a list of absolute folders", "correct the file")
+    return folders
+
+
+def _refusal(path: str, uid: int, project: str) -> ForeignOwner:
+    user = f"uid {uid}{_name(uid)}"
+    instead = "change to a folder of yours"
+    if os.getuid() == 0:
+        instead = (
+            f"call arctl as that user, not as root (without sudo, or by: sudo -Hu '#{uid}' arctl status)"
+        )
+    line = f"trusted = [{_toml(project)}]"
+    return ForeignOwner(
+        f"{path} belongs to another user ({user}), who could choose what runs as you",
+        f"{instead}; a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
+        " arctl daemon restart",
+        {"path": path, "uid": uid},
+    )
+
+
+def _name(uid: int) -> str:
+    import pwd  # hardly ever needed
+
+    try:
+        return f", {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return ""
+
+
+def _toml(text: str) -> str:
+    """Return a basic string of TOML."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
