@@ -45,6 +45,7 @@ class Here:
     def __init__(self, expr: str | None) -> None:
         self.client = Client()
         self.project = project()
+        self.elsewhere = self.project != os.getcwd()  # then `run` and `status` name it
         self.chosen = expr is not None
         self.expr = expr or os.environ.get("AR_EXPR") or None
 

@@ -24,6 +24,7 @@ from arctl.base import (
 from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
 from arctl.render import run as run_lines
+from arctl.render.line import project_line
 from ardaemon.core.errors import ArdaemonError
 
 NOT_LAUNCHED = ("queued", "launching")
@@ -68,6 +69,7 @@ def run(
     if as_json:
         say_json(view)
     else:
+        _say_project(here, view)
         say(run_lines.submitted(view))
     return 0
 
@@ -115,7 +117,10 @@ class Watch:
         with leaving_on_signals():
             try:
                 try:
-                    self.run_id = str(submit()["run_id"])
+                    view = submit()
+                    self.run_id = str(view["run_id"])
+                    if not self.as_json:
+                        _say_project(self.here, view)
                     return self._follow()
                 except KeyboardInterrupt:
                     return self._interrupt(submit)
@@ -204,6 +209,11 @@ def leaving_on_signals() -> Iterator[None]:
     finally:
         for number in wanted:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _say_project(here: Here, view: Answer) -> None:
+    if here.elsewhere:
+        say(project_line(here.project, str(view.get("runner") or "")))
 
 
 def _say_verdict(view: Answer, result: Answer) -> None:

@@ -5,6 +5,7 @@ import click
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
 from arctl.render import status as status_lines
+from arctl.render.line import project_line
 
 RECENT = 5  # runs in the text for people
 LAST_MAX = 1000  # the daemon's own limit of one answer
@@ -20,10 +21,15 @@ def status(expr: str | None, as_json: bool, compact: bool, last: int | None) -> 
     """Show an experiment: best, counts, limits, what runs."""
     if compact and last is not None:
         raise click.UsageError("give either --compact or --last")
-    view = Here(expr).ask("status.get", last=last or (0 if compact else RECENT))
+    here = Here(expr)
+    view = here.ask("status.get", last=last or (0 if compact else RECENT))
     if as_json:
         say_json(view)
-    elif last is not None:
+        return
+    if here.elsewhere:
+        settings = view["session"].get("settings") or {}
+        say(project_line(here.project, str(settings.get("runner") or "")))
+    if last is not None:
         _say_recent(view)
     elif compact:
         say(status_lines.compact(view))

@@ -7,6 +7,7 @@ NAME_MAX = 32  # bytes of a metric's name in a line
 ID_MAX = 12
 SLUG_MAX = 64
 ELLIPSIS = "…"
+PROJECT_MAX, PROJECT_LINE_MAX = 200, 400  # bytes: with the four lines of `run --wait` less than 1 KiB
 WHY_MAX = 240  # bytes of a run's reason to wait: pids, a project's path and the command that mends it fit in
 
 
@@ -33,6 +34,12 @@ def fit(head: str, body: object, tail: str, most: int) -> str:
     """Join head, body and tail to a line below `most` bytes; the body is cut if they are too long."""
     room = most - 1 - len((head + tail).encode())
     return cut(head + short(body, max(room, 0)) + tail, most - 1)
+
+
+def project_line(project: str, runner: str) -> str:
+    """Return `project: /srv/lr | runner: uv run train.py`; `runner` is "" before the first session."""
+    head = f"project: {short(project, PROJECT_MAX)}"
+    return fit(f"{head} | runner: ", runner, "", PROJECT_LINE_MAX) if runner else head
 
 
 def short_id(view: Answer) -> str:

@@ -24,10 +24,14 @@ def launched(view: Answer) -> str:
 
 
 def command(view: Answer) -> str:
-    """Return the command line as the runner was written, with `train.py` in place of the snapshot's path.
+    """Return the runner as it was written, its program with its path.
 
-    The view of a committed run has no command line; then it is "train.py", which was run in any case.
+    A daemon of an earlier version says only what it launched: that is shown as the runner may have been
+    written, with `train.py` in place of the snapshot's path. The view of a committed run had no command line;
+    then it is "train.py", which was run in any case.
     """
+    if view.get("runner"):
+        return str(view["runner"])
     folder, project = str(view.get("folder") or ""), str(view.get("project") or "")
     words = [str(word) for word in view.get("argv") or ()]
     for inside in (f"{folder}/job/", f"{folder}/", f"{project}/"):

@@ -160,6 +160,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     state: str  # of core/lifecycle.py
     position: int | None = None  # in the queue, from 1
     why: str | None = None  # what it waits for
+    runner: str = ""  # as the session has it
     argv: tuple[str, ...] = ()
     seconds: float | None = None  # the limit
     elapsed: float | None = None

@@ -55,6 +55,7 @@ def _stored(experiment: Experiment, run_id: str) -> p.RunView:
         run_id=run_id,
         folder=str(run.folder),
         state="committed" if result else _state(record),
+        runner=record.settings.runner,
         argv=record.argv,
         seconds=record.settings.seconds,
         base=record.base,

@@ -237,6 +237,7 @@ class Flight:
             state=self.state,
             position=position,
             why=self.blocked or self.promoting or why,
+            runner=record.settings.runner,
             argv=record.argv,
             seconds=record.settings.seconds,
             elapsed=None if started is None else (going.ended or time.monotonic()) - started,

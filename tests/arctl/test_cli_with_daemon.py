@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -248,6 +249,25 @@ def test_run_alone_queues_and_frees_train_py_at_once(shell: Shell) -> None:
     shell.release()
     assert shell.end(attached)[0] == 0
     assert shell.end(following)[1].splitlines() == ["started", "val/loss: 0.9"]
+
+
+def test_elsewhere_run_and_status_name_the_project_and_its_runner_first(shell: Shell) -> None:
+    """Whoever stands in a folder below it may mean another project."""
+    python = shutil.which("python", path=shell.lab.environment["PATH"])
+    shell("session", "stop")
+    shell("session", "start", "--seconds", "20", "--settle", "1", "--runner", f"{python} train.py")
+    below = Shell(shell.lab.beside("p/inner"))
+    first = f"project: {shell.lab.project} | runner: {python} train.py\n"
+    waited = below("run", "--wait")
+    assert waited.startswith(f"{first}[r0001] launched: {python} train.py | seconds=20\n")
+    assert len(waited.splitlines()) == 5
+    assert below("run").startswith(f"{first}[r0002] ")
+    below("wait")
+    assert shell.lab.get("run.get", run_id="r0001")["runner"] == f"{python} train.py"
+    for options in ([], ["--compact"], ["--last", "1"]):
+        assert below("status", *options).startswith(first)
+    assert below.json("status")["project"] == str(shell.lab.project)
+    assert shell("status").startswith(f"expr: {SLUG}\n")
 
 
 def test_several_experiments_are_listed_where_nobody_can_be_asked(shell: Shell) -> None:

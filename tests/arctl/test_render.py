@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from arctl.render import run as run_lines
 from arctl.render import status as status_lines
+from arctl.render.line import project_line
 
 RUN_MAX = 600  # bytes of `run --wait`
 COMPACT_MAX, COMPACT_LINES = 800, 10
 RECENT_MAX = 200
+ITERATION_MAX = 1024  # bytes that an agent reads in one iteration
 
 VIEW: dict[str, Any] = {
     "project": "/p",
@@ -103,6 +105,19 @@ def test_an_advance_prints_the_four_lines_of_the_design() -> None:
         "[r0043] advance: val/loss 0.851 → 0.844 (best updated)",
         "[r0043] continue: plateau 0/5, max_runs 43/200",
     ]
+
+
+def test_the_launch_shows_the_runner_whole() -> None:
+    """A program of somebody else's may have any name: its folder tells them apart."""
+    view = {**VIEW, "runner": "/tmp/x/python train.py", "argv": ["/tmp/x/python", "/p/train.py"]}
+    assert run_lines.launched(view) == "[r0043] launched: /tmp/x/python train.py | seconds=600"
+
+
+def test_the_line_of_the_project_names_it_and_the_runner() -> None:
+    assert project_line("/srv/lr", "/opt/x/python train.py") == (
+        "project: /srv/lr | runner: /opt/x/python train.py"
+    )
+    assert project_line("/srv/lr", "") == "project: /srv/lr"
 
 
 def test_the_end_of_an_experiment_is_said_in_the_last_line() -> None:
@@ -298,12 +313,22 @@ results = st.fixed_dictionaries(
 )
 
 
+@given(project=text, runner=text)
+def test_no_project_and_no_runner_make_what_run_wait_prints_longer_than_1_kib(
+    project: str, runner: str
+) -> None:
+    line = project_line(project, runner)
+    assert "\n" not in line
+    assert RUN_MAX + len(line.encode()) + 1 <= ITERATION_MAX
+
+
 @given(found=results, argv=st.lists(text, max_size=20), glob=st.none() | text, seconds=value)
 def test_no_result_makes_run_wait_print_more_than_600_bytes(
     found: dict[str, Any], argv: list[str], glob: str | None, seconds: float | None
 ) -> None:
     """What an agent reads per iteration is bounded, whatever a script calls its metrics."""
-    view = {**VIEW, "argv": argv, "checkpoint_glob": glob, "seconds": seconds}
+    runner = " ".join(argv)
+    view = {**VIEW, "runner": runner, "argv": argv, "checkpoint_glob": glob, "seconds": seconds}
     lines = [run_lines.launched(view), *run_lines.verdict_lines(view, found)]
     assert all("\n" not in line for line in lines)
     assert len("".join(line + "\n" for line in lines).encode()) <= RUN_MAX
