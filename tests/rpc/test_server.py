@@ -22,6 +22,7 @@ from ardaemon.core.config import CONNECTIONS_MAX, FRAME_MAX, HALF_FRAME_S, REQUE
 from ardaemon.core.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Overloaded
 from ardaemon.core.methods import METHODS
 from tests.support import lab as labs
+from tests.support.jobs import parked_of
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.wire import SENTINEL, code_of, exchange, faults
 
@@ -300,6 +301,7 @@ def test_a_daemon_out_of_file_descriptors_lives_and_serves_again(lab: Lab) -> No
 def test_connections_leave_no_descriptor_behind(lab: Lab) -> None:
     lab.start()
     lab.call("daemon.info")
+    parked_of(lab)  # before that more are still being opened
     before = descriptors(lab.pid)
     with connected(lab, 50) as clients:
         for client in clients:
