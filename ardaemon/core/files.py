@@ -66,9 +66,9 @@ def head(path: Path, most: int, flags: int = 0) -> bytes:
     with opened(path, flags) as file:
         size = os.fstat(file.fileno()).st_size  # a buffer of `most` bytes would cost more than the reading
         data = file.read(min(size + 1, most))
-        return (
-            data if len(data) <= size else data + file.read(most - len(data))
-        )  # it has grown since, or tells no size, as in /proc
+        if len(data) > size:  # it has grown since, or tells no size, as in /proc
+            data += file.read(most - len(data))
+    return data
 
 
 def read(path: Path, most: int, flags: int = 0) -> bytes:

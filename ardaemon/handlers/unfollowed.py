@@ -22,7 +22,7 @@ from ardaemon.pipeline.submit import entry_path
 from ardaemon.queue.board import Board
 
 # Run numbers that are looked at on both sides of the last committed one: `status` costs the same after
-# 100,000 runs, and these cost it a tenth of a millisecond.
+# 100,000 runs, and these cost it 0.03 ms.
 NEAR = 8
 # Until a submit that has its run on disk has it on the board, too: it holds the experiment's lock so long.
 SUBMIT_S = 5.0

@@ -62,9 +62,8 @@ class Control:
     async def _want(self, flight: Flight, wanted: Wanted, stop: bool = False) -> None:
         flight.active = replace(flight.active, wanted=_both(flight.active.wanted, wanted))
         if stop:  # before anything is written: the job may be what fills the disk
-            with anyio.CancelScope(
-                shield=True
-            ):  # a client that goes away leaves no wish that nobody carries out
+            # A client that goes away leaves no wish that nobody carries out.
+            with anyio.CancelScope(shield=True):
                 await self._stop(flight)
         try:
             await self.keep(flight)  # also if it is wanted already: that may not be on disk yet
