@@ -3,16 +3,13 @@
 import errno
 import hashlib
 import os
-import shutil
-import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 
+from ardaemon.checkpoints.survey import Original, Plan
 from ardaemon.core import files
 from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.size import shown
@@ -29,34 +26,6 @@ class Copied(Struct, frozen=True):
 
     size: int
     sha256: str  # as `sha256sum` prints it
-
-
-@dataclass
-class Plan:
-    """The folders, links and files of a source, each with the place of its copy."""
-
-    folders: list[str] = field(default_factory=list)
-    links: list[tuple[str, str]] = field(default_factory=list)  # (text, place)
-    files: list[tuple[str, str]] = field(default_factory=list)
-    total: int = 0  # bytes
-
-
-def survey(source: Path, target: Path) -> Plan:
-    """List all that is in a file or folder, without sockets, pipes and devices. Links are not followed."""
-    plan = Plan()
-    todo = [(os.path.realpath(source, strict=True), str(target))]
-    while todo:
-        one, other = todo.pop()
-        status = os.lstat(one)
-        if stat.S_ISDIR(status.st_mode):
-            plan.folders.append(other)
-            todo += [(os.path.join(one, name), os.path.join(other, name)) for name in os.listdir(one)]
-        elif stat.S_ISLNK(status.st_mode):
-            plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle
-        elif stat.S_ISREG(status.st_mode):
-            plan.files.append((one, other))
-            plan.total += status.st_size
-    return plan
 
 
 class Copier:
@@ -83,8 +52,8 @@ class Copier:
             operations.symlink(text, place)
         pool = ThreadPoolExecutor(1, "checkpoint-hash")
         try:
-            for source, target in sorted(self.plan.files):
-                self._copy(source, target, pool)
+            for original in sorted(self.plan.files):
+                self._copy(original, pool)
             self._await(pool.submit(_nothing))
         finally:
             for hashing in self.hashes:
@@ -94,23 +63,22 @@ class Copier:
             durable.sync_folder(folder)
         return {hashing.path: Copied(hashing.done, hashing.digest.hexdigest()) for hashing in self.hashes}
 
-    def _copy(self, source: str, target: str, pool: ThreadPoolExecutor) -> None:
-        before = _state(source)
-        hashing = _Hash(target, source)
+    def _copy(self, original: Original, pool: ThreadPoolExecutor) -> None:
+        hashing = _Hash(original)
         self.hashes.append(hashing)
 
         def copied(count: int) -> None:
             if count == 0:  # the filesystem shares no blocks: the copy takes space
-                self._require_room(os.path.dirname(target))
-                hashing.reads = target
+                self._require_room(os.path.dirname(original.copy))
+                hashing.reads_copy = True
             hashing.tasks.append(pool.submit(hashing.go_on, count))
             self._report()
 
-        durable.copy(source, target, copied)
-        if _state(source) != before:
-            raise OSError(errno.EIO, "it was changed while it was copied")
-        shutil.copystat(source, target)
-        self.done += before[0]
+        with files.opened(original.path, os.O_NOFOLLOW) as file:
+            original.require(os.fstat(file.fileno()))
+            durable.copy(file.fileno(), original.copy, copied)
+        original.require(os.lstat(original.path))
+        self.done += original.size
 
     def _require_room(self, folder: str) -> None:
         needed = self.plan.total - self.done
@@ -138,18 +106,21 @@ class Copier:
 class _Hash:
     """Hashes one file while it is copied, in another thread, which reads the bytes from the page cache.
 
-    `reads` is the file whose bytes are in the cache: the copy, or the source if the two share their blocks.
+    The bytes in the cache are those of the copy, or of the original if the two share their blocks.
     """
 
-    def __init__(self, path: str, reads: str) -> None:
-        self.path, self.reads, self.digest = path, reads, hashlib.sha256()
+    def __init__(self, original: Original) -> None:
+        self.original, self.path, self.digest = original, original.copy, hashlib.sha256()
+        self.reads_copy = False
         self.done, self.given_up = 0, False
         self.tasks: list[Future[None]] = []
 
     def go_on(self, end: int) -> None:
         """Hash on up to the byte `end`."""
         block = memoryview(bytearray(min(BLOCK, end - self.done)))
-        with files.opened(self.reads) as file:
+        with files.opened(self.path if self.reads_copy else self.original.path, os.O_NOFOLLOW) as file:
+            if not self.reads_copy:
+                self.original.require(os.fstat(file.fileno()))
             file.seek(self.done)
             while self.done < end and not self.given_up:
                 count = file.readinto(block[: end - self.done])
@@ -161,11 +132,6 @@ class _Hash:
 
 def _nothing() -> None:
     """Do nothing: as the last task of the pool it ends when all others have ended."""
-
-
-def _state(path: str) -> tuple[int, int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _free(folder: str) -> int:

@@ -3,13 +3,15 @@
 import errno
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import MsgspecError, field
 
 from ardaemon.checkpoints import prune
-from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of, survey
+from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of
+from ardaemon.checkpoints.survey import survey
 from ardaemon.core import files
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.layout import CHECKPOINT_META as META
@@ -47,6 +49,7 @@ class Promotion:
 
     report: Report = no_report  # of progress; may raise to end the copy
     in_use: frozenset[str] = frozenset()  # promoted checkpoints that runs under way were given
+    trusted: Sequence[str] = ()  # folders in which files of other users are copied as well
     made: bool = False  # this process has made the copy, so it need not be read again
     short_since: float | None = None  # CLOCK_MONOTONIC of the first try that had too little space
     prune_in_s: float | None = None  # seconds after its commit until the former bests that stayed may go
@@ -138,7 +141,7 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
     operations.mkdir(partial)
     try:
         # Copied, never hard-linked: a later run may overwrite its own output in place.
-        plan = survey(source, partial / source.name)
+        plan = survey(source, partial / source.name, promotion.trusted)
         files = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
         durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way

@@ -14,6 +14,16 @@ def is_ours(uid: int) -> bool:
     return not everyone and _words("/proc/sys/kernel/overflowuid") == [b"%d" % uid]
 
 
+def user(uid: int) -> str:
+    """Return a user's number, and the name if there is one, as "uid 1001, ann"."""
+    import pwd  # hardly ever needed
+
+    try:
+        return f"uid {uid}, {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"uid {uid}"
+
+
 def _words(path: str) -> list[bytes]:
     with open(path, "rb") as file:
         return file.read().split()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ardaemon.core import places
 from ardaemon.core.errors import ForeignOwner, UsageError
-from ardaemon.core.owner import is_ours
+from ardaemon.core.owner import is_ours, user
 from ardaemon.core.places import FOLDER
 
 GIT = ".git"
@@ -52,7 +52,7 @@ def _may_enter(parent: str, folder: str) -> bool:
     if status.st_dev != below.st_dev:
         return False
     alone = is_ours(status.st_uid) and not status.st_mode & stat.S_IWOTH
-    return alone or _is_trusted(parent, trusted_folders)
+    return alone or is_trusted(parent, trusted_folders)
 
 
 def require_ours(project: str, names: Sequence[str], trusted: Trusted) -> None:
@@ -64,7 +64,7 @@ def require_ours(project: str, names: Sequence[str], trusted: Trusted) -> None:
     try:
         for path, uid in _owners(project, names):
             if not is_ours(uid):
-                if not _is_trusted(project, trusted):
+                if not is_trusted(project, trusted):
                     raise _refusal(path, uid, project)
                 return
     except OSError as error:
@@ -91,7 +91,7 @@ def _owners(project: str, names: Sequence[str]) -> Iterator[tuple[str, int]]:
             os.close(fd)
 
 
-def _is_trusted(folder: str, trusted: Trusted) -> bool:
+def is_trusted(folder: str, trusted: Trusted) -> bool:
     """Return whether the folder is in or below one of `trusted`, symlinks followed."""
     folders = [os.path.realpath(each) for each in trusted()]
     real = os.path.realpath(folder) if folders else ""
@@ -121,7 +121,6 @@ def trusted_folders() -> list[str]:
 
 
 def _refusal(path: str, uid: int, project: str) -> ForeignOwner:
-    user = f"uid {uid}{_name(uid)}"
     instead = "change to a folder of yours"
     if os.getuid() == 0:
         instead = (
@@ -129,20 +128,11 @@ def _refusal(path: str, uid: int, project: str) -> ForeignOwner:
         )
     line = f"trusted = [{_toml(project)}]"
     return ForeignOwner(
-        f"{path} belongs to another user ({user}), who could choose what runs as you",
+        f"{path} belongs to another user ({user(uid)}), who could choose what runs as you",
         f"{instead}; a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
         " arctl daemon restart",
         {"path": path, "uid": uid},
     )
-
-
-def _name(uid: int) -> str:
-    import pwd  # hardly ever needed
-
-    try:
-        return f", {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return ""
 
 
 def _toml(text: str) -> str:

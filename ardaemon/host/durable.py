@@ -173,15 +173,24 @@ def _try(operation: Callable[[str], None], path: str) -> None:
         pass  # open elsewhere (NFS), or another user's: it is litter, and nothing depends on it
 
 
-def copy(source: Path, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
-    """Copy a file's bytes to the new file `target` and sync them; `copied` as in operations.copy."""
-    with files.opened(source) as file:
-        fd = operations.create(target, os.O_EXCL, 0o644)
-        try:
-            operations.copy(file.fileno(), fd, os.fstat(file.fileno()).st_size, copied)
-            operations.fsync(fd)
-        finally:
-            os.close(fd)
+# What may be copied of a file's permissions: nothing that lets others write, and no setuid or setgid, which
+# would have the copy run as its new owner.
+COPIED_MODE = 0o755
+
+
+def copy(source: int, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
+    """Copy an open file to the new file `target` and sync it; `copied` as in operations.copy.
+
+    The copy has the same times, and of the permissions what COPIED_MODE and the umask leave.
+    """
+    status = os.fstat(source)
+    fd = operations.create(target, os.O_EXCL, status.st_mode & COPIED_MODE)
+    try:
+        operations.copy(source, fd, status.st_size, copied)
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+        operations.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def remove(path: Path) -> None:

@@ -5,7 +5,7 @@ that can all be repeated. A kill in the middle leaves a decision that the next d
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -49,9 +49,11 @@ class Committer:
         measured: Callable[[Flight], Awaitable[None]],
         patience: Patience,
         pruner: Pruner,
+        trusted: Sequence[str],
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner = measured, patience, pruner
+        self.trusted = trusted  # folders whose files are taken, whoever owns them
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
@@ -127,6 +129,7 @@ class Committer:
             await self.keep_seat(flight, flight.record.state.decision.unclean)
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
+            flight.promotion.trusted = self.trusted
             flight.promotion.report = partial(self._promoting, flight)
             result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back

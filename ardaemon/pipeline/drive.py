@@ -45,7 +45,9 @@ class Driver:
         pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience)
-        self.committer = Committer(engine, listener, quarantine, self.watcher.measured, patience, pruner)
+        self.committer = Committer(
+            engine, listener, quarantine, self.watcher.measured, patience, pruner, config.trusted
+        )
 
     async def drive(self, flight: Flight) -> None:
         """Go on until the run is committed, or is back in the queue.

@@ -1,5 +1,6 @@
 """A checkpoint's copy: whole, hashed, swapped in by one rename; and what happens where it cannot be made."""
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -212,6 +213,100 @@ def test_a_copy_of_an_earlier_version_without_hashes_is_whole(made: Experiment) 
     del meta["files"]
     path.write_text(json.dumps(meta))
     assert promote.verify(path.parent) == []
+
+
+# --- whose it is ---
+
+STRANGER = 61002  # a uid that no password file knows
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
+FOREIGN = "belongs to another user (uid 61002), who is not `trusted`"
+
+
+def test_no_copy_runs_as_its_owner_or_lets_others_write(made: Experiment) -> None:
+    run = over(made, 1, 1.0)
+    folder = saved(run.run.job)
+    for name, mode in (("weights", 0o6777), ("optimizer/state", 0o640)):
+        (folder / name).chmod(mode)
+    os.utime(folder / "weights", ns=(1, 10**18))
+    with contextlib.suppress(OSError):  # a file system without them
+        os.setxattr(folder / "weights", "user.origin", b"elsewhere")
+    committed(run)
+    copy = made.best_checkpoint / "ckpt-1"
+    assert (copy / "weights").stat().st_mode & 0o7777 == 0o755
+    assert (copy / "weights").stat().st_mtime_ns == 10**18
+    assert os.listxattr(copy / "weights") == []
+    assert (copy / "optimizer/state").stat().st_mode & 0o7777 == 0o640
+
+
+def test_a_copy_is_no_more_open_than_the_umask_lets_it(made: Experiment) -> None:
+    run = over(made, 1, 1.0)
+    (saved(run.run.job) / "weights").chmod(0o644)
+    before = os.umask(0o077)
+    try:
+        committed(run)
+    finally:
+        os.umask(before)
+    assert (made.best_checkpoint / "ckpt-1/weights").stat().st_mode & 0o7777 == 0o600
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["weights", "optimizer", "link"])
+def test_what_another_user_has_put_into_a_checkpoint_is_refused_and_named(
+    made: Experiment, name: str
+) -> None:
+    run = over(made, 1, 1.0)
+    folder = saved(run.run.job)
+    (folder / "link").symlink_to("weights")
+    os.chown(folder / name, STRANGER, STRANGER, follow_symlinks=False)
+    result = committed(run)
+    assert (result.verdict, result.checkpoint) == ("advance", None)
+    assert result.reason == f"checkpoint not promoted: ckpt-1: {name} {FOREIGN}"
+    assert list(made.checkpoints.iterdir()) == []
+
+
+@needs_root
+def test_a_link_of_another_user_is_not_followed_to_a_checkpoint(made: Experiment) -> None:
+    """The link may lead to other files of this user."""
+    run = over(made, 1, 1.0)
+    link = run.run.job / "ckpt-2"
+    link.symlink_to(saved(run.run.folder, "elsewhere"))
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    assert promote.promote(made, "r0001", link, plain()) == f"ckpt-2: it {FOREIGN}"
+
+
+@needs_root
+def test_in_a_trusted_folder_files_of_others_are_copied(made: Experiment) -> None:
+    run = over(made, 1, 1.0)
+    folder = saved(run.run.job)
+    os.chown(folder / "weights", STRANGER, STRANGER)
+    trusting = Promotion(trusted=(str(folder.parent),))
+    assert promote.promote(made, "r0001", folder, plain(), trusting) is None
+    assert (made.best_checkpoint / "ckpt-1/weights").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("swap", ["file", "folder"])
+def test_what_is_swapped_after_it_was_surveyed_is_not_copied(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch, swap: str
+) -> None:
+    """The survey has asked whose the files are: another file in the same place may be anybody's."""
+    run = over(made, 1, 1.0)
+    folder = saved(run.run.job)
+    other = saved(run.run.folder, "other", weights=b"another")
+    for name in ("weights", "optimizer/state"):  # as large and as old
+        stamp = (folder / name).stat().st_mtime_ns
+        os.utime(other / name, ns=(stamp, stamp))
+
+    def swapped(name: str, *given: Any) -> None:
+        if name == "mkdir" and str(given[0]).endswith("/ckpt-1"):
+            place = folder / ("weights" if swap == "file" else "optimizer")
+            place.rename(run.run.folder / "aside")
+            place.symlink_to(other / place.name)
+
+    monkeypatch.setattr(operations, "hook", swapped)
+    reason = committed(run).reason
+    assert reason is not None
+    assert reason.startswith("checkpoint not promoted: ckpt-1: ")
+    assert list(made.checkpoints.iterdir()) == []
 
 
 # --- what stands in the way ---

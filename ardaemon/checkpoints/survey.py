@@ -1,0 +1,77 @@
+"""Lists what a checkpoint holds before it is copied, and refuses what belongs to other users.
+
+Other users may write where checkpoints lie, as on a shared scratch disk. What they put there must not become
+a file of this user's, and must not be loaded as one.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ardaemon.core.owner import is_ours, user
+from ardaemon.core.project import is_trusted
+
+
+class Original(NamedTuple):
+    """A plain file that is to be copied, the place of its copy, and which file it was in which state."""
+
+    path: str
+    copy: str
+    device: int
+    inode: int
+    size: int  # bytes
+    written_ns: int
+
+    def require(self, status: os.stat_result) -> None:
+        """Raise OSError (EIO) unless `status` is that of the same file in the same state."""
+        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if now != self[2:]:
+            raise OSError(errno.EIO, "it was changed while it was copied")
+
+
+@dataclass
+class Plan:
+    """The folders, links and files of a source, each with the place of its copy."""
+
+    folders: list[str] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (text, place)
+    files: list[Original] = field(default_factory=list)
+    total: int = 0  # bytes
+
+
+def survey(source: Path, target: Path, trusted: Sequence[str] = ()) -> Plan:
+    """List all that is in a file or folder, without sockets, pipes and devices. Links are not followed.
+
+    Raises OSError: EPERM for a file, folder or link of another user's, unless `source` is in or below one of
+    the folders `trusted`.
+    """
+    plan = Plan()
+    top = os.path.realpath(source, strict=True)
+    everybodys = is_trusted(top, lambda: trusted)
+    if not everybodys:
+        _require_ours(os.lstat(source).st_uid, "it")  # it may be a link
+    todo = [(top, str(target))]
+    while todo:
+        one, other = todo.pop()
+        status = os.lstat(one)
+        if not everybodys:
+            _require_ours(status.st_uid, os.path.relpath(one, top) if one != top else "it")
+        if stat.S_ISDIR(status.st_mode):
+            plan.folders.append(other)
+            todo += [(os.path.join(one, name), os.path.join(other, name)) for name in os.listdir(one)]
+        elif stat.S_ISLNK(status.st_mode):
+            plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle
+        elif stat.S_ISREG(status.st_mode):
+            facts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            plan.files.append(Original(one, other, *facts))
+            plan.total += status.st_size
+    return plan
+
+
+def _require_ours(uid: int, name: str) -> None:
+    if not is_ours(uid):
+        raise OSError(errno.EPERM, f"{name} belongs to another user ({user(uid)}), who is not `trusted`")
