@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import tomllib
 from pathlib import Path
 
 import msgspec
 
+from ardaemon.core import toml
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Host
@@ -33,8 +33,8 @@ def read_config(path: Path) -> Config:
     except FileNotFoundError:
         return Config()
     try:
-        return msgspec.convert(tomllib.loads(text), type=Config)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        return msgspec.convert(toml.parse(text), type=Config)
+    except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
 
 

@@ -4,7 +4,7 @@ Whoever owns a project chooses its runner, and with it what runs as the user who
 goes up only through folders into which nobody else can put a project (as git's does since CVE-2022-24765),
 and what it finds must belong to this user, to root, or lie where a person has said to trust others.
 
-The client loads this module at its start: no pathlib, and tomllib only where a folder is another user's.
+The client loads this module at its start: no pathlib, and TOML only where a folder is another user's.
 """
 
 import errno
@@ -109,11 +109,11 @@ def trusted_folders() -> list[str]:
             data = file.read()
     except OSError:
         return []
-    import tomllib
+    from ardaemon.core import toml
 
     try:
-        folders = tomllib.loads(data.decode()).get("trusted", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        folders = toml.parse(data.decode()).get("trusted", [])
+    except ValueError as error:
         raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
     if not isinstance(folders, list) or not all(isinstance(f, str) and f.startswith("/") for f in folders):
         raise UsageError(f"{path}: trusted is not a list of absolute folders", "correct the file")

@@ -29,7 +29,11 @@ _GOAL = re.compile(
     re.IGNORECASE,
 )
 _UP = ("highest", "higher", "maximi")
-_ENGLISH_MAX = 1 << 20  # bytes of program.md that are looked through
+# Characters of program.md, and of each script, that are looked through for the metric: neither is data.
+LOOKED_THROUGH_MAX = 1 << 20
+# Different names of program.md that are looked for in the scripts, at 10 ms for each MiB of a script. Prose
+# that wants more than a few things lowest or highest says nothing about which one counts.
+NAMES_MAX = 32
 
 
 def create(params: Init) -> tuple[Experiment, list[str]]:
@@ -167,11 +171,21 @@ def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[st
 def _goal_in_prose(program: str, params: Init) -> tuple[str, Direction] | None:
     """Return the first metric that the prose wants lowest or highest and that the scripts print so named."""
     scripts = "".join(_text(path) for path in (params.train, params.prepare, *_sources(params)) if path)
-    for match in _GOAL.finditer(program[:_ENGLISH_MAX]):
-        word, name = match[1].lower(), match[2]
+    for name, word in _wanted(program[:LOOKED_THROUGH_MAX]).items():
         if re.search(rf"(?<![\w/]){re.escape(name)}\s*[:=]", scripts):
             return name, "max" if word.startswith(_UP) else "min"
     return None
+
+
+def _wanted(prose: str) -> dict[str, str]:
+    """Return the first names that the prose wants lowest or highest, each with its first word for that."""
+    names: dict[str, str] = {}
+    for match in _GOAL.finditer(prose):
+        if len(match[2]) <= seal.METRIC_NAME_MAX:
+            names.setdefault(match[2], match[1].lower())
+        if len(names) == NAMES_MAX:
+            break
+    return names
 
 
 def _sources(params: Init) -> list[str]:
@@ -182,6 +196,6 @@ def _sources(params: Init) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        return files.text(path, "replace")
+        return files.head(path, LOOKED_THROUGH_MAX).decode("utf-8", "replace")
     except OSError:
         return ""

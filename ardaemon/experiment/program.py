@@ -1,15 +1,14 @@
 """Reads program.md: the front matter between +++ lines, and the prose for the agent."""
 
-import tomllib
-
 import msgspec
 
-from ardaemon.core import constraints, files
+from ardaemon.core import constraints, files, toml
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Primary
 
 FENCE = "+++"
+FRONT_MAX = toml.TEXT_MAX  # characters from the beginning of the file in which the front matter ends
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,13 +21,14 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split_program(text: str) -> tuple[str | None, str]:
-    """Split program.md into front matter, None if there is none, and prose."""
-    lines = text.splitlines(keepends=True)
+    """Split program.md into front matter, None if there is none within FRONT_MAX characters, and prose."""
+    lines = text[:FRONT_MAX].splitlines(keepends=True)
     if not lines or lines[0].strip() != FENCE:
         return None, text
     for at, line in enumerate(lines[1:], 1):
         if line.strip() == FENCE:
-            return "".join(lines[1:at]), "".join(lines[at + 1 :])
+            front = "".join(lines[1:at])
+            return front, text[len(lines[0]) + len(front) + len(line) :]
     return None, text
 
 
@@ -40,10 +40,13 @@ def read_front(experiment: Experiment) -> tuple[str, Front]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
     if text is None:
-        raise UsageError(f"{path} has no front matter", f"begin it with TOML between two {FENCE} lines")
+        within = f"in its first {FRONT_MAX >> 10} KiB"
+        raise UsageError(
+            f"{path} has no front matter {within}", f"begin it with TOML between two {FENCE} lines"
+        )
     try:
-        front = msgspec.convert(tomllib.loads(text), type=Front)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        front = msgspec.convert(toml.parse(text), type=Front)
+    except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: front matter: {error}", "see docs/files.md for its fields") from error
     for expression in front.constraints:
         try:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,24 @@ def test_a_metric_that_nobody_names_is_asked_for_by_its_option(tmp_path: Path, p
     assert "--primary-metric" in caught.value.message
     assert "--primary-metric" in caught.value.mend
     assert contents(tmp_path) == {**before, "program.md": prose.encode()}
+
+
+@pytest.mark.parametrize("program", ["lower ab " * 60_000, "".join(f"lower a{n} " for n in range(60_000))])
+def test_a_program_md_that_wants_much_is_looked_through_at_once(tmp_path: Path, program: str) -> None:
+    """Each mention was once looked for in all scripts: 50 s for this."""
+    (tmp_path / "train.py").write_text("x = 1\n" * 170_000)
+    (tmp_path / "program.md").write_text(program)
+    began = time.thread_time()
+    with pytest.raises(UsageError, match="--primary-metric is missing"):
+        create(tmp_path, train=None, source=str(tmp_path))
+    assert time.thread_time() - began < 3  # 0.5 s
+
+
+def test_front_matter_ends_within_its_limit(tmp_path: Path) -> None:
+    prose = "words\n" * 100_000
+    assert program_md.split_program(f"+++\na = 1\n+++\n{prose}") == ("a = 1\n", prose)
+    late = f"+++\n{'# ' * program_md.FRONT_MAX}\n+++\n"
+    assert program_md.split_program(late) == (None, late)
 
 
 def test_a_metric_without_its_direction_asks_for_the_direction(tmp_path: Path) -> None:
