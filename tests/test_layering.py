@@ -29,7 +29,17 @@ LIGHT = tuple(
 )
 # These must work when nothing else does: the standard library alone, and helpers that need no more.
 ALONE = ("ardaemon.shim.supervisor", "ardaemon.host.durable")
-HELPERS = ("ardaemon.shim", "ardaemon.host", "ardaemon.core.files")
+HELPERS = (
+    *(
+        "ardaemon.shim",
+        "ardaemon.host",
+        "ardaemon.core.files",
+        "ardaemon.core.file_kinds",
+        "ardaemon.core.owner",
+    ),
+    # Loaded only where a file is another user's: to ask whether he is trusted.
+    *("ardaemon.core.project", "ardaemon.core.places", "ardaemon.core.errors", "ardaemon.core.toml"),
+)
 WORKER = "ardaemon.gpus.nvml_worker"
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")
 

@@ -7,7 +7,7 @@ import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError, UnknownRun, UsageError
 from ardaemon.core.layout import ORIGINAL, Run, run_number
 
@@ -63,7 +63,7 @@ def _other(here: Here, view: Answer, against: str) -> str:
 
 def _lines(run: Run) -> list[str]:
     try:
-        return files.text(run.train, "replace").splitlines()
+        return files.text(run.train, file_kinds.TRAIN, "replace").splitlines()
     except FileNotFoundError:
         raise UnknownRun(f"there is no run {run.run_id}", "arctl status --last 10 lists the latest") from None
     except OSError as error:

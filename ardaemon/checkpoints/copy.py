@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from msgspec import Struct
 
 from ardaemon.checkpoints.survey import Original, Plan
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.size import shown
 from ardaemon.host import durable, operations
@@ -74,7 +74,7 @@ class Copier:
             hashing.tasks.append(pool.submit(hashing.go_on, count))
             self._report()
 
-        with files.opened(original.path, os.O_NOFOLLOW) as file:
+        with files.opened(original.path, file_kinds.COPIED) as file:
             original.require(os.fstat(file.fileno()))
             durable.copy(file.fileno(), original.copy, copied)
         original.require(os.lstat(original.path))
@@ -118,7 +118,7 @@ class _Hash:
     def go_on(self, end: int) -> None:
         """Hash on up to the byte `end`."""
         block = memoryview(bytearray(min(BLOCK, end - self.done)))
-        with files.opened(self.path if self.reads_copy else self.original.path, os.O_NOFOLLOW) as file:
+        with files.opened(self.path if self.reads_copy else self.original.path, file_kinds.COPIED) as file:
             if not self.reads_copy:
                 self.original.require(os.fstat(file.fileno()))
             file.seek(self.done)
@@ -148,5 +148,5 @@ def _size(count: int) -> str:
 
 def sha256_of(path: str) -> str:
     """Return the SHA-256 of a file as it is now, in hexadecimal."""
-    with files.opened(path) as file:
+    with files.opened(path, file_kinds.COPIED) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,8 +13,8 @@ from msgspec import field
 
 from ardaemon.checkpoints import whole
 from ardaemon.checkpoints.newest import latest_first
-from ardaemon.core import files
-from ardaemon.core.errors import CorruptState
+from ardaemon.core import file_kinds, files
+from ardaemon.core.errors import CorruptState, ForeignOwner
 from ardaemon.core.layout import Attempt, Experiment, Run
 from ardaemon.core.model import Record, Settings
 from ardaemon.host import durable, operations, state
@@ -87,7 +87,7 @@ def written(
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
         return latest_first((when, path) for path in ours if (when := _written(path)) is not None)
     before = None
-    with contextlib.suppress(CorruptState):
+    with contextlib.suppress(CorruptState, ForeignOwner):
         before = state.read(run.attempt(attempt).before, Before)
     paths = [path for path in _matches(experiment, run, settings.checkpoint_glob) if not daemons(run, path)]
     dated = [(when, path) for path in paths if (when := _written(path)) is not None]
@@ -166,7 +166,7 @@ def settle(source: Path) -> None:
 
 def _settle_file(path: str) -> None:
     try:
-        fd = files.descriptor(path)
+        fd = files.descriptor(path, file_kinds.CHECKPOINT)
     except OSError:
         return
     try:

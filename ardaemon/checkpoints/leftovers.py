@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints.prune import GONE
-from ardaemon.core.errors import CorruptState, UnknownSchema
+from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownSchema
 from ardaemon.core.layout import FOLDER, Experiment, Run
 from ardaemon.core.model import Best, Record, Settings
 from ardaemon.core.run_record import Left
@@ -51,7 +51,7 @@ def _before(run: Run, settings: Settings) -> dict[str, str] | None:
     """Return the marks of the files that were there before the run's first launch; None if nobody looked."""
     if settings.checkpoint_glob is None:
         return {}  # ar_capture saves in the run's own folder, which was new
-    with contextlib.suppress(CorruptState, UnknownSchema):
+    with contextlib.suppress(CorruptState, UnknownSchema, ForeignOwner):
         before = state.read(run.attempt(1).before, checkpoint.Before)
         return before.marks if before is not None else None
     return None
@@ -86,7 +86,7 @@ def _of_best(left: Left, best: Best | None) -> bool:
 
 def _read(experiment: Experiment) -> Leftovers:
     """Read left.json. If it cannot be read it counts as empty, so that nothing is removed."""
-    with contextlib.suppress(CorruptState, UnknownSchema):
+    with contextlib.suppress(CorruptState, UnknownSchema, ForeignOwner):
         return state.read(experiment.leftovers, Leftovers) or Leftovers()
     return Leftovers()
 

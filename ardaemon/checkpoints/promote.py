@@ -12,7 +12,7 @@ from msgspec import MsgspecError, field
 from ardaemon.checkpoints import prune
 from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of
 from ardaemon.checkpoints.survey import survey
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.layout import CHECKPOINT_META as META
 from ardaemon.core.layout import Experiment
@@ -99,7 +99,7 @@ def withdraw(experiment: Experiment) -> None:
 def verify(folder: Path) -> list[str]:
     """Read a promoted checkpoint whole, and return every difference from its meta.json, in one line each."""
     try:
-        meta = state.decode(files.read(folder / META, state.STATE_MAX_BYTES), Meta, folder / META)
+        meta = state.decode(files.read(folder / META, file_kinds.STATE), Meta, folder / META)
     except (OSError, ArdaemonError, MsgspecError) as error:
         return [f"{META}: {error}"]
     if not meta.files:  # promoted by an earlier version, which did not hash

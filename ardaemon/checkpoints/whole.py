@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 
 # tmp-checkpoint-500 (transformers until 4.38), best.pt.tmp, x.partial, 7.orbax-checkpoint-tmp-123
 _UNFINISHED = re.compile(r"^\.?tmp[-_.]|[-_.](tmp|temp|part|partial|incomplete)([-_.]|$)", re.IGNORECASE)
@@ -80,7 +80,7 @@ def _shards(names: set[str]) -> Iterator[str]:
 
 def _unlisted(path: str, names: set[str]) -> Iterator[str]:
     """Yield the fault of an index: one of the shards that it names is not there, or it cannot be read."""
-    data = files.head(path, _INDEX_MAX + 1)
+    data = files.head(path, _INDEX_MAX + 1, file_kinds.CHECKPOINT)
     if len(data) > _INDEX_MAX:
         return
     try:
@@ -98,7 +98,7 @@ def _file(path: str) -> str | None:
         return "it is empty" if path.endswith(_WEIGHTS) else None
     if path.endswith(".safetensors"):
         return _safetensors(path, size)
-    with files.opened(path) as file:
+    with files.opened(path, file_kinds.CHECKPOINT) as file:
         return _zip(file.fileno(), size) if file.read(len(_ZIP)) == _ZIP else None
 
 
@@ -110,7 +110,7 @@ def _zip(fd: int, size: int) -> str | None:
 
 
 def _safetensors(path: str, size: int) -> str | None:
-    with files.opened(path) as file:
+    with files.opened(path, file_kinds.CHECKPOINT) as file:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if 8 + length > size:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import msgspec
 
 # --- limits of one experiment ---
-TRAIN_MAX_BYTES = 1 << 20  # a script, not data; it travels whole through every snapshot
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
 NOTE_MAX = 200  # characters of a note that are kept; a line of results stays readable
 SIBLINGS_MAX = 256  # files beside train.py that are linked into a job's folder

@@ -124,7 +124,7 @@ class UnknownSchema(Refused):
 
 
 class ForeignOwner(Refused):
-    """A folder of the project belongs to another user, who could choose what runs; data["path"] names it."""
+    """A folder or a file of the project belongs to another user; data["path"] names it."""
 
     code = -32028
 

@@ -1,8 +1,10 @@
 """Open and read files that somebody else may have put there; whatever stands there never holds us up.
 
 open(2) waits at a FIFO for a writer, a device may act on being opened or never end, and a folder or a link
-that leads in a circle is no file at all. Whatever reads a file of a project opens it here
-(tests/core/test_files.py holds that). The shim imports this module, so it takes the standard library alone.
+that leads in a circle is no file at all. A link may lead to any file of ours, and another user's file may
+say what he likes. So whoever reads a file of a project opens it here, and says of which kind it is
+(core/file_kinds.py); tests/core/test_files.py holds that. The shim imports this module, so it takes the
+standard library alone.
 """
 
 import errno
@@ -10,10 +12,13 @@ import os
 import stat
 from io import BufferedReader
 
+from ardaemon.core.file_kinds import Kind
+from ardaemon.core.owner import is_ours, user
+
 Path = str | os.PathLike[str]
 
 _CAREFULLY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KINDS = {
+_TYPES = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
@@ -21,29 +26,40 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFLNK: "a link",
 }
-SCRIPT_MAX = 16 << 20  # bytes of a script, of program.md: more than any of them has
 
 
 class NotPlain(OSError):
-    """Raised where no plain file stands at a path, or one that is far larger than such a file can be."""
+    """Raised where no plain file stands at a path, or one that is too large for its kind."""
 
 
-def descriptor(path: Path, flags: int = 0) -> int:
-    """Open a plain file for reading, and return its descriptor; `flags` are added to those of open(2).
+class ForeignFile(OSError):
+    """Raised for a file of another user, who is not trusted; `uid` is his."""
 
-    Raises NotPlain, and OSError as open(2) does.
+    def __init__(self, uid: int, path: Path) -> None:
+        super().__init__(errno.EPERM, f"it belongs to another user ({user(uid)})", os.fspath(path))
+        self.uid = uid
+
+
+def descriptor(path: Path, kind: Kind) -> int:
+    """Open a plain file for reading, whatever its size, and return its descriptor.
+
+    Raises NotPlain, ForeignFile, and OSError as open(2) does.
     """
     try:
         # A device may act on being opened: look before.
-        require_plain(os.lstat(path) if flags & os.O_NOFOLLOW else os.stat(path), path)
-        fd = os.open(path, flags | _CAREFULLY)
+        require_plain(os.stat(path, follow_symlinks=kind.links), path)
+        fd = os.open(path, _CAREFULLY | (0 if kind.links else os.O_NOFOLLOW))
     except OSError as error:
         if error.errno == errno.ELOOP and os.path.islink(path):  # else it is a folder above that leads there
-            raise NotPlain(error.errno, "it is a link that leads in a circle", os.fspath(path)) from None
+            why = "it is a link that leads in a circle" if kind.links else "it is a link, not a plain file"
+            raise NotPlain(error.errno, why, os.fspath(path)) from None
         raise
     try:
-        require_plain(os.fstat(fd), path)
-    except NotPlain:
+        status = os.fstat(fd)
+        require_plain(status, path)
+        if not kind.anybodys:
+            _require_ours(fd, status.st_uid, path)
+    except BaseException:
         os.close(fd)
         raise
     return fd
@@ -52,18 +68,32 @@ def descriptor(path: Path, flags: int = 0) -> int:
 def require_plain(status: os.stat_result, path: Path) -> None:
     """Raise NotPlain if `status` is not that of a plain file; the error says what it is."""
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise NotPlain(errno.EINVAL, f"it is {kind}, not a plain file", os.fspath(path))
+        what = _TYPES.get(stat.S_IFMT(status.st_mode), "something else")
+        raise NotPlain(errno.EINVAL, f"it is {what}, not a plain file", os.fspath(path))
 
 
-def opened(path: Path, flags: int = 0) -> BufferedReader:
-    """Open a plain file as a stream of bytes. Raises as descriptor() does."""
-    return open(descriptor(path, flags), "rb")
+def _require_ours(fd: int, uid: int, path: Path) -> None:
+    """Raise ForeignFile unless the open file is ours or root's, or lies in a folder that is trusted."""
+    if is_ours(uid):
+        return
+    from ardaemon.core.project import is_trusted, trusted_folders  # hardly ever needed
+
+    if not is_trusted(os.readlink(f"/proc/self/fd/{fd}"), trusted_folders):
+        raise ForeignFile(uid, path)
 
 
-def head(path: Path, most: int, flags: int = 0) -> bytes:
-    """Return the first `most` bytes of a plain file. Raises as descriptor() does."""
-    with opened(path, flags) as file:
+def opened(path: Path, kind: Kind) -> BufferedReader:
+    """Open a plain file as a stream. Raises as descriptor() does, and NotPlain if it is too large."""
+    fd = descriptor(path, kind)
+    if os.fstat(fd).st_size > kind.most:
+        os.close(fd)
+        raise _too_large(path, kind)
+    return open(fd, "rb")
+
+
+def head(path: Path, most: int, kind: Kind) -> bytes:
+    """Return the first `most` bytes of a plain file, whatever its size. Raises as descriptor() does."""
+    with open(descriptor(path, kind), "rb") as file:
         size = os.fstat(file.fileno()).st_size  # a buffer of `most` bytes would cost more than the reading
         data = file.read(min(size + 1, most))
         if len(data) > size:  # it has grown since, or tells no size, as in /proc
@@ -71,14 +101,19 @@ def head(path: Path, most: int, flags: int = 0) -> bytes:
     return data
 
 
-def read(path: Path, most: int, flags: int = 0) -> bytes:
-    """Return all bytes of a plain file. Raises as descriptor() does, and NotPlain beyond `most` bytes."""
-    data = head(path, most + 1, flags)
-    if len(data) > most:
-        raise NotPlain(errno.EFBIG, f"it is larger than {most >> 20} MiB", os.fspath(path))
+def read(path: Path, kind: Kind) -> bytes:
+    """Return all bytes of a plain file. Raises as opened() does."""
+    data = head(path, kind.most + 1, kind)
+    if len(data) > kind.most:
+        raise _too_large(path, kind)
     return data
 
 
-def text(path: Path, errors: str = "strict", most: int = SCRIPT_MAX) -> str:
+def text(path: Path, kind: Kind, errors: str = "strict") -> str:
     """Return a plain file's text, in UTF-8, with the line ends of Python. Raises as read() does."""
-    return read(path, most).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+    return read(path, kind).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _too_large(path: Path, kind: Kind) -> NotPlain:
+    most = f"{kind.most >> 20} MiB" if kind.most >= 1 << 20 else f"{kind.most >> 10} KiB"
+    return NotPlain(errno.EFBIG, f"it is larger than {most}", os.fspath(path))

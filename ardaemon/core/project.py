@@ -126,12 +126,28 @@ def _refusal(path: str, uid: int, project: str) -> ForeignOwner:
         instead = (
             f"call arctl as that user, not as root (without sudo, or by: sudo -Hu '#{uid}' arctl status)"
         )
-    line = f"trusted = [{_toml(project)}]"
     return ForeignOwner(
         f"{path} belongs to another user ({user(uid)}), who could choose what runs as you",
-        f"{instead}; a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
-        " arctl daemon restart",
+        f"{instead}; {_how_to_trust(project)}",
         {"path": path, "uid": uid},
+    )
+
+
+def foreign_file(path: str, uid: int) -> ForeignOwner:
+    """Make the error for a file of another user's, where one of this user's or root's is wanted."""
+    project, inside, _ = path.partition(f"/{FOLDER}/")
+    return ForeignOwner(
+        f"{path} belongs to another user ({user(uid)}), and is not read",
+        f"put a file of yours in its place; {_how_to_trust(project if inside else os.path.dirname(path))}",
+        {"path": path, "uid": uid},
+    )
+
+
+def _how_to_trust(folder: str) -> str:
+    line = f"trusted = [{_toml(folder)}]"
+    return (
+        f"a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
+        " arctl daemon restart"
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 
 from ardaemon.core.errors import (
     CorruptState,
+    ForeignOwner,
     UnknownSchema,
     UsageError,
 )
@@ -21,7 +22,7 @@ def chain_of(experiment: Experiment) -> Chain | None:
 def parent(experiment: Experiment) -> Experiment | None:
     """Return the experiment before this one in the chain; None if there is none, or it is unreadable."""
     project = Project(experiment.project)
-    with contextlib.suppress(CorruptState, UnknownSchema, UsageError):
+    with contextlib.suppress(CorruptState, UnknownSchema, UsageError, ForeignOwner):
         chain = state.read(project.chain, Chain)
         trail = chain.chain_trail if chain is not None else ()
         if experiment.slug in trail[1:]:

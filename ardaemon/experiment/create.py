@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ardaemon.core import constraints, files
+from ardaemon.core import constraints, file_kinds, files
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Session
@@ -83,7 +83,7 @@ def _files(params: Init) -> dict[str, Path]:
             )
     if "train.py" not in sources:
         raise UsageError("--train is missing", "name the training script: --train PATH")
-    train_file.read(sources["train.py"])
+    train_file.read(sources["train.py"], file_kinds.SOURCE_TRAIN)
     for name, path in sources.items():
         if not path.is_file():
             raise UsageError(f"{path} is not a file", f"it was to become the experiment's {name}")
@@ -100,7 +100,7 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     done = [f"train.py copied from {sources['train.py']}"]
     for name, path in sources.items():
         if name != "program.md":
-            durable.write(experiment.folder / name, files.read(path, files.SCRIPT_MAX), folder=False)
+            durable.write(experiment.folder / name, files.read(path, file_kinds.SOURCE), folder=False)
     if "prepare.py" in sources:
         done.append(f"prepare.py copied from {sources['prepare.py']}, and sealed")
     done += _write_program(experiment, params, sources.get("program.md"))
@@ -117,7 +117,7 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
 
 
 def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
-    text = files.text(source, "replace") if source is not None else None
+    text = files.text(source, file_kinds.SOURCE, "replace") if source is not None else None
     front, prose = program_md.split_program(text) if text is not None else (None, None)
     done = []
     if front is None:
@@ -196,6 +196,6 @@ def _sources(params: Init) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        return files.head(path, LOOKED_THROUGH_MAX).decode("utf-8", "replace")
+        return files.head(path, LOOKED_THROUGH_MAX, file_kinds.SOURCE).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Session
 from ardaemon.experiment import train_file
@@ -52,8 +52,8 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
         over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
             mode = stat.S_IMODE(experiment.train.stat().st_mode)
-            durable.write(copy, files.read(experiment.train, files.SCRIPT_MAX), mode)
-        return train_file.sha256(files.read(copy, files.SCRIPT_MAX)) if copy.exists() else None
+            durable.write(copy, files.read(experiment.train, file_kinds.EDIT), mode)
+        return train_file.sha256(files.read(copy, file_kinds.EDIT)) if copy.exists() else None
 
 
 def _prepare_runs(experiment: Experiment, home: Path) -> None:

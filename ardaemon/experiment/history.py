@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Result
 from ardaemon.core.run_record import Judged, RunRecord
@@ -13,14 +13,15 @@ from ardaemon.host import state
 def committed(run: Run, record: RunRecord | None) -> Result | None:
     """Return the run's result; None where there is none that a commit has written.
 
-    The file is believed only if it decodes, names this run, and the run's record (run.json) says that the run
-    was judged: anybody may have put a file of that name there. Raises UnknownSchema, StorageError.
+    The file is believed only if it is ours, decodes, names this run, and the run's record (run.json) says
+    that the run was judged: anybody may have put a file of that name there. Raises UnknownSchema,
+    StorageError.
     """
     return _named(run) if record is not None and isinstance(record.state, Judged) else None
 
 
 def _named(run: Run) -> Result | None:
-    with contextlib.suppress(CorruptState):
+    with contextlib.suppress(CorruptState, ForeignOwner):
         result = state.read(run.result, Result)
         if result is not None and result.run_id == run.run_id:
             return result
@@ -46,6 +47,6 @@ def results(experiment: Experiment) -> Iterator[Result]:
 
 def record_of(run: Run) -> RunRecord | None:
     """Return the run's record (run.json); None where it is gone or broken, for a rebuild does without it."""
-    with contextlib.suppress(CorruptState):
+    with contextlib.suppress(CorruptState, ForeignOwner):
         return state.read(run.record, RunRecord)
     return None

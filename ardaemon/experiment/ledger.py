@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.model import Result
 from ardaemon.host import durable
-from ardaemon.host.state import not_plain, reading, storage
+from ardaemon.host.state import reading, storage
 
 COLUMNS = (
     "run_id",
@@ -71,20 +72,29 @@ def rebuild(path: Path, lines: list[str]) -> None:
 
 def check(path: Path) -> bytes:
     """Return the file's last bytes, some rows. Raises CorruptState if this is not a ledger of ardaemon's."""
-    try:
-        with reading(path), files.opened(path) as file:
-            head = file.read(len(HEADER))
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - ROW_MAX * 8))
-            tail = file.read()
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return b""
-        raise
+    file = _opened(path)
+    if file is None:
+        return b""
+    with file, reading(path):
+        head = file.read(len(HEADER))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - ROW_MAX * 8))
+        tail = file.read(ROW_MAX * 8)
     torn_header = HEADER.startswith(head) and len(head) < len(HEADER)
     if not torn_header and (head != HEADER or b"\0" in tail or b"\n" not in tail):
         raise CorruptState(f"{path} is not a results table of ardaemon", "", {"path": str(path)})
     return tail
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    """Open the table; None if there is none. Raises CorruptState if something else stands there."""
+    try:
+        with reading(path):
+            return files.opened(path, file_kinds.LEDGER)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 def size(path: Path) -> int:
@@ -115,7 +125,8 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
     blocks: list[bytes] = []
     ends = 0  # of rows; of one more than is wanted, for the beginning of the first may be missing
     block_size = min(BLOCK, (count + 1) * ROW_MAX)  # mostly one is enough, also with a torn line
-    for block in _backwards(path, block_size):
+    most = 2 * (count + 1) * ROW_MAX + BLOCK  # a table that needs more for so few rows is none of ours
+    for block in islice(_backwards(path, block_size), most // block_size):
         blocks.append(block)
         ends += sum(map(bool, block.split(b"\n")[:-1]))
         if ends > count:
@@ -127,12 +138,9 @@ def last(path: Path, count: int) -> list[dict[str, str]]:
 
 def _backwards(path: Path, block_size: int) -> Iterator[bytes]:
     """Yield the file's blocks of `block_size` bytes, the last first; a newline leads the first line."""
-    try:
-        file = files.opened(path)
-    except FileNotFoundError:
+    file = _opened(path)
+    if file is None:
         return
-    except files.NotPlain as error:
-        raise not_plain(path, error) from error
     with file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:

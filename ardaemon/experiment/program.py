@@ -2,10 +2,11 @@
 
 import msgspec
 
-from ardaemon.core import constraints, files, toml
+from ardaemon.core import constraints, file_kinds, files, toml
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Primary
+from ardaemon.core.project import foreign_file
 
 FENCE = "+++"
 FRONT_MAX = toml.TEXT_MAX  # characters from the beginning of the file in which the front matter ends
@@ -33,10 +34,15 @@ def split_program(text: str) -> tuple[str | None, str]:
 
 
 def read_front(experiment: Experiment) -> tuple[str, Front]:
-    """Return the front matter as text and decoded. Raises UsageError, which names file and fault."""
+    """Return the front matter as text and decoded.
+
+    Raises UsageError, which names file and fault, and ForeignOwner if the file is another user's.
+    """
     path = experiment.program
     try:
-        text, _ = split_program(files.text(path))
+        text, _ = split_program(files.text(path, file_kinds.SCRIPT))
+    except files.ForeignFile as error:
+        raise foreign_file(str(path), error.uid) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
     if text is None:

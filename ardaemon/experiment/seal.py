@@ -1,14 +1,15 @@
 """The seal: makes and checks the hashes of the files that must not change during an experiment."""
 
+import errno
 import hashlib
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
@@ -63,19 +64,31 @@ RESTED_NS = 2_000_000_000
 
 def hash_file(path: str) -> str:
     """Return the SHA-256 of a file's bytes, which is remembered while size, times and inode stay the same."""
-    status = os.stat(path)
-    mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     remembered = _hashes.get(path)
-    if remembered is not None and remembered[0] == mark:
+    if remembered is not None and remembered[0] == _mark(os.stat(path)):
         return remembered[1]
-    digest = hashlib.sha256()
-    with files.opened(path) as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
+    with files.opened(path, file_kinds.SEALED) as file:
+        status = os.fstat(file.fileno())
+        digest = _digest(file, status.st_size)
     if time.time_ns() - status.st_ctime_ns > RESTED_NS:
         if len(_hashes) >= HASHES_MAX:
             _hashes.clear()
-        _hashes[path] = (mark, digest.hexdigest())
+        _hashes[path] = (_mark(status), digest)
+    return digest
+
+
+def _mark(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    """Return the hash of a file of `size` bytes. One that holds more may never end: raises OSError."""
+    digest, left = hashlib.sha256(), size
+    while block := file.read(BLOCK):
+        left -= len(block)
+        if left < 0:
+            raise OSError(errno.EIO, "it grows while it is read")
+        digest.update(block)
     return digest.hexdigest()
 
 
@@ -137,7 +150,7 @@ def _check_name(name: str) -> None:
 
 def _literal(experiment: Experiment) -> Any:
     try:
-        value = literal(files.read(experiment.prepare, files.SCRIPT_MAX), "CONTRACT")
+        value = literal(files.read(experiment.prepare, file_kinds.PREPARE), "CONTRACT")
         return value if len(msgspec.json.encode(value)) <= CONTRACT_MAX_BYTES else None
     except (OSError, TypeError, msgspec.MsgspecError, RecursionError):
         return None
@@ -170,7 +183,7 @@ def changed(experiment: Experiment, contract: Contract) -> list[str]:
 def _hash_now(experiment: Experiment, name: str) -> str:
     if name != "program.md":
         return hash_path(experiment.folder / name)
-    text, _ = split_program(files.text(experiment.program, "replace"))
+    text, _ = split_program(files.text(experiment.program, file_kinds.SCRIPT, "replace"))
     return hashlib.sha256((text or "").encode()).hexdigest()
 
 

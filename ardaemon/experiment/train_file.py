@@ -7,11 +7,11 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from ardaemon.core import files
-from ardaemon.core.config import TRAIN_MAX_BYTES
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import BadTrainFile
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed, TrainFile
+from ardaemon.core.project import foreign_file
 from ardaemon.host import durable, operations
 from ardaemon.host.state import storage
 
@@ -21,16 +21,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read(path: Path) -> bytes:
-    """Read the whole script. Raises BadTrainFile if it is missing, empty, a link, too large or no text."""
+def read(path: Path, kind: file_kinds.Kind = file_kinds.TRAIN) -> bytes:
+    """Read the whole script. Raises BadTrainFile if it is missing, empty, a link, too large or no text.
+
+    Raises ForeignOwner if it is another user's. A `kind` that takes links or others' files is obeyed.
+    """
     try:
-        data = files.read(path, TRAIN_MAX_BYTES, os.O_NOFOLLOW)
+        data = files.read(path, kind)
     except FileNotFoundError:
         raise BadTrainFile(
             f"{path} is missing", "write it, or: arctl session start --resume revert"
         ) from None
     except files.NotPlain as error:
         raise _not_plain(path, error) from error
+    except files.ForeignFile as error:
+        raise foreign_file(str(path), error.uid) from error
     except OSError as error:
         raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
     return _checked(path, data)
@@ -38,13 +43,13 @@ def read(path: Path) -> bytes:
 
 def _not_plain(path: Path, error: files.NotPlain) -> BadTrainFile:
     if error.errno == errno.EFBIG:
-        return BadTrainFile(f"{path} is larger than {TRAIN_MAX_BYTES >> 20} MiB", "keep data in other files")
+        return BadTrainFile(f"{path}: {error.strerror}", "keep data in other files")
     return BadTrainFile(f"{path}: {error.strerror}", "replace it by the script itself")
 
 
 def snapshot(path: Path) -> bytes:
     """Return a version that was kept, to be placed again. Raises OSError."""
-    return files.read(path, TRAIN_MAX_BYTES)
+    return files.read(path, file_kinds.TRAIN)
 
 
 def _checked(path: Path, data: bytes) -> bytes:
@@ -66,7 +71,7 @@ def current(experiment: Experiment) -> str | None:
 def hash_at(path: Path) -> str | None:
     """Return the hash of the file's first bytes (one that is cut off is none of ours); None: unreadable."""
     try:
-        return sha256(files.head(path, TRAIN_MAX_BYTES + 1, os.O_NOFOLLOW))
+        return sha256(files.head(path, file_kinds.TRAIN.most + 1, file_kinds.TRAIN))
     except OSError:
         return None
 
@@ -111,7 +116,7 @@ def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
     """
     swap_file = Path(durable.swap_file(experiment.train))
     try:
-        data = files.read(swap_file, durable.SWAPPED_MAX, os.O_NOFOLLOW)
+        data = files.read(swap_file, file_kinds.EDIT)
     except FileNotFoundError:
         return False
     if sha256(data) in accepted:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import CorruptState, UnknownRun, UnknownSchema
+from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownRun, UnknownSchema
 from ardaemon.core.layout import Experiment, run_name, run_number
 from ardaemon.core.lifecycle import State
 from ardaemon.core.run_record import Judged, Launching, RunRecord
@@ -75,7 +75,7 @@ def _state_of(experiment: Experiment, run_id: str) -> str:
     run = experiment.run(run_id)
     try:
         record = state.read(run.record, RunRecord)
-    except (CorruptState, UnknownSchema):
+    except (CorruptState, UnknownSchema, ForeignOwner):
         return "unknown"
     if record is None:
         return "unknown"

@@ -1,6 +1,9 @@
 """run.tail: the end of a run's log, and what is added to it."""
 
 import codecs
+import contextlib
+import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import anyio
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Overloaded
-from ardaemon.core.layout import Experiment
+from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.text import clean
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, state_of
@@ -19,6 +22,7 @@ from ardaemon.rpc.dispatch import Notify
 
 TAIL_MAX_BYTES = 8 << 10
 FOLLOWERS_MAX = 64  # each holds a thread of the daemon
+_OWN_LINK = re.compile(r"a[0-9]+/run\.log")  # as pipeline/apply.py makes it
 OFFSET_MAX = 1 << 62  # of a file, with room for what is read there (off_t)
 
 
@@ -34,8 +38,9 @@ class Tailer:
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = self.board.find(experiment, run_id)
-        path = _log_of(experiment, run_id, flight)
-        size, text = await self.context.ask(experiment, partial(_end_of, path, params.lines))
+        size, text = await self.context.ask(
+            experiment, lambda: _end_of(_log_of(experiment, run_id, flight), params.lines)
+        )
         if params.follow and (flight is not None or params.offset is not None):
             if params.offset is None:
                 await notify("run.log", {"text": text, "offset": size})
@@ -82,7 +87,7 @@ class _Follow:
             await self._send(data)
 
     async def _read(self) -> bytes:
-        return await self.context.ask(self.experiment, partial(read_at, self._log(), self.offset))
+        return await self.context.ask(self.experiment, lambda: read_at(self._log(), self.offset))
 
     async def _while_it_runs(self, flight: Flight) -> None:
         attempt = flight.attempts
@@ -124,4 +129,12 @@ def _end_of(path: Path, lines: int) -> tuple[int, str]:
 
 def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:
     run = experiment.run(run_id)
-    return run.attempt(flight.attempts or 1).log if flight is not None else run.log
+    return run.attempt(flight.attempts or 1).log if flight is not None else _last_log(run)
+
+
+def _last_log(run: Run) -> Path:
+    """Return the last attempt's log, to which the daemon's own link leads; no other link is followed."""
+    with contextlib.suppress(OSError):
+        if _OWN_LINK.fullmatch(link := os.readlink(run.log)):
+            return run.folder / link
+    return run.log

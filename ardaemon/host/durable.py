@@ -10,7 +10,7 @@ import itertools
 import os
 from collections.abc import Callable
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.host import operations
 from ardaemon.host.operations import Path
 
@@ -31,9 +31,6 @@ def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     with staged(path, data, mode, sync=False) as temporary:
         operations.rename(temporary, path)
 
-
-# Bytes of an edit that swap() looks at: far more than any script has. A larger one is put back unread.
-SWAPPED_MAX = 64 << 20
 
 _count = itertools.count()
 
@@ -267,7 +264,7 @@ def _copy_free(temporary: str, path: str) -> bool:
     except FileExistsError:
         return False
     try:
-        operations.write(fd, files.read(temporary, SWAPPED_MAX))
+        operations.write(fd, files.read(temporary, file_kinds.EDIT))
         operations.fsync(fd)
     finally:
         os.close(fd)
@@ -306,8 +303,8 @@ def _exchange_by_renames(one: str, other: str) -> bool:
 
 
 def _read(path: str) -> bytes | None:
-    """Return the file's bytes; None where no plain file stands there, or one far too large for an edit."""
+    """Return the bytes of an edit; None where no plain file of ours stands there, or too large a one."""
     try:
-        return files.read(path, SWAPPED_MAX)
-    except files.NotPlain:
+        return files.read(path, file_kinds.EDIT)
+    except (files.NotPlain, files.ForeignFile):
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import watchfiles
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 
 CHUNK = 1 << 16
 # The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
@@ -74,7 +74,7 @@ async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
 def read_at(path: Path, offset: int) -> bytes:
     """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter."""
     try:
-        fd = files.descriptor(path)
+        fd = files.descriptor(path, file_kinds.LOG)
     except OSError:
         return b""
     try:

@@ -60,7 +60,7 @@ def create(path: Path, flags: int, mode: int) -> int:
 
 def reopen(path: Path) -> int:
     """Open a plain file that is there for writing (open(2)). Raises NotPlain."""
-    return _plain(os.open(path, _TO_WRITE), path)
+    return _plain(os.open(path, os.O_NOFOLLOW | _TO_WRITE), path)
 
 
 def _plain(fd: int, path: Path) -> int:

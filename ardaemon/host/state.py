@@ -12,15 +12,13 @@ from typing import TypeVar
 
 import msgspec
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
 from ardaemon.core.model import SCHEMA, Record
+from ardaemon.core.project import foreign_file
 from ardaemon.host import durable, operations
 
 R = TypeVar("R", bound=Record)
-STATE_MAX_BYTES = 4 << 20  # no state file of the daemon comes near; a larger one is none of its files
-# Of a broken file that is copied where it cannot be linked: results.tsv has a hundred bytes for each run.
-BROKEN_MAX_BYTES = 256 << 20
 COMPARED_BYTES = 1 << 20
 
 _MENDS = {
@@ -43,9 +41,14 @@ def now() -> str:
 
 @contextlib.contextmanager
 def storage(what: str, path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a StorageError, which says that `what` cannot be done to `path`."""
+    """Turn an OSError of the block into a StorageError, which says that `what` cannot be done to `path`.
+
+    Another user's file becomes a ForeignOwner.
+    """
     try:
         yield
+    except files.ForeignFile as error:
+        raise foreign_file(str(error.filename), error.uid) from error
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
         if isinstance(error, files.NotPlain):
@@ -66,10 +69,13 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read(path: Path, kind: type[R]) -> R | None:
-    """Read a state file; None if there is no file. Raises CorruptState, UnknownSchema, StorageError."""
+    """Read a state file; None if there is no file.
+
+    Raises CorruptState, UnknownSchema, StorageError, and ForeignOwner for another user's file.
+    """
     with reading(path):
         try:
-            data = files.read(path, STATE_MAX_BYTES)
+            data = files.read(path, file_kinds.STATE)
         except FileNotFoundError:
             return None
     return decode(data, kind, path)
@@ -137,14 +143,16 @@ def put_aside(path: Path) -> Path:
             operations.link(path, aside)
             durable.sync_folder(path.parent)
         except OSError:  # a filesystem without hard links, or one that refuses them for others' files
-            durable.write(aside, files.read(path, BROKEN_MAX_BYTES))
+            durable.write(aside, files.read(path, file_kinds.BROKEN))
     return aside
 
 
 def _same(path: Path, copy: Path) -> bool:
     """Tell whether two files have the same bytes; False if the copy cannot be read."""
     try:
-        with files.opened(path) as one, files.opened(copy) as other:
+        if os.path.samefile(path, copy):
+            return True
+        with files.opened(path, file_kinds.BROKEN) as one, files.opened(copy, file_kinds.BROKEN) as other:
             while block := one.read(COMPARED_BYTES):
                 if other.read(COMPARED_BYTES) != block:
                     return False

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.text import clean, one_line
 from ardaemon.judging.tracebacks import find
 
@@ -48,7 +48,7 @@ def _traceback(lines: list[str], most: int, most_bytes: int) -> list[str]:
 def tail_text(path: Path, most_bytes: int) -> str:
     """Return the last whole lines of a log within `most_bytes`, as printed; "" if the log cannot be read."""
     try:
-        with files.opened(path) as file:
+        with files.opened(path, file_kinds.LOG) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(size - most_bytes, 0)
             file.seek(start)

@@ -13,17 +13,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.measured import CardSample, Header, Sample
 from ardaemon.core.model import SCHEMA
 from ardaemon.host import durable, operations
 
 FILE_MAX = 1 << 20
-READ_MAX = 2 * FILE_MAX  # a larger file was not written here
 WIDTH_FIRST_S = 0.5  # twice the shortest interval of sampling
 FLUSH_S = 5.0  # between two writes: each one wakes whoever watches the folder. A killed daemon loses so much
-# A run may put anything in the file's place, so no link is followed and no pipe is waited for.
-SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 log = logging.getLogger("ardaemon.samples")
 _encoder = msgspec.json.Encoder()
@@ -91,7 +88,7 @@ class SampleFile:
         if self.size + len(data) > FILE_MAX:
             self._write_anew(decode(_bytes(self.path) + data)[1])
             return
-        fd = operations.create(self.path, os.O_APPEND | SAFELY, 0o644)
+        fd = operations.create(self.path, os.O_APPEND, 0o644)
         try:
             operations.write(fd, data)
         finally:
@@ -213,7 +210,6 @@ def _line(record: Header | Sample) -> bytes:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with files.opened(path, SAFELY) as file:
-            return file.read(READ_MAX)
+        return files.read(path, file_kinds.SAMPLES)
     except FileNotFoundError:
         return b""

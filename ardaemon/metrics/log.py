@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import asdict
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
@@ -56,7 +56,7 @@ class LogBackend:
         """Return the log's metrics, read in this process, where a regex may take for ever."""
         reader, series = LineReader(query.primary.metric, query.regex), Series(query)
         try:
-            with files.opened(attempt.log) as file:
+            with files.opened(attempt.log, file_kinds.LOG) as file:
                 whole = self._read(file, reader, series)
                 size = file.seek(0, 2)
         except OSError as error:
@@ -77,11 +77,12 @@ class LogBackend:
         del data
         if series.primary is None and start > 0 and begin > 0:
             self._search_backwards(file, begin, reader, series)
-        return start == 0
+        return start == 0 and size <= self.limits.searched
 
     def _read_forwards(self, file: BinaryIO, end: int, reader: LineReader, series: Series) -> None:
         """Add all reports of the primary metric before `end`: the value that counts may be anywhere."""
-        begin, too_long = 0, False
+        begin = max(end - self.limits.searched, 0)
+        too_long = begin > 0  # it begins within a line
         while begin < end:
             data = read_at(file, begin, min(begin + self.limits.block, end))
             cut = after_last_end(data)
@@ -133,6 +134,10 @@ class GrowingLog:
             self._passing = len(self._rest) > self._line_max
             if self._passing:
                 self._rest = b""
+
+    def skip(self) -> None:
+        """Expect the next bytes from a later place in the log: the line that they begin in is passed over."""
+        self._rest, self._passing = b"", True
 
     def _take(self, data: bytes) -> None:
         if self._passing:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.layout import JOB
 
 RUN_DIR = "{run_dir}"
@@ -115,11 +115,22 @@ def _named(paths: list[str], names: str) -> list[str]:
 
 def absent(pattern: str, launch: LaunchMarks) -> str:
     """Say in one line why mine() finds nothing."""
-    files = _files(pattern, launch.project, launch.run_folder, "*")
-    others = sum(1 for _ in itertools.islice(files, COUNT_MAX))
-    if others == 0:
+    others = list(itertools.islice(_files(pattern, launch.project, launch.run_folder, "*"), COUNT_MAX))
+    if not others:
         return f"no file matches {pattern}"
-    return f"{others} files match {pattern}, none of them written by this run"
+    foreign = next(filter(None, map(_foreign, others)), "")
+    return f"{len(others)} files match {pattern}, none of them written by this run{foreign}"
+
+
+def _foreign(path: str) -> str:
+    """Say whose a file is that is not read because it is another user's."""
+    try:
+        os.close(files.descriptor(path, file_kinds.METRICS))
+    except files.ForeignFile as error:
+        return f" ({os.path.basename(path)}: {error.strerror}, who is not `trusted`)"
+    except OSError:
+        pass
+    return ""
 
 
 def _offset(path: str, real: str, pattern: str, launch: LaunchMarks) -> int | None:
@@ -205,6 +216,6 @@ def _mark(real: str) -> Mark | None:
 
 
 def _tail(real: str, size: int) -> str:
-    with files.opened(real) as file:
+    with files.opened(real, file_kinds.METRICS) as file:
         file.seek(max(size - TAIL, 0))
         return hashlib.blake2b(file.read(min(size, TAIL)), digest_size=8).hexdigest()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.series import Series
@@ -133,7 +133,7 @@ def columns(connection: sqlite3.Connection, table: str) -> set[str]:
 def _place(path: Path) -> Iterator[str]:
     """Give the URI at which the file, or a copy of it, can be opened without a trace."""
     if not any(Path(f"{path}{side}").exists() for side in SIDES):
-        with files.opened(path) as file:
+        with files.opened(path, file_kinds.METRICS) as file:
             header = file.read(_MODE_AT + 1)
         # Without WAL mode the connection respects the writers' locks, so that half a commit is never read.
         quiet = "&immutable=1" if header[_MODE_AT:] == bytes([_WAL_MODE]) else ""
@@ -153,7 +153,7 @@ def _copied(path: Path, folder: Path) -> Path:
         for suffix in ("", *SIDES):
             with open(f"{copy}{suffix}", "wb") as target:
                 if suffix in before:
-                    with files.opened(f"{path}{suffix}") as source:
+                    with files.opened(f"{path}{suffix}", file_kinds.METRICS) as source:
                         shutil.copyfileobj(source, target)
         if _stamps(path) == before:
             return copy

@@ -12,14 +12,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.json_lines import as_float
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 
 DEFAULT = "{run_dir}/**/trainer_state.json"
-FILE_MAX = 64 << 20  # some hundred thousand entries; ten times as much in memory
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 
 
@@ -42,7 +41,8 @@ class TrainerStateBackend:
             try:
                 history = _history(mine.path)
             except (OSError, ValueError) as error:
-                problems.append(f"{attempt.shown(mine.path)}: {error}")
+                why = getattr(error, "strerror", None) or error
+                problems.append(f"{attempt.shown(mine.path)}: {why}")
                 continue
             series = Series(query)
             for name, value, step in _reports(history, query.primary.metric):
@@ -88,10 +88,8 @@ def _newest(mine: Mine) -> tuple[int, int, str]:
 
 def _history(path: Path) -> list[object]:
     """Return log_history. Raises ValueError, which says why, if the file is no trainer's state."""
-    if path.stat().st_size > FILE_MAX:
-        raise ValueError(f"is larger than {FILE_MAX >> 20} MiB")
     try:
-        state = json.loads(files.read(path, FILE_MAX))
+        state = json.loads(files.read(path, file_kinds.TRAINER_STATE))
     except (ValueError, RecursionError):
         raise ValueError("is torn, or is not JSON") from None
     history = state.get("log_history") if isinstance(state, dict) else None

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.text import one_line
 from ardaemon.metrics import bound
 from ardaemon.metrics.base import AttemptOutput, Query
 
 POINTER = "wandb_run.json"
-POINTER_MAX = 64 << 10  # bytes; it names one path and one id
 SUFFIX = ".wandb"
 WORDS_MAX = 160  # characters of paths and ids in a problem
 SHOWN = 3  # ids that a problem names
@@ -82,7 +81,7 @@ def _pointed(attempt: AttemptOutput, pointer: Path) -> WandbFiles:
 
     The path may be that of a .wandb file, of its folder, or of the folder `files` beside it.
     """
-    text = files.head(pointer, POINTER_MAX)
+    text = files.read(pointer, file_kinds.POINTER)
     try:
         content = json.loads(text)
         wanted, path = content.get("run_id"), content.get("path")

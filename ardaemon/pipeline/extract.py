@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
-from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Contract, Exit, Settings
 from ardaemon.core.reason import Reason
@@ -97,7 +97,7 @@ def output_of(
     """Return where the attempt leaves its traces, and what was there before it."""
     here = run.attempt(attempt)
     before = None
-    with contextlib.suppress(CorruptState):
+    with contextlib.suppress(CorruptState, ForeignOwner):
         before = state.read(here.before, checkpoint.Before)
     return AttemptOutput(
         log=here.log,

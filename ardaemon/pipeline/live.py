@@ -1,5 +1,6 @@
 """The newest value of the primary metric while a run trains: a view, nothing is decided by it."""
 
+import contextlib
 import glob
 import os
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from ardaemon.pipeline.flight import Flight
 FOLLOW_AFTER_S = 1.0
 # Folders that are watched for one pattern: a training script makes a few, and each costs the kernel a watch.
 FOLDERS_MAX = 64
+# Bytes of a log that are read at one look: a script prints less between two, and a hole has no end.
+FEED_MAX = 64 << 20
 
 
 async def keep_latest(flight: Flight) -> None:
@@ -66,8 +69,14 @@ class LogFollower:
         self._path, self._at, self._reader = path, 0, log.GrowingLog(query)
 
     def feed(self) -> None:
-        """Read on."""
-        while data := read_at(self._path, self._at):
+        """Read on, from FEED_MAX bytes before the end at the earliest."""
+        size = 0
+        with contextlib.suppress(OSError):
+            size = self._path.lstat().st_size
+        if size - self._at > FEED_MAX:
+            self._at = size - FEED_MAX
+            self._reader.skip()
+        while self._at < size and (data := read_at(self._path, self._at)):
             self._at += len(data)
             self._reader.feed(data)
         self.latest, self.step = self._reader.latest, self._reader.step

@@ -14,6 +14,7 @@ from ardaemon.core.config import (
 )
 from ardaemon.core.errors import (
     CorruptState,
+    ForeignOwner,
     StorageError,
     UnknownRun,
     UsageError,
@@ -147,7 +148,7 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
     entry = entry_path(position.entries, experiment, run_id)
     try:
         record = state.read(run.record, RunRecord)
-    except CorruptState:
+    except (CorruptState, ForeignOwner):
         return False
     if record is not None and record.submit_id == params.submit_id:
         return True
@@ -184,6 +185,6 @@ def put_back(experiment: Experiment, record: RunRecord, current: State, target: 
             return ("train.py was edited in the same moment: it was left alone",)
         if current.session.placed != target:
             state.write(experiment.session, replace(current.session, placed=target))
-    except (StorageError, OSError) as error:
+    except (StorageError, ForeignOwner, OSError) as error:
         return (f"{record.run_id} is queued, but the best could not be put back into train.py: {error}",)
     return ()

@@ -255,3 +255,24 @@ def test_what_a_killed_init_left_half_made_is_no_experiment_and_is_cleared_away(
     made = experiment(tmp_path)
     assert sorted(os.listdir(made.folder.parent)) == [SLUG]
     assert seal.changed(made, sealed(made)) == []
+
+
+def test_what_a_person_names_may_be_links_and_files_of_a_colleagues(tmp_path: Path) -> None:
+    """They are copied, so that nothing follows the link later."""
+    shared, project = tmp_path / "shared", tmp_path / "p"
+    shared.mkdir()
+    project.mkdir()
+    repository(shared)
+    train, prepare, program = (tmp_path / name for name in ("train.py", "prepare.py", "program.md"))
+    for path in (train, prepare, program):
+        if os.getuid() == 0:
+            os.chown(shared / path.name, 61002, 61002)
+        path.symlink_to(shared / path.name)
+    params = Init(
+        project=str(project), slug=SLUG, train=str(train), prepare=str(prepare), program=str(program)
+    )
+    made, _ = experiment_create.create(params)
+    for path in (made.train, made.prepare, made.program):
+        assert not path.is_symlink()
+        assert path.stat().st_uid == os.getuid()
+    assert load(made).contract.primary.metric == "val_bpb"

@@ -206,3 +206,29 @@ def test_a_rebuilt_table_holds_its_rows_and_nothing_of_the_old_one(tmp_path: Pat
     assert path.read_bytes() == HEADER + f"{line(1)}\n{line(2)}\n".encode()
     ledger.rebuild(path, [])
     assert path.read_bytes() == HEADER
+
+
+def test_of_a_table_without_line_ends_no_more_is_read_than_rows_can_have(tmp_path: Path) -> None:
+    path = written(tmp_path, 3)
+    with path.open("ab") as file:
+        file.truncate(64 << 20)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + line(4).encode() + b"\n")
+    before = bytes_read()
+    assert ids(path, 1) == ["r0004"]
+    assert ids(path, 2)[-1] == "r0004"
+    assert bytes_read() - before < 1 << 20
+
+
+def test_a_table_that_is_a_link_or_far_too_large_is_corrupt(tmp_path: Path) -> None:
+    path = written(tmp_path, 1)
+    path.rename(tmp_path / "other")
+    path.symlink_to("other")
+    with pytest.raises(CorruptState, match="it is a link"):
+        ledger.check(path)
+    path.unlink()
+    path.write_bytes(HEADER)
+    os.truncate(path, 1 << 40)
+    for look in (ledger.check, lambda path: ledger.last(path, 1)):
+        with pytest.raises(CorruptState, match="larger than 256 MiB"):
+            look(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import SealBroken, StorageError, UsageError
+from ardaemon.core.errors import ForeignOwner, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract
 from ardaemon.experiment import program as program_md
@@ -257,3 +257,42 @@ def test_a_folder_of_data_that_is_a_link_is_sealed_with_what_is_in_it(tmp_path: 
     before = seal.hash_path(data)
     (tmp_path / "elsewhere" / "x.bin").write_bytes(b"2")
     assert seal.hash_path(data) != before
+
+
+def test_a_sealed_file_that_never_ends_is_not_read_for_ever() -> None:
+    """As some in /proc: it tells no size, and holds more at each look."""
+    with pytest.raises(OSError, match="it grows while it is read"):
+        seal.hash_file("/proc/self/pagemap")
+
+
+def test_a_program_md_and_a_prepare_py_that_several_experiments_share_are_read_by_a_link(
+    tmp_path: Path,
+) -> None:
+    made = experiment(tmp_path)
+    program(made, FRONT)
+    for path in (made.program, made.prepare):
+        shared = tmp_path / f"shared-{path.name}"
+        path.rename(shared)
+        path.symlink_to(shared)
+    contract = seal.make(made, ())
+    assert contract.contract == {"version": 1}
+    assert seal.changed(made, contract) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
+def test_another_users_data_is_sealed_and_his_program_md_is_not_read(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    program(made, FRONT)
+    data = tmp_path / "data"
+    data.write_text("1,2")
+    os.chown(data, 61002, 61002)
+    contract = seal.make(made, (str(data),))
+    assert seal.changed(made, contract) == []
+    os.chown(made.program, 61002, 61002)
+    assert seal.changed(made, contract) == [
+        "program.md: it belongs to another user (uid 61002)",
+    ]
+    with pytest.raises(
+        ForeignOwner, match=r"program.md belongs to another user .uid 61002., and is not read"
+    ):
+        seal.make(made, ())

@@ -1,5 +1,9 @@
 """The disk gives an error in the place of a record: its run is judged once that can be read."""
 
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,30 +29,33 @@ def ended(lab: Lab) -> str:
     return run_id
 
 
-def unreadable(path: Path) -> Path:
-    """Put a file in the path's place that gives EIO when it is read; return where the file itself is now."""
-    kept = path.rename(path.with_name("kept"))
-    path.symlink_to("/proc/self/mem")  # nothing is mapped at its first byte
-    with pytest.raises(OSError, match=EIO):
-        path.read_bytes()
-    return kept
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Cover a file by one that gives EIO when it is read: nothing is mapped at this process's first byte."""
+    subprocess.run(["mount", "--bind", f"/proc/{os.getpid()}/mem", str(path)], check=True)
+    try:
+        with pytest.raises(OSError, match=EIO):
+            path.read_bytes()
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to mount")
 @pytest.mark.parametrize("name", ["a1/exit.json", "run.json"])
 def test_a_record_that_the_disk_does_not_give_is_waited_for_and_nothing_is_judged_without_it(
     lab: Lab, ended: str, name: str
 ) -> None:
     run = lab.folder / "runs" / ended
-    kept = unreadable(run / name)
-    lab.start()
 
     def heard() -> object:
         """What the daemon says of the run, or makes of it."""
         said = [lab.events(event) for event in ("blocked", "unreadable", "stranded")]
         return (any(said) and said) or ((run / "result.json").exists() and (run / "result.json").read_text())
 
-    assert EIO in str(wait_until(heard, "what the daemon makes of it"))
-    kept.replace(run / name)
+    with unreadable(run / name):
+        lab.start()
+        assert EIO in str(wait_until(heard, "what the daemon makes of it"))
     wait_until((run / "result.json").exists, "the verdict, once it can be read")
     result = lab.wait(ended)["result"]
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5), result["reason"]

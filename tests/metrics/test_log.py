@@ -351,3 +351,32 @@ def test_a_line_that_is_too_long_is_passed_over_forwards_too(before: int, long: 
     with tempfile.TemporaryDirectory() as folder:
         found = read(Path(folder), text, Query(Primary("loss"), count="best"), SMALL)
     assert (found.value, found.curve[0].value) == (3.0 if long > 72 else 1.0, 5.0)
+
+
+@pytest.mark.parametrize("count", ["last", "best"])
+def test_of_a_log_with_a_hole_of_a_terabyte_a_bounded_part_is_searched(tmp_path: Path, count: Count) -> None:
+    log = tmp_path / "run.log"
+    log.write_bytes(b"loss: 3\n")
+    os.truncate(log, 1 << 40)
+    with log.open("ab") as file:
+        file.write(b"lr: 1\n")
+    limits = ReadLimits(tail=1 << 16, block=1 << 20, searched=8 << 20)
+    begun = time.monotonic()
+    readings = LogBackend(limits).read_here(evidence(log), Query(Primary("loss"), count=count))
+    assert readings.problem == "loss was never printed"
+    assert values(readings) == {"lr": 1.0}
+    assert time.monotonic() - begun < 10.0
+
+
+def test_the_first_line_of_what_is_searched_is_passed_over_where_it_is_cut(tmp_path: Path) -> None:
+    text = b"loss: 5\n" * 4 + b"a loss: 77\n" + b"loss: 2\n" * 3
+    limits = ReadLimits(tail=8, block=1 << 10, searched=len(b"ss: 77\n" + b"loss: 2\n" * 3) - 8)
+    found = read(tmp_path, text, Query(Primary("ss"), count="best"), limits)
+    assert found.value is None
+
+
+def test_a_log_in_whose_place_a_link_stands_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("loss: 1\n")
+    (tmp_path / "run.log").symlink_to("secret")
+    readings = LogBackend().read_here(evidence(tmp_path / "run.log"), LOSS)
+    assert readings.problem == "run.log cannot be read: it is a link, not a plain file"

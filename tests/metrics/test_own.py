@@ -197,3 +197,14 @@ def test_why_there_is_none_is_said(place: Place) -> None:
 def test_a_run_that_is_gone_has_no_files(place: Place) -> None:
     shutil.rmtree(place.run)
     assert place.mine("{run_dir}/**") == {}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
+def test_another_users_file_is_not_the_attempts_and_is_named(place: Place) -> None:
+    place.launch("out/*.csv")
+    os.chown(place.write("out/m.csv", "x"), 61002, 61002)
+    assert place.mine("out/*.csv") == {}
+    assert place.evidence().absent("out/*.csv") == (
+        "1 files match out/*.csv, none of them written by this run"
+        " (m.csv: it belongs to another user (uid 61002), who is not `trusted`)"
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core.file_kinds import TRAINER_STATE
 from ardaemon.core.model import Primary
 from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
-from ardaemon.metrics.trainer_state import FILE_MAX, TrainerStateBackend
+from ardaemon.metrics.trainer_state import TrainerStateBackend
 from tests.support import attempt
 
 # As transformers 5 leaves it, less what has no number.
@@ -96,8 +97,8 @@ def test_a_loss_that_became_nan_is_nan(tmp_path: Path) -> None:
 
 
 def test_a_state_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    os.truncate(save(tmp_path, "checkpoint-1", HISTORY), FILE_MAX + 1)
-    assert read(tmp_path).problem == "checkpoint-1/trainer_state.json: is larger than 64 MiB"
+    os.truncate(save(tmp_path, "checkpoint-1", HISTORY), TRAINER_STATE.most + 1)
+    assert read(tmp_path).problem == "checkpoint-1/trainer_state.json: it is larger than 64 MiB"
 
 
 def test_a_follower_reads_the_newest_state_when_there_is_one(tmp_path: Path) -> None:

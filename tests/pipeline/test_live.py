@@ -7,6 +7,7 @@ from ardaemon.metrics.base import AttemptOutput, Query
 from ardaemon.metrics.csv_rows import CSV
 from ardaemon.pipeline import live
 from tests.support import attempt
+from tests.support.folders import bytes_read
 
 LOSS = Query(Primary("loss"))
 
@@ -57,3 +58,21 @@ def test_the_number_of_watched_folders_is_bounded(tmp_path: Path) -> None:
     for number in range(2 * live.FOLDERS_MAX):
         (tmp_path / "out" / str(number)).mkdir(parents=True)
     assert len(live.folders(found, ["out/**/m.csv"])) == live.FOLDERS_MAX + 1
+
+
+def test_of_a_log_that_grew_by_a_terabyte_the_end_is_read(tmp_path: Path) -> None:
+    """Half of the line in which the reading goes on says nothing."""
+    found = evidence(tmp_path)
+    follower = live.LogFollower(found.log, LOSS)
+    with found.log.open("wb") as log:
+        log.truncate(1 << 40)
+        log.seek(0, 2)
+        log.write(b"loss: 3\n" + b"x" * (live.FEED_MAX - 12) + b"loss: 2\n")
+    before = bytes_read()
+    follower.feed()
+    assert follower.latest is None
+    assert bytes_read() - before < live.FEED_MAX * 2
+    with found.log.open("ab") as log:
+        log.write(b"loss: 1\n")
+    follower.feed()
+    assert follower.latest == 1.0

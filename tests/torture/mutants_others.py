@@ -199,8 +199,8 @@ MUTANTS = (
     Mutant(
         "no-plain-file",
         "a FIFO, a socket or a device is read as a state file",
-        "if not stat.S_ISREG(status.st_mode):\n        kind = _KINDS",
-        "if stat.S_ISDIR(status.st_mode):\n        kind = _KINDS",
+        "if not stat.S_ISREG(status.st_mode):\n        what = _TYPES",
+        "if stat.S_ISDIR(status.st_mode):\n        what = _TYPES",
         (f"{_FILES}test_what_is_no_plain_file_is_refused_at_once",),
     ),
     Mutant(

@@ -119,15 +119,15 @@ MUTANTS = (
     Mutant(
         "disk-error",
         "an exit.json that the disk does not give is taken for one that is not there",
-        "except CorruptState:\n        return None\n\n\ndef shim_lives",
-        "except (CorruptState, StorageError):\n        return None\n\n\ndef shim_lives",
+        "except (CorruptState, ForeignOwner):\n        return None\n\n\ndef shim_lives",
+        "except (CorruptState, ForeignOwner, StorageError):\n        return None\n\n\ndef shim_lives",
         (f"{_DISK_ERROR}[a1/exit.json]",),
     ),
     Mutant(
         "disk-error",
         "a state file that the disk does not give is taken for one that is not there",
-        "data = files.read(path, STATE_MAX_BYTES)\n        except FileNotFoundError:",
-        "data = files.read(path, STATE_MAX_BYTES)\n        except OSError:",
+        "data = files.read(path, file_kinds.STATE)\n        except FileNotFoundError:",
+        "data = files.read(path, file_kinds.STATE)\n        except OSError:",
         (f"{_DISK_ERROR}[run.json]",),
     ),
     Mutant(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, Struct, ValidationError, convert
 
-from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
+from ardaemon.core.errors import CorruptState, ForeignOwner, StorageError, UnknownSchema
 from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Exit, Record
 from ardaemon.core.run_record import Handle
@@ -86,15 +86,15 @@ def read_exit(attempt: Attempt) -> Finished | None:
 
 
 def _read(path: Path, kind: type[R]) -> R | None:
-    """Read a file of the shim's; None if it is absent, or torn by a power cut.
+    """Read a file of the shim's; None if it is absent, torn by a power cut, or another user's.
 
-    An attempt whose files are torn counts as lost. A disk that does not give a file is no sign that there is
-    none: a run whose end is there would be lost, and one that has begun would be launched again. Raises
-    UnknownSchema, StorageError.
+    An attempt whose files are torn, or which somebody else has written, counts as lost. A disk that does not
+    give a file is no sign that there is none: a run whose end is there would be lost, and one that has begun
+    would be launched again. Raises UnknownSchema, StorageError.
     """
     try:
         return state.read(path, kind)
-    except CorruptState:
+    except (CorruptState, ForeignOwner):
         return None
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 
 # Bytes of a row with a histogram in it. A longer line is no row of metrics and is passed over whole.
 LINE_MAX = 1 << 20
@@ -29,7 +29,7 @@ class Growing:
 
         Raises OSError.
         """
-        with files.opened(self.path) as file:
+        with files.opened(self.path, file_kinds.METRICS) as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self.at + len(self._rest):
                 self._inode, self.at, self._rest, self._passing = status.st_ino, 0, b"", False

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 
 BLOCK = 32 << 10
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -38,7 +38,7 @@ class LogReader:
     def records(self) -> Iterator[bytes]:
         """Yield every whole record from `position` on. Raises OSError."""
         self._parts = None
-        with files.opened(self.path) as file:
+        with files.opened(self.path, file_kinds.METRICS) as file:
             for start, block in _blocks(file, self.position):
                 yield from self._in_block(start, block)
             self.cut = max(file.seek(0, 2) - self.position, 0)

@@ -20,12 +20,14 @@ _NAME_BYTE = rb"[0-9A-Za-z_/.@%+-]"
 
 
 class ReadLimits(Struct, frozen=True):
-    """Bytes that are held in memory at once; `block` must be larger than `line`."""
+    """Bytes that are held in memory at once, and searched in all; `block` must be larger than `line`."""
 
     tail: int = 4 << 20  # some hours of a chatty script; read in well under a second
     # Of the search backwards: large enough for bytes.find to be fast, small beside the memory limit.
     block: int = 1 << 20
     line: int = LINE_MAX
+    # Of one log that are searched, its last ones: some 10 s. A hole of a terabyte costs a job no disk space.
+    searched: int = 16 << 30
 
 
 class LineReader:
@@ -96,13 +98,13 @@ def from_line_start(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
 
 
 def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[bytes]:
-    """Yield blocks of whole lines before `end`, the last block first.
+    """Yield blocks of whole lines before `end`, the last block first, for `searched` bytes or so.
 
     `end` is where a line begins, or the file's end. A line that fills a block is too long to be read; its
     beginning, in the block before, is passed over too.
     """
-    too_long = False
-    while end > 0:
+    too_long, first = False, max(end - limits.searched, 0)
+    while end > first:
         begin, data = from_line_start(file, max(end - limits.block, 0), end)
         if too_long:
             data = data[: after_last_end(data)]

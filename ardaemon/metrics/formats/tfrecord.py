@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 
 PIECE = 1 << 20  # bytes of one read: some ten thousand scalars
 # Bytes of a record that are held in memory. A scalar's record has below a hundred, an image's some hundred
@@ -53,7 +53,7 @@ class Records:
 
         Raises OSError as open() does.
         """
-        with files.opened(self.path) as file:
+        with files.opened(self.path, file_kinds.METRICS) as file:
             size = os.fstat(file.fileno()).st_size
             if size < self.offset:  # the file was written anew
                 self.offset = self.damaged = self.too_large = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ardaemon.core import files
+from ardaemon.core import file_kinds, files
 from ardaemon.core.config import NAME_MAX
 from ardaemon.metrics.formats.json_numbers import numbers, parsed
 from ardaemon.metrics.formats.leveldb_log import LogReader
@@ -194,7 +194,7 @@ class Steps:
 
 
 def _header_problem(path: Path) -> str | None:
-    with files.opened(path) as file:
+    with files.opened(path, file_kinds.METRICS) as file:
         header = file.read(HEADER.size)
     if len(header) < HEADER.size:
         return "is empty: the run ended before wandb wrote anything to it"

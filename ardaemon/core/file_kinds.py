@@ -1,0 +1,53 @@
+"""The kinds of files that the daemon reads though somebody else can write them, and what is taken of each.
+
+No link is followed where nobody has a reason to put one: the daemon's own files, and what it replaces or
+promotes. Links are followed where people have them: a program.md or prepare.py that several projects share, a
+data set on another disk, a folder of logs on a scratch disk. A link in a folder above the file is followed
+always, for `.autoresearch` may lie on another disk.
+
+A file is ours if it belongs to this user or to root (a container's files often do), or lies in a folder that
+config.toml names in `trusted`. The shim imports this module: the standard library alone.
+"""
+
+
+class Kind:
+    """One kind of file: its largest size in bytes, and whether a link and another user's file are taken."""
+
+    def __init__(self, most: int, *, links: bool = False, anybodys: bool = False) -> None:
+        self.most, self.links, self.anybodys = most, links, anybodys
+
+
+ANY_SIZE = 1 << 62  # for files of which a bounded part is read, or that are read in blocks
+
+# --- the daemon's own files, in a project and in the state folder ---
+# run.json, the session, meta.json and the like: none comes near; a larger one is none of the daemon's.
+STATE = Kind(4 << 20)
+# results.tsv has a hundred bytes for each run. A larger one is put aside as broken, and rebuilt.
+LEDGER = Kind(256 << 20)
+# What stands in a state file's place is kept by its bytes where it cannot be linked.
+BROKEN = Kind(256 << 20)
+SAMPLES = Kind(2 << 20)  # the daemon writes half of that
+
+# --- what is run ---
+# train.py where it is run or kept: a script, not data; it travels whole through every snapshot.
+TRAIN = Kind(1 << 20)
+# train.py and its swap file where they may be an edit that must not be lost: far more than any script has.
+EDIT = Kind(64 << 20)
+# program.md: far more than any has. Several experiments may share one by a link.
+SCRIPT = Kind(16 << 20, links=True)
+# What a person names to `arctl init`, which makes a copy: it may be a colleague's, and a link.
+SOURCE = Kind(16 << 20, links=True, anybodys=True)
+SOURCE_TRAIN = Kind(TRAIN.most, links=True, anybodys=True)
+# A sealed file is data of any size, often a link to a disk that an administrator fills. Only its hash counts.
+SEALED = Kind(ANY_SIZE, links=True, anybodys=True)
+# prepare.py, of which the CONTRACT is read: it is sealed, so whoever changes it breaks the seal.
+PREPARE = Kind(16 << 20, links=True, anybodys=True)
+
+# --- what a job writes ---
+LOG = Kind(ANY_SIZE)  # run.log: read from its end, or in blocks
+# Event files, rows, databases, which are read in blocks. Images make event files of some GiB.
+METRICS = Kind(64 << 30, links=True)
+TRAINER_STATE = Kind(64 << 20, links=True)  # some hundred thousand entries; ten times as much in memory
+POINTER = Kind(64 << 10, links=True)  # wandb_run.json names one path and one id
+CHECKPOINT = Kind(ANY_SIZE, links=True, anybodys=True)  # looked at; the survey tells whose each file is
+COPIED = Kind(ANY_SIZE, anybodys=True)  # copied and hashed: the survey has seen which file it must be
