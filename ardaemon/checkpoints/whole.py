@@ -22,7 +22,11 @@ _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")  # an empty one is a
 _SHARD = re.compile(r"(?P<name>.*?)(?P<at>[0-9]+)-of-(?P<all>[0-9]+)(?P<rest>.*)")
 _SHARDS_MAX = 1 << 16  # a larger number in a name counts something else
 _TRAINER = re.compile(r"checkpoint-[0-9]+")  # transformers: PREFIX_CHECKPOINT_DIR
-_INDEX_MAX = 64 << 20  # bytes of an index or a header that are read; a large model's has some MB
+# Bytes of an index or a header that are parsed: a model of 670 billion parameters has 9 MB of it. Parsing
+# takes up to 20 times as much memory, so a larger one is not looked into.
+_INDEX_MAX = 16 << 20
+# What the parser raises for a text that is cut off, is no UTF-8, or is nested too deeply.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ZIP, _ZIP_END, _ZIP_END_SIZE, _ZIP_COMMENT_MAX = b"PK\3\4", b"PK\5\6", 22, 0xFFFF
 
 
@@ -85,7 +89,7 @@ def _unlisted(path: str, names: set[str]) -> Iterator[str]:
         return
     try:
         listed = set(msgspec.json.decode(data, type=_Index).weight_map.values())
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         yield f"{os.path.basename(path)}: it is not whole JSON"
         return
     for name in sorted(listed - names)[:1]:
@@ -122,6 +126,6 @@ def _safetensors(path: str, size: int) -> str | None:
         entries = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         ends = [msgspec.json.decode(raw, type=_Tensor).data_offsets[1] for raw in entries.values()]
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return "its header cannot be read"
     return None if 8 + length + max(ends, default=0) <= size else "it was cut off"

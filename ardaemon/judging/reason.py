@@ -38,8 +38,8 @@ _NOT_FINITE = re.compile(
     re.IGNORECASE,
 )
 _KILLED_CHILD = re.compile(r"killed by signal: Killed|Signal 9 \(SIGKILL\)|exitcode\s*: -9\b")
-# torchrun's report; its last entry is the first failure it observed.
-_CHILD_EXIT = re.compile(r"exitcode\s*: (-?\d+)")
+# torchrun's report; its last entry is the first failure it observed. A longer number is no exit code.
+_CHILD_EXIT = re.compile(r"exitcode\s*: (-?[0-9]{1,9})(?![0-9])")
 
 
 def recognise(exit: Exit, tail: str, host_oom: bool = False) -> Reason | None:

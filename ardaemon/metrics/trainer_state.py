@@ -6,14 +6,14 @@ be named as in the file, `eval_loss`, or as in wandb and TensorBoard, `eval/loss
 rewrite_logs).
 """
 
-import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ardaemon.core import file_kinds, files
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.formats.json_array import elements
 from ardaemon.metrics.json_lines import as_float
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
@@ -35,21 +35,20 @@ class TrainerStateBackend:
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Read the history in the newest state of this run that can be read."""
         pattern = query.path or DEFAULT
-        files = sorted(attempt.mine(pattern, self.names), key=_newest, reverse=True)
+        states = sorted(attempt.mine(pattern, self.names), key=_newest, reverse=True)
         problems = []
-        for mine in files:
+        for mine in states:
+            series = Series(query)
             try:
-                history = _history(mine.path)
+                for name, value, step in _reports(_history(mine.path), query.primary.metric):
+                    series.add(name, value, step)
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 problems.append(f"{attempt.shown(mine.path)}: {why}")
                 continue
-            series = Series(query)
-            for name, value, step in _reports(history, query.primary.metric):
-                series.add(name, value, step)
             return series.readings(self.name, "; ".join(problems) or None, attempt.shown(mine.path))
         problem = "; ".join(problems) or attempt.absent(pattern)
-        return Readings(self.name, {}, problem=problem, absent=not files)
+        return Readings(self.name, {}, problem=problem, absent=not states)
 
     def follower(self, attempt: AttemptOutput, query: Query) -> "StateFollower":
         """Return a follower, for an attempt that is still running."""
@@ -86,19 +85,13 @@ def _newest(mine: Mine) -> tuple[int, int, str]:
     return written, int(number[1]) if number else 0, str(mine.path)
 
 
-def _history(path: Path) -> list[object]:
-    """Return log_history. Raises ValueError, which says why, if the file is no trainer's state."""
-    try:
-        state = json.loads(files.read(path, file_kinds.TRAINER_STATE))
-    except (ValueError, RecursionError):
-        raise ValueError("is torn, or is not JSON") from None
-    history = state.get("log_history") if isinstance(state, dict) else None
-    if not isinstance(history, list):
-        raise ValueError("has no log_history")
-    return history
+def _history(path: Path) -> Iterator[object]:
+    """Yield the entries of log_history. Raises ValueError, which says why, if it is no trainer's state."""
+    with files.opened(path, file_kinds.TRAINER_STATE) as file:
+        yield from elements(file, "log_history")
 
 
-def _reports(history: list[object], primary: str) -> Iterator[tuple[str, float, int | None]]:
+def _reports(history: Iterable[object], primary: str) -> Iterator[tuple[str, float, int | None]]:
     for entry in history:
         if not isinstance(entry, dict):
             continue

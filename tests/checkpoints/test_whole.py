@@ -37,6 +37,26 @@ def test_a_file_that_was_cut_off_is_told(
     assert whole.fault(path) is not None
 
 
+HOSTILE = (
+    b'{"a":' + b"[" * 100_000,
+    b'{"\xff": {}}',
+    b'{"a": {"data_offsets": [0, ' + b"9" * 100_000 + b"]}}",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["nested", "no UTF-8", "digits"])
+def test_an_index_or_a_header_that_no_parser_reads_is_a_fault(tmp_path: Path, text: bytes) -> None:
+    """Two of them were an internal error, and the run was never judged."""
+    header = tmp_path / "model.safetensors"
+    header.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert whole.fault(header) == "its header cannot be read"
+    header.unlink()
+    (tmp_path / "model.index.json").write_bytes(
+        text.replace(b'"a"', b'"weight_map"').replace(b'"\xff"', b'"weight_map": {"\xff": "b"}, "a"')
+    )
+    assert whole.fault(tmp_path) == "model.index.json: it is not whole JSON"
+
+
 def test_an_empty_file_of_weights_and_an_empty_folder_are_none(tmp_path: Path) -> None:
     (tmp_path / "best.pt").touch()
     (tmp_path / "checkpoint-1").mkdir()

@@ -173,6 +173,11 @@ def test_under_torchrun_a_rank_that_was_ended_by_a_signal_is_told() -> None:
     assert told(FAILED, LAUNCHER.format(code=-9), host_oom=True) == "host_oom"
 
 
+def test_a_number_that_is_no_exit_code_is_passed_over() -> None:
+    """Python refuses to convert more than 4300 digits: once the run was never judged."""
+    assert told(FAILED, LAUNCHER.format(code="-" + "9" * 5000)) == "exception:ChildFailedError"
+
+
 def test_where_only_a_launcher_is_heard_its_own_error_counts() -> None:
     assert told(FAILED, LAUNCHER.format(code=1)) == "exception:ChildFailedError"
 

@@ -11,8 +11,10 @@ nothing.
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from operator import itemgetter
 
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.errors import UsageError
@@ -22,6 +24,9 @@ from ardaemon.core.text import clean, one_line
 LINE_MAX = 64 << 10
 # Characters of a line that a session's regex sees; they bound the cost of a slow pattern.
 REGEX_LINE_MAX = 4 << 10
+STEP_MAX = (
+    10**18 - 1
+)  # a float's integer may have 309 digits, and one in JSON thousands: those count no steps
 
 # The place of a report: line and position, from which step() reads the step when it is wanted; or the step
 # itself.
@@ -183,13 +188,16 @@ def _top_level(body: str) -> str:
 
 
 def step(place: Place) -> int | None:
-    """Return the last step that the line names before the report, else the first one after it, else None."""
-    if not isinstance(place, tuple):
-        return place
+    """Return the last step that the line names before the report, else the first one after it, else None.
+
+    None as well for a step beyond STEP_MAX.
+    """
+    if place is None or isinstance(place, int):
+        return place if place is not None and abs(place) <= STEP_MAX else None
     line, position = place
     steps = _steps(line)
-    before = [number for start, number in steps if start <= position]
-    return before[-1] if before else steps[0][1] if steps else None
+    before = bisect_right(steps, position, key=itemgetter(0))
+    return steps[max(before - 1, 0)][1] if steps else None
 
 
 @lru_cache(maxsize=8)  # the metrics of one line ask one after the other
