@@ -39,6 +39,18 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def seconds(*stamps: str | None) -> float:
+    """Return the first of some times that can be read, in seconds since 1970; 0 if none can.
+
+    A job may have written one of them: exit.json lies where it can get at it.
+    """
+    for stamp in stamps:
+        with contextlib.suppress(ValueError, OverflowError):
+            if stamp:
+                return datetime.fromisoformat(stamp).timestamp()
+    return 0.0
+
+
 @contextlib.contextmanager
 def storage(what: str, path: Path) -> Iterator[None]:
     """Turn an OSError of the block into a StorageError, which says that `what` cannot be done to `path`.

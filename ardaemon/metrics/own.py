@@ -45,10 +45,13 @@ class Mark(NamedTuple):
         return " ".join(map(str, self))
 
 
-def read_mark(text: str) -> Mark:
-    """Read a mark as before.json has it."""
-    inode, size, written_ns, tail = text.split()
-    return Mark(int(inode), int(size), int(written_ns), tail)
+def read_mark(text: str) -> Mark | None:
+    """Read a mark as before.json has it; None for what no daemon wrote."""
+    try:
+        inode, size, written_ns, tail = text.split()
+        return Mark(int(inode), int(size), int(written_ns), tail)
+    except ValueError:
+        return None
 
 
 class Mine(Struct, frozen=True):
@@ -141,6 +144,8 @@ def _offset(path: str, real: str, pattern: str, launch: LaunchMarks) -> int | No
     text = launch.before.get(_key(real))
     if text is not None:
         before = read_mark(text)
+        if before is None:
+            return None
         return None if before == mark else _added_at(real, before, mark)
     if _inside(real, os.path.realpath(launch.run_folder)):
         return 0

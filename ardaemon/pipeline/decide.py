@@ -1,6 +1,5 @@
 """The commit's first stage: judge, and write the whole decision down before anything is done by it."""
 
-from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -112,7 +111,7 @@ def _with_checkpoint(ended: Ended, judged: verdict.Judgement, result: Result) ->
 
 
 def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:
-    started = datetime.fromisoformat(ended.exit.started_at or ended.record.submitted_at).timestamp()
+    started = state.seconds(ended.exit.started_at, ended.record.submitted_at)
     return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
 
 

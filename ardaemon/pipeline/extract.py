@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -64,7 +63,7 @@ def extract(
     why = _crash_reason(here.log, end)
     if not here.log.exists():
         return Extracted(metrics={}, reason=why, problem="the run left no log")
-    output = output_of(experiment, run, environment, attempt, end.started_at or record.submitted_at)
+    output = output_of(experiment, run, environment, attempt, end.started_at, record.submitted_at)
     backend = BACKENDS["log" if restarted else settings.metrics]
     try:
         readings = backend.read(output, query(settings, contract))
@@ -92,9 +91,12 @@ def _extracted(readings: Readings, primary: str) -> Extracted:
 
 
 def output_of(
-    experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, started_at: str
+    experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, *started_at: str | None
 ) -> AttemptOutput:
-    """Return where the attempt leaves its traces, and what was there before it."""
+    """Return where the attempt leaves its traces, and what was there before it.
+
+    The first of `started_at` that can be read is its start.
+    """
     here = run.attempt(attempt)
     before = None
     with contextlib.suppress(CorruptState, ForeignOwner):
@@ -105,7 +107,7 @@ def output_of(
         attempt_folder=here.folder,
         project=experiment.project,
         environment=environment,
-        started_at=datetime.fromisoformat(started_at).timestamp(),
+        started_at=state.seconds(*started_at),
         before=before.files if before is not None else {},
         noted=before.noted if before is not None else (),
     )

@@ -53,6 +53,14 @@ def test_an_earlier_runs_file_is_not_ours_however_new_it_looks(place: Place) -> 
     assert place.mine("out/*/metrics.csv") == {"out/v2/metrics.csv": 0}
 
 
+@pytest.mark.parametrize("mark", ["", "1 2 3", "a b c d", "1 2 " + "9" * 5000 + " x"])
+def test_a_forged_mark_makes_no_file_ours(place: Place, mark: str) -> None:
+    path = place.write("out/m.csv", "a\n1\n")
+    place.launch("out/*.csv")
+    place.before[os.path.realpath(path)] = mark
+    assert place.mine("out/*.csv") == {}
+
+
 def test_our_file_counts_however_old_the_clock_makes_it(place: Place) -> None:
     place.launch("out/*.csv")
     place.write("out/m.csv", "a\n1\n", LONG_BEFORE)

@@ -43,12 +43,12 @@ class Made:
         path.write_text(text)
         os.utime(path, (YEARS_BEFORE, YEARS_BEFORE))
 
-    def read(self, log: str = "", restarted: bool = False) -> extract.Extracted:
+    def read(self, log: str = "", restarted: bool = False, end: Exit = OVER) -> extract.Extracted:
         self.attempt.log.write_text(log)
         given = record(settings=self.settings)
         found = load(self.experiment).contract
         return extract.extract(
-            self.experiment, self.run, given, found, {}, self.number, OVER, restarted=restarted
+            self.experiment, self.run, given, found, {}, self.number, end, restarted=restarted
         )
 
     def curve(self) -> list[dict[str, Any]]:
@@ -65,6 +65,12 @@ def test_the_value_that_counts_is_the_primary_metrics_and_is_named(tmp_path: Pat
         {"step": 2, "value": 1.0, "wall": None},
         {"step": 3, "value": 3.0, "wall": None},
     ]
+
+
+@pytest.mark.parametrize("stamp", ["", "yesterday", "2026-11-22T10:00:00Z" * 9, "9999-12-31T23:59:59-23:59"])
+def test_a_forged_time_of_the_start_keeps_no_run_from_being_judged(tmp_path: Path, stamp: str) -> None:
+    made = Made(tmp_path).launch()
+    assert made.read("val/loss: 2\n", end=replace(OVER, started_at=stamp)).metrics == {"val/loss": 2.0}
 
 
 def test_a_step_that_no_value_reaches_back_to_is_a_metric_that_is_missing(tmp_path: Path) -> None:
