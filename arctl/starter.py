@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from arctl.dial import Busy, NotRunning, Stopped, dial, read_info
-from ardaemon.core import words
+from ardaemon.core import isolated, words
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
@@ -27,10 +27,6 @@ ENDING_DEADLINE_S = 45.0  # for a daemon to end: `daemon stop` gives it 30 s
 NOTICE_S = 1.0  # a wait that takes longer is mentioned on stderr
 STDERR_MAX = 1 << 20  # bytes; a longer file is emptied
 SHOWN_MAX = 300  # characters of the daemon's last line that are shown
-# Variables of the client's environment that the daemon gets. The others may be an agent's credentials, and a
-# daemon lives for weeks. Jobs get the environment of the client that submits them, never the daemon's own.
-KEPT = frozenset("PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS".split())
-KEPT_FAMILIES = ("LC_", "XDG_", "PYTHON", "LD_", "CUDA_", "NVIDIA_VISIBLE_", "NVIDIA_DRIVER_")
 READY = 3  # the daemon's descriptor for its ready line
 LINE_MAX = 4096  # bytes of the line on the ready descriptor
 
@@ -217,17 +213,10 @@ def _become_daemon(ready: int, stderr: int) -> NoReturn:
         # An agent's tool reads until its pipe is closed, so the daemon must hold no copy of it.
         os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")
-        command = [sys.executable, "-m", "ardaemon", "serve", "--ready-fd", str(READY)]
-        os.execve(sys.executable, command, own_environment())
+        command = isolated.command("serve", "--ready-fd", str(READY))
+        os.execve(command[0], command, isolated.environment(os.environ))
     finally:
         os._exit(127)
-
-
-def own_environment() -> dict[str, str]:
-    """Return the part of this process's environment that the daemon gets."""
-    return {
-        name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_FAMILIES)
-    }
 
 
 def _wait_for_line(ready: int, deadline: float) -> str:

@@ -1,92 +1,19 @@
-"""`ardaemon serve`: the daemon in the foreground. People use `arctl`, which starts it by itself."""
+"""The entry point of `ardaemon` and of `python -m ardaemon`."""
 
-import contextlib
-import ctypes
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
-import anyio
-import click
-
-from ardaemon.core import words
-from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.version import VERSION
-
-if TYPE_CHECKING:
-    from ardaemon.startup import Ready
-
-M_MMAP_THRESHOLD = -3  # malloc.h
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="ardaemon")
-def cli() -> None:
-    """The daemon that owns the training runs of autonomous experiments."""
-
-
-@cli.command()
-@click.option("--ready-fd", type=int, default=None, help="Write `ready` to this descriptor once it listens.")
-def serve(ready_fd: int | None) -> None:
-    """Run the daemon in the foreground until SIGTERM or `arctl daemon stop`."""
-    from ardaemon import daemon, startup
-    from ardaemon.core.layout import Host, config_file
-
-    ready = startup.Ready(ready_fd)
-    _return_memory()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
-    os.umask(0o077 & os.umask(0o022) | 0o022)
-    try:
-        host = Host.of_environment()
-        startup.prepare(host)
-        config = startup.read_config(config_file())
-        lock = startup.take_lock(host)
-    except startup.AlreadyRunning:
-        ready.say(words.RUNNING)
-        click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
-        sys.exit(69)
-    except (ArdaemonError, OSError) as error:
-        _refused(error, ready)
-    try:
-        anyio.run(daemon.serve, host, config, ready)
-    except Exception as error:
-        cause = _single(error)
-        if ready.is_told or not isinstance(cause, ArdaemonError | OSError):
-            raise  # a fault of ours: its traceback tells more
-        _refused(cause, ready)  # before it could serve: no socket, no log, no space
-    os.close(lock)
-
-
-def _single(error: BaseException) -> BaseException:
-    """Unwrap the only error in an exception group, as a task group raises it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _refused(error: ArdaemonError | OSError, ready: "Ready") -> NoReturn:
-    """Say why it cannot serve, to whoever started it and to the terminal or journal."""
-    message, mend, code = str(error), "check the folder's rights and the disk", 74
-    if isinstance(error, ArdaemonError):
-        message, mend, code = error.message, error.mend, error.exit_code
-    ready.say(words.refusal(message))
-    click.echo(f"Error: {message}\n→ {mend}", err=True)
-    sys.exit(code)
-
-
-def _return_memory() -> None:
-    """Give blocks from 128 KiB on back to the system once freed (mallopt(3)): a daemon lives for weeks.
-
-    By itself glibc would raise that limit with the first large answer, and keep the peak of a busy moment.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 << 10)
+from ardaemon.core import isolated
 
 
 def main() -> None:
-    """Run the console entry point."""
-    cli()
+    """Run `ardaemon`; to serve, replace this process by an isolated one (core/isolated.py) first."""
+    if "serve" in sys.argv[1:] and not sys.flags.isolated:
+        command = isolated.command(*sys.argv[1:])
+        os.execve(command[0], command, isolated.environment(os.environ))
+    from ardaemon.cli import main as run
+
+    run()
 
 
 if __name__ == "__main__":

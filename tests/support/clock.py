@@ -44,7 +44,7 @@ class Clock:
 
 
 if __name__ == "__main__":
-    from ardaemon.__main__ import main
+    from ardaemon.cli import main
 
     sys.executable = os.environ["CLOCK_PYTHON"]
     main()

@@ -173,14 +173,14 @@ def shim(plan: dict[str, Any]) -> None:
 
 def load() -> None:
     """Import what a daemon needs, before it is forked."""
-    importlib.import_module("ardaemon.__main__")
+    importlib.import_module("ardaemon.cli")
     importlib.import_module("ardaemon.daemon")
 
 
 def main() -> None:
     """In the place of `ardaemon`."""
-    from ardaemon.__main__ import main as real
     from ardaemon.checkpoints import prune
+    from ardaemon.cli import main as real
     from ardaemon.engines.local import engine, spare
     from ardaemon.pipeline import patience
 

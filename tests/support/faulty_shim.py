@@ -6,7 +6,7 @@ It is one of host/operations.py, as `spawn`; the n-th of its kind with `spawn#n`
 
 import os
 
-from ardaemon.__main__ import main
+from ardaemon.cli import main
 from ardaemon.engines.local import spare
 
 DIES = """

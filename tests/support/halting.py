@@ -10,7 +10,7 @@ import os
 import signal
 from typing import Any
 
-from ardaemon.__main__ import main
+from ardaemon.cli import main
 from ardaemon.engines.local import beginning, spare, starter
 from ardaemon.host import proc
 from tests.support.faulty_shim import hooked

@@ -4,7 +4,7 @@ Run as `python -m tests.support.impatient serve …`.
 """
 
 from ardaemon import daemon
-from ardaemon.__main__ import main
+from ardaemon.cli import main
 from ardaemon.host import disk
 
 ANSWER_S, THREADS_END_S = 4.0, 1.0  # in the place of limits that leave time to a mount that fails over

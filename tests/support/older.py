@@ -51,7 +51,7 @@ class Version(Shell):
         info = self.json("daemon", "start")
         assert info["version"] == self.version
         pid: int = info["pid"]
-        assert str(self.root).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        assert str(self.root).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()  # where its code is
         return pid
 
 
