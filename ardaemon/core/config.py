@@ -1,8 +1,12 @@
 """Defaults and limits, each with the reason for its value, and the user's config.toml."""
 
+import re
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
+
+from ardaemon.core.denied import DENIED_ENVIRONMENT
 
 # --- limits of one experiment ---
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
@@ -42,109 +46,11 @@ BATCH_MAX = 64
 SUBSCRIBER_QUEUE = 256  # events a slow subscriber may be behind before it is dropped
 DEPTH_MAX = 64  # nesting of one JSON text
 
-# Credentials of coding agents, of the model services behind them and of their tools: a training
-# script has no use for them. Names end in * where a family is meant; letters count in either case.
-# docs/security.md shows this list, and says what is left out and why.
-DENIED_ENVIRONMENT = (
-    # agents
-    "AIDER_*",
-    "AMP_API_KEY",
-    "AUGMENT_*",
-    "CLAUDE_*",
-    "CLAUDECODE",
-    "CLINE_*",
-    "CODEIUM_*",
-    "CODEX_*",
-    "CONTINUE_API_KEY",
-    "COPILOT_*",
-    "CURSOR_*",
-    "DEVIN_*",
-    "FACTORY_API_KEY",
-    "GITHUB_COPILOT_*",
-    "GOOSE_*",
-    "JULES_API_KEY",
-    "OPENCODE_*",
-    "OPENHANDS_*",
-    "SRC_ACCESS_TOKEN",
-    "TABNINE_*",
-    "WARP_API_KEY",
-    "WINDSURF_*",
-    # model services
-    "AI_GATEWAY_API_KEY",
-    "ANTHROPIC_*",
-    "AWS_BEARER_TOKEN_BEDROCK",
-    "AZURE_AI_*",
-    "AZURE_API_KEY",
-    "AZURE_INFERENCE_*",
-    "AZURE_OPENAI_*",
-    "CEREBRAS_API_KEY",
-    "CODESTRAL_API_KEY",
-    "CO_API_KEY",
-    "COHERE_API_KEY",
-    "DASHSCOPE_API_KEY",
-    "DEEPINFRA_*",
-    "DEEPSEEK_API_KEY",
-    "FIREWORKS_*",
-    "GEMINI_*",
-    "GITHUB_MODELS_*",
-    "GOOGLE_API_KEY",
-    "GOOGLE_GENAI_*",
-    "GOOGLE_GENERATIVE_AI_API_KEY",
-    "GROK_API_KEY",
-    "GROQ_API_KEY",
-    "KIMI_API_KEY",
-    "LITELLM_*",
-    "MINIMAX_API_KEY",
-    "MISTRAL_API_KEY",
-    "MOONSHOT_API_KEY",
-    "NVIDIA_API_KEY",
-    "OPENAI_*",
-    "OPENROUTER_*",
-    "PERPLEXITY_API_KEY",
-    "PERPLEXITYAI_API_KEY",
-    "PPLX_API_KEY",
-    "QWEN_API_KEY",
-    "REPLICATE_API_KEY",
-    "REPLICATE_API_TOKEN",
-    "SAMBANOVA_API_KEY",
-    "TOGETHER_AI_API_KEY",
-    "TOGETHER_API_KEY",
-    "TOGETHERAI_API_KEY",
-    "VERTEX_API_KEY",
-    "VERTEXAI_API_KEY",
-    "VOYAGE_API_KEY",
-    "WATSONX_*",
-    "XAI_API_KEY",
-    "ZAI_API_KEY",
-    "ZHIPUAI_API_KEY",
-    # what agents search, trace and push with
-    "BRAVE_API_KEY",
-    "BRAVE_SEARCH_API_KEY",
-    "CONTEXT7_API_KEY",
-    "EXA_API_KEY",
-    "FIRECRAWL_API_KEY",
-    "GH_ENTERPRISE_TOKEN",
-    "GH_TOKEN",
-    "GITHUB_API_TOKEN",
-    "GITHUB_ENTERPRISE_TOKEN",
-    "GITHUB_MCP_*",
-    "GITHUB_PAT",
-    "GITHUB_PERSONAL_ACCESS_TOKEN",
-    "GITHUB_TOKEN",
-    "GITLAB_PERSONAL_ACCESS_TOKEN",
-    "GITLAB_TOKEN",
-    "LANGCHAIN_API_KEY",
-    "LANGFUSE_*",
-    "LANGSMITH_API_KEY",
-    "SERPAPI_API_KEY",
-    "TAVILY_API_KEY",
-)
-
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings in config.toml. Times are in seconds.
 
-    `deny_environment` adds patterns to DENIED_ENVIRONMENT; `allow_environment` makes exceptions to it.
+    `deny_environment` adds patterns to those of core/denied.py; `allow_environment` makes exceptions to it.
     """
 
     grace: float = GRACE_S
@@ -166,10 +72,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def denied(name: str, config: Config) -> bool:
     """Return whether the environment variable `name` is kept from jobs."""
-    upper = name.upper()
+    patterns = DENIED_ENVIRONMENT + config.deny_environment
+    return _is_named(name, patterns) and not _is_named(name, config.allow_environment)
 
-    def matches(patterns: tuple[str, ...]) -> bool:
-        wanted = (pattern.upper() for pattern in patterns)
-        return any(upper.startswith(p[:-1]) if p.endswith("*") else upper == p for p in wanted)
 
-    return matches(DENIED_ENVIRONMENT + config.deny_environment) and not matches(config.allow_environment)
+def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
+    return _compiled(patterns).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=8)  # the lists of one daemon
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what matches a name that one of the patterns names."""
+    parts = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile("|".join(parts), re.IGNORECASE | re.DOTALL)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.config import DENIED_ENVIRONMENT, Config, denied
+from ardaemon.core.config import Config, denied
+from ardaemon.core.denied import KINDS
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell, shells
@@ -20,33 +21,79 @@ from tests.support.shell import UNTIL_TOLD, Shell, shells
 pytestmark = pytest.mark.promise("credentials")
 
 SECRET = "s3cr3t-0f-the-user-" + os.urandom(8).hex()
-# Of today's agents, the services behind them and their tools: none of these may reach a training script.
-AGENTS = """
+# Credentials for which a training script has no use, by their kinds: none of these may reach one.
+UNWANTED = {
+    "agents": """
 ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL CLAUDE_CODE_OAUTH_TOKEN CLAUDECODE
-CLAUDE_CODE_ENTRYPOINT OPENAI_API_KEY OPENAI_ORG_ID CODEX_HOME GEMINI_API_KEY GOOGLE_API_KEY
-GOOGLE_GENERATIVE_AI_API_KEY AZURE_OPENAI_API_KEY AZURE_OPENAI_ENDPOINT AWS_BEARER_TOKEN_BEDROCK
-OPENROUTER_API_KEY MISTRAL_API_KEY CODESTRAL_API_KEY GROQ_API_KEY DEEPSEEK_API_KEY XAI_API_KEY
-COHERE_API_KEY CO_API_KEY TOGETHER_API_KEY FIREWORKS_API_KEY PERPLEXITY_API_KEY CEREBRAS_API_KEY
-MOONSHOT_API_KEY DASHSCOPE_API_KEY ZAI_API_KEY REPLICATE_API_TOKEN CURSOR_API_KEY COPILOT_GITHUB_TOKEN
-GITHUB_COPILOT_TOKEN WINDSURF_API_KEY AIDER_MODEL GITHUB_TOKEN GH_TOKEN GITHUB_PERSONAL_ACCESS_TOKEN
-GITLAB_TOKEN TAVILY_API_KEY LANGSMITH_API_KEY anthropic_api_key OpenAI_Api_Key
-""".split()
-# What training needs: trackers, data and models from elsewhere, the machine itself.
-NEEDED = """
-WANDB_API_KEY WANDB_MODE HF_TOKEN HUGGING_FACE_HUB_TOKEN COMET_API_KEY NEPTUNE_API_TOKEN
-MLFLOW_TRACKING_TOKEN CLEARML_API_ACCESS_KEY KAGGLE_KEY NGC_API_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-AWS_SESSION_TOKEN AWS_PROFILE GOOGLE_APPLICATION_CREDENTIALS AZURE_STORAGE_KEY AZURE_CLIENT_SECRET PATH HOME
-CUDA_VISIBLE_DEVICES OMP_NUM_THREADS http_proxy HTTPS_PROXY SSL_CERT_FILE LD_LIBRARY_PATH VIRTUAL_ENV
-CONDA_PREFIX
-""".split()
+CLAUDE_CODE_ENTRYPOINT OPENAI_API_KEY OPENAI_ORG_ID CODEX_HOME CURSOR_API_KEY COPILOT_GITHUB_TOKEN
+GITHUB_COPILOT_TOKEN WINDSURF_API_KEY AIDER_MODEL AUGMENT_API_TOKEN AUGMENT_SESSION_AUTH QODO_API_KEY
+KILO_API_KEY KILOCODE_TOKEN ROO_API_KEY ROO_CODE_IPC_SOCKET_PATH KIRO_API_KEY JULES_API_KEY CRUSH_API_KEY
+V0_API_KEY QWEN_CODE_API_KEY
+""",
+    "services that run models": """
+GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GENERATIVE_AI_API_KEY AZURE_OPENAI_API_KEY AZURE_OPENAI_ENDPOINT
+AWS_BEARER_TOKEN_BEDROCK OPENROUTER_API_KEY MISTRAL_API_KEY CODESTRAL_API_KEY GROQ_API_KEY DEEPSEEK_API_KEY
+XAI_API_KEY COHERE_API_KEY CO_API_KEY TOGETHER_API_KEY FIREWORKS_API_KEY PERPLEXITY_API_KEY CEREBRAS_API_KEY
+MOONSHOT_API_KEY DASHSCOPE_API_KEY ZAI_API_KEY Z_AI_API_KEY REPLICATE_API_TOKEN OLLAMA_API_KEY ARK_API_KEY
+SILICONFLOW_API_KEY NEBIUS_API_KEY FAL_KEY FAL_API_KEY ELEVENLABS_API_KEY
+""",
+    "agents' tools": """
+TAVILY_API_KEY LANGSMITH_API_KEY E2B_API_KEY BROWSERBASE_API_KEY APIFY_TOKEN APIFY_API_TOKEN SLACK_BOT_TOKEN
+SLACK_TOKEN SLACK_MCP_XOXP_TOKEN SLACK_SIGNING_SECRET LINEAR_API_KEY NOTION_TOKEN NOTION_API_KEY
+SENTRY_AUTH_TOKEN STRIPE_SECRET_KEY STRIPE_API_KEY STRIPE_WEBHOOK_SECRET ATLASSIAN_API_TOKEN JIRA_API_TOKEN
+MCP_AUTH_TOKEN MCP_GITHUB_TOKEN MCP_API_KEY
+""",
+    "git and CI": """
+GITHUB_TOKEN GITHUB_AUTH_TOKEN GITHUB_API_TOKEN GITHUB_PERSONAL_ACCESS_TOKEN GITHUB_ENTERPRISE_TOKEN GH_TOKEN
+GH_ENTERPRISE_TOKEN GH_PAT GITHUB_PAT GITHUB_MCP_HOST GITLAB_TOKEN GITLAB_PRIVATE_TOKEN
+GITLAB_PERSONAL_ACCESS_TOKEN CI_JOB_TOKEN CI_REGISTRY_PASSWORD CI_JOB_JWT_V2 ACTIONS_RUNTIME_TOKEN
+ACTIONS_ID_TOKEN_REQUEST_TOKEN ACTIONS_CACHE_URL GIT_ASKPASS GIT_CONFIG_COUNT GIT_CONFIG_VALUE_0
+GIT_CONFIG_PARAMETERS VSCODE_GIT_IPC_HANDLE VSCODE_GIT_ASKPASS_NODE VSCODE_IPC_HOOK_CLI SSH_AUTH_SOCK
+SSH_ASKPASS
+""",
+    "publishing and vaults": """
+NPM_TOKEN NODE_AUTH_TOKEN npm_config_//registry.npmjs.org/:_authToken TWINE_PASSWORD UV_PUBLISH_TOKEN
+UV_PUBLISH_PASSWORD CARGO_REGISTRY_TOKEN CARGO_REGISTRIES_CORP_TOKEN DOCKER_PASSWORD VAULT_TOKEN
+OP_SERVICE_ACCOUNT_TOKEN OP_SESSION_my OP_CONNECT_TOKEN BWS_ACCESS_TOKEN BW_SESSION
+""",
+    "either case": "anthropic_api_key OpenAI_Api_Key ssh_auth_sock",
+}
+# What training needs: trackers, data and models from elsewhere, packages, the machine itself; and what only
+# looks like one of those above.
+NEEDED = {
+    "trackers": """
+WANDB_API_KEY WANDB_MODE COMET_API_KEY NEPTUNE_API_TOKEN MLFLOW_TRACKING_TOKEN CLEARML_API_ACCESS_KEY
+DATABRICKS_TOKEN SENTRY_DSN SLACK_WEBHOOK_URL
+""",
+    "data and models": """
+HF_TOKEN HUGGING_FACE_HUB_TOKEN MODELSCOPE_API_TOKEN KAGGLE_KEY NGC_API_KEY AWS_ACCESS_KEY_ID
+AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE GOOGLE_APPLICATION_CREDENTIALS AZURE_STORAGE_KEY
+AZURE_STORAGE_CONNECTION_STRING AZURE_CLIENT_SECRET
+""",
+    "packages": "PIP_INDEX_URL UV_INDEX_CORP_PASSWORD UV_CACHE_DIR POETRY_HTTP_BASIC_CORP_PASSWORD",
+    "the machine": """
+PATH HOME CUDA_VISIBLE_DEVICES OMP_NUM_THREADS http_proxy HTTPS_PROXY SSL_CERT_FILE LD_LIBRARY_PATH
+VIRTUAL_ENV CONDA_PREFIX OLLAMA_HOST VAULT_ADDR DOCKER_HOST SSH_CONNECTION GIT_COMMIT CI CI_COMMIT_SHA
+GITHUB_SHA GITHUB_WORKSPACE
+""",
+    "a script's own": """
+AUGMENT_PROB LINEAR_LR LINEAR_PER_TOKEN STRIPE_COUNT ACTIONS_MAX OP_DETERMINISM V0_INIT AMP_LEVEL ARK_SIZE
+FAL_WEIGHT NOTION_OF_LOSS CI_PER_TOKEN MAX_TOKENS TOKENIZERS_PARALLELISM KEY_DIM
+""",
+}
 
 
-@pytest.mark.parametrize("name", AGENTS)
-def test_what_is_an_agents_is_denied(name: str) -> None:
+def of(kinds: dict[str, str]) -> list[str]:
+    """The names, whatever their kind."""
+    return [name for names in kinds.values() for name in names.split()]
+
+
+@pytest.mark.parametrize("name", of(UNWANTED))
+def test_what_a_training_has_no_use_for_is_denied(name: str) -> None:
     assert denied(name, Config())
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", of(NEEDED))
 def test_what_training_needs_is_handed_on(name: str) -> None:
     assert not denied(name, Config())
 
@@ -57,17 +104,31 @@ def test_letters_count_in_either_case_in_config_toml_too() -> None:
     assert not denied("GITHUB_TOKEN", config)
 
 
+def test_a_star_stands_for_anything_wherever_it_is_and_nothing_else_is_special() -> None:
+    config = Config(deny_environment=("*_PASSWORD", "MY.KEY", "A*B*C"), allow_environment=("DB_*",))
+    assert denied("SMTP_PASSWORD", config)
+    assert not denied("DB_PASSWORD", config)
+    assert not denied("PASSWORD_HINT", config)
+    assert denied("MY.KEY", config)
+    assert not denied("MY_KEY", config)
+    assert denied("A-B-C", config)
+    assert denied("A\nBC", config)
+    assert not denied("", Config())
+
+
 def test_the_documented_list_is_the_one_that_counts() -> None:
     text = (Path(__file__).parents[2] / "docs/security.md").read_text()
     block = re.search(r"<!-- denied -->\n```\n(.*?)```", text, re.DOTALL)
     assert block is not None
-    assert tuple(block[1].split()) == DENIED_ENVIRONMENT
+    documented = dict(part.split("\n", 1) for part in block[1].split("# ")[1:])
+    assert {kind: tuple(names.split()) for kind, names in documented.items()} == KINDS
+    assert list(documented) == list(KINDS)
 
 
 @pytest.fixture
 def shell(lab: Lab) -> Iterator[Shell]:
     """A project with a live session; its daemon was started by a client full of secrets."""
-    lab.environment.update(ANTHROPIC_API_KEY=SECRET, HF_TOKEN=SECRET)
+    lab.environment.update(ANTHROPIC_API_KEY=SECRET, SSH_AUTH_SOCK=SECRET, HF_TOKEN=SECRET)
     with shells(lab) as made:
         yield made
 
@@ -88,7 +149,7 @@ def test_a_job_gets_the_clients_environment_less_the_agents_credentials(shell: S
     for name in ("seen-by-job", "seen-by-command"):
         seen = json.loads((lab.project / name).read_text())
         assert seen["HF_TOKEN"] == SECRET, name
-        assert "ANTHROPIC_API_KEY" not in seen, name
+        assert not {"ANTHROPIC_API_KEY", "SSH_AUTH_SOCK"} & set(seen), name
         assert seen["AR_RUN_ID"] == "r0001", name
     pid = shell.json("daemon", "status")["pid"]
     assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
