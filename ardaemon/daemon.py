@@ -28,7 +28,7 @@ from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
-from ardaemon.host import durable, quarantine, state
+from ardaemon.host import core_files, durable, quarantine, state
 from ardaemon.host.disk import Disks
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
@@ -82,11 +82,14 @@ class Parts:
     methods: Daemon
 
 
-def build(host: Host, config: Config, tasks: anyio.abc.TaskGroup) -> Parts:
-    """Put the parts together, each with what it needs of those before it; nothing runs yet."""
+def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGroup) -> Parts:
+    """Put the parts together, each with what it needs of those before it; nothing runs yet.
+
+    `core_limit` is the jobs' limit on core files.
+    """
     board = Board(config, _placement(host, config))
     leasing = Leasing(host, config, board)
-    engine = _engines(host, config, leasing)
+    engine = _engines(host, config, leasing, core_limit)
     locks, disks = Locks(), Disks()
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
@@ -105,15 +108,16 @@ def _placement(host: Host, config: Config) -> Placement:
     return placement
 
 
-def _engines(host: Host, config: Config, leasing: Leasing) -> Engine:
+def _engines(host: Host, config: Config, leasing: Leasing, core_limit: int) -> Engine:
     """Make every engine, under the name by which run.json knows it."""
     pids_max = None if config.cgroup == "off" else config.pids_max
-    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, pids_max)}
+    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, pids_max, core_limit)}
     return Engines(rows, default=LocalEngine.name)
 
 
 async def serve(host: Host, config: Config, ready: Ready) -> None:
     """Run until told to stop. Jobs go on under their shims after that."""
+    core_limit = core_files.forbid()  # before it is told an environment
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
     for folder in (host.state, host.active, host.quarantine):
@@ -122,7 +126,7 @@ async def serve(host: Host, config: Config, ready: Ready) -> None:
     parts: Parts | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            parts = build(host, config, tasks)
+            parts = build(host, config, core_limit, tasks)
             await run(parts, sock, tasks)
             ready.say(READY)
             gc.freeze()

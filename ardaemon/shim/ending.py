@@ -3,6 +3,7 @@
 Standard library alone, for the shim.
 """
 
+import ctypes
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from ardaemon.host import durable, operations
 
 DISK_RETRY_S = 2.0  # between two tries to write exit.json (disk full)
 NO_DISK = "ar-no-disk"  # the shim's name in /proc meanwhile: it has no other way to show its trouble
+PR_SET_NAME = 15  # linux/prctl.h
 DISK_RETRIES = 1800  # an hour; then the run counts as lost
 
 
@@ -59,9 +61,5 @@ def keep(path: str, data: bytes, log: int) -> None:
 
 
 def _call_oneself(name: str) -> None:
-    """Set this process's name in /proc."""
-    try:
-        with open("/proc/self/comm", "w", encoding="ascii") as file:
-            file.write(name)
-    except OSError:
-        pass
+    """Set this process's name in /proc; its own file there is root's (host/core_files.py)."""
+    ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)

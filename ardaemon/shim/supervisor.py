@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 
-from ardaemon.host import cgroup, durable, operations, proc
+from ardaemon.host import cgroup, core_files, durable, operations, proc
 from ardaemon.shim import ending as ending_file
 from ardaemon.shim import handover
 from ardaemon.shim.clocks import Clocks
@@ -40,12 +40,13 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     tree = cgroup.JobGroup(*sys.argv[1:])
     tree.enter()  # now, while nobody waits for it
+    core_limit = core_files.forbid()  # before it is given an environment
     channel = _socket.socket(fileno=0)
     received = handover.receive(channel)
     if received is None:
         os._exit(0)
     spec_fd, _shim_lock, job_lock, leases = received
-    supervisor = Supervisor(handover.load(spec_fd), (job_lock, *leases), channel, tree)
+    supervisor = Supervisor(handover.load(spec_fd), (job_lock, *leases), channel, tree, core_limit)
     supervisor.run()
     os._exit(0)  # no interpreter shutdown: the daemon waits for this exit
 
@@ -59,9 +60,15 @@ class Supervisor:
         inherited: tuple[int, ...],
         channel: "_socket.socket",
         tree: cgroup.JobGroup,
+        core_limit: int,
     ) -> None:
-        """`inherited` are the descriptors that the job gets as well: job.lock, then the leases."""
+        """`inherited` are the descriptors that the job gets as well: job.lock, then the leases.
+
+        `core_limit` is the job's limit on core files, where the specification has none.
+        """
         self.spec, self.channel, self.tree = spec, channel, tree
+        given = spec.get("core_limit")
+        self.core_limit = core_limit if given is None else given
         self.job_lock, self.inherited = inherited[0], inherited
         # Folders by descriptor, so that exit.json finds its place even if the project is moved meanwhile.
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
@@ -150,7 +157,8 @@ class Supervisor:
             for fd in self.inherited:
                 os.set_inheritable(fd, True)
             os.chdir(self.spec["cwd"])
-            self.pid = self._exec()
+            with core_files.allowed(self.core_limit):
+                self.pid = self._exec()
         except Exception as error:
             self.error = ending_file.text(error)
             self._acknowledge()

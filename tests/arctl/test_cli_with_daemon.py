@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.look import into
 from tests.support.shell import Shell, lives, shells
 
 RUN_MAX = 600
@@ -214,8 +215,8 @@ def test_the_daemon_holds_none_of_the_clients_files(shell: Shell) -> None:
         assert pipe.read() == b""
     pid = shell.json("daemon", "status")["pid"]
     assert os.getsid(pid) == os.getpgid(pid) != os.getsid(0)
-    assert os.readlink(f"/proc/{pid}/cwd") == "/"
-    assert b"AR_" not in Path(f"/proc/{pid}/environ").read_bytes().replace(b"XDG_", b"")
+    assert os.readlink(into(pid) / "cwd") == "/"
+    assert b"AR_" not in (into(pid) / "environ").read_bytes().replace(b"XDG_", b"")
 
 
 @pytest.mark.promise("clients-die")

@@ -240,7 +240,10 @@ def cpu_ms(processes: list[psutil.Process]) -> float:
 
 def pss_mb(pid: int) -> float:
     """Proportional set size: memory that is shared counts in parts (proc(5), smaps_rollup)."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError:  # the daemon keeps its memory to itself (host/core_files.py)
+        raise BenchError("only root can measure the daemon's memory: run it as root") from None
     found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
     if found is None:
         raise BenchError(f"/proc/{pid}/smaps_rollup has no Pss")

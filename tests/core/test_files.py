@@ -63,7 +63,6 @@ ALLOWED = {
     "ardaemon/metrics/keeper.py": "/proc alone",
     "ardaemon/metrics/sqlite_file.py": "a copy in a folder of its own; SQLite opens by itself, after a look",
     "ardaemon/rpc/listening.py": "the socket's own folder",
-    "ardaemon/shim/ending.py": "/proc/self/comm",
     "ardaemon/shim/handover.py": "a descriptor that it was given",
     "ardaemon/shim/supervisor.py": "the attempt's folders, /dev/null, /proc, and the log that it makes",
     "ardaemon/startup.py": "config.toml, which its user names",

@@ -16,6 +16,7 @@ import pytest
 
 from tests.frameworks.table import CELL, ENDINGS, Cell
 from tests.support.lab import Lab
+from tests.support.look import into
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(300)]
 
@@ -144,7 +145,5 @@ def compared(rows: list[tuple[int, float]], read: list[float], result: dict[str,
 
 def foreign_libraries(pid: int) -> set[str]:
     """The host project's libraries that a process has loaded; the daemon has none."""
-    names = {
-        line.split("/")[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/" in line
-    }
+    names = {line.split("/")[-1] for line in (into(pid) / "maps").read_text().splitlines() if "/" in line}
     return {name for name in names if name.startswith(("libtorch", "libarrow", "libprotobuf"))}

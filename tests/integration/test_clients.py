@@ -22,6 +22,7 @@ import pytest
 
 from ardaemon.core.config import REQUESTS_PER_CONNECTION
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
+from tests.support.look import into
 from tests.support.machine import configured
 from tests.support.promises import times
 from tests.support.shell import UNTIL_TOLD, Shell, lives, shells
@@ -60,7 +61,7 @@ def daemon_of(shell: Shell) -> int:
 def connections(pid: int) -> int:
     """How many sockets a daemon holds: its listening one, its loop's, its shims' and its clients'."""
     found = 0
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    for entry in (into(pid) / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             found += os.readlink(entry).startswith("socket:")
     return found

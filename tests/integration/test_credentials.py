@@ -15,6 +15,7 @@ import pytest
 from ardaemon.core.config import Config, denied
 from ardaemon.core.denied import KINDS
 from tests.support.lab import Lab, wait_until
+from tests.support.look import into
 from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell, shells
 
@@ -152,7 +153,7 @@ def test_a_job_gets_the_clients_environment_less_the_agents_credentials(shell: S
         assert not {"ANTHROPIC_API_KEY", "SSH_AUTH_SOCK"} & set(seen), name
         assert seen["AR_RUN_ID"] == "r0001", name
     pid = shell.json("daemon", "status")["pid"]
-    assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert SECRET.encode() not in (into(pid) / "environ").read_bytes()
     (lab.project / "seen-by-job").unlink()
     (lab.project / "seen-by-command").unlink()
     assert holders(lab) == []

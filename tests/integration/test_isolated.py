@@ -12,6 +12,7 @@ import pytest
 
 from ardaemon.core import isolated
 from tests.support.lab import Lab
+from tests.support.look import into
 from tests.support.shell import DEADLINE_S, Shell, shells
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ def test_the_daemon_keeps_no_python_or_loader_variable_of_its_starter(
     lab: Lab, project: Project, start: Callable[[Lab], int]
 ) -> None:
     """None of the project's code runs in it: no sitecustomize.py, no module, no preloaded library."""
-    process = Path(f"/proc/{start(lab)}")
+    process = into(start(lab))
     command = process.joinpath("cmdline").read_text().split("\0")
     assert command[1] == "-I"
     assert all("-I" not in ran for ran in project.ran_in()), "sitecustomize.py ran in the daemon"

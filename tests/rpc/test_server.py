@@ -24,6 +24,7 @@ from ardaemon.core.methods import METHODS
 from tests.support import lab as labs
 from tests.support.jobs import parked_of
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
+from tests.support.look import into
 from tests.support.wire import SENTINEL, code_of, exchange, faults
 
 # Trains until the file `go` appears in the experiment's folder.
@@ -48,7 +49,7 @@ def serve(lab: Lab, **environment: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(os.listdir(into(pid) / "fd"))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import Lab, wait_until
+from tests.support.look import into
 
 RUNS = int(os.environ.get("SOAK_RUNS", "500"))
 WARM_UP = min(max(RUNS // 10, 100), 500)  # caches, threads and the allocator's pools fill
@@ -46,7 +47,7 @@ class Use:
 
 def use(lab: Lab) -> Use:
     """Look at the daemon's process and its folders."""
-    me = Path(f"/proc/{lab.pid}")
+    me = into(lab.pid)
     states = [_state(pid) for pid in _children(lab.pid)]
     memory = dict(line.split(":", 1) for line in (me / "smaps_rollup").read_text().splitlines()[1:])
     return Use(

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.look import into
+
 
 class Usage(NamedTuple):
     """Of one process, at one moment."""
@@ -15,9 +17,9 @@ class Usage(NamedTuple):
 
 def usage(pid: int) -> Usage:
     """As it is now."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    rollup = (into(pid) / "smaps_rollup").read_text().splitlines()
     kib = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
-    return Usage(kib << 10, len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task")))
+    return Usage(kib << 10, len(os.listdir(into(pid) / "fd")), len(os.listdir(f"/proc/{pid}/task")))
 
 
 def of_session(leader: int) -> list[int]:

@@ -43,11 +43,16 @@ class LocalEngine:
     name = "local"
 
     def __init__(
-        self, host: Host, lessor: Lessor, grace: float = GRACE_S, pids_max: int | None = PIDS_MAX
+        self,
+        host: Host,
+        lessor: Lessor,
+        grace: float = GRACE_S,
+        pids_max: int | None = PIDS_MAX,
+        core_limit: int | None = None,
     ) -> None:
-        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
+        """`pids_max` and `core_limit` as in Starter."""
         self.locks, self.boot, self.lessor = host.locks, boot_id(), lessor
-        self.starter = Starter(pids_max)
+        self.starter = Starter(pids_max, core_limit)
         self.prober = Prober(self.boot)
         self.starts: dict[str, StartFile] = {}  # of attempts that were looked at, by folder
         self.adoption = Adoption(self.prober, lessor, grace)

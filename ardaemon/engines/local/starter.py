@@ -29,9 +29,12 @@ class _Acknowledgement(msgspec.Struct, frozen=True):
 class Starter:
     """Keeps the parked shim, and the shims that this daemon has given an attempt."""
 
-    def __init__(self, pids_max: int | None) -> None:
-        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup."""
-        self.pids_max = pids_max
+    def __init__(self, pids_max: int | None, core_limit: int | None) -> None:
+        """`pids_max` limits the processes of an attempt; None: attempts get no cgroup.
+
+        `core_limit` is the jobs' limit on core files; None: that of this process.
+        """
+        self.pids_max, self.core_limit = pids_max, core_limit
         self.spare: Spare | None = None
         self.children: dict[str, Spare] = {}  # by the attempt's folder
 
@@ -68,7 +71,7 @@ class Starter:
             locks += [file_lock.take(place.shim_lock)]
             file_lock.name_holder(locks[0], spare.process.pid)
             locks += [file_lock.take(place.job_lock)]
-            spare.give(specification(launch), (locks[0], locks[1]), leases)
+            spare.give(specification(launch, self.core_limit), (locks[0], locks[1]), leases)
             return await self._acknowledged(spare)
         except OSError as error:  # no descriptors or processes left, or the shim died: probe tells which
             log.warning("start failed", extra={"facts": {"folder": launch.handle.folder, "why": str(error)}})
@@ -108,7 +111,7 @@ class Starter:
             child.clear()
 
 
-def specification(launch: Launch) -> bytes:
+def specification(launch: Launch, core_limit: int | None = None) -> bytes:
     """Encode the orders for a shim."""
     return msgspec.json.encode(
         {
@@ -125,5 +128,6 @@ def specification(launch: Launch) -> bytes:
             "settle": launch.settle,
             "grace": launch.grace,
             "verify": launch.verify,
+            "core_limit": core_limit,
         }
     )
