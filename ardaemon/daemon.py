@@ -28,7 +28,7 @@ from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
-from ardaemon.host import core_files, durable, quarantine, state
+from ardaemon.host import core_files, durable, quarantine, secret, state
 from ardaemon.host.disk import Disks
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
@@ -97,7 +97,8 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
-    context = Context(host, config, board, views, control, locks, overseer, disks)
+    key = secret.key(host.fingerprint_key)
+    context = Context(host, config, board, views, control, locks, overseer, disks, key)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
 
 

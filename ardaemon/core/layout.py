@@ -267,6 +267,11 @@ class Host:
         return self.state / "active"
 
     @property
+    def fingerprint_key(self) -> Path:
+        """The secret with which environments are hashed."""
+        return self.state / "fingerprint.key"
+
+    @property
     def quarantine(self) -> Path:
         """The folder with one file per slot on which a process survived its kill."""
         return self.state / "quarantine"

@@ -121,7 +121,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     settings: Settings
     epoch: int = 0  # of the session it belongs to
     seal: str = ""  # fingerprint of the contract at submit
-    environment_sha256: str
+    environment_sha256: str  # HMAC-SHA256 with the machine's key; without a key in earlier versions
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"

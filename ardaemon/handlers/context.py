@@ -41,6 +41,7 @@ class Context:
     locks: Locks
     overseer: Overseer
     disks: Disks
+    fingerprint_key: bytes
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager

@@ -42,7 +42,8 @@ class Runs:
                 if flight.record.submit_id == params.submit_id:
                     return self.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
-            position = submit.Position(self.context.host.active, self.board.next_seq(), highest, inventory)
+            entries, key = self.context.host.active, self.context.fingerprint_key
+            position = submit.Position(entries, self.board.next_seq(), highest, key, inventory)
             config = self.context.config
             work = partial(submit.submit, experiment, params, position, config)
             done = await self.context.do(experiment, work)

@@ -1,6 +1,6 @@
 """The environment of a job: the client's, less what is secret, and what tells the job who and where it is."""
 
-import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -32,9 +32,13 @@ def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
     }
 
 
-def fingerprint(environment: Mapping[str, str]) -> str:
-    """Hash an environment, so that two runs' can be compared; the values stay off the disk."""
-    return hashlib.sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()
+def fingerprint(environment: Mapping[str, str], key: bytes) -> str:
+    """Hash an environment, so that two runs' can be compared; the values stay off the disk.
+
+    Who may read the project reads the hash. Without the key, which is not in the project, no guess of a value
+    can be tried against it (RFC 2104).
+    """
+    return hmac.digest(key, json.dumps(sorted(environment.items())).encode(), "sha256").hex()
 
 
 def reads(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -45,11 +45,12 @@ class Submitted(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """The place of a new run among the active ones."""
+    """The place of a new run among the active ones, and what else the daemon knows of the machine."""
 
     entries: Path  # the folder of active runs
     seq: int
     highest: int  # number of this experiment's active runs, which the session does not know yet
+    key: bytes  # of the environments' fingerprints
     inventory: Inventory | None = None  # the machine's GPUs
 
 
@@ -70,7 +71,8 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     data = train_file.read(experiment.train)
     target = version_to_restore(experiment, current)
     asked = need(settings, params, position.inventory)
-    record = replace(_record(params, run_name(number), data, current, settings, environment), need=asked)
+    fingerprint = job_environment.fingerprint(environment, position.key)
+    record = replace(_record(params, run_name(number), data, current, settings, fingerprint), need=asked)
     _lay_out(experiment.run(record.run_id), data, record)
     active = Active(
         folder=str(experiment.folder),
@@ -112,7 +114,7 @@ def read_record(run: Run) -> RunRecord:
 
 
 def _record(
-    params: Submit, run_id: str, data: bytes, current: State, settings: Settings, environment: dict[str, str]
+    params: Submit, run_id: str, data: bytes, current: State, settings: Settings, fingerprint: str
 ) -> RunRecord:
     placed = current.session.placed
     live = settings.exec == "live"  # its own file runs: it must stay until then
@@ -126,7 +128,7 @@ def _record(
         settings=settings,
         epoch=current.session.epoch,
         seal=seal.fingerprint(current.contract),
-        environment_sha256=job_environment.fingerprint(environment),
+        environment_sha256=fingerprint,
         restore="at_verdict" if live else params.restore,
     )
 

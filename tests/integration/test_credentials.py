@@ -1,5 +1,6 @@
 """Credentials: what reaches a job, and where on the disk an environment is, at every moment."""
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from ardaemon.core.config import Config, denied
 from ardaemon.core.denied import KINDS
+from ardaemon.host import secret
 from tests.support.lab import Lab, wait_until
 from tests.support.look import into
 from tests.support.machine import configured
@@ -255,3 +257,42 @@ def test_however_a_run_ends_its_environment_is_gone(lab: Lab, how: str) -> None:
     lab.wait(run_id)
     wait_until(lambda: lab.call("daemon.info")["active"] == 0, "all are committed")
     assert holders(lab) == []
+
+
+def test_no_guess_of_a_secret_can_be_tried_against_the_hash_in_run_json(lab: Lab) -> None:
+    """Though it is the same for two runs that got the same, also from another daemon."""
+    lab.ready()
+    one, same, other = (given(lab, pin) for pin in ("4711", "4711", "4712"))
+    lab.kill()
+    lab.start()
+    assert one == same == given(lab, "4711") != other
+    guess = {name: value for name, value in lab.environment.items() if not denied(name, Config())}
+    guesses = (f"{pin:04}" for pin in range(4000, 5000))
+    plain = (json.dumps(sorted({**guess, "PIN": pin}.items())).encode() for pin in guesses)
+    assert one not in {hashlib.sha256(text).hexdigest() for text in plain}
+    key = lab.home / "fingerprint.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert not any(key.read_bytes() in path.read_bytes() for path in lab.project.rglob("*") if path.is_file())
+
+
+def given(lab: Lab, pin: str) -> str:
+    """The hash of a run with this secret in its environment."""
+    run_id = lab.submit(environment={**lab.environment, "PIN": pin})["run_id"]
+    lab.wait(run_id)
+    return str(lab.read(f"runs/{run_id}/run.json")["environment_sha256"])
+
+
+@pytest.mark.parametrize("broken", ["torn", "a link", "a FIFO"])
+def test_a_broken_key_is_replaced(tmp_path: Path, broken: str) -> None:
+    path, elsewhere = tmp_path / "key", tmp_path / "elsewhere"
+    elsewhere.write_bytes(bytes(32))
+    if broken == "torn":
+        path.write_bytes(b"torn")
+    elif broken == "a link":
+        path.symlink_to(elsewhere)
+    else:
+        os.mkfifo(path)
+    made = secret.key(path)
+    assert (len(made), made, path.is_symlink()) == (32, path.read_bytes(), False)
+    assert made == secret.key(path)
+    assert elsewhere.read_bytes() == bytes(32)

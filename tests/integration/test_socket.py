@@ -86,6 +86,7 @@ def test_everything_of_the_daemon_is_the_owners_alone_whatever_the_umask(lab: La
         "start.lock",
         "daemon.log",
         "daemon.json",
+        "fingerprint.key",
     } <= names
     for path, mode in found.items():
         assert mode == (0o700 if path.is_dir() else mode & 0o600), (path, oct(mode))

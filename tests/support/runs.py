@@ -41,7 +41,7 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         environment=ENVIRONMENT,
         restore="at_verdict",
     )
-    record = submit.submit(made, params, submit.Position(entries, 1, 0), Config()).record
+    record = submit.submit(made, params, submit.Position(entries, 1, 0, b"key"), Config()).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
     run.job.mkdir()
