@@ -29,7 +29,7 @@ _TYPES = {
 
 
 class NotPlain(OSError):
-    """Raised where no plain file stands at a path, or one that is too large for its kind."""
+    """Raised where no plain file (or no folder) stands at a path, or one that is too large for its kind."""
 
 
 class ForeignFile(OSError):
@@ -80,6 +80,14 @@ def _require_ours(fd: int, uid: int, path: Path) -> None:
 
     if not is_trusted(os.readlink(f"/proc/self/fd/{fd}"), trusted_folders):
         raise ForeignFile(uid, path)
+
+
+def require_folder(path: Path) -> None:
+    """Raise NotPlain if something else than a folder stands at `path`: a link there leads where it likes."""
+    kind = stat.S_IFMT(os.lstat(path).st_mode)
+    if kind != stat.S_IFDIR:
+        what = _TYPES.get(kind, "a file")
+        raise NotPlain(errno.ENOTDIR, f"it is {what}, not a folder", os.fspath(path))
 
 
 def opened(path: Path, kind: Kind) -> BufferedReader:

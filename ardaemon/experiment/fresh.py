@@ -48,7 +48,7 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
     copy = home / experiment.train.name
     with state.storage("archive into", home):
         durable.make_folder(experiment.archive)
-        durable.make_folder(home)
+        durable.make_own_folder(home)
         over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
             mode = stat.S_IMODE(experiment.train.stat().st_mode)
@@ -63,6 +63,6 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
         return
     original = (moved if moved.exists() else experiment.runs) / ORIGINAL / experiment.train.name
     folder = experiment.folder / RUNS_NEW / ORIGINAL
-    durable.make_folder(folder.parent)
-    durable.make_folder(folder)
+    durable.make_own_folder(folder.parent)
+    durable.make_own_folder(folder)
     durable.write(folder / experiment.train.name, train_file.snapshot(original), 0o444)

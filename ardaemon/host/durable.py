@@ -128,6 +128,21 @@ def make_folder(path: Path) -> None:
     sync_folder(os.path.dirname(os.fspath(path)))
 
 
+def make_own_folder(path: Path, folder: bool = True) -> None:
+    """Create the folder `path` if it is not there, and follow no link that stands there: NotPlain is raised.
+
+    For folders in which nobody but the daemon makes anything, where a clone may have brought a link along.
+    `folder=False` leaves the sync of its name to the caller.
+    """
+    try:
+        operations.mkdir(path)
+    except FileExistsError:
+        return files.require_folder(path)
+    if folder:
+        sync_folder(os.path.dirname(os.fspath(path)))
+    return None
+
+
 def rename(old: Path, new: Path) -> None:
     """Rename and sync the folders of both names."""
     operations.rename(old, new)

@@ -118,10 +118,15 @@ def _count(
 def _point_log(run: Run) -> None:
     """Let runs/r0001/run.log lead to the last attempt's."""
     folders = [p.name for p in run.folder.glob("a[0-9]*") if p.name[1:].isdecimal() and p.is_dir()]
-    if folders and not run.log.is_symlink():
-        last = max(folders, key=lambda name: int(name[1:]))  # as numbers: a10 comes after a2
-        with state.storage("link", run.log):
-            operations.symlink(os.path.join(last, "run.log"), run.log)
+    if not folders:
+        return
+    last = max(folders, key=lambda name: int(name[1:]))  # as numbers: a10 comes after a2
+    target = os.path.join(last, "run.log")
+    with state.storage("link", run.log):
+        if not os.path.lexists(run.log):
+            operations.symlink(target, run.log)
+        elif not run.log.is_symlink() or os.readlink(run.log) != target:  # a clone brought it along
+            durable.link_to(target, run.log)
 
 
 def finish(run: Run, entry: Path) -> None:

@@ -21,8 +21,7 @@ def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
     with state.storage("prepare", run.job):
         if attempt > 1:
             _put_aside(run, attempt - 1)
-        with contextlib.suppress(FileExistsError):
-            operations.mkdir(run.job)  # synced with run.json
+        durable.make_own_folder(run.job, folder=False)  # synced with run.json
         _copy_snapshot(run)
         _link_siblings(experiment, run.job)
 

@@ -1,6 +1,6 @@
 """The order for an attempt: the seal checked, the intent on disk, what is to be started where."""
 
-import contextlib
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.experiment.unclean import require_no_unclean
-from ardaemon.host import operations, state
+from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline.attempts import make_job_folder
 from ardaemon.pipeline.flight import Flight
@@ -79,8 +79,8 @@ def _lay_out(flight: Flight, handle: Handle, settings: Settings) -> None:
     """Make the attempt's folders, and note what lies already where it may write: that is not its own."""
     experiment, run = flight.experiment, flight.run
     make_job_folder(experiment, run, handle.attempt)
-    with state.storage("prepare", run.folder), contextlib.suppress(FileExistsError):
-        operations.mkdir(handle.folder)  # synced with run.json
+    with state.storage("prepare", Path(handle.folder)):
+        durable.make_own_folder(handle.folder, folder=False)  # synced with run.json
     checkpoint.note(experiment, run, run.attempt(handle.attempt), settings)
 
 

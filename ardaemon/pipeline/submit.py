@@ -161,7 +161,7 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
 
 def _lay_out(run: Run, data: bytes, record: RunRecord) -> None:
     with state.storage("create", run.folder):
-        durable.make_folder(run.folder)
+        durable.make_own_folder(run.folder)
         durable.sweep(run.folder)  # laid out before, and never acknowledged
         durable.write(run.train, data, 0o444, folder=False)
         durable.write(run.record, state.encode(record))

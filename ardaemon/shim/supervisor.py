@@ -27,6 +27,8 @@ from ardaemon.shim import handover
 from ardaemon.shim.clocks import Clocks
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+NEW_LOG = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL  # O_EXCL follows no link either (open(2))
 KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
 CHASE_ROUNDS = 100  # per walk, some milliseconds: for processes that fork faster than a walk sees them
 UNSEEN = (0, 0, "it forks faster than it is found")  # a process is left, and no walk has met it
@@ -71,10 +73,9 @@ class Supervisor:
         self.core_limit = core_limit if given is None else given
         self.job_lock, self.inherited = inherited[0], inherited
         # Folders by descriptor, so that exit.json finds its place even if the project is moved meanwhile.
-        self.folder = f"/proc/self/fd/{os.open(spec['folder'], os.O_RDONLY | os.O_DIRECTORY)}"
-        self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], os.O_RDONLY | os.O_DIRECTORY)}"
-        operations.at("create", f"{spec['folder']}/run.log", os.O_APPEND)
-        self.log = os.open(f"{self.folder}/run.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self.folder = f"/proc/self/fd/{os.open(spec['folder'], FOLDER)}"
+        self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], FOLDER)}"
+        self.log = self._new_log()
         self.stopping = False
         self.status: int | None = None
         self.usage = [0.0, 0.0, 0]
@@ -87,6 +88,21 @@ class Supervisor:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _new_log(self) -> int:
+        """Create run.log in the attempt's folder, and return its descriptor.
+
+        What stands there already is removed, not followed and not added to: the log of a shim that died
+        before it started the job is empty, and anything else there (a link to another file, lines that were
+        written in advance) is nobody's log.
+        """
+        path = f"{self.folder}/run.log"
+        operations.at("create", f"{self.spec['folder']}/run.log", os.O_APPEND)
+        try:
+            return os.open(path, NEW_LOG, 0o644)
+        except FileExistsError:
+            operations.unlink(path)
+            return os.open(path, NEW_LOG, 0o644)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
