@@ -14,6 +14,8 @@ from ardaemon.host import proc
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import DEADLINE_S, UNTIL_TOLD, Shell
 
+pytestmark = pytest.mark.promise("credentials")
+
 PR_CAPBSET_DROP = 24  # linux/prctl.h
 # SYS_PTRACE, SYS_ADMIN and PERFMON of linux/capability.h: each lets root look into any process.
 LOOK = (19, 21, 38)

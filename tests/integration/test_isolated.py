@@ -15,6 +15,8 @@ from tests.support.lab import Lab
 from tests.support.look import into
 from tests.support.shell import DEADLINE_S, Shell, shells
 
+pytestmark = pytest.mark.promise("credentials")
+
 ROOT = Path(__file__).parents[2]
 # Runs at the start of each interpreter that finds it: says in which.
 SITECUSTOMIZE = """import json, sys

@@ -174,9 +174,11 @@ PROMISES = {
     ),
     "credentials": (
         "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"
-        " until commit",
+        " until commit, and nobody reads it in the memory of the daemon or of a shim; nothing stays in the"
+        " daemon of the shell that started it",
         "a planted secret is looked for in every file and command line, without a pause, all through a"
-        " run's life",
+        " run's life; another process of the user tries to look in; the daemon is started in a shell full"
+        " of a project's modules and libraries",
     ),
     "clean-text": (
         "nothing that a script, a note or a file name says acts on a terminal",

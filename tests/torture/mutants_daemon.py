@@ -193,6 +193,26 @@ MUTANTS = (
         "if name",
     ),
     Mutant(
+        "credentials",
+        "a library that its starter preloads runs in the daemon",
+        'KEPT_FAMILIES = ("LC_",',
+        'KEPT_FAMILIES = ("LD_", "LC_",',
+        ("tests/integration/test_isolated.py",),
+    ),
+    Mutant(
+        "credentials",
+        "whoever looks into a shim sees the environment of its job",
+        "core_limit = core_files.forbid()  # before it is given an environment",
+        "core_limit = 0",
+        ("tests/integration/test_core_files.py",),
+    ),
+    Mutant(
+        "credentials",
+        "guesses of a secret can be tried against the hash in run.json",
+        'return hmac.digest(key, json.dumps(sorted(environment.items())).encode(), "sha256").hex()',
+        'return __import__("hashlib").sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()',
+    ),
+    Mutant(
         "clean-text",
         "a line is printed as a script wrote it",
         "click.secho(clean(text), **style)",
