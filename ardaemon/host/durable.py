@@ -170,12 +170,29 @@ def remove_tree(path: Path) -> bool:
     """
     if os.path.islink(path):
         return False
-    for folder, folders, names in os.walk(path, topdown=False):
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in [*names, *links]:
-            _try(operations.unlink, os.path.join(folder, name))
+    todo, folders = [os.fspath(path)], []
+    while todo:  # os.walk would call itself for each level, and fail in a deep tree
+        folders.append(todo.pop())
+        below, others = _listed(folders[-1])
+        todo += below
+        for name in others:
+            _try(operations.unlink, name)
+    for folder in reversed(folders):
         _try(operations.rmdir, folder)
     return not os.path.lexists(path)
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    """Return the paths of the folders in a folder, and of what else is there."""
+    below: list[str] = []
+    others: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                (below if entry.is_dir(follow_symlinks=False) else others).append(entry.path)
+    except OSError:
+        pass  # gone, or not to be read: the folder above will not be empty then
+    return below, others
 
 
 def _try(operation: Callable[[str], None], path: str) -> None:

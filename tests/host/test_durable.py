@@ -240,3 +240,14 @@ def test_a_writer_that_saves_all_the_time_never_loses_an_edit_that_it_did_not_re
     assert swapped
     assert path.read_bytes() == b"edit %d" % (ROUNDS * 5 - 1)
     only(tmp_path, "train.py")
+
+
+def test_a_tree_of_any_depth_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "top"
+    path.mkdir()
+    for _ in range(1500):  # deeper than Python's own stack
+        path /= "d"
+        path.mkdir()
+    (path / "file").touch()
+    assert durable.remove_tree(tmp_path / "top")
+    assert os.listdir(tmp_path) == []
