@@ -3,9 +3,11 @@
 import contextlib
 import glob
 import hashlib
+import math
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,9 @@ from msgspec import field
 
 from ardaemon.checkpoints import whole
 from ardaemon.checkpoints.newest import latest_first
-from ardaemon.core import file_kinds, files
+from ardaemon.core import file_kinds, files, folders
 from ardaemon.core.errors import CorruptState, ForeignOwner
+from ardaemon.core.folders import Look, Unsearched
 from ardaemon.core.layout import Attempt, Experiment, Run
 from ardaemon.core.model import Record, Settings
 from ardaemon.host import durable, operations, state
@@ -36,12 +39,19 @@ class Before(Record, frozen=True, kw_only=True):
     """The content of before.json: the files that were there at the launch, as path -> mark.
 
     `marks` are of the files that the checkpoint glob matched; `files` are the marks of metrics/own.py,
-    of the files that the patterns `noted` matched.
+    of the files that the patterns `noted` matched. `unseen` has the patterns that were too much to look
+    through, each with the reason: of their files nobody knows whether they were there.
     """
 
     marks: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
     noted: tuple[str, ...] = ()
+    unseen: dict[str, str] = field(default_factory=dict)
+
+    def require_seen(self, pattern: str) -> None:
+        """Raise Unsearched if the launch could not look through what the pattern names."""
+        if pattern in self.unseen:
+            raise Unsearched(pattern, f"at the launch, {self.unseen[pattern]}")
 
 
 def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings) -> None:
@@ -49,9 +59,27 @@ def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings)
     pattern, noted = settings.checkpoint_glob, own.noted(settings.metric_path, attempt.folder.name)
     if pattern is None and not noted:
         return
-    marks = {} if pattern is None else {str(path): mark(path) for path in _matches(experiment, run, pattern)}
-    files = own.marks(noted, experiment.project, run.job)
-    state.write(attempt.before, Before(marks=marks, files=files, noted=noted))
+    marks: dict[str, str] = {}
+    files: dict[str, str] = {}
+    unseen: dict[str, str] = {}
+    if pattern is not None:
+        marks = _noted(pattern, lambda: _marks(experiment, run, pattern), unseen)
+    for one in noted:
+        files |= _noted(one, lambda one=one: own.marks((one,), experiment.project, run.job), unseen)  # type: ignore[misc]
+    state.write(attempt.before, Before(marks=marks, files=files, noted=noted, unseen=unseen))
+
+
+def _noted(pattern: str, look: Callable[[], dict[str, str]], unseen: dict[str, str]) -> dict[str, str]:
+    try:
+        return look()
+    except Unsearched as error:
+        unseen[pattern] = error.strerror
+        return {}
+
+
+def _marks(experiment: Experiment, run: Run, pattern: str) -> dict[str, str]:
+    look = Look(pattern)
+    return {str(path): mark(path, look) for path in _matches(experiment, run, pattern, look)}
 
 
 class LatestCheckpoint(NamedTuple):
@@ -64,13 +92,17 @@ class LatestCheckpoint(NamedTuple):
 def find(
     experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1
 ) -> LatestCheckpoint:
-    """Find the latest whole checkpoint that this attempt wrote.
+    """Find the latest whole checkpoint that this attempt wrote; none if there is too much to look through.
 
     It is a match of the session's glob, or, without a glob, what ar_capture has saved. `started` is the
     attempt's start in seconds since 1970.
     """
     passed: list[str] = []
-    for path in written(experiment, run, settings, started, attempt):
+    try:
+        paths = written(experiment, run, settings, started, attempt)
+    except Unsearched as error:
+        return LatestCheckpoint(None, (str(error),))
+    for path in paths:
         fault = whole.fault(path)
         if fault is None:
             return LatestCheckpoint(path, tuple(passed))
@@ -81,19 +113,25 @@ def find(
 def written(
     experiment: Experiment, run: Run, settings: Settings, started: float, attempt: int = 1
 ) -> list[Path]:
-    """Return the checkpoints that this attempt wrote, the latest first."""
-    if settings.checkpoint_glob is None:
+    """Return the checkpoints that this attempt wrote, the latest first. Raises Unsearched."""
+    pattern = settings.checkpoint_glob
+    look = Look(pattern or run.job)
+    if pattern is None:
         captured = [run.job / name for name in CAPTURED]
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
-        return latest_first((when, path) for path in ours if (when := _written(path)) is not None)
+        return latest_first(_dated(ours, look))
     before = None
     with contextlib.suppress(CorruptState, ForeignOwner):
         before = state.read(run.attempt(attempt).before, Before)
-    paths = [path for path in _matches(experiment, run, settings.checkpoint_glob) if not daemons(run, path)]
-    dated = [(when, path) for path in paths if (when := _written(path)) is not None]
+    if before is not None:
+        before.require_seen(pattern)
+    paths = [path for path in _matches(experiment, run, pattern, look) if not daemons(run, path)]
+    dated = _dated(paths, look)
     if before is None:
         return latest_first((when, path) for when, path in dated if when >= started - CLOCK_SLACK_S)
-    return latest_first((when, path) for when, path in dated if before.marks.get(str(path)) != mark(path))
+    return latest_first(
+        (when, path) for when, path in dated if before.marks.get(str(path)) != mark(path, look)
+    )
 
 
 def daemons(run: Run, path: Path) -> bool:
@@ -106,17 +144,17 @@ def daemons(run: Run, path: Path) -> bool:
     return not parts or _OURS.fullmatch(parts[0]) is not None
 
 
-def _matches(experiment: Experiment, run: Run, pattern: str) -> list[Path]:
-    pattern = pattern.replace("{run_dir}", glob.escape(str(run.job)))
-    names = glob.glob(pattern, root_dir=experiment.project, recursive=True)
-    return [experiment.project / name for name in names]
+def _matches(experiment: Experiment, run: Run, pattern: str, look: Look) -> list[Path]:
+    pattern = pattern.replace(own.RUN_DIR, glob.escape(str(run.job)))
+    return [Path(one.path) for one in folders.matches(pattern, experiment.project, look)]
 
 
-def mark(path: Path) -> str:
-    """Return a text that changes with whatever is written to the file, or to any file in the folder."""
-    names = [str(path)]
-    for folder, _, below in os.walk(path):
-        names += [os.path.join(folder, name) for name in below]
+def mark(path: Path, look: Look) -> str:
+    """Return a text that changes with whatever is written to the file, or to any file in the folder.
+
+    Raises Unsearched.
+    """
+    names = [str(path), *_files(path, look)]
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(names):
         with contextlib.suppress(OSError):  # gone since it was listed, or a link to nothing
@@ -127,7 +165,16 @@ def mark(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _written(path: Path) -> float | None:
+def _files(top: Path, look: Look) -> list[str]:
+    """Return the paths of all files in the folder and in those below it."""
+    return [one.path for _, entries in folders.walk(top, look) for one in entries if not one.is_folder]
+
+
+def _dated(paths: Iterable[Path], look: Look) -> list[tuple[float, Path]]:
+    return [(when, path) for path in paths if (when := _written(path, look)) is not None]
+
+
+def _written(path: Path, look: Look) -> float | None:
     """Return when the file, or anything in the folder, was last written; None if there is none (any more)."""
     try:
         status = path.stat()
@@ -135,10 +182,8 @@ def _written(path: Path) -> float | None:
         return None
     if not stat.S_ISDIR(status.st_mode):
         return status.st_mtime if stat.S_ISREG(status.st_mode) else None
-    times = [status.st_mtime]
-    for folder, _, names in os.walk(path):
-        times += [when for name in names if (when := _file_written(os.path.join(folder, name))) is not None]
-    return max(times)
+    times = [when for file in _files(path, look) if (when := _file_written(file)) is not None]
+    return max([status.st_mtime, *times])
 
 
 def _file_written(path: str) -> float | None:
@@ -157,10 +202,12 @@ def settle(source: Path) -> None:
     with storage("sync", source):
         if not source.is_dir():
             _settle_file(str(source))
-        for folder, _, names in os.walk(source):
-            for name in names:
-                _settle_file(os.path.join(folder, name))
-            durable.sync_folder(folder)
+        else:
+            for folder, entries in folders.walk(source, Look(source, seconds=math.inf)):
+                for one in entries:
+                    if not one.is_folder:
+                        _settle_file(one.path)
+                durable.sync_folder(folder)
         durable.sync_folder(source.parent)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints.prune import GONE
 from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownSchema
+from ardaemon.core.folders import Look, Unsearched
 from ardaemon.core.layout import FOLDER, Experiment, Run
 from ardaemon.core.model import Best, Record, Settings
 from ardaemon.core.run_record import Left
@@ -30,30 +31,38 @@ class Leftovers(Record, frozen=True, kw_only=True):
 
 
 def written(experiment: Experiment, run: Run, settings: Settings, promoted: Path | None) -> tuple[Left, ...]:
-    """Return the checkpoints that certainly this run wrote, oldest first; none if the session keeps all."""
+    """Return the checkpoints that certainly this run wrote, oldest first; none if the session keeps all.
+
+    Raises Unsearched.
+    """
     if settings.keep_checkpoints is None:
         return ()
     before = _before(run, settings)
     if before is None:
         return ()
     remembered = {left.path: left.mark for left in _read(experiment).left}
-    own = []
+    own, look = [], Look(settings.checkpoint_glob or run.job)
     for path in reversed(checkpoint.written(experiment, run, settings, started=0.0)[:WRITTEN_MAX]):
         name = os.path.relpath(path, experiment.project)
         # A file that was there before, and that no run is known to have written, is not ours to remove.
         there = before.get(str(path))
         if _removable(experiment, run, path) and (there is None or there == remembered.get(name)):
-            own.append(Left(name, run.run_id, checkpoint.mark(path), path == promoted))
+            own.append(Left(name, run.run_id, checkpoint.mark(path, look), path == promoted))
     return tuple(own)
 
 
 def _before(run: Run, settings: Settings) -> dict[str, str] | None:
-    """Return the marks of the files that were there before the run's first launch; None if nobody looked."""
+    """Return the marks of the files that were there before the run's first launch; None if nobody looked.
+
+    Raises Unsearched if there was too much to look through.
+    """
     if settings.checkpoint_glob is None:
         return {}  # ar_capture saves in the run's own folder, which was new
     with contextlib.suppress(CorruptState, UnknownSchema, ForeignOwner):
         before = state.read(run.attempt(1).before, checkpoint.Before)
-        return before.marks if before is not None else None
+        if before is not None:
+            before.require_seen(settings.checkpoint_glob)
+            return before.marks
     return None
 
 
@@ -123,12 +132,14 @@ def _remove(experiment: Experiment, left: Left) -> bool:
     path = experiment.project / left.path
     run = experiment.run(left.run_id)
     try:
-        if not _removable(experiment, run, path) or checkpoint.mark(path) != left.mark:
+        if not _removable(experiment, run, path) or checkpoint.mark(path, Look(path)) != left.mark:
             return True  # somebody has changed it: it is the run's no more
         if not path.is_dir():
             durable.remove(path)
             return True
         operations.rename(path, _aside(path))
+    except Unsearched:
+        return True  # it was less when its run ended
     except OSError:
         return False
     durable.remove_tree(_aside(path))  # a part that cannot be removed has another name

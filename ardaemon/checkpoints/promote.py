@@ -1,6 +1,7 @@
 """Promotes the best run's checkpoint: copies it whole into .ckpt/, then points best_ckpt to it."""
 
 import errno
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of
 from ardaemon.checkpoints.survey import survey
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.folders import Look, Unsearched, walk
 from ardaemon.core.layout import CHECKPOINT_META as META
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import PrimaryResult, Record, Result
@@ -105,7 +107,10 @@ def verify(folder: Path) -> list[str]:
     if not meta.files:  # promoted by an earlier version, which did not hash
         return []
     faults = [fault for name, copied in meta.files.items() if (fault := _fault(folder, name, copied))]
-    there = {os.path.relpath(path, folder) for path in _files(folder)} - {META}
+    try:
+        there = {os.path.relpath(path, folder) for path in _files(folder)} - {META}
+    except Unsearched as error:
+        return [*faults, str(error)]
     return [*faults, *(f"{name}: it was added" for name in sorted(there - meta.files.keys()))]
 
 
@@ -121,8 +126,8 @@ def _fault(folder: Path, name: str, copied: Copied) -> str | None:
 
 
 def _files(folder: Path) -> list[str]:
-    paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
-    return [path for path in paths if not os.path.islink(path)]
+    entries = (one for _, entries in walk(folder, Look(folder, seconds=math.inf)) for one in entries)
+    return [one.path for one in entries if not one.is_folder and not one.is_link]
 
 
 def _stands(home: Path) -> bool:

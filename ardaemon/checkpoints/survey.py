@@ -5,6 +5,7 @@ a file of this user's, and must not be loaded as one.
 """
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ardaemon.core.folders import Look, listing
 from ardaemon.core.owner import is_ours, user
 from ardaemon.core.project import is_trusted
 
@@ -47,9 +49,9 @@ def survey(source: Path, target: Path, trusted: Sequence[str] = ()) -> Plan:
     """List all that is in a file or folder, without sockets, pipes and devices. Links are not followed.
 
     Raises OSError: EPERM for a file, folder or link of another user's, unless `source` is in or below one of
-    the folders `trusted`.
+    the folders `trusted`; Unsearched if there is too much.
     """
-    plan = Plan()
+    plan, look = Plan(), Look(source, seconds=math.inf)
     top = os.path.realpath(source, strict=True)
     everybodys = is_trusted(top, lambda: trusted)
     if not everybodys:
@@ -62,7 +64,7 @@ def survey(source: Path, target: Path, trusted: Sequence[str] = ()) -> Plan:
             _require_ours(status.st_uid, os.path.relpath(one, top) if one != top else "it")
         if stat.S_ISDIR(status.st_mode):
             plan.folders.append(other)
-            todo += [(os.path.join(one, name), os.path.join(other, name)) for name in os.listdir(one)]
+            todo += [(entry.path, os.path.join(other, entry.name)) for entry in listing(one, look)]
         elif stat.S_ISLNK(status.st_mode):
             plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle
         elif stat.S_ISREG(status.st_mode):

@@ -5,6 +5,7 @@ has its length in its header. torch.distributed.checkpoint writes `.metadata` la
 transformers trainer_state.json. A sharded model has an index, or `1-of-3` in its names.
 """
 
+import math
 import os
 import re
 import struct
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from ardaemon.core import file_kinds, files
+from ardaemon.core import file_kinds, files, folders
+from ardaemon.core.folders import Look, Unsearched
 
 # tmp-checkpoint-500 (transformers until 4.38), best.pt.tmp, x.partial, 7.orbax-checkpoint-tmp-123
 _UNFINISHED = re.compile(r"^\.?tmp[-_.]|[-_.](tmp|temp|part|partial|incomplete)([-_.]|$)", re.IGNORECASE)
@@ -44,15 +46,18 @@ def fault(path: Path) -> str | None:
         return "its name says that it is not finished"
     try:
         return _folder(path) if path.is_dir() else _file(str(path))
+    except Unsearched as error:
+        return error.strerror
     except OSError:  # the copy will fail for the same reason, and say so
         return None
 
 
 def _folder(path: Path) -> str | None:
     count = 0
-    for folder, _, names in os.walk(path):
+    for folder, entries in folders.walk(path, Look(path, seconds=math.inf)):
+        names = {one.name for one in entries if not one.is_folder}
         count += len(names)
-        for first in _faults(folder, set(names)):
+        for first in _faults(folder, names):
             return first
     return None if count else "it is empty"
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import math
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState, SealBroken, StorageError, UsageError
+from ardaemon.core.folders import Look, Unsearched, listing
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
 from ardaemon.core.model import Contract, Sealed, Settings
@@ -51,6 +53,7 @@ def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
 
 BLOCK = 1 << 20
 SEALED_FILES_MAX = 100_000  # in one sealed folder: a larger data set is sealed by its manifest
+MANIFEST = "seal a manifest instead"
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
 METRIC_NAME_MAX = 120  # characters; the name stands in every result
 # path -> (stat's facts about the file, its hash): large data is not read again while stat gives the same
@@ -92,33 +95,37 @@ def _digest(file: BinaryIO, size: int) -> str:
     return digest.hexdigest()
 
 
-def _raise(error: OSError) -> None:
-    raise error  # a folder that cannot be read cannot be sealed
-
-
 def hash_path(path: Path) -> str:
-    """Return the hash of a file, or of a folder: over the sorted relative names and hashes of its files."""
+    """Return the hash of a file, or of a folder: over the sorted relative names and hashes of its files.
+
+    Data sets are linked in: links to folders are followed, each folder once.
+    """
     if not path.is_dir():
         return hash_file(str(path))
     digest, count, seen = hashlib.sha256(), 0, {_identity(str(path)): "."}
-    # Data sets are linked in.
-    for folder, folders, plain in os.walk(path, onerror=_raise, followlinks=True):
-        names = sorted(name for name in folders if name != "__pycache__")
-        folders[:] = []
-        for full in (os.path.join(folder, name) for name in names):
-            relative = os.path.relpath(full, path)
-            first = seen.setdefault(_identity(full), relative)
-            if first == relative:
-                folders.append(os.path.basename(full))
-            else:  # another way to a folder that is hashed already: links may lead in a circle
-                digest.update(f"{relative}\0-> {first}\n".encode())
-        for name in sorted(plain):
-            count += 1
-            if count > SEALED_FILES_MAX:
-                raise UsageError(f"{path} holds over {SEALED_FILES_MAX} files", "seal a manifest instead")
-            full = os.path.join(folder, name)
-            digest.update(f"{os.path.relpath(full, path)}\0{hash_file(full)}\n".encode())
+    todo, look = [str(path)], Look(path, seconds=math.inf)
+    while todo:
+        entries = sorted(listing(todo.pop(), look, follow=True))
+        folders = [one for one in entries if one.is_folder and one.name != "__pycache__"]
+        firsts = {one.path: _first(one.path, path, seen) for one in folders}
+        for again, first in firsts.items():
+            if first is not None:  # another way to a folder that is hashed already
+                digest.update(f"{os.path.relpath(again, path)}\0-> {first}\n".encode())
+        for one in entries:
+            if not one.is_folder:
+                count += 1
+                if count > SEALED_FILES_MAX:
+                    raise UsageError(f"{path} holds over {SEALED_FILES_MAX} files", MANIFEST)
+                digest.update(f"{os.path.relpath(one.path, path)}\0{hash_file(one.path)}\n".encode())
+        todo += reversed([below for below, first in firsts.items() if first is None])
     return digest.hexdigest()
+
+
+def _first(folder: str, top: Path, seen: dict[tuple[int, int], str]) -> str | None:
+    """Return by which name the folder was seen before; None if it is new: links may lead in a circle."""
+    name = os.path.relpath(folder, top)
+    first = seen.setdefault(_identity(folder), name)
+    return None if first == name else first
 
 
 def _identity(folder: str) -> tuple[int, int]:
@@ -160,6 +167,8 @@ def _hash_named(experiment: Experiment, name: str) -> str:
     path = experiment.folder / name  # an absolute name stays absolute
     try:
         return hash_path(path)
+    except Unsearched as error:
+        raise UsageError(str(error), MANIFEST) from error
     except OSError as error:
         raise StorageError(f"cannot seal {path}: {error.strerror}", "seal what exists") from error
 

@@ -9,15 +9,17 @@ import math
 import shlex
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from ardaemon.core.errors import StorageError
+from ardaemon.core.folders import interruptible
 
 T = TypeVar("T")
 
@@ -52,6 +54,14 @@ class Disks:
         return disk
 
 
+def until_cancelled(work: Callable[[], T]) -> Callable[[], T]:
+    """Return the work as one whose looks through folders are given up when nobody waits for it.
+
+    It must be such as may end at each look: as a kill would have it.
+    """
+    return partial(interruptible, anyio.from_thread.check_cancelled, work)
+
+
 class _Disk:
     """One project's disk: its threads, and the questions that have no answer yet."""
 
@@ -83,7 +93,7 @@ class _Disk:
         question = object()
         self.questions[question] = asked
         try:
-            return work()
+            return until_cancelled(work)()
         finally:
             del self.questions[question]
 

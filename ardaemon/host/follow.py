@@ -40,26 +40,30 @@ async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def changes(folders: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
-    """Yield at once, and then whenever something may have changed in the folders, without end.
+async def changes(places: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
+    """Yield at once, then whenever a file or folder of `places` may have changed, without end.
 
-    `folders` is called again after each change, because a new folder in one of them may be one of them too.
-    Cancel the caller's scope to end it.
+    It also yields after BACKSTOP_MS without a change. `places` is called again each time, because what was
+    read meanwhile may name others. Cancel the caller's scope to end it.
     """
     yield
     while True:
-        watched = await anyio.to_thread.run_sync(folders)
-        async for _ in watchfiles.awatch(
-            *watched,
-            recursive=False,
-            step=STEP_MS,
-            debounce=DEBOUNCE_MS,
-            rust_timeout=BACKSTOP_MS,
-            yield_on_timeout=True,
-        ):
+        watched = await anyio.to_thread.run_sync(places)
+        try:
+            async for _ in watchfiles.awatch(
+                *watched,
+                recursive=False,
+                step=STEP_MS,
+                debounce=DEBOUNCE_MS,
+                rust_timeout=BACKSTOP_MS,
+                yield_on_timeout=True,
+            ):
+                yield
+                if await anyio.to_thread.run_sync(places) != watched:
+                    break
+        except FileNotFoundError:  # it was removed since it was named
+            await anyio.sleep(BACKSTOP_MS / 1000)
             yield
-            if await anyio.to_thread.run_sync(folders) != watched:
-                break
 
 
 async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.base import NEAREST, AttemptOutput, FileBackend, MetricBackend, Query, Readings
 
 
@@ -29,10 +30,11 @@ class AutoBackend:
         If there is none, return the one with most metrics; its `problem` names the problems of every source.
         """
         misses: list[Readings] = []
-        if query.path is not None and not self._present(attempt, query):
-            misses.append(Readings("--metric-path", {}, problem=_unknown(attempt, query.path)))
+        if query.path is not None and (problem := self._unknown(attempt, query)) is not None:
+            misses.append(Readings("--metric-path", {}, problem=problem))
+            query = replace(query, path=None)
         for backend, asked in self.sources(attempt, query):
-            readings = backend.read(attempt, asked)
+            readings = _read(backend, attempt, asked)
             if readings.absent:
                 continue
             if readings.settled:
@@ -56,18 +58,31 @@ class AutoBackend:
         """Return the file backends for whose kind of file the session's path leads to one."""
         return [backend for backend in self.files if _has_files(backend, attempt, query.path or "")]
 
+    def _unknown(self, attempt: AttemptOutput, query: Query) -> str | None:
+        """Say why no file backend reads the session's path; None if one does."""
+        path = query.path or ""
+        try:
+            if self._present(attempt, query):
+                return None
+            files = attempt.mine(path)
+            if not files:
+                return attempt.absent(path)
+        except Unsearched as error:
+            return str(error)
+        return f"{attempt.shown(files[0].path)} is of no known kind: say which with --metrics"
+
+
+def _read(backend: MetricBackend, attempt: AttemptOutput, query: Query) -> Readings:
+    """Return the backend's answer. Where there was too much to look through, a later one may still answer."""
+    try:
+        return backend.read(attempt, query)
+    except Unsearched as error:
+        return Readings(backend.name, {}, problem=str(error))
+
 
 def _has_files(backend: FileBackend, attempt: AttemptOutput, path: str) -> bool:
     files = attempt.mine(path, backend.names)
     return any(fnmatch.fnmatch(mine.path.name, backend.names) for mine in files)
-
-
-def _unknown(attempt: AttemptOutput, path: str) -> str:
-    """Say why no file backend reads `path`."""
-    files = attempt.mine(path)
-    if not files:
-        return attempt.absent(path)
-    return f"{attempt.shown(files[0].path)} is of no known kind: say which with --metrics"
 
 
 def _together(misses: list[Readings]) -> Readings:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics import own
 from ardaemon.metrics.own import Mine
+from ardaemon.metrics.searches import Searches
 
 # Different names that are kept of one run: a script that prints a new name on each line must not fill the
 # memory.
@@ -40,7 +41,8 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     """The output of one attempt: where it is, and which files are certainly this attempt's.
 
     `started_at` is the attempt's start in seconds since 1970. `before` has the marks of the files that were
-    there at the launch, and `noted` the patterns by which they were looked for (metrics/own.py).
+    there at the launch, `noted` the patterns by which they were looked for, and `unseen` those that were too
+    much to look through, each with the reason (metrics/own.py). `searches` remembers what was found.
     """
 
     log: Path
@@ -51,17 +53,24 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     started_at: float = 0.0
     before: Mapping[str, str] = field(default_factory=dict)
     noted: tuple[str, ...] = ()
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    searches: Searches = field(default_factory=Searches)
 
     def mine(self, pattern: str, names: str = "*") -> list[Mine]:
         """Return the files that match the glob and that this attempt wrote, sorted by name.
 
         `{run_dir}` stands for the run's folder; a relative pattern begins at the project. Where a folder
-        matches, the files in it that `names` matches are taken.
+        matches, the files in it that `names` matches are taken. Raises Unsearched if there is too much to
+        look through.
         """
-        return own.mine(pattern, names, self._marks())
+        return self.searches.ask((pattern, names), lambda: own.mine(pattern, names, self._marks()))
+
+    def anybodys(self, pattern: str) -> list[Mine]:
+        """Return the files that the glob matches, whoever wrote them. Raises Unsearched."""
+        return self.searches.ask(pattern, lambda: own.anybodys(pattern, self.project))
 
     def absent(self, pattern: str) -> str:
-        """Say in one line why mine() finds nothing."""
+        """Say in one line why mine() finds nothing. Raises Unsearched."""
         return own.absent(pattern, self._marks())
 
     def _marks(self) -> own.LaunchMarks:
@@ -71,6 +80,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
             started_at=self.started_at,
             before=self.before,
             noted=self.noted,
+            unseen=self.unseen,
         )
 
     def shown(self, path: Path) -> str:
@@ -124,7 +134,7 @@ class MetricBackend(Protocol):
         """The backend's word in `--metrics`."""
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
-        """Return the attempt's metrics. Never raises for something that a training script can do wrong."""
+        """Return the attempt's metrics. Of what a training script can do wrong, only Unsearched is raised."""
 
 
 @runtime_checkable
@@ -154,4 +164,7 @@ class Follower(Protocol):
         """The step of the last value."""
 
     def feed(self) -> None:
-        """Read what was added since the last call. It blocks, and costs little if nothing was added."""
+        """Read what was added since the last call. It blocks, and costs little if nothing was added.
+
+        Raises Unsearched if there is too much to look through.
+        """

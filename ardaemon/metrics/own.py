@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from ardaemon.core import file_kinds, files
+from ardaemon.core import file_kinds, files, folders
+from ardaemon.core.folders import Look, Unsearched
 from ardaemon.core.layout import JOB
+from ardaemon.core.patterns import DEEP
 
 RUN_DIR = "{run_dir}"
 # Bytes before a file's end whose hash is kept at the launch. They tell a file that was added to from a file
@@ -65,7 +67,8 @@ class LaunchMarks(Struct, frozen=True, kw_only=True):
     """The facts by which an attempt's files are told from others.
 
     `before` has the mark of every file that was there at the launch, by its real path; `noted` has the
-    patterns by which the launch looked for them. `started_at` is in seconds since 1970.
+    patterns by which the launch looked for them, and `unseen` those that it could not look through, each with
+    the reason. `started_at` is in seconds since 1970.
     """
 
     project: Path
@@ -73,6 +76,7 @@ class LaunchMarks(Struct, frozen=True, kw_only=True):
     started_at: float
     before: Mapping[str, str]  # real path -> its mark, as before.json has it
     noted: Collection[str]
+    unseen: Mapping[str, str]
 
 
 def noted(path: str | None, attempt: str) -> tuple[str, ...]:
@@ -85,7 +89,10 @@ def noted(path: str | None, attempt: str) -> tuple[str, ...]:
 
 
 def marks(patterns: Collection[str], project: Path, run_folder: Path) -> dict[str, str]:
-    """Return the marks of all files that the patterns match now, at the launch, as real path -> mark."""
+    """Return the marks of all files that the patterns match now, at the launch, as real path -> mark.
+
+    Raises Unsearched.
+    """
     by_path = {}
     for pattern in patterns:
         for path in _files(pattern, project, run_folder, "*"):
@@ -100,7 +107,12 @@ def mine(pattern: str, names: str, launch: LaunchMarks) -> list[Mine]:
 
     Where the pattern matches a folder, the files in it and below it whose own name matches `names` are taken.
     Of several files that it matches itself, those with such a name are taken, unless there is none.
+
+    Raises Unsearched, also for what the launch could not look through: nobody knows what was there.
     """
+    for unseen in launch.unseen:
+        if unseen == pattern or (unseen == RUN_DIR and pattern.startswith(RUN_DIR)):
+            raise Unsearched(pattern, f"at the launch, {launch.unseen[unseen]}")
     by_path: dict[str, Mine] = {}
     for path in _named(sorted(_files(pattern, launch.project, launch.run_folder, names)), names):
         real = os.path.realpath(path)
@@ -110,6 +122,12 @@ def mine(pattern: str, names: str, launch: LaunchMarks) -> list[Mine]:
         if offset is not None:
             by_path[real] = Mine(Path(path), offset)
     return list(by_path.values())
+
+
+def anybodys(pattern: str, project: Path) -> list[Mine]:
+    """Return all that a pattern matches, sorted by name. Raises Unsearched."""
+    found = folders.matches(pattern, os.path.realpath(project), Look(pattern))
+    return [Mine(Path(path)) for path in sorted(one.path for one in found)]
 
 
 def _named(paths: list[str], names: str) -> list[str]:
@@ -168,25 +186,28 @@ def _added_at(real: str, before: Mark, mark: Mark) -> int:
 def _files(pattern: str, project: Path, run_folder: Path, names: str) -> Iterator[str]:
     """Yield the absolute paths of files that match, and of files in folders that match.
 
-    Symlinks in such a folder are not followed.
+    Symlinks in such a folder are not followed. Raises Unsearched.
     """
-    root = os.path.realpath(project)
-    pattern = pattern.replace(RUN_DIR, glob.escape(os.path.realpath(run_folder)))
-    own = os.path.realpath(run_folder)
-    for name in glob.iglob(pattern, root_dir=root, recursive=True):
-        path = os.path.normpath(os.path.join(root, name))
+    own, look = os.path.realpath(run_folder), Look(pattern)
+    pattern = pattern.replace(RUN_DIR, glob.escape(own))
+    walked: set[str] = set()  # a folder in one that matches may match as well
+    for one in folders.matches(pattern, os.path.realpath(project), look):
+        path = os.path.normpath(one.path)
         if _attempts(path, own):
             continue
-        if not os.path.isdir(path):
+        if not one.is_folder:
             yield path
-        elif not pattern.endswith("**"):  # such a pattern names the files below by itself
-            yield from (file for file in _below(path, names) if not _attempts(file, own))
+        elif not pattern.endswith(DEEP):  # such a pattern names the files below by itself
+            yield from (file for file in _below(path, names, look, walked) if not _attempts(file, own))
 
 
-def _below(folder: str, names: str) -> Iterator[str]:
-    for at, _, below in os.walk(folder):
-        for name in fnmatch.filter(below, names):
-            yield os.path.join(at, name)
+def _below(top: str, names: str, look: Look, walked: set[str]) -> Iterator[str]:
+    if top in walked:
+        return
+    for folder, entries in folders.walk(top, look):
+        walked.add(folder)
+        for name in fnmatch.filter([one.name for one in entries if not one.is_folder], names):
+            yield os.path.join(folder, name)
 
 
 def _attempts(path: str, run_folder: str) -> bool:

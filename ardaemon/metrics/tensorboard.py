@@ -6,6 +6,7 @@ above all of them on: `loss_val/loss`. If two folders have the same tag, the sho
 outermost folder. If none is there, only the long names tell the tags apart, and the short name is an error.
 """
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.core.config import NAME_MAX
+from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.events import Decoder
 from ardaemon.metrics.formats.tfrecord import RECORD_MAX
@@ -83,7 +85,11 @@ class EventsFollower:
 
     def _elsewhere(self) -> str | None:
         """Return the first of the USUAL folders with event files of the attempt's time, if there is one."""
-        return next((place for place in USUAL if self._attempt.mine(place, self._backend.names)), None)
+        for place in USUAL:
+            with contextlib.suppress(Unsearched):  # it would be but a hint
+                if self._attempt.mine(place, self._backend.names):
+                    return place
+        return None
 
 
 class _Tree:

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ardaemon.core.folders import Unsearched
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.wandb_file import HistoryRow, WandbFile
@@ -83,6 +84,8 @@ class WandbFollower:
             for path in find(self._attempt, self._query).files:
                 self._files.setdefault(path, WandbFile(path))
             _add(self._series, list(self._files.values()))
+        except Unsearched:
+            raise
         except OSError:  # the next feed() tries again, and the reading at the run's end will say so
             return
 

@@ -113,7 +113,7 @@ def _by_id(attempt: AttemptOutput, wanted: str | None = None) -> WandbFiles:
     if own:
         patterns = [f"{root}/run-{glob.escape(own)}{SUFFIX}" for root in roots]
         if bound.ours(own, attempt.run_folder):  # no other run has this id, so the file may lie anywhere
-            files = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
+            files = [mine.path for pattern in patterns for mine in attempt.anybodys(pattern)]
         else:
             files = [mine.path for pattern in patterns for mine in attempt.mine(pattern)]
         if files:

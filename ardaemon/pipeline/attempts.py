@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from ardaemon.core.config import SIBLINGS_MAX
+from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import DAEMON_FILES, JOB, Experiment, Run
 from ardaemon.experiment import train_file
 from ardaemon.host import durable, operations, state
@@ -46,7 +47,8 @@ def _put_aside(run: Run, attempt: int) -> None:
 
 def _link_siblings(experiment: Experiment, folder: Path) -> None:
     """Link what lies beside train.py in the experiment, so that the copy finds it beside itself as well."""
-    names = sorted(set(os.listdir(experiment.folder)) - DAEMON_FILES)
+    entries = listing(str(experiment.folder), Look(experiment.folder), follow=True)
+    names = sorted({one.name for one in entries} - DAEMON_FILES)
     way = os.path.relpath(experiment.folder, folder)
     for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
         with contextlib.suppress(FileExistsError):

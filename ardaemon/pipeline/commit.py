@@ -21,6 +21,7 @@ from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import quarantine
+from ardaemon.host.disk import until_cancelled
 from ardaemon.pipeline import apply, decide
 from ardaemon.pipeline.ended import as_wanted, gather
 from ardaemon.pipeline.flight import Flight
@@ -68,7 +69,7 @@ class Committer:
             await self.measured(flight)
         current = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
         # Without the lock: a metric command may take minutes, and changes nothing of the experiment.
-        ended = await self.patience.insist(flight, lambda: gather(flight, current))
+        ended = await self.patience.insist(flight, until_cancelled(partial(gather, flight, current)))
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
@@ -76,7 +77,7 @@ class Committer:
                 if str(flight.experiment.folder) in self.unapplied:
                     continue  # another run was judged while this one waited for the lock
                 try:
-                    work = partial(decide.decide, as_wanted(ended, flight))
+                    work = until_cancelled(partial(decide.decide, as_wanted(ended, flight)))
                     flight.record = await self.patience.once(flight, work)
                 except (ArdaemonError, OSError) as error:
                     blocked = error

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
+from ardaemon.core.folders import Unsearched
 from ardaemon.core.model import (
     Again,
     Best,
@@ -17,7 +18,7 @@ from ardaemon.core.model import (
     Termination,
     UncleanRecord,
 )
-from ardaemon.core.run_record import AttemptResult, Decision, Judged, Queued, RunRecord
+from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.ready import version_to_restore
@@ -27,7 +28,7 @@ from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.measuring import learned
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.outcome import fit, passed_over, result_of, without
+from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, without
 
 
 def decide(ended: Ended) -> RunRecord:
@@ -72,6 +73,7 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decisi
     """Return everything that stage two will write, so that it has nothing left to decide."""
     stamp = ended.exit.ended_at or state.now()
     result, promoted = _with_checkpoint(ended, judged, result_of(ended, judged, stamp))
+    result, left = _with_leftovers(ended, result, promoted)
     best = _best(ended, current, result) if judged.improved else None
     counters = _counters(ended, current, judged)
     why = _termination(ended, current, judged, counters, best)
@@ -91,7 +93,7 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decisi
         in_train=_replaceable(ended, current, place),
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
         promote=str(promoted) if promoted else None,
-        left=leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted),
+        left=left,
     )
 
 
@@ -108,6 +110,14 @@ def _with_checkpoint(ended: Ended, judged: verdict.Judgement, result: Result) ->
         return without(result, "the host restarted before it was safe on the disk"), None
     checkpoint.settle(promoted)
     return replace(result, checkpoint=f".ckpt/{ended.run.run_id}"), promoted
+
+
+def _with_leftovers(ended: Ended, result: Result, promoted: Path | None) -> tuple[Result, tuple[Left, ...]]:
+    """Return what the run left for --keep-checkpoints, and the result; it says why where nobody can tell."""
+    try:
+        return result, leftovers.written(ended.experiment, ended.run, ended.record.settings, promoted)
+    except Unsearched as error:
+        return all_kept(result, str(error)), ()
 
 
 def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:

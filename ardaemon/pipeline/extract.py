@@ -19,6 +19,7 @@ from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import operations, state
 from ardaemon.judging import excerpt, reason
+from ardaemon.metrics import searches
 from ardaemon.metrics.base import AttemptOutput, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 
@@ -91,11 +92,17 @@ def _extracted(readings: Readings, primary: str) -> Extracted:
 
 
 def output_of(
-    experiment: Experiment, run: Run, environment: dict[str, str], attempt: int, *started_at: str | None
+    experiment: Experiment,
+    run: Run,
+    environment: dict[str, str],
+    attempt: int,
+    *started_at: str | None,
+    searched_s: float = searches.ONCE,
 ) -> AttemptOutput:
     """Return where the attempt leaves its traces, and what was there before it.
 
-    The first of `started_at` that can be read is its start.
+    The first of `started_at` that can be read is its start. What is found of its files counts for
+    `searched_s` seconds; once and for all of an attempt that is over.
     """
     here = run.attempt(attempt)
     before = None
@@ -110,6 +117,8 @@ def output_of(
         started_at=state.seconds(*started_at),
         before=before.files if before is not None else {},
         noted=before.noted if before is not None else (),
+        unseen=before.unseen if before is not None else {},
+        searches=searches.Searches(searched_s),
     )
 
 

@@ -10,6 +10,7 @@ from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Started
 from ardaemon.gpus.lease import Taken
 from ardaemon.host import state
+from ardaemon.host.disk import until_cancelled
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.order import Order, prepare
 from ardaemon.pipeline.patience import Patience
@@ -37,7 +38,7 @@ class Launcher:
             return
         try:
             async with self.patience.alone(flight):  # another run of it may be committed now
-                work = partial(prepare, flight, self.engine, self.config)
+                work = until_cancelled(partial(prepare, flight, self.engine, self.config))
                 order = await self.patience.once(flight, work)
         except (Unclean, SessionNotLive):
             flight.session_over = True

@@ -1,20 +1,19 @@
 """The newest value of the primary metric while a run trains: a view, nothing is decided by it."""
 
 import contextlib
-import glob
-import os
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
+from ardaemon.core.folders import Unsearched
 from ardaemon.experiment.state import load
+from ardaemon.host.disk import until_cancelled
 from ardaemon.host.follow import changes, read_at
 from ardaemon.metrics import log
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Follower, Query
-from ardaemon.metrics.own import RUN_DIR
 from ardaemon.metrics.registry import AUTO, BACKENDS
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
@@ -22,14 +21,19 @@ from ardaemon.pipeline.flight import Flight
 
 # A run that ends sooner needs no live value; a watcher costs a thread.
 FOLLOW_AFTER_S = 1.0
-# Folders that are watched for one pattern: a training script makes a few, and each costs the kernel a watch.
-FOLDERS_MAX = 64
+# Files that are watched for one run, beside its log: each costs the kernel a watch. Others are read when the
+# watcher looks up without a notification.
+WATCHED_MAX = 64
+SEARCHED_S = 1.0  # until new files are looked for again; longer if a search takes long
 # Bytes of a log that are read at one look: a script prints less between two, and a hole has no end.
 FEED_MAX = 64 << 20
 
 
-async def keep_latest(flight: Flight) -> None:
-    """Keep the newest value of the primary metric, until cancelled, for those who look while it runs."""
+async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
+    """Keep the newest value of the primary metric, until cancelled, for those who look while it runs.
+
+    `tell` is called with the reason where a source is not followed any more.
+    """
     await anyio.sleep(FOLLOW_AFTER_S)
     current = await anyio.to_thread.run_sync(load, flight.experiment)
     query = extract.query(flight.record.settings, current.contract)
@@ -41,9 +45,10 @@ async def keep_latest(flight: Flight) -> None:
         sources.insert(len(files) if query.path is not None else 0, LogFollower(output.log, query))
     if not sources:
         return
-    patterns = [backend.pattern(output, query) for backend in files]
-    async for _ in changes(lambda: folders(output, patterns)):
-        newest = await anyio.to_thread.run_sync(latest, sources)
+    async for _ in changes(lambda: watched(output)):
+        newest, problems = await anyio.to_thread.run_sync(until_cancelled(partial(latest, sources)))
+        for problem in problems:
+            tell(problem)
         if flight.going is not None:  # the attempt may be over meanwhile
             flight.going.latest = newest
 
@@ -57,7 +62,9 @@ def _output(flight: Flight) -> AttemptOutput:
     assert flight.handle is not None
     record, attempt = flight.record, flight.handle.attempt
     environment = job_environment.of_attempt(flight, attempt, record.settings)
-    return extract.output_of(flight.experiment, flight.run, environment, attempt, record.submitted_at)
+    return extract.output_of(
+        flight.experiment, flight.run, environment, attempt, record.submitted_at, searched_s=SEARCHED_S
+    )
 
 
 class LogFollower:
@@ -82,36 +89,27 @@ class LogFollower:
         self.latest, self.step = self._reader.latest, self._reader.step
 
 
-def latest(sources: Sequence[Follower]) -> float | None:
-    """Return the value of the first source that has one, as `auto` would; those after it are not read."""
-    for source in sources:
-        source.feed()
-        if source.latest is not None:
-            return source.latest
-    return None
+def latest(sources: list[Follower]) -> tuple[float | None, list[str]]:
+    """Return the value of the first source that has one, as `auto` would; those after it are not read.
 
-
-def folders(output: AttemptOutput, patterns: Sequence[str]) -> set[Path]:
-    """Return where a change may be one of the run's metrics: the log's folder, and where the patterns lie.
-
-    Of a pattern in the project's own folder that one alone: below it may be anything.
+    A source for which there is too much to look through is removed, and the reason returned.
     """
-    watched = {output.attempt_folder}
-    for pattern in patterns:
-        top = _static(pattern.replace(RUN_DIR, glob.escape(str(output.run_folder))), output.project)
-        while not top.is_dir():
-            top = top.parent
-        deep = top != output.project and top not in output.project.parents
-        below = (Path(folder) for folder, _, _ in os.walk(top)) if deep else [top]
-        watched.update(islice(below, FOLDERS_MAX))
-    return watched
+    problems = []
+    for source in list(sources):
+        try:
+            source.feed()
+        except Unsearched as error:
+            sources.remove(source)
+            problems.append(str(error))
+        if source.latest is not None:
+            return source.latest, problems
+    return None, problems
 
 
-def _static(pattern: str, project: Path) -> Path:
-    """Return the folder in which a pattern begins to be one."""
-    at = project
-    for part in Path(pattern).parts:
-        if glob.has_magic(part.replace("[[]", "")):  # as glob.escape writes it
-            break
-        at /= part.replace("[[]", "[")
-    return at
+def watched(output: AttemptOutput) -> set[Path]:
+    """Return where a change may be one of the run's metrics: the log's folder, and the files that were found.
+
+    Not the folders in which files may be found: a job may write thousands of others there.
+    """
+    found = output.searches.found(WATCHED_MAX)
+    return {output.attempt_folder, *(path for path in found if path.exists())}

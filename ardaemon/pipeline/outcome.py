@@ -96,5 +96,10 @@ def without(result: Result, problem: str) -> Result:
     return _with_reason(replace(result, checkpoint=None), f"checkpoint not promoted: {problem}")
 
 
+def all_kept(result: Result, problem: str) -> Result:
+    """Return the result of a run none of whose checkpoints --keep-checkpoints removes, and says why."""
+    return _with_reason(result, f"its checkpoints all stay: {problem}")
+
+
 def _with_reason(result: Result, why: str) -> Result:
     return replace(result, reason=f"{result.reason}; {why}" if result.reason else why)

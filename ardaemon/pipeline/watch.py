@@ -89,7 +89,7 @@ class Watcher:
     async def _live(self, flight: Flight, scope: anyio.CancelScope) -> None:
         with scope:
             try:
-                await keep_latest(flight)
+                await keep_latest(flight, lambda why: self.listener.tell(flight, NotFollowed(why=why)))
             except Exception as error:  # only a view: it may end, the daemon and the run go on
                 self.listener.tell(flight, NotFollowed(why=str(error)))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.checkpoints import find as checkpoint
+from ardaemon.core import folders
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.host import state
@@ -132,3 +133,54 @@ def test_of_both_the_later_written_is_taken(made: Experiment) -> None:
     (run.run.job / "state").mkdir()
     torch_file(run.run.job / "state/rank0-of-1.pt")
     assert found(made, run) == run.run.job / "state"
+
+
+# --- too much to look through ---
+
+TOO_MANY = "more than 3 files and folders are there: name a smaller folder"
+
+
+def test_where_there_is_too_much_to_look_through_the_run_advances_without_and_says_so(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = over(made, 1, 1.0)
+    for number in (1, 2):
+        saved(run.run.job, f"ckpt-{number}")
+    monkeypatch.setattr(folders, "NAMES_MAX", 3)
+    result = committed(run)
+    assert (result.verdict, result.checkpoint) == ("advance", None)
+    assert result.reason == f"checkpoint not promoted: {{run_dir}}/ckpt-*: {TOO_MANY}"
+
+
+def test_a_checkpoint_of_too_many_files_is_not_promoted_and_the_result_says_so(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = over(made, 1, 1.0, CAPTURED)
+    (run.run.job / "state").mkdir()
+    for rank in range(4):
+        torch_file(run.run.job / f"state/rank{rank}-of-4.pt")
+    monkeypatch.setattr(folders, "NAMES_MAX", 3)
+    reason = committed(run).reason
+    assert reason == f"checkpoint not promoted: {run.run.job}: {TOO_MANY}"
+
+
+def test_what_the_launch_could_not_look_through_is_no_runs_checkpoint(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether it was there before."""
+    saved(made.project / "out", "checkpoint-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "NAMES_MAX", 2)
+        run = over(made, 1, 1.0, SHARED)
+    saved(made.project / "out", "checkpoint-2")
+    result = committed(run)
+    assert result.checkpoint is None
+    assert "out/checkpoint-*: at the launch, more than 2 files and folders" in str(result.reason)
+
+
+def test_links_in_a_circle_hide_no_checkpoint(made: Experiment) -> None:
+    run = over(made, 1, 1.0, Settings(seconds=1, checkpoint_glob="{run_dir}/**/ckpt-*"))
+    for name in "ab":
+        (run.run.job / name).symlink_to(".")
+    folder = saved(run.run.job / "deep/er")
+    assert found(made, run) == folder

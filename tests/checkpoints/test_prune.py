@@ -13,6 +13,8 @@ from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import prune
 from ardaemon.checkpoints.leftovers import Leftovers
 from ardaemon.checkpoints.promote import Promotion
+from ardaemon.core import folders
+from ardaemon.core.folders import Look
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Result, Settings
 from ardaemon.core.run_record import RunRecord
@@ -418,7 +420,21 @@ def test_cut_at_any_operation_and_done_again_it_leaves_what_an_uncut_commit_leav
 
 def test_marks_see_every_change_of_a_file_in_a_folder(made: Experiment) -> None:
     folder = saved(made.project / "out", "checkpoint-1")
-    before = checkpoint.mark(folder)
-    assert checkpoint.mark(folder) == before
+    before = checkpoint.mark(folder, Look(folder))
+    assert checkpoint.mark(folder, Look(folder)) == before
     (folder / "optimizer/state").write_bytes(b"other")
-    assert checkpoint.mark(folder) != before
+    assert checkpoint.mark(folder, Look(folder)) != before
+
+
+def test_where_there_is_too_much_to_look_through_every_checkpoint_stays_and_the_result_says_so(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        ran(made, number, number, SHARED, f"checkpoint-{number}")
+    monkeypatch.setattr(folders, "NAMES_MAX", 1)
+    result = ran(made, 3, 3.0, SHARED, "checkpoint-3")
+    assert result.verdict == "revert"
+    assert "its checkpoints all stay: out/checkpoint-*: " in str(result.reason)
+    monkeypatch.undo()
+    ran(made, 4, 4.0, SHARED, "checkpoint-4")
+    assert {path.name for path in (made.project / "out").iterdir()} >= {"checkpoint-3", "checkpoint-4"}

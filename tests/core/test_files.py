@@ -46,6 +46,7 @@ ALLOWED = {
     "arctl/commands/doctor.py": "/proc alone",
     "arctl/dial.py": "daemon.json, in the private state folder",
     "arctl/starter.py": "locks and the daemon's standard error, in the private state folder",
+    "ardaemon/core/folders.py": "folders alone",
     "ardaemon/core/layout.py": "/proc alone",
     "ardaemon/core/places.py": "/proc/self alone",
     "ardaemon/core/owner.py": "/proc alone",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ardaemon.core import folders
 from ardaemon.core.errors import ForeignOwner, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract
@@ -296,3 +297,22 @@ def test_another_users_data_is_sealed_and_his_program_md_is_not_read(tmp_path: P
         ForeignOwner, match=r"program.md belongs to another user .uid 61002., and is not read"
     ):
         seal.make(made, ())
+
+
+def test_a_folders_hash_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    """A seal that was made by one of them must hold."""
+    data = linked(tmp_path)
+    for name in ("z/b/k", "z/__pycache__/x", "0", "z.bin"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(name)
+    assert seal.hash_path(data) == "2c82687cbb2d75e0539b1f80558cd76ee02afbfd51fba9049af1083222366c60"
+
+
+def test_a_folder_with_too_many_folders_is_not_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (tmp_path / "data" / str(number)).mkdir(parents=True)
+    monkeypatch.setattr(folders, "NAMES_MAX", 3)
+    with pytest.raises(UsageError, match="more than 3 files and folders are there"):
+        experiment(tmp_path, seal=(str(tmp_path / "data"),))

@@ -7,7 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ardaemon.core import folders
 from ardaemon.core.errors import StorageError
+from ardaemon.core.folders import Look, walk
 from ardaemon.host import disk
 from tests.support.lab import wait_until
 
@@ -82,3 +84,34 @@ def test_an_error_of_the_work_is_its_own() -> None:
 
     with pytest.raises(FileNotFoundError):
         anyio.run(disk.Disks().ask, PROJECT, refuse)
+
+
+def test_a_look_through_folders_ends_when_nobody_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "OFTEN", 1)
+    (tmp_path / "one").touch()
+    begun, ended = threading.Event(), threading.Event()
+
+    def look_for_ever() -> None:
+        look = Look(tmp_path, seconds=HANGS_S)
+        try:
+            while True:
+                list(walk(tmp_path, look))
+                begun.set()
+        finally:
+            ended.set()
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, disk.until_cancelled(look_for_ever))
+                await anyio.to_thread.run_sync(wait_until, begun.is_set, "the look to begin")
+                scope.cancel()
+        assert ended.is_set()
+        with anyio.move_on_after(0.01):
+            await disk.Disks().ask(PROJECT, look_for_ever)
+
+    begin = time.monotonic()
+    anyio.run(main)
+    assert time.monotonic() - begin < HANGS_S

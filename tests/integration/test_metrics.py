@@ -158,3 +158,12 @@ def test_the_client_has_an_option_for_each_of_it(lab: Lab) -> None:
     shell("session", "start", "--seconds", "9", *options, "200")
     told = lab.get("session.get")["session"]["settings"]
     assert (told["metrics"], told["metric_path"], told["value"]) == ("csv", "{run_dir}/*.csv", 200)
+
+
+def test_links_that_go_in_a_circle_do_not_hold_up_the_verdict(lab: Lab) -> None:
+    """Two of them make so many paths that a search through all of them never ends."""
+    circles = 'for name in "ab":\n    os.symlink(".", os.environ["AR_RUN_DIR"] + "/" + name)\n'
+    lab.ready()
+    lab.write(rows(2) + circles)
+    result = lab.run()
+    assert (result["verdict"], result["primary"]["value"]) == ("advance", 2.0)

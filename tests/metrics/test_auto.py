@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from ardaemon.core import folders
+from ardaemon.core.folders import Unsearched
 from ardaemon.core.metric_names import METRIC_SOURCES
 from ardaemon.core.model import Primary
-from ardaemon.metrics.base import AttemptOutput, Query, Readings
-from ardaemon.metrics.registry import BACKENDS
+from ardaemon.metrics.base import AttemptOutput, FileBackend, Query, Readings
+from ardaemon.metrics.registry import BACKENDS, FILES
 
 
 def ask(folder: Path, log: str, command: str | None) -> Readings:
@@ -113,3 +115,37 @@ def test_a_metric_that_ended_as_nan_is_looked_for_nowhere_else(tmp_path: Path) -
     assert (readings.source, readings.value) == ("log", None)
     said = Query(Primary("loss"), command=echo('{"loss": NaN}'))
     assert ask_for(tmp_path, "loss: 1", said).source == "custom"
+
+
+def test_where_there_is_too_much_to_look_through_it_says_so_and_asks_the_next_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path)
+    monkeypatch.setattr(folders, "NAMES_MAX", 1)
+    why = "*: more than 1 files and folders are there: name a smaller folder"
+    readings = ask_for(tmp_path, "loss: 1", Query(Primary("loss"), path="*"))
+    assert (readings.value, readings.passed) == (1.0, (f"--metric-path: {why}",))
+    readings = ask_for(tmp_path, "acc: 1", Query(Primary("loss")))
+    assert readings.value is None
+    assert "csv: {run_dir}/**/metrics.csv: more than 1 files and folders are there" in str(readings.problem)
+
+
+@pytest.mark.parametrize("backend", FILES, ids=lambda backend: backend.name)
+def test_each_backend_says_that_there_is_too_much_to_look_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: FileBackend
+) -> None:
+    """Never does it answer from a part of the files."""
+    files(tmp_path)
+    monkeypatch.setattr(folders, "NAMES_MAX", 1)
+    evidence = AttemptOutput(
+        log=tmp_path / "run.log", run_folder=tmp_path, attempt_folder=tmp_path, project=tmp_path
+    )
+    query = Query(Primary("loss"), path="*")
+    try:
+        said = str(backend.read(evidence, query).problem)
+    except Unsearched as error:
+        said = str(error)
+    assert "more than 1 files and folders are there" in said
+    follower = backend.follower(evidence, query)
+    with pytest.raises(Unsearched):
+        follower.feed()

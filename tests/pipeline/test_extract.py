@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
+from ardaemon.core import folders
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import RunRecord
@@ -187,3 +188,38 @@ def test_the_settings_of_a_run_say_which_value_counts(tmp_path: Path) -> None:
     assert read is not None
     assert read.settings == settings
     assert json.loads(path.read_text())["settings"]["value"] == 7
+
+
+def test_what_the_launch_could_not_look_through_is_no_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether a file that is there now was there before."""
+    made = Made(tmp_path, metrics="csv", metric_path="out/*.csv")
+    for name in "ab":
+        made.write(f"out/{name}.csv", "val/loss\n0.1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "NAMES_MAX", 2)
+        made.launch()
+    (tmp_path / "out/b.csv").unlink()
+    os.utime(tmp_path / "out/a.csv")
+    found = made.read()
+    assert found.metrics == {}
+    assert found.problem == (
+        "metrics could not be read: out/*.csv: at the launch, more than 2 files and folders are there:"
+        " name a smaller folder"
+    )
+
+
+def test_where_there_is_too_much_to_look_through_no_metric_counts_and_the_result_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(tmp_path, metrics="csv").launch()
+    for name in "ab":
+        made.write(f"{made.run.job}/{name}/metrics.csv", "val/loss\n0.1\n")
+    monkeypatch.setattr(folders, "NAMES_MAX", 5)
+    found = made.read()
+    assert (found.metrics, found.problem) == (
+        {},
+        "metrics could not be read: {run_dir}/**/metrics.csv: more than 5 files and folders are there:"
+        " name a smaller folder",
+    )
