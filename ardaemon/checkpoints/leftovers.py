@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from ardaemon.checkpoints import find as checkpoint
+from ardaemon.checkpoints import place
 from ardaemon.checkpoints.prune import GONE
 from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownSchema
 from ardaemon.core.folders import Look, Unsearched
@@ -68,7 +69,7 @@ def _before(run: Run, settings: Settings) -> dict[str, str] | None:
 
 def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> None:
     """Remember what a run left (`mine`), and remove all but the last N. Raises StorageError."""
-    if settings.keep_checkpoints is None:
+    if settings.keep_checkpoints is None or place.fault(experiment) is not None:
         return
     recorded = _read(experiment)
     # Finish the removals that a kill cut short; those that the disk refuses are tried again at the next

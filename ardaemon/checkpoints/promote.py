@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import MsgspecError, field
 
-from ardaemon.checkpoints import prune
+from ardaemon.checkpoints import place, prune
 from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of
 from ardaemon.checkpoints.survey import survey
 from ardaemon.core import file_kinds, files
@@ -73,6 +73,8 @@ def promote(
     trying again can help.
     """
     promotion = promotion or Promotion()
+    if (fault := place.fault(experiment)) is not None:
+        return fault
     home = experiment.checkpoints / run_id
     try:
         with storage("promote the checkpoint to", home):

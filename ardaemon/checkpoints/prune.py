@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from ardaemon.core.layout import CHECKPOINT_META, Experiment
+from ardaemon.checkpoints import place
+from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best
 from ardaemon.host import durable, operations, state
 
@@ -23,7 +24,7 @@ def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | 
     A former best is kept for `kept_s` seconds (default: FORMER_KEPT_S). Return the seconds until
     another call is worth it; None if nothing is left to remove before the next commit.
     """
-    if not experiment.checkpoints.is_dir():
+    if not experiment.checkpoints.is_dir() or place.fault(experiment) is not None:
         return None
     waits = [] if sweep(experiment) else [REFUSED_S]
     for folder, stays_s in _formers(experiment, in_use, _kept(kept_s)):
@@ -46,7 +47,7 @@ def _formers(experiment: Experiment, in_use: Collection[str], kept_s: float) -> 
     if best is None:
         return []
     keep = os.path.basename(best.checkpoint or "")  # of a best without a checkpoint all are former ones
-    ours = {folder: _promoted_at(folder) for folder in experiment.checkpoints.iterdir()}
+    ours = {folder: place.promoted_at(folder) for folder in experiment.checkpoints.iterdir()}
     formers = []
     for folder, promoted in ours.items():
         if promoted is None or folder.name == keep or os.path.realpath(folder) in in_use:
@@ -66,14 +67,6 @@ def _removed(folder: Path) -> bool:
 
 def _kept(kept_s: float | None) -> float:
     return FORMER_KEPT_S if kept_s is None else kept_s
-
-
-def _promoted_at(folder: Path) -> float | None:
-    """Return when promote() has made the copy, in seconds since 1970; None if it has not made this folder."""
-    try:
-        return (folder / CHECKPOINT_META).stat().st_mtime
-    except OSError:
-        return None
 
 
 def _former_since(experiment: Experiment, promoted: float, all_of_them: Collection[float | None]) -> float:

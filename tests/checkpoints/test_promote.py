@@ -284,29 +284,50 @@ def test_in_a_trusted_folder_files_of_others_are_copied(made: Experiment) -> Non
     assert (made.best_checkpoint / "ckpt-1/weights").stat().st_uid == 0
 
 
-@pytest.mark.parametrize("swap", ["file", "folder"])
+def opened(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("name", ["weights", "optimizer"])
 def test_what_is_swapped_after_it_was_surveyed_is_not_copied(
-    made: Experiment, monkeypatch: pytest.MonkeyPatch, swap: str
+    made: Experiment, monkeypatch: pytest.MonkeyPatch, name: str, back: bool
 ) -> None:
     """The survey has asked whose the files are: another file in the same place may be anybody's."""
     run = over(made, 1, 1.0)
     folder = saved(run.run.job)
     other = saved(run.run.folder, "other", weights=b"another")
-    for name in ("weights", "optimizer/state"):  # as large and as old
-        stamp = (folder / name).stat().st_mtime_ns
-        os.utime(other / name, ns=(stamp, stamp))
+    for file in ("weights", "optimizer/state"):  # as large and as old
+        stamp = (folder / file).stat().st_mtime_ns
+        os.utime(other / file, ns=(stamp, stamp))
+    place, aside = folder / name, run.run.folder / "aside"
 
-    def swapped(name: str, *given: Any) -> None:
-        if name == "mkdir" and str(given[0]).endswith("/ckpt-1"):
-            place = folder / ("weights" if swap == "file" else "optimizer")
-            place.rename(run.run.folder / "aside")
-            place.symlink_to(other / place.name)
+    def swapped(operation: str, *given: Any) -> None:
+        if operation == "mkdir" and str(given[0]).endswith("/ckpt-1"):
+            place.rename(aside)
+            (other / name).rename(place)
+        elif operation == "copy" and back and opened(given[0]).startswith(str(place)):
+            place.rename(other / name)
+            aside.rename(place)
 
     monkeypatch.setattr(operations, "hook", swapped)
-    reason = committed(run).reason
-    assert reason is not None
-    assert reason.startswith("checkpoint not promoted: ckpt-1: ")
+    assert committed(run).reason == "checkpoint not promoted: ckpt-1: it was changed while it was copied"
     assert list(made.checkpoints.iterdir()) == []
+
+
+def test_a_link_that_took_a_files_place_since_is_not_followed(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = over(made, 1, 1.0)
+    folder = saved(run.run.job)
+
+    def swapped(operation: str, *given: Any) -> None:
+        if operation == "mkdir" and str(given[0]).endswith("/ckpt-1"):
+            (folder / "weights").rename(run.run.folder / "aside")
+            (folder / "weights").symlink_to(run.run.folder / "aside")
+
+    monkeypatch.setattr(operations, "hook", swapped)
+    assert committed(run).reason == "checkpoint not promoted: ckpt-1: it is a link, not a plain file"
 
 
 # --- what stands in the way ---
@@ -365,7 +386,7 @@ def test_a_file_that_is_written_while_it_is_copied_is_no_checkpoint(
     folder = saved(run.run.job)
 
     def written(name: str, *given: Any) -> None:
-        if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("partial/ckpt-1/weights"):
+        if name == "fsync" and opened(given[0]).endswith("partial/ckpt-1/weights"):
             (folder / "weights").write_bytes(b"weights and more")
 
     monkeypatch.setattr(operations, "hook", written)
@@ -382,7 +403,7 @@ def test_a_full_disk_holds_up_the_commit_until_there_is_space(
     record = decide.decide(run)
 
     def full(name: str, *given: Any) -> None:
-        if name == "fsync" and os.readlink(f"/proc/self/fd/{given[0]}").endswith("/weights"):
+        if name == "fsync" and opened(given[0]).endswith("/weights"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:

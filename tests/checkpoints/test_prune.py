@@ -438,3 +438,36 @@ def test_where_there_is_too_much_to_look_through_every_checkpoint_stays_and_the_
     monkeypatch.undo()
     ran(made, 4, 4.0, SHARED, "checkpoint-4")
     assert {path.name for path in (made.project / "out").iterdir()} >= {"checkpoint-3", "checkpoint-4"}
+
+
+# --- a .ckpt that came with a clone ---
+
+
+def test_a_link_to_another_disk_is_used_and_what_else_lies_there_is_left_alone(
+    made: Experiment, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    for name, meta in (("data", "{}"), ("r0009", '{"schema": 1, "run_id": "r0010"}')):
+        (disk / name).mkdir(parents=True)
+        (disk / name / "meta.json").write_text(meta)
+    made.checkpoints.symlink_to(disk)
+    for number in (1, 2):
+        ran(made, number, 1.0 / number)
+    assert sorted(os.listdir(disk)) == ["data", "left.json", "r0002", "r0009"]
+    assert (made.best_checkpoint / "ckpt-1/weights").read_bytes() == b"weights of r0002"
+
+
+def test_a_link_to_another_experiments_checkpoints_changes_nothing_there(
+    made: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = experiment(tmp_path / "other")
+    live(other)
+    for number in (1, 2):
+        ran(other, number, 1.0 / number)
+    before = everything(other.folder)
+    made.checkpoints.symlink_to(other.checkpoints)
+    result = ran(made, 1, 1.0)
+    assert (result.verdict, result.checkpoint) == ("advance", None)
+    assert "checkpoint not promoted: .ckpt is a link into .autoresearch" in str(result.reason)
+    assert everything(other.folder) == before

@@ -1,0 +1,38 @@
+"""Tells whether .ckpt/ is the experiment's own, and which folders in it promote() has made."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import CHECKPOINT_META, FOLDER, Experiment
+from ardaemon.core.model import Record
+from ardaemon.host import state
+
+
+class _Meta(Record, frozen=True, kw_only=True):
+    """The part of a promoted checkpoint's meta.json that names its run."""
+
+    run_id: str
+
+
+def fault(experiment: Experiment) -> str | None:
+    """Say why nothing may be written or removed in .ckpt/; None if it is the experiment's own.
+
+    It may be a link to another disk. A link that came with a clone may lead to another experiment, whose
+    checkpoints have the same names.
+    """
+    place = experiment.checkpoints
+    if place.is_symlink() and FOLDER in Path(os.path.realpath(place)).parts:
+        return f"{place.name} is a link into {FOLDER}, where experiments keep their own: remove it"
+    return None
+
+
+def promoted_at(folder: Path) -> float | None:
+    """Return when promote() has made the copy, in seconds since 1970; None if it has not made this folder."""
+    meta = folder / CHECKPOINT_META
+    with contextlib.suppress(ArdaemonError, OSError):
+        named = state.read(meta, _Meta)
+        if named is not None and named.run_id == folder.name:
+            return meta.stat().st_mtime
+    return None
