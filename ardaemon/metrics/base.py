@@ -67,7 +67,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
 
     def anybodys(self, pattern: str) -> list[Mine]:
         """Return the files that the glob matches, whoever wrote them. Raises Unsearched."""
-        return self.searches.ask(pattern, lambda: own.anybodys(pattern, self.project))
+        return self.searches.ask((pattern,), lambda: own.anybodys(pattern, self.project))
 
     def absent(self, pattern: str) -> str:
         """Say in one line why mine() finds nothing. Raises Unsearched."""

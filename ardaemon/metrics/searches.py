@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.own import Mine
 
+Question = tuple[str, ...]  # a pattern, and what else tells one search from another
 ONCE = math.inf  # seconds: while a run that is over is judged, nothing changes
 REST = 50  # times as long as a search took, until the next one: then it costs 2% of a core
 
@@ -23,17 +24,20 @@ class _Answer:
 
 
 class Searches:
-    """Keeps what each search found for `fresh_s` seconds, and longer if the search took long."""
+    """Keeps what each search found for `fresh_s` seconds, and longer if the search took long.
 
-    def __init__(self, fresh_s: float = 0.0) -> None:
-        self.fresh_s = fresh_s
-        self._answers: dict[Hashable, _Answer] = {}
+    A search that finds more than `files_max` files fails: whoever follows them reads each of them again.
+    """
 
-    def ask(self, question: Hashable, search: Callable[[], list[Mine]]) -> list[Mine]:
-        """Return what the search finds, or has found a moment ago. Raises Unsearched, as the search did."""
+    def __init__(self, fresh_s: float = 0.0, files_max: float = math.inf) -> None:
+        self.fresh_s, self.files_max = fresh_s, files_max
+        self._answers: dict[Question, _Answer] = {}
+
+    def ask(self, question: Question, search: Callable[[], list[Mine]]) -> list[Mine]:
+        """Return what the search finds, or has found a moment ago. Raises Unsearched."""
         answer = self._answers.get(question)
         if answer is None or time.monotonic() >= answer.due:
-            answer = self._answers[question] = self._search(search)
+            answer = self._answers[question] = self._search(question[0], search)
         if answer.error is not None:
             raise answer.error
         return answer.files
@@ -43,13 +47,16 @@ class Searches:
         paths = {mine.path for answer in self._answers.values() for mine in answer.files}
         return sorted(paths, reverse=True)[:most]
 
-    def _search(self, search: Callable[[], list[Mine]]) -> _Answer:
+    def _search(self, place: str, search: Callable[[], list[Mine]]) -> _Answer:
         began = time.monotonic()
         files, failure = [], None
         try:
             files = search()
+            if len(files) > self.files_max:
+                why = f"{len(files):,} files match, more than the {self.files_max} that are followed"
+                raise Unsearched(place, f"{why} while a run trains; they are read at its end")
         except Unsearched as error:
-            failure = error
+            files, failure = [], error
         now = time.monotonic()
         rest = max(self.fresh_s, REST * (now - began)) if self.fresh_s else 0.0
         return _Answer(now + rest, files, failure)

@@ -19,9 +19,9 @@ from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import operations, state
 from ardaemon.judging import excerpt, reason
-from ardaemon.metrics import searches
 from ardaemon.metrics.base import AttemptOutput, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
+from ardaemon.metrics.searches import ONCE, Searches
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
@@ -97,12 +97,12 @@ def output_of(
     environment: dict[str, str],
     attempt: int,
     *started_at: str | None,
-    searched_s: float = searches.ONCE,
+    found: Searches | None = None,
 ) -> AttemptOutput:
     """Return where the attempt leaves its traces, and what was there before it.
 
-    The first of `started_at` that can be read is its start. What is found of its files counts for
-    `searched_s` seconds; once and for all of an attempt that is over.
+    The first of `started_at` that can be read is its start. `found` remembers what was found of its files;
+    by default once and for all, as suits an attempt that is over.
     """
     here = run.attempt(attempt)
     before = None
@@ -118,7 +118,7 @@ def output_of(
         before=before.files if before is not None else {},
         noted=before.noted if before is not None else (),
         unseen=before.unseen if before is not None else {},
-        searches=searches.Searches(searched_s),
+        searches=found or Searches(ONCE),
     )
 
 

@@ -15,6 +15,7 @@ from ardaemon.host.follow import changes, read_at
 from ardaemon.metrics import log
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Follower, Query
 from ardaemon.metrics.registry import AUTO, BACKENDS
+from ardaemon.metrics.searches import Searches
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
 from ardaemon.pipeline.flight import Flight
@@ -24,6 +25,7 @@ FOLLOW_AFTER_S = 1.0
 # Files that are watched for one run, beside its log: each costs the kernel a watch. Others are read when the
 # watcher looks up without a notification.
 WATCHED_MAX = 64
+FOLLOWED_MAX = 256  # files of one source: each is opened again at each change
 SEARCHED_S = 1.0  # until new files are looked for again; longer if a search takes long
 # Bytes of a log that are read at one look: a script prints less between two, and a hole has no end.
 FEED_MAX = 64 << 20
@@ -62,8 +64,9 @@ def _output(flight: Flight) -> AttemptOutput:
     assert flight.handle is not None
     record, attempt = flight.record, flight.handle.attempt
     environment = job_environment.of_attempt(flight, attempt, record.settings)
+    found = Searches(SEARCHED_S, FOLLOWED_MAX)
     return extract.output_of(
-        flight.experiment, flight.run, environment, attempt, record.submitted_at, searched_s=SEARCHED_S
+        flight.experiment, flight.run, environment, attempt, record.submitted_at, found=found
     )
 
 
