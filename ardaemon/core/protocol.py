@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
 from ardaemon.core.model import Best, Contract, Exit, Result, Session, Settings
 
@@ -27,6 +28,11 @@ class Request(Struct, frozen=True):
     params: Raw | UnsetType = UNSET
     id: str | int | float | UnsetType | None = UNSET
     protocol: int | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Refuse an id that is no name for a request but a load: it is kept until the answer is sent."""
+        if isinstance(self.id, str | int) and len(str(self.id).encode()) > ID_MAX:
+            raise ValueError(f"an id has at most {ID_MAX} bytes")
 
 
 class Nothing(Params, frozen=True, kw_only=True):

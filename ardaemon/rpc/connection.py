@@ -13,9 +13,11 @@ from msgspec import UNSET
 
 from ardaemon.core import errors
 from ardaemon.core.config import FRAME_MAX, REQUESTS_PER_CONNECTION, Config
+from ardaemon.core.errors import ArdaemonError
 from ardaemon.host import operations
 from ardaemon.rpc import messages
-from ardaemon.rpc.dispatch import Dispatcher, busy
+from ardaemon.rpc.budget import Share, full
+from ardaemon.rpc.dispatch import Asked, Dispatcher, busy
 
 TOO_LONG = f"a request is longer than {FRAME_MAX} bytes"
 READ_CHUNK = 1 << 16
@@ -29,13 +31,16 @@ class ClientConnection:
         stream: anyio.abc.SocketStream,
         dispatcher: Dispatcher,
         config: Config,
+        share: Share,
         answered: Callable[[], None],
     ) -> None:
-        self.stream, self.dispatcher, self.config = stream, dispatcher, config
+        self.stream, self.dispatcher, self.config, self.share = stream, dispatcher, config, share
         self.answered = answered  # called after each answer is sent
         self.sending = anyio.Lock()
         self.in_flight = 0
         self.gone = False  # the client does not read, or has hung up
+        self.buffer, self.begun = bytearray(), 0.0  # the line that came in part, and when it began
+        self.counted = 0  # how many bytes of it the share counts
 
     async def run(self) -> None:
         """Serve until the client hangs up, or until all is answered that it asked before it ended sending."""
@@ -54,50 +59,84 @@ class ClientConnection:
         requests.cancel()  # the client is gone: its waits end here, its runs do not
 
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
-        buffer, begun = bytearray(), 0.0
         patience = self.config.request_timeout
         while True:
-            fresh = not buffer
-            with anyio.CancelScope(deadline=begun + patience if buffer else math.inf) as half:
-                buffer += await self.stream.receive(READ_CHUNK)
+            begun_before = bool(self.buffer)
+            with anyio.CancelScope(deadline=self.begun + patience if begun_before else math.inf) as half:
+                self.buffer += await self.stream.receive(READ_CHUNK)
             if half.cancelled_caught:
-                return await self._cut_off(f"a request was begun and not finished in {patience:g} s")
-            *lines, rest = bytes(buffer).split(b"\n") if b"\n" in buffer[-READ_CHUNK:] else [bytes(buffer)]
-            for line in lines:
-                if len(line) > FRAME_MAX:
-                    return await self._cut_off(TOO_LONG)
-                if line.strip():
-                    await self._accept(tasks, line)
-                    if len(lines) > 1:  # other clients get a turn between the requests of one that floods
-                        await anyio.lowlevel.checkpoint()
-            if len(rest) > FRAME_MAX:
-                return await self._cut_off(TOO_LONG)
-            if lines:
-                buffer = bytearray(rest)
-            if lines or fresh:
-                begun = anyio.current_time()  # bytes that trickle in do not put the deadline off
+                return await self._cut_off(_unfit(f"a request was begun and not finished in {patience:g} s"))
+            fault = await self._take_lines(tasks, begun_before)
+            if fault is not None:
+                return await self._cut_off(fault)
 
-    async def _cut_off(self, why: str) -> None:
-        refusal = errors.UsageError(why, "a request is one line of JSON")
-        await self.send(messages.error(None, refusal, errors.INVALID_REQUEST))
+    async def _take_lines(self, tasks: anyio.abc.TaskGroup, begun_before: bool) -> ArdaemonError | None:
+        """Accept each request that has come whole, and keep the rest; return why the client is to be cut off.
+
+        A function of its own, so that no variable keeps a line while the next one is waited for.
+        """
+        is_whole = b"\n" in self.buffer[-READ_CHUNK:]
+        *lines, rest = bytes(self.buffer).split(b"\n") if is_whole else [bytes(self.buffer)]
+        if lines:
+            self._count(0)
+        for line in lines:
+            if len(line) > FRAME_MAX:
+                return _unfit(TOO_LONG)
+            if line.strip():
+                await self._accept(tasks, line)
+                if len(lines) > 1:  # other clients get a turn between the requests of one that floods
+                    await anyio.lowlevel.checkpoint()
+        if len(rest) > FRAME_MAX:
+            return _unfit(TOO_LONG)
+        if not self.share.has_room(len(rest) - self.counted):
+            return full()
+        self._count(len(rest))
+        if lines:
+            self.buffer = bytearray(rest)
+        if lines or not begun_before:
+            self.begun = anyio.current_time()  # bytes that trickle in do not put the deadline off
+        return None
+
+    def _count(self, size: int) -> None:
+        self.share.hold(size - self.counted)
+        self.counted = size
+
+    async def _cut_off(self, fault: ArdaemonError) -> None:
+        code = errors.INVALID_REQUEST if isinstance(fault, errors.UsageError) else None
+        await self.send(messages.error(None, fault, code))
 
     async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
-        if self.in_flight >= REQUESTS_PER_CONNECTION:
+        """Have a line answered in a task of its own; the task has the requests, and not the line."""
+        if self.in_flight >= REQUESTS_PER_CONNECTION or not self.share.has_room(len(line)):
             identity = messages.id_of(line)
             if identity is not UNSET:  # a notification is never answered
-                await self.send(messages.error(identity, busy()))
+                fault = busy() if self.in_flight >= REQUESTS_PER_CONNECTION else full()
+                await self.send(messages.error(identity, fault))
             return
-        self.in_flight += 1
-        tasks.start_soon(self._line, line)
+        asked = self.dispatcher.decode(self.in_flight, line)
+        self.in_flight += len(asked.parts)
+        self.share.hold(len(line))
+        tasks.start_soon(self._answer, asked, len(line))
 
-    async def _line(self, line: bytes) -> None:
+    async def _answer(self, asked: Asked, size: int) -> None:
         try:
-            answer = await self.dispatcher.answer(self, line)
+            answer = await self.dispatcher.answer(self, asked)
             if answer is not None:
-                await self.send(answer)
+                await self._deliver(answer, asked)
         finally:
-            self.in_flight -= 1
+            self.in_flight -= len(asked.parts)
+            self.share.hold(-size)
             self.answered()
+
+    async def _deliver(self, answer: bytes, asked: Asked) -> None:
+        """Send the answer, or an error where too many bytes wait already for clients that do not read."""
+        if not self.share.has_room(len(answer)):
+            answer = messages.error(asked.identity, full())
+        self.share.hold(len(answer))
+        try:
+            await self.send(answer)
+        finally:
+            self.share.hold(-len(answer))
 
     async def send(self, data: bytes) -> None:
         """Send one line. A client that does not read it in time is cut off."""
@@ -109,6 +148,10 @@ class ClientConnection:
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
                 self.gone = True
                 raise
+
+
+def _unfit(why: str) -> errors.UsageError:
+    return errors.UsageError(why, "a request is one line of JSON")
 
 
 async def _hung_up(sock: socket.socket) -> None:

@@ -14,6 +14,7 @@ from ardaemon.core import errors
 from ardaemon.core.config import CONNECTIONS_MAX, Config
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.rpc import messages
+from ardaemon.rpc.budget import Budget, Share
 from ardaemon.rpc.connection import ClientConnection
 from ardaemon.rpc.dispatch import Dispatcher, Handler
 
@@ -27,7 +28,7 @@ class Server:
     def __init__(
         self, handlers: dict[str, Handler], config: Config, answered: Callable[[], None] = lambda: None
     ) -> None:
-        self.dispatcher, self.config = Dispatcher(handlers), config
+        self.dispatcher, self.config, self.budget = Dispatcher(handlers), config, Budget()
         self.answered = answered  # called after each answer is sent
         self.connections = 0
 
@@ -49,7 +50,8 @@ class Server:
 
     async def _connection(self, stream: anyio.abc.SocketStream) -> None:
         async with stream:
-            connection = ClientConnection(stream, self.dispatcher, self.config, self.answered)
+            share = Share(self.budget)
+            connection = ClientConnection(stream, self.dispatcher, self.config, share, self.answered)
             self.connections += 1
             try:
                 refusal = self._refusal(stream)
@@ -63,6 +65,7 @@ class Server:
                 log.exception("connection failed")
             finally:
                 self.connections -= 1
+                share.close()
 
     def _refusal(self, stream: anyio.abc.SocketStream) -> ArdaemonError | None:
         raw = stream.extra(SocketAttribute.raw_socket)

@@ -16,6 +16,7 @@ from ardaemon.core.config import Config
 from ardaemon.core.methods import METHODS
 from ardaemon.core.protocol import Params
 from ardaemon.rpc import connection
+from ardaemon.rpc.budget import Budget, Share
 from ardaemon.rpc.connection import ClientConnection
 from ardaemon.rpc.dispatch import Dispatcher, Handler, Notify
 
@@ -92,7 +93,7 @@ class Harness:
                 await asyncio.sleep(0)
 
         wire = Wire(chunks, idle)
-        served = ClientConnection(wire, self.dispatcher, Config(), lambda: None)  # type: ignore[arg-type]  # no more of a socket
+        served = ClientConnection(wire, self.dispatcher, Config(), Share(Budget()), lambda: None)  # type: ignore[arg-type]  # no more of a socket
         await served.run()
         if served.in_flight:
             raise Fault(f"{served.in_flight} requests are still in flight")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ardaemon.core.config import CONNECTIONS_MAX, FRAME_MAX, HALF_FRAME_S, REQUESTS_PER_CONNECTION
+from ardaemon.core.config import CONNECTIONS_MAX, FRAME_MAX, HALF_FRAME_S, ID_MAX, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Overloaded
 from ardaemon.core.methods import METHODS
 from tests.support import lab as labs
@@ -219,6 +219,7 @@ def test_a_reader_that_never_reads_does_not_hurt_others(lab: Lab) -> None:
     assert time.monotonic() - begun < 5
 
 
+@pytest.mark.promise("clients-die")
 def test_more_requests_in_flight_than_the_limit_are_refused_but_for_notifications(lab: Lab) -> None:
     lab.ready().write(UNTIL_TOLD)
     lab.submit()
@@ -412,6 +413,9 @@ def test_any_method_with_any_parameters_is_answered_once_with_its_id(
     finally:
         client.close()
         fuzzed.clients.remove(client)
+    if len(str(identity).encode()) > ID_MAX:
+        assert (code_of(answer), answer["id"]) == (INVALID_REQUEST, None)
+        return
     assert answer["id"] == identity
     if "error" in answer:
         assert code_of(answer) != INTERNAL_ERROR

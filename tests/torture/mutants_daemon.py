@@ -105,8 +105,24 @@ MUTANTS = (
     Mutant(
         "clients-die",
         "one client may have any number of requests in flight",
-        "if self.in_flight >= REQUESTS_PER_CONNECTION:",
-        "if False:",
+        "if self.in_flight >= REQUESTS_PER_CONNECTION or not",
+        "if not",
+        ("tests/rpc/test_server.py",),
+    ),
+    Mutant(
+        "clients-die",
+        "clients may have any number of bytes held for them",
+        "return own <= OWN_BYTES or (",
+        "return True or (",
+        ("tests/rpc/test_memory.py",),
+    ),
+    Mutant(
+        "clients-die",
+        "the line of each request that waits is kept",
+        "asked = self.dispatcher.decode(self.in_flight, line)",
+        "asked = self.dispatcher.decode(self.in_flight, line)\n"
+        "        self.lines = [*getattr(self, 'lines', ()), line]",
+        ("tests/rpc/test_memory.py",),
     ),
     Mutant(
         "clients-die",
@@ -233,8 +249,8 @@ MUTANTS = (
     Mutant(
         "protocol-examples",
         "a notification is answered",
-        "return None if request.id is UNSET else answer",
-        "return answer",
+        "if identity is UNSET:\n        return None",
+        "if identity is UNSET:\n        identity = None",
     ),
     Mutant(
         "protocol-examples",
