@@ -17,7 +17,7 @@ from ardaemon.checkpoints import whole
 from ardaemon.checkpoints.newest import latest_first
 from ardaemon.core import file_kinds, files, folders
 from ardaemon.core.errors import CorruptState, ForeignOwner
-from ardaemon.core.folders import Look, Unsearched
+from ardaemon.core.folders import SMALLER, Look, Unsearched
 from ardaemon.core.layout import Attempt, Experiment, Run
 from ardaemon.core.model import Record, Settings
 from ardaemon.host import durable, operations, state
@@ -66,7 +66,11 @@ def note(experiment: Experiment, run: Run, attempt: Attempt, settings: Settings)
         marks = _noted(pattern, lambda: _marks(experiment, run, pattern), unseen)
     for one in noted:
         files |= _noted(one, lambda one=one: own.marks((one,), experiment.project, run.job), unseen)  # type: ignore[misc]
-    state.write(attempt.before, Before(marks=marks, files=files, noted=noted, unseen=unseen))
+    before = Before(marks=marks, files=files, noted=noted, unseen=unseen)
+    if len(state.encode(before)) > file_kinds.TREE.most:
+        why = f"the names of what is there take more than {file_kinds.TREE.most >> 20} MiB: {SMALLER}"
+        before = Before(marks={}, noted=noted, unseen=dict.fromkeys((*noted, *filter(None, [pattern])), why))
+    state.write(attempt.before, before)
 
 
 def _noted(pattern: str, look: Callable[[], dict[str, str]], unseen: dict[str, str]) -> dict[str, str]:
@@ -80,6 +84,13 @@ def _noted(pattern: str, look: Callable[[], dict[str, str]], unseen: dict[str, s
 def _marks(experiment: Experiment, run: Run, pattern: str) -> dict[str, str]:
     look = Look(pattern)
     return {str(path): mark(path, look) for path in _matches(experiment, run, pattern, look)}
+
+
+def read_before(attempt: Attempt) -> Before | None:
+    """Read before.json; None if nobody looked at the launch, or it cannot be read. Raises UnknownSchema."""
+    with contextlib.suppress(CorruptState, ForeignOwner):
+        return state.read(attempt.before, Before, file_kinds.TREE)
+    return None
 
 
 class LatestCheckpoint(NamedTuple):
@@ -120,9 +131,7 @@ def written(
         captured = [run.job / name for name in CAPTURED]
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
         return latest_first(_dated(ours, look))
-    before = None
-    with contextlib.suppress(CorruptState, ForeignOwner):
-        before = state.read(run.attempt(attempt).before, Before)
+    before = read_before(run.attempt(attempt))
     if before is not None:
         before.require_seen(pattern)
     paths = [path for path in _matches(experiment, run, pattern, look) if not daemons(run, path)]
@@ -157,6 +166,7 @@ def mark(path: Path, look: Look) -> str:
     names = [str(path), *_files(path, look)]
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(names):
+        look.work_on()
         with contextlib.suppress(OSError):  # gone since it was listed, or a link to nothing
             status = os.stat(name)
             if stat.S_ISREG(status.st_mode):
@@ -182,11 +192,12 @@ def _written(path: Path, look: Look) -> float | None:
         return None
     if not stat.S_ISDIR(status.st_mode):
         return status.st_mtime if stat.S_ISREG(status.st_mode) else None
-    times = [when for file in _files(path, look) if (when := _file_written(file)) is not None]
+    times = [when for file in _files(path, look) if (when := _file_written(file, look)) is not None]
     return max([status.st_mtime, *times])
 
 
-def _file_written(path: str) -> float | None:
+def _file_written(path: str, look: Look) -> float | None:
+    look.work_on()
     try:
         status = os.lstat(path)
     except OSError:

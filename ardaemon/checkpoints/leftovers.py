@@ -59,8 +59,8 @@ def _before(run: Run, settings: Settings) -> dict[str, str] | None:
     """
     if settings.checkpoint_glob is None:
         return {}  # ar_capture saves in the run's own folder, which was new
-    with contextlib.suppress(CorruptState, UnknownSchema, ForeignOwner):
-        before = state.read(run.attempt(1).before, checkpoint.Before)
+    with contextlib.suppress(UnknownSchema):
+        before = checkpoint.read_before(run.attempt(1))
         if before is not None:
             before.require_seen(settings.checkpoint_glob)
             return before.marks

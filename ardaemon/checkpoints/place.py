@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from ardaemon.core import file_kinds
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import CHECKPOINT_META, FOLDER, Experiment
 from ardaemon.core.model import Record
@@ -32,7 +33,7 @@ def promoted_at(folder: Path) -> float | None:
     """Return when promote() has made the copy, in seconds since 1970; None if it has not made this folder."""
     meta = folder / CHECKPOINT_META
     with contextlib.suppress(ArdaemonError, OSError):
-        named = state.read(meta, _Meta)
+        named = state.read(meta, _Meta, file_kinds.TREE)
         if named is not None and named.run_id == folder.name:
             return meta.stat().st_mtime
     return None

@@ -27,6 +27,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 # The time that a decided advance waits for space, in which somebody may free some. Then it goes on without
 # the checkpoint: a night of runs is worth more than one checkpoint.
 PATIENCE_S = 600.0
+FILES_MAX = 200_000  # of one checkpoint: each has its line in meta.json
 
 
 class Meta(Record, frozen=True, kw_only=True):
@@ -103,7 +104,7 @@ def withdraw(experiment: Experiment) -> None:
 def verify(folder: Path) -> list[str]:
     """Read a promoted checkpoint whole, and return every difference from its meta.json, in one line each."""
     try:
-        meta = state.decode(files.read(folder / META, file_kinds.STATE), Meta, folder / META)
+        meta = state.decode(files.read(folder / META, file_kinds.TREE), Meta, folder / META)
     except (OSError, ArdaemonError, MsgspecError) as error:
         return [f"{META}: {error}"]
     if not meta.files:  # promoted by an earlier version, which did not hash
@@ -149,6 +150,8 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
     try:
         # Copied, never hard-linked: a later run may overwrite its own output in place.
         plan = survey(source, partial / source.name, promotion.trusted)
+        if len(plan.files) > FILES_MAX:
+            raise OSError(errno.EFBIG, f"it holds more than {FILES_MAX:,} files")
         files = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
         durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way

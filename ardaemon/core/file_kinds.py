@@ -22,6 +22,8 @@ ANY_SIZE = 1 << 62  # for files of which a bounded part is read, or that are rea
 # --- the daemon's own files, in a project and in the state folder ---
 # run.json, the session, meta.json and the like: none comes near; a larger one is none of the daemon's.
 STATE = Kind(4 << 20)
+# before.json and meta.json have a line for each file of a tree, of some 200 bytes.
+TREE = Kind(64 << 20)
 # results.tsv has a hundred bytes for each run. A larger one is put aside as broken, and rebuilt.
 LEDGER = Kind(256 << 20)
 # What stands in a state file's place is kept by its bytes where it cannot be linked.

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 NAMES_MAX = 1_000_000  # files and folders of one look: about 2 s and 200 MB, and more than any run needs
 SECONDS_MAX = 120.0  # of one look; a slow network disk tells of some 200,000 files in this time
+SMALLER = "name a smaller folder"  # what to do about either
 OFTEN = 1000  # names between two looks at the clock: less than 1 ms
 # Errors of a folder that is gone, that is none, or that this user may not read: there is nothing in it.
 _NOTHING = (
@@ -65,7 +66,7 @@ class Look:
 
     def __init__(self, place: str | os.PathLike[str], seconds: float = SECONDS_MAX) -> None:
         self.place, self.seconds = os.fspath(place), seconds
-        self.names_max, self.names, self.next_check = NAMES_MAX, 0, OFTEN
+        self.names_max, self.names, self.unchecked = NAMES_MAX, 0, 0
         self.check = _check.get()
         self.end = time.monotonic() + seconds
 
@@ -73,13 +74,18 @@ class Look:
         """Count some more names. Raises Unsearched beyond a limit."""
         self.names += names
         if self.names > self.names_max:
-            why = f"more than {self.names_max:,} files and folders are there: name a smaller folder"
+            why = f"more than {self.names_max:,} files and folders are there: {SMALLER}"
             raise Unsearched(self.place, why)
-        if self.names >= self.next_check:
-            self.next_check = self.names + OFTEN
+        self.work_on(names)
+
+    def work_on(self, names: int = 1) -> None:
+        """Say that some names will be looked at. Raises Unsearched if the look has taken too long."""
+        self.unchecked += names
+        if self.unchecked >= OFTEN:
+            self.unchecked = 0
             self.check()
             if time.monotonic() > self.end:
-                why = f"looking there took more than {self.seconds:g} s: name a smaller folder"
+                why = f"looking there took more than {self.seconds:g} s: {SMALLER}"
                 raise Unsearched(self.place, why)
 
 

@@ -80,14 +80,14 @@ def reading(path: Path) -> Iterator[None]:
         raise
 
 
-def read(path: Path, kind: type[R]) -> R | None:
-    """Read a state file; None if there is no file.
+def read(path: Path, kind: type[R], size: file_kinds.Kind = file_kinds.STATE) -> R | None:
+    """Read a state file of that size; None if there is no file.
 
     Raises CorruptState, UnknownSchema, StorageError, and ForeignOwner for another user's file.
     """
     with reading(path):
         try:
-            data = files.read(path, file_kinds.STATE)
+            data = files.read(path, size)
         except FileNotFoundError:
             return None
     return decode(data, kind, path)

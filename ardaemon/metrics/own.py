@@ -95,7 +95,9 @@ def marks(patterns: Collection[str], project: Path, run_folder: Path) -> dict[st
     """
     by_path = {}
     for pattern in patterns:
-        for path in _files(pattern, project, run_folder, "*"):
+        look = Look(pattern)
+        for path in _files(pattern, project, run_folder, "*", look):
+            look.work_on()
             mark = _mark(real := os.path.realpath(path))
             if mark is not None:
                 by_path[_key(real)] = mark.text()
@@ -114,7 +116,9 @@ def mine(pattern: str, names: str, launch: LaunchMarks) -> list[Mine]:
         if unseen == pattern or (unseen == RUN_DIR and pattern.startswith(RUN_DIR)):
             raise Unsearched(pattern, f"at the launch, {launch.unseen[unseen]}")
     by_path: dict[str, Mine] = {}
-    for path in _named(sorted(_files(pattern, launch.project, launch.run_folder, names)), names):
+    look = Look(pattern)
+    for path in _named(sorted(_files(pattern, launch.project, launch.run_folder, names, look)), names):
+        look.work_on()
         real = os.path.realpath(path)
         if real in by_path:
             continue
@@ -136,7 +140,8 @@ def _named(paths: list[str], names: str) -> list[str]:
 
 def absent(pattern: str, launch: LaunchMarks) -> str:
     """Say in one line why mine() finds nothing."""
-    others = list(itertools.islice(_files(pattern, launch.project, launch.run_folder, "*"), COUNT_MAX))
+    found = _files(pattern, launch.project, launch.run_folder, "*", Look(pattern))
+    others = list(itertools.islice(found, COUNT_MAX))
     if not others:
         return f"no file matches {pattern}"
     foreign = next(filter(None, map(_foreign, others)), "")
@@ -183,12 +188,12 @@ def _added_at(real: str, before: Mark, mark: Mark) -> int:
     return before.size if grown and _tail(real, before.size) == before.tail else 0
 
 
-def _files(pattern: str, project: Path, run_folder: Path, names: str) -> Iterator[str]:
+def _files(pattern: str, project: Path, run_folder: Path, names: str, look: Look) -> Iterator[str]:
     """Yield the absolute paths of files that match, and of files in folders that match.
 
     Symlinks in such a folder are not followed. Raises Unsearched.
     """
-    own, look = os.path.realpath(run_folder), Look(pattern)
+    own = os.path.realpath(run_folder)
     pattern = pattern.replace(RUN_DIR, glob.escape(own))
     walked: set[str] = set()  # a folder in one that matches may match as well
     for one in folders.matches(pattern, os.path.realpath(project), look):

@@ -1,6 +1,5 @@
 """Extract: what an attempt left as evidence, read once it is over."""
 
-import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
-from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner
+from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Contract, Exit, Settings
 from ardaemon.core.reason import Reason
@@ -105,9 +104,7 @@ def output_of(
     by default once and for all, as suits an attempt that is over.
     """
     here = run.attempt(attempt)
-    before = None
-    with contextlib.suppress(CorruptState, ForeignOwner):
-        before = state.read(here.before, checkpoint.Before)
+    before = checkpoint.read_before(here)
     return AttemptOutput(
         log=here.log,
         run_folder=run.job,

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
-from ardaemon.core import folders
+from ardaemon.core import file_kinds, folders
+from ardaemon.core.folders import Look, Unsearched
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
 from ardaemon.host import state
@@ -184,3 +186,42 @@ def test_links_in_a_circle_hide_no_checkpoint(made: Experiment) -> None:
         (run.run.job / name).symlink_to(".")
     folder = saved(run.run.job / "deep/er")
     assert found(made, run) == folder
+
+
+def test_what_takes_too_many_names_to_note_at_the_launch_is_no_runs_checkpoint(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(made.project / "out", "checkpoint-1")
+    monkeypatch.setattr(file_kinds, "TREE", file_kinds.Kind(100))
+    run = over(made, 1, 1.0, SHARED)
+    monkeypatch.undo()
+    result = committed(run)
+    assert result.checkpoint is None
+    assert "out/checkpoint-*: at the launch, the names of what is there take more than" in str(result.reason)
+
+
+def test_a_note_of_thousands_of_files_is_read(made: Experiment) -> None:
+    old = saved(made.project / "out", "checkpoint-1")
+    run = over(made, 1, 1.0, SHARED)
+    before = checkpoint.read_before(run.run.attempt(1))
+    assert before is not None
+    many = {f"/{number:0300}": "0" * 32 for number in range(15_000)}
+    state.write(run.run.attempt(1).before, replace(before, marks={**many, **before.marks}))
+    assert run.run.attempt(1).before.stat().st_size > file_kinds.STATE.most
+    os.utime(old / "weights")
+    assert found(made, run) == old
+    old = saved(made.project / "out", "checkpoint-2")
+    run = over(made, 2, 1.0, SHARED)
+    state.write(
+        run.run.attempt(1).before, replace(before, marks={**many, str(old): checkpoint.mark(old, Look(old))})
+    )
+    assert found(made, run) != old
+
+
+def test_looking_at_the_files_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes far longer than to list them."""
+    monkeypatch.setattr(folders, "OFTEN", 4)
+    folder = saved(tmp_path)
+    (folder / "more").touch()
+    with pytest.raises(Unsearched, match="took more than -1 s"):
+        checkpoint.mark(folder, Look(folder, seconds=-1))

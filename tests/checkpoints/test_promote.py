@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ardaemon.checkpoints import copy as copying
-from ardaemon.checkpoints import promote
+from ardaemon.checkpoints import place, promote
 from ardaemon.checkpoints.promote import Promotion
 from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.errors import StorageError
@@ -542,3 +542,22 @@ def test_a_checkpoint_on_another_filesystem_is_copied(made: Experiment) -> None:
         copy = made.best_checkpoint / "ckpt-1/weights"
         assert copy.read_bytes() == (source / "weights").read_bytes()
         assert copy.stat().st_mtime_ns == (source / "weights").stat().st_mtime_ns
+
+
+def test_a_checkpoint_of_too_many_files_is_not_copied(
+    made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promote, "FILES_MAX", 1)
+    run = over(made, 1, 1.0)
+    saved(run.run.job)
+    assert committed(run).reason == "checkpoint not promoted: ckpt-1: it holds more than 1 files"
+
+
+def test_a_meta_json_of_thousands_of_files_is_read(made: Experiment) -> None:
+    run = over(made, 1, 1.0)
+    saved(run.run.job)
+    committed(run)
+    path = made.best_checkpoint / "meta.json"
+    path.write_bytes(path.read_bytes() + b" " * (5 << 20))
+    assert promote.verify(made.best_checkpoint) == []
+    assert place.promoted_at(made.checkpoints / "r0001") is not None

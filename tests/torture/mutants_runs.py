@@ -126,8 +126,8 @@ MUTANTS = (
     Mutant(
         "disk-error",
         "a state file that the disk does not give is taken for one that is not there",
-        "data = files.read(path, file_kinds.STATE)\n        except FileNotFoundError:",
-        "data = files.read(path, file_kinds.STATE)\n        except OSError:",
+        "data = files.read(path, size)\n        except FileNotFoundError:",
+        "data = files.read(path, size)\n        except OSError:",
         (f"{_DISK_ERROR}[run.json]",),
     ),
     Mutant(
