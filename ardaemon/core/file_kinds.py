@@ -48,7 +48,7 @@ PREPARE = Kind(16 << 20, links=True, anybodys=True)
 # --- what a job writes ---
 LOG = Kind(ANY_SIZE)  # run.log: read from its end, or in blocks
 # Event files, rows, databases, which are read in blocks. Images make event files of some GiB.
-METRICS = Kind(64 << 30, links=True)
+METRICS = Kind(16 << 30, links=True)
 TRAINER_STATE = Kind(64 << 20, links=True)  # some hundred thousand entries, read one by one
 POINTER = Kind(64 << 10, links=True)  # wandb_run.json names one path and one id
 CHECKPOINT = Kind(ANY_SIZE, links=True, anybodys=True)  # looked at; the survey tells whose each file is

@@ -36,7 +36,9 @@ class ForeignFile(OSError):
     """Raised for a file of another user, who is not trusted; `uid` is his."""
 
     def __init__(self, uid: int, path: Path) -> None:
-        super().__init__(errno.EPERM, f"it belongs to another user ({user(uid)})", os.fspath(path))
+        super().__init__(
+            errno.EPERM, f"it belongs to another user ({user(uid)}), who is not `trusted`", os.fspath(path)
+        )
         self.uid = uid
 
 
@@ -123,5 +125,8 @@ def text(path: Path, kind: Kind, errors: str = "strict") -> str:
 
 
 def _too_large(path: Path, kind: Kind) -> NotPlain:
-    most = f"{kind.most >> 20} MiB" if kind.most >= 1 << 20 else f"{kind.most >> 10} KiB"
-    return NotPlain(errno.EFBIG, f"it is larger than {most}", os.fspath(path))
+    most, unit = kind.most, "bytes"
+    for larger in ("KiB", "MiB", "GiB"):
+        if most >= 1 << 10:
+            most, unit = most >> 10, larger
+    return NotPlain(errno.EFBIG, f"it is larger than {most} {unit}", os.fspath(path))

@@ -61,11 +61,15 @@ class Primary(Struct, frozen=True):
     direction: Direction = "min"
 
 
-class Sealed(Struct, frozen=True):
-    """A sealed file; `path` is absolute, or relative to the experiment's folder."""
+class Sealed(Struct, frozen=True, omit_defaults=True):
+    """A sealed file or folder; `path` is absolute, or relative to the experiment's folder.
+
+    `size` is in bytes; None where an earlier version sealed it, and for program.md.
+    """
 
     path: str
     sha256: str
+    size: int | None = None
 
 
 class Contract(Record, frozen=True, kw_only=True):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import anyio
 
+from ardaemon.core import file_kinds, files
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.text import clean
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, state_of
+from ardaemon.host import state
 from ardaemon.host.follow import appended, read_at
 from ardaemon.judging import excerpt
 from ardaemon.pipeline.flight import Flight
@@ -122,9 +124,13 @@ class _Follow:
 
 
 def _end_of(path: Path, lines: int) -> tuple[int, str]:
-    """Return a log's size in bytes, 0 if there is none, and its end."""
-    size = path.stat().st_size if path.exists() else 0
-    return size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
+    """Return a log's size in bytes, 0 if there is none, and its end. Raises StorageError, ForeignOwner."""
+    if not os.path.lexists(path):
+        return 0, ""
+    with state.storage("read", path):
+        fd = files.descriptor(path, file_kinds.LOG)
+    os.close(fd)
+    return path.stat().st_size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
 
 
 def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:

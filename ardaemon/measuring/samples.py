@@ -113,8 +113,14 @@ class SampleFile:
 
 
 def read(path: Path) -> tuple[Header | None, list[Sample]]:
-    """Read header and samples; None and [] if there is no file. Raises OSError."""
-    return decode(_bytes(path))
+    """Read header and samples; None and [] if there is no file, or none of ours. Raises OSError.
+
+    A job can put anything there, and must be judged all the same.
+    """
+    try:
+        return decode(_bytes(path))
+    except (files.NotPlain, files.ForeignFile):
+        return None, []
 
 
 def decode(data: bytes) -> tuple[Header | None, list[Sample]]:

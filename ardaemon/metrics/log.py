@@ -26,6 +26,7 @@ from ardaemon.metrics.formats.log_reader import (
     after_last_end,
     blocks_backwards,
     from_line_start,
+    is_hole,
     lines,
     read_at,
 )
@@ -84,7 +85,11 @@ class LogBackend:
         begin = max(end - self.limits.searched, 0)
         too_long = begin > 0  # it begins within a line
         while begin < end:
-            data = read_at(file, begin, min(begin + self.limits.block, end))
+            stop = min(begin + self.limits.block, end)
+            if is_hole(file, begin, stop):
+                begin, too_long = stop, False
+                continue
+            data = read_at(file, begin, stop)
             cut = after_last_end(data)
             end_of_long = LINE_END.search(data) if too_long else None
             self._take(data[end_of_long.end() if end_of_long else 0 : cut], reader, series)

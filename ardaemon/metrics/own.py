@@ -144,16 +144,16 @@ def absent(pattern: str, launch: LaunchMarks) -> str:
     others = list(itertools.islice(found, COUNT_MAX))
     if not others:
         return f"no file matches {pattern}"
-    foreign = next(filter(None, map(_foreign, others)), "")
-    return f"{len(others)} files match {pattern}, none of them written by this run{foreign}"
+    unread = next(filter(None, map(_unread, others)), "")
+    return f"{len(others)} files match {pattern}, none of them written by this run{unread}"
 
 
-def _foreign(path: str) -> str:
-    """Say whose a file is that is not read because it is another user's."""
+def _unread(path: str) -> str:
+    """Say why a file is not read though it is there: it is another user's, too large, or no plain file."""
     try:
-        os.close(files.descriptor(path, file_kinds.METRICS))
-    except files.ForeignFile as error:
-        return f" ({os.path.basename(path)}: {error.strerror}, who is not `trusted`)"
+        files.opened(path, file_kinds.METRICS).close()
+    except (files.ForeignFile, files.NotPlain) as error:
+        return f" ({os.path.basename(path)}: {error.strerror})"
     except OSError:
         pass
     return ""

@@ -208,6 +208,7 @@ def test_a_rebuilt_table_holds_its_rows_and_nothing_of_the_old_one(tmp_path: Pat
     assert path.read_bytes() == HEADER
 
 
+@pytest.mark.promise("trust")
 def test_of_a_table_without_line_ends_no_more_is_read_than_rows_can_have(tmp_path: Path) -> None:
     path = written(tmp_path, 3)
     with path.open("ab") as file:

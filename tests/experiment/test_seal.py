@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.core import folders
 from ardaemon.core.errors import ForeignOwner, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract
 from ardaemon.experiment import program as program_md
-from ardaemon.experiment import seal
+from ardaemon.experiment import seal, sealed_hash
 from ardaemon.host import state
 from tests.support.folders import bytes_read, experiment
 
@@ -150,18 +151,18 @@ def test_a_change_of_the_same_size_in_the_same_instant_is_noticed(tmp_path: Path
     path = tmp_path / "file"
     for number in range(300):
         path.write_bytes(b"%04d" % number)
-        before = seal.hash_file(str(path))
+        before = sealed_hash.hash_file(str(path))
         with path.open("r+b") as file:
             file.write(b"%04d" % (number + 1))
-        assert seal.hash_file(str(path)) != before
+        assert sealed_hash.hash_file(str(path)) != before
 
 
 def test_a_file_that_has_rested_is_not_read_again() -> None:
     """The interpreter stands for a large data file: nobody has changed it within the last seconds."""
     path = os.path.realpath(sys.executable)
-    known = seal.hash_file(path)
+    known = sealed_hash.hash_file(path)
     before = bytes_read()
-    assert seal.hash_file(path) == known
+    assert sealed_hash.hash_file(path) == known
     assert bytes_read() - before < os.path.getsize(path)
 
 
@@ -232,20 +233,20 @@ def linked(folder: Path) -> Path:
 
 def test_links_that_go_in_a_circle_are_hashed_to_an_end(tmp_path: Path) -> None:
     data = linked(tmp_path)
-    before = seal.hash_path(data)
-    assert seal.hash_path(data) == before
+    before = sealed_hash.hash_path(data)
+    assert sealed_hash.hash_path(data) == before
     (data / "inner" / "x.bin").write_bytes(b"2")
-    assert seal.hash_path(data) != before
+    assert sealed_hash.hash_path(data) != before
 
 
 def test_a_second_way_to_a_folder_is_sealed_as_the_link_it_is(tmp_path: Path) -> None:
     data = linked(tmp_path)
-    hashes = {seal.hash_path(data)}
+    hashes = {sealed_hash.hash_path(data)}
     (data / "again").symlink_to("inner")
-    hashes.add(seal.hash_path(data))
+    hashes.add(sealed_hash.hash_path(data))
     (data / "again").unlink()
     (data / "again").symlink_to("a")
-    hashes.add(seal.hash_path(data))
+    hashes.add(sealed_hash.hash_path(data))
     assert len(hashes) == 3
 
 
@@ -255,15 +256,15 @@ def test_a_folder_of_data_that_is_a_link_is_sealed_with_what_is_in_it(tmp_path: 
     data = tmp_path / "data"
     data.mkdir()
     (data / "set").symlink_to("../elsewhere")
-    before = seal.hash_path(data)
+    before = sealed_hash.hash_path(data)
     (tmp_path / "elsewhere" / "x.bin").write_bytes(b"2")
-    assert seal.hash_path(data) != before
+    assert sealed_hash.hash_path(data) != before
 
 
 def test_a_sealed_file_that_never_ends_is_not_read_for_ever() -> None:
     """As some in /proc: it tells no size, and holds more at each look."""
     with pytest.raises(OSError, match="it grows while it is read"):
-        seal.hash_file("/proc/self/pagemap")
+        sealed_hash.hash_file("/proc/self/pagemap")
 
 
 def test_a_program_md_and_a_prepare_py_that_several_experiments_share_are_read_by_a_link(
@@ -291,7 +292,7 @@ def test_another_users_data_is_sealed_and_his_program_md_is_not_read(tmp_path: P
     assert seal.changed(made, contract) == []
     os.chown(made.program, 61002, 61002)
     assert seal.changed(made, contract) == [
-        "program.md: it belongs to another user (uid 61002)",
+        "program.md: it belongs to another user (uid 61002), who is not `trusted`",
     ]
     with pytest.raises(
         ForeignOwner, match=r"program.md belongs to another user .uid 61002., and is not read"
@@ -305,7 +306,9 @@ def test_a_folders_hash_is_that_of_earlier_versions(tmp_path: Path) -> None:
     for name in ("z/b/k", "z/__pycache__/x", "0", "z.bin"):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text(name)
-    assert seal.hash_path(data) == "2c82687cbb2d75e0539b1f80558cd76ee02afbfd51fba9049af1083222366c60"
+    hashed = sealed_hash.hash_path(data)
+    assert hashed is not None
+    assert hashed.sha256 == "2c82687cbb2d75e0539b1f80558cd76ee02afbfd51fba9049af1083222366c60"
 
 
 def test_a_folder_with_too_many_folders_is_not_sealed(
@@ -316,3 +319,31 @@ def test_a_folder_with_too_many_folders_is_not_sealed(
     monkeypatch.setattr(folders, "NAMES_MAX", 3)
     with pytest.raises(UsageError, match="more than 3 files and folders are there"):
         experiment(tmp_path, seal=(str(tmp_path / "data"),))
+
+
+@pytest.mark.promise("trust")
+@pytest.mark.parametrize("name", ["data", "data/1.csv"])
+def test_of_what_has_grown_by_a_terabyte_no_more_is_read_than_was_sealed(tmp_path: Path, name: str) -> None:
+    made = experiment(tmp_path)
+    program(made, FRONT)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/1.csv").write_text("1,2")
+    contract = seal.make(made, (str(tmp_path / name),))
+    assert contract.sealed[-1].size == 3
+    assert seal.changed(made, contract) == []
+    os.truncate(tmp_path / "data/1.csv", 1 << 40)
+    before = bytes_read()
+    [fault] = seal.changed(made, contract)
+    assert fault.startswith(f"{tmp_path / name} changed")
+    assert bytes_read() - before < 1 << 20
+
+
+def test_a_seal_that_tells_no_size_holds_as_ever_and_is_the_same_seal(tmp_path: Path) -> None:
+    """As earlier versions made it; a run that was submitted to one of them is not refused."""
+    made = experiment(tmp_path)
+    program(made, FRONT)
+    contract = seal.make(made, ())
+    older = replace(contract, sealed=tuple(replace(one, size=None) for one in contract.sealed))
+    assert b"size" not in state.encode(older)
+    assert seal.changed(made, older) == []
+    assert seal.fingerprint(older) == seal.fingerprint(contract)

@@ -3,8 +3,7 @@
 import itertools
 import os
 import shutil
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ardaemon.host import follow
 from tests.support import lab as labs
 from tests.support.lab import Lab, wait_until
 from tests.support.neighbour import Neighbour
+from tests.support.traps import NOT_PLAIN, Put, an_endless_device, put
 
 pytestmark = pytest.mark.promise("no-plain-file")
 
@@ -30,55 +30,7 @@ while not os.path.exists({go!r}):
     time.sleep(0.01)
 print("val/loss: 0")
 """
-Put = Callable[[Path], object]
 NUMBERS = itertools.count(1)  # of the projects
-
-
-def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as bound:
-        here = os.getcwd()
-        os.chdir(path.parent)  # an address has 107 bytes
-        try:
-            bound.bind(path.name)
-        finally:
-            os.chdir(here)
-
-
-def an_endless_device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def a_device_that_waits(path: Path) -> None:
-    path.symlink_to("/dev/ptmx")
-
-
-def a_link_to_nothing(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def a_circle(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-THINGS: tuple[Put, ...] = (
-    os.mkfifo,
-    Path.mkdir,
-    a_socket,
-    an_endless_device,
-    a_device_that_waits,
-    a_link_to_nothing,
-    a_circle,
-)
-
-
-def put(path: Path, thing: Put) -> None:
-    """Put the thing in the place of whatever is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    path.parent.mkdir(exist_ok=True)
-    thing(path)
 
 
 def answer(lab: Lab, method: str, **params: Any) -> str:
@@ -127,7 +79,7 @@ def test_whatever_stands_in_a_files_place_is_named_or_mended_and_others_go_on(
     lab, neighbour = world
     home, kept = lab.folder.parent, lab.project / "kept"
     shutil.copytree(home, kept, symlinks=True)
-    for thing in THINGS:
+    for thing in NOT_PLAIN:
         put(lab.folder / name, thing)
         said = [answer(lab, method) for method in ASKED]
         said += [_started(lab), _tried(lab)]
@@ -137,7 +89,7 @@ def test_whatever_stands_in_a_files_place_is_named_or_mended_and_others_go_on(
         shutil.copytree(kept, home, symlinks=True)
 
 
-@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize("thing", NOT_PLAIN)
 @pytest.mark.parametrize("name", ["results.tsv", ".ar-session.json", "best.json"])
 def test_a_state_file_is_made_anew_from_the_others(
     world: tuple[Lab, Neighbour], name: str, thing: Put
@@ -177,7 +129,7 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
 
 
-@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize("thing", NOT_PLAIN)
 def test_who_follows_a_log_does_not_wait_for_it(tmp_path: Path, thing: Put) -> None:
     thing(tmp_path / "run.log")
     assert follow.read_at(tmp_path / "run.log", 0) == b""

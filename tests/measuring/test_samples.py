@@ -154,6 +154,7 @@ def test_what_a_run_has_put_in_its_place_is_left_alone(tmp_path: Path, trap: str
     put(file, sample(1.0), urgent=True)
     file.close()
     assert other.read_bytes() == b"precious"
+    assert samples.read(path) == (None, [])
     if trap != "pipe":
         assert isinstance(file.fault, OSError)
 

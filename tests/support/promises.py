@@ -127,6 +127,12 @@ PROMISES = {
         " at most",
         "seven such things in the place of each file of a project, and the requests that read or write it",
     ),
+    "trust": (
+        "a file that somebody else can write is data: none holds others up, fills the daemon or commands it",
+        "every kind of file that the daemon reads, of a project and of a job, is a FIFO, a folder, a device,"
+        " has no end, is a link, is another user's, or is swapped between the look and the opening; meanwhile"
+        " somebody else asks for his status without a pause, and is answered within 100 ms",
+    ),
     "dead-disk": (
         "a disk that never answers holds up its own project alone, until it answers again",
         "a filesystem that answers no request covers a project with a run at work; threads are counted",

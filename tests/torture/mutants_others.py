@@ -17,6 +17,7 @@ _CROSSING = "tests/integration/test_crossing_wishes.py::"
 _STALE = "tests/integration/test_stale_decision.py::"
 _FILES = "tests/core/test_files.py::"
 _PLACED = "tests/integration/test_no_plain_file.py::"
+_TRUST = "tests/integration/test_trust.py::"
 _DISK = "tests/host/test_disk.py::"
 _STILL = "tests/integration/test_standstill.py::"
 _STOOD = f"{_STILL}test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why"
@@ -216,6 +217,90 @@ MUTANTS = (
         "raise not_plain(path, error.__cause__) from error",
         "raise",
         (f"{_PLACED}test_a_state_file_is_made_anew_from_the_others[best.json-mkfifo]",),
+    ),
+    Mutant(
+        "trust",
+        "a link in the place of one of the daemon's files is followed",
+        "STATE = Kind(4 << 20)",
+        "STATE = Kind(4 << 20, links=True)",
+        (f"{_TRUST}test_a_link_in_a_projects_file_is_not_followed_where_people_have_none",),
+    ),
+    Mutant(
+        "trust",
+        "a link in the place of a run's log is followed, wherever it leads",
+        "if _OWN_LINK.fullmatch(link := os.readlink(run.log)):",
+        "if link := os.readlink(run.log):",
+        (f"{_TRUST}test_a_link_in_a_projects_file_is_not_followed_where_people_have_none",),
+    ),
+    Mutant(
+        "trust",
+        "another user's file is read as one's own",
+        "if not kind.anybodys:\n",
+        "if kind.most < 0:\n",
+        (f"{_TRUST}test_a_trap_in_a_projects_file_holds_nobody_up[anothers]",),
+    ),
+    Mutant(
+        "trust",
+        "a file is read whole, however large it is",
+        "data = head(path, kind.most + 1, kind)",
+        "data = head(path, 1 << 62, kind)",
+        (f"{_TRUST}test_a_trap_in_a_projects_file_holds_nobody_up[an_endless_file]",),
+    ),
+    Mutant(
+        "trust",
+        "the open of a file waits at a FIFO that has come since the look at it",
+        "_CAREFULLY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY",
+        "_CAREFULLY = os.O_RDONLY | os.O_NOCTTY",
+        (f"{_TRUST}test_a_file_of_a_project_that_is_swapped_between_look_and_opening_holds_nobody_up[fifo]",),
+    ),
+    Mutant(
+        "trust",
+        "a link that has come since the look at a file is followed",
+        "_CAREFULLY | (0 if kind.links else os.O_NOFOLLOW)",
+        "_CAREFULLY",
+        (f"{_TRUST}test_a_file_of_a_project_that_is_swapped_between_look_and_opening_holds_nobody_up[link]",),
+    ),
+    Mutant(
+        "trust",
+        "the files of a project are read on the event loop",
+        "return await anyio.to_thread.run_sync(\n"
+        "                    self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers\n"
+        "                )",
+        "return self._answer(work, asked)",
+        ("tests/integration/test_event_loop.py::test_nothing_of_a_project_is_touched_on_the_event_loop",),
+    ),
+    Mutant(
+        "trust",
+        "a sealed file that has grown is read to its end",
+        "most = ANY_SIZE if sealed.size is None else sealed.size",
+        "most = ANY_SIZE",
+        (
+            "tests/experiment/test_seal.py::test_of_what_has_grown_by_a_terabyte_no_more_is_read_than_was_sealed",
+        ),
+    ),
+    Mutant(
+        "trust",
+        "a results table without line ends is read whole",
+        "islice(_backwards(path, block_size), most // block_size)",
+        "islice(_backwards(path, block_size), most << 30)",
+        (
+            "tests/experiment/test_ledger.py"
+            "::test_of_a_table_without_line_ends_no_more_is_read_than_rows_can_have",
+        ),
+    ),
+    Mutant(
+        "trust",
+        "a log is searched to its beginning, however long it is",
+        "while end > first:",
+        "while end > 0:",
+        ("tests/metrics/test_log.py::test_of_a_log_with_a_hole_of_a_terabyte_a_bounded_part_is_searched",),
+    ),
+    Mutant(
+        "trust",
+        "the live view of a log reads all that was added, however much that is",
+        "if size - self._at > FEED_MAX:",
+        "if size < 0:",
+        ("tests/pipeline/test_live.py::test_of_a_log_that_grew_by_a_terabyte_the_end_is_read",),
     ),
     Mutant(
         "dead-disk",

@@ -4,7 +4,9 @@ A line ends at \\n, at \\r (progress bars) and at NUL (holes of a sparse or trun
 the same wherever a block begins.
 """
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -26,8 +28,8 @@ class ReadLimits(Struct, frozen=True):
     # Of the search backwards: large enough for bytes.find to be fast, small beside the memory limit.
     block: int = 1 << 20
     line: int = LINE_MAX
-    # Of one log that are searched, its last ones: some 10 s. A hole of a terabyte costs a job no disk space.
-    searched: int = 16 << 30
+    # Of one log that are searched, its last ones: some seconds. A hole of a terabyte takes no disk space.
+    searched: int = 4 << 30
 
 
 class LineReader:
@@ -97,6 +99,20 @@ def from_line_start(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
     return start + cut, data[cut:]
 
 
+def is_hole(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether nothing was ever written there: reading it would cost memory of the page cache."""
+    try:
+        at = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    except OSError:  # no file of the kernel's
+        return False
+    try:
+        return os.lseek(file.fileno(), start, os.SEEK_DATA) >= end
+    except OSError as error:
+        return error.errno == errno.ENXIO  # nothing after it either
+    finally:
+        os.lseek(file.fileno(), at, os.SEEK_SET)
+
+
 def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[bytes]:
     """Yield blocks of whole lines before `end`, the last block first, for `searched` bytes or so.
 
@@ -105,12 +121,16 @@ def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[b
     """
     too_long, first = False, max(end - limits.searched, 0)
     while end > first:
-        begin, data = from_line_start(file, max(end - limits.block, 0), end)
+        start = max(end - limits.block, 0)
+        if is_hole(file, start, end):
+            end, too_long = start, False
+            continue
+        begin, data = from_line_start(file, start, end)
         if too_long:
             data = data[: after_last_end(data)]
         if begin < end:
             too_long = False
             yield data
         else:
-            begin, too_long = max(end - limits.block, 0), True
+            begin, too_long = start, True
         end = begin

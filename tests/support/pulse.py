@@ -1,0 +1,61 @@
+"""How long a daemon takes to answer somebody who has nothing to do with what happens meanwhile."""
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.neighbour import OTHER, Neighbour
+
+PAUSE_S = 0.005  # between two questions: as often as a watch would ask, and enough to see a stop of 0.1 s
+
+
+class Pulse:
+    """Asks for the neighbour's status, again and again, in a thread; `worst` is the slowest answer (seconds).
+
+    The time in which the daemon or the asker was ready and got no processor (/proc/*/schedstat) does not
+    count: other tests run at the same time.
+    """
+
+    def __init__(self, neighbour: Neighbour) -> None:
+        self.neighbour, self.worst, self.answers = neighbour, 0.0, 0
+        self.failure: Exception | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        if error is None and self.failure is not None:
+            raise self.failure
+
+    def _ask(self) -> None:
+        client = self.neighbour.lab.rpc()
+        try:
+            while not self._over.wait(PAUSE_S):
+                before, begun = self._unserved(), time.monotonic()
+                client.call("status.get", project=str(self.neighbour.project), expr=OTHER)
+                took, unserved = time.monotonic() - begun, self._unserved() - before
+                self.worst, self.answers = max(self.worst, took - unserved), self.answers + 1
+        except Exception as failure:
+            self.failure = failure
+        finally:
+            client.close()
+            self.neighbour.lab.clients.remove(client)
+
+    def _unserved(self) -> float:
+        """Return how long the daemon's threads and this one have waited for a processor, in seconds."""
+        paths = [*Path(f"/proc/{self.neighbour.lab.pid}/task").iterdir()]
+        paths.append(Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}"))
+        waited = 0
+        for path in paths:
+            with contextlib.suppress(OSError):  # a thread that has ended
+                waited += int((path / "schedstat").read_text().split()[1])
+        return waited / 1e9
