@@ -60,7 +60,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
     yield _python()
     yield _folder("state folder", host.state)
     yield _folder("runtime folder", host.runtime)
-    yield _runtime_variable()
+    yield _runtime_variable(host)
     yield _disk("disk of the state", host.state)
     folder = None
     try:
@@ -106,10 +106,12 @@ def _folder(name: str, folder: Path) -> Check:
     return Check("ok", name, str(folder))
 
 
-def _runtime_variable() -> Check:
+def _runtime_variable(host: Host) -> Check:
     named = os.environ.get("XDG_RUNTIME_DIR")
     if named:
         return Check("ok", "XDG_RUNTIME_DIR", named)
+    if host.runtime.is_relative_to(host.state):
+        return Check("ok", "XDG_RUNTIME_DIR", "not set: socket and locks lie in the state folder")
     return Check(
         "warn",
         "XDG_RUNTIME_DIR",

@@ -6,6 +6,7 @@ long to import as all the rest of arctl.
 
 import os
 import re
+from collections.abc import Iterator
 
 from ardaemon.core.errors import UsageError
 
@@ -51,15 +52,27 @@ def state_folder() -> str:
 def runtime_folder() -> str:
     """Return the folder of the socket and the locks.
 
-    Without XDG_RUNTIME_DIR, or if the socket's path would be too long there, it is a folder of the user's own
-    under the temporary folder.
+    Without XDG_RUNTIME_DIR, or if the socket's path would be too long there, it lies in the state folder. The
+    temporary folder comes last: there any other user can make a folder of that name first.
     """
-    given, own = named("XDG_RUNTIME_DIR"), f"ardaemon-{os.getuid()}"
-    wanted = [os.path.join(given, "ardaemon")] if given else []
-    for folder in [*wanted, os.path.join(named("TMPDIR") or "/tmp", own)]:
+    for folder in _runtime_folders():
         if len(os.fsencode(socket_of(folder))) <= SOCKET_PATH_MAX:
             return folder
-    return os.path.join("/tmp", own)
+    return os.path.join("/tmp", _own())
+
+
+def _runtime_folders() -> Iterator[str]:
+    """Yield where the socket and the locks may lie, the best place first."""
+    given = named("XDG_RUNTIME_DIR")
+    if given is not None:
+        yield os.path.join(given, "ardaemon")
+    yield os.path.join(state_folder(), "run")
+    yield os.path.join(named("TMPDIR") or "/tmp", _own())
+
+
+def _own() -> str:
+    """Return the name of the user's own folder among those of others."""
+    return f"ardaemon-{os.getuid()}"
 
 
 def info_of(state: str) -> str:

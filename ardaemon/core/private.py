@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ardaemon.core.errors import StorageError
-from ardaemon.core.owner import is_ours
+from ardaemon.core.owner import is_ours, user
 
 LINKS_MAX = 40  # symlinks on the way to one file; the kernel's own limit (path_resolution(7))
 
@@ -49,7 +49,7 @@ def _fault(folder: Path, status: os.stat_result) -> StorageError | None:
         return StorageError(f"{folder} is not a directory (and no symlink is followed there)", "remove it")
     if status.st_uid != os.getuid():
         return StorageError(
-            f"{folder} belongs to another user (uid {status.st_uid})",
+            f"{folder} belongs to another user ({user(status.st_uid)})",
             "have it removed, or set XDG_STATE_HOME (state) or XDG_RUNTIME_DIR (socket) to a folder of yours",
         )
     if status.st_mode & 0o077:
@@ -93,7 +93,7 @@ def _weak(path: str, status: os.stat_result) -> StorageError | None:
     """
     if not is_ours(status.st_uid):
         return StorageError(
-            f"{path} belongs to another user (uid {status.st_uid}), who could replace what is below it",
+            f"{path} belongs to another user ({user(status.st_uid)}), who could replace what is below it",
             "set XDG_STATE_HOME (state) or XDG_RUNTIME_DIR (socket) to a folder of yours",
         )
     if stat.S_ISLNK(status.st_mode) or status.st_mode & stat.S_ISVTX:

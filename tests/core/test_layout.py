@@ -103,10 +103,20 @@ def test_the_runtime_folder_is_in_xdg_runtime_dir(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("named", ["", "/" + "x" * SOCKET_PATH_MAX])
-def test_without_a_usable_xdg_runtime_dir_it_is_the_users_own_under_the_temporary_folder(
+def test_without_a_usable_xdg_runtime_dir_it_is_in_the_state_folder(
     named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", named)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/ann/.local/state")
+    host = Host.of_environment()
+    assert host.runtime == host.state / "run"
+
+
+def test_where_the_state_folder_has_too_long_a_path_it_is_the_users_own_under_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * SOCKET_PATH_MAX)
     monkeypatch.setenv("TMPDIR", "/var/tmp")
     assert Host.of_environment().runtime == Path(f"/var/tmp/ardaemon-{os.getuid()}")
     monkeypatch.delenv("TMPDIR")
@@ -126,5 +136,6 @@ def test_the_longest_socket_path_that_fits_is_taken_and_one_byte_more_is_not(
 def test_a_temporary_folder_that_is_too_long_falls_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch systems name a TMPDIR per job; a socket in it may have no address."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * SOCKET_PATH_MAX)
     monkeypatch.setenv("TMPDIR", "/scratch/" + "job" * 40)
     assert len(os.fsencode(Host.of_environment().socket)) <= SOCKET_PATH_MAX

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ardaemon.core.errors import Refused
+from ardaemon.core.errors import Refused, StorageError
+from ardaemon.rpc import listening
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.promises import some, times
 from tests.support.shell import Shell, shells
@@ -292,10 +293,10 @@ def test_relative_xdg_folders_count_as_unset(lab: Lab) -> None:
     before = os.listdir(lab.project)
     shell = Shell(lab)
     lab.environment.update(XDG_STATE_HOME="state", XDG_CONFIG_HOME="config", XDG_RUNTIME_DIR="run")
-    lab.environment["TMPDIR"] = str(lab.root)
     info = shell.json("daemon", "start")
-    assert info["socket"] == f"{lab.root}/ardaemon-{os.getuid()}/control.sock"
-    assert info["log"].startswith(f"{lab.root}/h/.local/state/ardaemon/")
+    state = Path(info["log"]).parent
+    assert state.parent == lab.root / "h/.local/state/ardaemon"
+    assert info["socket"] == f"{state}/run/control.sock"
     shell("daemon", "stop")
     assert os.listdir(lab.project) == before
 
@@ -410,6 +411,41 @@ def test_folders_above_that_are_as_safe_as_usual_are_taken(lab: Lab, which: str)
 
 
 # --- the socket's place, and the one daemon ---
+
+
+@private
+@needs_root
+@pytest.mark.parametrize("long", [False, True], ids=["in the state folder", "too long a path there"])
+def test_another_user_who_makes_the_folder_in_tmp_first_is_in_nobodys_way(lab: Lab, long: bool) -> None:
+    """Where XDG_RUNTIME_DIR is not set. If only the temporary folder is left, the error says whose it is."""
+    shell = Shell(lab)
+    del lab.environment["XDG_RUNTIME_DIR"]
+    temporary = lab.root / "t"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    lab.environment["TMPDIR"] = str(temporary)
+    squatted = temporary / f"ardaemon-{os.getuid()}"
+    squatted.mkdir()
+    foreign(squatted)
+    if long:
+        lab.environment["XDG_STATE_HOME"] = str(lab.root / ("x" * 100))
+        text = refused(lab)
+        assert f"{squatted} belongs to another user (uid {NOBODY}, nobody)" in text
+        assert "XDG_RUNTIME_DIR" in text
+        return
+    info = shell.json("daemon", "start")
+    assert Path(info["socket"]).is_relative_to(lab.state_home)
+    assert shell.json("daemon", "status")["pid"] == info["pid"]
+    assert not list(squatted.iterdir())
+    shell("daemon", "stop")
+
+
+@private
+def test_a_file_system_that_holds_no_sockets_is_named() -> None:
+    folder = Path(f"/proc/{os.getpid()}")
+    with pytest.raises(StorageError, match=f"no socket can be made in {folder}: ") as refusal:
+        listening.listen(folder / "control.sock")
+    assert "XDG_RUNTIME_DIR" in str(refusal.value.mend)
 
 
 @private

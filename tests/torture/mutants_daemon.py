@@ -144,6 +144,15 @@ MUTANTS = (
     ),
     Mutant(
         "socket-private",
+        "the socket lies where another user may have made its folder first",
+        'yield os.path.join(state_folder(), "run")',
+        "yield from ()",
+        (
+            "tests/integration/test_socket.py::test_another_user_who_makes_the_folder_in_tmp_first_is_in_nobodys_way",
+        ),
+    ),
+    Mutant(
+        "socket-private",
         "the daemon does not ask who has connected (SO_PEERCRED)",
         "if uid != os.getuid():\n            log.warning(",
         "if False:\n            log.warning(",
