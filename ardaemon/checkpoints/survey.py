@@ -11,14 +11,15 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.owner import is_ours, user
 from ardaemon.core.project import is_trusted
 
 
-class Original(NamedTuple):
+class Original(Struct, frozen=True, order=True, gc=False):
     """A plain file that is to be copied, the place of its copy, and which file it was in which state."""
 
     path: str
@@ -30,8 +31,7 @@ class Original(NamedTuple):
 
     def require(self, status: os.stat_result) -> None:
         """Raise OSError (EIO) unless `status` is that of the same file in the same state."""
-        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if now != self[2:]:
+        if Original(self.path, self.copy, *_facts(status)) != self:
             raise OSError(errno.EIO, "it was changed while it was copied")
 
 
@@ -68,10 +68,13 @@ def survey(source: Path, target: Path, trusted: Sequence[str] = ()) -> Plan:
         elif stat.S_ISLNK(status.st_mode):
             plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle
         elif stat.S_ISREG(status.st_mode):
-            facts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            plan.files.append(Original(one, other, *facts))
+            plan.files.append(Original(one, other, *_facts(status)))
             plan.total += status.st_size
     return plan
+
+
+def _facts(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _require_ours(uid: int, name: str) -> None:

@@ -1,12 +1,14 @@
 """A look through folders has a limit of names and of time, ends on request, and is taken in one place."""
 
 import ast
+import gc
 import math
 import os
 from pathlib import Path
 
 import pytest
 
+from ardaemon.checkpoints.survey import survey
 from ardaemon.core import folders
 from ardaemon.core.folders import Look, Unsearched, interruptible, matches, walk
 from ardaemon.host import durable
@@ -134,3 +136,10 @@ def test_a_tree_of_any_depth_is_looked_through(tmp_path: Path) -> None:
         assert len(list(walk(tmp_path, Look(tmp_path)))) == 1501
     finally:
         durable.remove_tree(tmp_path / "d")  # pytest could not
+
+
+def test_what_is_found_makes_no_work_for_the_garbage_collector(tmp_path: Path) -> None:
+    """It stops all threads meanwhile."""
+    found = [one for _, entries in walk(filled(tmp_path), Look(tmp_path)) for one in entries]
+    assert not any(map(gc.is_tracked, found))
+    assert not any(map(gc.is_tracked, survey(tmp_path, tmp_path).files))
