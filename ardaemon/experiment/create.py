@@ -100,7 +100,8 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     done = [f"train.py copied from {sources['train.py']}"]
     for name, path in sources.items():
         if name != "program.md":
-            durable.write(experiment.folder / name, files.read(path, file_kinds.SOURCE), folder=False)
+            data, mode = files.read(path, file_kinds.SOURCE), durable.mode_of(path, 0o644)
+            durable.write(experiment.folder / name, data, mode, folder=False)
     if "prepare.py" in sources:
         done.append(f"prepare.py copied from {sources['prepare.py']}, and sealed")
     done += _write_program(experiment, params, sources.get("program.md"))
@@ -111,7 +112,7 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     durable.make_folder(experiment.runs)
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
-    durable.write(original.train, data, 0o444)
+    durable.write(original.train, data, durable.mode_of(experiment.train, 0o444))
     state.write(experiment.session, Session(last_run=0, placed=Placed(ORIGINAL, train_file.sha256(data))))
     return done
 
@@ -130,7 +131,8 @@ def _write_program(experiment: Experiment, params: Init, source: Path | None) ->
         )
     body = prose if prose is not None else PROSE.format(slug=params.slug)
     program = f"{program_md.FENCE}\n{front}{program_md.FENCE}\n{body}"
-    durable.write(experiment.program, program.encode(), folder=False)
+    mode = durable.mode_of(source, 0o644) if source is not None else 0o644
+    durable.write(experiment.program, program.encode(), mode, folder=False)
     return [*done, "program.md written; its prose is yours to change"]
 
 

@@ -1,7 +1,6 @@
 """`--resume fresh`: moves an experiment's runs and results into its archive, so that it begins anew."""
 
 import os
-import stat
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -51,7 +50,7 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
         durable.make_own_folder(home)
         over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
-            mode = stat.S_IMODE(experiment.train.stat().st_mode)
+            mode = durable.mode_of(experiment.train, 0o777)
             durable.write(copy, files.read(experiment.train, file_kinds.EDIT), mode)
         return train_file.sha256(files.read(copy, file_kinds.EDIT)) if copy.exists() else None
 
@@ -65,4 +64,5 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     folder = experiment.folder / RUNS_NEW / ORIGINAL
     durable.make_own_folder(folder.parent)
     durable.make_own_folder(folder)
-    durable.write(folder / experiment.train.name, train_file.snapshot(original), 0o444)
+    data, mode = train_file.snapshot(original), durable.mode_of(original, 0o444)
+    durable.write(folder / experiment.train.name, data, mode)

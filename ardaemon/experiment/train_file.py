@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Collection
 from pathlib import Path
 
@@ -99,9 +98,10 @@ def place(experiment: Experiment, target: Placed, accepted: Collection[str], min
     if standing not in accepted and os.path.lexists(experiment.train):
         return "edited_since"  # plainly an edit: the file is not touched at all
     with storage("restore", experiment.train):
-        data = snapshot(experiment.run(target.run_id).train)
+        source = experiment.run(target.run_id).train
+        data, mode = snapshot(source), _mode(experiment, source)
         swapped = durable.swap(
-            experiment.train, data, lambda old: sha256(old) in accepted, _mode(experiment), folder=False
+            experiment.train, data, lambda old: sha256(old) in accepted, mode, folder=False
         )
     if not swapped:
         return "edited_since"
@@ -125,14 +125,15 @@ def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
     visible = experiment.folder / f"train.py.rescued-{swap_file.stat().st_mtime_ns}"
     operations.rename(swap_file, visible)
     # A newer edit may stand in train.py already: then both stay.
-    if not durable.swap(experiment.train, data, lambda old: sha256(old) in accepted, _mode(experiment)):
+    mode = _mode(experiment, visible)
+    if not durable.swap(experiment.train, data, lambda old: sha256(old) in accepted, mode):
         return False
     durable.remove(visible)
     return True
 
 
-def _mode(experiment: Experiment) -> int:
-    try:
-        return stat.S_IMODE(experiment.train.stat().st_mode) | 0o600
-    except OSError:
-        return 0o644
+def _mode(experiment: Experiment, target: Path) -> int:
+    """Return the mode of train.py, which a person may have changed; without one, a copy's of `target`."""
+    if experiment.train.exists():
+        return durable.mode_of(experiment.train, 0o777)
+    return durable.mode_of(target, 0o644)

@@ -18,6 +18,7 @@ from ardaemon.host.operations import Path
 def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> None:
     """Put `data` at `path`. Whatever happens, a reader finds the whole old content or the whole new one.
 
+    The file has of `mode` what the umask leaves. A copy of a file has the mode that mode_of() returns.
     `folder=False` leaves the fsync of the folder to the caller, who has more to write there first.
     """
     with staged(path, data, mode) as temporary:
@@ -30,6 +31,18 @@ def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Put `data` at `path` as write() does, but without fsync: a power cut makes its facts meaningless."""
     with staged(path, data, mode, sync=False) as temporary:
         operations.rename(temporary, path)
+
+
+def mode_of(path: Path, most: int) -> int:
+    """Return a mode for a copy of the file `path`: of `most`, for others no more than the file allows them.
+
+    If there is no such file, it is nothing for others.
+    """
+    try:
+        allowed = os.stat(path).st_mode
+    except OSError:
+        allowed = 0
+    return most & (allowed | 0o600)
 
 
 _count = itertools.count()
@@ -76,13 +89,12 @@ class staged:
 
     def _fill(self) -> None:
         try:
-            fd = operations.create(self.temporary, os.O_EXCL, 0o600)
+            fd = operations.create(self.temporary, os.O_EXCL, self.mode)
         except FileExistsError:  # of a killed process that had the same pid
             remove(self.temporary)
-            fd = operations.create(self.temporary, os.O_EXCL, 0o600)
+            fd = operations.create(self.temporary, os.O_EXCL, self.mode)
         try:
             operations.write(fd, self.data)
-            operations.chmod(fd, self.mode)
             if self.sync:
                 operations.fsync(fd)
         finally:
@@ -292,7 +304,7 @@ def _link_free(temporary: str, path: str) -> bool:
 
 def _copy_free(temporary: str, path: str) -> bool:
     try:
-        fd = operations.create(path, os.O_EXCL, 0o644)
+        fd = operations.create(path, os.O_EXCL, mode_of(temporary, 0o777))
     except FileExistsError:
         return False
     try:

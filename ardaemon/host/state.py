@@ -155,7 +155,7 @@ def put_aside(path: Path) -> Path:
             operations.link(path, aside)
             durable.sync_folder(path.parent)
         except OSError:  # a filesystem without hard links, or one that refuses them for others' files
-            durable.write(aside, files.read(path, file_kinds.BROKEN))
+            durable.write(aside, files.read(path, file_kinds.BROKEN), durable.mode_of(path, 0o644))
     return aside
 
 

@@ -30,7 +30,7 @@ def make_job_folder(experiment: Experiment, run: Run, attempt: int) -> None:
 def _copy_snapshot(run: Run) -> None:
     """Write the copy in place, not aside and renamed: a crash leaves no name of ours in the job's folder."""
     durable.remove(run.script)
-    fd = operations.create(run.script, os.O_EXCL, 0o644)
+    fd = operations.create(run.script, os.O_EXCL, durable.mode_of(run.train, 0o644))
     try:
         operations.write(fd, train_file.snapshot(run.train))
     finally:

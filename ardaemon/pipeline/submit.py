@@ -73,7 +73,8 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     asked = need(settings, params, position.inventory)
     fingerprint = job_environment.fingerprint(environment, position.key)
     record = replace(_record(params, run_name(number), data, current, settings, fingerprint), need=asked)
-    _lay_out(experiment.run(record.run_id), data, record)
+    mode = durable.mode_of(experiment.train, 0o444)
+    _lay_out(experiment.run(record.run_id), data, mode, record)
     active = Active(
         folder=str(experiment.folder),
         run_id=record.run_id,
@@ -159,11 +160,11 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
     return record is None or record.state == Queued()
 
 
-def _lay_out(run: Run, data: bytes, record: RunRecord) -> None:
+def _lay_out(run: Run, data: bytes, mode: int, record: RunRecord) -> None:
     with state.storage("create", run.folder):
         durable.make_own_folder(run.folder)
         durable.sweep(run.folder)  # laid out before, and never acknowledged
-        durable.write(run.train, data, 0o444, folder=False)
+        durable.write(run.train, data, mode, folder=False)
         durable.write(run.record, state.encode(record))
 
 

@@ -297,6 +297,13 @@ MUTANTS = (
     ),
     Mutant(
         "trust",
+        "everybody may read the copies of a private script",
+        "return most & (allowed | 0o600)",
+        "return most",
+        ("tests/integration/test_modes.py",),
+    ),
+    Mutant(
+        "trust",
         "the live view of a log reads all that was added, however much that is",
         "if size - self._at > FEED_MAX:",
         "if size < 0:",
