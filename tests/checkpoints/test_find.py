@@ -17,6 +17,8 @@ from tests.pipeline.test_apply import committed, live
 from tests.support.checkpoints import cut, over, saved, torch_file
 from tests.support.folders import experiment
 
+trust = pytest.mark.promise("trust")
+
 SHARED = Settings(seconds=1, checkpoint_glob="out/checkpoint-*")
 CAPTURED = Settings(seconds=1)
 
@@ -142,6 +144,7 @@ def test_of_both_the_later_written_is_taken(made: Experiment) -> None:
 TOO_MANY = "more than 3 files and folders are there: name a smaller folder"
 
 
+@trust
 def test_where_there_is_too_much_to_look_through_the_run_advances_without_and_says_so(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +169,7 @@ def test_a_checkpoint_of_too_many_files_is_not_promoted_and_the_result_says_so(
     assert reason == f"checkpoint not promoted: {run.run.job}: {TOO_MANY}"
 
 
+@trust
 def test_what_the_launch_could_not_look_through_is_no_runs_checkpoint(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,8 @@ from tests.support.checkpoints import over, saved
 from tests.support.folders import experiment
 from tests.support.runs import everything
 
+trust = pytest.mark.promise("trust")
+
 MIB = 1 << 20
 
 
@@ -222,6 +224,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give fi
 FOREIGN = "belongs to another user (uid 61002), who is not `trusted`"
 
 
+@trust
 def test_no_copy_runs_as_its_owner_or_lets_others_write(made: Experiment) -> None:
     run = over(made, 1, 1.0)
     folder = saved(run.run.job)
@@ -249,6 +252,7 @@ def test_a_copy_is_no_more_open_than_the_umask_lets_it(made: Experiment) -> None
     assert (made.best_checkpoint / "ckpt-1/weights").stat().st_mode & 0o7777 == 0o600
 
 
+@trust
 @needs_root
 @pytest.mark.parametrize("name", ["weights", "optimizer", "link"])
 def test_what_another_user_has_put_into_a_checkpoint_is_refused_and_named(
@@ -264,6 +268,7 @@ def test_what_another_user_has_put_into_a_checkpoint_is_refused_and_named(
     assert list(made.checkpoints.iterdir()) == []
 
 
+@trust
 @needs_root
 def test_a_link_of_another_user_is_not_followed_to_a_checkpoint(made: Experiment) -> None:
     """The link may lead to other files of this user."""
@@ -288,6 +293,7 @@ def opened(fd: int) -> str:
     return os.readlink(f"/proc/self/fd/{fd}")
 
 
+@trust
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("name", ["weights", "optimizer"])
 def test_what_is_swapped_after_it_was_surveyed_is_not_copied(

@@ -29,6 +29,8 @@ from tests.support.folders import experiment
 from tests.support.promises import some
 from tests.support.runs import everything
 
+trust = pytest.mark.promise("trust")
+
 OWN = Settings(seconds=1, checkpoint_glob="{run_dir}/ckpt-*", keep_checkpoints=2)
 SHARED = Settings(seconds=1, checkpoint_glob="out/checkpoint-*", keep_checkpoints=2)
 CAPTURED = Settings(seconds=1, keep_checkpoints=1)
@@ -443,6 +445,7 @@ def test_where_there_is_too_much_to_look_through_every_checkpoint_stays_and_the_
 # --- a .ckpt that came with a clone ---
 
 
+@trust
 def test_a_link_to_another_disk_is_used_and_what_else_lies_there_is_left_alone(
     made: Experiment, tmp_path: Path
 ) -> None:
@@ -457,6 +460,7 @@ def test_a_link_to_another_disk_is_used_and_what_else_lies_there_is_left_alone(
     assert (made.best_checkpoint / "ckpt-1/weights").read_bytes() == b"weights of r0002"
 
 
+@trust
 def test_a_link_to_another_experiments_checkpoints_changes_nothing_there(
     made: Experiment, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import Shell
 
+trust = pytest.mark.promise("trust")
+
 # Writes rows of (step, val/loss) where it is told, as a logger does; prints nothing that is a metric.
 ROWS = """import os, pathlib
 path = pathlib.Path(os.path.expandvars({path!r}))
@@ -160,6 +162,7 @@ def test_the_client_has_an_option_for_each_of_it(lab: Lab) -> None:
     assert (told["metrics"], told["metric_path"], told["value"]) == ("csv", "{run_dir}/*.csv", 200)
 
 
+@trust
 def test_links_that_go_in_a_circle_do_not_hold_up_the_verdict(lab: Lab) -> None:
     """Two of them make so many paths that a search through all of them never ends."""
     circles = 'for name in "ab":\n    os.symlink(".", os.environ["AR_RUN_DIR"] + "/" + name)\n'

@@ -10,6 +10,8 @@ from ardaemon.metrics import searches
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.searches import ONCE, Searches
 
+trust = pytest.mark.promise("trust")
+
 SLOW_S = 0.002
 
 
@@ -55,6 +57,7 @@ def test_of_a_run_that_is_over_each_question_is_asked_once_and_so_is_one_that_fa
     assert (search.count, failing.count) == (1, 1)
 
 
+@trust
 def test_more_files_than_can_be_followed_are_none(tmp_path: Path) -> None:
     found = [Mine(tmp_path / name) for name in "abc"]
     assert Searches(ONCE, 3).ask(("*",), lambda: found) == found

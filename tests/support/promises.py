@@ -131,7 +131,8 @@ PROMISES = {
         "a file that somebody else can write is data: none holds others up, fills the daemon or commands it",
         "every kind of file that the daemon reads, of a project and of a job, is a FIFO, a folder, a device,"
         " has no end, is a link, is another user's, or is swapped between the look and the opening; meanwhile"
-        " somebody else asks for his status without a pause, and is answered within 100 ms",
+        " somebody else asks for his status without a pause, and is answered within 100 ms; folders hold too"
+        " many names, or links that lead in a circle; checkpoints hold setuid files and other users'",
     ),
     "dead-disk": (
         "a disk that never answers holds up its own project alone, until it answers again",

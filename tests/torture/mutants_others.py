@@ -18,6 +18,8 @@ _STALE = "tests/integration/test_stale_decision.py::"
 _FILES = "tests/core/test_files.py::"
 _PLACED = "tests/integration/test_no_plain_file.py::"
 _TRUST = "tests/integration/test_trust.py::"
+_PROMOTE = "tests/checkpoints/test_promote.py::"
+_FOLDERS = "tests/core/test_folders.py::"
 _DISK = "tests/host/test_disk.py::"
 _STILL = "tests/integration/test_standstill.py::"
 _STOOD = f"{_STILL}test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why"
@@ -308,6 +310,75 @@ MUTANTS = (
         "if size - self._at > FEED_MAX:",
         "if size < 0:",
         ("tests/pipeline/test_live.py::test_of_a_log_that_grew_by_a_terabyte_the_end_is_read",),
+    ),
+    Mutant(
+        "trust",
+        "a promoted file keeps its setuid and setgid bits",
+        "status.st_mode & COPIED_MODE",
+        "status.st_mode",
+        (f"{_PROMOTE}test_no_copy_runs_as_its_owner_or_lets_others_write",),
+    ),
+    Mutant(
+        "trust",
+        "what another user has put into a checkpoint is promoted",
+        "if not is_ours(uid):\n        raise OSError",
+        "if uid < 0:\n        raise OSError",
+        (f"{_PROMOTE}test_what_another_user_has_put_into_a_checkpoint_is_refused_and_named[weights]",),
+    ),
+    Mutant(
+        "trust",
+        "a file of a checkpoint that was swapped since the look at it is copied",
+        "original.require(os.fstat(file.fileno()))\n            durable.copy",
+        "durable.copy",
+        (f"{_PROMOTE}test_what_is_swapped_after_it_was_surveyed_is_not_copied[weights-True]",),
+    ),
+    Mutant(
+        "trust",
+        "a folder with a meta.json to which .ckpt leads is removed, whoever made it",
+        "if named is not None and named.run_id == folder.name:",
+        "if named is not None:",
+        (
+            "tests/checkpoints/test_prune.py"
+            "::test_a_link_to_another_disk_is_used_and_what_else_lies_there_is_left_alone",
+        ),
+    ),
+    Mutant(
+        "trust",
+        "a search is led in a circle by links",
+        "by_link=one.is_link",
+        "by_link=False",
+        ("tests/core/test_patterns.py::test_no_link_is_followed_below_two_stars",),
+    ),
+    Mutant(
+        "trust",
+        "a search has no end, however many files there are",
+        "if self.names > self.names_max:",
+        "if self.names < 0:",
+        (f"{_FOLDERS}test_too_many_names_end_the_look_and_the_error_says_where_and_what_to_do",),
+    ),
+    Mutant(
+        "trust",
+        "a search goes on though nobody waits for it",
+        "            self.check()\n",
+        "",
+        (f"{_FOLDERS}test_a_look_for_which_nobody_waits_any_more_is_ended",),
+    ),
+    Mutant(
+        "trust",
+        "what the launch could not look through counts as the run's own",
+        "if pattern in self.unseen:",
+        "if pattern in ():",
+        (
+            "tests/checkpoints/test_find.py"
+            "::test_what_the_launch_could_not_look_through_is_no_runs_checkpoint",
+        ),
+    ),
+    Mutant(
+        "trust",
+        "the live view follows any number of files",
+        "if len(files) > self.files_max:",
+        "if len(files) < 0:",
+        ("tests/metrics/test_searches.py::test_more_files_than_can_be_followed_are_none",),
     ),
     Mutant(
         "dead-disk",
