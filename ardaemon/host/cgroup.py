@@ -14,15 +14,19 @@ The shim uses this module, so it imports the standard library alone. No function
 """
 
 import os
-from collections.abc import Iterator
 
 from ardaemon.host import operations, proc
+
+TYPE_CHECKING = False  # typing costs more to import than this module
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 PREFIX = "ardaemon-"
 # With DelegateSubgroup=daemon systemd puts the daemon in a leaf of this name. Then the unit's own cgroup
 # holds no process and may have controllers enabled, so the attempts' cgroups belong there.
 SUBGROUP = "daemon"
 _made = 0
+_known: dict[tuple[str, str], list[tuple[str, str]]] = {}  # by type and option: mounts as (root, point)
 
 
 class JobGroup:
@@ -118,8 +122,8 @@ def ours(folder: str) -> bool:
     parts = folder.split("/")
     if not parts[-1].startswith(PREFIX) or ".." in parts:
         return False
-    mounts = [*_mounts("cgroup2", ""), *_mounts("cgroup", "pids")]
-    return any(folder.startswith(f"{point}/") for _, point in mounts)
+    kinds = (("cgroup2", ""), ("cgroup", "pids"))
+    return any(folder.startswith(f"{point}/") for kind in kinds for _, point in _mounts(*kind))
 
 
 def living(folder: str) -> dict[int, int]:
@@ -186,7 +190,7 @@ def own(controller: str) -> str:
     return ""
 
 
-def _below(mounts: Iterator[tuple[str, str]], path: str) -> Iterator[str]:
+def _below(mounts: "Iterable[tuple[str, str]]", path: str) -> "Iterator[str]":
     """Yield the folders at which a cgroup's path is visible: a mount may show only what is below its root."""
     for root, point in mounts:
         root = root.rstrip("/")
@@ -194,8 +198,18 @@ def _below(mounts: Iterator[tuple[str, str]], path: str) -> Iterator[str]:
             yield f"{point}{path[len(root) :]}".rstrip("/")
 
 
-def _mounts(kind: str, option: str) -> Iterator[tuple[str, str]]:
-    """Yield (root, mount point) of every mount of that type with that option (proc(5), mountinfo)."""
+def _mounts(kind: str, option: str) -> "list[tuple[str, str]]":
+    """Return (root, mount point) of every mount of that type with that option (proc(5), mountinfo).
+
+    Read once: the kernel writes the table of all mounts anew for every reader, and the system mounts its
+    cgroups before any user has a process. Where there is none, each call looks again.
+    """
+    if not _known.get((kind, option)):
+        _known[kind, option] = list(_mounted(kind, option))
+    return _known[kind, option]
+
+
+def _mounted(kind: str, option: str) -> "Iterator[tuple[str, str]]":
     for line in _read("/proc/self/mountinfo").splitlines():
         mount, _, filesystem = line.partition(" - ")
         words, tail = mount.split(), filesystem.split()

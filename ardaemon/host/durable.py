@@ -8,11 +8,14 @@ library alone and of it only what loads fast (no contextlib, no typing).
 import errno
 import itertools
 import os
-from collections.abc import Callable
 
 from ardaemon.core import file_kinds, files
 from ardaemon.host import operations
 from ardaemon.host.operations import Path
+
+TYPE_CHECKING = False  # typing costs more to import than this module
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> None:
@@ -207,7 +210,7 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     return below, others
 
 
-def _try(operation: Callable[[str], None], path: str) -> None:
+def _try(operation: "Callable[[str], None]", path: str) -> None:
     try:
         operation(path)
     except OSError:
@@ -219,7 +222,7 @@ def _try(operation: Callable[[str], None], path: str) -> None:
 COPIED_MODE = 0o755
 
 
-def copy(source: int, target: Path, copied: Callable[[int], None] = lambda _: None) -> None:
+def copy(source: int, target: Path, copied: "Callable[[int], None]" = lambda _: None) -> None:
     """Copy an open file to the new file `target` and sync it; `copied` as in operations.copy.
 
     The copy has the same times, and of the permissions what COPIED_MODE and the umask leave.
@@ -248,7 +251,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def swap(
-    path: Path, data: bytes, ours: Callable[[bytes], bool], mode: int = 0o644, folder: bool = True
+    path: Path, data: bytes, ours: "Callable[[bytes], bool]", mode: int = 0o644, folder: bool = True
 ) -> bool:
     """Replace the content of `path` by `data` only if `ours` accepts the content that stands there.
 
@@ -266,7 +269,7 @@ def swap(
     return swapped
 
 
-def _swap(temporary: str, path: str, data: bytes, ours: Callable[[bytes], bool]) -> bool:
+def _swap(temporary: str, path: str, data: bytes, ours: "Callable[[bytes], bool]") -> bool:
     while not _exchange(temporary, path):
         if _link_free(temporary, path):
             return True

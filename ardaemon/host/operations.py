@@ -6,14 +6,18 @@ one by `hook`. OSError goes to the caller. The shim imports this module, so it t
 library alone.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
-import signal
-from collections.abc import Callable, Sequence
 
 from ardaemon.core import files
+
+TYPE_CHECKING = False  # typing costs more to import than this module
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Sequence
+else:
+    import _signal as signal  # why: signals.py
 
 Path = str | os.PathLike[str]
 
@@ -37,7 +41,7 @@ _TO_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 COPIED_AT_ONCE = 64 << 20  # bytes between two reports of progress: some 50 ms, and no slower than all at once
 
 # Set by tests alone. Called before each operation with its name and arguments; it may raise, or never return.
-hook: Callable[..., None] | None = None
+hook: "Callable[..., None] | None" = None
 
 
 def at(name: str, *arguments: object) -> None:
@@ -85,7 +89,7 @@ def _ignored(_: int) -> None:
     """Take a report of progress that nobody wants."""
 
 
-def copy(source: int, target: int, size: int, copied: Callable[[int], None] = _ignored) -> None:
+def copy(source: int, target: int, size: int, copied: "Callable[[int], None]" = _ignored) -> None:
     """Copy `size` bytes of `source` into the empty `target`, by a reflink where the filesystem has them.
 
     No byte goes through this process. `copied` is called with the number of bytes copied so far: with 0
@@ -176,6 +180,8 @@ def exchange(one: Path, other: Path) -> None:
     Raises OSError: EINVAL or ENOSYS if the filesystem cannot do it (some NFS, FUSE).
     """
     at("exchange", one, other)
+    import ctypes  # here, for the daemon alone needs it
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
         code = ctypes.get_errno()
@@ -215,19 +221,19 @@ def rmdir(path: Path) -> None:
 # --- processes ---
 
 
-def posix_spawn(argv: Sequence[str], environment: dict[str, str], **how: object) -> int:
+def posix_spawn(argv: "Sequence[str]", environment: dict[str, str], **how: object) -> int:
     """Start a program and return its pid; `how` as in os.posix_spawn."""
     at("spawn", argv)
     return os.posix_spawn(argv[0], argv, environment, **how)  # type: ignore[arg-type]  # as given
 
 
-def signal_process(pidfd: int, number: signal.Signals) -> None:
+def signal_process(pidfd: int, number: int) -> None:
     """Send a signal to the process behind a pidfd."""
     at("signal", pidfd, number)
     signal.pidfd_send_signal(pidfd, number)
 
 
-def signal_group(group: int, number: signal.Signals) -> None:
+def signal_group(group: int, number: int) -> None:
     """Send a signal to a process group."""
     at("signal_group", group, number)
     os.killpg(group, number)

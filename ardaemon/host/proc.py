@@ -6,9 +6,8 @@ uses this module, so it imports the standard library alone.
 """
 
 import os
-import signal
 
-from ardaemon.host import operations
+from ardaemon.host import operations, signals
 
 
 def start_time(pid: int) -> int | None:
@@ -83,14 +82,14 @@ def _kill_child(pid: int) -> None:
     except OSError:
         return
     try:
-        operations.signal_process(fd, signal.SIGKILL)
+        operations.signal_process(fd, signals.SIGKILL)
     except ProcessLookupError:
         pass  # a zombie
     finally:
         os.close(fd)
 
 
-def send(pid: int, start: int, number: signal.Signals) -> bool:
+def send(pid: int, start: int, number: int) -> bool:
     """Send a signal to exactly that process; return False if it is gone or another one has its pid now."""
     try:
         fd = os.pidfd_open(pid)

@@ -1,8 +1,9 @@
 """The clocks of a running job: startup, limit and stall (standard library alone, for the shim)."""
 
 import os
-import signal
 import time
+
+from ardaemon.host import signals
 
 READY_POLL_S = 0.1  # between two looks for readiness; an event per log line would cost more
 # Looks at the log's size per stall limit. A stall is noticed late by at most that part of the limit, and
@@ -43,7 +44,7 @@ class Clocks:
             return None
         import re  # here, because it costs half a megabyte in each shim, and few jobs need it
 
-        signal.signal(signal.SIGVTALRM, self._too_slow)
+        signals.handle(signals.SIGVTALRM, self._too_slow)
         try:
             return re.compile(text)
         except Exception as error:
@@ -115,10 +116,10 @@ class Clocks:
         """
         search = self.pattern.search  # type: ignore[union-attr]  # only called with one
         # CPU time, not elapsed time: a busy or suspended machine must not use up the pattern's share.
-        signal.setitimer(signal.ITIMER_VIRTUAL, REGEX_CPU_S)
+        signals.setitimer(signals.ITIMER_VIRTUAL, REGEX_CPU_S)
         self.searching = True
         try:
             return any(search(line[:LINE_MAX].decode("utf-8", "replace")) for line in lines)
         finally:
             self.searching = False
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signals.setitimer(signals.ITIMER_VIRTUAL, 0)

@@ -5,10 +5,9 @@ Standard library alone, for the shim.
 
 import ctypes
 import os
-import signal
 import time
 
-from ardaemon.host import durable, operations
+from ardaemon.host import durable, operations, signals
 
 DISK_RETRY_S = 2.0  # between two tries to write exit.json (disk full)
 NO_DISK = "ar-no-disk"  # the shim's name in /proc meanwhile: it has no other way to show its trouble
@@ -31,11 +30,7 @@ def decode(status: int | None) -> tuple[int | None, str | None]:
     if status is None:
         return None, None
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return None, signal.Signals(number).name
-        except ValueError:
-            return None, f"SIG{number}"
+        return None, signals.name(os.WTERMSIG(status))
     return os.waitstatus_to_exitcode(status), None
 
 

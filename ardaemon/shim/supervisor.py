@@ -14,16 +14,14 @@ Standard library alone, and few modules of it, because one shim lives beside eve
 
 import _socket
 import ctypes
-import json
 import os
 import select
-import signal
 import sys
 import time
 
-from ardaemon.host import cgroup, core_files, durable, operations, proc
+from ardaemon.host import cgroup, core_files, durable, operations, proc, signals
 from ardaemon.shim import ending as ending_file
-from ardaemon.shim import handover
+from ardaemon.shim import handover, records
 from ardaemon.shim.clocks import Clocks
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -37,8 +35,8 @@ OOM_SCORE_SHIM = "-500"  # where permitted: when memory runs out, the kernel mus
 
 def main() -> None:
     """Wait to be given an attempt, supervise it, exit."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signals.SIGHUP, signals.SIGINT, signals.SIGPIPE):
+        signals.handle(number, signals.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     tree = cgroup.JobGroup(*sys.argv[1:])
     tree.enter()  # now, while nobody waits for it
@@ -85,9 +83,9 @@ class Supervisor:
         self.error: str | None = None  # why the job could not be started
         self.trouble: str | None = None  # what went wrong with this shim itself, later
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signals.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signals.handle(signals.SIGTERM, self._stop)
+        signals.handle(signals.SIGCHLD, lambda *_: None)
 
     def _new_log(self) -> int:
         """Create run.log in the attempt's folder, and return its descriptor.
@@ -137,7 +135,7 @@ class Supervisor:
             return self._kill()
         except Exception as error:
             self._note(error)
-        self._signal_group(signal.SIGKILL)
+        self._signal_group(signals.SIGKILL)
         return [(self.pid, proc.start_time(self.pid) or 0, proc.name(self.pid))]  # nothing is verified
 
     def _note(self, error: Exception) -> None:
@@ -162,7 +160,7 @@ class Supervisor:
             "cgroup": self.tree.group,
             "pids_cgroup": self.tree.pids,
         }
-        durable.publish(f"{self.folder}/start.json", json.dumps(facts).encode())
+        durable.publish(f"{self.folder}/start.json", records.encode(facts))
 
     def _spawn(self) -> Clocks | None:
         """Start the job, and return its clocks; None if it cannot be started."""
@@ -194,7 +192,7 @@ class Supervisor:
         null = os.open(os.devnull, os.O_RDONLY)
         actions = [(os.POSIX_SPAWN_DUP2, null, 0)]
         actions += [(os.POSIX_SPAWN_DUP2, self.log, number) for number in (1, 2)]
-        ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
+        ignored = (signals.SIGHUP, signals.SIGINT, signals.SIGPIPE)
         argv, environment = self.spec["argv"], self.spec["environment"]
         try:
             return operations.posix_spawn(
@@ -276,13 +274,13 @@ class Supervisor:
         return self._kill()
 
     def _polite(self, pid: int, start: int) -> None:
-        proc.send(pid, start, signal.SIGTERM)
-        proc.send(pid, start, signal.SIGCONT)  # a stopped process cannot answer TERM
+        proc.send(pid, start, signals.SIGTERM)
+        proc.send(pid, start, signals.SIGCONT)  # a stopped process cannot answer TERM
 
     def _terminate(self) -> None:
         """Send TERM once to each process: to the group in one step, and to every descendant that left it."""
         elsewhere = {p: start for p, start in proc.descendants(os.getpid()).items() if not self._in_group(p)}
-        for number in (signal.SIGTERM, signal.SIGCONT):
+        for number in (signals.SIGTERM, signals.SIGCONT):
             self._signal_group(number)
         for pid, start in elsewhere.items():
             self._polite(pid, start)
@@ -293,7 +291,7 @@ class Supervisor:
         except ProcessLookupError:
             return True  # gone: it needs no signal
 
-    def _signal_group(self, number: signal.Signals) -> None:
+    def _signal_group(self, number: int) -> None:
         try:
             operations.signal_group(self.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -319,7 +317,7 @@ class Supervisor:
             tree = self._tree()
             self.tree.kill()
             for pid, start in tree.items():
-                proc.send(pid, start, signal.SIGKILL)
+                proc.send(pid, start, signals.SIGKILL)
             self._chase()
             if time.monotonic() > deadline:
                 return [(pid, start, proc.name(pid)) for pid, start in tree.items()] or [UNSEEN]
@@ -359,7 +357,7 @@ class Supervisor:
             "error": self.error or self.trouble or (self.clocks and self.clocks.trouble),
             "ended_monotonic": self.ended or time.monotonic(),
         }
-        ending_file.keep(f"{self.folder}/exit.json", json.dumps(facts).encode(), self.log)
+        ending_file.keep(f"{self.folder}/exit.json", records.encode(facts), self.log)
 
 
 def _oom_score(pid: str, value: str) -> None:

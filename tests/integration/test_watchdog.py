@@ -13,6 +13,7 @@ import pytest
 
 from ardaemon.core import errors
 from ardaemon.engines.local.spare import Spare
+from ardaemon.shim import handover
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
@@ -250,7 +251,7 @@ def supervised(folder: Path, orders: dict[str, object], fault: str = "") -> dict
             argv, stdin=theirs.fileno(), env={"PYTHONPATH": root}, start_new_session=True
         )
         shim = Spare(process, ours)
-        shim.give(json.dumps(orders).encode(), (lock.fileno(), lock.fileno()))
+        shim.give(handover.dump(orders), (lock.fileno(), lock.fileno()))
         process.wait(30)
     record: dict[str, Any] = json.loads((folder / "exit.json").read_bytes())
     return record
