@@ -22,7 +22,7 @@ from ardaemon.engines.base import Finished, Launch, Lost, NeverStarted, Probe, R
 from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.ports import Lessor
-from ardaemon.engines.local.prober import Prober
+from ardaemon.engines.local.prober import Prober, running
 from ardaemon.engines.local.records import LocalPlace, StartFile, known_start, place_of, shim_lives
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
@@ -80,9 +80,12 @@ class LocalEngine:
         if isinstance(lease, Taken):
             return lease
         try:
-            return await self.starter.start(launch, tuple(lease.fds))
+            started = await self.starter.start(launch, tuple(lease.fds))
         finally:
             lease.close()  # shim and job have their copies
+        if started is not None and started.error is None:
+            self.starts[launch.handle.folder] = self.starter.told(launch, started)
+        return started
 
     async def keep_ready(self) -> None:
         """Park a spare shim, if there is none. Raises OSError."""
@@ -123,8 +126,9 @@ class LocalEngine:
         ends it at its limit, and is woken if it is stopped; without a shim, adoption ends it.
         """
         adopted = False
+        begun = self.starts.get(handle.folder)  # as this daemon has started it: there is nothing to look up
+        probe: Probe = running(begun) if begun is not None else await self._look(handle)
         while True:
-            probe = await self._look(handle)
             match probe:
                 case Running():
                     await self._shim_gone(handle, probe)
@@ -139,10 +143,11 @@ class LocalEngine:
                 case _:
                     self.starter.reap(handle)
                     return probe
+            probe = await self._look(handle)
 
     async def _look(self, handle: Handle) -> Probe:
         """Probe in a thread, so that a dead disk holds up this attempt alone; keep its start.json."""
-        probe, start = await anyio.to_thread.run_sync(lambda: (self.probe(handle), known_start(handle)))
+        probe, start = await anyio.to_thread.run_sync(self.prober.look, handle)
         if start is not None:
             self.starts[handle.folder] = start
         return probe
@@ -209,13 +214,13 @@ class LocalEngine:
             self.adoption.hold(handle, seat)
 
     def forget(self, handle: Handle) -> None:
-        """Remove the attempt's lock files and cgroups, and let go of its GPUs."""
+        """Remove the attempt's lock files, let go of its GPUs, and leave its cgroups to be removed."""
         self.starter.reap(handle)
         self.adoption.forget(handle)
         start = self.starts.pop(handle.folder, None)
         for folder in (start.tree, start.pids_cgroup) if start is not None else ():
             if cgroup.ours(folder):
-                cgroup.remove(folder)
+                self.starter.empty.add(folder)
         place = place_of(handle)
         for path in (place.shim_lock, place.job_lock):
             with contextlib.suppress(OSError):

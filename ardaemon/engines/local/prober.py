@@ -26,10 +26,18 @@ class Prober:
 
         Raises FolderAway if its folder is not where it was and nothing of it lives: nobody can tell then.
         """
-        attempt, start, place = Attempt(Path(handle.folder)), read_start(handle), place_of(handle)
+        return self.look(handle)[0]
+
+    def look(self, handle: Handle) -> tuple[Probe, StartFile | None]:
+        """Return how an attempt stands, and its start.json. Raises as probe()."""
+        start = read_start(handle)
+        return self._probe(handle, start), start
+
+    def _probe(self, handle: Handle, start: StartFile | None) -> Probe:
+        attempt, place = Attempt(Path(handle.folder)), place_of(handle)
         # After a reboot the same pid and start time may be those of any process.
         if is_locked(place.shim_lock) or (place.boot_id == self.boot and shim_lives(start)):
-            return _running(start)
+            return running(start)
         finished = read_exit(attempt)
         if finished is not None:
             return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
@@ -59,7 +67,8 @@ def folder_gone(handle: Handle) -> FolderAway:
     return FolderAway(f"the folder {handle.folder} is gone", "put it back where it was")
 
 
-def _running(start: StartFile | None) -> Running:
+def running(start: StartFile | None) -> Running:
+    """Return how an attempt stands whose shim lives, by its start.json."""
     if start is None or start.shim[1] is None:
         return Running()
     job = start.job

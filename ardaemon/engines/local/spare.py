@@ -27,6 +27,7 @@ class Spare:
     process: subprocess.Popen[bytes]
     channel: socket.socket
     tree: cgroup.JobGroup = field(default_factory=cgroup.JobGroup)
+    since: int | None = None  # the process's start time (host/proc.py); None if it has ended already
 
     @classmethod
     def park(cls, pids_max: int | None) -> "Spare":
@@ -53,7 +54,7 @@ class Spare:
             ours.close()
             _remove(tree)
             raise
-        return cls(process, ours, tree)
+        return cls(process, ours, tree, proc.start_time(process.pid))
 
     @property
     def usable(self) -> bool:

@@ -9,9 +9,10 @@ import msgspec
 
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Launch, Started
-from ardaemon.engines.local.records import place_of
+from ardaemon.engines.local.records import StartFile, place_of
 from ardaemon.engines.local.spare import Spare
-from ardaemon.host import file_lock
+from ardaemon.host import cgroup, file_lock
+from ardaemon.shim import handover
 
 log = logging.getLogger("ardaemon.engine")
 
@@ -37,16 +38,27 @@ class Starter:
         self.pids_max, self.core_limit = pids_max, core_limit
         self.spare: Spare | None = None
         self.children: dict[str, Spare] = {}  # by the attempt's folder
+        # The cgroups of attempts that are over. Removing one may wait some 13 ms for the kernel, as a shim
+        # does that moves itself into one, and no verdict and no launch shall wait for that.
+        self.empty: set[str] = set()
 
     async def prepare(self) -> None:
-        """Park a spare shim, unless one is parked that would answer."""
-        if self.spare is not None and self.spare.usable:
-            return
+        """Park a spare shim, unless one is parked that would answer; then remove empty cgroups."""
+        if self.spare is None or not self.spare.usable:
+            await self._park()
+        if self.empty:
+            await anyio.to_thread.run_sync(self._remove_empty)
+
+    async def _park(self) -> None:
         spare = await self._take()
         if self.spare is None:
             self.spare = spare
         else:  # another one was parked meanwhile
             await anyio.to_thread.run_sync(spare.dismiss)
+
+    def _remove_empty(self) -> None:
+        while self.empty:
+            cgroup.remove(self.empty.pop())
 
     async def _take(self) -> Spare:
         """Return the spare shim, or a new one if that has ended or is stopped."""
@@ -80,6 +92,21 @@ class Starter:
             for fd in locks:
                 os.close(fd)
 
+    def told(self, launch: Launch, started: Started) -> StartFile:
+        """Return start.json as the shim writes it now, so that this daemon need not read it."""
+        shim = self.children[launch.handle.folder]
+        deadline = started.monotonic + (launch.startup or 0.0) + launch.limit
+        return StartFile(
+            shim=(shim.process.pid, shim.since),
+            boot_id=place_of(launch.handle).boot_id,
+            deadline=deadline,
+            monotonic=started.monotonic,
+            job=(started.pid, None),
+            over_by=deadline + launch.settle + launch.grace + launch.verify,
+            cgroup=shim.tree.group,
+            pids_cgroup=shim.tree.pids,
+        )
+
     async def _acknowledged(self, spare: Spare) -> Started | None:
         """Return the shim's answer; None if it ends or does not answer in time."""
         line = b""
@@ -101,19 +128,20 @@ class Starter:
         if self.spare is not None:
             self.spare.dismiss()
             self.spare = None
+        self._remove_empty()
 
     def reap(self, handle: Handle) -> None:
-        """Remove what is left of a shim that has ended: its cgroups, and the zombie."""
+        """Let go of a shim that has ended: of the zombie at once, of its cgroups when there is time."""
         child = self.children.pop(handle.folder, None)
         if child is not None:
             child.channel.close()
             child.process.poll()
-            child.clear()
+            self.empty |= {child.tree.group, child.tree.pids} - {""}
 
 
 def specification(launch: Launch, core_limit: int | None = None) -> bytes:
     """Encode the orders for a shim."""
-    return msgspec.json.encode(
+    return handover.dump(
         {
             "folder": launch.handle.folder,
             "run_folder": str(launch.run.job),
