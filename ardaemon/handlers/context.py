@@ -51,7 +51,9 @@ class Context:
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """
         flights = self.board.of(experiment)
-        removed = await self.ask(experiment, lambda: [flight for flight in flights if flight.is_removed()])
+        removed = []
+        if flights:
+            removed = await self.ask(experiment, lambda: [each for each in flights if each.is_removed()])
         for flight in flights:
             if flight in removed:
                 self.control.drop(flight)

@@ -129,7 +129,7 @@ def _point_log(run: Run) -> None:
             durable.link_to(target, run.log)
 
 
-def finish(run: Run, entry: Path) -> None:
-    """Remove the active entry: the run is committed."""
+def finish(entry: Path) -> None:
+    """Remove the active entry, which lies in the daemon's own folder: the run is committed."""
     with state.storage("remove", entry):
         durable.remove(entry)

@@ -20,10 +20,11 @@ from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import load
 from ardaemon.host import quarantine
 from ardaemon.host.disk import until_cancelled
 from ardaemon.pipeline import apply, decide
-from ardaemon.pipeline.ended import as_wanted, gather
+from ardaemon.pipeline.ended import Ended, as_wanted, gather
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
@@ -67,9 +68,7 @@ class Committer:
         assert flight.exit is not None
         if flight.handle is not None:
             await self.measured(flight)
-        current = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
-        # Without the lock: a metric command may take minutes, and changes nothing of the experiment.
-        ended = await self.patience.insist(flight, until_cancelled(partial(gather, flight, current)))
+        ended = await self._gathered(flight)
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
@@ -85,6 +84,18 @@ class Committer:
                     await self._follow(flight)
                     return
             pause = await self.patience.pause(flight, blocked, pause)
+
+    async def _gathered(self, flight: Flight) -> Ended:
+        """Gather what the decision needs; where a file of the experiment is broken, put it right before.
+
+        Without the experiment's lock: a metric command may take minutes, and changes nothing of it.
+        """
+        try:
+            whole = until_cancelled(lambda: gather(flight, load(flight.experiment)))
+            return await self.patience.once(flight, whole)
+        except (ArdaemonError, OSError):  # or somebody was writing in this moment
+            current = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment))
+            return await self.patience.insist(flight, until_cancelled(partial(gather, flight, current)))
 
     async def _follow(self, flight: Flight) -> None:
         """Do what was decided, alone with the experiment: commit, or put the run back in the queue."""
@@ -134,7 +145,7 @@ class Committer:
             flight.promotion.report = partial(self._promoting, flight)
             result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back
-                await self.patience.once(flight, partial(apply.finish, flight.run, flight.entry))
+                apply.finish(flight.entry)
             # The report knows the flight, which must not wait for the collector then.
             flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:
