@@ -103,11 +103,15 @@ def opened(path: Path, kind: Kind) -> BufferedReader:
 
 def head(path: Path, most: int, kind: Kind) -> bytes:
     """Return the first `most` bytes of a plain file, whatever its size. Raises as descriptor() does."""
-    with open(descriptor(path, kind), "rb") as file:
-        size = os.fstat(file.fileno()).st_size  # a buffer of `most` bytes would cost more than the reading
-        data = file.read(min(size + 1, most))
-        if len(data) > size:  # it has grown since, or tells no size, as in /proc
-            data += file.read(most - len(data))
+    fd = descriptor(path, kind)
+    try:
+        size = os.fstat(fd).st_size  # a buffer of `most` bytes would cost more than the reading
+        data = os.read(fd, min(size + 1, most))
+        # Read on if it has grown since, tells no size (as in /proc), or came in parts.
+        while len(data) != size and len(data) < most and (more := os.read(fd, most - len(data))):
+            data += more
+    finally:
+        os.close(fd)
     return data
 
 

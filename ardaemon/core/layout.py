@@ -5,7 +5,7 @@ This module imports the standard library alone.
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ardaemon.core import places, project
@@ -16,6 +16,7 @@ SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 ORIGINAL = "r0000"
+EXPERIMENTS_KEPT = 64  # whose paths are remembered
 JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
 RECORD, RESULT = "run.json", "result.json"  # of a run: its record, and what it was judged to be
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
@@ -118,67 +119,70 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Files of one experiment, in `.autoresearch/{slug}/`."""
+    """Files of one experiment, in `.autoresearch/{slug}/`.
+
+    Each path is made once: making the fifteen that a request needs costs as much as reading the files.
+    """
 
     folder: Path
 
-    @property
+    @cached_property
     def slug(self) -> str:
         return self.folder.name
 
-    @property
+    @cached_property
     def project(self) -> Path:
         return self.folder.parent.parent
 
-    @property
+    @cached_property
     def train(self) -> Path:
         return self.folder / "train.py"
 
-    @property
+    @cached_property
     def prepare(self) -> Path:
         return self.folder / "prepare.py"
 
-    @property
+    @cached_property
     def program(self) -> Path:
         return self.folder / "program.md"
 
-    @property
+    @cached_property
     def contract(self) -> Path:
         return self.folder / "batch_contract.json"
 
-    @property
+    @cached_property
     def session(self) -> Path:
         return self.folder / ".ar-session.json"
 
-    @property
+    @cached_property
     def best(self) -> Path:
         return self.folder / "best.json"
 
-    @property
+    @cached_property
     def best_checkpoint(self) -> Path:
         return self.folder / "best_ckpt"
 
-    @property
+    @cached_property
     def checkpoints(self) -> Path:
         return self.folder / ".ckpt"
 
-    @property
+    @cached_property
     def leftovers(self) -> Path:
         return self.checkpoints / "left.json"
 
-    @property
+    @cached_property
     def results(self) -> Path:
         return self.folder / "results.tsv"
 
-    @property
+    @cached_property
     def unclean(self) -> Path:
         return self.folder / "UNCLEAN.json"
 
-    @property
+    @cached_property
     def archive(self) -> Path:
         return self.folder / "archive"
 
-    @property
+    @cached_property
     def runs(self) -> Path:
         return self.folder / "runs"
 
@@ -210,7 +214,7 @@ class Project:
         return self.home / ".chain-session.json"
 
     def experiment(self, slug: str) -> Experiment:
-        return Experiment(self.home / check_slug(slug))
+        return _experiment(self.folder, slug)
 
     def experiments(self) -> list[Experiment]:
         """Return the experiments of the project, sorted by name."""
@@ -218,6 +222,11 @@ class Project:
             return []
         folders = sorted(p for p in self.home.iterdir() if SLUG.fullmatch(p.name) and p.is_dir())
         return [Experiment(p) for p in folders]
+
+
+@lru_cache(EXPERIMENTS_KEPT)
+def _experiment(project: Path, slug: str) -> Experiment:
+    return Experiment(Project(project).home / check_slug(slug))
 
 
 def check_slug(slug: str) -> str:

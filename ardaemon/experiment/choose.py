@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment, UsageError
-from ardaemon.core.layout import FOLDER, Experiment, Project
+from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug
 from ardaemon.core.model import Chain, Session
 from ardaemon.core.project import require_ours
 from ardaemon.experiment import state as experiments
@@ -25,9 +25,11 @@ def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experimen
     if not folder.is_absolute():
         raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
     with state.storage("look into", folder):
-        require_ours(project, (FOLDER,), lambda: trusted)  # before anything is read there
+        names = (FOLDER,) if expr is None else (FOLDER, check_slug(expr))
+        require_ours(project, names, lambda: trusted)  # before anything is read there
         experiment = _find(folder, expr)
-        require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
+        if expr is None:
+            require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
         return experiment
 
 

@@ -16,5 +16,5 @@ class Locks:
         """Return the lock of the experiment in that folder."""
         lock = self._locks.get(str(folder))
         if lock is None:
-            lock = self._locks[str(folder)] = anyio.Lock()
+            lock = self._locks[str(folder)] = anyio.Lock(fast_acquire=True)
         return lock

@@ -5,7 +5,6 @@ import errno
 import glob
 import os
 import shlex
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import CorruptState, StorageError, UnknownSchema
+from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UnknownSchema
 from ardaemon.core.model import SCHEMA, Record
 from ardaemon.core.project import foreign_file
 from ardaemon.host import durable, operations
@@ -51,33 +50,42 @@ def seconds(*stamps: str | None) -> float:
     return 0.0
 
 
-@contextlib.contextmanager
-def storage(what: str, path: Path) -> Iterator[None]:
+class storage:
     """Turn an OSError of the block into a StorageError, which says that `what` cannot be done to `path`.
 
-    Another user's file becomes a ForeignOwner.
+    Another user's file becomes a ForeignOwner. A class, because each request enters some: a generator would
+    cost as much as reading a small file does.
     """
-    try:
-        yield
-    except files.ForeignFile as error:
-        raise foreign_file(str(error.filename), error.uid) from error
-    except OSError as error:
+
+    def __init__(self, what: str, path: Path) -> None:
+        self.what, self.path = what, path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise self._translated(error) from error
+
+    def _translated(self, error: OSError) -> ArdaemonError:
+        if isinstance(error, files.ForeignFile):
+            return foreign_file(str(error.filename), error.uid)
         mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
         if isinstance(error, files.NotPlain):
-            mend = _move_away(Path(error.filename or path))
-        raise StorageError(f"cannot {what} {path}: {error.strerror or error}", mend) from error
+            mend = _move_away(Path(error.filename or self.path))
+        return StorageError(f"cannot {self.what} {self.path}: {error.strerror or error}", mend)
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn a NotPlain of the block into a CorruptState, any other OSError into a StorageError."""
-    try:
-        with storage("read", path):
-            yield
-    except StorageError as error:
-        if isinstance(error.__cause__, files.NotPlain):
-            raise not_plain(path, error.__cause__) from error
-        raise
+class reading(storage):
+    """Turn a NotPlain of the block into a CorruptState, any other OSError as storage() does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("read", path)
+
+    def _translated(self, error: OSError) -> ArdaemonError:
+        if isinstance(error, files.NotPlain):
+            return not_plain(self.path, error)
+        return super()._translated(error)
 
 
 def read(path: Path, kind: type[R], size: file_kinds.Kind = file_kinds.STATE) -> R | None:

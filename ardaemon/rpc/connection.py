@@ -36,7 +36,7 @@ class ClientConnection:
     ) -> None:
         self.stream, self.dispatcher, self.config, self.share = stream, dispatcher, config, share
         self.answered = answered  # called after each answer is sent
-        self.sending = anyio.Lock()
+        self.sending = anyio.Lock(fast_acquire=True)  # else each answer waits a turn of the event loop
         self.in_flight = 0
         self.gone = False  # the client does not read, or has hung up
         self.buffer, self.begun = bytearray(), 0.0  # the line that came in part, and when it began

@@ -216,8 +216,8 @@ MUTANTS = (
     Mutant(
         "no-plain-file",
         "what is no plain file in a state file's place is a fault of the disk, and is not put aside",
-        "raise not_plain(path, error.__cause__) from error",
-        "raise",
+        "return not_plain(self.path, error)",
+        "return super()._translated(error)",
         (f"{_PLACED}test_a_state_file_is_made_anew_from_the_others[best.json-mkfifo]",),
     ),
     Mutant(
