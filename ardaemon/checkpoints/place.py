@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ardaemon.core import file_kinds
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import CHECKPOINT_META, FOLDER, Experiment
+from ardaemon.core.layout import CHECKPOINT_META, FOLDER, Experiment, run_number
 from ardaemon.core.model import Record
 from ardaemon.host import state
 
@@ -33,6 +33,7 @@ def promoted_at(folder: Path) -> float | None:
     """Return when promote() has made the copy, in seconds since 1970; None if it has not made this folder."""
     meta = folder / CHECKPOINT_META
     with contextlib.suppress(ArdaemonError, OSError):
+        run_number(folder.name)  # what bears no run's id is not opened: a link may lead to anything
         named = state.read(meta, _Meta, file_kinds.TREE)
         if named is not None and named.run_id == folder.name:
             return meta.stat().st_mtime

@@ -450,7 +450,10 @@ def test_a_link_to_another_disk_is_used_and_what_else_lies_there_is_left_alone(
     made: Experiment, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
-    for name, meta in (("data", "{}"), ("r0009", '{"schema": 1, "run_id": "r0010"}')):
+    for name, meta in (
+        ("data", '{"schema": 1, "run_id": "data"}'),
+        ("r0009", '{"schema": 1, "run_id": "r0010"}'),
+    ):
         (disk / name).mkdir(parents=True)
         (disk / name / "meta.json").write_text(meta)
     made.checkpoints.symlink_to(disk)
