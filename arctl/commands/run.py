@@ -20,6 +20,7 @@ from arctl.base import (
     has_ended,
     say,
     say_json,
+    umask,
 )
 from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
@@ -92,12 +93,18 @@ def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, tim
 def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any]) -> Callable[[], Answer]:
     """Return the call that submits; however often it is made, it is the same run."""
     submit_id = os.urandom(16).hex()
-    variables = environment()
+    variables, mask = environment(), umask()
     restore = "at_verdict" if wait else "at_submit"
 
     def submit() -> Answer:
         return here.ask(
-            "run.submit", submit_id=submit_id, environment=variables, note=note, restore=restore, **asked
+            "run.submit",
+            submit_id=submit_id,
+            environment=variables,
+            umask=mask,
+            note=note,
+            restore=restore,
+            **asked,
         )
 
     return submit

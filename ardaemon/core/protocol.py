@@ -4,9 +4,9 @@ JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a sl
 the one that is meant (the rule is in the README).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
@@ -57,6 +57,7 @@ class Submit(Where, frozen=True, kw_only=True):
     vram: float | None = None  # MiB on each of its GPUs
     share: bool | None = None
     priority: int = 0
+    umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None  # of the job; None: the daemon's
 
 
 class WhichRun(Where, frozen=True, kw_only=True):

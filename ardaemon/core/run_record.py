@@ -142,6 +142,7 @@ class Active(Record, frozen=True, kw_only=True):
     run_id: str
     seq: int  # order of submission
     environment: dict[str, str]
+    umask: int | None = None  # of the job; None: the daemon's
     wanted: Wanted = "run"
     priority: int = 0
     front: int = 0  # `arctl queue move --first | --last`: higher goes first among equal priorities

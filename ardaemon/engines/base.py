@@ -24,6 +24,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     handle: Handle
     argv: tuple[str, ...]
     environment: dict[str, str]
+    umask: int | None = None  # of the job; None: the shim's
     cwd: str
     limit: float
     startup: float | None

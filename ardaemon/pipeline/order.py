@@ -106,6 +106,7 @@ def _launch(
         handle=handle,
         argv=record.argv,
         environment=environment,
+        umask=flight.active.umask,
         cwd=str(flight.experiment.project),
         limit=settings.seconds,
         startup=settings.startup,

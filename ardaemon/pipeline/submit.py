@@ -80,6 +80,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         run_id=record.run_id,
         seq=position.seq,
         environment=environment,
+        umask=params.umask,
         priority=params.priority,
     )
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)

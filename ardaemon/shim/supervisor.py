@@ -193,7 +193,11 @@ class Supervisor:
         actions = [(os.POSIX_SPAWN_DUP2, null, 0)]
         actions += [(os.POSIX_SPAWN_DUP2, self.log, number) for number in (1, 2)]
         ignored = (signals.SIGHUP, signals.SIGINT, signals.SIGPIPE)
-        argv, environment = self.spec["argv"], self.spec["environment"]
+        argv, environment, umask = self.spec["argv"], self.spec["environment"], self.spec.get("umask")
+        own = os.umask(
+            0o077
+        )  # what the shim itself writes is as open as before: the other one is the job's alone
+        os.umask(own if umask is None else umask)
         try:
             return operations.posix_spawn(
                 argv,
@@ -204,6 +208,7 @@ class Supervisor:
                 setsigmask=(),
             )
         finally:
+            os.umask(own)
             os.close(null)
 
     def _acknowledge(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import TRAIN, Lab
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.promise("trust")
 
@@ -82,3 +83,36 @@ def test_train_py_keeps_what_its_owner_allows_but_no_more_than_the_umask(
     lab.folder.joinpath("train.py").chmod(given)
     assert lab.run()["verdict"] == "revert"
     assert mode(lab.folder / "train.py") == then
+
+
+WRITES = """import os
+folder = os.environ["AR_RUN_DIR"]
+os.mkdir(folder + "/made")
+open(folder + "/written", "w").close()
+print("val/loss: 0.5")
+"""
+
+
+@pytest.mark.parametrize("strict", ["the submitter", "the daemon"])
+def test_the_submitters_umask_is_the_jobs_and_nobody_elses(lab: Lab, strict: str) -> None:
+    """Also over a kill of the daemon, which has not started the job yet."""
+    theirs, own = (OTHERS, 0o022) if strict == "the submitter" else (0o022, OTHERS)
+    shell = Shell(lab)
+    before = os.umask(own)
+    try:
+        lab.ready()
+        shell.hold(0.9)
+        lab.submit()
+        lab.write(WRITES)
+        assert shell.end(shell.start("run", umask=theirs))[0] == 0
+        lab.kill()
+        lab.start()
+    finally:
+        os.umask(before)
+    shell.release()
+    assert lab.wait("r0002")["result"]["verdict"] == "advance"
+    run = lab.folder / "runs/r0002"
+    assert (mode(run / "job/written"), mode(run / "job/made")) == (0o666 & ~theirs, 0o777 & ~theirs)
+    for name in ("run.json", "result.json", "a1/run.log", "a1/exit.json", "a1/start.json"):
+        assert mode(run / name) == 0o644 & ~own, name
+    assert {mode(run), mode(run / "a1"), mode(run / "job")} == {0o777 & ~own}

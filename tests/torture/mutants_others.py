@@ -306,6 +306,13 @@ MUTANTS = (
     ),
     Mutant(
         "trust",
+        "what the shim writes is as open as the submitter's umask says",
+        "finally:\n            os.umask(own)",
+        "finally:",
+        ("tests/integration/test_modes.py",),
+    ),
+    Mutant(
+        "trust",
         "the live view of a log reads all that was added, however much that is",
         "if size - self._at > FEED_MAX:",
         "if size < 0:",

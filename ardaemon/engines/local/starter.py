@@ -148,6 +148,7 @@ def specification(launch: Launch, core_limit: int | None = None) -> bytes:
             "boot_id": place_of(launch.handle).boot_id,
             "argv": launch.argv,
             "environment": launch.environment,
+            "umask": launch.umask,
             "cwd": launch.cwd,
             "limit": launch.limit,
             "startup": launch.startup,
