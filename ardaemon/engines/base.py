@@ -72,6 +72,7 @@ class Unsupervised(Struct, frozen=True, kw_only=True):
 
     processes: tuple[Process, ...]
     deadline: float | None = None  # CLOCK_MONOTONIC by which the attempt is to end
+    recorded: bool = False  # its end was recorded all the same: not by its shim, which outlives all the rest
 
 
 class Lost(Struct, frozen=True, kw_only=True):

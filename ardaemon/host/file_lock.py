@@ -9,6 +9,8 @@ import os
 from ardaemon.core.model import Process
 from ardaemon.host import operations, proc
 
+NOTE_MAX = 16 << 10  # bytes: two paths and a few numbers
+
 
 def claim(fd: int) -> int:
     """Lock the open file `fd` exclusively, and return `fd`, with which the lock travels to other processes.
@@ -29,23 +31,33 @@ def take(path: str) -> int:
     return claim(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
 
-def name_holder(fd: int, pid: int) -> None:
-    """Write into the locked file `fd` which process is about to be sent that descriptor.
+def name_holder(fd: int, pid: int, facts: bytes = b"") -> None:
+    """Write into the locked file `fd` which process is about to be sent that descriptor, and with what.
 
     While the descriptor lies unread in that process's socket the lock is held, and /proc shows it nowhere.
     """
     operations.truncate(fd, 0)
-    operations.write(fd, f"{pid} {proc.start_time(pid)}\n".encode())
+    operations.write(fd, f"{pid} {proc.start_time(pid)}\n".encode() + facts)
 
 
 def named_holder(path: str) -> Process | None:
     """Return the process that `name_holder` has written into the file, if it lives."""
+    noted = note(path)
+    if noted is None:
+        return None
+    pid, start = noted[0]
+    return Process(pid, start, proc.name(pid)) if proc.start_time(pid) == start else None
+
+
+def note(path: str) -> tuple[tuple[int, int], bytes] | None:
+    """Return (pid, start time) and the facts that `name_holder` has written; None if there are none."""
     try:
-        with open(path, encoding="ascii") as file:
-            pid, start = map(int, file.read().split())
+        with open(path, "rb") as file:
+            line, _, facts = file.read(NOTE_MAX).partition(b"\n")
+        pid, start = map(int, line.split())
     except (OSError, ValueError):
         return None
-    return Process(pid, start, proc.name(pid)) if proc.start_time(pid) == start else None
+    return (pid, start), facts
 
 
 def is_locked(path: str) -> bool:

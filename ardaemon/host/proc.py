@@ -22,6 +22,22 @@ def stopped(pid: int) -> bool:
     return fields is not None and fields[0] in "Tt"
 
 
+def unkillable(pid: int) -> bool:
+    """Return whether SIGKILL has no effect on `pid`: it waits for the kernel, or it is another user's.
+
+    False if it is gone. Whose it is says kill(2): by its real and its saved user.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            values = {name: value.split() for name, _, value in (line.partition(":") for line in file)}
+        real, _, saved, _ = map(int, values["Uid"])
+        pending = int(values["SigPnd"][0], 16) | int(values["ShdPnd"][0], 16)
+    except OSError:
+        return False
+    anothers = os.geteuid() not in (0, real, saved)
+    return anothers or bool(pending >> signals.SIGKILL - 1 & 1)
+
+
 def name(pid: int) -> str:
     """Return the name of the command that `pid` runs, for a person to read; "?" if it is gone."""
     try:

@@ -17,6 +17,7 @@ _CROSSING = "tests/integration/test_crossing_wishes.py::"
 _STALE = "tests/integration/test_stale_decision.py::"
 _FILES = "tests/core/test_files.py::"
 _PLACED = "tests/integration/test_no_plain_file.py::"
+_FORGED_END = "tests/integration/test_forged_end.py::"
 _TRUST = "tests/integration/test_trust.py::"
 _PROMOTE = "tests/checkpoints/test_promote.py::"
 _FOLDERS = "tests/core/test_folders.py::"
@@ -35,7 +36,7 @@ MUTANTS = (
     Mutant(
         "stopped-spare",
         "the lock of an attempt does not name the shim that is given it",
-        "file_lock.name_holder(locks[0], spare.process.pid)",
+        "file_lock.name_holder(locks[0], spare.process.pid, given(launch, spare))",
         "pass",
         (
             f"{_ENGINE}test_an_attempt_that_lies_unread_in_a_socket_is_held_by_the_shim_that_the_lock_names",
@@ -212,6 +213,34 @@ MUTANTS = (
         "_TO_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY",
         "_TO_WRITE = os.O_WRONLY | os.O_NOCTTY",
         (f"{_FILES}test_a_fifo_is_not_waited_for_by_who_writes",),
+    ),
+    Mutant(
+        "trusted-files",
+        "exit.json is believed while the job lives",
+        "if place.boot_id == self.boot else []",
+        "if False else []",
+        (f"{_FORGED_END}test_what_lives_on_is_ended_and_is_no_success[alone-off]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "a job that calls itself a survivor is believed",
+        "not in named or not proc.unkillable(p.pid)",
+        "not in named",
+        (f"{_FORGED_END}test_what_lives_on_is_ended_and_is_no_success[a survivor-off]",),
+    ),
+    Mutant(
+        "trusted-files",
+        "the record that a job wrote stays for the next daemon",
+        "await anyio.to_thread.run_sync(refuse_exit, handle)",
+        "await anyio.to_thread.run_sync(str, handle)",
+        (f"{_FORGED_END}test_a_daemon_that_comes_later_does_not_believe_it_either",),
+    ),
+    Mutant(
+        "trusted-files",
+        "start.json moves the limit of a job that it has written",
+        "deadline=min(start.deadline, given.deadline)",
+        "deadline=start.deadline",
+        (f"{_FORGED_END}test_start_json_is_believed_only_as_far_as_it_agrees_with_what_the_shim_was_given",),
     ),
     Mutant(
         "no-plain-file",

@@ -119,8 +119,8 @@ MUTANTS = (
     Mutant(
         "disk-error",
         "an exit.json that the disk does not give is taken for one that is not there",
-        "except (CorruptState, ForeignOwner):\n        return None\n\n\ndef shim_lives",
-        "except (CorruptState, ForeignOwner, StorageError):\n        return None\n\n\ndef shim_lives",
+        "except (CorruptState, ForeignOwner):\n        return None\n\n\ndef refuse_exit",
+        "except (CorruptState, ForeignOwner, StorageError):\n        return None\n\n\ndef refuse_exit",
         (f"{_DISK_ERROR}[a1/exit.json]",),
     ),
     Mutant(

@@ -23,7 +23,14 @@ from ardaemon.engines.local import beginning
 from ardaemon.engines.local.adoption import Adoption
 from ardaemon.engines.local.ports import Lessor
 from ardaemon.engines.local.prober import Prober, running
-from ardaemon.engines.local.records import LocalPlace, StartFile, known_start, place_of, shim_lives
+from ardaemon.engines.local.records import (
+    LocalPlace,
+    StartFile,
+    known_start,
+    place_of,
+    refuse_exit,
+    shim_lives,
+)
 from ardaemon.engines.local.starter import Starter
 from ardaemon.gpus.lease import Lease, Taken
 from ardaemon.host import cgroup, durable, proc, processes
@@ -133,17 +140,23 @@ class LocalEngine:
                 case Running():
                     await self._shim_gone(handle, probe)
                 case Unsupervised():
-                    adopted = True
+                    adopted = adopted or bool(probe.processes)
+                    if probe.recorded:
+                        await self._refuse_exit(handle)
                     survivors = await self.adoption.adopt(handle, probe)
                     if survivors:
                         return await anyio.to_thread.run_sync(self._unclean, handle, tuple(survivors))
-                case Lost():
-                    self.starter.reap(handle)
-                    return Lost(ending="supervisor_lost") if adopted else probe
                 case _:
                     self.starter.reap(handle)
-                    return probe
+                    # What has lived without a shim is judged by nothing that was written since.
+                    return Lost(ending="supervisor_lost") if adopted else probe
             probe = await self._look(handle)
+
+    async def _refuse_exit(self, handle: Handle) -> None:
+        """End what lives though its end was recorded; that record counts for no daemon any more."""
+        await anyio.to_thread.run_sync(refuse_exit, handle)
+        log.warning("exit.json refused", extra={"facts": {"folder": handle.folder, "why": "processes live"}})
+        self.adoption.stopping.setdefault(handle.folder, None)
 
     async def _look(self, handle: Handle) -> Probe:
         """Probe in a thread, so that a dead disk holds up this attempt alone; keep its start.json."""

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from ardaemon.core.layout import JOB, Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
-from ardaemon.engines.base import FolderAway, Lost, NeverStarted, Probe, Running, Unsupervised
+from ardaemon.engines.base import Finished, FolderAway, Lost, NeverStarted, Probe, Running, Unsupervised
 from ardaemon.engines.local.records import StartFile, place_of, read_exit, read_start, shim_lives
-from ardaemon.host import processes
+from ardaemon.host import proc, processes
 from ardaemon.host.file_lock import is_locked
 
 
@@ -40,6 +40,9 @@ class Prober:
             return running(start)
         finished = read_exit(attempt)
         if finished is not None:
+            left = self._left(handle, start, finished) if place.boot_id == self.boot else []
+            if left:
+                return Unsupervised(processes=tuple(left), recorded=True)
             return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
         if place.boot_id != self.boot:
             return Lost(ending="host_restart")
@@ -51,6 +54,22 @@ class Prober:
         if not os.path.isdir(handle.folder):
             raise folder_gone(handle)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
+
+    def _left(self, handle: Handle, start: StartFile | None, finished: Finished) -> list[Process]:
+        """Return what lives though exit.json says that all has ended: a shim verifies that before it writes.
+
+        Not what the shim itself has named there, and could not kill. The job can write that name as well, so
+        the kernel is asked.
+        """
+        job_lock = place_of(handle).job_lock
+        if start is not None and start.tree:
+            alive = processes.in_cgroup(start.tree)
+        else:
+            alive = processes.tagged(*_tags(handle))
+        if is_locked(job_lock):
+            alive += processes.holding(job_lock)
+        named = {(survivor.pid, survivor.start) for survivor in finished.exit.survivors}
+        return [p for p in alive if (p.pid, p.start) not in named or not proc.unkillable(p.pid)]
 
     def _alive(self, handle: Handle, start: StartFile | None) -> list[Process]:
         named = [] if start is None else [start.shim, *([start.job] if start.job else [])]

@@ -3,19 +3,23 @@
 The daemon writes the place into run.json before the launch; the shim writes the two files.
 """
 
+import contextlib
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import UNSET, Struct, ValidationError, convert
+from msgspec import UNSET, MsgspecError, Struct, ValidationError, convert, json
+from msgspec.structs import replace
 
 from ardaemon.core.errors import CorruptState, ForeignOwner, StorageError, UnknownSchema
 from ardaemon.core.layout import Attempt
 from ardaemon.core.model import Exit, Record
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished
-from ardaemon.host import cgroup, proc, state
+from ardaemon.host import cgroup, durable, file_lock, proc, state
 
 R = TypeVar("R", bound=Record)
+
+REFUSED = ".refused"  # an exit.json that the shim did not write is kept under this ending
 
 
 class LocalPlace(Struct, frozen=True, kw_only=True):
@@ -56,6 +60,19 @@ class StartFile(Record, frozen=True, kw_only=True):
         return self.cgroup if cgroup.ours(self.cgroup) else ""
 
 
+class Given(Struct, frozen=True, kw_only=True):
+    """What a shim was given with an attempt, as the daemon has noted it in shim.lock.
+
+    start.json lies where the job can write, so it is believed only as far as it agrees. Times are those of
+    CLOCK_MONOTONIC that the attempt cannot pass: each is some seconds later than the shim's own.
+    """
+
+    cgroup: str
+    pids_cgroup: str
+    deadline: float
+    over_by: float
+
+
 class _ExitFile(Exit, frozen=True, kw_only=True):
     """The content of exit.json, with what only the engine needs of it."""
 
@@ -64,8 +81,28 @@ class _ExitFile(Exit, frozen=True, kw_only=True):
 
 def read_start(handle: Handle) -> StartFile | None:
     """Read start.json; None if there is none of the attempt's boot. Raises UnknownSchema, StorageError."""
-    start = _read(Attempt(Path(handle.folder)).start, StartFile)
-    return start if start is not None and start.boot_id == place_of(handle).boot_id else None
+    start, place = _read(Attempt(Path(handle.folder)).start, StartFile), place_of(handle)
+    return _agreed(start, place.shim_lock) if start is not None and start.boot_id == place.boot_id else None
+
+
+def _agreed(start: StartFile, shim_lock: str) -> StartFile:
+    """Return as much of start.json as agrees with what its shim was given."""
+    note = file_lock.note(shim_lock)
+    if note is None:  # a logout has removed the lock
+        return replace(start, cgroup="", pids_cgroup="")
+    shim, facts = note
+    try:
+        given = json.decode(facts, type=Given)
+    except (MsgspecError, UnicodeDecodeError):  # an earlier version launched it, and noted the shim alone
+        return start
+    return replace(
+        start,
+        shim=shim,
+        deadline=min(start.deadline, given.deadline),
+        over_by=given.over_by if start.over_by is None else min(start.over_by, given.over_by),
+        cgroup=start.cgroup if start.cgroup == given.cgroup else "",
+        pids_cgroup=start.pids_cgroup if start.pids_cgroup == given.pids_cgroup else "",
+    )
 
 
 def known_start(handle: Handle) -> StartFile | None:
@@ -96,6 +133,13 @@ def _read(path: Path, kind: type[R]) -> R | None:
         return state.read(path, kind)
     except (CorruptState, ForeignOwner):
         return None
+
+
+def refuse_exit(handle: Handle) -> None:
+    """Put exit.json aside, durably: whoever has written it, it was not the shim. Raises StorageError."""
+    path = Attempt(Path(handle.folder)).exit
+    with state.storage("put aside", path), contextlib.suppress(FileNotFoundError):
+        durable.rename(path, path.with_name(f"{path.name}{REFUSED}"))
 
 
 def shim_lives(start: StartFile | None) -> bool:

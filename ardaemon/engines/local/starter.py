@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 import anyio
 import anyio.to_thread
@@ -9,7 +10,7 @@ import msgspec
 
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Launch, Started
-from ardaemon.engines.local.records import StartFile, place_of
+from ardaemon.engines.local.records import Given, StartFile, place_of
 from ardaemon.engines.local.spare import Spare
 from ardaemon.host import cgroup, file_lock
 from ardaemon.shim import handover
@@ -81,7 +82,7 @@ class Starter:
             spare = await self._take()
             self.children[launch.handle.folder] = spare
             locks += [file_lock.take(place.shim_lock)]
-            file_lock.name_holder(locks[0], spare.process.pid)
+            file_lock.name_holder(locks[0], spare.process.pid, given(launch, spare))
             locks += [file_lock.take(place.job_lock)]
             spare.give(specification(launch, self.core_limit), (locks[0], locks[1]), leases)
             return await self._acknowledged(spare)
@@ -137,6 +138,18 @@ class Starter:
             child.channel.close()
             child.process.poll()
             self.empty |= {child.tree.group, child.tree.pids} - {""}
+
+
+def given(launch: Launch, shim: Spare) -> bytes:
+    """Encode what the shim is given, for shim.lock: by it start.json is checked."""
+    deadline = time.monotonic() + ACKNOWLEDGE_S + (launch.startup or 0.0) + launch.limit
+    facts = Given(
+        cgroup=shim.tree.group,
+        pids_cgroup=shim.tree.pids,
+        deadline=deadline,
+        over_by=deadline + launch.settle + launch.grace + launch.verify,
+    )
+    return msgspec.json.encode(facts)
 
 
 def specification(launch: Launch, core_limit: int | None = None) -> bytes:
