@@ -218,7 +218,7 @@ def test_a_link_in_a_projects_file_is_not_followed_where_people_have_none(
 def test_a_file_of_a_project_that_is_swapped_between_look_and_opening_holds_nobody_up(
     world: World, thing: str, record_property: Callable[[str, object], None]
 ) -> None:
-    lab, names = world.project(), some([*STATE, *LINKED], 6)
+    lab, names, swapped = world.project(), some([*STATE, *LINKED], 6), 0
     back = kept(lab)
     with Pulse(world.neighbour) as pulse:
         for name in names:
@@ -226,10 +226,12 @@ def test_a_file_of_a_project_that_is_swapped_between_look_and_opening_holds_nobo
             target = str(forged(path, lab.project / "aside")) if thing == "link" else thing
             world.order.write_text(f"/{lab.project.name}/.autoresearch/{lab.folder.name}/{name}\n{target}")
             said = answers(lab)
+            swapped += not world.order.exists()
             world.order.unlink(missing_ok=True)
             assert SECRET not in said or name in LINKED, name
             back()
         at_once(world, pulse)
+    assert swapped >= len(names) / 2, "the others are not read while the project is at rest"
     record_property("cases", len(names))
 
 
@@ -277,7 +279,7 @@ def test_a_trap_that_a_job_leaves_holds_nobody_up_and_the_job_is_judged(
 def test_a_file_of_a_job_that_is_swapped_between_look_and_opening_holds_nobody_up(
     world: World, thing: str, record_property: Callable[[str, object], None]
 ) -> None:
-    lab, written = world.project(), some(WRITTEN, 5)
+    lab, written, swapped = world.project(), some(WRITTEN, 5), 0
     with Pulse(world.neighbour) as pulse:
         for metrics, name in written:
             order = ORDERED.format(order=str(world.order), thing=thing)
@@ -285,6 +287,8 @@ def test_a_file_of_a_job_that_is_swapped_between_look_and_opening_holds_nobody_u
                 root=str(Path(labs.__file__).parents[2]), name=name, order=order, trap="path.touch()"
             )
             judge(lab, script, metrics)
+            swapped += not world.order.exists()
             world.order.unlink(missing_ok=True)
         at_once(world, pulse)
+    assert swapped > 0
     record_property("cases", len(written))

@@ -1,4 +1,4 @@
-"""`ardaemon` that writes down each file of a project which it opens or lists on its event loop.
+"""`ardaemon` that writes down each file below a folder that it touches on its event loop.
 
 Run as `python -m tests.support.on_loop serve …` with $ON_LOOP_LOG and $ON_LOOP_ROOT.
 """
@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import Any
 
-from ardaemon.__main__ import main
+from ardaemon.cli import main
 
 DEEDS = frozenset(
     "open os.listdir os.scandir os.rename os.remove os.mkdir os.rmdir os.link os.symlink".split()

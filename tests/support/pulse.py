@@ -40,9 +40,10 @@ class Pulse:
         client = self.neighbour.lab.rpc()
         try:
             while not self._over.wait(PAUSE_S):
-                before, begun = self._unserved(), time.monotonic()
+                before, begun = self._waits(), time.monotonic()
                 client.call("status.get", project=str(self.neighbour.project), expr=OTHER)
-                took, unserved = time.monotonic() - begun, self._unserved() - before
+                took, after = time.monotonic() - begun, self._waits()
+                unserved = sum(waited - before.get(thread, 0.0) for thread, waited in after.items())
                 self.worst, self.answers = max(self.worst, took - unserved), self.answers + 1
         except Exception as failure:
             self.failure = failure
@@ -50,12 +51,12 @@ class Pulse:
             client.close()
             self.neighbour.lab.clients.remove(client)
 
-    def _unserved(self) -> float:
-        """Return how long the daemon's threads and this one have waited for a processor, in seconds."""
-        paths = [*Path(f"/proc/{self.neighbour.lab.pid}/task").iterdir()]
-        paths.append(Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}"))
-        waited = 0
-        for path in paths:
-            with contextlib.suppress(OSError):  # a thread that has ended
-                waited += int((path / "schedstat").read_text().split()[1])
-        return waited / 1e9
+    def _waits(self) -> dict[Path, float]:
+        """Return how long each thread of the daemon, and this one, has waited for a processor (seconds)."""
+        threads = [*Path(f"/proc/{self.neighbour.lab.pid}/task").iterdir()]
+        threads.append(Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}"))
+        waits = {}
+        for thread in threads:
+            with contextlib.suppress(OSError):  # it has ended
+                waits[thread] = int((thread / "schedstat").read_text().split()[1]) / 1e9
+        return waits

@@ -8,7 +8,7 @@ import os
 import resource
 from pathlib import Path
 
-from ardaemon.__main__ import main
+from ardaemon.cli import main
 from ardaemon.core import files
 
 MEMORY_MAX = (
