@@ -46,8 +46,8 @@ class Copier:
 
         Raises OSError: ENOSPC before the disk is full.
         """
-        for folder in self.plan.folders:
-            operations.mkdir(folder)  # with the usual mode: a copy of a read-only folder could not be filled
+        for folder, mode in self.plan.folders:
+            operations.mkdir(folder, mode)
         for text, place in self.plan.links:
             operations.symlink(text, place)
         pool = ThreadPoolExecutor(1, "checkpoint-hash")
@@ -59,7 +59,7 @@ class Copier:
             for hashing in self.hashes:
                 hashing.given_up = True
             pool.shutdown(cancel_futures=True)
-        for folder in self.plan.folders:
+        for folder, _ in self.plan.folders:
             durable.sync_folder(folder)
         return {hashing.path: Copied(hashing.done, hashing.digest.hexdigest()) for hashing in self.hashes}
 

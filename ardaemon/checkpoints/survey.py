@@ -17,6 +17,7 @@ from msgspec import Struct
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.owner import is_ours, user
 from ardaemon.core.project import is_trusted
+from ardaemon.host import durable
 
 
 class Original(Struct, frozen=True, order=True, gc=False):
@@ -39,7 +40,7 @@ class Original(Struct, frozen=True, order=True, gc=False):
 class Plan:
     """The folders, links and files of a source, each with the place of its copy."""
 
-    folders: list[str] = field(default_factory=list)
+    folders: list[tuple[str, int]] = field(default_factory=list)  # (place, mode)
     links: list[tuple[str, str]] = field(default_factory=list)  # (text, place)
     files: list[Original] = field(default_factory=list)
     total: int = 0  # bytes
@@ -63,7 +64,8 @@ def survey(source: Path, target: Path, trusted: Sequence[str] = ()) -> Plan:
         if not everybodys:
             _require_ours(status.st_uid, os.path.relpath(one, top) if one != top else "it")
         if stat.S_ISDIR(status.st_mode):
-            plan.folders.append(other)
+            # A copy of a read-only folder has to be filled.
+            plan.folders.append((other, status.st_mode & durable.COPIED_MODE | 0o700))
             todo += [(entry.path, os.path.join(other, entry.name)) for entry in listing(one, look)]
         elif stat.S_ISLNK(status.st_mode):
             plan.links.append((os.readlink(one), other))  # followed, it could lead in a circle

@@ -252,6 +252,17 @@ def test_a_copy_is_no_more_open_than_the_umask_lets_it(made: Experiment) -> None
     assert (made.best_checkpoint / "ckpt-1/weights").stat().st_mode & 0o7777 == 0o600
 
 
+@pytest.mark.parametrize(("given", "then"), [(0o700, 0o700), (0o555, 0o755), (0o2777, 0o755)])
+def test_the_copy_of_a_folder_is_as_open_as_the_folder_and_can_be_filled(
+    made: Experiment, given: int, then: int
+) -> None:
+    """What lies in a private folder may well have a mode by which others could read it."""
+    run = over(made, 1, 1.0)
+    (saved(run.run.job) / "optimizer").chmod(given)
+    committed(run)
+    assert (made.best_checkpoint / "ckpt-1/optimizer").stat().st_mode & 0o7777 == then
+
+
 @trust
 @needs_root
 @pytest.mark.parametrize("name", ["weights", "optimizer", "link"])
