@@ -45,9 +45,8 @@ REQUESTS_PER_CONNECTION = 64
 BATCH_MAX = 64
 ID_MAX = 256  # bytes of a request's id: a UUID has 36
 # Bytes that are held for clients: of lines that came in part, of requests in flight, of answers not yet sent.
-OWN_BYTES = (
-    64 << 10
-)  # of one connection, whatever others hold: requests and answers of `arctl` have a few KiB
+REQUEST_BYTES = 10 << 10  # for a request that waits, beside its line: what its task takes (measured)
+OWN_BYTES = 64 << 10  # of one connection, whatever others hold: `arctl` asks one thing, of a few KiB
 CONNECTION_BYTES = 16 << 20  # of one: the largest answer, a queue of QUEUE_MAX runs, is half of that
 CLIENTS_BYTES = 64 << 20  # of all together: where so much is held, a connection gets no more than its own
 SUBSCRIBER_QUEUE = 256  # events a slow subscriber may be behind before it is dropped

@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute
 from msgspec import UNSET
 
 from ardaemon.core import errors
-from ardaemon.core.config import FRAME_MAX, REQUESTS_PER_CONNECTION, Config
+from ardaemon.core.config import FRAME_MAX, REQUEST_BYTES, REQUESTS_PER_CONNECTION, Config
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.host import operations
 from ardaemon.rpc import messages
@@ -107,16 +107,21 @@ class ClientConnection:
 
     async def _accept(self, tasks: anyio.abc.TaskGroup, line: bytes) -> None:
         """Have a line answered in a task of its own; the task has the requests, and not the line."""
-        if self.in_flight >= REQUESTS_PER_CONNECTION or not self.share.has_room(len(line)):
-            identity = messages.id_of(line)
-            if identity is not UNSET:  # a notification is never answered
-                fault = busy() if self.in_flight >= REQUESTS_PER_CONNECTION else full()
-                await self.send(messages.error(identity, fault))
-            return
+        if self.in_flight >= REQUESTS_PER_CONNECTION:
+            return await self._refuse(line, busy())
         asked = self.dispatcher.decode(self.in_flight, line)
+        size = len(line) + len(asked.parts) * REQUEST_BYTES
+        if not self.share.has_room(size):
+            return await self._refuse(line, full())
         self.in_flight += len(asked.parts)
-        self.share.hold(len(line))
-        tasks.start_soon(self._answer, asked, len(line))
+        self.share.hold(size)
+        tasks.start_soon(self._answer, asked, size)
+        return None
+
+    async def _refuse(self, line: bytes, fault: ArdaemonError) -> None:
+        identity = messages.id_of(line)
+        if identity is not UNSET:  # a notification is never answered
+            await self.send(messages.error(identity, fault))
 
     async def _answer(self, asked: Asked, size: int) -> None:
         try:

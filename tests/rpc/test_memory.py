@@ -16,6 +16,7 @@ from ardaemon.core.config import (
     FRAME_MAX,
     ID_MAX,
     OWN_BYTES,
+    REQUEST_BYTES,
     REQUESTS_PER_CONNECTION,
 )
 from ardaemon.core.errors import INVALID_REQUEST, Overloaded
@@ -26,6 +27,7 @@ from tests.support.wire import SENTINEL, code_of, exchange
 pytestmark = pytest.mark.promise("clients-die")
 
 PIECE = 1_000_000  # bytes: a line that is just allowed
+ANSWER_S = 10.0  # a daemon that holds what it may answers at once
 A_FEW = 24 << 20  # bytes: buffers, and what the allocator keeps of them
 
 
@@ -50,11 +52,17 @@ def waiting(size: int, identity: Any) -> bytes:
     return line + b" " * (size - len(line) - 1) + b"\n"
 
 
-def refused(client: Rpc, data: bytes) -> Any:
-    """The error with which the daemon hangs up while it is sent these bytes."""
+def _first(client: Rpc, data: bytes) -> Any:
+    """The first answer to these bytes, of which the daemon perhaps reads a part alone."""
+    client.sock.settimeout(ANSWER_S)
     with contextlib.suppress(BrokenPipeError):
         client.send_raw(data)
-    refusal = client.receive()
+    return client.receive()
+
+
+def refused(client: Rpc, data: bytes) -> Any:
+    """The error with which the daemon hangs up while it is sent these bytes."""
+    refusal = _first(client, data)
     assert (code_of(refusal), refusal["id"]) == (Overloaded.code, None)
     return refusal
 
@@ -114,17 +122,36 @@ def test_all_connections_together_have_a_budget_and_each_is_served_within_what_i
     daemon: Lab,
 ) -> None:
     """A line that has come in part counts as well. What a client had is free once it is gone."""
-    for number in range(CLIENTS_BYTES // PIECE):
-        daemon.rpc().send_raw(waiting(PIECE, number))
-    for client in daemon.clients:
-        read_all(client)
+    held = 0
+    while "result" in (answer := _first(daemon.rpc(), waiting(PIECE, held) + SENTINEL)):
+        held += 1
+    assert code_of(answer) == Overloaded.code
+    assert 0.9 * CLIENTS_BYTES < held * PIECE <= CLIENTS_BYTES
     refused(daemon.rpc(), waiting(PIECE, "late"))
-    refused(daemon.rpc(), b"{" * (2 * OWN_BYTES))
+    refused(daemon.rpc(), b"{" * PIECE)
     assert daemon.call("daemon.info")["pid"] == daemon.pid
     daemon.close_clients()
     again = daemon.rpc()
     again.send_raw(waiting(PIECE, "again"))
     assert again.call("daemon.info")["pid"] == daemon.pid
+
+
+def test_requests_that_wait_count_with_their_tasks(daemon: Lab) -> None:
+    """However short: a batch as each of its parts."""
+    before = resident(daemon)
+    call = {"jsonrpc": "2.0", "id": 1, "method": "events.subscribe"}
+    batch = json.dumps([call] * REQUESTS_PER_CONNECTION).encode() + b"\n"
+    fit = CLIENTS_BYTES // (REQUEST_BYTES * REQUESTS_PER_CONNECTION + len(batch))
+    for _ in range(fit):
+        daemon.rpc().send_raw(batch)
+    daemon.call("daemon.info")
+    for client in daemon.clients:
+        client.sock.settimeout(0)
+        with pytest.raises(BlockingIOError):  # it waits for its answers
+            client.sock.recv(1)
+    refusals = [_first(daemon.rpc(), batch) for _ in range(fit)]
+    assert {(code_of(refusal), refusal["id"]) for refusal in refusals} == {(Overloaded.code, None)}
+    assert resident(daemon) - before < CLIENTS_BYTES + A_FEW
 
 
 def test_answers_that_nobody_reads_have_a_budget(daemon: Lab) -> None:

@@ -105,8 +105,8 @@ MUTANTS = (
     Mutant(
         "clients-die",
         "one client may have any number of requests in flight",
-        "if self.in_flight >= REQUESTS_PER_CONNECTION or not",
-        "if not",
+        "if self.in_flight >= REQUESTS_PER_CONNECTION:",
+        "if False:",
         ("tests/rpc/test_server.py",),
     ),
     Mutant(
