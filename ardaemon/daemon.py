@@ -24,6 +24,7 @@ from ardaemon.engines.base import Engine
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.table import Engines
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
@@ -94,11 +95,12 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
-    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks)
+    started_here = StartedHere.of(host)
+    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     key = secret.key(host.fingerprint_key)
-    context = Context(host, config, board, views, control, locks, overseer, disks, key)
+    context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
 
 

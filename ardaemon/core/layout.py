@@ -276,6 +276,11 @@ class Host:
         return self.state / "active"
 
     @property
+    def session_key(self) -> Path:
+        """The secret with which sessions are signed; one for all machines that share the home folder."""
+        return self.state.parent / "session.key"
+
+    @property
     def fingerprint_key(self) -> Path:
         """The secret with which environments are hashed."""
         return self.state / "fingerprint.key"

@@ -2,16 +2,43 @@
 
 import shlex
 
+from msgspec.structs import asdict
+
 from ardaemon.core.model import Settings
+from ardaemon.core.text import clean
+
+COMMAND_MAX = 2000  # characters of a command that can still be copied from a terminal
+_FIRST = ("seconds", "runner", "plateau", "max_runs")
+_MEMORY = ("vram", "max_vram", "max_rss")
 
 
 def session_again(settings: Settings) -> str:
-    """Return the command that starts a session anew, with the settings that launch its runs and end it."""
-    words = ["arctl session start --resume continue", f"--seconds {settings.seconds:g}"]
-    if settings.runner != Settings(seconds=1).runner:
-        words.append(f"--runner {shlex.quote(settings.runner)}")
-    if settings.plateau is not None:
-        words.append(f"--plateau {settings.plateau}")
-    if settings.max_runs is not None:
-        words.append(f"--max-runs {settings.max_runs}")
-    return " ".join(words)
+    """Return the command that starts a session with these settings, so that its runs can be compared.
+
+    Settings that a terminal would not show as they are, or that make it too long, are left to the reader.
+    """
+    given = {name: value for name, value in asdict(settings).items() if value != _DEFAULTS[name]}
+    names = [*_FIRST, *(name for name in given if name not in _FIRST)]
+    words = [word for name in names if name in given for word in _option(name, given[name])]
+    command = " ".join(["arctl session start --resume continue", *words])
+    if len(command) > COMMAND_MAX or clean(command) != command or "\n" in command:
+        return "arctl session start --resume continue --seconds N, and its other settings as you want them"
+    return command
+
+
+_DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None}
+
+
+def _option(name: str, value: object) -> list[str]:
+    """Return the words of one setting, as `arctl session start` takes them."""
+    option = "--" + name.replace("_", "-")
+    match value:
+        case True:
+            return [option]
+        case tuple():
+            return [f"--constraint {shlex.quote(str(each))}" for each in value]
+        case float() if name in _MEMORY:
+            return [f"{option} {f'{value:.3f}'.rstrip('0').rstrip('.')}MiB"]
+        case float():
+            return [f"{option} {value:.12g}"]
+    return [f"{option} {shlex.quote(str(value))}"]

@@ -141,6 +141,7 @@ class Session(Record, frozen=True, kw_only=True):
     """The content of .ar-session.json."""
 
     settings: Settings | None = None
+    signature: str = ""  # of the settings, by the user who started it (experiment/started_here.py)
     live: bool = False
     terminated_by: Termination | None = None
     started_at: str | None = None

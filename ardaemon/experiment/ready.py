@@ -8,11 +8,12 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import session_again
 from ardaemon.core.model import Placed, Settings
 from ardaemon.experiment import seal, train_file
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.experiment.unclean import require_no_unclean
 
 
-def require_ready(experiment: Experiment, current: State) -> Settings:
+def require_ready(experiment: Experiment, current: State, started_here: StartedHere) -> Settings:
     """Return the session's settings. Raises Refused if no run may be taken now, with the way to go on."""
     require_no_unclean(experiment)
     session = current.session
@@ -24,6 +25,7 @@ def require_ready(experiment: Experiment, current: State) -> Settings:
             f"the session of {experiment.slug} is over ({why})",
             f"go on with: {session_again(session.settings)}",
         )
+    started_here.require(experiment, session)
     seal.require(experiment, current.contract)
     require_same_primary(current)
     _require_same_conditions(current, session.settings)

@@ -15,12 +15,13 @@ from ardaemon.experiment.fresh import archive_train, finish_fresh
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load
 from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import durable, state
 
 
-def start(experiment: Experiment, params: SessionStart, active: bool) -> Session:
+def start(experiment: Experiment, params: SessionStart, active: bool, started_here: StartedHere) -> Session:
     """Start a session with new counters, and return it; train.py becomes what `resume` says.
 
     `active` says that runs of the experiment are queued or running. Raises UsageError for a wrong setting and
@@ -28,14 +29,14 @@ def start(experiment: Experiment, params: SessionStart, active: bool) -> Session
     """
     _check(params)
     current = load_or_repair(experiment)
-    _require_startable(experiment, current, params)
+    _require_startable(experiment, current, params, started_here)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
     require_same_primary(current)
     _require_comparable(current, params)
     if params.resume == "revert":
         current = _revert(experiment, current)
-    session = _started(current, params)
+    session = started_here.signed(_started(current, params))
     state.write(experiment.session, session)
     if params.chain is not None:
         start_chain(experiment, params.chain)
@@ -48,8 +49,10 @@ def _check(params: SessionStart) -> None:
         raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
 
 
-def _require_startable(experiment: Experiment, current: State, params: SessionStart) -> None:
-    if current.session.live:
+def _require_startable(
+    experiment: Experiment, current: State, params: SessionStart, started_here: StartedHere
+) -> None:
+    if current.session.live and started_here.knows(experiment, current.session):
         raise Refused(
             f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
         )

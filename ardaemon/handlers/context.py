@@ -17,6 +17,7 @@ from ardaemon.core.layout import Experiment, Host
 from ardaemon.experiment import choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load, sweep
 from ardaemon.host.disk import Disks
 from ardaemon.machine.overseer import Overseer
@@ -42,6 +43,7 @@ class Context:
     overseer: Overseer
     disks: Disks
     fingerprint_key: bytes
+    started_here: StartedHere
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from ardaemon.core.errors import StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment import choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
@@ -31,10 +32,10 @@ class _Seen(NamedTuple):
     suspects: set[str]
 
 
-def _seen(experiment: Experiment, state: State, last: int) -> _Seen:
+def _seen(experiment: Experiment, state: State, last: int, started_here: StartedHere) -> _Seen:
     return _Seen(
         experiment,
-        state,
+        started_here.as_seen(experiment, state),
         tuple(ledger.last(experiment.results, min(last, LAST_MAX))),
         _train_py(experiment, state),
         experiment.unclean.exists(),
@@ -50,7 +51,8 @@ class Experiments:
 
     async def status_get(self, params: p.Recent, _: Notify) -> p.StatusView:
         """Show an experiment from counters and the ends of files: the same cost after 100,000 runs."""
-        seen = await self.context.read(params.project, params.expr, partial(_seen, last=params.last))
+        look = partial(_seen, last=params.last, started_here=self.context.started_here)
+        seen = await self.context.read(params.project, params.expr, look)
         experiment, state = seen.experiment, seen.state
         left = await self._left(experiment, seen.suspects)
         flights = self.board.of(experiment)  # nothing is awaited from here on: they and the sight agree
@@ -119,7 +121,7 @@ class Experiments:
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment):
             active = bool(self.board.of(experiment))
-            work = partial(session.start, experiment, params, active)
+            work = partial(session.start, experiment, params, active, self.context.started_here)
             started = await self.context.do(experiment, work)
         self.board.renew(experiment.folder, started)
         self.board.hold(experiment.folder, False)
@@ -156,6 +158,8 @@ class Experiments:
 
     async def _session_view(self, experiment: Experiment) -> p.SessionView:
         state = await self.context.load(experiment)
+        see = partial(self.context.started_here.as_seen, experiment, state)
+        state = await self.context.ask(experiment, see)
         chain = await self.context.ask(experiment, partial(chain_of, experiment))
         return p.SessionView(
             project=str(experiment.project),

@@ -43,7 +43,8 @@ class Runs:
                     return self.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
             entries, key = self.context.host.active, self.context.fingerprint_key
-            position = submit.Position(entries, self.board.next_seq(), highest, key, inventory)
+            started_here = self.context.started_here
+            position = submit.Position(entries, self.board.next_seq(), highest, key, started_here, inventory)
             config = self.context.config
             work = partial(submit.submit, experiment, params, position, config)
             done = await self.context.do(experiment, work)

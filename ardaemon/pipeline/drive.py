@@ -14,6 +14,7 @@ from ardaemon.core.layout import run_number
 from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import durable, state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline.commit import Committer
@@ -39,12 +40,13 @@ class Driver:
         quarantine: Path,
         machine: Machine,
         disks: Disks,
+        started_here: StartedHere,
     ) -> None:
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks)
         pruner = Pruner(locks, listener.in_use, background)
         self.watcher = Watcher(engine, listener, background, machine, patience)
-        self.launcher = Launcher(engine, config, machine, self.watcher, patience)
+        self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(
             engine, listener, quarantine, self.watcher.measured, patience, pruner, config.trusted
         )

@@ -8,6 +8,7 @@ from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Started
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.gpus.lease import Taken
 from ardaemon.host import state
 from ardaemon.host.disk import until_cancelled
@@ -28,8 +29,9 @@ class Launcher:
         machine: Machine,
         watcher: Watcher,
         patience: Patience,
+        started_here: StartedHere,
     ) -> None:
-        self.engine, self.config = engine, config
+        self.engine, self.config, self.started_here = engine, config, started_here
         self.machine, self.watcher, self.patience = machine, watcher, patience
 
     async def launch(self, flight: Flight) -> None:
@@ -38,7 +40,8 @@ class Launcher:
             return
         try:
             async with self.patience.alone(flight):  # another run of it may be committed now
-                work = until_cancelled(partial(prepare, flight, self.engine, self.config))
+                prepared = partial(prepare, flight, self.engine, self.config, self.started_here)
+                work = until_cancelled(prepared)
                 order = await self.patience.once(flight, work)
         except (Unclean, SessionNotLive):
             flight.session_over = True

@@ -14,6 +14,7 @@ from ardaemon.core.run_record import Handle, Launching, RunRecord
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import durable, state
@@ -33,7 +34,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seal_faults: tuple[str, ...] = ()
 
 
-def prepare(flight: Flight, engine: Engine, config: Config) -> Order:
+def prepare(flight: Flight, engine: Engine, config: Config, started_here: StartedHere) -> Order:
     """Check the seal, write the intent down, say what is to be started.
 
     In a thread: the flight is read, and what is found comes back as an Order. Raises Unclean and
@@ -42,7 +43,7 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Order:
     """
     experiment, run = flight.experiment, flight.run
     current = load_or_repair(experiment)
-    record = _of_session(flight, current)
+    record = _of_session(flight, current, started_here)
     faults = seal_faults(experiment, record, current, launched=False)
     if faults:
         return Order(what=Exit(ending="seal_broken"), record=record, seal_faults=faults)
@@ -63,7 +64,7 @@ def prepare(flight: Flight, engine: Engine, config: Config) -> Order:
     return Order(what=_launch(flight, record, handle, environment, config), record=record)
 
 
-def _of_session(flight: Flight, current: State) -> RunRecord:
+def _of_session(flight: Flight, current: State, started_here: StartedHere) -> RunRecord:
     """Return the record with the settings of the session that is live. Raises Unclean, SessionNotLive."""
     session, record = current.session, flight.record
     require_no_unclean(flight.experiment)
@@ -71,7 +72,8 @@ def _of_session(flight: Flight, current: State) -> RunRecord:
         raise SessionNotLive(f"the session of {flight.experiment.slug} is over", "arctl session start")
     if record.epoch == session.epoch:
         return record
-    # Held over from an earlier session: the new one's settings are its own.
+    # Held over from an earlier session: the new one's settings are its own, and must be this user's.
+    started_here.require(flight.experiment, session)
     return replace(record, settings=session.settings, epoch=session.epoch)
 
 

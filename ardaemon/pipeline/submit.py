@@ -29,6 +29,7 @@ from ardaemon.core.text import one_line
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
@@ -51,6 +52,7 @@ class Position(msgspec.Struct, frozen=True):
     seq: int
     highest: int  # number of this experiment's active runs, which the session does not know yet
     key: bytes  # of the environments' fingerprints
+    started_here: StartedHere
     inventory: Inventory | None = None  # the machine's GPUs
 
 
@@ -60,11 +62,11 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     The run's number is on disk with the active entry, and with the session from its commit on: so the
     session need not be written now.
     """
-    current = load_or_repair(experiment)
+    current = position.started_here.adopted(experiment, load_or_repair(experiment))
     number = _number(experiment, current.session, params, position)
     if current.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))
-    settings = require_ready(experiment, current)
+    settings = require_ready(experiment, current, position.started_here)
     environment = job_environment.filtered(params.environment, config)
     _check_room(experiment, environment)
     runner.command(settings, environment, experiment, experiment.run("r0000"))

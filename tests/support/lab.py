@@ -147,7 +147,7 @@ class Lab:
     @property
     def home(self) -> Path:
         """The daemon's state folder."""
-        return next((self.state_home / "ardaemon").iterdir())
+        return next(path for path in (self.state_home / "ardaemon").iterdir() if path.is_dir())
 
     @property
     def pid(self) -> int:

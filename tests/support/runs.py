@@ -13,11 +13,13 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Result, Session, Settings
 from ardaemon.core.protocol import SessionStart, Submit
 from ardaemon.experiment import session
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import operations
 from ardaemon.pipeline import apply, decide, submit
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted
 
+STARTED_HERE = StartedHere(b"key")
 ENVIRONMENT = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
@@ -27,7 +29,7 @@ def start(made: Experiment, resume: Any = "continue", **settings: Any) -> Sessio
     params = SessionStart(
         project=str(made.project), settings=given, environment=ENVIRONMENT, resume=resume, ack_baseline=True
     )
-    return session.start(made, params, active=False)
+    return session.start(made, params, False, STARTED_HERE)
 
 
 def tried(made: Experiment, value: float, text: str | None = None) -> Result:
@@ -41,7 +43,9 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         environment=ENVIRONMENT,
         restore="at_verdict",
     )
-    record = submit.submit(made, params, submit.Position(entries, 1, 0, b"key"), Config()).record
+    record = submit.submit(
+        made, params, submit.Position(entries, 1, 0, b"key", STARTED_HERE), Config()
+    ).record
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
     run.job.mkdir()
