@@ -129,8 +129,11 @@ def _end_of(path: Path, lines: int) -> tuple[int, str]:
         return 0, ""
     with state.storage("read", path):
         fd = files.descriptor(path, file_kinds.LOG)
-    os.close(fd)
-    return path.stat().st_size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
+        try:
+            size = os.fstat(fd).st_size  # of the file that was opened: the path may be gone by now
+        finally:
+            os.close(fd)
+    return size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
 
 
 def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core import files
 from ardaemon.core.errors import ArdaemonError, InternalError
+from ardaemon.core.file_kinds import Kind
+from ardaemon.handlers import tail
 from ardaemon.host import follow
 from tests.support import lab as labs
 from tests.support.lab import Lab, wait_until
@@ -133,3 +136,19 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
 def test_who_follows_a_log_does_not_wait_for_it(tmp_path: Path, thing: Put) -> None:
     thing(tmp_path / "run.log")
     assert follow.read_at(tmp_path / "run.log", 0) == b""
+
+
+def test_a_log_that_is_removed_while_its_end_is_read_is_no_fault_of_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("step 1\n")
+
+    def removed(path: Path, kind: Kind) -> int:
+        fd = opened(path, kind)
+        path.unlink()
+        return fd
+
+    opened = files.descriptor
+    monkeypatch.setattr(files, "descriptor", removed)
+    assert tail._end_of(log, 1) == (len("step 1\n"), "")
