@@ -5,6 +5,7 @@ import errno
 import glob
 import os
 import shlex
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -148,12 +149,13 @@ def put_aside(path: Path) -> Path:
     """Keep a broken file's bytes beside it under a free name, and return that name.
 
     The file itself stays until a durable write replaces it, so that a kill in between changes nothing: the
-    next try finds the file broken again, and finds this copy of it. What is no plain file is moved: it has no
-    bytes to keep, and a folder cannot be replaced. After a kill the file is missing, which is mended as well.
+    next try finds the file broken again, and finds this copy of it. What is no plain file is moved: a link
+    has no bytes to keep, and a folder cannot be replaced. After a kill the file is missing, which is mended
+    as well.
     """
     with storage("put aside", path):
         aside = _free_name(path)
-        if not os.path.isfile(path):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
             durable.rename(path, aside)
             return aside
         for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}.broken-*")):

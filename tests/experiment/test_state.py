@@ -86,6 +86,22 @@ def test_where_hard_links_are_refused_the_broken_bytes_are_copied(
     assert broken_copies(made, "best.json") == [b"{broken"]
 
 
+def test_a_link_is_moved_and_not_what_it_leads_to_also_where_hard_links_are_refused(
+    made: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    best = made.best.rename(tmp_path / "elsewhere")
+    made.best.symlink_to(best)
+    assert repair.load_or_repair(made).best is not None
+    (aside,) = made.folder.glob("best.json.broken-*")
+    assert aside.readlink() == best
+    assert made.best.is_file()
+    assert not made.best.is_symlink()
+
+
 def test_a_best_that_is_gone_is_rebuilt_whole_from_the_run_that_advanced_last(made: Experiment) -> None:
     known = state.read(made.best, Best)
     made.best.unlink()
