@@ -75,8 +75,7 @@ class ClientConnection:
 
         A function of its own, so that no variable keeps a line while the next one is waited for.
         """
-        is_whole = b"\n" in self.buffer[-READ_CHUNK:]
-        *lines, rest = bytes(self.buffer).split(b"\n") if is_whole else [bytes(self.buffer)]
+        lines = self._whole_lines()
         if lines:
             self._count(0)
         for line in lines:
@@ -86,16 +85,26 @@ class ClientConnection:
                 await self._accept(tasks, line)
                 if len(lines) > 1:  # other clients get a turn between the requests of one that floods
                     await anyio.lowlevel.checkpoint()
-        if len(rest) > FRAME_MAX:
+        rest = len(self.buffer)
+        if rest > FRAME_MAX:
             return _unfit(TOO_LONG)
-        if not self.share.has_room(len(rest) - self.counted):
+        if not self.share.has_room(rest - self.counted):
             return full()
-        self._count(len(rest))
-        if lines:
-            self.buffer = bytearray(rest)
+        self._count(rest)
         if lines or not begun_before:
             self.begun = anyio.current_time()  # bytes that trickle in do not put the deadline off
         return None
+
+    def _whole_lines(self) -> list[bytes]:
+        """Take the lines that have come whole out of the buffer.
+
+        Where none is whole, nothing is copied: a client may send a long line byte by byte.
+        """
+        if self.buffer.find(b"\n", -READ_CHUNK) < 0:
+            return []
+        *lines, rest = bytes(self.buffer).split(b"\n")
+        self.buffer = bytearray(rest)
+        return lines
 
     def _count(self, size: int) -> None:
         self.share.hold(size - self.counted)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from ardaemon.core.config import (
     OWN_BYTES,
     REQUEST_BYTES,
     REQUESTS_PER_CONNECTION,
+    Config,
 )
 from ardaemon.core.errors import INVALID_REQUEST, Overloaded
 from ardaemon.rpc.budget import Budget, Share
+from ardaemon.rpc.connection import ClientConnection
 from tests.support.lab import Lab, Rpc
 from tests.support.wire import SENTINEL, code_of, exchange
 
@@ -166,6 +169,21 @@ def test_answers_that_nobody_reads_have_a_budget(daemon: Lab) -> None:
     codes = [client.receive().get("error", {}).get("code") for client in deaf for _ in range(64)]
     assert set(codes) == {None, Overloaded.code}
     assert "result" in exchange(deaf[-1], question.rstrip()), "what was read is free again"
+
+
+def test_a_line_that_comes_byte_by_byte_is_not_copied_at_each_byte() -> None:
+    """The allocations are measured, in this process: the time of a copy is no sure measure."""
+    connection = ClientConnection(None, None, Config(), Share(Budget()), lambda: None)  # type: ignore[arg-type]
+    connection.buffer += b" " * PIECE
+    tracemalloc.start()
+    try:
+        assert connection._whole_lines() == []
+        assert tracemalloc.get_traced_memory()[1] < PIECE // 10
+    finally:
+        tracemalloc.stop()
+    connection.buffer += b"\n\nrest"
+    assert connection._whole_lines() == [b" " * PIECE, b""]
+    assert connection.buffer == b"rest"
 
 
 def test_the_budget_is_what_all_have_and_each_has_a_part_of_its_own() -> None:
