@@ -76,12 +76,23 @@ def require_plain(status: os.stat_result, path: Path) -> None:
 
 def _require_ours(fd: int, uid: int, path: Path) -> None:
     """Raise ForeignFile unless the open file is ours or root's, or lies in a folder that is trusted."""
-    if is_ours(uid):
-        return
-    from ardaemon.core.project import is_trusted, trusted_folders  # hardly ever needed
-
-    if not is_trusted(os.readlink(f"/proc/self/fd/{fd}"), trusted_folders):
+    if not is_ours(uid) and not _is_trusted(os.readlink(f"/proc/self/fd/{fd}")):
         raise ForeignFile(uid, path)
+
+
+def _is_trusted(path: str) -> bool:
+    """Return whether the file lies in a folder that config.toml, as it is now, names in `trusted`.
+
+    A config.toml with a fault, as one that is half saved, trusts nobody: the file is refused as another
+    user's. Whoever starts a daemon or a client with that config.toml hears of its fault.
+    """
+    from ardaemon.core.errors import UsageError  # hardly ever needed
+    from ardaemon.core.project import is_trusted, trusted_folders
+
+    try:
+        return is_trusted(path, trusted_folders)
+    except UsageError:
+        return False
 
 
 def require_folder(path: Path) -> None:

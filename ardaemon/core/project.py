@@ -115,9 +115,13 @@ def trusted_folders() -> list[str]:
         folders = toml.parse(data.decode()).get("trusted", [])
     except ValueError as error:
         raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
-    if not isinstance(folders, list) or not all(isinstance(f, str) and f.startswith("/") for f in folders):
+    if not isinstance(folders, list) or not all(map(_is_absolute, folders)):
         raise UsageError(f"{path}: trusted is not a list of absolute folders", "correct the file")
     return folders
+
+
+def _is_absolute(folder: object) -> bool:
+    return isinstance(folder, str) and folder.startswith("/") and "\0" not in folder
 
 
 def _refusal(path: str, uid: int, project: str) -> ForeignOwner:

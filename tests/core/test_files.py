@@ -299,6 +299,21 @@ def test_another_users_file_is_taken_where_a_person_trusts_the_folder(
         files.read(tmp_path / "team/link", LINKED)
 
 
+@needs_root
+@pytest.mark.parametrize("text", ["trusted = [", 'trusted = ["/\\u0000"]'])
+def test_a_config_with_a_fault_trusts_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Who reads a file catches OSErrors alone, and somebody may be editing config.toml just now."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "ardaemon").mkdir()
+    (tmp_path / "ardaemon/config.toml").write_text(text)
+    (tmp_path / "f").write_bytes(b"x")
+    os.chown(tmp_path / "f", STRANGER, STRANGER)
+    with pytest.raises(files.ForeignFile):
+        files.read(tmp_path / "f", SMALL)
+
+
 def test_a_file_that_holds_more_than_its_size_says_is_read_to_its_end() -> None:
     whole = Path("/proc/version").read_bytes()
     assert os.stat("/proc/version").st_size == 0 < len(whole)

@@ -261,7 +261,9 @@ def test_nobody_is_trusted_by_a_config_that_cannot_be_opened(config: Path) -> No
     assert trusted_folders() == []
 
 
-@pytest.mark.parametrize("text", ["trusted = [", "trusted = 1\n", 'trusted = ["in"]\n', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["trusted = [", "trusted = 1\n", 'trusted = ["in"]\n', 'trusted = ["/\\u0000"]\n', "\udcff"]
+)
 def test_a_fault_in_the_config_is_named(config: Path, text: str) -> None:
     config.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UsageError, match=r"config\.toml"):
