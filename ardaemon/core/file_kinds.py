@@ -52,4 +52,6 @@ METRICS = Kind(16 << 30, links=True)
 TRAINER_STATE = Kind(64 << 20, links=True)  # some hundred thousand entries, read one by one
 POINTER = Kind(64 << 10, links=True)  # wandb_run.json names one path and one id
 CHECKPOINT = Kind(ANY_SIZE, links=True, anybodys=True)  # looked at; the survey tells whose each file is
-COPIED = Kind(ANY_SIZE, anybodys=True)  # copied and hashed: the survey has seen which file it must be
+# A file of a checkpoint, or its copy. Whoever copies it compares it with the file that the survey has seen;
+# whoever hashes the copy takes the file that stands there now.
+COPIED = Kind(ANY_SIZE, anybodys=True)

@@ -65,8 +65,8 @@ def _digest(file: BinaryIO, size: int) -> str:
 def hash_path(path: Path, most: int = ANY_SIZE) -> Hashed | None:
     """Return the hash of a file, or of a folder: over the sorted relative names and hashes of its files.
 
-    None if there are more than `most` bytes, which are not read: a hole of a terabyte costs nobody disk
-    space. Data sets are linked in: links to folders are followed, each folder once.
+    Return None if it has more than `most` bytes, and read no more than those: a sparse file of a terabyte is
+    cheap to make. Data sets are linked in: links to folders are followed, each folder once.
     """
     if not path.is_dir():
         size = path.stat().st_size

@@ -194,9 +194,8 @@ class Supervisor:
         actions += [(os.POSIX_SPAWN_DUP2, self.log, number) for number in (1, 2)]
         ignored = (signals.SIGHUP, signals.SIGINT, signals.SIGPIPE)
         argv, environment, umask = self.spec["argv"], self.spec["environment"], self.spec.get("umask")
-        own = os.umask(
-            0o077
-        )  # what the shim itself writes is as open as before: the other one is the job's alone
+        # What the shim itself writes is as open as before: the other one is the job's alone.
+        own = os.umask(0o077)
         os.umask(own if umask is None else umask)
         try:
             return operations.posix_spawn(

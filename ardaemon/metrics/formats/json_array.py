@@ -12,9 +12,8 @@ from typing import Any, BinaryIO
 
 BLOCK = 256 << 10  # bytes of one read
 VALUE_MAX = 64 << 10  # characters of one element, or of another value of the object
-ELEMENTS_MAX = (
-    1_000_000  # read in some 3 s; of the Trainer's entries more do not fit into a file that is read
-)
+# Read in some 3 s; of the Trainer's entries, no more fit into a file that is read.
+ELEMENTS_MAX = 1_000_000
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
