@@ -148,15 +148,10 @@ def foreign_file(path: str, uid: int) -> ForeignOwner:
 
 
 def _how_to_trust(folder: str) -> str:
-    line = f"trusted = [{_toml(folder)}]"
+    from ardaemon.core import toml
+
+    line = f"trusted = [{toml.string(folder)}]"
     return (
         f"a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
         " arctl daemon restart"
     )
-
-
-def _toml(text: str) -> str:
-    """Return a basic string of TOML."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

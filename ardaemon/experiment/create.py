@@ -4,9 +4,7 @@ import contextlib
 import re
 from pathlib import Path
 
-import msgspec
-
-from ardaemon.core import constraints, file_kinds, files
+from ardaemon.core import constraints, file_kinds, files, toml
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Session
@@ -140,18 +138,13 @@ def _front(params: Init, metric: str, direction: Direction) -> str:
     for text in params.constraints:
         constraints.parse(text)
     goal = params.goal or f"{'lower' if direction == 'min' else 'raise'} {metric}"
-    listed = ", ".join(_toml(text) for text in params.constraints)
+    listed = ", ".join(toml.string(text) for text in params.constraints)
     return (
-        f"goal = {_toml(goal)}\n"
+        f"goal = {toml.string(goal)}\n"
         'mutation_scope = ["train.py"]\n'
         f"constraints = [{listed}]\n\n"
-        f"[primary]\nmetric = {_toml(metric)}\ndirection = {_toml(direction)}\n"
+        f"[primary]\nmetric = {toml.string(metric)}\ndirection = {toml.string(direction)}\n"
     )
-
-
-def _toml(text: str) -> str:
-    # A TOML basic string escapes as JSON does, but for DEL (TOML 1.0, "String").
-    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
 
 
 def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[str]]:

@@ -131,7 +131,8 @@ except ForeignOwner as error:
 
 def as_uid(uid: int, program: str, folder: Path) -> str:
     """What a program prints that becomes another user."""
-    become = "import os, sys, pwd, json, encodings.idna, ardaemon.core.project"  # what it cannot read later
+    # It cannot read modules later.
+    become = "import os, sys, pwd, encodings.idna, ardaemon.core.project, ardaemon.core.toml"
     text = f"{become}\nos.setgroups([]); os.setgid({uid}); os.setuid({uid})\n{program}"
     done = subprocess.run(
         [sys.executable, "-c", text, str(folder)],

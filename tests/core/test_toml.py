@@ -14,6 +14,11 @@ def test_a_text_is_parsed() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ['"', "\\", "\n\t\x00\x1b\x7f", "é…\U0001f600", "/a folder/with # signs"])
+def test_a_string_is_parsed_as_it_was(text: str) -> None:
+    assert toml.parse(f"a = {toml.string(text)}") == {"a": text}
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
