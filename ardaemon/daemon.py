@@ -57,6 +57,7 @@ LAST_WORDS_S = 2.0
 LOOK_S = 1.0
 # For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
 THREADS_END_S = 5.0
+FINGERPRINTS_END = "environment_sha256 of runs from before cannot be compared with that of runs from now on"
 
 
 class Info(Record, frozen=True, kw_only=True):
@@ -99,7 +100,7 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
-    key = secret.key(host.fingerprint_key)
+    key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
     context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here)
     return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
 

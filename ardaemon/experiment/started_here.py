@@ -26,6 +26,7 @@ from ardaemon.experiment.state import State
 from ardaemon.host import secret, state
 
 SHOWN_MAX = 200  # characters of each setting that runs something, as the error shows it
+SESSIONS_END = "no session from before is live: start each anew with arctl session start"
 # An earlier version signed nothing. It left entries of runs that were not committed, and its log has the
 # submits that it took: how many of the latest are looked at, bytes of each of its two files, and seconds
 # between the record of a run and its line in the log.
@@ -58,7 +59,7 @@ class StartedHere:
     @classmethod
     def of(cls, host: Host) -> "StartedHere":
         """Read the user's key, or make it; and what the daemon before left. Raises OSError."""
-        key = secret.key(host.session_key)
+        key = secret.key(host.session_key, SESSIONS_END)
         logs = (host.log.with_name(f"{host.log.name}.1"), host.log)
         return cls(key, host.session_key.stat().st_mtime, logs, frozenset(_active(host)))
 

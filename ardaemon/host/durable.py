@@ -30,6 +30,15 @@ def write(path: Path, data: bytes, mode: int = 0o644, folder: bool = True) -> No
         sync_folder(os.path.dirname(path))
 
 
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> bool:
+    """Put `data` at `path` as write() does if nothing stands there, and return whether it was put there."""
+    with staged(path, data, mode) as temporary:
+        placed = _link_free(temporary, os.fspath(path))
+    remove(temporary)
+    sync_folder(os.path.dirname(path))
+    return placed
+
+
 def publish(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Put `data` at `path` as write() does, but without fsync: a power cut makes its facts meaningless."""
     with staged(path, data, mode, sync=False) as temporary:

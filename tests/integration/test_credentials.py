@@ -15,7 +15,7 @@ import pytest
 
 from ardaemon.core.config import Config, denied
 from ardaemon.core.denied import KINDS
-from ardaemon.host import secret
+from ardaemon.host import operations, secret
 from tests.support.lab import Lab, wait_until
 from tests.support.look import into
 from tests.support.machine import configured
@@ -283,7 +283,9 @@ def given(lab: Lab, pin: str) -> str:
 
 
 @pytest.mark.parametrize("broken", ["torn", "a link", "a FIFO"])
-def test_a_broken_key_is_replaced(tmp_path: Path, broken: str) -> None:
+def test_a_broken_key_is_replaced_and_the_log_says_what_ends(
+    tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path, elsewhere = tmp_path / "key", tmp_path / "elsewhere"
     elsewhere.write_bytes(bytes(32))
     if broken == "torn":
@@ -292,7 +294,25 @@ def test_a_broken_key_is_replaced(tmp_path: Path, broken: str) -> None:
         path.symlink_to(elsewhere)
     else:
         os.mkfifo(path)
-    made = secret.key(path)
+    made = secret.key(path, "all sessions end")
+    (line,) = caplog.records
+    assert line.__dict__["facts"]["ends"] == "all sessions end"
+    assert os.path.lexists(tmp_path / "key.broken")
     assert (len(made), made, path.is_symlink()) == (32, path.read_bytes(), False)
-    assert made == secret.key(path)
+    assert made == secret.key(path, "")
     assert elsewhere.read_bytes() == bytes(32)
+
+
+def test_processes_that_make_the_key_at_once_have_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, others = tmp_path / "key", []
+
+    def another(*_: object) -> None:
+        """Make the key in the moment in which this process has found none and begins to make it."""
+        monkeypatch.setattr(operations, "hook", None)
+        others.append(secret.key(path, ""))
+
+    monkeypatch.setattr(operations, "hook", another)
+    assert [secret.key(path, "")] == others
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
