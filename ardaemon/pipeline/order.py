@@ -70,10 +70,10 @@ def _of_session(flight: Flight, current: State, started_here: StartedHere) -> Ru
     require_no_unclean(flight.experiment)
     if session.settings is None or not session.live:
         raise SessionNotLive(f"the session of {flight.experiment.slug} is over", "arctl session start")
+    started_here.require(flight.experiment, session)
     if record.epoch == session.epoch:
         return record
-    # Held over from an earlier session: the new one's settings are its own, and must be this user's.
-    started_here.require(flight.experiment, session)
+    # Held over from an earlier session: it runs with the new one's settings.
     return replace(record, settings=session.settings, epoch=session.epoch)
 
 
@@ -131,6 +131,8 @@ def seal_faults(
     faults = seal.changed(experiment, current.contract)
     if not launched and train_file.hash_at(experiment.run(record.run_id).train) != record.sha256:
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
+    if not launched and record.settings != current.session.settings:  # those that this user has started
+        faults = [*faults, f"runs/{record.run_id}/run.json has other settings than the session"]
     if record.seal and record.seal != seal.fingerprint(current.contract):
         faults = [*faults, "another seal was accepted since the submit"]
     live = record.settings.exec == "live"

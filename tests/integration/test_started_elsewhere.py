@@ -20,9 +20,9 @@ def key(lab: Lab) -> Path:
     return lab.home.parent / "session.key"
 
 
-def change(lab: Lab, work: Callable[[dict[str, Any]], object]) -> None:
-    """Change the session as a pull would."""
-    path = lab.folder / ".ar-session.json"
+def change(lab: Lab, work: Callable[[dict[str, Any]], object], name: str = ".ar-session.json") -> None:
+    """Change the session, or another file, as a pull would."""
+    path = lab.folder / name
     facts = json.loads(path.read_bytes())
     work(facts)
     path.write_text(json.dumps(facts))
@@ -102,6 +102,31 @@ def test_a_held_run_is_not_launched_by_a_session_that_a_pull_brought(lab: Lab) -
     wait_until(stuck, "the refusal of the launch")
     lab.session(resume="continue")
     assert lab.wait(second)["result"]["status"] == "ok"
+
+
+@pytest.mark.promise("trust")
+@pytest.mark.parametrize("changed", ["run.json", "run.json and session"])
+def test_a_queued_run_that_a_pull_has_changed_is_not_launched(lab: Lab, changed: str) -> None:
+    lab.ready()
+    first = launched(lab, UNTIL_TOLD.format(go=str(lab.root / "go"), value=1))
+    second = lab.submit()["run_id"]
+    lab.stop()
+    ran = lab.root / "ran"
+    evil = {"runner": f"/usr/bin/touch {ran} train.py"}
+    change(lab, lambda facts: facts["settings"].update(evil), f"runs/{second}/run.json")
+    if changed != "run.json":
+        change(lab, lambda facts: facts["settings"].update(evil))
+    lab.start()
+    (lab.root / "go").touch()
+    lab.wait(first)
+    if changed == "run.json":
+        result = lab.wait(second)["result"]
+        assert (result["status"], result["verdict"]) == ("invalid", "invalid")
+        assert f"runs/{second}/run.json" in result["reason"]
+    else:
+        stuck = lambda: "its session is over" in (lab.get("run.get", run_id=second)["why"] or "")  # noqa: E731
+        wait_until(stuck, "the refusal of the launch")
+    assert not ran.exists()
 
 
 def test_a_project_that_is_moved_or_copied_goes_on(lab: Lab) -> None:

@@ -19,6 +19,7 @@ _FILES = "tests/core/test_files.py::"
 _PLACED = "tests/integration/test_no_plain_file.py::"
 _FORGED_END = "tests/integration/test_forged_end.py::"
 _TRUST = "tests/integration/test_trust.py::"
+_ELSEWHERE = "tests/integration/test_started_elsewhere.py::"
 _PROMOTE = "tests/checkpoints/test_promote.py::"
 _FOLDERS = "tests/core/test_folders.py::"
 _DISK = "tests/host/test_disk.py::"
@@ -415,6 +416,13 @@ MUTANTS = (
         "if len(files) > self.files_max:",
         "if len(files) < 0:",
         ("tests/metrics/test_searches.py::test_more_files_than_can_be_followed_are_none",),
+    ),
+    Mutant(
+        "trust",
+        "a queued run is launched with the settings that a pull has put into its run.json",
+        "if not launched and record.settings != current.session.settings:",
+        "if record.settings is None:",
+        (f"{_ELSEWHERE}test_a_queued_run_that_a_pull_has_changed_is_not_launched[run.json]",),
     ),
     Mutant(
         "dead-disk",
