@@ -148,10 +148,10 @@ async def serve(host: Host, config: Config, ready: Ready) -> None:
 async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
     """Recover what a daemon before us left, then start every loop."""
     board, engine, config = parts.board, parts.engine, parts.config
-    engine.sweep()
     disks = parts.context.disks
     locks = parts.context.locks
     left = await recovery.recover(board, engine, disks, locks, recovery.entries(parts.host))
+    engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
     tasks.start_soon(parts.scheduler.loop)

@@ -151,8 +151,8 @@ class Engine(Protocol):
         """Prepare for the next launch, so that it need not wait. Raises OSError."""
         ...
 
-    def sweep(self) -> None:
-        """Remove what earlier daemons left of attempts that are over."""
+    def sweep(self, known: Iterable[Handle]) -> None:
+        """Remove what earlier daemons left of attempts that are over: of all but `known`."""
         ...
 
     def close(self) -> None:

@@ -84,10 +84,11 @@ class Engines:
         for engine in self.rows.values():
             await engine.keep_ready()
 
-    def sweep(self) -> None:
+    def sweep(self, known: Iterable[Handle]) -> None:
         """Remove what earlier daemons left of attempts that are over."""
-        for engine in self.rows.values():
-            engine.sweep()
+        handles = list(known)
+        for name, engine in self.rows.items():
+            engine.sweep([handle for handle in handles if handle.engine == name])
 
     def close(self) -> None:
         """Let go of what was kept ready; attempts go on."""

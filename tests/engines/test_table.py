@@ -56,7 +56,9 @@ def test_each_engine_is_asked_for_its_own_attempts(
     assert engines.strangers([here]) == [Stranger(run="r0001", attempt=1)]
     assert engines.strangers([here, there]) == []
     os.close(lock)
-    engines.sweep()
+    engines.sweep([here, there])
+    assert len(list(other.locks.iterdir())) == 1, "of an attempt that is known"
+    engines.sweep([here])
     assert list(other.locks.iterdir()) == []
 
 

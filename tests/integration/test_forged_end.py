@@ -2,13 +2,18 @@
 
 import json
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
+from ardaemon.core.layout import Host
+from ardaemon.engines.base import Lost
 from ardaemon.engines.local import starter
+from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.records import read_start
 from tests.support.engines import EngineWorld
 from tests.support.jobs import alive, launched
@@ -109,3 +114,53 @@ def test_start_json_is_believed_only_as_far_as_it_agrees_with_what_the_shim_was_
         assert start.over_by <= written["over_by"] + starter.ACKNOWLEDGE_S
 
     anyio.run(work)
+
+
+# Removes start.json, kills its shim, and then does what {more} says.
+HIDES = """
+import json, os, pathlib, signal, time
+start = pathlib.Path("{start}")
+while not (start.exists() and json.loads(start.read_text())["job"]):
+    time.sleep(0.01)
+start.unlink()
+os.kill(os.getppid(), signal.SIGKILL)
+{more}
+"""
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["its own daemon", "a later daemon"])
+def test_without_its_start_json_a_job_still_has_its_limit(
+    world: EngineWorld, monkeypatch: pytest.MonkeyPatch, later: bool
+) -> None:
+    monkeypatch.setattr(starter, "ACKNOWLEDGE_S", 0.5)
+
+    async def work() -> None:
+        engine = await _hidden(world, "time.sleep(600)", limit=1.0)
+        with anyio.fail_after(DEADLINE_S):
+            if later:
+                engine = LocalEngine(
+                    Host(world.root / "s", world.root / "r"), world.lessor, 0.2, pids_max=None
+                )
+            end = await engine.ended(world.handle)
+        assert end == Lost(ending="supervisor_lost")
+
+    anyio.run(work)
+
+
+def test_a_job_that_hides_that_it_began_is_not_started_again(world: EngineWorld) -> None:
+    async def work() -> None:
+        engine = await _hidden(world, "", limit=60.0)
+        with anyio.fail_after(DEADLINE_S):
+            assert await engine.ended(world.handle) == Lost(ending="supervisor_lost")
+
+    anyio.run(work)
+
+
+async def _hidden(world: EngineWorld, more: str, limit: float) -> LocalEngine:
+    """An attempt whose shim is gone, and its start.json."""
+    start = Path(world.handle.folder) / "start.json"
+    script = shlex.join([sys.executable, "-c", HIDES.format(start=start, more=more)])
+    assert await world.engine.start(world.order(f"exec {script}", limit=limit)) is not None
+    shim = world.engine.starter.children[world.handle.folder].process
+    await world.until(lambda: shim.poll() is not None, "the shim's end")
+    return world.engine

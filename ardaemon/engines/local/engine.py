@@ -98,17 +98,21 @@ class LocalEngine:
         """Park a spare shim, if there is none. Raises OSError."""
         await self.starter.prepare()
 
-    def sweep(self) -> None:
-        """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed."""
+    def sweep(self, known: Iterable[Handle]) -> None:
+        """Remove locks that nobody holds and empty cgroups: of runs that a killed daemon had committed.
+
+        Not the locks of `known`: what they note says where an attempt lives whose shim is gone.
+        """
         cgroup.sweep()
+        ours = set(map(_key, known))
         for path in self.locks.glob("*.lock"):
-            if not is_locked(str(path)):
+            if path.name.split(".")[0] not in ours and not is_locked(str(path)):
                 durable.remove(path)
 
     def strangers(self, known: Iterable[Handle]) -> list[Stranger]:
         """List the attempts that something on this machine still runs and that are none of `known`."""
         alive = {path.name.split(".")[0] for path in self.locks.glob("*.lock") if is_locked(str(path))}
-        ours = {os.path.basename(place_of(handle).shim_lock).split(".")[0] for handle in known}
+        ours = set(map(_key, known))
         parts = [match for match in map(_LOCK.fullmatch, sorted(alive - ours)) if match is not None]
         return [Stranger(run=part["run"], attempt=int(part["attempt"])) for part in parts]
 
@@ -148,8 +152,10 @@ class LocalEngine:
                         return await anyio.to_thread.run_sync(self._unclean, handle, tuple(survivors))
                 case _:
                     self.starter.reap(handle)
-                    # What has lived without a shim is judged by nothing that was written since.
-                    return Lost(ending="supervisor_lost") if adopted else probe
+                    # What has lived without a shim is judged by nothing that was written since. And what this
+                    # daemon has seen begin has begun, whatever became of its start.json.
+                    gone = isinstance(probe, NeverStarted) and begun is not None
+                    return Lost(ending="supervisor_lost") if adopted or gone else probe
             probe = await self._look(handle)
 
     async def _refuse_exit(self, handle: Handle) -> None:
@@ -238,3 +244,8 @@ class LocalEngine:
         for path in (place.shim_lock, place.job_lock):
             with contextlib.suppress(OSError):
                 durable.remove(path)
+
+
+def _key(handle: Handle) -> str:
+    """Return what the names of an attempt's locks begin with."""
+    return os.path.basename(place_of(handle).shim_lock).split(".")[0]

@@ -9,7 +9,7 @@ from ardaemon.core.layout import JOB, Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, FolderAway, Lost, NeverStarted, Probe, Running, Unsupervised
-from ardaemon.engines.local.records import StartFile, place_of, read_exit, read_start, shim_lives
+from ardaemon.engines.local.records import StartFile, noted_start, place_of, read_exit, read_start, shim_lives
 from ardaemon.host import proc, processes
 from ardaemon.host.file_lock import is_locked
 
@@ -46,11 +46,12 @@ class Prober:
             return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
         if place.boot_id != self.boot:
             return Lost(ending="host_restart")
-        alive = self._alive(handle, start)
+        alive = self._alive(handle, start or noted_start(handle))
         if not alive and is_locked(place.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(place.job_lock)
         if alive or is_locked(place.job_lock):
-            return Unsupervised(processes=tuple(alive), deadline=start.deadline if start else None)
+            known = start or (noted_start(handle) if alive else None)
+            return Unsupervised(processes=tuple(alive), deadline=known.deadline if known else None)
         if not os.path.isdir(handle.folder):
             raise folder_gone(handle)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
@@ -62,6 +63,7 @@ class Prober:
         the kernel is asked.
         """
         job_lock = place_of(handle).job_lock
+        start = start or noted_start(handle)
         if start is not None and start.tree:
             alive = processes.in_cgroup(start.tree)
         else:

@@ -73,6 +73,35 @@ class Given(Struct, frozen=True, kw_only=True):
     over_by: float
 
 
+def noted_start(handle: Handle) -> StartFile | None:
+    """Return what the daemon has noted of a shim that was given the attempt; None if it has noted nothing.
+
+    For an attempt without start.json: its shim has not begun, or its job has removed the file.
+    """
+    place = place_of(handle)
+    note = file_lock.note(place.shim_lock)
+    given = _given(note[1]) if note is not None else None
+    if note is None or given is None:
+        return None
+    return StartFile(
+        shim=note[0],
+        boot_id=place.boot_id,
+        deadline=given.deadline,
+        monotonic=given.deadline,
+        over_by=given.over_by,
+        cgroup=given.cgroup,
+        pids_cgroup=given.pids_cgroup,
+    )
+
+
+def _given(facts: bytes) -> Given | None:
+    """Decode what is noted in a lock; None if an earlier version launched it, and noted the shim alone."""
+    try:
+        return json.decode(facts, type=Given)
+    except (MsgspecError, UnicodeDecodeError):
+        return None
+
+
 class _ExitFile(Exit, frozen=True, kw_only=True):
     """The content of exit.json, with what only the engine needs of it."""
 
@@ -91,9 +120,8 @@ def _agreed(start: StartFile, shim_lock: str) -> StartFile:
     if note is None:  # a logout has removed the lock
         return replace(start, cgroup="", pids_cgroup="")
     shim, facts = note
-    try:
-        given = json.decode(facts, type=Given)
-    except (MsgspecError, UnicodeDecodeError):  # an earlier version launched it, and noted the shim alone
+    given = _given(facts)
+    if given is None:
         return start
     return replace(
         start,
