@@ -1,8 +1,8 @@
 """Types for the files of an experiment. All times on disk are UTC, ISO 8601."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from ardaemon.core.config import SETTLE_S
 from ardaemon.core.metric_names import MetricSource
@@ -154,7 +154,9 @@ class Session(Record, frozen=True, kw_only=True):
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
     # Committed runs whose verdict nobody has got yet: `arctl wait --any` delivers them.
     undelivered: tuple[str, ...] = field(default=(), name="untold")
-    archiving: str | None = None  # `--resume fresh` is under way: the folder of archive/ that it fills
+    # `--resume fresh` is under way: the folder of archive/ that it fills. A name, and no way out of archive/:
+    # the session may have come with a clone.
+    archiving: Annotated[str, Meta(pattern=r"^\w+\Z")] | None = None
     # GPU model -> peak MiB of the last good runs
     peaks: dict[str, tuple[float, ...]] = field(default_factory=dict)
 

@@ -183,3 +183,15 @@ def test_a_best_whose_snapshot_is_gone_is_put_aside_for_the_one_before(made: Exp
     assert made.run(found.best.run_id).train.exists()
     assert broken_copies(made, "best.json")
     assert experiments.load(made).warnings == []
+
+
+@pytest.mark.parametrize("name", ["../../../elsewhere", "/{}/elsewhere", "..", "a/b"])
+def test_a_session_that_names_a_way_out_of_the_archive_moves_nothing_there(
+    made: Experiment, tmp_path: Path, name: str
+) -> None:
+    """It may have come with a clone."""
+    state.write(made.session, replace(session_of(made), archiving=name.format(tmp_path)))
+    repair.load_or_repair(made)
+    assert not (tmp_path / "elsewhere").exists()
+    assert not made.archive.exists()
+    assert made.run("r0003").record.exists()
