@@ -69,7 +69,7 @@ def _before(run: Run, settings: Settings) -> dict[str, str] | None:
 
 def tidy(experiment: Experiment, settings: Settings, mine: tuple[Left, ...]) -> None:
     """Remember what a run left (`mine`), and remove all but the last N. Raises StorageError."""
-    if settings.keep_checkpoints is None or place.fault(experiment) is not None:
+    if settings.keep_checkpoints is None or place.fault(experiment.checkpoints) is not None:
         return
     recorded = _read(experiment)
     # Finish the removals that a kill cut short; those that the disk refuses are tried again at the next

@@ -1,4 +1,4 @@
-"""Tells whether .ckpt/ is the experiment's own, and which folders in it promote() has made."""
+"""Tells whether .ckpt/ or archive/ is the experiment's own, and which copies in .ckpt/ promote() has made."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ardaemon.core import file_kinds
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import CHECKPOINT_META, FOLDER, Experiment, run_number
+from ardaemon.core.layout import CHECKPOINT_META, FOLDER, run_number
 from ardaemon.core.model import Record
 from ardaemon.host import state
 
@@ -17,13 +17,12 @@ class _Meta(Record, frozen=True, kw_only=True):
     run_id: str
 
 
-def fault(experiment: Experiment) -> str | None:
-    """Say why nothing may be written or removed in .ckpt/; None if it is the experiment's own.
+def fault(place: Path) -> str | None:
+    """Say why nothing may be written or removed in a folder like .ckpt/; None if it is the experiment's own.
 
-    It may be a link to another disk. A link that came with a clone may lead to another experiment, whose
-    checkpoints have the same names.
+    The folder may be a link to another disk. A link that came with a clone may lead to another experiment,
+    whose folders have the same names.
     """
-    place = experiment.checkpoints
     if place.is_symlink() and FOLDER in Path(os.path.realpath(place)).parts:
         return f"{place.name} is a link into {FOLDER}, where experiments keep their own: remove it"
     return None

@@ -74,7 +74,7 @@ def promote(
     trying again can help.
     """
     promotion = promotion or Promotion()
-    if (fault := place.fault(experiment)) is not None:
+    if (fault := place.fault(experiment.checkpoints)) is not None:
         return fault
     home = experiment.checkpoints / run_id
     try:

@@ -24,7 +24,7 @@ def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | 
     A former best is kept for `kept_s` seconds (default: FORMER_KEPT_S). Return the seconds until
     another call is worth it; None if nothing is left to remove before the next commit.
     """
-    if not experiment.checkpoints.is_dir() or place.fault(experiment) is not None:
+    if not experiment.checkpoints.is_dir() or place.fault(experiment.checkpoints) is not None:
         return None
     waits = [] if sweep(experiment) else [REFUSED_S]
     for folder, stays_s in _formers(experiment, in_use, _kept(kept_s)):

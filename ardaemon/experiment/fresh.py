@@ -1,11 +1,14 @@
 """`--resume fresh`: moves an experiment's runs and results into its archive, so that it begins anew."""
 
 import os
+import shlex
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from ardaemon.checkpoints import place
 from ardaemon.core import file_kinds, files
+from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Session
 from ardaemon.experiment import train_file
@@ -46,13 +49,21 @@ def archive_train(experiment: Experiment, stamp: str) -> str | None:
     home = experiment.archive / stamp
     copy = home / experiment.train.name
     with state.storage("archive into", home):
-        durable.make_folder(experiment.archive)
+        _make_archive(experiment)
         durable.make_own_folder(home)
         over = copy.exists() or (home / experiment.runs.name).exists()  # runs/ is moved after the copy
         if not over and experiment.train.is_file():
             mode = durable.mode_of(experiment.train, 0o777)
             durable.write(copy, files.read(experiment.train, file_kinds.EDIT), mode)
         return train_file.sha256(files.read(copy, file_kinds.EDIT)) if copy.exists() else None
+
+
+def _make_archive(experiment: Experiment) -> None:
+    """Make archive/. Raises StorageError if a link stands there that leads to another experiment."""
+    durable.make_folder(experiment.archive)
+    if (fault := place.fault(experiment.archive)) is not None:
+        mend = shlex.join(["rm", str(experiment.archive)])
+        raise StorageError(f"nothing is put into {experiment.archive}: {fault}", mend)
 
 
 def _prepare_runs(experiment: Experiment, home: Path) -> None:

@@ -108,3 +108,23 @@ def test_fresh_puts_nothing_through_a_link(lab: Lab, elsewhere: Path) -> None:
     with pytest.raises(StorageError, match="it is a link, not a folder"):
         lab.session(resume="fresh", ack=True)
     assert untouched(elsewhere)
+
+
+def test_fresh_archives_nothing_through_a_link_to_another_experiment(lab: Lab) -> None:
+    """A link to a folder elsewhere is followed: an archive may be kept apart."""
+    lab.ready()
+    lab.tried(0.5)
+    lab.get("session.stop")
+    other, apart = lab.folder.parent / "261122-other", lab.root / "apart"
+    for folder in (other, apart):
+        folder.mkdir()
+    link = lab.folder / "archive"
+    link.symlink_to(other)
+    with pytest.raises(StorageError, match="archive is a link into") as refusal:
+        lab.session(resume="fresh", ack=True)
+    assert refusal.value.mend == f"rm {link}"
+    assert not any(other.iterdir())
+    link.unlink()
+    link.symlink_to(apart)
+    lab.session(resume="fresh", ack=True)
+    assert [path.parent.name for path in apart.glob("*/runs/r0001")] == ["runs"]
