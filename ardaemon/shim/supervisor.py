@@ -92,14 +92,17 @@ class Supervisor:
 
         What stands there already is removed, not followed and not added to: the log of a shim that died
         before it started the job is empty, and anything else there (a link to another file, lines that were
-        written in advance) is nobody's log.
+        written in advance) is nobody's log. A folder is moved aside: a clone may have brought it along.
         """
         path = f"{self.folder}/run.log"
         operations.at("create", f"{self.spec['folder']}/run.log", os.O_APPEND)
         try:
             return os.open(path, NEW_LOG, 0o644)
         except FileExistsError:
-            operations.unlink(path)
+            try:
+                operations.unlink(path)
+            except IsADirectoryError:
+                operations.rename(path, f"{path}.{time.time_ns()}.old")
             return os.open(path, NEW_LOG, 0o644)
 
     def _stop(self, *_: object) -> None:

@@ -63,7 +63,7 @@ def why(lab: Lab) -> str | None:
     return found
 
 
-@pytest.mark.parametrize("there", ["a link", "a hard link", "lines"])
+@pytest.mark.parametrize("there", ["a link", "a hard link", "lines", "a folder"])
 def test_the_log_of_an_attempt_is_its_own_whatever_stood_there(lab: Lab, elsewhere: Path, there: str) -> None:
     """Neither is anything added to another file, nor is a value read that was written in advance."""
     lab.ready()
@@ -73,6 +73,8 @@ def test_the_log_of_an_attempt_is_its_own_whatever_stood_there(lab: Lab, elsewhe
         log.symlink_to(elsewhere / "run.log")
     elif there == "a hard link":
         log.hardlink_to(elsewhere / "run.log")
+    elif there == "a folder":
+        (log / "kept").mkdir(parents=True)
     else:
         log.write_text("val/loss: 0.001\n")
     lab.write("print('nothing that counts')\n")
@@ -81,6 +83,8 @@ def test_the_log_of_an_attempt_is_its_own_whatever_stood_there(lab: Lab, elsewhe
     assert untouched(elsewhere)
     assert not log.is_symlink()
     assert log.read_text() == "nothing that counts\n"
+    kept = [path.name for path in log.parent.glob("run.log.*.old/*")]
+    assert kept == (["kept"] if there == "a folder" else [])
 
 
 @pytest.mark.parametrize("there", ["a link", "lines"])
