@@ -124,7 +124,7 @@ async def serve(host: Host, config: Config, ready: Ready) -> None:
     core_limit = core_files.forbid()  # before it is told an environment
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
-    for folder in (host.state, host.active, host.quarantine):
+    for folder in (host.state.parent, host.state, host.active, host.quarantine):  # a key is in the first
         durable.sweep(folder)  # a half-written entry holds an environment
     sock = listening.listen(host.socket)  # who connects during recovery waits in the backlog
     parts: Parts | None = None
