@@ -150,7 +150,9 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     board, engine, config = parts.board, parts.engine, parts.config
     disks = parts.context.disks
     locks = parts.context.locks
-    left = await recovery.recover(board, engine, disks, locks, recovery.entries(parts.host))
+    started_here = parts.context.started_here
+    entries = recovery.entries(parts.host)
+    left = await recovery.recover(board, engine, disks, locks, started_here, entries)
     engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
     await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
     _publish(parts.host)
@@ -158,7 +160,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     await _looked_at(board)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)

@@ -28,6 +28,7 @@ from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import history, ready, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
 from ardaemon.host.disk import Disks
@@ -58,7 +59,9 @@ class _TakenUp(NamedTuple):
     stranded: dict[Path, Stranded]
 
 
-async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entries: list[Path]) -> Recovered:
+async def recover(
+    board: Board, engine: Engine, disks: Disks, locks: Locks, started_here: StartedHere, entries: list[Path]
+) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
     A run that was judged is committed here, before anybody else may change its experiment. The id of one
@@ -74,7 +77,9 @@ async def recover(board: Board, engine: Engine, disks: Disks, locks: Locks, entr
         try:
             with anyio.fail_after(LOCKS_S):
                 async with _alone(locks, {folder for _, folder in projects[project]}):
-                    projects_taken.append(await disks.ask(project, partial(_take_up, there, engine)))
+                    projects_taken.append(
+                        await disks.ask(project, partial(_take_up, there, engine, started_here))
+                    )
         except TimeoutError:
             busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
             projects_taken.append(_TakenUp([], [], [], dict.fromkeys(there, busy)))
@@ -123,12 +128,15 @@ def _by_project(entries: list[Path]) -> dict[Path, list[tuple[Path, Path | None]
     return projects
 
 
-def _take_up(entries: list[Path], engine: Engine) -> _TakenUp:
+def _take_up(entries: list[Path], engine: Engine, started_here: StartedHere) -> _TakenUp:
     """Read what the entries of one project lead to, and finish what was judged. For a thread."""
     stranded: dict[Path, Stranded] = {}
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
     gone = {entry for entry, _ in removed}
     there = [entry for entry in entries if entry not in gone]
+    for folder in {folder for entry in there if (folder := _folder_of(entry)) is not None}:
+        with contextlib.suppress(ArdaemonError):  # it is read again, and told of, with its runs
+            started_here.adopt(Experiment(folder))
     read = [flight for entry in there if (flight := _read(entry, stranded, engine)) is not None]
     read.sort(key=lambda flight: flight.active.seq)
     return _TakenUp(read, [flight for flight in read if _finished(flight)], removed, stranded)
@@ -153,7 +161,9 @@ def entries(host: Host) -> list[Path]:
     return sorted(host.active.glob("*.json"))
 
 
-async def keep_looking(board: Board, engine: Engine, disks: Disks, locks: Locks, left: Recovered) -> None:
+async def keep_looking(
+    board: Board, engine: Engine, disks: Disks, locks: Locks, started_here: StartedHere, left: Recovered
+) -> None:
     """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
     pause = LOOK_FIRST_S
     while True:
@@ -164,7 +174,7 @@ async def keep_looking(board: Board, engine: Engine, disks: Disks, locks: Locks,
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
         there = [entry for entry in left.stranded if entry.exists()]
-        left = await recover(board, engine, disks, locks, there)
+        left = await recover(board, engine, disks, locks, started_here, there)
         board.wake()
 
 

@@ -52,7 +52,7 @@ def _check(params: SessionStart) -> None:
 def _require_startable(
     experiment: Experiment, current: State, params: SessionStart, started_here: StartedHere
 ) -> None:
-    if current.session.live and started_here.knows(experiment, current.session):
+    if current.session.live and started_here.knows(current.session):
         raise Refused(
             f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
         )

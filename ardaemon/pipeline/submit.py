@@ -62,7 +62,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     The run's number is on disk with the active entry, and with the session from its commit on: so the
     session need not be written now.
     """
-    current = position.started_here.adopted(experiment, load_or_repair(experiment))
+    current = load_or_repair(experiment)
     number = _number(experiment, current.session, params, position)
     if current.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))

@@ -152,7 +152,7 @@ def test_a_machine_that_shares_the_home_folder_knows_the_session(lab: Lab) -> No
 
 
 @pytest.mark.promise("older-state")
-def test_a_session_that_an_earlier_version_started_goes_on_where_its_log_has_a_run(lab: Lab) -> None:
+def test_a_session_that_an_earlier_version_started_goes_on_where_a_run_of_it_is_active(lab: Lab) -> None:
     lab.ready()
     running = launched(lab, UNTIL_TOLD.format(go=str(lab.root / "go"), value=2))
     waiting = lab.submit()["run_id"]
@@ -163,22 +163,23 @@ def test_a_session_that_an_earlier_version_started_goes_on_where_its_log_has_a_r
     (lab.root / "go").touch()
     for run_id in (running, waiting, third):
         assert lab.wait(run_id)["result"]["status"] == "ok"
-    (lab.home / "daemon.log").write_text("")
+    lab.stop()
+    lab.start()
     assert lab.tried(0.5)["verdict"] == "advance", "it is signed by now"
 
 
-@pytest.mark.promise("older-state")
-@pytest.mark.parametrize("forged", ["settings", "epoch", "no log"])
-def test_a_session_without_a_signature_that_no_log_has_is_not_live(lab: Lab, forged: str) -> None:
+@pytest.mark.promise("trust")
+@pytest.mark.parametrize("start", ["the first", "a later one"])
+def test_no_unsigned_session_is_adopted_for_what_a_clone_can_have(lab: Lab, start: str) -> None:
     lab.ready()
-    lab.tried(2.0)
-    if forged == "settings":
-        change(lab, lambda facts: facts["settings"].update(runner="/bin/sh train.py"))
-    elif forged == "epoch":
-        change(lab, lambda facts: facts.update(epoch=9))
+    if start == "the first":  # its run has all that is public of it, but for the active entry
+        lab.tried(2.0)
+        as_before_the_upgrade(lab)
     else:
-        (lab.home / "daemon.log").write_text("")
-    as_before_the_upgrade(lab)
+        launched(lab, UNTIL_TOLD.format(go=str(lab.root / "go"), value=2))
+        lab.kill()
+        change(lab, lambda facts: facts.pop("signature"))
+        lab.start()
     with pytest.raises(SessionNotLive, match="started elsewhere"):
         lab.submit()
     assert not lab.get("status.get")["session"]["live"]

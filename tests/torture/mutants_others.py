@@ -425,6 +425,13 @@ MUTANTS = (
         (f"{_ELSEWHERE}test_a_queued_run_that_a_pull_has_changed_is_not_launched[run.json]",),
     ),
     Mutant(
+        "trust",
+        "each daemon signs the unsigned sessions that have an active run, not the first one alone",
+        "session = state.read(experiment.session, Session) if self._first else None",
+        "session = state.read(experiment.session, Session)",
+        (f"{_ELSEWHERE}test_no_unsigned_session_is_adopted_for_what_a_clone_can_have[a later one]",),
+    ),
+    Mutant(
         "dead-disk",
         "a question to a disk that does not answer is never given up",
         "with anyio.fail_after(ANSWER_S):",
