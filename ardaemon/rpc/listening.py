@@ -25,9 +25,8 @@ def listen(path: Path) -> socket.socket:
     try:
         operations.at("bind", path)
         sock.bind(str(path))
-    except (
-        OSError
-    ) as error:  # a full disk, or a file system that holds no sockets, as of some virtual machines
+    except OSError as error:  # a full disk, or a file system that holds no sockets
+        sock.close()
         raise StorageError(
             f"no socket can be made in {path.parent}: {error.strerror or error}",
             "mend that, or set XDG_RUNTIME_DIR to a folder of yours on another disk",
