@@ -231,7 +231,7 @@ MUTANTS = (
     Mutant(
         "supervisor-lost",
         "the slot of an adopted job is free at once: neither lock nor tree is looked at",
-        "return Unsupervised(processes=tuple(alive), deadline=known.deadline if known else None)",
+        "return Unsupervised(processes=tuple(alive), deadline=begun.deadline if begun else None)",
         "pass",
     ),
     Mutant(

@@ -91,7 +91,7 @@ class LocalEngine:
         finally:
             lease.close()  # shim and job have their copies
         if started is not None and started.error is None:
-            self.starts[launch.handle.folder] = self.starter.told(launch, started)
+            self.starts[launch.handle.folder] = self.starter.start_file(launch, started)
         return started
 
     async def keep_ready(self) -> None:

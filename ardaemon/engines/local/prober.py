@@ -38,20 +38,20 @@ class Prober:
         # After a reboot the same pid and start time may be those of any process.
         if is_locked(place.shim_lock) or (place.boot_id == self.boot and shim_lives(start)):
             return running(start)
-        finished = read_exit(attempt)
+        finished, known = read_exit(attempt), start or noted_start(handle)
         if finished is not None:
-            left = self._left(handle, start, finished) if place.boot_id == self.boot else []
+            left = self._left(handle, known, finished) if place.boot_id == self.boot else []
             if left:
                 return Unsupervised(processes=tuple(left), recorded=True)
             return replace(finished, restarted=place.boot_id != self.boot, boot_id=place.boot_id)
         if place.boot_id != self.boot:
             return Lost(ending="host_restart")
-        alive = self._alive(handle, start or noted_start(handle))
+        alive = self._alive(handle, known)
         if not alive and is_locked(place.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(place.job_lock)
         if alive or is_locked(place.job_lock):
-            known = start or (noted_start(handle) if alive else None)
-            return Unsupervised(processes=tuple(alive), deadline=known.deadline if known else None)
+            begun = known if alive else start  # a note alone does not say that the attempt has begun
+            return Unsupervised(processes=tuple(alive), deadline=begun.deadline if begun else None)
         if not os.path.isdir(handle.folder):
             raise folder_gone(handle)
         return NeverStarted() if start is None else Lost(ending="supervisor_lost")
@@ -63,7 +63,6 @@ class Prober:
         the kernel is asked.
         """
         job_lock = place_of(handle).job_lock
-        start = start or noted_start(handle)
         if start is not None and start.tree:
             alive = processes.in_cgroup(start.tree)
         else:

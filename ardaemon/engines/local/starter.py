@@ -93,17 +93,17 @@ class Starter:
             for fd in locks:
                 os.close(fd)
 
-    def told(self, launch: Launch, started: Started) -> StartFile:
+    def start_file(self, launch: Launch, started: Started) -> StartFile:
         """Return start.json as the shim writes it now, so that this daemon need not read it."""
         shim = self.children[launch.handle.folder]
-        deadline = started.monotonic + (launch.startup or 0.0) + launch.limit
+        deadline, over_by = _latest(launch, started.monotonic)
         return StartFile(
             shim=(shim.process.pid, shim.since),
             boot_id=place_of(launch.handle).boot_id,
             deadline=deadline,
             monotonic=started.monotonic,
             job=(started.pid, None),
-            over_by=deadline + launch.settle + launch.grace + launch.verify,
+            over_by=over_by,
             cgroup=shim.tree.group,
             pids_cgroup=shim.tree.pids,
         )
@@ -142,14 +142,16 @@ class Starter:
 
 def given(launch: Launch, shim: Spare) -> bytes:
     """Encode what the shim is given, for shim.lock: by it start.json is checked."""
-    deadline = time.monotonic() + ACKNOWLEDGE_S + (launch.startup or 0.0) + launch.limit
-    facts = Given(
-        cgroup=shim.tree.group,
-        pids_cgroup=shim.tree.pids,
-        deadline=deadline,
-        over_by=deadline + launch.settle + launch.grace + launch.verify,
-    )
+    deadline, over_by = _latest(launch, time.monotonic() + ACKNOWLEDGE_S)
+    tree = shim.tree
+    facts = Given(cgroup=tree.group, pids_cgroup=tree.pids, deadline=deadline, over_by=over_by)
     return msgspec.json.encode(facts)
+
+
+def _latest(launch: Launch, started: float) -> tuple[float, float]:
+    """Return when the limit ends an attempt that starts at that moment, and when it is over at the latest."""
+    deadline = started + (launch.startup or 0.0) + launch.limit
+    return deadline, deadline + launch.settle + launch.grace + launch.verify
 
 
 def specification(launch: Launch, core_limit: int | None = None) -> bytes:
