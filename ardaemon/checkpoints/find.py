@@ -130,16 +130,16 @@ def written(
     if pattern is None:
         captured = [run.job / name for name in CAPTURED]
         ours = [path for path in captured if not path.is_symlink()]  # a link is to the experiment's own files
-        return latest_first(_dated(ours, look))
+        return latest_first((when, path) for when, path, _ in _dated(ours, look))
     before = read_before(run.attempt(attempt))
     if before is not None:
         before.require_seen(pattern)
     paths = [path for path in _matches(experiment, run, pattern, look) if not daemons(run, path)]
     dated = _dated(paths, look)
     if before is None:
-        return latest_first((when, path) for when, path in dated if when >= started - CLOCK_SLACK_S)
+        return latest_first((when, path) for when, path, _ in dated if when >= started - CLOCK_SLACK_S)
     return latest_first(
-        (when, path) for when, path in dated if before.marks.get(str(path)) != mark(path, look)
+        (when, path) for when, path, names in dated if before.marks.get(str(path)) != _mark(path, names, look)
     )
 
 
@@ -163,9 +163,12 @@ def mark(path: Path, look: Look) -> str:
 
     Raises Unsearched.
     """
-    names = [str(path), *_files(path, look)]
+    return _mark(path, _files(path, look), look)
+
+
+def _mark(path: Path, names: list[str], look: Look) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(names):
+    for name in sorted([str(path), *names]):
         look.work_on()
         with contextlib.suppress(OSError):  # gone since it was listed, or a link to nothing
             status = os.stat(name)
@@ -180,11 +183,13 @@ def _files(top: Path, look: Look) -> list[str]:
     return [one.path for _, entries in folders.walk(top, look) for one in entries if not one.is_folder]
 
 
-def _dated(paths: Iterable[Path], look: Look) -> list[tuple[float, Path]]:
-    return [(when, path) for path in paths if (when := _written(path, look)) is not None]
+def _dated(paths: Iterable[Path], look: Look) -> list[tuple[float, Path, list[str]]]:
+    """Return what is there with its time, and with the files below it: each folder is walked once."""
+    below = ((path, _files(path, look)) for path in paths)
+    return [(when, path, names) for path, names in below if (when := _written(path, names, look)) is not None]
 
 
-def _written(path: Path, look: Look) -> float | None:
+def _written(path: Path, names: list[str], look: Look) -> float | None:
     """Return when the file, or anything in the folder, was last written; None if there is none (any more)."""
     try:
         status = path.stat()
@@ -192,7 +197,7 @@ def _written(path: Path, look: Look) -> float | None:
         return None
     if not stat.S_ISDIR(status.st_mode):
         return status.st_mtime if stat.S_ISREG(status.st_mode) else None
-    times = [when for file in _files(path, look) if (when := _file_written(file, look)) is not None]
+    times = [when for name in names if (when := _file_written(name, look)) is not None]
     return max([status.st_mtime, *times])
 
 

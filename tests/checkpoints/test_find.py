@@ -169,6 +169,16 @@ def test_a_checkpoint_of_too_many_files_is_not_promoted_and_the_result_says_so(
     assert reason == f"checkpoint not promoted: {run.run.job}: {TOO_MANY}"
 
 
+def test_each_file_of_a_checkpoint_counts_once(made: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = over(made, 1, 1.0, SHARED)
+    folder = saved(made.project / "out", "checkpoint-1")
+    for number in range(7):
+        (folder / str(number)).touch()
+    names = len([*folder.rglob("*")])
+    monkeypatch.setattr(folders, "NAMES_MAX", names + 2)  # out/, and the checkpoint in it
+    assert found(made, run) == folder
+
+
 @trust
 def test_what_the_launch_could_not_look_through_is_no_runs_checkpoint(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
