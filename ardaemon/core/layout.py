@@ -175,6 +175,10 @@ class Experiment:
         return self.folder / "results.tsv"
 
     @cached_property
+    def facts(self) -> Path:
+        return self.folder / "facts.jsonl"
+
+    @cached_property
     def unclean(self) -> Path:
         return self.folder / "UNCLEAN.json"
 
@@ -194,8 +198,8 @@ class Experiment:
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
 # linked into each job's folder.
 DAEMON_FILES = frozenset(
-    "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv UNCLEAN.json"
-    " chain_decision.json archive runs train.py".split()
+    "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv facts.jsonl"
+    " UNCLEAN.json chain_decision.json archive runs train.py".split()
 )
 
 
