@@ -1,7 +1,8 @@
 """Makes the lines of `arctl queue` and `arctl gpus`, each within its limit of bytes. Pure: no I/O."""
 
 from arctl.dial import Answer
-from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, number, short, short_id, unit
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id, unit
+from ardaemon.core.line import cut, number, short
 
 GPU_NAME_MAX = 32
 GPU_LINE_MAX = 400  # bytes of the line of one GPU, with a few processes or runs on it

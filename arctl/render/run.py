@@ -4,7 +4,8 @@ Pure: no I/O.
 """
 
 from arctl.dial import Answer
-from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, cut, fit, number, short, short_id
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id
+from ardaemon.core.line import cut, fit, number, short
 from ardaemon.core.reason import REASON_MAX, STALL, read
 
 # The four lines of `run --wait` are at most 600 bytes together, newlines included.

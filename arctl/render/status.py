@@ -1,7 +1,8 @@
 """Makes the lines of `arctl status`, each within its limit of bytes (DESIGN §9). Pure: no I/O."""
 
 from arctl.dial import Answer
-from arctl.render.line import NAME_MAX, cut, fit, number, short, short_id
+from arctl.render.line import NAME_MAX, short_id
+from ardaemon.core.line import cut, fit, number, short
 
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most 800
 RECENT_MAX = 200  # bytes of the line of one run in `status --last N`

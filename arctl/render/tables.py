@@ -7,7 +7,8 @@ from rich.text import Text
 from arctl.dial import Answer
 from arctl.render import queue as queue_lines
 from arctl.render import status as status_lines
-from arctl.render.line import NAME_MAX, SLUG_MAX, WHY_MAX, number, short, unit
+from arctl.render.line import NAME_MAX, SLUG_MAX, WHY_MAX, unit
+from ardaemon.core.line import number, short
 from ardaemon.core.text import one_line
 
 NOTE_MAX = 60
