@@ -1,5 +1,7 @@
 """Options of more than one command."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -37,3 +39,17 @@ gpus_option = click.option(
 vram_option = click.option(
     "--vram", type=MEMORY, metavar="SIZE", help="With --share: the memory a run needs on each GPU, as 6GiB."
 )
+
+
+def which_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the two ways to name a run, RUN and --run ID; the command gets `run_id`, None for the latest."""
+
+    @click.argument("run_id", metavar="[RUN]", required=False)
+    @click.option("--run", "named", metavar="RUN", help="Another way to give RUN.")
+    @wraps(command)
+    def with_run(run_id: str | None, named: str | None, **options: Any) -> Any:
+        if run_id is not None and named is not None:
+            raise click.UsageError("name the run once: RUN or --run RUN")
+        return command(run_id=named if run_id is None else run_id, **options)
+
+    return with_run

@@ -3,11 +3,12 @@
 import click
 
 from arctl.base import Here, common, has_ended, say, say_json
+from arctl.options import which_run
 from arctl.render import run as run_lines
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
+@which_run
 @common
 def cancel(expr: str | None, as_json: bool, run_id: str | None) -> None:
     """Interrupt a run, or take it from the queue. Without RUN: the latest."""

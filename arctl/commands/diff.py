@@ -7,6 +7,7 @@ import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
+from arctl.options import which_run
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError, UnknownRun, UsageError
 from ardaemon.core.layout import ORIGINAL, Run, run_number
@@ -16,7 +17,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
+@which_run
 @click.option(
     "--against",
     default="base",

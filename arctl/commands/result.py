@@ -3,11 +3,12 @@
 import click
 
 from arctl.base import EXIT_STILL_RUNNING, Here, common, say, say_json
+from arctl.options import which_run
 from arctl.render import run as run_lines
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
+@which_run
 @common
 def result(expr: str | None, as_json: bool, run_id: str | None) -> int:
     """Show the result of a run. Without RUN: of the latest. The exit code is 75 if there is no result yet."""

@@ -4,6 +4,7 @@ import click
 
 from arctl.base import Here, common, say, say_json
 from arctl.dial import Answer
+from arctl.options import which_run
 from ardaemon.core.text import clean
 
 LINES = 40
@@ -11,7 +12,7 @@ LINES_MAX = 80  # DESIGN §9
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
+@which_run
 @click.option(
     "-n",
     "--lines",

@@ -62,6 +62,19 @@ def test_the_loop_of_an_agent(shell: Shell) -> None:
     assert "r0002/train.py" in shell("diff", "r0003", "--against", "best")
 
 
+def test_a_run_is_named_with_or_without_run(shell: Shell) -> None:
+    """`arctl tail --run r0001 --lines 80` is how the original plugin writes it."""
+    shell("run", "--wait")
+    shell.lab.edit(0.5)
+    shell("run", "--wait")
+    assert shell("tail", "--run", "r0001", "--lines", "80") == shell("tail", "r0001") == "val/loss: 1.0\n"
+    assert shell.json("result", "--run", "r0001") == shell.json("result", "r0001")
+    assert "r0001 is the same as r0000" in shell("diff", "--run", "r0001")
+    assert "[r0001] advance: " in shell("cancel", "--run", "r0001")
+    for command in ("tail", "result", "diff", "cancel"):
+        shell(command, "r0001", "--run", "r0002", code=64)
+
+
 def test_json_is_result_json_itself(shell: Shell) -> None:
     """Byte for byte the same facts as in the file; lists are within an object."""
     printed = shell.json("run", "--wait")
