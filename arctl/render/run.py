@@ -13,6 +13,7 @@ LAUNCHED_MAX = 130
 METRIC_MAX = 130
 VERDICT_MAX = 150
 CLOSING_MAX = 186
+NEXT_MAX = 64  # of that: what a loop has to do
 GLOB_MAX = 32
 
 
@@ -122,23 +123,32 @@ def _why(result: Answer) -> str:
 
 
 def closing_line(result: Answer) -> str:
-    """Return `[r0043] continue: plateau 0/5, max_runs 43/200`, or how the experiment ended."""
+    """Return `[r0043] continue: plateau 0/5, max_runs 43/200`, or what to do now that the session is over.
+
+    What a loop has to do next (`next` of the result) is the first that stands behind the run's id.
+    """
+    head = f"[{short_id(result)}] {_next(result)}"
     if not result.get("should_terminate"):
         limits = [
             f"{name} {short(result[key], 24)}"
             for name, key in (("plateau", "plateau"), ("max_runs", "runs"))
             if result.get(key)
         ]
-        return short(f"[{short_id(result)}] continue: {', '.join(limits) or 'no limit set'}", CLOSING_MAX - 1)
-    why = short(result.get("terminated_by") or "over", 24)
-    line = f"expr {short(result['expr'], SLUG_MAX)} terminated: {why} — "
+        return short(f"{head}: {', '.join(limits) or 'no limit set'}", CLOSING_MAX - 1)
+    best = "no best"
     if result.get("best"):
         name = short(result["primary"]["name"], NAME_MAX)
-        line += f"best {name}={number(result.get('best_value'))} at {short(result['best'], ID_MAX)}"
-    else:
-        line += "no best"
-    left = result.get("chain_remaining")
-    return short(line + (f", chain_remaining {left}" if left is not None else ""), CLOSING_MAX - 1)
+        best = f"best {name}={number(result.get('best_value'))} at {short(result['best'], ID_MAX)}"
+    return short(f"{head} — {best}, expr {short(result['expr'], SLUG_MAX)} terminated", CLOSING_MAX - 1)
+
+
+def _next(result: Answer) -> str:
+    """Return `next` of a result; of one by an earlier version, which had none, what it comes to."""
+    if result.get("next"):
+        return short(result["next"], NEXT_MAX)
+    if not result.get("should_terminate"):
+        return "continue"
+    return f"stop: {short(result.get('terminated_by') or 'over', 24)}"
 
 
 def verdict_lines(view: Answer, result: Answer) -> list[str]:

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from ardaemon.core.config import SETTLE_S
+from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 
 Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
 Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
-Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs"]
+# `chained`: `arctl chain-init --force` has gone on with the next experiment.
+Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs", "chained"]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
 # How an attempt ended. From `cancelled` on the daemon decides it, not the shim.
 Ending = Literal[
@@ -249,6 +251,8 @@ class Result(Record, frozen=True, kw_only=True):
     checkpoint: str | None = None
     should_terminate: bool = False
     terminated_by: str | None = None
+    next: str = ""  # what a loop has to do now (judging/next_step.py); "": of an earlier version
+    chain_over: bool = False  # the session is over, and so is the chain's budget
     plateau: str | None = None  # "2/5"
     runs: str | None = None  # "42/200"
     best: str | None = None  # after this run: "r0037"
@@ -260,12 +264,50 @@ class Result(Record, frozen=True, kw_only=True):
     ended_at: str | None = None
 
 
-class Chain(Record, frozen=True, kw_only=True):
-    """The content of .chain-session.json."""
+ChainMode = Literal["disabled", "max_n", "unlimited"]
+CHAIN_MAX = 1_000_000  # experiments that may follow: more is mistyped
+TRAIL_MAX = 4096  # links that are remembered, the newest
+Slug = Annotated[str, Meta(pattern=f"^(?:{SLUG.pattern})\\Z", max_length=SLUG_MAX)]
 
-    current_slug: str
-    chain_remaining: int
-    chain_trail: tuple[str, ...] = ()
+
+class Making(Struct, frozen=True, kw_only=True):
+    """The intent of `chain.init`: the child that is being made.
+
+    `epoch` is the number of the parent's session that ends with it, as `chained`; None: none is live.
+    """
+
+    slug: Slug
+    parent: Slug
+    submit_id: str
+    epoch: int | None = None
+
+
+class Chain(Record, frozen=True, kw_only=True):
+    """The content of .chain-session.json.
+
+    `chain_remaining` counts with `max_n` alone. In a file of before there is no mode: a number means max_n,
+    null unlimited.
+    """
+
+    current_slug: Slug
+    chain_mode: ChainMode | None = None
+    chain_remaining: Annotated[int, Meta(ge=0, le=CHAIN_MAX)] | None
+    chain_trail: Annotated[tuple[Slug, ...], Meta(max_length=TRAIL_MAX)] = ()
+    making: Making | None = None
+
+    @property
+    def mode(self) -> ChainMode:
+        """Return the mode, also of a file of before."""
+        if self.chain_mode is not None:
+            return self.chain_mode
+        return "unlimited" if self.chain_remaining is None else "max_n"
+
+    @property
+    def left(self) -> int | None:
+        """Return how many experiments may follow; None: any number."""
+        if self.mode == "unlimited":
+            return None
+        return self.chain_remaining or 0 if self.mode == "max_n" else 0
 
 
 class UncleanRecord(Record, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
+from ardaemon.judging.next_step import next_step
 from ardaemon.measuring import learned
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, without
@@ -203,11 +204,13 @@ def _outlook(
     return {
         "should_terminate": why is not None,
         "terminated_by": why,
+        "next": next_step(why, settings, chain, best is not None),
+        "chain_over": why is not None and chain is not None and chain.left == 0,
         "plateau": None if settings.plateau is None else f"{counters.plateau}/{settings.plateau}",
         "runs": None if settings.max_runs is None else f"{counters.since_start}/{settings.max_runs}",
         "best": best.run_id if best else None,
         "best_value": best.value if best else None,
-        "chain_remaining": chain.chain_remaining if chain else None,
+        "chain_remaining": chain.left if chain else None,
     }
 
 

@@ -111,7 +111,7 @@ def test_ctrl_c_interrupts_the_run_and_ends_the_session(shell: Shell) -> None:
     code, out, err = shell.end(process)
     assert code == 13
     assert "[r0001] interrupted: " in out
-    assert f"expr {SLUG} terminated: manual — no best" in out
+    assert f"[r0001] stop: manual — no best, expr {SLUG} terminated" in out
     assert "Traceback" not in err
     assert "session: not live (manual)" in shell("status", "--compact")
 

@@ -120,13 +120,26 @@ def test_the_line_of_the_project_names_it_and_the_runner() -> None:
     assert project_line("/srv/lr", "") == "project: /srv/lr"
 
 
-def test_the_end_of_an_experiment_is_said_in_the_last_line() -> None:
-    """An agent stops there."""
-    over = result(should_terminate=True, terminated_by="plateau(5)", best="r0037", best_value=0.812)
-    assert (
-        run_lines.closing_line(over)
-        == "expr 261122-lr terminated: plateau(5) — best val/loss=0.812 at r0037, chain_remaining 2"
-    )
+@pytest.mark.parametrize(
+    "step",
+    [
+        "chain: 2 left, plateau(5)",
+        "stop: plateau(5), chain_budget used up",
+        "stop: manual",
+        "leave: unclean, arctl clean",
+    ],
+)
+def test_the_end_of_an_experiment_is_said_in_the_last_line_and_first_what_to_do_now(step: str) -> None:
+    """An agent goes by it."""
+    over = result(should_terminate=True, terminated_by="plateau", best="r0037", best_value=0.812, next=step)
+    line = f"[r0043] {step} — best val/loss=0.812 at r0037, expr 261122-lr terminated"
+    assert run_lines.closing_line(over) == line
+
+
+def test_a_result_of_an_earlier_version_says_what_to_do_as_well() -> None:
+    over = result(should_terminate=True, terminated_by="manual", best=None)
+    assert "next" not in over
+    assert run_lines.closing_line(over) == "[r0043] stop: manual — no best, expr 261122-lr terminated"
 
 
 VERDICTS = {
@@ -304,6 +317,7 @@ results = st.fixed_dictionaries(
         "train_py": st.sampled_from(["kept", "restored", "updated", "edited_since"]),
         "should_terminate": st.booleans(),
         "terminated_by": st.none() | text,
+        "next": st.just("") | text,
         "plateau": st.none() | text,
         "runs": st.none() | text,
         "best": st.none() | ids,

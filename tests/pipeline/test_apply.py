@@ -67,6 +67,8 @@ RESULTS = st.builds(
     checkpoint=st.just(".ckpt/r123456789"),
     should_terminate=st.booleans(),
     terminated_by=st.sampled_from([None, "primary_threshold", "plateau"]),
+    next=st.sampled_from(["continue", "stop: primary_threshold(-1.23457e-300), chain_budget used up"]),
+    chain_over=st.booleans(),
     plateau=st.just("123456789/123456789"),
     runs=st.just("123456789/123456789"),
     best=st.just("r123456789"),
@@ -82,7 +84,7 @@ RESULTS = st.builds(
 # What a result is about; nothing of it may be given up for the others' sake.
 STANDS = (
     "run_id expr status verdict valid improved_over_best primary peak_vram_mb base checkpoint"
-    " should_terminate terminated_by plateau runs best best_value chain_remaining"
+    " should_terminate terminated_by next chain_over plateau runs best best_value chain_remaining"
 ).split()
 
 
