@@ -58,6 +58,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     why: str = ""
     driver: str = ""
     gpus: tuple[GpuReading, ...] = ()
+    cpu_s: float = 0.0  # CPU seconds of NVML's process for this look
 
     @property
     def cards(self) -> tuple[GpuReading, ...]:

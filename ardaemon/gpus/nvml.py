@@ -133,7 +133,7 @@ class Nvml:
         except NoAnswer as error:
             unread = map(known_gpus.gone if error.state == "none" else known_gpus.blank, self._known.values())
             return Inventory(state=error.state, at=at, why=error.why, gpus=tuple(unread))
-        return Inventory(state="ok", at=at, driver=answer.driver, gpus=gpus)
+        return Inventory(state="ok", at=at, driver=answer.driver, gpus=gpus, cpu_s=answer.cpu_s)
 
     async def _ask(self, want: Want) -> WorkerAnswer:
         """Ask the worker, which is started if there is none. Raises NoAnswer."""

@@ -51,6 +51,7 @@ class WorkerAnswer(Struct, frozen=True):
     failed: str | None = None
     driver: str = ""
     gpus: tuple[GpuReading, ...] = ()
+    cpu_s: float = 0.0  # CPU time of the look
 
 
 class WorkerProcess:

@@ -1,8 +1,9 @@
 """The process that calls NVML, so that a driver which hangs or crashes takes nothing else with it.
 
 One JSON line {"id": …, "thorough": bool, "graphics": bool} on stdin asks for one look at all GPUs. One
-line on stdout answers: {"id", "driver", "gpus": [fields of GpuReading, …]}, or {"id", "failed": NVML's
-error} if NVML as a whole does not work. The process ends when stdin does, even in the middle of a call.
+line on stdout answers: {"id", "driver", "gpus": [fields of GpuReading, …], "cpu_s"}, or {"id", "failed":
+NVML's error, "cpu_s"} if NVML as a whole does not work. The process ends when stdin does, even in the middle
+of a call.
 """
 
 import ctypes
@@ -12,6 +13,7 @@ import resource
 import select
 import sys
 import threading
+import time
 from typing import Any
 
 import pynvml
@@ -20,6 +22,9 @@ from ardaemon.gpus import nvml_codes as codes
 
 MIB = 1 << 20
 EVENTS_MAX = 64  # per look: a GPU that reports errors without end must not hold up the rest
+# Between two questions whether a GPU is in MIG mode: the answer takes a third of a look's time on an H200,
+# and the mode cannot change while somebody computes on the GPU.
+MIG_EVERY_S = 5.0
 
 
 class NvmlFailed(Exception):
@@ -136,6 +141,9 @@ class Reader:
         self.never: set[tuple[str, Any]] = set()
         self.cards: dict[int | None, dict[str, str]] = {}  # by handle: a lost GPU does not tell its UUID
         self.events: Any = call("nvmlEventSetCreate")[0]
+        self.mig: dict[
+            str, tuple[float, bool]
+        ] = {}  # by UUID: when it was asked, and whether it is in MIG mode
 
     def look(self, want: dict[str, Any]) -> dict[str, Any]:
         """Read everything that is wanted about every GPU, at this moment."""
@@ -200,10 +208,19 @@ class Reader:
             device.processes(codes.GRAPHICS, pid_max, graphics=True)
         if want.get("thorough"):
             device.conditions()
-        mode = device.ask(codes.MIG_MODE)
-        if mode and mode[0]:
+        if self.in_mig_mode(device):
             device.facts["mig"] = True
             self.instances(device, parts, pid_max)
+
+    def in_mig_mode(self, device: Device) -> bool:
+        """Return whether the GPU is in MIG mode, or was MIG_EVERY_S ago at most."""
+        now = time.monotonic()
+        asked, enabled = self.mig.get(device.uuid, (float("-inf"), False))
+        if now - asked >= MIG_EVERY_S:
+            mode = device.ask(codes.MIG_MODE)
+            enabled = bool(mode and mode[0])
+            self.mig[device.uuid] = now, enabled
+        return enabled
 
     def instances(self, parent: Device, parts: list[dict[str, Any]], pid_max: int) -> None:
         """Add the GPU's MIG instances to `parts`.
@@ -295,7 +312,9 @@ def main() -> None:
     threading.Thread(target=end_with_stdin, daemon=True).start()
     worker = Worker()
     for line in sys.stdin:
-        want = json.loads(line)
-        out.write(json.dumps({"id": want.get("id"), **worker.answer(want)}) + "\n")
+        want, begun = json.loads(line), time.process_time()
+        answer = worker.answer(want)
+        cost = time.process_time() - begun
+        out.write(json.dumps({"id": want.get("id"), **answer, "cpu_s": cost}) + "\n")
         out.flush()
     os._exit(0)  # without nvmlShutdown: it may hang, and the kernel releases everything anyway

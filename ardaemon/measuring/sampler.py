@@ -27,7 +27,8 @@ from ardaemon.measuring.meter import Holders
 YOUNG_S = 60.0  # a run allocates most of its memory in that time
 YOUNG_EVERY_S = 0.25
 AT_WORK_EVERY_S = 1.0
-# Of a core. A young run with a hundred processes is looked at less often, down to AT_WORK_EVERY_S.
+# Of a core, for all that a look costs: the daemon, NVML's process, their talk. A young run is looked at less
+# often where that is much (a hundred processes, a slow driver), down to AT_WORK_EVERY_S.
 COST_SHARE = 0.004
 ASKED_EVERY_S = 5.0  # nothing runs, but somebody wants to see the GPUs
 ASKED_FOR_S = 15.0  # one question keeps the loop going for so long
@@ -85,7 +86,7 @@ class Sampler:
         self._thorough_at = self._graphics_at = float("-inf")
         self._swapped: tuple[float, int] | None = None
         self._failing = False
-        self._cost = 0.0  # CPU seconds of the last tick
+        self._cost = 0.0  # CPU seconds of the last tick that was not thorough
 
     # --- who ---
 
@@ -190,7 +191,7 @@ class Sampler:
 
     async def tick(self, thorough: bool = False) -> Tick:
         """Look once at everything; with `thorough` at heat, power and swapping, even if they are not due."""
-        now = time.monotonic()
+        now, spent = time.monotonic(), time.process_time()
         thorough = thorough or _due(now, self._thorough_at, THOROUGH_EVERY_S)
         inventory = None
         wanted = self._asked(now) or self._waiting() is not None
@@ -206,6 +207,8 @@ class Sampler:
             holders = await anyio.to_thread.run_sync(self._take, inventory, thorough)
             await self._at_disks({key: m.write for key, m in self._measured.items() if m.due})
             breaches = {key: measuring.meter.breach() for key, measuring in self._measured.items()}
+        if not thorough:
+            self._cost = _cost(spent, inventory)
         passed = {key: breach for key, breach in breaches.items() if breach is not None}
         return Tick(inventory=inventory, holders=holders, breaches=passed)
 
@@ -237,7 +240,7 @@ class Sampler:
 
     def _take(self, inventory: Inventory | None, thorough: bool) -> Holders:
         """Take a sample of every attempt at work. Runs in a thread."""
-        now, begun = time.monotonic(), time.thread_time()
+        now = time.monotonic()
         gpus = inventory.gpus if inventory is not None and inventory.state == "ok" else ()
         at_work = list(self._measured.values())
         self._over = {key: seen for key, seen in self._over.items() if now - seen[0] < OVER_S}
@@ -252,7 +255,6 @@ class Sampler:
         )
         for measuring in at_work:
             measuring.take(scene)
-        self._cost = time.thread_time() - begun
         return holders
 
     def _swapping(self, now: float) -> float | None:
@@ -262,6 +264,15 @@ class Sampler:
         if pages is None or last is None or now <= last[0]:
             return None
         return (pages - last[1]) / (now - last[0])
+
+
+def _cost(spent: float, inventory: Inventory | None) -> float:
+    """Return the CPU seconds of a tick that began when this process had `spent` so many.
+
+    What else the daemon did meanwhile is in it: a tick takes milliseconds, and the daemon mostly waits.
+    """
+    asked = inventory.cpu_s if inventory is not None else 0.0
+    return time.process_time() - spent + asked
 
 
 def _due(now: float, last: float, every: float) -> bool:

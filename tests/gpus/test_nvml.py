@@ -50,6 +50,11 @@ def test_what_costs_much_is_asked_on_request_alone_and_the_fan_never(asked: Aske
     assert not [call for call in fake.calls() if any(word in call for word in words)]
     asked.read(thorough=True, graphics=True)
     assert not [call for call in fake.calls() if "Fan" in call]
+    assert len([call for call in fake.calls() if "MigMode" in call]) == len(fake.gpus)  # of two looks
+
+
+def test_a_look_says_what_cpu_time_it_took(asked: Asked) -> None:
+    assert 0 < asked.read().cpu_s < 1
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class Gpu:
         self.asked: list[tuple[float, bool, bool]] = []
         self.processes: tuple[GpuProcess, ...] = ()
         self.fault: Exception | None = None
+        self.cpu_s = 0.0
         self.open = anyio.Event()
         self.open.set()
         self.inside = 0
@@ -63,7 +64,7 @@ class Gpu:
         if self.fault is not None:
             raise self.fault
         gpu = GpuReading(uuid="GPU-0", index=0, used_mb=1.0, processes=self.processes)
-        return Inventory(state="ok", at=time.monotonic(), gpus=(gpu,))
+        return Inventory(state="ok", at=time.monotonic(), gpus=(gpu,), cpu_s=self.cpu_s)
 
 
 class World:
@@ -192,6 +193,20 @@ def test_how_often_it_looks(tmp_path: Path) -> None:
         assert sampler.interval(now) == pytest.approx(0.5)
         sampler._cost = 10.0
         assert sampler.interval(now) == AT_WORK_EVERY_S
+
+    anyio.run(story)
+
+
+def test_a_slow_driver_is_asked_less_often_for_a_young_run(tmp_path: Path) -> None:
+    async def story() -> None:
+        gpu = Gpu()
+        sampler = Sampler(gpu.read, lambda _: None)
+        gpu.cpu_s = 1.0
+        sampler.begin(job(tmp_path / "a1"))
+        await sampler.tick()  # a thorough one
+        assert sampler.interval(time.monotonic()) == YOUNG_EVERY_S
+        await sampler.tick()
+        assert sampler.interval(time.monotonic()) == AT_WORK_EVERY_S
 
     anyio.run(story)
 
