@@ -30,15 +30,12 @@ class Memory(click.ParamType[float]):
 MEMORY = Memory()
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
 
-gpus_option = click.option(
-    "--gpus",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="GPUs per run; 0 is a CPU slot. Default: 1 if the machine has any.",
-)
-vram_option = click.option(
-    "--vram", type=MEMORY, metavar="SIZE", help="With --share: the memory a run needs on each GPU, as 6GiB."
-)
+GPUS = click.IntRange(min=0)
+GPUS_HELP = "GPUs per run; 0 is a CPU slot. Default: 1 if the machine has any."
+VRAM_HELP = "With --share: the memory a run needs on each GPU, as 6GiB."
+
+gpus_option = click.option("--gpus", type=GPUS, metavar="N", help=GPUS_HELP)
+vram_option = click.option("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP)
 
 
 def which_run(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,110 +1,27 @@
-"""`arctl session start | stop | show`."""
+"""`arctl session start | set | stop | show`."""
 
+from functools import partial
 from typing import Any
 
 import click
 
 from arctl.base import Here, common, environment, interactive, say, say_json
 from arctl.dial import Answer
-from arctl.options import MEMORY, gpus_option, vram_option
 from arctl.render import status as status_lines
 from arctl.render.line import setting
-from ardaemon.core.errors import UsageError
-from ardaemon.core.metric_names import METRIC_SOURCES
+from arctl.session_options import positive, session_options, take_settings
+from ardaemon.core.errors import SecondsNeeded, UsageError
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
-# Settings of ardaemon.core.model that are options here under the same name; --constraint is the one with
-# another.
-SETTINGS = (
-    "seconds runner exec max_runs plateau threshold metrics metric_regex metric_command metric_path value"
-    " checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share vram max_vram"
-    " max_rss on_tainted"
-).split()
-
-
-class Value(click.ParamType[str | int]):
-    """The option --value: last, best, or a step."""
-
-    name = "value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
-        """Return the word, or the step as a number."""
-        if value in ("last", "best"):
-            return str(value)
-        if str(value).isdecimal():
-            return int(value)
-        self.fail(f"{value!r} is not last, best or a step", param, ctx)
-
-
-VALUE = Value()
-positive = click.FloatRange(min=0, min_open=True)
-count = click.IntRange(min=1)
 
 
 @click.group()
 def session() -> None:
-    """Start, stop or show an experiment's session."""
+    """Start, change, stop or show an experiment's session."""
 
 
 @session.command()
-@click.option("--seconds", type=positive, metavar="N", help="Wall-clock limit of each run.")
-@click.option("--runner", metavar="COMMAND", help="Command that runs train.py; default: python train.py")
-@click.option(
-    "--exec", type=click.Choice(["snapshot", "live"]), help="Run the snapshot (default) or the file itself."
-)
-@click.option("--max-runs", type=count, metavar="N", help="End the session after N runs.")
-@click.option("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement.")
-@click.option("--threshold", type=float, metavar="X", help="End it when the primary metric reaches X.")
-@click.option(
-    "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
-)
-@click.option(
-    "--metrics", type=click.Choice(METRIC_SOURCES), help="Where metrics are read from; default: auto."
-)
-@click.option("--metric-regex", metavar="RE", help="Pattern with a group for the metric's value in the log.")
-@click.option("--metric-command", metavar="COMMAND", help="Command that prints a JSON object of metrics.")
-@click.option(
-    "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the job's own folder."
-)
-@click.option(
-    "--value", type=VALUE, metavar="last|best|N", help="The value that counts; N: the last one up to step N."
-)
-@click.option("--checkpoint-glob", metavar="GLOB", help="A run's checkpoints; the best run's is kept.")
-@click.option(
-    "--capture",
-    type=click.Choice(["off", "auto"]),
-    help="auto: save the model that torch's optimizer trains, when a run ends.",
-)
-@click.option(
-    "--keep-checkpoints",
-    type=count,
-    metavar="N",
-    help="Remove checkpoints in runs' output but for the last N and the best's; default: keep all.",
-)
-@click.option(
-    "--startup",
-    type=positive,
-    metavar="N",
-    help="Start the clock when the script is ready, after N s at the latest.",
-)
-@click.option("--ready-regex", metavar="RE", help="The script is ready when a log line matches.")
-@click.option("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s.")
-@click.option(
-    "--settle",
-    type=click.FloatRange(min=0),
-    metavar="N",
-    help="Seconds for processes that the script leaves; default: 5.",
-)
-@gpus_option
-@click.option("--share", is_flag=True, default=None, help="Let runs share a GPU if their memory fits.")
-@vram_option
-@click.option("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory.")
-@click.option("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory.")
-@click.option(
-    "--on-tainted",
-    type=click.Choice(["rerun", "accept"]),
-    help="If others disturbed the measurement: rerun the run (default, once), or accept the value.",
-)
+@session_options
 @click.option(
     "--resume",
     type=click.Choice(["continue", "revert", "fresh"]),
@@ -115,6 +32,7 @@ def session() -> None:
 )
 @click.option("--ack-baseline", is_flag=True, help="Accept a best that was measured under other settings.")
 @click.option("--yes", is_flag=True, help="Do not ask before --resume fresh.")
+@click.option("--defaults", is_flag=True, help="Inherit nothing: what is not given is as by default.")
 @common
 def start(
     expr: str | None,
@@ -123,31 +41,49 @@ def start(
     chain: int | None,
     ack_baseline: bool,
     yes: bool,
-    constraints: tuple[str, ...],
-    **given: Any,
+    defaults: bool,
+    **params: Any,
 ) -> None:
     """Start a session: from now on runs are accepted.
+
+    A setting that is not given stays as in the last session; so does --ack-baseline, as long as nothing of
+    the conditions has changed. `none` clears a setting (--plateau none), a repeatable option that is given
+    replaces the list, and --defaults inherits nothing.
 
     --resume continue leaves train.py as it is, revert puts the best version back, and fresh moves all
     results into archive/ and begins anew with the original train.py.
     """
-    settings = {name: given[name] for name in SETTINGS if given[name] is not None}
-    if constraints:
-        settings["constraints"] = list(constraints)
-    settings.setdefault("seconds", None)
-    if settings["seconds"] is None:
-        settings["seconds"] = _ask_seconds()
+    given = take_settings(params)
     if resume == "fresh" and not yes:
         _confirm_fresh()
-    answer = Here(expr).ask(
+    here = Here(expr)
+    ask = partial(
+        here.ask,
         "session.start",
-        settings=settings,
         environment=environment(),
         resume=resume,
         chain=chain,
         ack_baseline=ack_baseline,
+        defaults=defaults,
     )
+    try:
+        answer = ask(given=given)
+    except SecondsNeeded:  # nothing was changed
+        if not interactive():
+            raise
+        answer = ask(given={**given, "seconds": _ask_seconds()})
     _say(answer, as_json)
+
+
+@session.command("set")
+@session_options
+@common
+def change(expr: str | None, as_json: bool, **params: Any) -> None:
+    """Change settings of the live session, such as --plateau and --max-runs; `none` clears one.
+
+    A change is refused if the values before and after it could not be compared.
+    """
+    _say(Here(expr).ask("session.set", given=take_settings(params)), as_json)
 
 
 @session.command()
@@ -165,8 +101,6 @@ def show(expr: str | None, as_json: bool) -> None:
 
 
 def _ask_seconds() -> float:
-    if not interactive():
-        raise UsageError("missing: --seconds", "the wall-clock limit of each run, as --seconds 600")
     return float(
         click.prompt("Seconds per run (--seconds)", type=positive, default=SECONDS_SUGGESTED, err=True)
     )
@@ -189,5 +123,9 @@ def _say(answer: Answer, as_json: bool) -> None:
         say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
     say(f"runs: {status_lines.counted(session['counters'])}")
     say(f"termination: {status_lines.limits(session)}")
+    if answer.get("inherited"):
+        say(f"inherited: {', '.join(answer['inherited'])}")
     if answer.get("chain_remaining") is not None:
         say(f"chain: {answer['chain_remaining']} remaining")
+    for line in answer.get("said") or ():
+        say(line)

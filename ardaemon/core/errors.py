@@ -2,7 +2,7 @@
 
     ArdaemonError
     ├── UsageError            a parameter is wrong                              exit 64
-    │   ├── UnknownExperiment · AmbiguousExperiment · UnknownRun
+    │   ├── UnknownExperiment · AmbiguousExperiment · UnknownRun · SecondsNeeded
     ├── Refused               the circumstances are wrong; nothing was changed  exit 65
     │   ├── SealBroken · Unclean · SessionNotLive · BadTrainFile
     │   ├── RunnerNotFound · CorruptState · UnknownSchema · ForeignOwner
@@ -73,6 +73,12 @@ class UnknownRun(UsageError):
     """The experiment has no run of that id."""
 
     code = -32012
+
+
+class SecondsNeeded(UsageError):
+    """A session is to start, and nobody says how long its runs may take; a person at a terminal is asked."""
+
+    code = -32013
 
 
 class Refused(ArdaemonError):

@@ -6,24 +6,31 @@ from msgspec.structs import asdict
 
 from ardaemon.core.model import Settings
 from ardaemon.core.text import clean
+from ardaemon.core.words import option as option_of
 
 COMMAND_MAX = 2000  # characters of a command that can still be copied from a terminal
 _FIRST = ("seconds", "runner", "plateau", "max_runs")
 _MEMORY = ("vram", "max_vram", "max_rss")
+_CONTINUE = "arctl session start --resume continue"
 
 
-def session_again(settings: Settings) -> str:
-    """Return the command that starts a session with these settings, so that its runs can be compared.
+def go_on(slug: str) -> str:
+    """Return the command that starts the next session of an experiment, with the settings of the last one."""
+    return f"{_CONTINUE} --expr {slug}"
+
+
+def session_anew(settings: Settings, slug: str) -> str:
+    """Return the command that starts a session with these settings where nothing is inherited.
 
     Settings that a terminal would not show as they are, or that make it too long, are left to the reader.
     """
     given = {name: value for name, value in asdict(settings).items() if value != _DEFAULTS[name]}
     names = [*_FIRST, *(name for name in given if name not in _FIRST)]
     words = [word for name in names if name in given for word in _option(name, given[name])]
-    command = " ".join(["arctl session start --resume continue", *words])
+    command = " ".join([_CONTINUE, *words])
     if len(command) > COMMAND_MAX or clean(command) != command or "\n" in command:
-        return "arctl session start --resume continue --seconds N, and its other settings as you want them"
-    return command
+        return f"{_CONTINUE} --seconds N, and its other settings as you want them"
+    return f"{command} --expr {slug}"
 
 
 _DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None}
@@ -31,12 +38,12 @@ _DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None}
 
 def _option(name: str, value: object) -> list[str]:
     """Return the words of one setting, as `arctl session start` takes them."""
-    option = "--" + name.replace("_", "-")
+    option = option_of(name)
     match value:
         case True:
             return [option]
         case tuple():
-            return [f"--constraint {shlex.quote(str(each))}" for each in value]
+            return [f"{option} {shlex.quote(str(each))}" for each in value]
         case float() if name in _MEMORY:
             return [f"{option} {f'{value:.3f}'.rstrip('0').rstrip('.')}MiB"]
         case float():

@@ -20,6 +20,7 @@ from ardaemon.core.protocol import (
     RunList,
     RunView,
     Seal,
+    SessionSet,
     SessionStart,
     SessionView,
     StatusView,
@@ -68,6 +69,7 @@ METHODS: dict[str, Method] = {
     "session.start": Method(
         SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
     ),
+    "session.set": Method(SessionSet, SessionView, "Change settings of the live session."),
     "session.stop": Method(
         Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
     ),

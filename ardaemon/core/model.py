@@ -34,6 +34,8 @@ Limit = Literal["vram_limit", "rss_limit"]
 # Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
 # card that it had to share.
 Again = Literal["tainted", "oom"]
+# What train.py and the results of a session start from.
+Resume = Literal["continue", "revert", "fresh"]
 # Which value of the primary metric is the run's result. A number: the last value up to that step.
 Count = Literal["last", "best"] | int
 SCHEMA = 1
@@ -149,6 +151,9 @@ class Session(Record, frozen=True, kw_only=True):
     started_at: str | None = None
     conditions: str = ""  # fingerprint, as in Best: the conditions that were accepted when it started
     epoch: int = 0  # how many sessions there were: a run of an earlier session never ends a later one
+    revision: int = 0  # how often `session set` has changed the settings: a run that waits takes the latest
+    baseline_acknowledged: bool = False  # a person has accepted the best under these conditions
+    resume_mode: Resume | None = None  # what `session start --resume` said
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again

@@ -4,13 +4,14 @@ JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a sl
 the one that is meant (the rule is in the README).
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
+from msgspec.structs import fields
 
 from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
-from ardaemon.core.model import Best, Contract, Exit, Result, Session, Settings
+from ardaemon.core.model import Best, Contract, Exit, Result, Resume, Session, Settings
 
 # A daemon serves clients of the version before and after its own.
 PROTOCOL = 1
@@ -134,14 +135,42 @@ class Seal(Where, frozen=True, kw_only=True):
     add: tuple[str, ...] = ()
 
 
-class SessionStart(Where, frozen=True, kw_only=True):
-    """session.start. `environment` is where the runner's program is looked for (PATH)."""
+if TYPE_CHECKING:
 
-    settings: Settings
+    class SomeSettings(Params, frozen=True, kw_only=True):
+        """Some of the settings: a field that is not there is not touched, null is the default."""
+
+else:  # made from the fields of Settings, so that none is forgotten here
+    SomeSettings = defstruct(
+        "SomeSettings",
+        [(field.name, field.type | None | UnsetType, UNSET) for field in fields(Settings)],
+        bases=(Params,),
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+    )
+
+
+class SessionStart(Where, frozen=True, kw_only=True):
+    """session.start. `environment` is where the runner's program is looked for (PATH).
+
+    What `given` leaves out is as in the last session; with `defaults`, or where this user has started none,
+    as by default. Clients of earlier versions send all `settings`; then nothing is inherited.
+    """
+
+    settings: Settings | None = None
     environment: dict[str, str]
-    resume: Literal["continue", "revert", "fresh"] | None = None
+    resume: Resume | None = None
     chain: int | None = None
     ack_baseline: bool = False
+    given: SomeSettings = SomeSettings()
+    defaults: bool = False
+
+
+class SessionSet(Where, frozen=True, kw_only=True):
+    """session.set: other settings for the live session."""
+
+    given: SomeSettings
 
 
 class Subscribe(Params, frozen=True, kw_only=True):
@@ -218,12 +247,14 @@ class StatusView(Answer, frozen=True, kw_only=True):
 
 
 class SessionView(Answer, frozen=True, kw_only=True):
-    """session.start, session.stop, session.get: the session as it stands."""
+    """session.start, session.set, session.stop, session.get: the session as it stands."""
 
     project: str
     expr: str
     session: Session
     chain_remaining: int | None = None
+    inherited: tuple[str, ...] = ()  # settings of the last session that the new one keeps
+    said: tuple[str, ...] = ()  # what a change of the settings means, one line each
 
 
 class ExperimentView(Answer, frozen=True, kw_only=True):

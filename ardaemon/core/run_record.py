@@ -3,6 +3,7 @@
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import replace
 
 from ardaemon.core.gpus import Need
 from ardaemon.core.model import (
@@ -13,6 +14,7 @@ from ardaemon.core.model import (
     Placed,
     Record,
     Result,
+    Session,
     Settings,
     Termination,
     UncleanRecord,
@@ -120,12 +122,19 @@ class RunRecord(Record, frozen=True, kw_only=True):
     submitted_at: str
     settings: Settings
     epoch: int = 0  # of the session it belongs to
+    revision: int = 0  # of that session's settings
     seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str  # HMAC-SHA256 with the machine's key; without a key in earlier versions
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     state: Queued | Launching | Judged = Queued()
+
+
+def of_session(record: RunRecord, session: Session) -> RunRecord:
+    """Return the record of a run that waits, as it is to be launched in this session."""
+    settings = session.settings or record.settings
+    return replace(record, settings=settings, epoch=session.epoch, revision=session.revision)
 
 
 # What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the

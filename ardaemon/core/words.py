@@ -1,4 +1,4 @@
-"""Words that the daemon says in plain text and that arctl must tell from others: both take them from here."""
+"""Words that daemon and arctl share: what the daemon says in plain text, and the names of options."""
 
 SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 
@@ -6,6 +6,13 @@ SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does
 _REFUSAL = "error:"
+
+_OPTIONS = {"constraints": "--constraint"}
+
+
+def option(name: str) -> str:
+    """Return the option of arctl that gives a setting."""
+    return _OPTIONS.get(name) or "--" + name.replace("_", "-")
 
 
 def refusal(why: str) -> str:

@@ -5,7 +5,7 @@ from ardaemon.core.errors import (
     SessionNotLive,
 )
 from ardaemon.core.layout import Experiment
-from ardaemon.core.mends import session_again
+from ardaemon.core.mends import go_on, session_anew
 from ardaemon.core.model import Placed, Settings
 from ardaemon.experiment import seal, train_file
 from ardaemon.experiment.started_here import StartedHere
@@ -20,11 +20,10 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
     if session.settings is None:
         raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
     if not session.live:
-        why = session.terminated_by or "stopped"
-        raise SessionNotLive(
-            f"the session of {experiment.slug} is over ({why})",
-            f"go on with: {session_again(session.settings)}",
-        )
+        why, slug = session.terminated_by or "stopped", experiment.slug
+        known = started_here.knows(session)
+        command = go_on(slug) if known else session_anew(session.settings, slug)
+        raise SessionNotLive(f"the session of {slug} is over ({why})", f"go on with: {command}")
     started_here.require(experiment, session)
     seal.require(experiment, current.contract)
     require_same_primary(current)

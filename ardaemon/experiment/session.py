@@ -2,16 +2,18 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment
-from ardaemon.core.model import Session
+from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.chain import start_chain
 from ardaemon.experiment.fresh import archive_train, finish_fresh
+from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
@@ -21,66 +23,80 @@ from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import durable, state
 
 
-def start(experiment: Experiment, params: SessionStart, active: bool, started_here: StartedHere) -> Session:
+class Started(NamedTuple):
+    """A new session, the names of what it has from the last one, and what a person should know of it."""
+
+    session: Session
+    inherited: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def start(experiment: Experiment, params: SessionStart, active: bool, started_here: StartedHere) -> Started:
     """Start a session with new counters, and return it; train.py becomes what `resume` says.
 
     `active` says that runs of the experiment are queued or running. Raises UsageError for a wrong setting and
     Refused if the circumstances are wrong; nothing has changed then.
     """
-    _check(params)
     current = load_or_repair(experiment)
-    _require_startable(experiment, current, params, started_here)
+    mine = started_here.knows(current.session)
+    chosen = choose(experiment.slug, current, params, mine)
+    _check(chosen.settings, params)
+    _require_startable(experiment, current, params, chosen.settings, mine)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
     require_same_primary(current)
-    _require_comparable(current, params)
+    _require_comparable(current, chosen)
     if params.resume == "revert":
         current = _revert(experiment, current)
-    session = started_here.signed(_started(current, params))
+    session = started_here.signed(_started(current, params, chosen))
     state.write(experiment.session, session)
     if params.chain is not None:
         start_chain(experiment, params.chain)
-    return session
+    return Started(session, chosen.inherited, chosen.warnings)
 
 
-def _check(params: SessionStart) -> None:
-    check(params.settings)
+def _check(settings: Settings, params: SessionStart) -> None:
+    check(settings)
     if params.chain is not None and params.chain < 0:
         raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
 
 
 def _require_startable(
-    experiment: Experiment, current: State, params: SessionStart, started_here: StartedHere
+    experiment: Experiment, current: State, params: SessionStart, settings: Settings, mine: bool
 ) -> None:
-    if current.session.live and started_here.knows(current.session):
+    if current.session.live and mine:
         raise Refused(
-            f"a session of {experiment.slug} is live already", "arctl session stop, then start again"
+            f"a session of {experiment.slug} is live already",
+            "change it with arctl session set; or arctl session stop, then start again",
         )
     require_no_unclean(experiment)
     seal.require(experiment, current.contract)
-    runner.program(params.settings.runner, params.environment, str(experiment.project))
+    runner.program(settings.runner, params.environment, str(experiment.project))
 
 
-def _started(current: State, params: SessionStart) -> Session:
+def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:
     """Return the session as it begins: live, under a new number, its own counters at 0."""
     return replace(
         current.session,
-        settings=params.settings,
+        settings=chosen.settings,
+        baseline_acknowledged=chosen.acknowledged,
+        resume_mode=params.resume,
         live=True,
         terminated_by=None,
         started_at=state.now(),
         epoch=current.session.epoch + 1,
-        conditions=seal.conditions(params.settings, current.contract),
+        revision=0,
+        conditions=seal.conditions(chosen.settings, current.contract),
         counters=replace(current.session.counters, since_start=0, plateau=0),
     )
 
 
-def _require_comparable(current: State, params: SessionStart) -> None:
+def _require_comparable(current: State, chosen: Chosen) -> None:
     """Raise Refused if the best was measured under other conditions and nobody has said to compare."""
     best = current.best
-    if best is None or params.ack_baseline or not best.conditions:
+    if best is None or chosen.acknowledged or not best.conditions:
         return
-    if best.conditions != seal.conditions(params.settings, current.contract):
+    if best.conditions != seal.conditions(chosen.settings, current.contract):
         raise Refused(
             f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
             "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",

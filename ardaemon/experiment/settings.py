@@ -1,14 +1,50 @@
-"""Checks a session's settings before anything is done by them."""
+"""Makes a new session's settings from the last session's, and checks them before anything is done by them."""
+
+from typing import Any
+
+from msgspec import NODEFAULT, UNSET
+from msgspec.structs import asdict, fields
 
 from ardaemon.core import constraints
 from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
-from ardaemon.core.errors import UsageError
+from ardaemon.core.errors import SecondsNeeded, UsageError
 from ardaemon.core.model import Settings
+from ardaemon.core.protocol import SomeSettings
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
+
+
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in fields(Settings) if field.default is not NODEFAULT
+}
+
+
+def inherit(last: Settings | None, given: SomeSettings) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings of a new session, and the names of those that it has from `last`.
+
+    What `given` leaves out is as in `last`; without `last`, as by default. Raises SecondsNeeded if neither
+    says how long a run may take.
+    """
+    changes = given_values(given)
+    before = {} if last is None else asdict(last)
+    kept = {
+        name: value for name, value in before.items() if name not in changes and value != DEFAULTS.get(name)
+    }
+    values = {**kept, **changes}
+    if "seconds" not in values:
+        raise SecondsNeeded("missing: --seconds", "the wall-clock limit of each run, as --seconds 600")
+    return Settings(**values), tuple(kept)
+
+
+def given_values(given: SomeSettings) -> dict[str, Any]:
+    """Return the settings that were given, each with its default where it is cleared."""
+    values = {name: value for name, value in asdict(given).items() if value is not UNSET}
+    if "seconds" in values and values["seconds"] is None:
+        raise UsageError("--seconds cannot be cleared: every run has a limit", "give one, as --seconds 600")
+    return {name: DEFAULTS.get(name) if value is None else value for name, value in values.items()}
 
 
 def check(settings: Settings) -> None:
@@ -21,7 +57,7 @@ def check(settings: Settings) -> None:
     }
     for option, value in counts.items():
         if value is not None and value < 1:
-            raise UsageError(f"{option} {value}: it must be at least 1", "leave it out for no limit")
+            raise UsageError(f"{option} {value}: it must be at least 1", "none: no limit")
     for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
         if seconds is not None:
             _positive(option, seconds, SECONDS_MAX)
@@ -49,7 +85,7 @@ def _check_gpus(settings: Settings) -> None:
         if mib is not None and not 0 < mib <= MEMORY_MAX_MIB:
             raise UsageError(f"{option} {mib:g} MiB: it is not an amount of memory", "write it as 6GiB")
     if settings.vram is not None and not settings.share:
-        raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or leave it out")
+        raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or --vram none")
 
 
 def _check_metrics(settings: Settings) -> None:
@@ -71,7 +107,7 @@ def _check_path(settings: Settings) -> None:
     if path is not None and settings.metrics in ("log", "custom"):
         raise UsageError(
             f"--metric-path is for files, and --metrics {settings.metrics} reads none",
-            "leave one of them out",
+            "clear it, as --metric-path none, or read the metrics from files",
         )
     if isinstance(settings.value, int) and settings.value < 0:
         raise UsageError(f"--value {settings.value}: a step is not negative", "last, best, or a step")

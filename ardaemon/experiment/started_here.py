@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import SessionNotLive
 from ardaemon.core.layout import Experiment, Host
-from ardaemon.core.mends import session_again
+from ardaemon.core.mends import session_anew
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.text import one_line
 from ardaemon.experiment.state import State
@@ -68,7 +68,7 @@ class StartedHere:
             return
         raise SessionNotLive(
             f"the session of {experiment.slug} was started elsewhere; {would_run(session.settings)}",
-            f"if you want that to run as you, start it: {_command(experiment, session.settings)}",
+            f"if you want that to run as you, start it: {session_anew(session.settings, experiment.slug)}",
         )
 
     def as_seen(self, experiment: Experiment, current: State) -> State:
@@ -78,7 +78,7 @@ class StartedHere:
             return current
         line = (
             f"its session was started elsewhere, and takes no run; {would_run(session.settings)}; if you want"
-            f" that to run as you: {_command(experiment, session.settings)}"
+            f" that to run as you: {session_anew(session.settings, experiment.slug)}"
         )
         shown = replace(session, live=False)
         return State(current.contract, shown, current.best, [*current.warnings, line])
@@ -95,7 +95,3 @@ def would_run(settings: Settings) -> str:
     given = [(word, getattr(settings, name)) for name, word in _RUNS.items()]
     shown = [f"{word} {one_line(text, SHOWN_MAX)!r}" for word, text in given if text]
     return f"it would run: {', '.join(shown)}"
-
-
-def _command(experiment: Experiment, settings: Settings) -> str:
-    return f"{session_again(settings)} --expr {experiment.slug}"

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio
+from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError, UsageError
 from ardaemon.core.layout import Experiment
-from ardaemon.experiment import choose, create, ledger, seal, session, train_file, unclean
+from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
@@ -123,9 +124,20 @@ class Experiments:
             active = bool(self.board.of(experiment))
             work = partial(session.start, experiment, params, active, self.context.started_here)
             started = await self.context.do(experiment, work)
-        self.board.renew(experiment.folder, started)
+        self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
-        return await self._session_view(experiment)
+        view = await self._session_view(experiment)
+        warnings = (*view.warnings, *started.warnings)
+        return replace(view, inherited=started.inherited, warnings=warnings)
+
+    async def session_set(self, params: p.SessionSet, _: Notify) -> p.SessionView:
+        """Change settings of the live session, where its values stay comparable."""
+        experiment = await self.context.resolve(params.project, params.expr)
+        async with self.context.changing(experiment):
+            work = partial(change.change, experiment, params.given, self.context.started_here)
+            changed = await self.context.do(experiment, work)
+            self.board.renew(experiment.folder, changed.session)
+        return replace(await self._session_view(experiment), said=changed.said)
 
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
         """End the session: interrupt the runs that are at work, hold those that wait."""

@@ -10,7 +10,7 @@ from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Settings
-from ardaemon.core.run_record import Handle, Launching, RunRecord
+from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.repair import load_or_repair
@@ -71,10 +71,10 @@ def _of_session(flight: Flight, current: State, started_here: StartedHere) -> Ru
     if session.settings is None or not session.live:
         raise SessionNotLive(f"the session of {flight.experiment.slug} is over", "arctl session start")
     started_here.require(flight.experiment, session)
-    if record.epoch == session.epoch:
+    if (record.epoch, record.revision) == (session.epoch, session.revision):
         return record
-    # Held over from an earlier session: it runs with the new one's settings.
-    return replace(record, settings=session.settings, epoch=session.epoch)
+    # Held over from an earlier session, or from before `session set`: it runs with the settings of now.
+    return of_session(record, session)
 
 
 def _lay_out(flight: Flight, handle: Handle, settings: Settings) -> None:

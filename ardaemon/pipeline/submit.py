@@ -131,6 +131,7 @@ def _record(
         submitted_at=state.now(),
         settings=settings,
         epoch=current.session.epoch,
+        revision=current.session.revision,
         seal=seal.fingerprint(current.contract),
         environment_sha256=fingerprint,
         restore="at_verdict" if live else params.restore,

@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
-from msgspec.structs import replace
 
 from ardaemon.core.config import QUEUE_MAX, Config
 from ardaemon.core.errors import Overloaded
@@ -16,7 +15,7 @@ from ardaemon.core.events import RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Key, Stranded
-from ardaemon.core.run_record import Judged
+from ardaemon.core.run_record import Judged, of_session
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.placement import Placement
 
@@ -99,8 +98,7 @@ class Board:
         """Give what waits to the new session: its settings say how long a run may take, and beside whom."""
         for flight in self.flights.values():
             if flight.key[0] == str(folder) and flight.state == "queued" and session.settings is not None:
-                settings, epoch = session.settings, session.epoch
-                flight.record = replace(flight.record, settings=settings, epoch=epoch)
+                flight.record = of_session(flight.record, session)
 
     def hold(self, folder: Path, session_over: bool) -> None:
         """Hold the runs of an experiment whose session is over; let them go when it has started again."""

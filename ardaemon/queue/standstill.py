@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ardaemon.core.mends import session_again
+from ardaemon.core.mends import go_on
 from ardaemon.core.queue import Card
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.placement import Placement
@@ -30,7 +30,7 @@ def standstill(
     if not placement.is_waiting(flight):
         return None
     if flight.session_over:
-        return Standstill("its session is over", session_again(flight.record.settings))
+        return Standstill("its session is over", go_on(flight.experiment.slug))
     if flight.active.held:
         return Standstill("held", f"arctl queue release {flight.run.run_id}")
     why = placement.standstill(flight, cards)

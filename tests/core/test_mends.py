@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from arctl.commands.session import SETTINGS, start
-from ardaemon.core.mends import session_again
+from arctl.commands.session import start
+from arctl.session_options import take_settings
+from ardaemon.core.mends import go_on, session_anew
 from ardaemon.core.model import Settings
 
 GIVEN: dict[str, Any] = {
@@ -41,21 +42,26 @@ GIVEN: dict[str, Any] = {
 def taken(command: str) -> dict[str, Any]:
     """The settings that `arctl session start` makes of the command."""
     with start.make_context("start", shlex.split(command)[3:]) as context:
-        named = {name: context.params[name] for name in SETTINGS if context.params[name] is not None}
-        return {**named, "constraints": context.params["constraints"]}
+        return take_settings(dict(context.params))
 
 
 def test_every_setting_comes_back() -> None:
     assert set(GIVEN) == set(Settings.__struct_fields__)
-    assert taken(session_again(Settings(**GIVEN))) == GIVEN
+    command = session_anew(Settings(**GIVEN), "261122-lr")
+    assert taken(command) == {name: list(v) if isinstance(v, tuple) else v for name, v in GIVEN.items()}
 
 
 def test_what_is_as_by_default_is_left_out() -> None:
-    assert session_again(Settings(seconds=60)) == "arctl session start --resume continue --seconds 60"
+    command = session_anew(Settings(seconds=60), "261122-lr")
+    assert command == "arctl session start --resume continue --seconds 60 --expr 261122-lr"
+
+
+def test_the_next_session_needs_no_setting_of_the_last_one() -> None:
+    assert taken(go_on("261122-lr")) == {}
 
 
 @pytest.mark.parametrize("runner", ["a\nb train.py", "\x1b[2J train.py", "a" * 5000])
 def test_what_cannot_be_copied_from_a_terminal_is_left_to_the_reader(runner: str) -> None:
-    command = session_again(Settings(seconds=60, runner=runner))
+    command = session_anew(Settings(seconds=60, runner=runner), "261122-lr")
     assert command.isprintable()
     assert len(command) < 200

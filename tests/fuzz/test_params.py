@@ -177,6 +177,7 @@ def values(kind: Any, name: str) -> st.SearchStrategy[Any]:
     """What a field of this type and name may hold."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (typing.Union, UnionType):
+        inner = tuple(part for part in inner if part is not msgspec.UnsetType)  # a field that is not there
         given_mostly = [part for part in inner for _ in range(1 if part is NoneType else 3)]
         return st.one_of([values(part, name) for part in given_mostly])
     if origin is typing.Annotated:

@@ -42,7 +42,7 @@ def test_a_held_run_takes_the_settings_of_the_session_that_releases_it(lab: Lab)
     second = lab.submit()["run_id"]
     assert lab.wait(first)["result"]["terminated_by"] == "max_runs"
     held = lab.get("run.get", run_id=second)
-    again = "arctl session start --resume continue --seconds 20 --max-runs 1 --settle 1"
+    again = "arctl session start --resume continue --expr 261122-test"
     assert (held["state"], held["why"]) == ("queued", f"its session is over: {again}")
     with pytest.raises(errors.Stuck, match="its session is over"):  # instead of hanging
         lab.wait(second)

@@ -154,7 +154,7 @@ Way = Callable[[Shell], None]
 WAITS_FOR_A_PERSON: dict[Way, tuple[str, ...]] = {
     held: ("held", f"arctl queue release {RUN}"),
     unclean: (f"arctl clean --expr {SLUG} && arctl session start",),
-    session_over: ("its session is over", "arctl session start --resume continue --seconds 20"),
+    session_over: ("its session is over", "arctl session start --resume continue --expr 261122-test"),
 }
 FOLLOWED_BY_NOBODY: dict[Way, tuple[str, ...]] = {
     entry_deleted: ("no daemon follows it",),

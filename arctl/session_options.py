@@ -1,0 +1,175 @@
+"""The options that are a session's settings, for each command that takes them.
+
+An option that is not given leaves its setting as it is; `inherit` says the same in a word. `none` clears a
+setting, and a flag has its `--no-` form.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+import click
+
+from arctl.options import GPUS, GPUS_HELP, MEMORY, VRAM_HELP
+from ardaemon.core.metric_names import METRIC_SOURCES
+
+# The fields of Settings in ardaemon.core.model, each an option here. A list's is named without the s at its
+# end, and may be given several times.
+SETTINGS = (
+    "seconds runner exec max_runs plateau threshold constraints metrics metric_regex metric_command"
+    " metric_path value checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share"
+    " vram max_vram max_rss on_tainted"
+).split()
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Word(Enum):
+    """A word in the place of a setting's value."""
+
+    NONE = "none"
+    INHERIT = "inherit"
+
+
+class OrWord(click.ParamType[Any]):
+    """The type of a setting's option: `none`, `inherit`, or a value of another type."""
+
+    def __init__(self, inner: click.ParamType[Any] | type) -> None:
+        self.inner = click.types.convert_type(inner)
+        self.name = self.inner.name
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Name what the option takes, as the other type does."""
+        return self.inner.get_metavar(param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Complete a value as the other type does."""
+        return self.inner.shell_complete(ctx, param, incomplete)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word, or what the other type makes of the value."""
+        if value in [word.value for word in Word]:
+            return Word(value)
+        return value if isinstance(value, Word) else self.inner.convert(value, param, ctx)
+
+
+class Value(click.ParamType[str | int]):
+    """The option --value: last, best, or a step."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        """Return the word, or the step as a number."""
+        if value in ("last", "best"):
+            return str(value)
+        if str(value).isdecimal():
+            return int(value)
+        self.fail(f"{value!r} is not last, best or a step", param, ctx)
+
+
+VALUE = Value()
+positive = click.FloatRange(min=0, min_open=True)
+count = click.IntRange(min=1)
+
+
+def setting(
+    *names: str, type: click.ParamType[Any] | type = str, **given: Any
+) -> Callable[[Command], Command]:
+    """Make the option of a setting."""
+    return click.option(*names, type=OrWord(type), **given)
+
+
+OPTIONS = (
+    setting("--seconds", type=positive, metavar="N", help="Wall-clock limit of each run."),
+    setting("--runner", metavar="COMMAND", help="Command that runs train.py; default: python train.py"),
+    setting(
+        "--exec",
+        type=click.Choice(["snapshot", "live"]),
+        help="Run the snapshot (default) or the file itself.",
+    ),
+    setting("--max-runs", type=count, metavar="N", help="End the session after N runs."),
+    setting("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement."),
+    setting("--threshold", type=float, metavar="X", help="End it when the primary metric reaches X."),
+    setting(
+        "--constraint",
+        "constraints",
+        multiple=True,
+        metavar="EXPR",
+        help="As 'peak_vram_mb<=70000'; repeatable.",
+    ),
+    setting(
+        "--metrics", type=click.Choice(METRIC_SOURCES), help="Where metrics are read from; default: auto."
+    ),
+    setting("--metric-regex", metavar="RE", help="Pattern with a group for the metric's value in the log."),
+    setting("--metric-command", metavar="COMMAND", help="Command that prints a JSON object of metrics."),
+    setting(
+        "--metric-path", metavar="GLOB", help="The files with the metrics; {run_dir} is the job's own folder."
+    ),
+    setting(
+        "--value",
+        type=VALUE,
+        metavar="last|best|N",
+        help="The value that counts; N: the last one up to step N.",
+    ),
+    setting("--checkpoint-glob", metavar="GLOB", help="A run's checkpoints; the best run's is kept."),
+    setting(
+        "--capture",
+        type=click.Choice(["off", "auto"]),
+        help="auto: save the model that torch's optimizer trains, when a run ends.",
+    ),
+    setting(
+        "--keep-checkpoints",
+        type=count,
+        metavar="N",
+        help="Remove checkpoints in runs' output but for the last N and the best's; default: keep all.",
+    ),
+    setting(
+        "--startup",
+        type=positive,
+        metavar="N",
+        help="Start the clock when the script is ready, after N s at the latest.",
+    ),
+    setting("--ready-regex", metavar="RE", help="The script is ready when a log line matches."),
+    setting("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s."),
+    setting(
+        "--settle",
+        type=click.FloatRange(min=0),
+        metavar="N",
+        help="Seconds for processes that the script leaves; default: 5.",
+    ),
+    setting("--gpus", type=GPUS, metavar="N", help=GPUS_HELP),
+    click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
+    setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),
+    setting("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory."),
+    setting("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory."),
+    setting(
+        "--on-tainted",
+        type=click.Choice(["rerun", "accept"]),
+        help="If others disturbed the measurement: rerun the run (default, once), or accept the value.",
+    ),
+)
+
+
+def session_options(command: Command) -> Command:
+    """Add the options of all settings to a command."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def take_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings that were given out of a command's parameters, as the daemon wants them."""
+    taken = {name: params.pop(name) for name in SETTINGS}
+    return {name: _wire(value) for name, value in taken.items() if _is_given(value)}
+
+
+def _is_given(value: Any) -> bool:
+    words = value if isinstance(value, tuple) else (value,)
+    return value is not None and value != () and Word.INHERIT not in words
+
+
+def _wire(value: Any) -> Any:
+    """Return a value as it goes over the wire: null clears the setting."""
+    if isinstance(value, tuple):
+        return [each for each in value if each is not Word.NONE]
+    return None if value is Word.NONE else value

@@ -1,0 +1,113 @@
+"""Changes the settings of a live session, where the values that it measures stay comparable."""
+
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.core.errors import Refused, SessionNotLive, UsageError
+from ardaemon.core.layout import Experiment
+from ardaemon.core.mends import go_on
+from ardaemon.core.model import Contract, Counters, Session, Settings
+from ardaemon.core.protocol import SomeSettings
+from ardaemon.core.words import option
+from ardaemon.experiment import seal
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.settings import check, given_values
+from ardaemon.experiment.started_here import StartedHere
+from ardaemon.host import state
+
+# When a session ends: asked at each verdict, of the settings as they are then.
+ENDS = ("max_runs", "plateau", "threshold")
+# Which runs may become the best: asked of the settings with which a run was launched.
+RULES = ("constraints",)
+# What a run asks of the machine is settled at its submit.
+AT_SUBMIT = ("gpus", "share", "vram")
+
+
+class Changed(NamedTuple):
+    """The session after the change, and what that means for its runs, one line each."""
+
+    session: Session
+    said: tuple[str, ...]
+
+
+def change(experiment: Experiment, given: SomeSettings, started_here: StartedHere) -> Changed:
+    """Change the settings of the live session, and sign them. Raises Refused where that is not sound."""
+    current = load_or_repair(experiment)
+    session = current.session
+    before = _settings(experiment, session)
+    started_here.require(experiment, session)
+    values = given_values(given)
+    if not values:
+        raise UsageError("no setting is given", "give one, as --plateau 20 or --max-runs none")
+    changed = {name: value for name, value in values.items() if value != getattr(before, name)}
+    settings = replace(before, **changed)
+    check(settings)
+    _require_comparable(before, changed, current.contract)
+    if not changed:
+        return Changed(session, ("nothing changes: the settings are so already",))
+    session = replace(session, settings=settings, revision=session.revision + 1)
+    session = started_here.signed(session)
+    state.write(experiment.session, session)
+    return Changed(session, meaning(tuple(changed), settings, session.counters))
+
+
+def _settings(experiment: Experiment, session: Session) -> Settings:
+    """Return the settings of the session. Raises SessionNotLive if there is none to change."""
+    slug = experiment.slug
+    if session.settings is None:
+        raise SessionNotLive(f"{slug} has no session yet", "arctl session start --seconds N")
+    if not session.live:
+        why = session.terminated_by or "stopped"
+        mend = f"start the next one with what shall be different, as {go_on(slug)} --plateau 20"
+        raise SessionNotLive(f"the session of {slug} is over ({why})", mend)
+    return session.settings
+
+
+def _require_comparable(before: Settings, changed: dict[str, Any], contract: Contract) -> None:
+    """Raise Refused if a value measured after the change could not be compared with one from before it."""
+    same = seal.conditions(before, contract)
+    decisive = [
+        name
+        for name, value in changed.items()
+        if seal.conditions(replace(before, **{name: value}), contract) != same
+    ]
+    if decisive:
+        options = ", ".join(map(option, decisive))
+        raise Refused(
+            f"{options}: values that were measured before and after the change could not be compared",
+            "arctl session stop, then arctl session start with the change and --ack-baseline, or with"
+            " --resume fresh",
+        )
+
+
+def meaning(changed: tuple[str, ...], settings: Settings, counters: Counters) -> tuple[str, ...]:
+    """Say from when on a change holds, and what it means for values that are there. Pure."""
+    of_end = [name for name in changed if name in ENDS]
+    of_best = [name for name in changed if name in RULES]
+    of_place = [name for name in changed if name in AT_SUBMIT]
+    others = [name for name in changed if name not in ENDS + RULES + AT_SUBMIT]
+    lines = (
+        (
+            of_end,
+            "from the next verdict on; values stay comparable, for this only says when the session ends",
+        ),
+        (
+            of_best,
+            "for runs that start from now on; the best stays the one to beat, and is not judged again",
+        ),
+        (of_place, "for runs that are submitted from now on; values stay comparable"),
+        (others, "for runs that start from now on; values stay comparable"),
+    )
+    said = [f"{', '.join(map(option, names))}: {text}" for names, text in lines if names]
+    return (*said, *_reached(settings, counters))
+
+
+def _reached(settings: Settings, counters: Counters) -> list[str]:
+    """Say which counts have come to their end already: whatever the next run is, it is the last."""
+    counts = {"plateau": counters.plateau, "max_runs": counters.since_start}
+    return [
+        f"{option(name)} {most} is reached already ({count}): the next verdict ends the session"
+        for name, count in counts.items()
+        if (most := getattr(settings, name)) is not None and count >= most
+    ]
