@@ -30,6 +30,7 @@ AT_WORK_EVERY_S = 1.0
 # Of a core, for all that a look costs: the daemon, NVML's process, their talk. A young run is looked at less
 # often where that is much (a hundred processes, a slow driver), down to AT_WORK_EVERY_S.
 COST_SHARE = 0.004
+NEWEST_SHARE = 0.25  # of the newest tick in the average: each twentieth or so is thorough, and costs more
 ASKED_EVERY_S = 5.0  # nothing runs, but somebody wants to see the GPUs
 ASKED_FOR_S = 15.0  # one question keeps the loop going for so long
 DISK_S = 1.0  # for a write; a run on a disk that takes longer misses samples, the others do not
@@ -86,7 +87,7 @@ class Sampler:
         self._thorough_at = self._graphics_at = float("-inf")
         self._swapped: tuple[float, int] | None = None
         self._failing = False
-        self._cost = 0.0  # CPU seconds of the last tick that was not thorough
+        self._cost = 0.0  # CPU seconds of a tick, as a moving average
 
     # --- who ---
 
@@ -181,8 +182,11 @@ class Sampler:
     # --- what ---
 
     async def _survive(self) -> None:
+        spent = time.process_time()
         try:
-            self._on_tick(await self.tick())
+            tick = await self.tick()
+            self._on_tick(tick)
+            self._cost += (_cost(spent, tick.inventory) - self._cost) * NEWEST_SHARE
             self._failing = False
         except Exception as error:  # samples are only a view: the daemon and its runs go on
             if not self._failing:
@@ -191,7 +195,7 @@ class Sampler:
 
     async def tick(self, thorough: bool = False) -> Tick:
         """Look once at everything; with `thorough` at heat, power and swapping, even if they are not due."""
-        now, spent = time.monotonic(), time.process_time()
+        now = time.monotonic()
         thorough = thorough or _due(now, self._thorough_at, THOROUGH_EVERY_S)
         inventory = None
         wanted = self._asked(now) or self._waiting() is not None
@@ -207,8 +211,6 @@ class Sampler:
             holders = await anyio.to_thread.run_sync(self._take, inventory, thorough)
             await self._at_disks({key: m.write for key, m in self._measured.items() if m.due})
             breaches = {key: measuring.meter.breach() for key, measuring in self._measured.items()}
-        if not thorough:
-            self._cost = _cost(spent, inventory)
         passed = {key: breach for key, breach in breaches.items() if breach is not None}
         return Tick(inventory=inventory, holders=holders, breaches=passed)
 

@@ -203,9 +203,8 @@ def test_a_slow_driver_is_asked_less_often_for_a_young_run(tmp_path: Path) -> No
         sampler = Sampler(gpu.read, lambda _: None)
         gpu.cpu_s = 1.0
         sampler.begin(job(tmp_path / "a1"))
-        await sampler.tick()  # a thorough one
         assert sampler.interval(time.monotonic()) == YOUNG_EVERY_S
-        await sampler.tick()
+        await sampler._survive()
         assert sampler.interval(time.monotonic()) == AT_WORK_EVERY_S
 
     anyio.run(story)
