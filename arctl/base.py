@@ -15,6 +15,7 @@ from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import find_project, require_ours, trusted_folders
 from ardaemon.core.text import clean, escaped
+from ardaemon.core.words import CHAIN_FIRST
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
@@ -47,7 +48,7 @@ class Here:
         self.project = project()
         self.elsewhere = self.project != os.getcwd()  # then `run` and `status` name it
         self.chosen = expr is not None
-        self.expr = expr or os.environ.get("AR_EXPR") or None
+        self.expr = expr or os.environ.get("AR_EXPR") or (CHAIN_FIRST if noninteractive() else None)
 
     def ask(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
         """Call a method about this experiment and return its answer; warnings go to stderr.
@@ -101,9 +102,14 @@ def choose(error: AmbiguousExperiment) -> str:
 
 def interactive() -> bool:
     """Return whether a person is there to be asked."""
-    if os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0"):
+    if noninteractive():
         return False
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
+def noninteractive() -> bool:
+    """Return whether the caller has said that nobody is there to be asked (AR_NONINTERACTIVE=1)."""
+    return os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0")
 
 
 def at_terminal() -> bool:

@@ -22,6 +22,7 @@ NEAREST_MAX = 3  # names offered for a misspelt command
 COMMANDS = {
     "init": ("init", "Create an experiment and seal its inputs."),
     "session": ("session", "Start, stop or show an experiment's session."),
+    "chain": ("chain", "Show the chain of experiments, or end it."),
     "run": ("run", "Run train.py as it is now."),
     "wait": ("run", "Wait for a run and print its verdict."),
     "status": ("status", "Show the state of an experiment."),

@@ -100,7 +100,7 @@ async def recover(
 
 @contextlib.asynccontextmanager
 async def _alone(locks: Locks, folders: set[Path | None]) -> AsyncIterator[None]:
-    """Hold the locks of all these experiments; nobody else ever holds two."""
+    """Hold the locks of all these experiments; nobody else ever holds those of two."""
     async with contextlib.AsyncExitStack() as stack:
         for folder in sorted(folder for folder in folders if folder is not None):
             await stack.enter_async_context(locks.of(folder))

@@ -15,6 +15,23 @@ from ardaemon.core.errors import SecondsNeeded, UsageError
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
 
 
+class Budget(click.ParamType[str | int]):
+    """The option --chain: how many experiments may follow, or `unlimited`."""
+
+    name = "budget"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        """Return the word, or the number."""
+        if value == "unlimited":
+            return "unlimited"
+        if str(value).isdecimal():
+            return int(value)
+        self.fail(f"{value!r} is neither a number nor unlimited", param, ctx)
+
+
+BUDGET = Budget()
+
+
 @click.group()
 def session() -> None:
     """Start, change, stop or show an experiment's session."""
@@ -28,8 +45,12 @@ def session() -> None:
     help="What train.py and the results start from.",
 )
 @click.option(
-    "--chain", type=click.IntRange(min=0), metavar="N", help="Experiments that may follow this one."
+    "--chain",
+    type=BUDGET,
+    metavar="N|unlimited",
+    help="Begin a chain: so many experiments may follow this one.",
 )
+@click.option("--force", is_flag=True, help="Begin it although another experiment's chain goes on.")
 @click.option("--ack-baseline", is_flag=True, help="Accept a best that was measured under other settings.")
 @click.option("--yes", is_flag=True, help="Do not ask before --resume fresh.")
 @click.option("--defaults", is_flag=True, help="Inherit nothing: what is not given is as by default.")
@@ -38,7 +59,8 @@ def start(
     expr: str | None,
     as_json: bool,
     resume: str | None,
-    chain: int | None,
+    chain: int | str | None,
+    force: bool,
     ack_baseline: bool,
     yes: bool,
     defaults: bool,
@@ -63,6 +85,7 @@ def start(
         environment=environment(),
         resume=resume,
         chain=chain,
+        force=force,
         ack_baseline=ack_baseline,
         defaults=defaults,
     )
@@ -125,7 +148,8 @@ def _say(answer: Answer, as_json: bool) -> None:
     say(f"termination: {status_lines.limits(session)}")
     if answer.get("inherited"):
         say(f"inherited: {', '.join(answer['inherited'])}")
-    if answer.get("chain_remaining") is not None:
-        say(f"chain: {answer['chain_remaining']} remaining")
+    if answer.get("chain_mode"):
+        left = answer.get("chain_remaining")
+        say(f"chain: {'no limit' if left is None else f'{left} left'}")
     for line in answer.get("said") or ():
         say(line)

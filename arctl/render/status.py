@@ -4,7 +4,8 @@ from arctl.dial import Answer
 from arctl.render.line import NAME_MAX, short_id
 from ardaemon.core.line import cut, fit, number, short
 
-STATUS_LINE_MAX = 88  # bytes; nine such lines have at most 800
+STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
+STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
 RECENT_MAX = 200  # bytes of the line of one run in `status --last N`
 
 
@@ -18,7 +19,8 @@ def compact(status: Answer) -> str:
         f"train.py: {status['train_py']}",
         *_extra(status),
     ]
-    return "\n".join(short(line, STATUS_LINE_MAX - 1) for line in lines)
+    most = min(STATUS_LINE_MAX, STATUS_MAX // len(lines))
+    return "\n".join(short(line, most - 1) for line in lines)
 
 
 def _primary(status: Answer) -> str:
@@ -51,10 +53,20 @@ def limits(session: Answer) -> str:
     return ", ".join(shown) or "no limit set"
 
 
+def chain(place: Answer, slug: str) -> str:
+    """Return `chain: 2 left, experiment 3`; of an earlier link, who is current now."""
+    if place["current"] != slug:
+        return f"chain: experiment {place['position']}, current is {place['current']}"
+    left = "unlimited" if place.get("remaining") is None else f"{place['remaining']} left"
+    return f"chain: {left}, experiment {place['position']}"
+
+
 def _extra(status: Answer) -> list[str]:
-    """Return the lines that are not always there: session, running, queued, unclean."""
+    """Return the lines that are not always there: chain, session, running, queued, unclean."""
     session, active = status["session"], status.get("active") or ()
     lines = []
+    if status.get("chain"):
+        lines.append(chain(status["chain"], status["expr"]))
     if not session.get("live"):
         lines.append(f"session: {liveness(session)}")
     waiting = [view for view in active if view["state"] == "queued"]

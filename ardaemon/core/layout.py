@@ -163,6 +163,15 @@ class Experiment:
         return self.folder / "best_ckpt"
 
     @cached_property
+    def parent_checkpoint(self) -> Path:
+        """Return the folder with the experiment's own copy of its parent's checkpoint, in a chain."""
+        return self.folder / "parent_ckpt"
+
+    @cached_property
+    def decision(self) -> Path:
+        return self.folder / "chain_decision.json"
+
+    @cached_property
     def checkpoints(self) -> Path:
         return self.folder / ".ckpt"
 
@@ -198,7 +207,7 @@ class Experiment:
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
 # linked into each job's folder.
 DAEMON_FILES = frozenset(
-    "batch_contract.json .ar-session.json best.json best_ckpt .ckpt results.tsv facts.jsonl"
+    "batch_contract.json .ar-session.json best.json best_ckpt parent_ckpt .ckpt results.tsv facts.jsonl"
     " UNCLEAN.json chain_decision.json archive runs train.py".split()
 )
 

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from ardaemon.core.protocol import (
     Cancel,
+    ChainGet,
+    ChainStop,
+    ChainView,
     DaemonInfo,
     Done,
     ExperimentView,
@@ -74,6 +77,8 @@ METHODS: dict[str, Method] = {
         Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
     ),
     "session.get": Method(Where, SessionView, "The session's settings and counters.", repeatable=True),
+    "chain.get": Method(ChainGet, ChainView, "The chain: its links, and what is left.", repeatable=True),
+    "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
     "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),
     "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
     "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),

@@ -315,6 +315,40 @@ class Chain(Record, frozen=True, kw_only=True):
         return self.chain_remaining or 0 if self.mode == "max_n" else 0
 
 
+class ParentPrimary(Struct, frozen=True, kw_only=True):
+    """The parent's primary metric, and the value of its best when the chain went on."""
+
+    name: str
+    direction: Direction
+    best_value: float
+    best_run: str
+
+
+class ChildPrimary(Struct, frozen=True, kw_only=True):
+    """The child's primary metric."""
+
+    name: str
+    direction: Direction
+
+
+class ChainDecision(Record, frozen=True, kw_only=True):
+    """The content of chain_decision.json: why an experiment follows another one. Never changed."""
+
+    parent_expr: Slug
+    parent_primary: ParentPrimary
+    child_primary: ChildPrimary
+    child_goal: str
+    child_mutation_scope: tuple[str, ...]
+    rationale: str  # word for word
+    parent_report_sha256: str  # of the parent's report, as it was then
+    created_at: str
+    chain_position: int  # the first child has 1
+    submit_id: str  # the same call again gives the same child
+    parent_checkpoint: str | None = None  # where parent_ckpt/ was copied from; None: there was none
+    inherited: tuple[str, ...] = ()  # settings that are as the parent's session had them
+    dropped: tuple[str, ...] = ()  # runs of the parent that waited, and were cancelled
+
+
 class UncleanRecord(Record, frozen=True, kw_only=True):
     """The content of UNCLEAN.json: which processes survived the kill of which run."""
 

@@ -1,7 +1,7 @@
 """The protocol on the socket: one Struct per verb and per answer. The table of methods is methods.py.
 
 JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a slug, or null for
-the one that is meant (the rule is in the README).
+the one that is meant (the rule is in the README), or CHAIN_FIRST of core/words.py.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +11,7 @@ from msgspec.structs import fields
 
 from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
-from ardaemon.core.model import Best, Contract, Exit, Result, Resume, Session, Settings
+from ardaemon.core.model import Best, ChainMode, Contract, Exit, Result, Resume, Session, Settings
 
 # A daemon serves clients of the version before and after its own.
 PROTOCOL = 1
@@ -151,9 +151,13 @@ else:  # made from the fields of Settings, so that none is forgotten here
     )
 
 
+Budget = int | Literal["unlimited"]  # of a chain: how many experiments may follow
+
+
 class SessionStart(Where, frozen=True, kw_only=True):
     """session.start. `environment` is where the runner's program is looked for (PATH).
 
+    `chain` begins a new chain; `force`: also while that of another experiment goes on.
     What `given` leaves out is as in the last session; with `defaults`, or where this user has started none,
     as by default. Clients of earlier versions send all `settings`; then nothing is inherited.
     """
@@ -161,16 +165,33 @@ class SessionStart(Where, frozen=True, kw_only=True):
     settings: Settings | None = None
     environment: dict[str, str]
     resume: Resume | None = None
-    chain: int | None = None
+    chain: Budget | None = None
     ack_baseline: bool = False
     given: SomeSettings = SomeSettings()
     defaults: bool = False
+    force: bool = False
 
 
 class SessionSet(Where, frozen=True, kw_only=True):
     """session.set: other settings for the live session."""
 
     given: SomeSettings
+
+
+LINKS_MAX = 64  # of one chain.get
+
+
+class ChainGet(Params, frozen=True, kw_only=True):
+    """chain.get. `last`: the newest links that are listed."""
+
+    project: str
+    last: Annotated[int, Meta(ge=0, le=LINKS_MAX)] = 8
+
+
+class ChainStop(Params, frozen=True, kw_only=True):
+    """chain.stop."""
+
+    project: str
 
 
 class Subscribe(Params, frozen=True, kw_only=True):
@@ -231,6 +252,14 @@ class TailText(Answer, frozen=True, kw_only=True):
     text: str
 
 
+class ChainPlace(Struct, frozen=True, kw_only=True):
+    """An experiment's place in its chain, and what is left of the chain (null: no limit)."""
+
+    position: int  # from 1
+    current: str  # the chain's current experiment
+    remaining: int | None = None
+
+
 class StatusView(Answer, frozen=True, kw_only=True):
     """status.get: an experiment as it stands."""
 
@@ -242,6 +271,7 @@ class StatusView(Answer, frozen=True, kw_only=True):
     best: Best | None
     train_py: str  # "in-sync with best", "edited since r0040", …
     unclean: bool = False
+    chain: ChainPlace | None = None
     active: tuple[RunView, ...] = ()
     recent: tuple[dict[str, str], ...] = ()
 
@@ -252,9 +282,37 @@ class SessionView(Answer, frozen=True, kw_only=True):
     project: str
     expr: str
     session: Session
+    chain_mode: ChainMode | None = None  # of the chain of which it is the current link
     chain_remaining: int | None = None
     inherited: tuple[str, ...] = ()  # settings of the last session that the new one keeps
     said: tuple[str, ...] = ()  # what a change of the settings means, one line each
+
+
+RATIONALE_SHOWN = 400  # characters of a rationale in chain.get; chain_decision.json has all of it
+
+
+class ChainLink(Struct, frozen=True, kw_only=True):
+    """One experiment of a chain. `parent` and `rationale` are null for the first, and where they are lost."""
+
+    expr: str
+    position: int  # from 1
+    best: Best | None = None
+    live: bool = False
+    terminated_by: str | None = None
+    parent: str | None = None
+    rationale: str | None = None  # cleaned, and cut
+
+
+class ChainView(Answer, frozen=True, kw_only=True):
+    """chain.get, chain.stop: the chain as it stands; `links` are the last ones, oldest first."""
+
+    project: str
+    expr: str  # its current experiment
+    chain_mode: ChainMode
+    chain_remaining: int | None = None  # null: no limit
+    chain_trail: tuple[str, ...] = ()  # of the links
+    links: tuple[ChainLink, ...] = ()
+    earlier: int = 0  # links before them
 
 
 class ExperimentView(Answer, frozen=True, kw_only=True):

@@ -1,5 +1,9 @@
 """Words that daemon and arctl share: what the daemon says in plain text, and the names of options."""
 
+# In the place of an experiment's name: the one that is meant where nobody can be asked (AR_NONINTERACTIVE=1).
+# The chain's current one comes before a live one then.
+CHAIN_FIRST = "@chain"
+
 SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 
 # The one line that a starting daemon writes to whoever started it: one of these, or a `refusal`.

@@ -1,40 +1,88 @@
-"""The chain of a project's experiments: which one is current, how many may follow, who came before."""
+"""The chain of a project's experiments: which one is current, how many may follow, who came before.
 
-import contextlib
+`session start --chain` begins a chain, `chain.init` goes on with it (experiment/chaining.py).
+"""
 
-from ardaemon.core.errors import (
-    CorruptState,
-    ForeignOwner,
-    UnknownSchema,
-    UsageError,
-)
+from msgspec.structs import replace
+
+from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.layout import Experiment, Project
-from ardaemon.core.model import Chain
+from ardaemon.core.model import CHAIN_MAX, TRAIL_MAX, Chain
+from ardaemon.core.protocol import Budget
 from ardaemon.host import state
+
+BEGIN = "begin one with: arctl session start --chain N"
+
+
+def of_project(project: Project) -> Chain | None:
+    """Return the project's chain as it counts: a child that is there is its current link, written or not."""
+    chain = state.read(project.chain, Chain)
+    if chain is None or chain.making is None:
+        return chain
+    return moved_on(chain) if is_made(project, chain) else replace(chain, making=None)
+
+
+def is_made(project: Project, chain: Chain) -> bool:
+    """Tell whether the child that is being made is there, whole: a rename puts it there."""
+    return chain.making is not None and project.experiment(chain.making.slug).folder.is_dir()
+
+
+def moved_on(chain: Chain) -> Chain:
+    """Return the chain with the child that was made as its current link, and one less that may follow."""
+    assert chain.making is not None
+    slug, left = chain.making.slug, chain.left
+    trail = (*chain.chain_trail, slug)[-TRAIL_MAX:]
+    left = None if left is None else max(left - 1, 0)
+    return Chain(current_slug=slug, chain_mode=chain.mode, chain_remaining=left, chain_trail=trail)
 
 
 def chain_of(experiment: Experiment) -> Chain | None:
-    """Return the project's chain if this experiment is its current link, else None."""
-    chain = state.read(Project(experiment.project).chain, Chain)
-    return chain if chain is not None and chain.current_slug == experiment.slug else None
+    """Return the project's chain if this experiment is its current link, and nobody has stopped it."""
+    chain = of_project(Project(experiment.project))
+    if chain is None or chain.mode == "disabled" or chain.current_slug != experiment.slug:
+        return None
+    return chain
 
 
-def parent(experiment: Experiment) -> Experiment | None:
-    """Return the experiment before this one in the chain; None if there is none, or it is unreadable."""
-    project = Project(experiment.project)
-    with contextlib.suppress(CorruptState, UnknownSchema, UsageError, ForeignOwner):
-        chain = state.read(project.chain, Chain)
-        trail = chain.chain_trail if chain is not None else ()
-        if experiment.slug in trail[1:]:
-            return project.experiment(trail[trail.index(experiment.slug, 1) - 1])
-    return None
+def require(project: Project) -> Chain:
+    """Return the project's chain. Raises Refused if there is none."""
+    chain = of_project(project)
+    if chain is None:
+        raise Refused(f"{project.folder} has no chain", BEGIN)
+    return chain
 
 
-def start_chain(experiment: Experiment, remaining: int) -> None:
-    """Make this experiment the current link of the project's chain; `remaining` more may follow it."""
-    path = Project(experiment.project).chain
-    before = state.read(path, Chain)
-    trail = before.chain_trail if before else ()
-    if experiment.slug not in trail:
-        trail = (*trail, experiment.slug)
-    state.write(path, Chain(current_slug=experiment.slug, chain_remaining=remaining, chain_trail=trail))
+def require_room(experiment: Experiment, budget: Budget, force: bool) -> None:
+    """Raise Refused while another experiment's chain goes on, unless `force`.
+
+    Raises UsageError for a budget that is none.
+    """
+    if budget != "unlimited" and not 0 <= budget <= CHAIN_MAX:
+        raise UsageError(f"--chain {budget}: it must be between 0 and {CHAIN_MAX:,}, or unlimited", "")
+    chain = of_project(Project(experiment.project))
+    if chain is None or force or chain.current_slug == experiment.slug or chain.left == 0:
+        return
+    left = "without a limit" if chain.left is None else f"with {chain.left} left"
+    raise Refused(
+        f"the chain of {chain.current_slug} goes on, {left}",
+        "end it with: arctl chain stop; or begin a new one all the same with --force",
+    )
+
+
+def begin(experiment: Experiment, budget: Budget) -> None:
+    """Begin a new chain: this experiment is its first link, and so many may follow."""
+    remaining = None if budget == "unlimited" else budget
+    chain = Chain(
+        current_slug=experiment.slug,
+        chain_mode="unlimited" if remaining is None else "max_n",
+        chain_remaining=remaining,
+        chain_trail=(experiment.slug,),
+    )
+    state.write(Project(experiment.project).chain, chain)
+
+
+def stop(project: Project) -> None:
+    """End the chain: no experiment follows any more. Raises Refused if there is none."""
+    chain = require(project)
+    if chain.mode != "disabled":
+        state.write(project.chain, replace(chain, chain_mode="disabled"))

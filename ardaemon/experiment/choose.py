@@ -5,8 +5,10 @@ from pathlib import Path
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment, UsageError
 from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug
-from ardaemon.core.model import Chain, Session
+from ardaemon.core.model import Session
 from ardaemon.core.project import require_ours
+from ardaemon.core.words import CHAIN_FIRST
+from ardaemon.experiment import chain as chains
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 
@@ -17,19 +19,21 @@ CLOSE_S = 60.0
 def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experiment:
     """Return the experiment `expr`; without it the only live, the chain's current or the last changed one.
 
+    With CHAIN_FIRST in the place of a name, the chain's current one comes before the only live one.
     Raises UsageError: UnknownExperiment, or AmbiguousExperiment if two live or freshly changed ones could be
     meant. Raises ForeignOwner if another user could have put it there, unless the project is in or below one
     of the folders `trusted`.
     """
-    folder = Path(project)
+    folder, name = Path(project), None if expr == CHAIN_FIRST else expr
     if not folder.is_absolute():
         raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
     with state.storage("look into", folder):
-        names = (FOLDER,) if expr is None else (FOLDER, check_slug(expr))
+        names = (FOLDER,) if name is None else (FOLDER, check_slug(name))
         require_ours(project, names, lambda: trusted)  # before anything is read there
-        experiment = _find(folder, expr)
-        if expr is None:
-            require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
+        if name is not None:
+            return experiments.find(folder, name)
+        experiment = _meant(folder, expr == CHAIN_FIRST)
+        require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
         return experiment
 
 
@@ -39,14 +43,14 @@ def require_place(project: Path, trusted: Sequence[str]) -> None:
         require_ours(str(project), (FOLDER,), lambda: trusted)
 
 
-def _find(folder: Path, expr: str | None) -> Experiment:
-    if expr is not None:
-        return experiments.find(folder, expr)
+def _meant(folder: Path, chain_first: bool) -> Experiment:
     every = Project(folder).experiments()
     if not every:
         raise UnknownExperiment(f"there is no experiment in {folder}", "create one with: arctl init")
     if len(every) == 1:
         return every[0]
+    if chain_first and (current := _current(folder, every)) is not None:
+        return current
     return _only_live(every) or _current(folder, every) or _last_changed(every)
 
 
@@ -66,8 +70,10 @@ def _is_live(experiment: Experiment) -> bool:
 
 
 def _current(folder: Path, every: list[Experiment]) -> Experiment | None:
-    chain = state.read(Project(folder).chain, Chain)
-    return next((e for e in every if chain is not None and e.slug == chain.current_slug), None)
+    chain = chains.of_project(Project(folder))
+    if chain is None or chain.mode == "disabled":
+        return None
+    return next((e for e in every if e.slug == chain.current_slug), None)
 
 
 def _last_changed(every: list[Experiment]) -> Experiment:

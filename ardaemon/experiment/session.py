@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ardaemon.core.errors import Refused, UsageError
+from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import runner, seal, train_file
-from ardaemon.experiment.chain import start_chain
+from ardaemon.experiment import chain, runner, seal, train_file
 from ardaemon.experiment.fresh import archive_train, finish_fresh
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -40,7 +39,9 @@ def start(experiment: Experiment, params: SessionStart, active: bool, started_he
     current = load_or_repair(experiment)
     mine = started_here.knows(current.session)
     chosen = choose(experiment.slug, current, params, mine)
-    _check(chosen.settings, params)
+    check(chosen.settings)
+    if params.chain is not None:
+        chain.require_room(experiment, params.chain, params.force)
     _require_startable(experiment, current, params, chosen.settings, mine)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
@@ -49,16 +50,10 @@ def start(experiment: Experiment, params: SessionStart, active: bool, started_he
     if params.resume == "revert":
         current = _revert(experiment, current)
     session = started_here.signed(_started(current, params, chosen))
+    if params.chain is not None:  # first: after a kill in between the same command can be given again
+        chain.begin(experiment, params.chain)
     state.write(experiment.session, session)
-    if params.chain is not None:
-        start_chain(experiment, params.chain)
     return Started(session, chosen.inherited, chosen.warnings)
-
-
-def _check(settings: Settings, params: SessionStart) -> None:
-    check(settings)
-    if params.chain is not None and params.chain < 0:
-        raise UsageError(f"--chain {params.chain}: it cannot be negative", "")
 
 
 def _require_startable(

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
-from ardaemon.core.layout import Experiment, Host
+from ardaemon.core.layout import Experiment, Host, Project
 from ardaemon.experiment import choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
@@ -70,6 +70,13 @@ class Context:
             yield
         for flight in self.board.of(experiment):
             flight.nudge()
+
+    def chain_lock(self, project: Path) -> anyio.Lock:
+        """Return the lock of a project's chain and of the names of its experiments.
+
+        Whoever takes it and an experiment's lock takes it first.
+        """
+        return self.locks.of(Project(project).home)
 
     async def keep_delivered(self) -> None:
         """Write down, at a stop, who has got which verdict, so that the next daemon gives none twice."""

@@ -1,6 +1,7 @@
 """status.*, experiment.*, session.*: an experiment and its settings."""
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,10 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import StorageError, UsageError
-from ardaemon.core.layout import Experiment
+from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
+from ardaemon.core.layout import Experiment, Project
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
-from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.handlers import unfollowed
@@ -30,16 +31,19 @@ class _Seen(NamedTuple):
     rows: tuple[dict[str, str], ...]
     train_py: str
     unclean: bool
+    chain: p.ChainPlace | None
     suspects: set[str]
 
 
 def _seen(experiment: Experiment, state: State, last: int, started_here: StartedHere) -> _Seen:
+    seen = started_here.as_seen(experiment, state)
     return _Seen(
         experiment,
-        started_here.as_seen(experiment, state),
+        seen,
         tuple(ledger.last(experiment.results, min(last, LAST_MAX))),
         _train_py(experiment, state),
         experiment.unclean.exists(),
+        _place_in_chain(experiment, seen.warnings),
         unfollowed.suspects(experiment, state.session.last_run),
     )
 
@@ -67,6 +71,7 @@ class Experiments:
             best=state.best,
             train_py=seen.train_py,
             unclean=seen.unclean,
+            chain=seen.chain,
             active=tuple(self.context.views.view(f, sight) for f in flights),
             recent=seen.rows,
             warnings=(*state.warnings, *left, *self.board.placement.in_quarantine.values()),
@@ -87,7 +92,8 @@ class Experiments:
         look = partial(choose.require_place, project, self.context.config.trusted)
         await self.context.disks.ask(project, look)
         work = partial(create.create, params)
-        experiment, report = await self.context.disks.do(project, work)
+        async with self.context.chain_lock(project):  # nobody else makes one of that name meanwhile
+            experiment, report = await self.context.disks.do(project, work)
         return await self._experiment_view(experiment, report)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
@@ -120,7 +126,8 @@ class Experiments:
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Start a session: runs are accepted from here on."""
         experiment = await self.context.resolve(params.project, params.expr)
-        async with self.context.changing(experiment):
+        alone = nullcontext() if params.chain is None else self.context.chain_lock(experiment.project)
+        async with alone, self.context.changing(experiment):
             active = bool(self.board.of(experiment))
             work = partial(session.start, experiment, params, active, self.context.started_here)
             started = await self.context.do(experiment, work)
@@ -177,7 +184,8 @@ class Experiments:
             project=str(experiment.project),
             expr=experiment.slug,
             session=state.session,
-            chain_remaining=chain.chain_remaining if chain else None,
+            chain_mode=chain.mode if chain else None,
+            chain_remaining=chain.left if chain else None,
             warnings=tuple(state.warnings),
         )
 
@@ -193,3 +201,16 @@ def _train_py(experiment: Experiment, state: State) -> str:
     if placed is not None and standing == placed.sha256:
         return f"in-sync with {placed.run_id}"
     return f"edited since {placed.run_id if placed else fallback_run(experiment, best)}"
+
+
+def _place_in_chain(experiment: Experiment, warnings: list[str]) -> p.ChainPlace | None:
+    """Return the place in the chain that goes on; None if it is in none. A broken chain is a warning."""
+    try:
+        chain = of_project(Project(experiment.project))
+    except ArdaemonError as error:
+        warnings.append(f"{error.message} ({error.mend})" if error.mend else error.message)
+        return None
+    if chain is None or chain.mode == "disabled" or experiment.slug not in chain.chain_trail:
+        return None
+    position = chain.chain_trail.index(experiment.slug) + 1
+    return p.ChainPlace(position=position, current=chain.current_slug, remaining=chain.left)

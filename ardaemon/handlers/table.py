@@ -1,6 +1,7 @@
 """The handler of each method, by the protocol's own table."""
 
 from ardaemon.core.methods import METHODS
+from ardaemon.handlers.chains import Chains
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
@@ -19,6 +20,7 @@ _HOMES = {
     "status": "experiments",
     "experiment": "experiments",
     "session": "experiments",
+    "chain": "chains",
     "queue": "queue",
     "gpu": "gpus",
     "events": "daemon",
@@ -34,6 +36,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "waiter": Waiter(context),
         "tailer": Tailer(context),
         "experiments": Experiments(context),
+        "chains": Chains(context),
         "queue": Queue(context),
         "gpus": Gpus(context),
         "daemon": daemon,

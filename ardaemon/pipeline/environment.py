@@ -9,12 +9,11 @@ from pathlib import Path
 from ardaemon.core.config import Config, denied
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
-from ardaemon.experiment.chain import parent
 from ardaemon.metrics import registry
 from ardaemon.pipeline.flight import Flight
 
-# Variables that tell a job where promoted checkpoints are: those stay while it is at work.
-CHECKPOINTS = ("AR_BEST_CKPT", "AR_PARENT_CKPT")
+# The variable that tells a job where a promoted checkpoint is: that stays while the job is at work.
+CHECKPOINTS = ("AR_BEST_CKPT",)
 # Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
 JOB = Path(__file__).resolve().parents[1] / "job"
 CAPTURE, AUTO = JOB / "capture", JOB / "auto"
@@ -94,7 +93,6 @@ def environment_of(
     if experiment.best_checkpoint.exists():
         # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
         added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)
-    before = parent(experiment)
-    if before is not None and before.best_checkpoint.exists():
-        added["AR_PARENT_CKPT"] = str(before.best_checkpoint)
+    if experiment.parent_checkpoint.exists():
+        added["AR_PARENT_CKPT"] = str(experiment.parent_checkpoint)
     return {**bound, **base, **added}

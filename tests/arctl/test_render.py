@@ -279,6 +279,17 @@ def test_the_compact_status_adds_what_there_is_to_say() -> None:
     ]
 
 
+def test_the_compact_status_has_a_line_for_the_chain_only_where_there_is_one() -> None:
+    place = {"position": 2, "current": "261122-lr", "remaining": 1}
+    assert status_lines.compact(status(chain=place)).splitlines()[5:] == ["chain: 1 left, experiment 2"]
+    endless = {**place, "remaining": None}
+    assert status_lines.compact(status(chain=endless)).endswith("\nchain: unlimited, experiment 2")
+    before = {**place, "position": 1, "current": "261123-next"}
+    assert status_lines.compact(status(chain=before)).endswith(
+        "\nchain: experiment 1, current is 261123-next"
+    )
+
+
 def test_a_recent_run_is_one_line_with_its_note() -> None:
     """Verdicts line up."""
     row = {"run_id": "r0041", "verdict": "revert", "primary": "0.8550000001", "note": "grad clip 1.0 → 0.5"}
@@ -357,6 +368,8 @@ def test_no_result_makes_run_wait_print_more_than_600_bytes(
     best=value,
     count=st.integers(0, 10**12),
     active=st.integers(0, 3),
+    chain=st.none()
+    | st.fixed_dictionaries({"position": st.integers(1), "current": text, "remaining": value}),
 )
 def test_no_experiment_makes_the_compact_status_longer(
     metric: str,
@@ -367,6 +380,7 @@ def test_no_experiment_makes_the_compact_status_longer(
     best: float | None,
     count: int,
     active: int,
+    chain: dict[str, Any] | None,
 ) -> None:
     """At most 10 lines and 800 bytes, at 10 runs as at a billion."""
     session = status()["session"]
@@ -378,6 +392,7 @@ def test_no_experiment_makes_the_compact_status_longer(
             best=None if best is None else {"run_id": "r999999999", "value": best, "valid": False},
             train_py=train_py,
             unclean=unclean,
+            chain=chain,
             active=[{**VIEW, "latest": best}] * active + [{**VIEW, "state": "queued"}],
         )
     )

@@ -4,9 +4,8 @@ import pickle
 from typing import Any
 
 from tests.support.jobs import job_of, launched
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import Lab, wait_until
 
-CHILD = "261123-child"
 TRAIN = """import os
 from ar_capture import capture, load_best, load_parent
 class Model:
@@ -39,26 +38,6 @@ def test_the_best_runs_state_is_promoted_and_found_by_the_next_run(lab: Lab) -> 
     assert state(lab, "best_ckpt") == {"weight": 2.0}
     assert tried(lab, 1.0) == "best: {'weight': 2.0} parent: None"
     assert state(lab, "best_ckpt") == {"weight": 1.0}
-
-
-def test_a_child_in_the_chain_finds_its_parents_best(lab: Lab) -> None:
-    lab.start()
-    lab.init()
-    for slug, value in ((SLUG, 1.0), (CHILD, 2.0)):
-        given: dict[str, Any] = {"project": str(lab.project), "expr": slug}
-        source = lab.project / "train.py"
-        source.write_text(TRAIN.format(value=value))
-        if slug == CHILD:
-            params = {"primary_metric": "val/loss", "primary_direction": "min", "train": str(source)}
-            lab.call("experiment.init", project=str(lab.project), slug=CHILD, **params)
-        (lab.folder.parent / slug / "train.py").write_text(TRAIN.format(value=value))
-        settings = {"seconds": 20, "settle": 1}
-        lab.call("session.start", settings=settings, environment=lab.environment, chain=1, **given)
-        run = lab.call("run.submit", submit_id=slug, environment=lab.environment, **given)
-        lab.call("run.wait", run_id=run["run_id"], **given)
-        lab.call("session.stop", **given)
-    log = (lab.folder.parent / CHILD / "runs/r0001/run.log").read_text()
-    assert log.startswith("best: None parent: {'weight': 1.0}\n")
 
 
 def test_a_run_that_is_ended_at_its_limit_leaves_its_last_state_and_promotes_none(lab: Lab) -> None:
