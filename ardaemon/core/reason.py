@@ -13,6 +13,10 @@ TOKENS = frozenset(
     f"{OOM} host_oom nan import_error limit {STALL} vram_limit rss_limit"
     " spawn_failed seal_broken supervisor_lost host_restart lost".split()
 )
+# Endings, and their tokens, that say nothing about the idea that was tried: they do not count for plateau.
+NOT_COMPARABLE = frozenset(
+    "stopped cancelled seal_broken supervisor_lost host_restart lost spawn_failed".split()
+)
 FAMILIES = ("exception:", "signal:")
 _NOTE = "; "  # stands before each note
 

@@ -15,12 +15,8 @@ from ardaemon.core.model import (
     Status,
     Verdict,
 )
-from ardaemon.core.reason import Reason, read
+from ardaemon.core.reason import NOT_COMPARABLE, Reason, read
 
-# Endings that say nothing about the idea that was tried: they do not count for plateau.
-NOT_COMPARABLE = frozenset(
-    ("stopped", "cancelled", "seal_broken", "supervisor_lost", "host_restart", "lost", "spawn_failed")
-)
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 

@@ -20,7 +20,7 @@ def _named(names: str) -> frozenset[str]:
 
 _BELOW_PIPELINE = "host shim measuring judging metrics checkpoints gpus experiment engines"
 _BELOW_QUEUE = "pipeline gpus measuring host"
-_BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc"
+_BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc report"
 # Room -> the rooms that it may import, beside itself and core. A room inside another (metrics/formats,
 # engines/local) is for those named here alone: whoever may import metrics may not reach into its formats.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/checkpoints": _named("metrics host"),
     "ardaemon/gpus": _named("measuring shim host"),
     "ardaemon/experiment": _named("checkpoints metrics host"),
+    "ardaemon/report": _named("host"),
     "ardaemon/engines": _named("gpus shim host"),
     "ardaemon/engines/local": _named("engines gpus shim host"),
     "ardaemon/pipeline": _named(_BELOW_PIPELINE),

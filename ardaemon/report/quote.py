@@ -1,0 +1,32 @@
+"""Words of a report. What a run said stays data in Markdown: one clean line in a code span (CommonMark 6.1).
+
+Nothing inside a code span makes a heading, a link, an emphasis or HTML, and only a backtick ends it.
+"""
+
+from ardaemon.core.line import number, short
+
+NOTHING = "(none)"
+MARKS = 2  # bytes of the two backticks
+
+
+def quoted(text: str, most: int) -> str:
+    """Return the text as a code span of at most `most` bytes; a backtick in it becomes an apostrophe."""
+    line = short(text.replace("`", "'"), most - MARKS)
+    return f"`{line}`" if line else NOTHING
+
+
+def change(before: float | None, value: float | None) -> str:
+    """Return `0.851 → 0.844 (-0.007)`; the value alone where there was none before."""
+    if before is None or value is None:
+        return number(value)
+    return f"{number(before)} → {number(value)} ({value - before:+.3g})"
+
+
+def hours(seconds: float) -> str:
+    """Return a time in hours, as `40.3 h`."""
+    return f"{seconds / 3600:.1f} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 run`, `12 runs`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
