@@ -47,6 +47,11 @@ def descriptor(path: Path, kind: Kind) -> int:
 
     Raises NotPlain, ForeignFile, and OSError as open(2) does.
     """
+    return _open(path, kind)[0]
+
+
+def _open(path: Path, kind: Kind) -> tuple[int, int]:
+    """Open a plain file as descriptor() does; return its size as well, for most readers need it."""
     try:
         # A device may act on being opened: look before.
         require_plain(os.stat(path, follow_symlinks=kind.links), path)
@@ -64,7 +69,7 @@ def descriptor(path: Path, kind: Kind) -> int:
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    return fd, status.st_size
 
 
 def require_plain(status: os.stat_result, path: Path) -> None:
@@ -105,19 +110,38 @@ def require_folder(path: Path) -> None:
 
 def opened(path: Path, kind: Kind) -> BufferedReader:
     """Open a plain file as a stream. Raises as descriptor() does, and NotPlain if it is too large."""
-    fd = descriptor(path, kind)
-    if os.fstat(fd).st_size > kind.most:
+    return open(_open_within(path, kind)[0], "rb")
+
+
+def _open_within(path: Path, kind: Kind) -> tuple[int, int]:
+    fd, size = _open(path, kind)
+    if size > kind.most:
         os.close(fd)
         raise _too_large(path, kind)
-    return open(fd, "rb")
+    return fd, size
+
+
+def ends(path: Path, first: int, last: int, kind: Kind) -> tuple[bytes, bytes]:
+    """Return the first and the last bytes of a plain file, at most so many. Raises as opened() does."""
+    fd, size = _open_within(path, kind)
+    try:
+        return _part(fd, min(first, size), 0), _part(fd, min(last, size), max(0, size - last))
+    finally:
+        os.close(fd)
+
+
+def _part(fd: int, size: int, start: int) -> bytes:
+    data = os.pread(fd, size, start)
+    while len(data) < size and (more := os.pread(fd, size - len(data), start + len(data))):
+        data += more  # it came in parts
+    return data
 
 
 def head(path: Path, most: int, kind: Kind) -> bytes:
     """Return the first `most` bytes of a plain file, whatever its size. Raises as descriptor() does."""
-    fd = descriptor(path, kind)
+    fd, size = _open(path, kind)
     try:
-        size = os.fstat(fd).st_size  # a buffer of `most` bytes would cost more than the reading
-        data = os.read(fd, min(size + 1, most))
+        data = os.read(fd, min(size + 1, most))  # a buffer of `most` bytes would cost more than the reading
         # Read on if it has grown since, tells no size (as in /proc), or came in parts.
         while len(data) != size and len(data) < most and (more := os.read(fd, most - len(data))):
             data += more

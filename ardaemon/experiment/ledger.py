@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import CorruptState, StorageError
+from ardaemon.core.errors import CorruptState
 from ardaemon.core.model import Result
 from ardaemon.host import durable
 from ardaemon.host.state import reading, storage
@@ -27,6 +27,7 @@ COLUMNS = (
 )
 HEADER = ("\t".join(COLUMNS) + "\n").encode()
 ROW_MAX = 1024  # bytes of a row: the note is 200 characters, the rest is numbers
+CHECKED = 8 * ROW_MAX  # bytes at the end in which a damaged table is told
 BLOCK = 1 << 16
 
 
@@ -72,14 +73,11 @@ def rebuild(path: Path, lines: list[str]) -> None:
 
 def check(path: Path) -> bytes:
     """Return the file's last bytes, some rows. Raises CorruptState if this is not a ledger of ardaemon's."""
-    file = _opened(path)
-    if file is None:
-        return b""
-    with file, reading(path):
-        head = file.read(len(HEADER))
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - ROW_MAX * 8))
-        tail = file.read(ROW_MAX * 8)
+    with reading(path):
+        try:
+            head, tail = files.ends(path, len(HEADER), CHECKED, file_kinds.LEDGER)
+        except FileNotFoundError:
+            return b""
     torn_header = HEADER.startswith(head) and len(head) < len(HEADER)
     if not torn_header and (head != HEADER or b"\0" in tail or b"\n" not in tail):
         raise CorruptState(f"{path} is not a results table of ardaemon", "", {"path": str(path)})
@@ -88,13 +86,11 @@ def check(path: Path) -> bytes:
 
 def _opened(path: Path) -> BinaryIO | None:
     """Open the table; None if there is none. Raises CorruptState if something else stands there."""
-    try:
-        with reading(path):
+    with reading(path):
+        try:
             return files.opened(path, file_kinds.LEDGER)
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        except FileNotFoundError:
             return None
-        raise
 
 
 def size(path: Path) -> int:

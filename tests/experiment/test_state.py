@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Counters, Session
-from ardaemon.experiment import ledger, repair
+from ardaemon.experiment import choose, ledger, repair
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
-from tests.support.folders import experiment
+from tests.support.folders import calls_of_files, experiment
 from tests.support.runs import killed_at, start, tried
 
 NAMES = ("best.json", ".ar-session.json", "results.tsv")
@@ -37,6 +37,14 @@ def session_of(made: Experiment) -> Session:
     found = state.read(made.session, Session)
     assert found is not None
     return found
+
+
+def test_each_file_of_an_experiment_is_opened_once_and_looked_at_once_when_it_is_open(
+    made: Experiment,
+) -> None:
+    """`status` does that each time: four files, in three folders whose owner is looked at."""
+    calls = calls_of_files(lambda: experiments.load(choose.resolve(str(made.project), made.slug, trusted=())))
+    assert calls.count("open") == calls.count("fstat") == 3 + 4
 
 
 @pytest.mark.parametrize("name", NAMES)

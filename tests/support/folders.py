@@ -1,5 +1,7 @@
 """An experiment's folder without a daemon, made by the same code that makes every other."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,19 @@ def bytes_read() -> int:
     """What this process has read by system calls so far (proc(5), io: rchar)."""
     fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(fields["rchar"])
+
+
+def calls_of_files(work: Callable[[], object]) -> list[str]:
+    """Do the work, and return the names of the functions of `os` and `io` that it calls."""
+    called: list[str] = []
+
+    def note(_: object, event: str, function: Any) -> None:
+        if event == "c_call" and getattr(function, "__module__", None) in ("posix", "_io", "io"):
+            called.append(function.__name__)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return called
