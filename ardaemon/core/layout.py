@@ -15,8 +15,10 @@ FOLDER = places.FOLDER
 SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
+PATH_MAX = 4096  # a longer path is opened by no system call (path_resolution(7))
 ORIGINAL = "r0000"
 EXPERIMENTS_KEPT = 64  # whose paths are remembered
+RUNS_KEPT = 256  # whose paths are remembered, as those of each experiment's best
 JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
 RECORD, RESULT = "run.json", "result.json"  # of a run: its record, and what it was judged to be
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
@@ -77,39 +79,39 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Run:
-    """Files of one run, in `runs/r0001/`."""
+    """Files of one run, in `runs/r0001/`; each path is made once, as those of an experiment are."""
 
     folder: Path
     job_name: str = JOB  # "": an earlier version launched it, whose jobs had the run's folder itself
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         return self.folder.name
 
-    @property
+    @cached_property
     def train(self) -> Path:
         """Return where the snapshot is kept; never executed."""
         return self.folder / "train.py"
 
-    @property
+    @cached_property
     def job(self) -> Path:
         """Return AR_RUN_DIR, the folder where the job writes what it likes."""
         return self.folder / self.job_name
 
-    @property
+    @cached_property
     def script(self) -> Path:
         """Return the copy of the snapshot that is executed."""
         return self.job / "train.py"
 
-    @property
+    @cached_property
     def record(self) -> Path:
         return self.folder / RECORD
 
-    @property
+    @cached_property
     def result(self) -> Path:
         return self.folder / RESULT
 
-    @property
+    @cached_property
     def log(self) -> Path:
         return self.folder / "run.log"
 
@@ -200,8 +202,13 @@ class Experiment:
         return self.folder / "runs"
 
     def run(self, run_id: str) -> Run:
-        run_number(run_id)
-        return Run(self.runs / run_id)
+        return _run(self.runs, run_id)
+
+
+@lru_cache(RUNS_KEPT)
+def _run(runs: Path, run_id: str) -> Run:
+    run_number(run_id)
+    return Run(runs / run_id)
 
 
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
@@ -235,6 +242,14 @@ class Project:
             return []
         folders = sorted(p for p in self.home.iterdir() if SLUG.fullmatch(p.name) and p.is_dir())
         return [Experiment(p) for p in folders]
+
+
+@lru_cache(EXPERIMENTS_KEPT)
+def project_folder(project: str) -> Path:
+    """Return the folder of the project that a request names. Raises UsageError if it cannot be one."""
+    if project.startswith("/") and len(project) <= PATH_MAX:
+        return Path(project)
+    raise UsageError(f"project {project[:80]!r} is not an absolute path of at most {PATH_MAX} characters", "")
 
 
 @lru_cache(EXPERIMENTS_KEPT)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment, UsageError
-from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug
+from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment
+from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug, project_folder
 from ardaemon.core.model import Session
 from ardaemon.core.project import require_ours
 from ardaemon.core.words import CHAIN_FIRST
@@ -24,9 +24,7 @@ def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experimen
     meant. Raises ForeignOwner if another user could have put it there, unless the project is in or below one
     of the folders `trusted`.
     """
-    folder, name = Path(project), None if expr == CHAIN_FIRST else expr
-    if not folder.is_absolute():
-        raise UsageError(f"project {project[:80]!r} is not an absolute path", "")
+    folder, name = project_folder(project), None if expr == CHAIN_FIRST else expr
     with state.storage("look into", folder):
         names = (FOLDER,) if name is None else (FOLDER, check_slug(name))
         require_ours(project, names, lambda: trusted)  # before anything is read there

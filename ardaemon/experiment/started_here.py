@@ -8,6 +8,7 @@ make one for other settings, and one that somebody else copies is good for the s
 
 import hmac
 import os
+from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from ardaemon.experiment.state import State
 from ardaemon.host import secret, state
 
 SHOWN_MAX = 200  # characters of each setting that runs something, as the error shows it
+SESSIONS_KEPT = 64  # whose signatures are remembered: making one costs `status` 15 us
 SESSIONS_END = "no session from before is live: start each anew with arctl session start"
 # Settings by which something is run, or files are taken as this user, with the words for them.
 _RUNS = {
@@ -84,10 +86,15 @@ class StartedHere:
         return State(current.contract, shown, current.best, [*current.warnings, line])
 
     def _signature(self, session: Session) -> str:
-        # As they come back from the file: a number that was given as 5 is read as 5.0.
-        settings = msgspec.convert(msgspec.to_builtins(session.settings), Settings | None)
-        facts = msgspec.json.encode((settings, session.started_at, session.epoch))
-        return hmac.digest(self._key, facts, "sha256").hex()
+        facts = (session.settings, session.started_at, session.epoch)
+        return _signature_of(self._key, msgspec.json.encode(facts))
+
+
+@lru_cache(SESSIONS_KEPT)
+def _signature_of(key: bytes, given: bytes) -> str:
+    # As the facts come back from the file: a number that was given as 5 is read as 5.0.
+    facts = msgspec.json.decode(given, type=tuple[Settings | None, str | None, int])
+    return hmac.digest(key, msgspec.json.encode(facts), "sha256").hex()
 
 
 def would_run(settings: Settings) -> str:

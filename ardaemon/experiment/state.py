@@ -1,6 +1,7 @@
 """Reads an experiment's state from disk."""
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def load(experiment: Experiment) -> State:
 
 def has_snapshot(experiment: Experiment, best: Best) -> bool:
     """Return whether the best's train.py is there: without it train.py could never go back to the best."""
-    return experiment.run(best.run_id).train.is_file()
+    return os.path.isfile(experiment.run(best.run_id).train)
 
 
 def is_removed(experiment: Experiment, run: Run) -> bool:

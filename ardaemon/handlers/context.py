@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
-from ardaemon.core.layout import Experiment, Host, Project
+from ardaemon.core.layout import Experiment, Host, Project, project_folder
 from ardaemon.experiment import choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
@@ -103,7 +103,7 @@ class Context:
     async def resolve(self, project: str, expr: str | None) -> Experiment:
         """Return the experiment that is meant, as choose.resolve does."""
         work = partial(choose.resolve, project, expr, self.config.trusted)
-        return await self.disks.ask(Path(project), work)
+        return await self.disks.ask(project_folder(project), work)
 
     async def load(self, experiment: Experiment) -> State:
         """Return the state; repaired, with warnings, where a file is broken."""
@@ -121,7 +121,7 @@ class Context:
             return look(experiment, load(experiment))
 
         try:
-            return await self.disks.ask(Path(project), at_once)
+            return await self.disks.ask(project_folder(project), at_once)
         except CorruptState:
             experiment = await self.resolve(project, expr)
             state = await self.load(experiment)

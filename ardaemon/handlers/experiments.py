@@ -1,17 +1,15 @@
 """status.*, experiment.*, session.*: an experiment and its settings."""
 
-import os
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import anyio
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
-from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.started_here import StartedHere
@@ -85,9 +83,7 @@ class Experiments:
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
         """Create an experiment, and seal it."""
-        if not os.path.isabs(params.project):
-            raise UsageError(f"project {params.project[:80]!r} is not an absolute path", "")
-        project = Path(params.project)
+        project = project_folder(params.project)
         # A dead mount, or another user's folder, is refused here, before anything is written.
         look = partial(choose.require_place, project, self.context.config.trusted)
         await self.context.disks.ask(project, look)

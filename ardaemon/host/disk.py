@@ -8,6 +8,7 @@ while one that was given up still hangs, the next is refused at once.
 import math
 import shlex
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,14 +26,19 @@ T = TypeVar("T")
 
 ANSWER_S = 10.0  # a network mount that fails over to another server answers within it
 QUESTIONS_MAX = 4  # of one project at the same time; each takes a millisecond
+DISKS_KEPT = 16  # more projects are rarely asked in turns; making one costs a question 10 us
 WORKERS_MAX = 16  # threads that write for one project; more runs of it are rarely at work at the same time
 
 
 class Disks:
-    """The disks of all projects, each made when it is first asked and forgotten when nobody asks it."""
+    """The disks of all projects, each made when it is first asked.
+
+    Those that were made last are kept. Any other is forgotten when nobody asks it.
+    """
 
     def __init__(self) -> None:
         self._disks: WeakValueDictionary[Path, _Disk] = WeakValueDictionary()
+        self._kept: deque[_Disk] = deque(maxlen=DISKS_KEPT)
 
     async def ask(self, project: Path, work: Callable[[], T]) -> T:
         """Do `work`, which only reads, in a thread. Raises StorageError if it takes longer than ANSWER_S."""
@@ -51,6 +57,7 @@ class Disks:
         disk = self._disks.get(project)
         if disk is None:
             disk = self._disks[project] = _Disk(project)
+            self._kept.append(disk)
         return disk
 
 
@@ -76,13 +83,11 @@ class _Disk:
 
     async def ask(self, work: Callable[[], T]) -> T:
         asked = time.monotonic()  # before the deadline is set: a question that was given up is as old as that
-        try:
-            with anyio.fail_after(ANSWER_S):
-                return await anyio.to_thread.run_sync(
-                    self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers
-                )
-        except TimeoutError:
-            raise self._dead() from None
+        with anyio.CancelScope(deadline=anyio.current_time() + ANSWER_S):
+            return await anyio.to_thread.run_sync(
+                self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers
+            )
+        raise self._dead()
 
     def _answer(self, work: Callable[[], T], asked: float) -> T:
         """Do the work, in a thread. The question counts until the work is back, even if nobody waits for it.

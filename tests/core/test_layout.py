@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import (
+    PATH_MAX,
     SLUG_MAX,
     SOCKET_PATH_MAX,
     Experiment,
@@ -16,6 +17,7 @@ from ardaemon.core.layout import (
     Project,
     check_slug,
     find_project,
+    project_folder,
     run_name,
     run_number,
 )
@@ -139,3 +141,11 @@ def test_a_temporary_folder_that_is_too_long_falls_back_too(monkeypatch: pytest.
     monkeypatch.setenv("XDG_STATE_HOME", "/" + "x" * SOCKET_PATH_MAX)
     monkeypatch.setenv("TMPDIR", "/scratch/" + "job" * 40)
     assert len(os.fsencode(Host.of_environment().socket)) <= SOCKET_PATH_MAX
+
+
+@pytest.mark.parametrize("project", ["", "a", "./a", "/" + "a" * PATH_MAX])
+def test_a_project_that_is_no_path_from_the_root_is_refused_and_not_remembered(project: str) -> None:
+    before = project_folder.cache_info().currsize
+    with pytest.raises(UsageError, match="is not an absolute path of at most 4096 characters"):
+        project_folder(project)
+    assert project_folder.cache_info().currsize == before

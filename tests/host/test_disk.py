@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import anyio
@@ -63,6 +64,20 @@ def test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered()
 
 def _free(disks: disk.Disks) -> bool:
     return not disks._of(PROJECT).questions
+
+
+def test_the_disks_that_were_asked_last_are_kept_and_no_others() -> None:
+    async def main() -> None:
+        disks = disk.Disks()
+        await disks.ask(PROJECT, lambda: None)
+        first = weakref.ref(disks._of(PROJECT))
+        for number in range(disk.DISKS_KEPT - 1):
+            await disks.ask(PROJECT / str(number), lambda: None)
+        assert first() is not None
+        await disks.ask(PROJECT / "another", lambda: None)
+        assert first() is None
+
+    anyio.run(main)
 
 
 def test_who_goes_away_before_the_answer_makes_no_disk_dead() -> None:

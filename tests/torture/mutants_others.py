@@ -296,8 +296,8 @@ MUTANTS = (
         "trust",
         "the files of a project are read on the event loop",
         "return await anyio.to_thread.run_sync(\n"
-        "                    self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers\n"
-        "                )",
+        "                self._answer, work, asked, abandon_on_cancel=True, limiter=self.askers\n"
+        "            )",
         "return self._answer(work, asked)",
         ("tests/integration/test_event_loop.py::test_nothing_of_a_project_is_touched_on_the_event_loop",),
     ),
@@ -434,8 +434,8 @@ MUTANTS = (
     Mutant(
         "dead-disk",
         "a question to a disk that does not answer is never given up",
-        "with anyio.fail_after(ANSWER_S):",
-        "with anyio.fail_after(None):",
+        "with anyio.CancelScope(deadline=anyio.current_time() + ANSWER_S):",
+        "with anyio.CancelScope():",
         (f"{_DISK}test_a_dead_disk_holds_few_threads_and_is_asked_again_when_it_has_answered",),
     ),
     Mutant(
