@@ -16,9 +16,9 @@ from ardaemon.core.metric_names import METRIC_SOURCES
 # The fields of Settings in ardaemon.core.model, each an option here. A list's is named without the s at its
 # end, and may be given several times.
 SETTINGS = (
-    "seconds runner exec max_runs plateau threshold constraints metrics metric_regex metric_command"
-    " metric_path value checkpoint_glob keep_checkpoints capture startup ready_regex stall settle gpus share"
-    " vram max_vram max_rss on_tainted"
+    "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
+    " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
+    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted"
 ).split()
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -90,6 +90,18 @@ OPTIONS = (
     setting("--max-runs", type=count, metavar="N", help="End the session after N runs."),
     setting("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement."),
     setting("--threshold", type=float, metavar="X", help="End it when the primary metric reaches X."),
+    setting(
+        "--max-hours", type=positive, metavar="X", help="End it X hours after its start; what runs goes on."
+    ),
+    setting(
+        "--max-gpu-hours", type=positive, metavar="X", help="End it when its runs have had GPUs for X hours."
+    ),
+    setting(
+        "--max-failures",
+        type=count,
+        metavar="N",
+        help="End it after N crashes, timeouts and invalid runs in a row.",
+    ),
     setting(
         "--constraint",
         "constraints",

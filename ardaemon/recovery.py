@@ -23,7 +23,7 @@ from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.layout import Experiment, Host, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Stranded
-from ardaemon.core.run_record import Active, Judged, RunRecord
+from ardaemon.core.run_record import Active, Judged, Launching, RunRecord, with_limits
 from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import history, ready, session
 from ardaemon.experiment.locks import Locks
@@ -267,6 +267,8 @@ def _resumed(flight: Flight, engine: Engine) -> Flight:
     # Where it cannot be read, it is looked at again before anything is launched.
     flight.session_over = session is not None and not session.live
     flight.peaks = session.peaks if session is not None else {}
+    if session is not None and isinstance(flight.record.state, Launching):
+        flight.record = with_limits(flight.record, session)
     if session is not None and _is_stale(flight.record, session):
         log.warning("judged again", extra={"facts": _facts(flight)})
         flight.judge_again(engine.handle)

@@ -145,7 +145,7 @@ def _say(answer: Answer, as_json: bool) -> None:
     for name, value in (session.get("settings") or {}).items():
         say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
     say(f"runs: {status_lines.counted(session['counters'])}")
-    say(f"termination: {status_lines.limits(session)}")
+    say(f"termination: {status_lines.limits(answer)}")
     if answer.get("inherited"):
         say(f"inherited: {', '.join(answer['inherited'])}")
     if answer.get("chain_mode"):

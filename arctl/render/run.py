@@ -15,6 +15,14 @@ VERDICT_MAX = 150
 CLOSING_MAX = 186
 NEXT_MAX = 64  # of that: what a loop has to do
 GLOB_MAX = 32
+# Words of the closing line, and the field of the result that has how much of the limit is used up.
+LIMITS = {
+    "plateau": "plateau",
+    "max_runs": "runs",
+    "hours": "hours",
+    "gpu_hours": "gpu_hours",
+    "failures": "failures",
+}
 
 
 def launched(view: Answer) -> str:
@@ -129,11 +137,7 @@ def closing_line(result: Answer) -> str:
     """
     head = f"[{short_id(result)}] {_next(result)}"
     if not result.get("should_terminate"):
-        limits = [
-            f"{name} {short(result[key], 24)}"
-            for name, key in (("plateau", "plateau"), ("max_runs", "runs"))
-            if result.get(key)
-        ]
+        limits = [f"{name} {short(result[key], 24)}" for name, key in LIMITS.items() if result.get(key)]
         return short(f"{head}: {', '.join(limits) or 'no limit set'}", CLOSING_MAX - 1)
     best = "no best"
     if result.get("best"):

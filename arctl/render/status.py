@@ -15,7 +15,7 @@ def compact(status: Answer) -> str:
         f"expr: {status['expr']}",
         f"primary: {_primary(status)}",
         f"runs: {counted(status['session']['counters'])}",
-        f"termination: {limits(status['session'])}",
+        f"termination: {limits(status)}",
         f"train.py: {status['train_py']}",
         *_extra(status),
     ]
@@ -40,8 +40,9 @@ def counted(counters: Answer) -> str:
     return f"{sum(counts.values())} total ({' / '.join(shown)})"
 
 
-def limits(session: Answer) -> str:
-    """Return the session's limits: `plateau 2/5, max_runs 42/200`."""
+def limits(view: Answer) -> str:
+    """Return the limits of a view's session: `plateau 2/5, max_runs 42/200`."""
+    session = view["session"]
     settings, counters = session.get("settings") or {}, session["counters"]
     shown = []
     if settings.get("threshold") is not None:
@@ -50,6 +51,12 @@ def limits(session: Answer) -> str:
         shown.append(f"plateau {counters['plateau']}/{settings['plateau']}")
     if settings.get("max_runs") is not None:
         shown.append(f"max_runs {counters['since_start']}/{settings['max_runs']}")
+    if settings.get("max_hours") is not None:
+        shown.append(f"hours {view.get('hours', 0.0):.3g}/{number(settings['max_hours'])}")
+    if settings.get("max_gpu_hours") is not None:
+        shown.append(f"gpu_hours {view.get('gpu_hours', 0.0):.3g}/{number(settings['max_gpu_hours'])}")
+    if settings.get("max_failures") is not None:
+        shown.append(f"failures {counters.get('failures', 0)}/{settings['max_failures']}")
     return ", ".join(shown) or "no limit set"
 
 

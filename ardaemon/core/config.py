@@ -20,6 +20,7 @@ QUEUE_MAX = 10_000  # runs waiting or running in one daemon
 ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is larger (execve(2))
 
 # --- supervision ---
+HOUR_S = 3600.0
 SETTLE_S = 5.0  # a wandb service finishes its upload in this time
 GRACE_S = 10.0  # between TERM and KILL: a checkpoint of some GB can be written
 VERIFY_S = 10.0  # after KILL: how long a process may take to be gone before it is "unclean"

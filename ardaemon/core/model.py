@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from ardaemon.core.config import SETTLE_S
+from ardaemon.core.config import HOUR_S, SETTLE_S
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 
@@ -12,7 +12,17 @@ Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
 Verdict = Literal["advance", "revert", "invalid", "crash", "timeout", "interrupted"]
 # `chained`: `arctl chain-init --force` has gone on with the next experiment.
-Termination = Literal["unclean", "manual", "primary_threshold", "plateau", "max_runs", "chained"]
+Termination = Literal[
+    "unclean",
+    "manual",
+    "primary_threshold",
+    "plateau",
+    "max_runs",
+    "max_hours",
+    "max_gpu_hours",
+    "max_failures",
+    "chained",
+]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
 # How an attempt ended. From `cancelled` on the daemon decides it, not the shim.
 Ending = Literal[
@@ -95,6 +105,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_runs: int | None = None
     plateau: int | None = None
     threshold: float | None = None
+    max_hours: float | None = None  # since the session's start, also while no daemon is there
+    max_gpu_hours: float | None = None
+    max_failures: int | None = None
     constraints: tuple[str, ...] = ()
     metrics: MetricSource = "auto"
     metric_regex: str | None = None
@@ -116,6 +129,10 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_tainted: Literal["rerun", "accept"] = "rerun"
 
 
+# The settings by which a session ends by itself.
+LIMITS = ("threshold", "plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures")
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Counts from which termination and status are computed, so that neither reads the history."""
 
@@ -127,6 +144,13 @@ class Counters(Struct, frozen=True, kw_only=True):
     interrupted: int = 0
     since_start: int = 0  # runs since the session started, for max_runs
     plateau: int = 0  # comparable runs in a row that did not improve
+    failures: int = 0  # crashes, timeouts and invalid runs in a row
+    gpu_seconds: float = 0.0  # since the session started, of all GPUs together
+
+    @property
+    def gpu_hours(self) -> float:
+        """The hours that the session's runs have had GPUs, of all GPUs together."""
+        return self.gpu_seconds / HOUR_S
 
     @property
     def total(self) -> int:
@@ -260,6 +284,9 @@ class Result(Record, frozen=True, kw_only=True):
     chain_over: bool = False  # the session is over, and so is the chain's budget
     plateau: str | None = None  # "2/5"
     runs: str | None = None  # "42/200"
+    hours: str | None = None  # "2.5/8"
+    gpu_hours: str | None = None  # "3.1/16"
+    failures: str | None = None  # "1/3"
     best: str | None = None  # after this run: "r0037"
     best_value: float | None = None
     chain_remaining: int | None = None

@@ -272,6 +272,8 @@ class StatusView(Answer, frozen=True, kw_only=True):
     train_py: str  # "in-sync with best", "edited since r0040", …
     unclean: bool = False
     chain: ChainPlace | None = None
+    hours: float = 0.0  # since the session started
+    gpu_hours: float = 0.0  # of its runs that are committed
     active: tuple[RunView, ...] = ()
     recent: tuple[dict[str, str], ...] = ()
 
@@ -283,6 +285,8 @@ class SessionView(Answer, frozen=True, kw_only=True):
     expr: str
     session: Session
     chain_mode: ChainMode | None = None  # of the chain of which it is the current link
+    hours: float = 0.0  # since the session started
+    gpu_hours: float = 0.0  # of its runs that are committed
     chain_remaining: int | None = None
     inherited: tuple[str, ...] = ()  # settings of the last session that the new one keeps
     said: tuple[str, ...] = ()  # what a change of the settings means, one line each

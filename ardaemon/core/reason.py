@@ -17,6 +17,8 @@ TOKENS = frozenset(
 NOT_COMPARABLE = frozenset(
     "stopped cancelled seal_broken supervisor_lost host_restart lost spawn_failed".split()
 )
+# Endings by which a run is lost, whatever its job did: they are no failure of the job's.
+LOST = frozenset(("supervisor_lost", "host_restart", "lost"))
 FAMILIES = ("exception:", "signal:")
 _NOTE = "; "  # stands before each note
 

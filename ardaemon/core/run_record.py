@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.gpus import Need
 from ardaemon.core.model import (
+    LIMITS,
     Again,
     Best,
     Counters,
@@ -69,6 +70,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     seed: int = 0  # AR_SEED
     value: float | None = None  # of the primary metric
     metrics: dict[str, float] = field(default_factory=dict)
+    gpu_seconds: float = 0.0
 
 
 class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
@@ -135,6 +137,14 @@ def of_session(record: RunRecord, session: Session) -> RunRecord:
     """Return the record of a run that waits, as it is to be launched in this session."""
     settings = session.settings or record.settings
     return replace(record, settings=settings, epoch=session.epoch, revision=session.revision)
+
+
+def with_limits(record: RunRecord, session: Session) -> RunRecord:
+    """Return the record of a run at work with the limits of its session as they are now: they end it."""
+    if record.epoch != session.epoch or session.settings is None:
+        return record
+    limits = {name: getattr(session.settings, name) for name in LIMITS}
+    return replace(record, settings=replace(record.settings, **limits))
 
 
 # What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the

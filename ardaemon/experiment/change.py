@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import Refused, SessionNotLive, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on
-from ardaemon.core.model import Contract, Counters, Session, Settings
+from ardaemon.core.model import LIMITS, Contract, Counters, Session, Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.words import option
 from ardaemon.experiment import seal
@@ -16,8 +16,6 @@ from ardaemon.experiment.settings import check, given_values
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import state
 
-# When a session ends: asked at each verdict, of the settings as they are then.
-ENDS = ("max_runs", "plateau", "threshold")
 # Which runs may become the best: asked of the settings with which a run was launched.
 RULES = ("constraints",)
 # What a run asks of the machine is settled at its submit.
@@ -83,10 +81,10 @@ def _require_comparable(before: Settings, changed: dict[str, Any], contract: Con
 
 def meaning(changed: tuple[str, ...], settings: Settings, counters: Counters) -> tuple[str, ...]:
     """Say from when on a change holds, and what it means for values that are there. Pure."""
-    of_end = [name for name in changed if name in ENDS]
+    of_end = [name for name in changed if name in LIMITS]  # asked of the settings of the session
     of_best = [name for name in changed if name in RULES]
     of_place = [name for name in changed if name in AT_SUBMIT]
-    others = [name for name in changed if name not in ENDS + RULES + AT_SUBMIT]
+    others = [name for name in changed if name not in LIMITS + RULES + AT_SUBMIT]
     lines = (
         (
             of_end,
@@ -105,9 +103,14 @@ def meaning(changed: tuple[str, ...], settings: Settings, counters: Counters) ->
 
 def _reached(settings: Settings, counters: Counters) -> list[str]:
     """Say which counts have come to their end already: whatever the next run is, it is the last."""
-    counts = {"plateau": counters.plateau, "max_runs": counters.since_start}
+    counts = {
+        "plateau": counters.plateau,
+        "max_runs": counters.since_start,
+        "max_gpu_hours": counters.gpu_hours,
+        "max_failures": counters.failures,
+    }
     return [
-        f"{option(name)} {most} is reached already ({count}): the next verdict ends the session"
+        f"{option(name)} {most:g} is reached already ({count:.6g}): the next verdict ends the session"
         for name, count in counts.items()
         if (most := getattr(settings, name)) is not None and count >= most
     ]

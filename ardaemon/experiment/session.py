@@ -17,7 +17,7 @@ from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
 from ardaemon.experiment.started_here import StartedHere
-from ardaemon.experiment.state import State, load
+from ardaemon.experiment.state import State, hours_of, load
 from ardaemon.experiment.unclean import require_no_unclean
 from ardaemon.host import durable, state
 
@@ -82,7 +82,7 @@ def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:
         epoch=current.session.epoch + 1,
         revision=0,
         conditions=seal.conditions(chosen.settings, current.contract),
-        counters=replace(current.session.counters, since_start=0, plateau=0),
+        counters=replace(current.session.counters, since_start=0, plateau=0, failures=0, gpu_seconds=0.0),
     )
 
 
@@ -148,6 +148,17 @@ def remember_run(experiment: Experiment, number: int) -> None:
     session = load_or_repair(experiment).session
     if session.last_run < number:
         state.write(experiment.session, replace(session, last_run=number))
+
+
+def expire(experiment: Experiment, current: State) -> State:
+    """Return the state, its session ended if the hours that it may last are over; asked at each submit."""
+    session = current.session
+    most = session.settings.max_hours if session.settings is not None else None
+    if not session.live or most is None or hours_of(session) < most:
+        return current
+    over = replace(session, live=False, terminated_by="max_hours")
+    state.write(experiment.session, over)
+    return State(current.contract, over, current.best, current.warnings)
 
 
 def stop(experiment: Experiment) -> Session:

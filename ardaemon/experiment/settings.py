@@ -15,6 +15,7 @@ from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
+HOURS_MAX = 1e6  # a century: likewise
 
 
 DEFAULTS: dict[str, Any] = {
@@ -53,11 +54,18 @@ def check(settings: Settings) -> None:
     counts = {
         "--max-runs": settings.max_runs,
         "--plateau": settings.plateau,
+        "--max-failures": settings.max_failures,
         "--keep-checkpoints": settings.keep_checkpoints,
     }
     for option, value in counts.items():
         if value is not None and value < 1:
             raise UsageError(f"{option} {value}: it must be at least 1", "none: no limit")
+    for option, hours in (("--max-hours", settings.max_hours), ("--max-gpu-hours", settings.max_gpu_hours)):
+        if hours is not None and not 0 < hours <= HOURS_MAX:
+            raise UsageError(
+                f"{option} {hours:g}: it must be more than 0 and at most {HOURS_MAX:g} hours",
+                "none: no limit",
+            )
     for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
         if seconds is not None:
             _positive(option, seconds, SECONDS_MAX)

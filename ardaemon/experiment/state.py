@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ardaemon.checkpoints import prune
+from ardaemon.core.config import HOUR_S
 from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, Run
 from ardaemon.core.model import Best, Contract, Session
@@ -58,6 +60,15 @@ def load(experiment: Experiment) -> State:
     if best is not None and not has_snapshot(experiment, best):
         raise CorruptState(f"{experiment.best} names a run without its train.py", "")
     return State(contract, session, best)
+
+
+def hours_of(session: Session) -> float:
+    """Return how long ago the session started, in hours; 0 if it does not say when.
+
+    By the clock of the wall, the only one that goes on over a reboot.
+    """
+    started = state.seconds(session.started_at)
+    return max(0.0, time.time() - started) / HOUR_S if started else 0.0
 
 
 def has_snapshot(experiment: Experiment, best: Best) -> bool:

@@ -13,7 +13,7 @@ from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.started_here import StartedHere
-from ardaemon.experiment.state import State, fallback_run
+from ardaemon.experiment.state import State, fallback_run, hours_of
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
@@ -70,6 +70,8 @@ class Experiments:
             train_py=seen.train_py,
             unclean=seen.unclean,
             chain=seen.chain,
+            hours=hours_of(state.session),
+            gpu_hours=state.session.counters.gpu_hours,
             active=tuple(self.context.views.view(f, sight) for f in flights),
             recent=seen.rows,
             warnings=(*state.warnings, *left, *self.board.placement.in_quarantine.values()),
@@ -182,6 +184,8 @@ class Experiments:
             session=state.session,
             chain_mode=chain.mode if chain else None,
             chain_remaining=chain.left if chain else None,
+            hours=hours_of(state.session),
+            gpu_hours=state.session.counters.gpu_hours,
             warnings=tuple(state.warnings),
         )
 

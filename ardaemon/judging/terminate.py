@@ -12,6 +12,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     status: Status
     verdict: Verdict
     comparable: bool  # the run says something about the idea; only then it counts for plateau
+    failed: bool = False  # counts for max_failures
+    gpu_seconds: float = 0.0  # of all its GPUs and attempts
 
 
 def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
@@ -25,13 +27,23 @@ def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
         **total,
         since_start=counters.since_start + 1,
         plateau=0 if tally.verdict == "advance" else plateau,
+        failures=0 if tally.status == "ok" else counters.failures + (1 if tally.failed else 0),
+        gpu_seconds=counters.gpu_seconds + tally.gpu_seconds,
     )
 
 
 def judge(
-    settings: Settings, counters: Counters, best: Best | None, status: Status, manual: bool
+    settings: Settings,
+    counters: Counters,
+    best: Best | None,
+    status: Status,
+    manual: bool,
+    hours: float = 0.0,
 ) -> Termination | None:
-    """Return why the session ends with this run; None if the session goes on."""
+    """Return why the session ends with this run; None if the session goes on.
+
+    `hours`: since the session started.
+    """
     if status == "unclean":
         return "unclean"
     if manual:
@@ -42,6 +54,12 @@ def judge(
         return "plateau"
     if settings.max_runs is not None and counters.since_start >= settings.max_runs:
         return "max_runs"
+    if settings.max_hours is not None and hours >= settings.max_hours:
+        return "max_hours"
+    if settings.max_gpu_hours is not None and counters.gpu_hours >= settings.max_gpu_hours:
+        return "max_gpu_hours"
+    if settings.max_failures is not None and counters.failures >= settings.max_failures:
+        return "max_failures"
     return None
 
 

@@ -15,7 +15,7 @@ from ardaemon.core.model import (
     Status,
     Verdict,
 )
-from ardaemon.core.reason import NOT_COMPARABLE, Reason, read
+from ardaemon.core.reason import LOST, NOT_COMPARABLE, Reason, read
 
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
@@ -46,6 +46,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     primary: PrimaryResult
     constraints: tuple[ConstraintResult, ...]
     comparable: bool
+    failed: bool  # a crash, a timeout or an invalid run, as the job itself brought it about
 
 
 def judge(facts: VerdictFacts) -> Judgement:
@@ -66,7 +67,13 @@ def judge(facts: VerdictFacts) -> Judgement:
         primary=primary,
         constraints=checked,
         comparable=facts.exit.ending not in NOT_COMPARABLE and not (facts.seal_faults or facts.tainted),
+        failed=status in ("crash", "timeout", "invalid") and not _is_lost(facts),
     )
+
+
+def _is_lost(facts: VerdictFacts) -> bool:
+    """Tell whether somebody else than the job has brought about how the run ended."""
+    return facts.exit.ending in LOST or bool(facts.seal_faults)
 
 
 def _status(facts: VerdictFacts) -> tuple[Status, Reason | None]:

@@ -23,7 +23,7 @@ from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.ready import version_to_restore
 from ardaemon.experiment.repair import load_or_repair
-from ardaemon.experiment.state import State
+from ardaemon.experiment.state import State, hours_of
 from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.judging.next_step import next_step
@@ -66,7 +66,9 @@ def _again(ended: Ended, current: State, judged: verdict.Judgement) -> Again | N
 def _waiting(ended: Ended, judged: verdict.Judgement, why: Again) -> Queued:
     """Return the run as it waits for its next attempt, with what this one measured."""
     value, metrics = judged.primary.value, ended.finite_metrics
-    measured = AttemptResult(why=why, seed=ended.seed, value=value, metrics=metrics)
+    measured = AttemptResult(
+        why=why, seed=ended.seed, value=value, metrics=metrics, gpu_seconds=ended.gpu_seconds
+    )
     return Queued(attempts=(*ended.before, measured), seed=ended.seed)
 
 
@@ -132,7 +134,13 @@ def _of_this_session(ended: Ended, current: State) -> bool:
 
 
 def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counters:
-    tally = terminate.Tally(status=judged.status, verdict=judged.verdict, comparable=judged.comparable)
+    tally = terminate.Tally(
+        status=judged.status,
+        verdict=judged.verdict,
+        comparable=judged.comparable,
+        failed=judged.failed,
+        gpu_seconds=ended.gpu_seconds + sum(attempt.gpu_seconds for attempt in ended.before),
+    )
     return terminate.count(current.session.counters, tally, _of_this_session(ended, current))
 
 
@@ -144,7 +152,8 @@ def _termination(
     if not session.live and session.terminated_by is not None:
         return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
     manual = ended.manual and _of_this_session(ended, current)
-    return terminate.judge(_settings(ended, current), counters, best or current.best, judged.status, manual)
+    settings, standing, hours = _settings(ended, current), best or current.best, hours_of(session)
+    return terminate.judge(settings, counters, standing, judged.status, manual, hours)
 
 
 def _settings(ended: Ended, current: State) -> Settings:
@@ -206,12 +215,24 @@ def _outlook(
         "terminated_by": why,
         "next": next_step(why, settings, chain, best is not None),
         "chain_over": why is not None and chain is not None and chain.left == 0,
-        "plateau": None if settings.plateau is None else f"{counters.plateau}/{settings.plateau}",
-        "runs": None if settings.max_runs is None else f"{counters.since_start}/{settings.max_runs}",
+        "plateau": _of(counters.plateau, settings.plateau),
+        "runs": _of(counters.since_start, settings.max_runs),
+        "hours": _hours(hours_of(current.session), settings.max_hours),
+        "gpu_hours": _hours(counters.gpu_hours, settings.max_gpu_hours),
+        "failures": _of(counters.failures, settings.max_failures),
         "best": best.run_id if best else None,
         "best_value": best.value if best else None,
         "chain_remaining": chain.left if chain else None,
     }
+
+
+def _of(count: int, most: int | None) -> str | None:
+    """Return how much of a limit is used up, as `42/200`; None where there is no such limit."""
+    return None if most is None else f"{count}/{most}"
+
+
+def _hours(used: float, most: float | None) -> str | None:
+    return None if most is None else f"{used:.3g}/{most:g}"
 
 
 def _replaceable(ended: Ended, current: State, place: Placed) -> tuple[str, ...]:

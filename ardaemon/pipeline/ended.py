@@ -9,6 +9,7 @@ from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit
+from ardaemon.core.queue import seat_of
 from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
@@ -60,6 +61,11 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         rss = max(measured.peak_rss_mb or 0, self.exit.max_rss_kb // 1024)
         peaks = {PEAK_RSS: float(rss)} if rss else {}
         return peaks if measured.peak_vram_mb is None else {**peaks, PEAK_VRAM: float(measured.peak_vram_mb)}
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Return the time that the attempt had its GPUs, those of all of them together."""
+        return self.exit.seconds * len(seat_of(self.slots).cards)
 
     @property
     def tainted(self) -> str | None:

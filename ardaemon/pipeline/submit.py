@@ -29,6 +29,7 @@ from ardaemon.core.text import one_line
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.session import expire
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
@@ -66,6 +67,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     number = _number(experiment, current.session, params, position)
     if current.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))
+    current = expire(experiment, current)
     settings = require_ready(experiment, current, position.started_here)
     environment = job_environment.filtered(params.environment, config)
     _check_room(experiment, environment)

@@ -15,7 +15,7 @@ from ardaemon.core.events import RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Key, Stranded
-from ardaemon.core.run_record import Judged, of_session
+from ardaemon.core.run_record import Judged, of_session, with_limits
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.placement import Placement
 
@@ -95,10 +95,14 @@ class Board:
         return self.flights.get((str(experiment.folder), run_id))
 
     def renew(self, folder: Path, session: Session) -> None:
-        """Give what waits to the new session: its settings say how long a run may take, and beside whom."""
+        """Give what waits to the session, new or changed: its settings say how long a run may take.
+
+        Whether the session may end with the verdict of a run at work, its limits say as they are now.
+        """
         for flight in self.flights.values():
-            if flight.key[0] == str(folder) and flight.state == "queued" and session.settings is not None:
-                flight.record = of_session(flight.record, session)
+            if flight.key[0] == str(folder):
+                renewed = of_session if flight.state == "queued" else with_limits
+                flight.record = renewed(flight.record, session)
 
     def hold(self, folder: Path, session_over: bool) -> None:
         """Hold the runs of an experiment whose session is over; let them go when it has started again."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from ardaemon.core.config import Config
+from ardaemon.core.model import LIMITS
 from ardaemon.core.queue import AtWork, QueueFacts, Seat, Waiting
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.queue.board import Board
@@ -80,8 +81,7 @@ def _may_end_session(flight: Flight) -> bool:
     """Tell whether the run is being judged, and no other of its experiment may start after that verdict."""
     if flight.state not in ("exited", "judged"):
         return False
-    limits = flight.record.settings
-    limited = (limits.plateau, limits.max_runs, limits.threshold) != (None, None, None)
+    limited = any(getattr(flight.record.settings, limit) is not None for limit in LIMITS)
     unclean = flight.exit is not None and bool(flight.exit.survivors)
     return limited or unclean or flight.active.wanted in ("stop", "judge_stop")
 

@@ -263,6 +263,19 @@ def test_the_compact_status_is_that_of_the_design() -> None:
     ]
 
 
+def test_every_limit_stands_in_the_compact_status_and_in_the_closing_line() -> None:
+    """By how much of it is used up."""
+    session = status()["session"]
+    settings = session["settings"] | {"max_hours": 8.0, "max_gpu_hours": 16.0, "max_failures": 3}
+    counters = session["counters"] | {"failures": 1}
+    view = status(session={**session, "settings": settings, "counters": counters}, hours=2.51, gpu_hours=3.14)
+    shown = "plateau 2/5, max_runs 42/200, hours 2.51/8, gpu_hours 3.14/16, failures 1/3"
+    assert status_lines.limits(view) == shown
+    assert status_lines.compact(view).splitlines()[3].startswith(f"termination: {shown[:70]}")
+    line = run_lines.closing_line(result(hours="2.51/8", gpu_hours="3.14/16", failures="1/3"))
+    assert line.endswith("max_runs 43/200, hours 2.51/8, gpu_hours 3.14/16, failures 1/3")
+
+
 def test_the_compact_status_adds_what_there_is_to_say() -> None:
     """What runs, what waits, why no run is accepted."""
     session = {**status()["session"], "live": False, "terminated_by": "plateau"}

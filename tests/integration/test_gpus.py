@@ -182,6 +182,17 @@ def test_a_run_that_a_foreign_process_joins_is_run_once_more(
     result = lab.wait(run)["result"]
     assert (result["attempts"], result["tainted"], result["verdict"]) == (2, None, "advance")
     assert lab.events("again")[0]["why"] == "tainted"
+    used = lab.get("session.get")["session"]["counters"]["gpu_seconds"]
+    assert used > result["seconds"], "the GPU was had by the first attempt too"
+
+
+def test_a_session_ends_when_its_runs_have_had_so_many_hours_of_gpus(lab: Lab, fake: FakeGpus) -> None:
+    lab.ready(seconds=40, settle=0, gpus=2, max_gpu_hours=1e-6)
+    result = lab.wait(Bench(lab, fake).submit(waits=False))["result"]
+    assert (result["terminated_by"], result["verdict"]) == ("max_gpu_hours", "advance")
+    view = lab.get("session.get")
+    assert view["session"]["counters"]["gpu_seconds"] == pytest.approx(2 * result["seconds"])
+    assert view["gpu_hours"] == pytest.approx(2 * result["seconds"] / 3600)
 
 
 def test_with_on_tainted_accept_the_result_says_so_and_does_not_count_for_plateau(

@@ -3,11 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ardaemon.core.model import Best, Counters, Direction, Primary, Settings, Status, Termination, Verdict
 from ardaemon.judging.terminate import Tally, count, judge
 
-EVERYTHING = Settings(seconds=1, threshold=0.5, plateau=2, max_runs=3)
+EVERYTHING = Settings(
+    seconds=1, threshold=0.5, plateau=2, max_runs=3, max_hours=8, max_gpu_hours=2, max_failures=2
+)
 SPENT = Counters(revert=3, plateau=2, since_start=3)
 
 
@@ -38,14 +41,20 @@ def test_the_reasons_come_in_the_order_of_the_design() -> None:
     assert judge(EVERYTHING, SPENT, not_reached, "ok", manual=False) == "plateau"
     fresh = Counters(plateau=1, since_start=3)
     assert judge(EVERYTHING, fresh, not_reached, "ok", manual=False) == "max_runs"
-    assert judge(EVERYTHING, Counters(plateau=1, since_start=2), not_reached, "ok", manual=False) is None
+    spent = Counters(failures=2, gpu_seconds=7200)
+    assert judge(EVERYTHING, spent, not_reached, "crash", manual=False, hours=8) == "max_hours"
+    assert judge(EVERYTHING, spent, not_reached, "crash", manual=False, hours=7.99) == "max_gpu_hours"
+    assert judge(EVERYTHING, Counters(failures=2), not_reached, "crash", manual=False) == "max_failures"
+    under = Counters(plateau=1, since_start=2, failures=1, gpu_seconds=7199)
+    assert judge(EVERYTHING, under, not_reached, "ok", manual=False, hours=7.99) is None
 
 
 def test_without_limits_nothing_ends_it_but_unclean_and_manual() -> None:
     endless, many = Settings(seconds=1), Counters(revert=10**6, plateau=10**6, since_start=10**6)
     others: tuple[Status, ...] = ("ok", "crash", "timeout", "invalid", "interrupted")
+    many = replace(many, failures=10**6, gpu_seconds=1e9)
     for status in others:
-        assert judge(endless, many, best(-1e9), status, manual=False) is None
+        assert judge(endless, many, best(-1e9), status, manual=False, hours=1e6) is None
     assert judge(endless, many, None, "unclean", manual=False) == "unclean"
     assert judge(endless, many, None, "ok", manual=True) == "manual"
 
@@ -96,6 +105,16 @@ def test_max_runs_counts_every_run_crashes_timeouts_and_interrupted_ones_too() -
     assert counters.since_start == 4
     settings = Settings(seconds=1, max_runs=4)
     assert judge(settings, counters, None, "invalid", manual=False) == "max_runs"
+
+
+def test_failures_in_a_row_count_and_a_run_that_is_ok_begins_anew() -> None:
+    bad = Tally(status="crash", verdict="crash", comparable=True, failed=True)
+    missing = Tally(status="invalid", verdict="revert", comparable=True, failed=True)
+    lost = Tally(status="crash", verdict="crash", comparable=False)
+    stopped = Tally(status="interrupted", verdict="interrupted", comparable=False)
+    assert counted(bad, missing, lost, stopped, bad).failures == 3, "what is lost does not begin anew"
+    assert counted(bad, bad, ended("revert")).failures == 0
+    assert count(counted(bad, bad), bad, current=False).failures == 2, "a run of an earlier session"
 
 
 VERDICTS: tuple[Verdict, ...] = ("advance", "revert", "invalid", "crash", "timeout", "interrupted")

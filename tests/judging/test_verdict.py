@@ -263,3 +263,25 @@ def test_a_valid_best_never_gets_worse_and_is_the_best_of_all_valid_runs(
             assert standing is not None
             assert standing.valid
             assert standing.value == (min(valid) if direction == "min" else max(valid))
+
+
+@pytest.mark.parametrize(
+    ("end", "value", "failed"),
+    [
+        (Exit(ending="exited", exit_code=1), 1.0, True),
+        (Exit(ending="limit"), 1.0, True),
+        (Exit(ending="vram_limit"), 1.0, True),
+        (Exit(ending="spawn_failed"), None, True),
+        (OK, None, True),
+        (OK, 2.0, False),
+        (Exit(ending="stopped"), 1.0, False),
+        (Exit(ending="cancelled"), None, False),
+        *((Exit(ending=ending), 1.0, False) for ending in ("supervisor_lost", "host_restart", "lost")),
+    ],
+)
+def test_a_failure_is_a_crash_a_timeout_or_an_invalid_run_that_the_job_brought_about(
+    end: Exit, value: float | None, failed: bool
+) -> None:
+    assert judge(facts(value, end=end)).failed is failed
+    broken = replace(facts(value, end=end), seal_faults=("prepare.py changed",))
+    assert not judge(broken).failed

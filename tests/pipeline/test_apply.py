@@ -71,6 +71,9 @@ RESULTS = st.builds(
     chain_over=st.booleans(),
     plateau=st.just("123456789/123456789"),
     runs=st.just("123456789/123456789"),
+    hours=st.just("1.23e+05/123456.789"),
+    gpu_hours=st.just("1.23e+05/123456.789"),
+    failures=st.just("123456789/123456789"),
     best=st.just("r123456789"),
     best_value=FLOATS,
     chain_remaining=st.integers(0, 10**9),
@@ -84,7 +87,8 @@ RESULTS = st.builds(
 # What a result is about; nothing of it may be given up for the others' sake.
 STANDS = (
     "run_id expr status verdict valid improved_over_best primary peak_vram_mb base checkpoint"
-    " should_terminate terminated_by next chain_over plateau runs best best_value chain_remaining"
+    " should_terminate terminated_by next chain_over plateau runs hours gpu_hours failures best best_value"
+    " chain_remaining"
 ).split()
 
 
