@@ -23,6 +23,7 @@ COMMANDS = {
     "init": ("init", "Create an experiment and seal its inputs."),
     "session": ("session", "Start, stop or show an experiment's session."),
     "chain": ("chain", "Show the chain of experiments, or end it."),
+    "chain-init": ("chain_init", "Create the experiment that follows in the chain."),
     "run": ("run", "Run train.py as it is now."),
     "wait": ("run", "Wait for a run and print its verdict."),
     "status": ("status", "Show the state of an experiment."),
@@ -53,7 +54,9 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             self._complain_of(ctx, cmd_name)
             return None
-        command = getattr(import_module(f"arctl.commands.{COMMANDS[cmd_name][0]}"), cmd_name)
+        command = getattr(
+            import_module(f"arctl.commands.{COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_")
+        )
         assert isinstance(command, click.Command)
         return command
 

@@ -18,7 +18,8 @@ ANSWER_S = 60.0  # the longest that a daemon may think before it counts as hung
 SLOW_ANSWER_S = 900.0  # the same where sealed data is hashed or a kill is verified
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
-    "run.submit experiment.init experiment.seal experiment.clean session.start session.stop".split()
+    "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"
+    " chain.init".split()
 )
 GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16

@@ -27,7 +27,19 @@ class Memory(click.ParamType[float]):
             raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
 
 
+class Scope(click.ParamType[list[str]]):
+    """What may be changed: names with commas between them."""
+
+    name = "scope"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Split the names; the daemon checks them."""
+        return value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
+
+
 MEMORY = Memory()
+SCOPE = Scope()
+file_type = click.Path(exists=True, dir_okay=False)
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
 
 GPUS = click.IntRange(min=0)

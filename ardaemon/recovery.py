@@ -20,12 +20,12 @@ import msgspec
 
 from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.errors import ArdaemonError, StorageError
-from ardaemon.core.layout import Experiment, Host, Run, run_number
+from ardaemon.core.layout import Experiment, Host, Project, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Stranded
 from ardaemon.core.run_record import Active, Judged, Launching, RunRecord, with_limits
 from ardaemon.engines.base import Engine, FolderAway
-from ardaemon.experiment import history, ready, session
+from ardaemon.experiment import chaining, history, ready, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
@@ -76,9 +76,10 @@ async def recover(
         there = [entry for entry, _ in projects[project]]
         try:
             with anyio.fail_after(LOCKS_S):
-                async with _alone(locks, {folder for _, folder in projects[project]}):
+                home = Project(project).home  # its chain's
+                async with _alone(locks, {home, *(folder for _, folder in projects[project])}):
                     projects_taken.append(
-                        await disks.ask(project, partial(_take_up, there, engine, started_here))
+                        await disks.ask(project, partial(_take_up, project, there, engine, started_here))
                     )
         except TimeoutError:
             busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
@@ -128,8 +129,9 @@ def _by_project(entries: list[Path]) -> dict[Path, list[tuple[Path, Path | None]
     return projects
 
 
-def _take_up(entries: list[Path], engine: Engine, started_here: StartedHere) -> _TakenUp:
+def _take_up(project: Path, entries: list[Path], engine: Engine, started_here: StartedHere) -> _TakenUp:
     """Read what the entries of one project lead to, and finish what was judged. For a thread."""
+    chaining.settle_alone(Project(project))  # before a run starts whose session has ended with that
     stranded: dict[Path, Stranded] = {}
     removed = [(entry, run) for entry in entries if (run := _removed(entry)) is not None]
     gone = {entry for entry, _ in removed}

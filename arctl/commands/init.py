@@ -11,12 +11,11 @@ import click
 from arctl.base import interactive, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
+from arctl.options import SCOPE, file_type
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import SLUG, check_slug
 
 TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-file_type = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
@@ -33,10 +32,16 @@ file_type = click.Path(exists=True, dir_okay=False)
 @click.option(
     "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
 )
+@click.option("--mutation-scope", type=SCOPE, metavar="A,B", help="What may be changed; default: train.py.")
 @click.option("--seal", multiple=True, metavar="PATH", help="Data or code that must not change; repeatable.")
 @json_option
 def init(
-    slug: str, as_json: bool, constraints: tuple[str, ...], seal: tuple[str, ...], **given: str | None
+    slug: str,
+    as_json: bool,
+    constraints: tuple[str, ...],
+    seal: tuple[str, ...],
+    mutation_scope: list[str] | None,
+    **given: str | None,
 ) -> None:
     """Create the experiment SLUG and seal its inputs.
 
@@ -47,7 +52,7 @@ def init(
     name = dated(slug)
     if given["source"] is None:
         given = _complete(given)
-    params: dict[str, Any] = {**given, "constraints": constraints}
+    params: dict[str, Any] = {**given, "constraints": constraints, "mutation_scope": mutation_scope}
     for option in ("train", "prepare", "program", "source"):
         params[option] = None if given[option] is None else os.path.abspath(str(given[option]))
     params["seal"] = [os.path.abspath(path) for path in seal]

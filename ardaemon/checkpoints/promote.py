@@ -12,7 +12,7 @@ from msgspec import MsgspecError, field
 
 from ardaemon.checkpoints import place, prune
 from ardaemon.checkpoints.copy import Copied, Copier, Report, sha256_of
-from ardaemon.checkpoints.survey import survey
+from ardaemon.checkpoints.survey import Plan, survey
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.folders import Look, Unsearched, walk
@@ -149,21 +149,31 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
     operations.mkdir(partial)
     try:
         # Copied, never hard-linked: a later run may overwrite its own output in place.
-        plan = survey(source, partial / source.name, promotion.trusted)
-        if len(plan.files) > FILES_MAX:
-            raise OSError(errno.EFBIG, f"it holds more than {FILES_MAX:,} files")
-        files = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
+        plan = surveyed(source, partial / source.name, promotion.trusted)
+        copied = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
         durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way
         if error.errno in _FULL:
             raise
         return f"{source.name}: {error.strerror or error}"
-    named = {os.path.relpath(path, partial): files[path] for path in sorted(files)}
-    facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named)
+    facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named(copied, partial))
     durable.write(partial / META, state.encode(facts))
     durable.remove_tree(home)  # a torn copy, or one that differs from its meta.json
     durable.rename(partial, home)
     return None
+
+
+def surveyed(source: Path, target: Path, trusted: Sequence[str]) -> Plan:
+    """Return the plan of a checkpoint's copy. Raises OSError as survey() does, and if there is too much."""
+    plan = survey(source, target, trusted)
+    if len(plan.files) > FILES_MAX:
+        raise OSError(errno.EFBIG, f"it holds more than {FILES_MAX:,} files")
+    return plan
+
+
+def named(copied: dict[str, Copied], folder: Path) -> dict[str, Copied]:
+    """Return the facts of the copied files by their paths in `folder`, as meta.json has them."""
+    return {os.path.relpath(path, folder): copied[path] for path in sorted(copied)}
 
 
 def _make_room(experiment: Experiment, promotion: Promotion) -> None:

@@ -7,6 +7,8 @@ from msgspec import Struct
 from ardaemon.core.protocol import (
     Cancel,
     ChainGet,
+    ChainInit,
+    ChainMade,
     ChainStop,
     ChainView,
     DaemonInfo,
@@ -77,6 +79,13 @@ METHODS: dict[str, Method] = {
         Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
     ),
     "session.get": Method(Where, SessionView, "The session's settings and counters.", repeatable=True),
+    "chain.init": Method(
+        ChainInit,
+        ChainMade,
+        "Make the experiment that follows another one in the chain.",
+        slow=True,
+        repeatable=True,
+    ),
     "chain.get": Method(ChainGet, ChainView, "The chain: its links, and what is left.", repeatable=True),
     "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
     "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),

@@ -11,7 +11,18 @@ from msgspec.structs import fields
 
 from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
-from ardaemon.core.model import Best, ChainMode, Contract, Exit, Result, Resume, Session, Settings
+from ardaemon.core.model import (
+    Best,
+    ChainDecision,
+    ChainMode,
+    Contract,
+    Direction,
+    Exit,
+    Result,
+    Resume,
+    Session,
+    Settings,
+)
 
 # A daemon serves clients of the version before and after its own.
 PROTOCOL = 1
@@ -126,6 +137,7 @@ class Init(Params, frozen=True, kw_only=True):
     goal: str | None = None
     constraints: tuple[str, ...] = ()
     seal: tuple[str, ...] = ()
+    mutation_scope: tuple[str, ...] | None = None  # None: train.py
 
 
 class Seal(Where, frozen=True, kw_only=True):
@@ -179,6 +191,30 @@ class SessionSet(Where, frozen=True, kw_only=True):
 
 
 LINKS_MAX = 64  # of one chain.get
+
+
+class ChainInit(Params, frozen=True, kw_only=True):
+    """chain.init. The same `submit_id` again gives the same child. Paths are absolute.
+
+    Null, or what `given` leaves out, is as in the parent. `environment` is where the runner's program is
+    looked for (PATH). `force`: also if the parent's session is live.
+    """
+
+    project: str
+    submit_id: Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
+    slug: str  # of the child
+    goal: str
+    rationale: str
+    environment: dict[str, str]
+    from_expr: str | None = None  # null: the chain's current experiment
+    mutation_scope: tuple[str, ...] | None = None
+    primary_metric: str | None = None
+    primary_direction: Direction | None = None
+    train: str | None = None  # null: the parent's best
+    parent_ckpt: str | None = None  # a file or folder; null: the best's checkpoint
+    no_checkpoint: bool = False
+    given: SomeSettings = SomeSettings()
+    force: bool = False
 
 
 class ChainGet(Params, frozen=True, kw_only=True):
@@ -305,6 +341,18 @@ class ChainLink(Struct, frozen=True, kw_only=True):
     terminated_by: str | None = None
     parent: str | None = None
     rationale: str | None = None  # cleaned, and cut
+
+
+class ChainMade(Answer, frozen=True, kw_only=True):
+    """chain.init: the child, and the chain with it."""
+
+    project: str
+    expr: str  # the child
+    folder: str
+    decision: ChainDecision
+    session: Session
+    chain_mode: ChainMode
+    chain_remaining: int | None = None  # null: no limit
 
 
 class ChainView(Answer, frozen=True, kw_only=True):

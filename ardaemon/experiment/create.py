@@ -2,12 +2,13 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.core import constraints, file_kinds, files, toml
+from ardaemon.core import constraints, file_kinds, files
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
-from ardaemon.core.model import Direction, Placed, Session
+from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment import seal, train_file
@@ -32,6 +33,7 @@ LOOKED_THROUGH_MAX = 1 << 20
 # Different names of program.md that are looked for in the scripts, at 10 ms for each MiB of a script. Prose
 # that wants more than a few things lowest or highest says nothing about which one counts.
 NAMES_MAX = 32
+SCOPE_PART_MAX = 256  # characters of one part of the mutation scope
 
 
 def create(params: Init) -> tuple[Experiment, list[str]]:
@@ -45,26 +47,44 @@ def create(params: Init) -> tuple[Experiment, list[str]]:
 
 
 def _create(experiment: Experiment, params: Init) -> list[str]:
-    if experiment.folder.exists():
-        raise UsageError(
-            f"experiment {params.slug!r} is there already ({experiment.folder})", "choose another name"
-        )
+    require_free(experiment)
     sources = _files(params)
     _check_seals(params)
-    home = experiment.folder.parent
+    with made_aside(experiment) as partial:
+        return _fill(partial, params, sources)
+
+
+def require_free(experiment: Experiment) -> None:
+    """Raise UsageError if there is an experiment of that name."""
+    if experiment.folder.exists():
+        raise UsageError(
+            f"experiment {experiment.slug!r} is there already ({experiment.folder})", "choose another name"
+        )
+
+
+def aside(experiment: Experiment) -> Experiment:
+    """Return the experiment under the name that its folder has until it is whole."""
+    return Experiment(experiment.folder.with_name(f".new-{experiment.slug}"))
+
+
+@contextlib.contextmanager
+def made_aside(experiment: Experiment) -> Iterator[Experiment]:
+    """Yield the experiment under the name aside, to be filled; one rename puts it in place then.
+
+    Nothing of it stays behind if the block fails.
+    """
+    home, partial = experiment.folder.parent, aside(experiment)
     durable.make_folder(home)
-    partial = Experiment(home / f".new-{params.slug}")
     durable.remove_tree(partial.folder)
     operations.mkdir(partial.folder)
     try:
-        done = _fill(partial, params, sources)
+        yield partial
         durable.rename(partial.folder, experiment.folder)
-    except BaseException:
+    except Exception:
         durable.remove_tree(partial.folder)
         with contextlib.suppress(OSError):
             operations.rmdir(home)  # removed only if it is empty: then it was made here
         raise
-    return done
 
 
 def _files(params: Init) -> dict[str, Path]:
@@ -106,13 +126,18 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     seals = tuple(params.seal)
     state.write(experiment.contract, seal.make(experiment, seals))
     done += [f"sealed {path}" for path in seals]
+    state.write(experiment.session, Session(last_run=0, placed=keep_original(experiment)))
+    return done
+
+
+def keep_original(experiment: Experiment) -> Placed:
+    """Keep train.py as it is now as the original version, and return what it is."""
     data = train_file.snapshot(experiment.train)
     durable.make_folder(experiment.runs)
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
     durable.write(original.train, data, durable.mode_of(experiment.train, 0o444))
-    state.write(experiment.session, Session(last_run=0, placed=Placed(ORIGINAL, train_file.sha256(data))))
-    return done
+    return Placed(ORIGINAL, train_file.sha256(data))
 
 
 def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
@@ -123,7 +148,7 @@ def _write_program(experiment: Experiment, params: Init, source: Path | None) ->
         metric, direction, notes = _primary(params, text)
         done += notes
         front = _front(params, metric, direction)
-    elif params.primary_metric or params.primary_direction or params.goal or params.constraints:
+    elif _says_something_of_program(params):
         raise UsageError(
             f"{source} has a front matter already", "leave out --primary-metric, --goal and the like"
         )
@@ -134,17 +159,33 @@ def _write_program(experiment: Experiment, params: Init, source: Path | None) ->
     return [*done, "program.md written; its prose is yours to change"]
 
 
+def _says_something_of_program(params: Init) -> bool:
+    """Tell whether an option was given that a program.md with a front matter already answers."""
+    front = (params.primary_metric, params.primary_direction, params.goal, params.mutation_scope)
+    return any(front) or bool(params.constraints)
+
+
 def _front(params: Init, metric: str, direction: Direction) -> str:
     for text in params.constraints:
         constraints.parse(text)
     goal = params.goal or f"{'lower' if direction == 'min' else 'raise'} {metric}"
-    listed = ", ".join(toml.string(text) for text in params.constraints)
-    return (
-        f"goal = {toml.string(goal)}\n"
-        'mutation_scope = ["train.py"]\n'
-        f"constraints = [{listed}]\n\n"
-        f"[primary]\nmetric = {toml.string(metric)}\ndirection = {toml.string(direction)}\n"
+    scope = params.mutation_scope or program_md.SCOPE
+    check_scope(scope)
+    primary = Primary(metric, direction)
+    front = program_md.Front(
+        primary=primary, goal=goal, mutation_scope=scope, constraints=tuple(params.constraints)
     )
+    return program_md.front_text(front)
+
+
+def check_scope(scope: tuple[str, ...]) -> None:
+    """Raise UsageError if a part of the mutation scope is no name."""
+    for part in scope:
+        if not part.strip() or not part.isprintable() or len(part) > SCOPE_PART_MAX:
+            raise UsageError(
+                f"--mutation-scope {part[:40]!r}: it is no name of a file or of a part of one",
+                "give names with commas between them, as train.py",
+            )
 
 
 def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[str]]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TypeVar
 
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Best, ChainDecision, Record, Session
-from ardaemon.core.protocol import RATIONALE_SHOWN, ChainLink, ChainView
+from ardaemon.core.protocol import RATIONALE_SHOWN, ChainLink, ChainMade, ChainView
 from ardaemon.core.text import one_line
 from ardaemon.experiment import chain
 from ardaemon.experiment.started_here import StartedHere
@@ -35,6 +35,35 @@ def view(project: Project, last: int, started_here: StartedHere) -> ChainView:
         earlier=earlier,
         warnings=tuple(warnings),
     )
+
+
+def made(child: Experiment) -> ChainMade:
+    """Return a child that chain.init has made, and the chain as it stands."""
+    decision, session = state.read(child.decision, ChainDecision), state.read(child.session, Session)
+    if decision is None or session is None:
+        raise CorruptState(f"{child.folder} has lost files of the chain's", "arctl chain shows what is there")
+    current = chain.require(Project(child.project))
+    return ChainMade(
+        project=str(child.project),
+        expr=child.slug,
+        folder=str(child.folder),
+        decision=decision,
+        session=session,
+        chain_mode=current.mode,
+        chain_remaining=current.left,
+        warnings=_warnings(decision),
+    )
+
+
+def _warnings(decision: ChainDecision) -> tuple[str, ...]:
+    lines = []
+    if decision.parent_checkpoint is None:
+        lines.append("it has no checkpoint of its parent: AR_PARENT_CKPT is not set in its runs")
+    if decision.dropped:
+        lines.append(
+            f"runs of {decision.parent_expr} that waited are cancelled: {', '.join(decision.dropped)}"
+        )
+    return tuple(lines)
 
 
 def _link(experiment: Experiment, position: int, started_here: StartedHere, warnings: list[str]) -> ChainLink:

@@ -10,6 +10,7 @@ from ardaemon.core.project import foreign_file
 
 FENCE = "+++"
 FRONT_MAX = toml.TEXT_MAX  # characters from the beginning of the file in which the front matter ends
+SCOPE = ("train.py",)  # what an agent may change, where program.md does not say it
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,8 +18,22 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 
     primary: Primary
     goal: str = ""
-    mutation_scope: tuple[str, ...] = ("train.py",)
+    mutation_scope: tuple[str, ...] = SCOPE
     constraints: tuple[str, ...] = ()
+
+
+def front_text(front: Front) -> str:
+    """Return the front matter as program.md has it, without its two lines of +++."""
+    scope, constraints_ = (
+        ", ".join(toml.string(text) for text in texts) for texts in (front.mutation_scope, front.constraints)
+    )
+    return (
+        f"goal = {toml.string(front.goal)}\n"
+        f"mutation_scope = [{scope}]\n"
+        f"constraints = [{constraints_}]\n\n"
+        f"[primary]\nmetric = {toml.string(front.primary.metric)}\n"
+        f"direction = {toml.string(front.primary.direction)}\n"
+    )
 
 
 def split_program(text: str) -> tuple[str | None, str]:

@@ -1,22 +1,71 @@
 """chain.*: the experiments of a project that follow each other."""
 
-import os
+import hashlib
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import TypeVar
+
+import anyio
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import UsageError
-from ardaemon.core.layout import Project
-from ardaemon.experiment import chain, choose, links
+from ardaemon.core.layout import Experiment, Project, project_folder
+from ardaemon.experiment import chain, chaining, child, child_files, choose, links
 from ardaemon.handlers.context import Context
 from ardaemon.rpc.dispatch import Notify
+
+T = TypeVar("T")
 
 
 class Chains:
     """The methods on chains."""
 
     def __init__(self, context: Context) -> None:
-        self.context = context
+        self.context, self.board = context, context.board
+
+    async def chain_init(self, params: p.ChainInit, _: Notify) -> p.ChainMade:
+        """Make the experiment that follows another one: whole, or not at all (experiment/chaining.py)."""
+        project = await self._project(params.project)
+        await self.context.settle(project.folder)
+        async with self.context.chain_lock(project.folder):
+            experiment = await self._ask(project, partial(child.made_before, project, params))
+            if experiment is None:
+                look = partial(child.parent_of, project, params, self.context.config.trusted)
+                parent = await self._ask(project, look)
+                async with self.context.changing(parent):
+                    experiment = await self._followed(project, parent, params)
+        return await self._ask(project, partial(links.made, experiment))
+
+    async def _followed(self, project: Project, parent: Experiment, params: p.ChainInit) -> Experiment:
+        """Make the child of that parent, and return it."""
+        at_work, waiting = self._runs(parent)
+        report = await self._ask(project, partial(_report_sha256, parent))
+        started_here, trusted = self.context.started_here, self.context.config.trusted
+        around = child.Around(at_work, waiting, report, started_here, trusted)
+        planned = await self.context.do(parent, partial(child.plan, parent, params, around))
+        child.require_none_at_work(parent, self._runs(parent)[0])  # one may have started meanwhile
+        held = {flight: flight.session_over for flight in self.board.of(parent)}
+        if planned.decision.dropped:
+            self.board.hold(parent.folder, True)
+        fill = partial(child_files.fill, child=planned, around=around)
+        try:
+            with anyio.CancelScope(shield=True):  # a client that goes away leaves nothing half done
+                work = partial(chaining.make, planned.experiment, planned.chain, planned.making, fill)
+                await self.context.do(parent, work)
+                await self.context.finish_chain(project.folder)
+        except BaseException:
+            self.context.settled.discard(project.folder)  # where not all could be undone
+            for flight, over in held.items():
+                flight.session_over = over
+            self.board.wake()
+            raise
+        return planned.experiment
+
+    def _runs(self, parent: Experiment) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the parent's runs that are at work, and those that wait."""
+        flights, seated = self.board.of(parent), self.board.placement.seated
+        waits = [flight for flight in flights if flight.only_waits and flight.key not in seated]
+        at_work = tuple(flight.run.run_id for flight in flights if flight not in waits)
+        return at_work, tuple(flight.run.run_id for flight in waits)
 
     async def chain_get(self, params: p.ChainGet, _: Notify) -> p.ChainView:
         """Show the chain."""
@@ -31,12 +80,19 @@ class Chains:
 
     async def _project(self, folder: str) -> Project:
         """Return the project of that folder. Raises UsageError, and ForeignOwner for another user's."""
-        if not os.path.isabs(folder):
-            raise UsageError(f"project {folder[:80]!r} is not an absolute path", "")
-        look = partial(choose.require_place, Path(folder), self.context.config.trusted)
-        await self.context.disks.ask(Path(folder), look)
-        return Project(Path(folder))
+        project = project_folder(folder)
+        look = partial(choose.require_place, project, self.context.config.trusted)
+        await self.context.disks.ask(project, look)
+        return Project(project)
+
+    async def _ask(self, project: Project, work: Callable[[], T]) -> T:
+        return await self.context.disks.ask(project.folder, work)
 
     async def _view(self, project: Project, last: int) -> p.ChainView:
         look = partial(links.view, project, last, self.context.started_here)
         return await self.context.disks.ask(project.folder, look)
+
+
+def _report_sha256(parent: Experiment) -> str:
+    """Return the hash of the parent's report, as report.get gives it."""
+    return hashlib.sha256(parent.slug.encode()).hexdigest()

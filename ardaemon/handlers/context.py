@@ -1,8 +1,8 @@
 """The context that all handlers share: the board, the experiments' locks, and what is wanted of runs."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import anyio.to_thread
 from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host, Project, project_folder
-from ardaemon.experiment import choose, session
+from ardaemon.experiment import chaining, choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
@@ -45,6 +45,7 @@ class Context:
     fingerprint_key: bytes
     started_here: StartedHere
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
+    settled: set[Path] = field(default_factory=set)  # projects in which no chain.init is cut short
 
     @asynccontextmanager
     async def changing(self, experiment: Experiment, mending: bool = False) -> AsyncIterator[None]:
@@ -78,6 +79,34 @@ class Context:
         """
         return self.locks.of(Project(project).home)
 
+    async def settle(self, project: Path) -> None:
+        """Finish, or undo, a chain.init that an earlier daemon did not come to the end of.
+
+        What cannot be settled now is tried again with the next request; whoever reads the chain meanwhile
+        takes it as it will be (chain.of_project).
+        """
+        if project in self.settled or not project.is_absolute():
+            return
+        look = partial(_in_making, Project(project), self.config.trusted)
+        known, parent = await self.disks.ask(project, look)
+        if parent is not None:
+            with suppress(ArdaemonError):
+                async with self.chain_lock(project), self.locks.of(parent.folder):
+                    await self.finish_chain(project)
+                    self.settled.add(project)
+        elif known:
+            self.settled.add(project)
+
+    async def finish_chain(self, project: Path) -> None:
+        """Take the steps of chaining.py that are left; the caller holds the chain's lock and the parent's."""
+        parent = await self.disks.do(project, partial(chaining.settle, Project(project)))
+        if parent is None:
+            return
+        for flight in self.board.of(parent):
+            if flight.only_waits:
+                await self.control.cancel(flight, "cancel")
+        await self.disks.do(project, partial(chaining.finish, Project(project)))
+
     async def keep_delivered(self) -> None:
         """Write down, at a stop, who has got which verdict, so that the next daemon gives none twice."""
         for folder in list(self.board.verdicts_delivered):
@@ -102,6 +131,7 @@ class Context:
 
     async def resolve(self, project: str, expr: str | None) -> Experiment:
         """Return the experiment that is meant, as choose.resolve does."""
+        await self.settle(project_folder(project))
         work = partial(choose.resolve, project, expr, self.config.trusted)
         return await self.disks.ask(project_folder(project), work)
 
@@ -115,6 +145,7 @@ class Context:
 
     async def read(self, project: str, expr: str | None, look: Callable[[Experiment, State], T]) -> T:
         """Resolve, load and `look` in one question; what is broken is repaired first."""
+        await self.settle(project_folder(project))
 
         def at_once() -> T:
             experiment = choose.resolve(project, expr, self.config.trusted)
@@ -126,3 +157,11 @@ class Context:
             experiment = await self.resolve(project, expr)
             state = await self.load(experiment)
             return await self.ask(experiment, lambda: look(experiment, state))
+
+
+def _in_making(project: Project, trusted: Sequence[str]) -> tuple[bool, Experiment | None]:
+    """Tell whether the project has experiments, and which one is the parent of a child in the making."""
+    with suppress(ArdaemonError):  # another user's, or a chain that cannot be read: others say so
+        choose.require_place(project.folder, trusted)
+        return project.home.is_dir(), chaining.parent_in_making(project)
+    return False, None

@@ -84,13 +84,14 @@ def asked(lab: Lab) -> list[str]:
         lambda: lab.get("session.stop"),
         lambda: lab.session(resume="continue", ack=True),
         lambda: lab.get("experiment.seal", accept=True),
+        lambda: lab.call("chain.get", project=str(lab.project))["warnings"],
         lambda: lab.call("queue.list")["warnings"],
     ]
     said: list[str] = []
     for call in calls:
         try:
             answer = call()
-            said += map(str, answer) if call is calls[-1] else []
+            said += map(str, answer) if call in calls[-2:] else []
         except errors.ArdaemonError as error:
             said.append(f"{error.message} {error.mend}")
     return said
@@ -120,6 +121,7 @@ KINDS = {
     f"{SLUG}/batch_contract.json": True,
     f"{SLUG}/best.json": True,
     f"{SLUG}/UNCLEAN.json": True,
+    f"{SLUG}/chain_decision.json": True,
     f"{SLUG}/runs/r0001/run.json": True,
     f"{SLUG}/runs/r0001/result.json": True,
     ".chain-session.json": True,
@@ -128,7 +130,21 @@ KINDS = {
     f"{SLUG}/runs/r0001/a1/before.json": False,
     f"{SLUG}/.ckpt/r0001/meta.json": False,
 }
+DECISION = {
+    "schema": 1,
+    "parent_expr": "261121-parent",
+    "parent_primary": {"name": "val/loss", "direction": "min", "best_value": 1.0, "best_run": "r0001"},
+    "child_primary": {"name": "val/loss", "direction": "min"},
+    "child_goal": "lower it",
+    "child_mutation_scope": ["train.py"],
+    "rationale": "it still falls",
+    "parent_report_sha256": "",
+    "created_at": "2026-11-22T10:00:00Z",
+    "chain_position": 1,
+    "submit_id": "s",
+}
 SENTINEL = {"schema": 1, "run_id": "r0001", "survivors": [], "boot_id": "", "at": "2026-11-22T10:00:00Z"}
+PUT_THERE = {"UNCLEAN.json": SENTINEL, "chain_decision.json": DECISION}
 
 
 @older_state
@@ -141,8 +157,8 @@ def test_a_file_of_another_schema_is_refused_by_name_and_stays_as_it_is(
     for number, (kind, named) in enumerate(KINDS.items()):
         schemas = [0, None, 2] if FULL else [[None, 2][number % 2]]
         path = home / kind
-        if path.name == "UNCLEAN.json":
-            put(path, json.dumps(SENTINEL).encode())
+        if path.name in PUT_THERE:
+            put(path, json.dumps(PUT_THERE[path.name]).encode())
         before = path.read_bytes()
         for schema in schemas:
             cases += 1
@@ -159,7 +175,7 @@ def test_a_file_of_another_schema_is_refused_by_name_and_stays_as_it_is(
                 assert f"{path} has {found}; this version reads schema 1" in said, (kind, schema, said)
                 assert ("upgrade" in said) == (schema == 2)
         put(path, before)
-        if path.name == "UNCLEAN.json":
+        if path.name in PUT_THERE:
             path.unlink()
         if FULL:
             assert not [line for line in asked(lab) if "schema" in line], kind

@@ -1,0 +1,104 @@
+"""Copies a parent's checkpoint into the experiment that follows it in a chain, and checks it on the way."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.checkpoints import place
+from ardaemon.checkpoints.copy import Copier
+from ardaemon.checkpoints.promote import Meta, named, no_report, surveyed
+from ardaemon.core import file_kinds
+from ardaemon.core.errors import ArdaemonError, Refused, StorageError
+from ardaemon.core.layout import CHECKPOINT_META as META
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Best
+from ardaemon.core.size import shown
+from ardaemon.host import durable, operations, state
+
+# A copy needs its own space, and the child's first run must have space for a checkpoint of its own.
+SPACE_FACTOR = 2
+ANOTHER = "put it back, name another one with --parent-ckpt PATH, or go on without: --parent-ckpt none"
+
+
+class Inherited(NamedTuple):
+    """A checkpoint that is to be copied: a file or folder, and what its meta.json says, if it has one."""
+
+    source: Path
+    meta: Meta | None
+    shown: str  # where it lies, for people
+
+
+def of_best(experiment: Experiment, best: Best) -> Inherited | None:
+    """Return the best's promoted checkpoint; None if best.json names none.
+
+    Raises Refused if it is missing.
+    """
+    if best.checkpoint is None:
+        return None
+    if (fault := place.fault(experiment.checkpoints)) is not None:
+        raise Refused(f"no checkpoint is taken from {experiment.checkpoints}: {fault}", ANOTHER)
+    home = experiment.checkpoints / best.run_id
+    meta = state.read(home / META, Meta, file_kinds.TREE)
+    source = home / os.path.basename(meta.name) if meta is not None else home
+    if meta is None or not source.exists() or source.is_symlink():
+        raise Refused(
+            f"the checkpoint of {experiment.slug}'s best ({best.run_id}) is missing: {home}", ANOTHER
+        )
+    return Inherited(source, meta, os.path.relpath(home, experiment.folder.parent))
+
+
+def of_path(path: Path) -> Inherited:
+    """Return the checkpoint that a person names: a promoted one, or any file or folder.
+
+    Raises Refused if it is missing.
+    """
+    if not path.exists():
+        raise Refused(f"--parent-ckpt {path}: there is no such file or folder", ANOTHER)
+    with contextlib.suppress(ArdaemonError):
+        meta = state.read(path / META, Meta, file_kinds.TREE) if path.is_dir() else None
+        if meta is not None and (source := path / os.path.basename(meta.name)).exists():
+            return Inherited(source, meta, str(path))
+    return Inherited(path, None, str(path))
+
+
+def require_room(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:
+    """Raise StorageError unless SPACE_FACTOR times the checkpoint is free at `folder`."""
+    with state.storage("look at", inherited.source):
+        total = surveyed(inherited.source, folder, trusted).total
+    with state.storage("look at", folder):
+        space = os.statvfs(folder)
+    free, needed = space.f_bavail * space.f_frsize, SPACE_FACTOR * total
+    if space.f_blocks and free < needed:
+        raise StorageError(
+            f"only {_size(free)} are free at {folder}: the parent's checkpoint has {_size(total)},"
+            f" and {SPACE_FACTOR} times that is needed",
+            f"free {_size(needed - free)}, or go on without it: --parent-ckpt none",
+        )
+
+
+def copy(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:
+    """Copy it into the new folder `folder`, with its meta.json. Raises Refused if its bytes are others."""
+    with state.storage("copy the parent's checkpoint to", folder):
+        operations.mkdir(folder)
+        plan = surveyed(inherited.source, folder / inherited.source.name, trusted)
+        copied = named(Copier(plan, no_report, _no_room).run(), folder)
+        meta = inherited.meta
+        if meta is not None and meta.files not in ({}, copied):  # earlier versions did not hash
+            other = sorted(n for n in {*meta.files, *copied} if meta.files.get(n) != copied.get(n))
+            why = f"is not as it was promoted: {', '.join(other[:3])}"
+            raise Refused(f"the parent's checkpoint {inherited.shown} {why}", ANOTHER)
+        if meta is not None:
+            durable.write(folder / META, state.encode(replace(meta, files=copied)))
+        durable.sync_folder(folder)
+
+
+def _no_room() -> None:
+    """Make no room: nothing of the parent's is removed for its child."""
+
+
+def _size(count: int) -> str:
+    return shown(count / (1 << 20))
