@@ -63,6 +63,7 @@ ALLOWED = {
     "ardaemon/measuring/usage.py": "/proc and cgroupfs alone",
     "ardaemon/metrics/keeper.py": "/proc alone",
     "ardaemon/metrics/sqlite_file.py": "a copy in a folder of its own; SQLite opens by itself, after a look",
+    "ardaemon/report/page/build.py": "what is installed beside it",
     "ardaemon/rpc/listening.py": "the socket's own folder",
     "ardaemon/shim/handover.py": "a descriptor that it was given",
     "ardaemon/shim/supervisor.py": "the attempt's folders, /dev/null, /proc, and the log that it makes",

@@ -20,7 +20,7 @@ def _named(names: str) -> frozenset[str]:
 
 _BELOW_PIPELINE = "host shim measuring judging metrics checkpoints gpus experiment engines"
 _BELOW_QUEUE = "pipeline gpus measuring host"
-_BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc report"
+_BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc report report/page"
 # Room -> the rooms that it may import, beside itself and core. A room inside another (metrics/formats,
 # engines/local) is for those named here alone: whoever may import metrics may not reach into its formats.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/gpus": _named("measuring shim host"),
     "ardaemon/experiment": _named("checkpoints metrics host"),
     "ardaemon/report": _named("host"),
+    "ardaemon/report/page": _named("report"),
     "ardaemon/engines": _named("gpus shim host"),
     "ardaemon/engines/local": _named("engines gpus shim host"),
     "ardaemon/pipeline": _named(_BELOW_PIPELINE),

@@ -1,0 +1,84 @@
+"""Packs points into columns: 10,000 runs are 120 KB in the page, where plain JSON would be 300 KB."""
+
+import math
+import sys
+from array import array
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from ardaemon.report.page.points import Point
+
+STEPS = (1 << 16) - 2  # of a whole number of 16 bits; 0 says that nothing is known
+FLOAT_MIN, FLOAT_MAX = 1e-37, 3e38  # what 32 bits hold with all their digits (IEEE 754 binary32)
+
+
+class Column(Struct, frozen=True):
+    """Measurements as base64 of little-endian whole numbers n of 16 bits: (n - 1) * unit; 0 is unknown."""
+
+    unit: float
+    data: str
+
+
+class Columns(Struct, frozen=True):
+    """The points, column by column, each in the same order.
+
+    `numbers` has the distance of each run's number from the one before; -n says that the last distance comes
+    n times more. `kinds` has a letter for each run. `values` is base64 of little-endian floats of 64 bits if
+    `wide`, else of 32; NaN is no value.
+    """
+
+    numbers: tuple[int, ...]
+    kinds: str
+    wide: bool
+    values: str
+    seconds: Column
+    vram_mb: Column
+
+
+def columns(points: Sequence[Point]) -> Columns:
+    """Return the points as columns."""
+    values = [math.nan if point.value is None else point.value for point in points]
+    wide = not all(_fits(value) for value in values)
+    return Columns(
+        numbers=tuple(_gaps([point.number for point in points])),
+        kinds="".join(point.kind for point in points),
+        wide=wide,
+        values=_base64(array("d" if wide else "f", values)),
+        seconds=_column([point.seconds for point in points]),
+        vram_mb=_column([point.vram_mb for point in points]),
+    )
+
+
+def _fits(value: float) -> bool:
+    return value == 0 or math.isnan(value) or FLOAT_MIN < abs(value) < FLOAT_MAX
+
+
+def _gaps(numbers: Iterable[int]) -> Iterator[int]:
+    """Yield the distances between numbers in ascending order, repeated ones together."""
+    before, gap, repeats = 0, 0, 0
+    for number in numbers:
+        if number - before == gap:
+            repeats += 1
+        else:
+            if repeats:
+                yield -repeats
+            gap, repeats = number - before, 0
+            yield gap
+        before = number
+    if repeats:
+        yield -repeats
+
+
+def _column(values: Sequence[float | None]) -> Column:
+    """Pack measurements of at least 0 in steps of the largest one."""
+    unit = max((value for value in values if value is not None), default=0.0) / STEPS or 1.0
+    steps = (0 if value is None else 1 + round(max(value, 0.0) / unit) for value in values)
+    return Column(unit, _base64(array("H", steps)))
+
+
+def _base64(numbers: "array[float] | array[int]") -> str:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return b64encode(numbers.tobytes()).decode("ascii")

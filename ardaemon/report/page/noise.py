@@ -1,0 +1,37 @@
+"""The histogram of the noise: how far the values of equal snapshots lie from the mean of their snapshot."""
+
+import math
+from collections.abc import Iterable
+from statistics import fmean
+
+from msgspec import Struct
+
+from ardaemon.core.summary import Equal
+
+BINS = 21  # odd: one stands on the mean
+
+
+class Histogram(Struct, frozen=True):
+    """How many values lie in each bin; the first bin begins at `low`."""
+
+    low: float
+    width: float
+    counts: tuple[int, ...]
+
+
+def histogram(equal: Iterable[Equal]) -> Histogram | None:
+    """Return the distances of all values from their snapshot's mean, counted; None if there is none."""
+    distances = [value - mean for same in equal for mean in (fmean(same.values),) for value in same.values]
+    if not distances:
+        return None
+    half = max(map(abs, distances)) or _least(equal)
+    width = 2 * half / BINS
+    counts = [0] * BINS
+    for distance in distances:
+        counts[min(BINS - 1, int((distance + half) / width))] += 1
+    return Histogram(-half, width, tuple(counts))
+
+
+def _least(equal: Iterable[Equal]) -> float:
+    """Return half the width of a picture in which all values are the same: a millionth of the largest."""
+    return max((abs(same.highest) for same in equal), default=0.0) * 1e-6 or math.ulp(1.0)

@@ -1,0 +1,113 @@
+// What stands above and below the charts: how the experiment is, what was varied in it and what failed.
+
+function drawHeader(link) {
+  const { expr, goal } = link.summary;
+  document.title = `${expr} ${DASH} experiment report`;
+  at("title").textContent = expr;
+  at("session").textContent = link.summary.session ? `Session: ${link.summary.session}` : "";
+  at("goal").textContent = goal;
+  at("goal").hidden = !goal;
+  const entry = link.summary.chain[link.summary.chain.length - 1];
+  at("why").textContent = entry && entry.rationale ? `Why it was begun: ${entry.rationale}` : "";
+  at("why").hidden = !at("why").textContent;
+  at("figures").replaceChildren(...figures(link));
+  at("noise-text").textContent = noiseText(link);
+  at("failed").replaceChildren(failures(link.summary));
+  at("varied").replaceChildren(varied(link));
+  const dropped = link.thinned
+    ? ` ${grouped(link.size)} of ${counted(link.summary.runs, "run")} are drawn and listed: all advances, the newest, and the extremes of each stretch of the others.`
+    : "";
+  const late = link.summary.pending
+    ? ` ${counted(link.summary.pending, "newer run")} ${link.summary.pending === 1 ? "is" : "are"} not in it yet.`
+    : "";
+  at("progress-note").textContent =
+    `${link.summary.metric}, ${BETTER[link.summary.direction]} is better.${dropped}${late}`;
+}
+
+/** The few numbers that say how the experiment stands. */
+function figures(link) {
+  const { summary, digits } = link;
+  const best = summary.best || reached(link);
+  const first = summary.baseline;
+  const parts = [];
+  const figure = (title, value, more) =>
+    parts.push(
+      make("div", {}, make("dt", {}, title), make("dd", {}, value), make("dd", { class: "more" }, more)),
+    );
+  figure(
+    `Best ${summary.metric}`,
+    best ? formatValue(best.value ?? NaN, digits) : DASH,
+    best ? bestWords(best, first, digits) : "no run has advanced",
+  );
+  figure("Runs", grouped(summary.runs), verdictWords(summary));
+  const stalled = summary.since_advance;
+  figure(
+    "Runs without an advance",
+    stalled ? grouped(stalled.runs) : "0",
+    stalled ? `in a row, since ${stalled.first}` : "the last one advanced",
+  );
+  figure(
+    "Time",
+    hours(summary.wall_s),
+    `${summary.gpu_s ? `${hours(summary.gpu_s)} of GPUs; ` : ""}${hours(summary.failed_s)} in runs that failed`,
+  );
+  return parts;
+}
+
+/** The last run that advanced, where no file names a best. */
+const reached = ({ lastBest, run, value }) =>
+  lastBest < 0 ? null : { run_id: runName(run[lastBest]), value: value[lastBest] };
+
+function bestWords(best, first, digits) {
+  const from =
+    first && first.value != null && first.run_id !== best.run_id
+      ? `; ${first.run_id} began with ${formatValue(first.value, digits)}`
+      : "";
+  return `${best.run_id}${from}`;
+}
+
+function verdictWords(summary) {
+  const order = ["advance", "revert", "crash", "timeout", "invalid", "interrupted"];
+  return order
+    .filter((word) => summary.verdicts[word])
+    .map((word) => `${grouped(summary.verdicts[word])} ${word}`)
+    .join(", ");
+}
+
+function failures({ failures: kinds, violations }) {
+  const rows = kinds.map(({ kind, runs, last_run, message }) => [[kind, message], grouped(runs), last_run]);
+  if (violations) rows.push([["a constraint was broken", ""], grouped(violations), ""]);
+  return list(["How", "Runs", "Last"], rows, "No run has failed.");
+}
+
+/** The names whose values edits changed, and the setting that did best of each. */
+function varied(link) {
+  const rows = link.summary.parameters.map(({ name, runs, advances, distinct, settings }) => {
+    const best = settings.find(({ value }) => value != null);
+    const words = best
+      ? `best ${best.setting === null ? "removed" : best.setting}: ${formatValue(best.value, link.digits)} at ${best.run_id}`
+      : "no value was measured";
+    return [[name, `${counted(distinct, "setting")}, ${words}`], grouped(runs), grouped(advances)];
+  });
+  return list(["Name", "Runs", "Advances"], rows, "No edit changed a value that has a name.");
+}
+
+/** A small table: a text with a second line below it, and two numbers. */
+function list(heads, rows, none) {
+  if (!rows.length) return make("p", { class: "text" }, none);
+  const head = heads.map((text, place) => make("th", { scope: "col", class: place ? "number" : null }, text));
+  const body = rows.map(([[text, more], ...cells]) =>
+    make(
+      "tr",
+      {},
+      make("td", {}, text, more ? make("small", {}, more) : null),
+      ...cells.map((cell) => make("td", { class: "number" }, cell)),
+    ),
+  );
+  return make(
+    "table",
+    { class: "list" },
+    make("thead", {}, make("tr", {}, ...head)),
+    make("tbody", {}, ...body),
+  );
+}

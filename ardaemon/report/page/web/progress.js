@@ -1,0 +1,115 @@
+// The progress chart: every run by its value, and the best of each moment as a line.
+
+const LANE = 22; // height of a lane for runs that have no place on the scale
+const AXIS = 26; // height of the axis below the chart
+const BETTER = { min: "lower", max: "higher" };
+
+function drawProgress(link, state, holder) {
+  const places = drawn(link, state);
+  const scale = scaleOf(link, state, places);
+  const narrow = (holder.clientWidth || 640) < 520;
+  const picture = frame(holder, layout(link, scale, narrow));
+  const lanes = drawLanes(picture, scale, narrow);
+  const toY = (value) => {
+    if (isNaN(value)) return lanes.without;
+    return value > scale.to ? lanes.above : value < scale.from ? lanes.below : picture.toY(value);
+  };
+  const toPoint = (place) => [picture.toX(link.run[place]), toY(link.value[place])];
+  drawRuns(link, places, toPoint, toY, picture);
+  return { ...withSpots(picture, places, toPoint), beyond: scale.above + scale.below };
+}
+
+/** The values that have a place on the scale, and how many runs are above it, below it or without a value. */
+function scaleOf(link, state, places) {
+  const valued = places.filter((place) => !isNaN(link.value[place]));
+  const values = valued.map((place) => link.value[place]);
+  const advances = valued.filter((place) => link.kind[place] === "a").map((place) => link.value[place]);
+  const { range, whole } = nearRange(values, advances, advances.slice(-1));
+  const [from, to] = state.wholeScale ? whole : range;
+  const above = values.filter((value) => value > to).length;
+  const below = values.filter((value) => value < from).length;
+  return { from, to, above, below, without: places.length - valued.length };
+}
+
+/** Sizes and axes: room at the edges for the lanes, and on the side of the best for its label. */
+function layout(link, { from, to, above, below, without }, narrow) {
+  const height = narrow ? 300 : 440;
+  const air = 26 / (height - 80);
+  const y = widened([from, to], ...(link.summary.direction === "min" ? [air, air / 3] : [air / 3, air]));
+  const x = span(link);
+  const bottom = AXIS + (without ? LANE : 0) + (below ? LANE : 0);
+  return {
+    height,
+    margin: { left: narrow ? 52 : 64, right: narrow ? 12 : 20, top: above ? LANE + 6 : 12, bottom },
+    x,
+    y,
+    xTicks: ticks(x[0], x[1], narrow ? 4 : 8, true),
+    yTicks: ticks(y[0], y[1], narrow ? 4 : 6),
+    label: spokenSummary(link),
+    xName: "run",
+  };
+}
+
+/** Draws the lanes that have runs, and returns the height at which each lane's runs stand. */
+function drawLanes({ svg, left, right, top, bottom, height }, { above, below, without }, narrow) {
+  const lanes = { above: top - LANE / 2, below: bottom + LANE / 2, without: height - AXIS - LANE / 2 };
+  const rule = (y) => svg.append(make("svg:path", { class: "rule", d: `M${left},${y + 0.5}H${right}` }));
+  const name = (y, text) =>
+    svg.append(make("svg:text", { x: left - 9, y: y + 4, "text-anchor": "end" }, text));
+  if (above) (rule(top), name(lanes.above, "higher"));
+  if (below) (rule(bottom), name(lanes.below, "lower"));
+  if (without) (rule(height - AXIS - LANE), name(lanes.without, narrow ? "none" : "no value"));
+  return lanes;
+}
+
+/** Draws the marks, the line of the best over them, and the advances over the line. */
+function drawRuns(link, places, toPoint, toY, { svg, left, right, toX }) {
+  if (places.length > 1500) svg.classList.add("dense");
+  const all = marks(link, places, toPoint, markScale(places.length, right - left));
+  const last = all.filter((path) => path.classList.contains("k-a"));
+  const line = make("svg:path", { class: "best", d: bestLine(link, toX, toY, right) });
+  svg.append(...all.filter((path) => !last.includes(path)), line, ...last);
+  if (link.lastBest >= 0) labelBest(link, svg, toY(link.value[link.lastBest]), right);
+}
+
+const span = (link) =>
+  link.size > 1
+    ? [link.run[0] - 0.5, link.run[link.size - 1] + 0.5]
+    : [(link.run[0] || 1) - 1, (link.run[0] || 1) + 1];
+
+function bestLine(link, toX, toY, right) {
+  let line = "";
+  for (let place = 0; place < link.size; place++) {
+    if (link.kind[place] !== "a" || isNaN(link.value[place])) continue;
+    const x = toX(link.run[place]).toFixed(1);
+    const y = toY(link.value[place]).toFixed(1);
+    line += line ? `H${x}V${y}` : `M${x},${y}`;
+  }
+  return line && `${line}H${right}`;
+}
+
+/** Writes the best value at the end of its line, on the side where no better value is. */
+function labelBest(link, svg, y, right) {
+  const text = `best ${formatValue(link.value[link.lastBest], link.digits)}, ${runName(link.run[link.lastBest])}`;
+  svg.append(
+    make(
+      "svg:text",
+      {
+        class: "strong",
+        x: right,
+        y: link.summary.direction === "min" ? y + 17 : y - 9,
+        "text-anchor": "end",
+      },
+      text,
+    ),
+  );
+}
+
+function spokenSummary(link) {
+  const { metric, direction } = link.summary;
+  const best =
+    link.lastBest < 0
+      ? "no run has advanced"
+      : `the best is ${formatValue(link.value[link.lastBest], link.digits)} at ${runName(link.run[link.lastBest])}`;
+  return `${metric} by run, ${BETTER[direction]} is better; ${counted(link.summary.runs, "run")}; ${best}.`;
+}
