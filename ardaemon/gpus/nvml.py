@@ -15,7 +15,8 @@ import anyio
 
 from ardaemon.core.gpus import GpuReading, Inventory
 from ardaemon.gpus import known_gpus, nvml_library
-from ardaemon.gpus.nvml_process import Want, WorkerAnswer, WorkerEnded, WorkerLost, WorkerProcess
+from ardaemon.gpus.nvml_process import NvmlAnswer, NvmlProcess, Want
+from ardaemon.host.worker import WorkerEnded, WorkerLost
 
 # For the first answer: nvmlInit wakes every GPU, in seconds each if no persistence daemon keeps them awake.
 FIRST_S = 30.0
@@ -75,8 +76,8 @@ class Nvml:
         self.environment = environment
         self.root = root
         self._lock = anyio.Lock()
-        self._worker: WorkerProcess | None = None
-        self._stuck: list[WorkerProcess] = []
+        self._worker: NvmlProcess | None = None
+        self._stuck: list[NvmlProcess] = []
         self._failures = 0
         self._not_before = 0.0  # CLOCK_MONOTONIC; no worker is started until then, …
         self._meanwhile: Absence = ("unknown", "NVML has not been asked yet")  # … and this is the answer
@@ -135,12 +136,12 @@ class Nvml:
             return Inventory(state=error.state, at=at, why=error.why, gpus=tuple(unread))
         return Inventory(state="ok", at=at, driver=answer.driver, gpus=gpus, cpu_s=answer.cpu_s)
 
-    async def _ask(self, want: Want) -> WorkerAnswer:
+    async def _ask(self, want: Want) -> NvmlAnswer:
         """Ask the worker, which is started if there is none. Raises NoAnswer."""
         self._stuck = [worker for worker in self._stuck if not worker.gone]
         worker = self._worker or self._start()
         try:
-            answer = await worker.ask(want, self.limits.look if worker.answered else self.limits.first)
+            answer = await worker.look(want, self.limits.look if worker.answered else self.limits.first)
         except WorkerLost as error:
             stopped = worker.killed
             await self._drop(worker)
@@ -156,7 +157,7 @@ class Nvml:
             raise self._pause(self.limits.probe, ("none", answer.failed))
         raise self._fail(answer.failed)
 
-    async def _take(self, answer: WorkerAnswer) -> tuple[GpuReading, ...]:
+    async def _take(self, answer: NvmlAnswer) -> tuple[GpuReading, ...]:
         """Return the GPUs of the answer, completed by earlier answers. Raises NoAnswer if every GPU fails."""
         seen = known_gpus.named(answer.gpus, self._known)
         self._strikes = known_gpus.struck(seen, self._strikes)
@@ -171,7 +172,7 @@ class Nvml:
         self._known = {gpu.uuid: gpu for gpu in gpus}
         return tuple(gpus)
 
-    def _start(self) -> WorkerProcess:
+    def _start(self) -> NvmlProcess:
         """Start a new worker. Raises NoAnswer if none may be started now."""
         if time.monotonic() < self._not_before:
             raise NoAnswer(self._meanwhile)
@@ -182,12 +183,12 @@ class Nvml:
             raise self._fail(f"{len(self._stuck)} NVML workers are stuck in the driver")
         try:
             # On the event loop: the start waits for execve(2) alone, a millisecond.
-            self._worker = WorkerProcess(environment)
+            self._worker = NvmlProcess(environment)
         except OSError as error:
             raise self._fail(f"the NVML worker cannot be started: {error}") from error
         return self._worker
 
-    async def _drop(self, worker: WorkerProcess) -> None:
+    async def _drop(self, worker: NvmlProcess) -> None:
         self._worker = None
         worker.kill()
         if not await worker.reap():

@@ -16,8 +16,8 @@ import pytest
 from anyio.abc import TaskGroup
 
 from ardaemon.core.gpus import Inventory
-from ardaemon.gpus import nvml_process
 from ardaemon.gpus.nvml import Limits, backoff
+from ardaemon.host import worker
 from tests.support import nvml as codes
 from tests.support.lab import DEADLINE_S, wait_until
 from tests.support.nvml import FakeGpus
@@ -172,7 +172,7 @@ def test_a_worker_stuck_in_the_driver_is_left_behind_and_reaped_when_it_can_be(
 def test_an_answer_that_is_too_long_is_not_read_to_its_end(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nvml_process, "ANSWER_MAX", 100)
+    monkeypatch.setattr(worker, "ANSWER_MAX", 100)
     found = asked.read()
     assert (found.state, found.why) == ("unknown", "the NVML worker's answer is longer than 100 bytes")
     assert not asked.workers

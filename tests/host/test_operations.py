@@ -26,7 +26,7 @@ ALLOWED = {
         {"subprocess.Popen"},
         "announced there: a spare shim that is lost is parked again",
     ),
-    "gpus/nvml_process.py": ({"subprocess.Popen"}, "it only reads: a worker that is lost is started again"),
+    "host/worker.py": ({"subprocess.Popen"}, "it only reads: a worker that is lost is started again"),
     "job/capture/ar_capture.py": (
         {"os.kill", "os.makedirs", "os.replace", "os.unlink"},
         "runs in the job, which may be killed at any point",
