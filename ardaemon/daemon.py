@@ -38,6 +38,7 @@ from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.metrics import command
 from ardaemon.pipeline.drive import Driver
+from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.placement import Placement
@@ -45,6 +46,7 @@ from ardaemon.queue.scheduler import Scheduler
 from ardaemon.queue.views import Views
 from ardaemon.rpc import listening
 from ardaemon.rpc.server import Server
+from ardaemon.source.reader import Reader
 from ardaemon.startup import Ready
 
 log = logging.getLogger("ardaemon.daemon")
@@ -81,6 +83,7 @@ class Parts:
     overseer: Overseer
     scheduler: Scheduler
     context: Context
+    source: Reader
     methods: Daemon
 
 
@@ -97,12 +100,14 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
     started_here = StartedHere.of(host)
-    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here)
+    source = Reader(tasks)
+    facts = FactsKeeper(locks, disks, source, tasks)
+    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here, facts)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
-    context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here)
-    return Parts(host, config, board, engine, overseer, scheduler, context, Daemon(context))
+    context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here, facts)
+    return Parts(host, config, board, engine, overseer, scheduler, context, source, Daemon(context))
 
 
 def _placement(host: Host, config: Config) -> Placement:
@@ -151,6 +156,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     disks = parts.context.disks
     locks = parts.context.locks
     started_here = parts.context.started_here
+    facts = parts.context.facts
     entries = recovery.entries(parts.host)
     left = await recovery.recover(board, engine, disks, locks, started_here, entries)
     engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
@@ -160,12 +166,12 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     await _looked_at(board)
     handlers = table(parts.context, parts.methods)
     tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
-    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
-    facts = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
-    log.info("started", extra={"facts": facts})
+    about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
+    log.info("started", extra={"facts": about})
 
 
 async def _looked_at(board: Board) -> None:
@@ -201,9 +207,10 @@ def _leave_by_force_soon(host: Host, parts: Parts) -> None:
 
 
 def close(host: Host, parts: Parts | None) -> None:
-    """Let go of the driver, the spare shim and the socket; `parts` is None where they could not be built."""
+    """Let go of the driver, the helpers and the socket; `parts` is None where they could not be built."""
     if parts is not None:
         parts.overseer.close()
+        parts.source.close()
         parts.engine.close()
     durable.remove(host.info)
     durable.remove(host.socket)

@@ -33,6 +33,7 @@ from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline import apply, submit
+from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board
 
@@ -44,10 +45,11 @@ log = logging.getLogger("ardaemon.recovery")
 
 
 class Recovered(NamedTuple):
-    """The active entries that are no flight: of runs that are away, and of runs whose folder was removed."""
+    """The active entries that are no flight, by why."""
 
-    stranded: list[Path]
-    removed: list[tuple[Path, Run]]
+    stranded: list[Path]  # of runs that are away
+    removed: list[tuple[Path, Run]]  # of runs whose folder was removed
+    finished: list[Experiment]  # of runs that are committed by now: their experiments
 
 
 class _TakenUp(NamedTuple):
@@ -96,7 +98,11 @@ async def recover(
     left = {entry: why for taken in projects_taken for entry, why in taken.stranded.items()}
     board.stranded.clear()
     board.stranded.update({entry.name: why for entry, why in left.items()})
-    return Recovered(list(left), [removed for taken in projects_taken for removed in taken.removed])
+    return Recovered(
+        stranded=list(left),
+        removed=[removed for taken in projects_taken for removed in taken.removed],
+        finished=[flight.experiment for taken in projects_taken for flight in taken.finished],
+    )
 
 
 @contextlib.asynccontextmanager
@@ -164,13 +170,24 @@ def entries(host: Host) -> list[Path]:
 
 
 async def keep_looking(
-    board: Board, engine: Engine, disks: Disks, locks: Locks, started_here: StartedHere, left: Recovered
+    board: Board,
+    engine: Engine,
+    disks: Disks,
+    locks: Locks,
+    started_here: StartedHere,
+    facts: FactsKeeper,
+    left: Recovered,
 ) -> None:
-    """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back."""
+    """Take up a run whose project was away (an unmounted disk, a moved folder) when it is back.
+
+    Have the facts kept of the runs that were committed as they were taken up.
+    """
     pause = LOOK_FIRST_S
     while True:
         for entry, run in left.removed:
             await _end_removed(engine, entry, run)
+        for experiment in left.finished:
+            facts.wake(experiment)
         if not left.stranded:
             return
         await anyio.sleep(pause)

@@ -41,6 +41,7 @@ HELPERS = (
     *("ardaemon.core.project", "ardaemon.core.places", "ardaemon.core.errors", "ardaemon.core.toml"),
 )
 WORKER = "ardaemon.gpus.nvml_worker"
+SOURCE_WORKER = "ardaemon.source.worker"
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")
 
 
@@ -87,6 +88,10 @@ def test_the_shim_and_the_durable_write_stand_alone(tree: Imports, module: str) 
 
 def test_the_nvml_worker_needs_its_binding_and_nothing_else(tree: Imports) -> None:
     assert heavy_imports(tree, WORKER, ("ardaemon.gpus",)) == [f"{WORKER} imports pynvml"]
+
+
+def test_the_source_worker_needs_the_standard_library_alone(tree: Imports) -> None:
+    assert heavy_imports(tree, SOURCE_WORKER, ("ardaemon.source", "ardaemon.core.text")) == []
 
 
 @pytest.mark.parametrize("library", ONE_MODULE)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ardaemon.core.model import Record, Status, Verdict
 
-CHANGES_MAX = 16  # names whose values an edit changed, the first in the file
+CHANGES_MAX = 16  # names whose values an edit changed: first those with two values, in the order of the text
 VALUE_MAX = 80  # characters of a value as it is written
 DIFF_MAX = 4096  # bytes of an edit's diff that are kept
 

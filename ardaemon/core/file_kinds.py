@@ -26,6 +26,8 @@ STATE = Kind(4 << 20)
 TREE = Kind(64 << 20)
 # results.tsv has a hundred bytes for each run. A larger one is put aside as broken, and rebuilt.
 LEDGER = Kind(256 << 20)
+# facts.jsonl has up to some KiB for each run; it is read line by line.
+FACTS = Kind(ANY_SIZE)
 # What stands in a state file's place is kept by its bytes where it cannot be linked.
 BROKEN = Kind(256 << 20)
 SAMPLES = Kind(2 << 20)  # the daemon writes half of that

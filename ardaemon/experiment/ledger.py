@@ -147,6 +147,43 @@ def _backwards(path: Path, block_size: int) -> Iterator[bytes]:
             end = start
 
 
+def end_of(path: Path, run_id: str) -> int | None:
+    """Return where the last row of that run ends, in bytes from the beginning; None if it has no row."""
+    mark = f"\n{run_id}\t".encode()  # the header is before the first row
+    file = _opened(path)
+    if file is None:
+        return None
+    with file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            block = file.read(end - start + ROW_MAX)  # a row may go on in the block after
+            if (found := block.rfind(mark)) >= 0:
+                row_end = block.find(b"\n", found + 1)
+                return start + row_end + 1 if row_end >= 0 else None
+            end = start
+    return None
+
+
+def rows_from(path: Path, offset: int, count: int) -> list[tuple[int, dict[str, str]]]:
+    """Return the first `count` rows from `offset` on, each with the place where it ends.
+
+    A torn last row is left out.
+    """
+    file = _opened(path)
+    if file is None:
+        return []
+    found: list[tuple[int, dict[str, str]]] = []
+    with file:
+        end = file.seek(offset)
+        while len(found) < count and (line := file.readline(ROW_MAX * 8)).endswith(b"\n"):
+            end += len(line)
+            if line.strip():
+                found.append((end, _parse(line[:-1].decode(errors="replace"))))
+    return found
+
+
 def _parse(line: str) -> dict[str, str]:
     values = line.split("\t", len(COLUMNS) - 1)
     return dict(zip(COLUMNS, values + [""] * (len(COLUMNS) - len(values)), strict=True))

@@ -60,6 +60,7 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
         fault += f": kept as {state.put_aside(experiment.results).name}"
     results = history.results(experiment)
     rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in results]
+    durable.remove(experiment.facts)  # its lines are in the order of the table that was there
     ledger.rebuild(experiment.results, rows)
     if _expected_bytes(experiment):
         bytes_now = ledger.size(experiment.results)

@@ -21,6 +21,7 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load, sweep
 from ardaemon.host.disk import Disks
 from ardaemon.machine.overseer import Overseer
+from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.views import Views
@@ -44,6 +45,7 @@ class Context:
     disks: Disks
     fingerprint_key: bytes
     started_here: StartedHere
+    facts: FactsKeeper
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
     settled: set[Path] = field(default_factory=set)  # projects in which no chain.init is cut short
 
@@ -68,6 +70,7 @@ class Context:
             if experiment.folder not in self.swept:
                 await self.do(experiment, partial(sweep, experiment))
                 self.swept.add(experiment.folder)
+                self.facts.wake(experiment)  # a daemon before this one may have been killed too early
             yield
         for flight in self.board.of(experiment):
             flight.nudge()
@@ -141,7 +144,9 @@ class Context:
             return await self.ask(experiment, partial(load, experiment))
         except CorruptState:
             async with self.changing(experiment, mending=True):
-                return await self.do(experiment, partial(load_or_repair, experiment))
+                repaired = await self.do(experiment, partial(load_or_repair, experiment))
+                self.facts.wake(experiment)  # a table that was rebuilt has no facts any more
+                return repaired
 
     async def read(self, project: str, expr: str | None, look: Callable[[Experiment, State], T]) -> T:
         """Resolve, load and `look` in one question; what is broken is repaired first."""

@@ -123,12 +123,31 @@ class staged:
             pass  # the folder is gone
 
 
-def append(path: Path, data: bytes) -> None:
-    """Add `data` at the end of `path` and sync it. A crash in between leaves a torn last line."""
-    fd = operations.create(path, os.O_APPEND, 0o644)
+def append(path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
+    """Add `data` at the end of `path` and sync it. A crash in between leaves a torn last line.
+
+    A file that is not there yet gets of `mode` what the umask leaves. `sync=False` is for what can be made
+    anew from other files.
+    """
+    fd = operations.create(path, os.O_APPEND, mode)
     try:
         operations.write(fd, data)
-        operations.fsync(fd)
+        if sync:
+            operations.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def tighten(path: Path, mode: int) -> None:
+    """Take from the permissions of `path`, if it is there, what `mode` does not have."""
+    try:
+        fd = operations.reopen(path)
+    except FileNotFoundError:
+        return
+    try:
+        allowed = os.fstat(fd).st_mode & 0o7777
+        if allowed & ~mode:
+            operations.chmod(fd, allowed & mode)
     finally:
         os.close(fd)
 

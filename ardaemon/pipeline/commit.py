@@ -25,6 +25,7 @@ from ardaemon.host import quarantine
 from ardaemon.host.disk import until_cancelled
 from ardaemon.pipeline import apply, decide
 from ardaemon.pipeline.ended import Ended, as_wanted, gather
+from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener
@@ -51,10 +52,11 @@ class Committer:
         measured: Callable[[Flight], Awaitable[None]],
         patience: Patience,
         pruner: Pruner,
+        facts: FactsKeeper,
         trusted: Sequence[str],
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
-        self.measured, self.patience, self.pruner = measured, patience, pruner
+        self.measured, self.patience, self.pruner, self.facts = measured, patience, pruner, facts
         self.trusted = trusted  # folders whose files are taken, whoever owns them
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
@@ -161,6 +163,7 @@ class Committer:
         flight.step("commit")
         if flight.promotion.prune_in_s is not None:
             self.pruner.later(flight.experiment, flight.promotion.prune_in_s)
+        self.facts.wake(flight.experiment)
         self._tell_committed(flight, result, ms)
         return None
 

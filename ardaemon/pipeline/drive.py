@@ -19,6 +19,7 @@ from ardaemon.host import durable, state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline.commit import Committer
 from ardaemon.pipeline.decide import unclean_of
+from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.pipeline.launch import Launcher
 from ardaemon.pipeline.patience import Patience
@@ -41,6 +42,7 @@ class Driver:
         machine: Machine,
         disks: Disks,
         started_here: StartedHere,
+        facts: FactsKeeper,
     ) -> None:
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks)
@@ -48,7 +50,7 @@ class Driver:
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(
-            engine, listener, quarantine, self.watcher.measured, patience, pruner, config.trusted
+            engine, listener, quarantine, self.watcher.measured, patience, pruner, facts, config.trusted
         )
 
     async def drive(self, flight: Flight) -> None:

@@ -18,7 +18,7 @@ def _named(names: str) -> frozenset[str]:
     return frozenset(f"ardaemon/{name}" for name in names.split())
 
 
-_BELOW_PIPELINE = "host shim measuring judging metrics checkpoints gpus experiment engines"
+_BELOW_PIPELINE = "host shim measuring judging metrics checkpoints gpus experiment engines source"
 _BELOW_QUEUE = "pipeline gpus measuring host"
 _BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc report report/page"
 # Room -> the rooms that it may import, beside itself and core. A room inside another (metrics/formats,
@@ -31,11 +31,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/metrics/formats": _named(""),
     "ardaemon/metrics": _named("metrics/formats"),
     "ardaemon/shim": _named("host"),
+    "ardaemon/source": _named("host"),
     "ardaemon/measuring": _named("host"),
     "ardaemon/rpc": _named("host"),
     "ardaemon/checkpoints": _named("metrics host"),
     "ardaemon/gpus": _named("measuring shim host"),
-    "ardaemon/experiment": _named("checkpoints metrics host"),
+    "ardaemon/experiment": _named("checkpoints metrics source host"),
     "ardaemon/report": _named("host"),
     "ardaemon/report/page": _named("report"),
     "ardaemon/engines": _named("gpus shim host"),

@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "power-cut",
         "a new row of results.tsv is not synced",
-        "operations.write(fd, data)\n        operations.fsync(fd)",
-        "operations.write(fd, data)",
+        "if sync:\n            operations.fsync(fd)",
+        "if False:\n            operations.fsync(fd)",
     ),
     Mutant(
         "power-cut",

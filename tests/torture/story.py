@@ -74,6 +74,7 @@ class Story:
             self.submit(candidate)
             self.judged(candidate)
         wait_until(lambda: not any((self.lab.home / "active").iterdir()), "the active folder to be empty")
+        self.insist(self._derived)
         return self
 
     def begin(self) -> None:
@@ -103,6 +104,7 @@ class Story:
     def settled(self) -> None:
         """Nothing is under way any more."""
         self.insist(lambda: self.lab.call("daemon.info"))
+        self.insist(self._derived)
         wait_until(lambda: not any((self.lab.runtime / "ardaemon/locks").iterdir()), "the locks to be gone")
 
     def insist(self, work: Callable[[], T]) -> T:
@@ -150,6 +152,12 @@ class Story:
                 ack_baseline=False,
             )
 
+    def _derived(self) -> None:
+        """Every run has its line in facts.jsonl."""
+        self.lab.get("experiment.seal")  # a change: a daemon that has just started looks what has no line
+        kept = "facts.jsonl to have a line for each run"
+        wait_until(lambda: facts_kept(self.lab.folder), kept, PATIENCE_S)
+
     def _result(self, run_id: str) -> dict[str, Any]:
         found = self.lab.wait(run_id, timeout=PATIENCE_S)
         assert found["result"] is not None, f"{run_id} is {found['state']}: {found['why']}"
@@ -163,11 +171,22 @@ VOLATILE = frozenset(
     " peak_rss_mb pid pids_cgroup results_bytes sealed_at seconds shim signature started_at submitted_at"
     " system_s untold user_s".split()
 )
+FACTS = "facts.jsonl"
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.
 SAMPLED = ("samples.jsonl", "measured.json")
 # A shim that could not write at once says so in exit.json: true, and no harm done.
 FORGIVEN = (errno.ENOSPC, errno.EIO)
 KEPT_SECONDS = 30  # the limit is a setting and must be the same; only what was measured may differ
+
+
+def facts_kept(folder: Path) -> bool:
+    """Every row of results.tsv has its line in facts.jsonl."""
+    rows = (folder / "results.tsv").read_text().splitlines()[1:]
+    try:
+        lines = (folder / FACTS).read_text().splitlines()
+        return [json.loads(line)["run_id"] for line in lines] == [row.split("\t")[0] for row in rows]
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def pictured(lab: Lab) -> dict[str, Any]:
@@ -191,6 +210,8 @@ def _content(lab: Lab, path: Path) -> object:
     text = path.read_text().replace(str(lab.root), "~")
     if path.suffix == ".json":
         return _plain(json.loads(text))
+    if path.name == FACTS:
+        return [_plain(json.loads(line)) for line in text.splitlines()]
     return [_row(line) for line in text.splitlines()] if path.suffix == ".tsv" else text
 
 
