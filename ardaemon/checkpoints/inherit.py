@@ -92,7 +92,7 @@ def copy(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:
             why = f"is not as it was promoted: {', '.join(other[:3])}"
             raise Refused(f"the parent's checkpoint {inherited.shown} {why}", ANOTHER)
         if meta is not None:
-            durable.write(folder / META, state.encode(replace(meta, files=copied)))
+            durable.write(folder / META, state.encode(replace(meta, files=copied)), folder=False)
         durable.sync_folder(folder)
 
 

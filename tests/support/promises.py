@@ -142,6 +142,12 @@ PROMISES = {
         "who waits for a run that does not move by itself is told so at once, and what to do",
         "every way to stand still, and every command that waits; the command that a message names is run",
     ),
+    "chain": (
+        "the next experiment of a chain is there whole or not at all, and the budget, its parent's session"
+        " and its parent's waiting runs with it",
+        "kill -9 of the daemon, and of the client that asked, before every operation of chain.init; what any"
+        " request finds then, and what the same call gives; and every disk that a power cut leaves meanwhile",
+    ),
     "soak": (
         "thousands of runs leave nothing behind in the daemon",
         "descriptors, threads, children, memory and folders before and after (`make soak`: 10,000 runs)",

@@ -271,6 +271,26 @@ def _chosen(files: int, count: int) -> Iterator[tuple[int, ...]]:
         yield tuple(2 if i == at else 1 for i in range(count))
 
 
+def with_jobs(
+    experiment: Path, saved: dict[str, str], operations: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The operations, with what jobs wrote among them: their logs, and the state that a run has saved."""
+    run_id = ""
+    for facts in operations:
+        path = facts["paths"][-1] if facts["paths"] else ""
+        if facts["name"] == "create" and "/runs/" in path:
+            run_id = path.partition("/runs/")[2].partition("/")[0]
+        if facts["name"] == "give":
+            facts["run"] = run_id
+        if facts["name"] == "create" and ".exit.json." in path and run_id in saved:
+            state = str(experiment / "runs" / run_id / "job" / "state.pt")
+            yield {"name": "written", "who": "", "paths": [state], "data": saved[run_id]}
+        yield facts
+        if (facts["who"], facts["name"]) == ("shim", "spawn"):
+            log = experiment / "runs" / run_id / "a1" / "run.log"
+            yield {"name": "written", "who": "", "paths": [str(log)], "data": log.read_text()}
+
+
 def digest(left: Left) -> str:
     """What tells one state from another."""
     return hashlib.sha256(repr(left).encode()).hexdigest()

@@ -31,10 +31,15 @@ from pathlib import Path
 from ardaemon.host import proc
 from tests.support.page import DOCS, Page
 from tests.support.promises import PROMISES, files_of
-from tests.torture import mutants_daemon, mutants_others, mutants_runs
+from tests.torture import mutants_chain, mutants_daemon, mutants_others, mutants_runs
 from tests.torture.mutant import Mutant, changed, code
 
-MUTANTS = (*mutants_runs.MUTANTS, *mutants_others.MUTANTS, *mutants_daemon.MUTANTS)
+MUTANTS = (
+    *mutants_runs.MUTANTS,
+    *mutants_others.MUTANTS,
+    *mutants_chain.MUTANTS,
+    *mutants_daemon.MUTANTS,
+)
 ROOT = Path(__file__).parents[2]
 PAGE = Page(DOCS / "reliability.md", "<!-- mutants: written by make mutants -->", "<!-- end of mutants -->")
 AT_ONCE = 2  # as `make test` does it

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,25 +69,10 @@ def recorded(lab: Lab) -> list[dict[str, Any]]:
     story.edited = edited
     story.tell().settled()
     lab.stop()
-    return list(_with_jobs(lab, story, [json.loads(line) for line in log.read_text().splitlines()]))
-
-
-def _with_jobs(lab: Lab, story: Story, operations: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     saved = {story.runs[name]: text for name, text in SAVED.items()}
-    run_id = ""
-    for facts in operations:
-        path = facts["paths"][-1] if facts["paths"] else ""
-        if facts["name"] == "create" and "/runs/" in path:
-            run_id = path.partition("/runs/")[2].partition("/")[0]
-        if facts["name"] == "give":
-            facts["run"] = run_id
-        if facts["name"] == "create" and ".exit.json." in path and run_id in saved:
-            state = str(lab.folder / "runs" / run_id / "job" / "state.pt")
-            yield {"name": "written", "who": "", "paths": [state], "data": saved[run_id]}
-        yield facts
-        if (facts["who"], facts["name"]) == ("shim", "spawn"):
-            log = lab.folder / "runs" / run_id / "a1" / "run.log"
-            yield {"name": "written", "who": "", "paths": [str(log)], "data": log.read_text()}
+    return list(
+        disk.with_jobs(lab.folder, saved, [json.loads(line) for line in log.read_text().splitlines()])
+    )
 
 
 class State(NamedTuple):
