@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from arctl.base import environment, json_option, project, say, say_json, warn
+from arctl.base import environment, interactive, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type
@@ -21,11 +21,10 @@ EXPORT = "export AR_NONINTERACTIVE=1"
 
 
 @click.command()
-@click.option("--new-slug", "slug", required=True, metavar="SLUG", help="Its name, as 261123-lr-warmup.")
-@click.option("--goal", required=True, metavar="TEXT", help="What it is for.")
+@click.option("--new-slug", "slug", metavar="SLUG", help="Its name, as 261123-lr-warmup.")
+@click.option("--goal", metavar="TEXT", help="What it is for.")
 @click.option(
     "--rationale",
-    required=True,
     metavar="TEXT|-",
     help="Why it comes next, kept word for word; -: from standard input.",
 )
@@ -62,10 +61,25 @@ def chain_init(as_json: bool, export: bool, listed: str | None, **params: Any) -
     given = take_settings(params)
     if listed is not None:
         given = _with_constraints(given, listed)
+    params = _complete(params)
     params["rationale"] = _rationale(params["rationale"])
     answer = Client().call("chain.init", environment=environment(), **_identified(_wire(params, given)))
     warn(answer)
     _say(answer, as_json, export)
+
+
+def _complete(params: dict[str, Any]) -> dict[str, Any]:
+    """Ask a person for the missing options. Raises UsageError, which names them, if nobody can be asked."""
+    asked = {
+        "slug": "Name of the new experiment (--new-slug)",
+        "goal": "Goal (--goal)",
+        "rationale": "Why it comes next (--rationale)",
+    }
+    missing = [name for name in asked if params[name] is None]
+    if missing and not interactive():
+        options = ", ".join({"slug": "--new-slug"}.get(name, f"--{name}") for name in missing)
+        raise UsageError(f"missing: {options}", "arctl chain-init --help")
+    return {**params, **{name: click.prompt(asked[name], err=True) for name in missing}}
 
 
 def _wire(params: dict[str, Any], given: dict[str, Any]) -> Answer:

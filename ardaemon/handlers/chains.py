@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import anyio
 
 from ardaemon.core import protocol as p
+from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import chain, chaining, child, child_files, choose, links
 from ardaemon.handlers.context import Context
@@ -43,22 +45,26 @@ class Chains:
         around = child.Around(at_work, waiting, report, started_here, trusted)
         planned = await self.context.do(parent, partial(child.plan, parent, params, around))
         child.require_none_at_work(parent, self._runs(parent)[0])  # one may have started meanwhile
-        held = {flight: flight.session_over for flight in self.board.of(parent)}
         if planned.decision.dropped:
             self.board.hold(parent.folder, True)
         fill = partial(child_files.fill, child=planned, around=around)
-        try:
-            with anyio.CancelScope(shield=True):  # a client that goes away leaves nothing half done
-                work = partial(chaining.make, planned.experiment, planned.chain, planned.making, fill)
+        work = partial(chaining.make, planned.experiment, planned.chain, planned.making, fill)
+        with anyio.CancelScope(shield=True):  # a client that goes away leaves nothing half done
+            try:
                 await self.context.do(parent, work)
                 await self.context.finish_chain(project.folder)
-        except BaseException:
-            self.context.settled.discard(project.folder)  # where not all could be undone
-            for flight, over in held.items():
-                flight.session_over = over
-            self.board.wake()
-            raise
+            except Exception:
+                self.context.settled.discard(project.folder)  # the next request undoes or finishes it
+                await self._release(parent, planned)
+                raise
         return planned.experiment
+
+    async def _release(self, parent: Experiment, planned: child.Child) -> None:
+        """Let the parent's runs go on that wait, unless the child is there: then they are to be cancelled."""
+        with suppress(StorageError):
+            there = await self.context.ask(parent, planned.experiment.folder.is_dir)
+            if planned.decision.dropped and not there:
+                self.board.hold(parent.folder, False)
 
     def _runs(self, parent: Experiment) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the parent's runs that are at work, and those that wait."""

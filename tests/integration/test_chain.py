@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -55,7 +57,8 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
     options = ("--seconds", "20", "--settle", "0", "--max-runs", "1", "--checkpoint-glob", "{run_dir}/ck-*")
     shell("session", "start", *options, "--chain", "2")
     assert "[r0001] chain: 2 left, max_runs(1) — best val/loss=1 at r0001" in shell("run", "--wait")
-    words = ("--goal", "lower it", "--rationale", "it still falls")
+    words: tuple[str, ...] = ("--goal", "lower it", "--rationale", "it still falls", "--seconds", "inherit")
+    words = (*words, "--runner", "inherit", "--constraints", "inherit")
     assert shell("chain-init", "--new-slug", CHILD, *words) == f"{CHILD}\n"
     assert shell("chain-init", "--new-slug", CHILD, *words) == f"{CHILD}\n", (
         "the same command, the same child"
@@ -65,7 +68,7 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
     (folder(lab) / "train.py").write_text(chains.TRAIN.format(value=0.5))
     assert "[r0001] chain: 1 left, max_runs(1) — best val/loss=0.5 at r0001" in shell("run", "--wait")
     assert "parent: weights of 1.0" in shell("tail")
-    asked = ("--new-slug", LAST, *words, "--max-runs", "2", "--constraints", "val/loss<=9", "--export")
+    asked = ("--new-slug", LAST, *words[:-2], "--max-runs", "2", "--constraints", "val/loss<=9", "--export")
     assert shell("chain-init", *asked) == "export AR_NONINTERACTIVE=1\n"
     assert "parent: weights of 0.5" in shell("run", "--wait") + shell("tail")
     over = shell("run", "--wait")
@@ -81,6 +84,23 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
         "     it still falls",
     ]
     assert read(lab, "chain_decision.json", LAST)["child_mutation_scope"] == ["train.py", "conf.yaml"]
+
+
+def test_the_rationale_is_read_from_standard_input_word_for_word(lab: Lab) -> None:
+    lab.start()
+    parent(lab)
+    command = [sys.executable, "-m", "arctl", "chain-init", "--new-slug", CHILD, "--goal", "less"]
+    given: dict[str, Any] = {
+        "env": lab.environment,
+        "cwd": lab.project,
+        "capture_output": True,
+        "timeout": 60,
+    }
+    done = subprocess.run([*command, "--rationale", "-"], input=RATIONALE.encode(), check=False, **given)
+    assert (done.returncode, done.stdout) == (0, f"{CHILD}\n".encode()), done.stderr
+    assert read(lab, "chain_decision.json")["rationale"] == RATIONALE
+    done = subprocess.run(command, input=b"", check=False, **given)
+    assert (done.returncode, b"missing: --rationale" in done.stderr) == (64, True), done.stderr
 
 
 def test_the_child_is_whole_and_its_session_is_live(lab: Lab) -> None:
