@@ -18,7 +18,8 @@ from ardaemon.core.metric_names import METRIC_SOURCES
 SETTINGS = (
     "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
-    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted"
+    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted checks"
+    " check_seconds prefer_shorter"
 ).split()
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -150,6 +151,19 @@ OPTIONS = (
         help="Seconds for processes that the script leaves; default: 5.",
     ),
     setting("--gpus", type=GPUS, metavar="N", help=GPUS_HELP),
+    setting(
+        "--check",
+        "checks",
+        multiple=True,
+        metavar="COMMAND",
+        help="Run on each win before it is kept; if it fails, the win is reverted; repeatable.",
+    ),
+    setting("--check-seconds", type=positive, metavar="N", help="Limit of each check; default: 300."),
+    click.option(
+        "--prefer-shorter/--no-prefer-shorter",
+        default=None,
+        help="Of two equal values, take that of the train.py with fewer lines.",
+    ),
     click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
     setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),
     setting("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory."),

@@ -6,7 +6,7 @@ Pure: no I/O.
 from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id
 from ardaemon.core.line import cut, fit, number, short
-from ardaemon.core.reason import REASON_MAX, STALL, read
+from ardaemon.core.reason import CHECK_FAILED, REASON_MAX, SHORTER, STALL, read
 
 # The four lines of `run --wait` are at most 600 bytes together, newlines included.
 LAUNCHED_MAX = 130
@@ -15,6 +15,7 @@ VERDICT_MAX = 150
 CLOSING_MAX = 186
 NEXT_MAX = 64  # of that: what a loop has to do
 GLOB_MAX = 32
+CHECK_MAX = 80  # of the verdict's line: why a check failed
 # Words of the closing line, and the field of the result that has how much of the limit is used up.
 LIMITS = {
     "plateau": "plateau",
@@ -82,7 +83,8 @@ def _advanced(result: Answer) -> str:
     name, value = short(primary["name"], NAME_MAX), number(primary.get("value"))
     if primary.get("best_before") is None:
         return f"baseline {name}={value} (best){_broken(result, ', although ')}"
-    return f"{name} {number(primary['best_before'])} → {value} (best updated){_broken(result, ', although ')}"
+    how = "equal, but shorter: best updated" if result.get("reason") == SHORTER else "best updated"
+    return f"{name} {number(primary['best_before'])} → {value} ({how}){_broken(result, ', although ')}"
 
 
 def _reverted(result: Answer) -> str:
@@ -94,13 +96,14 @@ def _reverted(result: Answer) -> str:
 
 
 def _broken(result: Answer, before: str, after: str = "") -> str:
-    """Return the first constraint that was not kept, between `before` and `after`; "" if all were kept."""
+    """Return what was not kept, the first constraint or a check, between `before` and `after`; or ""."""
     for constraint in result.get("constraints") or ():
         if not constraint["ok"]:
             value = constraint.get("value")
             shown = "unknown" if value is None else number(value)
             return f"{before}constraint {short(constraint['expr'], NAME_MAX)} violated ({shown}){after}"
-    return ""
+    reason = str(result.get("reason") or "")
+    return f"{before}{short(reason, CHECK_MAX)}{after}" if reason.startswith(CHECK_FAILED) else ""
 
 
 def _failed(result: Answer, tail: str) -> str:

@@ -35,6 +35,7 @@ GPUS_MAX = 64  # of one run: more than any one host has
 MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the finger
 
 # --- metrics ---
+CHECK_S = 300.0  # a check evaluates a model, as a short training does; --check-seconds gives it more
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
 
 # --- server ---

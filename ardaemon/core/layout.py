@@ -20,6 +20,8 @@ ORIGINAL = "r0000"
 EXPERIMENTS_KEPT = 64  # whose paths are remembered
 RUNS_KEPT = 256  # whose paths are remembered, as those of each experiment's best
 JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
+# In the environment of each command that the daemon runs on an attempt that is over, and of no job.
+COMMAND_MARK = "AR_LOG"
 RECORD, RESULT = "run.json", "result.json"  # of a run: its record, and what it was judged to be
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from ardaemon.core.config import HOUR_S, SETTLE_S
+from ardaemon.core.config import CHECK_S, HOUR_S, SETTLE_S
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 
@@ -127,6 +127,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_vram: float | None = None  # MiB; a run that takes more is ended
     max_rss: float | None = None  # MiB of host memory, likewise
     on_tainted: Literal["rerun", "accept"] = "rerun"
+    checks: tuple[str, ...] = ()  # commands that a win must pass before it is kept
+    check_seconds: float = CHECK_S  # for each of them
+    prefer_shorter: bool = False  # of two equal values the one of the shorter train.py wins
 
 
 # The settings by which a session ends by itself.
@@ -178,6 +181,7 @@ class Session(Record, frozen=True, kw_only=True):
     revision: int = 0  # how often `session set` has changed the settings: a run that waits takes the latest
     baseline_acknowledged: bool = False  # a person has accepted the best under these conditions
     resume_mode: Resume | None = None  # what `session start --resume` said
+    checks_sealed: tuple[Sealed, ...] = ()  # the files that the checks name
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again
@@ -193,7 +197,7 @@ class Session(Record, frozen=True, kw_only=True):
 
 
 class Best(Record, frozen=True, kw_only=True):
-    """The content of best.json. `valid` is false for a baseline that violates a constraint."""
+    """The content of best.json. `valid` is false for a baseline that breaks a constraint or fails a check."""
 
     run_id: str
     primary: Primary

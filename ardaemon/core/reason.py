@@ -7,11 +7,12 @@ of that; so this module imports nothing heavy.
 from typing import NamedTuple
 
 REASON_MAX = 120  # characters of what is taken from a log; it shares one line with the verdict
-OOM, STALL = "oom", "stall"
+OOM, STALL, CHECK_FAILED = "oom", "stall", "check_failed:"
+SHORTER = "equal, and its train.py is shorter"  # why a run wins whose value is no better
 # Every token there is, beside the two families: what a log or the kernel shows, and how an attempt ended.
 TOKENS = frozenset(
     f"{OOM} host_oom nan import_error limit {STALL} vram_limit rss_limit"
-    " spawn_failed seal_broken supervisor_lost host_restart lost".split()
+    f" {CHECK_FAILED} spawn_failed seal_broken supervisor_lost host_restart lost".split()
 )
 # Endings, and their tokens, that say nothing about the idea that was tried: they do not count for plateau.
 NOT_COMPARABLE = frozenset(

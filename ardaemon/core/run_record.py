@@ -97,6 +97,7 @@ class Launching(Struct, frozen=True, tag="launching", tag_field="state"):
     slots: tuple[str, ...] = ()  # "cpu0", or UUIDs of GPUs
     share: bool = False
     vram_mb: float | None = None  # set aside on each of its GPUs
+    devices: tuple[str, ...] | None = None  # its GPUs as CUDA_VISIBLE_DEVICES has them, for its check
     job: str = ""  # name of the job's own folder in the run's; "": the run's own, as in earlier versions
     reads: tuple[str, ...] = ()  # promoted checkpoints that it was given: they stay while it is at work
     again: tuple[Again, ...] = ()  # in the place of `attempts`, as earlier versions wrote it; read alone

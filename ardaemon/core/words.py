@@ -11,7 +11,7 @@ READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does
 _REFUSAL = "error:"
 
-_OPTIONS = {"constraints": "--constraint"}
+_OPTIONS = {"constraints": "--constraint", "checks": "--check"}
 
 
 def option(name: str) -> str:

@@ -137,6 +137,13 @@ class Engine(Protocol):
         """Keep the attempt's seat from others, should its shim be lost and the job let go of its GPUs."""
         ...
 
+    async def keep(self, handle: Handle) -> None:
+        """Keep the GPUs of an attempt that is over from others, as far as they have not taken them yet.
+
+        `hold` has told which; `forget` lets go of them.
+        """
+        ...
+
     def forget(self, handle: Handle) -> None:
         """Remove what was kept to find the attempt again, and let go of its GPUs: it is over."""
         ...

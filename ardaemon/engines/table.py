@@ -64,6 +64,10 @@ class Engines:
         """Keep the attempt's seat from others while anything of it lives."""
         self._of(handle).hold(handle, seat)
 
+    async def keep(self, handle: Handle) -> None:
+        """Keep the GPUs of an attempt that is over from others."""
+        await self._of(handle).keep(handle)
+
     def forget(self, handle: Handle) -> None:
         """Remove what was kept to find the attempt again."""
         self._of(handle).forget(handle)

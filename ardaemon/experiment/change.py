@@ -7,17 +7,17 @@ from msgspec.structs import replace
 from ardaemon.core.errors import Refused, SessionNotLive, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on
-from ardaemon.core.model import LIMITS, Contract, Counters, Session, Settings
+from ardaemon.core.model import LIMITS, Contract, Counters, Sealed, Session, Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.words import option
-from ardaemon.experiment import seal
+from ardaemon.experiment import checks, seal
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check, given_values
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import state
 
 # Which runs may become the best: asked of the settings with which a run was launched.
-RULES = ("constraints",)
+RULES = ("constraints", "checks", "check_seconds", "prefer_shorter")
 # What a run asks of the machine is settled at its submit.
 AT_SUBMIT = ("gpus", "share", "vram")
 
@@ -44,10 +44,17 @@ def change(experiment: Experiment, given: SomeSettings, started_here: StartedHer
     _require_comparable(before, changed, current.contract)
     if not changed:
         return Changed(session, ("nothing changes: the settings are so already",))
-    session = replace(session, settings=settings, revision=session.revision + 1)
+    sealed = _sealed(experiment, session, settings)
+    session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
     state.write(experiment.session, session)
     return Changed(session, meaning(tuple(changed), settings, session.counters))
+
+
+def _sealed(experiment: Experiment, session: Session, settings: Settings) -> tuple[Sealed, ...]:
+    """Seal what the checks name now; of checks that are gone runs at work still need the files."""
+    before = {sealed.path: sealed for sealed in session.checks_sealed}
+    return tuple((before | {one.path: one for one in checks.sealed(experiment, settings)}).values())
 
 
 def _settings(experiment: Experiment, session: Session) -> Settings:

@@ -23,7 +23,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.protocol import ChainInit
 from ardaemon.experiment import chain as chains
-from ardaemon.experiment import choose, create, runner, train_file
+from ardaemon.experiment import checks, choose, create, runner, train_file
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
@@ -124,6 +124,8 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     settings, kept = inherited_settings(current.session.settings, params.given)
     check(settings)
     runner.program(settings.runner, params.environment, str(parent.project))
+    checks.require(parent, current.session)
+    checks.require_programs(settings, params.environment, str(parent.project))
     checkpoint = _checkpoint(parent, best, params)
     if checkpoint is not None:
         inherit.require_room(checkpoint, project.home, around.trusted)

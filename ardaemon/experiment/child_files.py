@@ -10,7 +10,7 @@ from ardaemon.checkpoints.promote import no_report, surveyed
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
-from ardaemon.experiment import create, seal
+from ardaemon.experiment import checks, create, seal
 from ardaemon.experiment.child import Around, Child
 from ardaemon.host import durable, operations, state
 
@@ -37,6 +37,7 @@ def fill(partial: Experiment, child: Child, around: Around) -> None:
         epoch=1,
         baseline_acknowledged=True,
         resume_mode="continue",
+        checks_sealed=checks.sealed(partial, child.settings),
         placed=placed,
         last_run=0,
     )

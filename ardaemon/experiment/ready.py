@@ -7,7 +7,7 @@ from ardaemon.core.errors import (
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on, session_anew
 from ardaemon.core.model import Placed, Settings
-from ardaemon.experiment import seal, train_file
+from ardaemon.experiment import checks, seal, train_file
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.experiment.unclean import require_no_unclean
@@ -26,6 +26,7 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
         raise SessionNotLive(f"the session of {slug} is over ({why})", f"go on with: {command}")
     started_here.require(experiment, session)
     seal.require(experiment, current.contract)
+    checks.require(experiment, session)
     require_same_primary(current)
     _require_same_conditions(current, session.settings)
     return session.settings

@@ -29,21 +29,26 @@ def split_runner(template: str) -> list[str]:
 
 def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
     """Return the runner's program as an absolute path. Raises RunnerNotFound and UsageError."""
-    name = split_runner(template)[0]
+    return find(split_runner(template)[0], environment, cwd, "--runner")
+
+
+def find(name: str, environment: Mapping[str, str], cwd: str, option: str) -> str:
+    """Return the program `name` as an absolute path. Raises RunnerNotFound, which names the option."""
+    what = option.strip("-")
     if os.sep in name:
         path = os.path.join(cwd, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
         raise RunnerNotFound(
-            f"the runner {name!r} is not an executable file (looked at {path})", "check --runner's path"
+            f"the {what} {name!r} is not an executable file (looked at {path})", f"check {option}'s path"
         )
     folders = environment.get("PATH", os.defpath).split(os.pathsep)
     # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
     path_of_program = shutil.which(name, path=os.pathsep.join(os.path.join(cwd, f) for f in folders))
     if path_of_program is None:
         raise RunnerNotFound(
-            f"the runner's program {name!r} is not on PATH",
-            "activate the project's environment, or give --runner an absolute path",
+            f"the {what}'s program {name!r} is not on PATH",
+            f"activate the project's environment, or give {option} an absolute path",
         )
     return path_of_program
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -27,7 +28,8 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what has changed under the seal, one line each; with `accept` or `add`, make the seal anew."""
     current = None if params.accept else load_or_repair(experiment)
     if current is not None and not params.add:
-        return changed(experiment, current.contract) or [SEAL_HOLDS]
+        checks = differing(experiment, current.session.checks_sealed)
+        return [*changed(experiment, current.contract), *checks] or [SEAL_HOLDS]
     before = _sealed_before(experiment)
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
     made = make(experiment, (*names, *params.add))
@@ -61,7 +63,7 @@ def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
     sealed = [Sealed("program.md", hashlib.sha256(text.encode()).hexdigest())]
     names = [*(["prepare.py"] if experiment.prepare.exists() else []), *paths]
     for name in dict.fromkeys(names):
-        sealed.append(Sealed(name, *_hash_named(experiment, name)))
+        sealed.append(Sealed(name, *hash_named(experiment, name)))
     return Contract(
         primary=front.primary,
         constraints=front.constraints,
@@ -84,7 +86,8 @@ def _literal(experiment: Experiment) -> Any:
         return None
 
 
-def _hash_named(experiment: Experiment, name: str) -> Hashed:
+def hash_named(experiment: Experiment, name: str) -> Hashed:
+    """Hash what is to be sealed under that name. Raises UsageError and StorageError."""
     path = experiment.folder / name  # an absolute name stays absolute
     try:
         hashed = hash_path(path)
@@ -98,8 +101,13 @@ def _hash_named(experiment: Experiment, name: str) -> Hashed:
 
 def changed(experiment: Experiment, contract: Contract) -> list[str]:
     """Return what is not as it was sealed, one line each; an empty list if the seal holds."""
+    return differing(experiment, contract.sealed)
+
+
+def differing(experiment: Experiment, every: Iterable[Sealed]) -> list[str]:
+    """Return which of these are not as they were sealed, one line each."""
     faults = []
-    for sealed in contract.sealed:
+    for sealed in every:
         try:
             holds = _hash_now(experiment, sealed) == sealed.sha256
             fault = "" if holds else f"{sealed.path} changed ({_since(experiment, sealed.path)})"

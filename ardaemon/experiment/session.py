@@ -10,7 +10,7 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, runner, seal, train_file
+from ardaemon.experiment import chain, checks, runner, seal, train_file
 from ardaemon.experiment.fresh import archive_train, finish_fresh
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -43,13 +43,15 @@ def start(experiment: Experiment, params: SessionStart, active: bool, started_he
     if params.chain is not None:
         chain.require_room(experiment, params.chain, params.force)
     _require_startable(experiment, current, params, chosen.settings, mine)
+    sealed = checks.sealed(experiment, chosen.settings)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
     require_same_primary(current)
     _require_comparable(current, chosen)
     if params.resume == "revert":
         current = _revert(experiment, current)
-    session = started_here.signed(_started(current, params, chosen))
+    session = replace(_started(current, params, chosen), checks_sealed=sealed)
+    session = started_here.signed(session)
     if params.chain is not None:  # first: after a kill in between the same command can be given again
         chain.begin(experiment, params.chain)
     state.write(experiment.session, session)
@@ -67,6 +69,7 @@ def _require_startable(
     require_no_unclean(experiment)
     seal.require(experiment, current.contract)
     runner.program(settings.runner, params.environment, str(experiment.project))
+    checks.require_programs(settings, params.environment, str(experiment.project))
 
 
 def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:

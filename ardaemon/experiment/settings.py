@@ -15,6 +15,7 @@ from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
+CHECKS_MAX = 16  # each may take --check-seconds
 HOURS_MAX = 1e6  # a century: likewise
 
 
@@ -66,6 +67,7 @@ def check(settings: Settings) -> None:
                 f"{option} {hours:g}: it must be more than 0 and at most {HOURS_MAX:g} hours",
                 "none: no limit",
             )
+    _positive("--check-seconds", settings.check_seconds, SECONDS_MAX)
     for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
         if seconds is not None:
             _positive(option, seconds, SECONDS_MAX)
@@ -103,6 +105,12 @@ def _check_metrics(settings: Settings) -> None:
         _check_ready(settings)
     if settings.metric_command is not None:
         split_command(settings.metric_command)
+    if len(settings.checks) > CHECKS_MAX:
+        raise UsageError(
+            f"--check: {len(settings.checks)} of them; at most {CHECKS_MAX}", "join some in a script"
+        )
+    for command in settings.checks:
+        split_command(command, "--check")
     _check_path(settings)
     if settings.metrics == "custom" and not settings.metric_command:
         raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')

@@ -100,5 +100,6 @@ def _signature_of(key: bytes, given: bytes) -> str:
 def would_run(settings: Settings) -> str:
     """Say what the session's settings run, cleaned and bounded, for people and agents to judge."""
     given = [(word, getattr(settings, name)) for name, word in _RUNS.items()]
+    given += [("check", command) for command in settings.checks]
     shown = [f"{word} {one_line(text, SHOWN_MAX)!r}" for word, text in given if text]
     return f"it would run: {', '.join(shown)}"

@@ -12,12 +12,17 @@ from ardaemon.core.model import Process
 from ardaemon.host import cgroup, proc
 
 
-def tagged(*environments: dict[str, str]) -> list[Process]:
-    """Return the living processes whose environment holds all of one of these, and their descendants."""
+def tagged(*environments: dict[str, str], without: str = "") -> list[Process]:
+    """Return the living processes whose environment holds all of one of these, and their descendants.
+
+    Not those that have the variable `without`.
+    """
     tagged: dict[int, Process] = {}
     for process in psutil.process_iter():
         try:
             values = process.environ()
+            if without in values:
+                continue
             if any(environment.items() <= values.items() for environment in environments):
                 _add(tagged, [process, *process.children(recursive=True)])
         except psutil.Error:

@@ -9,13 +9,12 @@ from ardaemon.core.model import (
     Best,
     ConstraintResult,
     Contract,
-    Direction,
     Exit,
     PrimaryResult,
     Status,
     Verdict,
 )
-from ardaemon.core.reason import LOST, NOT_COMPARABLE, Reason, read
+from ardaemon.core.reason import CHECK_FAILED, LOST, NOT_COMPARABLE, SHORTER, Reason, read
 
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
@@ -33,6 +32,8 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     metric_problem: str | None = None  # why the primary metric has no value
     notes: tuple[str, ...] = ()  # what the GPU driver reported during the run
     tainted: str | None = None  # why the conditions of the measurement were not fair
+    check_problem: str | None = None  # why a check of the session failed; None: none did, or none was run
+    shorter: bool = False  # an equal value wins: the session prefers shorter versions, and this is one
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -56,14 +57,14 @@ def judge(facts: VerdictFacts) -> Judgement:
         reason = reason._replace(notes=(*reason.notes, *_notes(facts)))
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
-    valid = status == "ok" and all(c.ok for c in checked)
-    improved = status == "ok" and _better(facts.best, primary.direction, primary.value, valid)
+    valid = status == "ok" and all(c.ok for c in checked) and facts.check_problem is None
+    improved = status == "ok" and _better(facts, primary, valid)
     return Judgement(
         status=status,
         verdict=_verdict(status, improved, bool(facts.seal_faults)),
         valid=valid,
         improved=improved,
-        reason=reason if status != "ok" else _violated(checked),
+        reason=reason if status != "ok" else _violated(checked) or _unfit(facts) or _shorter(facts, improved),
         primary=primary,
         constraints=checked,
         comparable=facts.exit.ending not in NOT_COMPARABLE and not (facts.seal_faults or facts.tainted),
@@ -129,7 +130,8 @@ def _constraints(facts: VerdictFacts) -> list[constraints.Constraint]:
     return [constraints.parse(text) for text in texts]
 
 
-def _better(best: Best | None, direction: Direction, value: float | None, valid: bool) -> bool:
+def _better(facts: VerdictFacts, primary: PrimaryResult, valid: bool) -> bool:
+    best, value = facts.best, primary.value
     if value is None:
         return False
     if best is None:
@@ -138,7 +140,9 @@ def _better(best: Best | None, direction: Direction, value: float | None, valid:
         return valid  # the first valid run replaces a baseline that is not
     if not valid:
         return False
-    return value < best.value if direction == "min" else value > best.value
+    if value == best.value:
+        return facts.shorter
+    return value < best.value if primary.direction == "min" else value > best.value
 
 
 def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:
@@ -147,6 +151,16 @@ def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:
     if status == "invalid":
         return "invalid" if seal_broken else "revert"
     return "crash" if status == "unclean" else status
+
+
+def _unfit(facts: VerdictFacts) -> Reason | None:
+    return None if facts.check_problem is None else Reason(CHECK_FAILED, facts.check_problem)
+
+
+def _shorter(facts: VerdictFacts, improved: bool) -> Reason | None:
+    """Say why a run wins whose value is no better."""
+    equal = improved and facts.best is not None and facts.best.valid and _value(facts) == facts.best.value
+    return Reason("", SHORTER) if equal else None
 
 
 def _violated(checked: tuple[ConstraintResult, ...]) -> Reason | None:

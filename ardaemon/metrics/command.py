@@ -18,6 +18,7 @@ from msgspec import Struct
 
 import ardaemon
 
+TAIL_MAX = 64 << 10  # bytes of the end of both streams, where only that is asked for
 OUTPUT_MAX = 1 << 20  # bytes of stdout: some ten thousand metrics
 ERRORS_MAX = 64 << 10  # bytes of stderr that are kept; more is read and dropped
 _PIECE = 64 << 10  # bytes of one read; a pipe's usual size
@@ -28,18 +29,24 @@ _KEEPER = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.metrics.kee
 
 
 class CommandEnd(Struct, frozen=True):
-    """The end of a command: how it came, and what was printed; `code` is negative for a signal."""
+    """The end of a command: how it came, and what was printed; `code` is negative for a signal.
+
+    `wanted`: the daemon has asked for it. `verified`: nothing of the command is left.
+    """
 
     how: Literal["exited", "late", "too_much"]
     code: int
     output: bytes
     errors: bytes
+    wanted: bool = False
+    verified: bool = True
 
 
 class _KeeperReport(Struct, frozen=True):
     """The keeper's report at the end: the command's code, or the error that kept it from starting."""
 
     code: int | None = None
+    clear: bool = False  # no child is left
     errno: int | None = None
     error: str = ""
     file: str = ""
@@ -60,14 +67,28 @@ class _Keeper(NamedTuple):
         """Kill the keeper: it has reported, or never will. Do not wait for one that hangs in the kernel."""
         self.process.kill()
         for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
+            if pipe is not None:  # both streams may go into one
+                pipe.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_KEEPER_S)
 
 
-class _UnderWay:
-    """The commands that run now, so that a daemon which stops need not wait for them."""
+class Kept:
+    """What is kept of a stream: the first bytes of it, or the last."""
+
+    def __init__(self, most: int, *, last: bool = False) -> None:
+        """Keep at most `most` bytes."""
+        self.most, self.last, self.data = most, last, bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Take what was read next."""
+        self.data += piece if self.last else piece[: max(self.most - len(self.data), 0)]
+        if self.last:
+            del self.data[: -self.most]
+
+
+class Commands:
+    """Commands that run now and can be ended together, from any thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # each command is run by a thread of its own
@@ -95,7 +116,7 @@ class _UnderWay:
                 keeper.end()
 
 
-_under_way = _UnderWay()
+_under_way = Commands()  # all of the daemon: one that stops need not wait for them
 
 
 def end_all() -> None:
@@ -103,8 +124,19 @@ def end_all() -> None:
     _under_way.end()
 
 
-def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: float) -> CommandEnd:
-    """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start."""
+def run(
+    argv: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    deadline: float,
+    group: Commands | None = None,
+    tail: bool = False,
+) -> CommandEnd:
+    """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start.
+
+    `group` can end it before. `tail`: of all that it prints, on both streams, the end is kept as `output`.
+    """
+    group = group or Commands()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         number = theirs.fileno()
@@ -114,15 +146,17 @@ def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: fl
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT if tail else subprocess.PIPE,
             bufsize=0,
             pass_fds=[number],
             start_new_session=True,
         )
         theirs.close()
-        keeper, output, errors = _Keeper(process, ours), bytearray(), bytearray()
+        keeper = _Keeper(process, ours)
+        output = Kept(TAIL_MAX, last=True) if tail else Kept(OUTPUT_MAX + 1)
+        errors = Kept(ERRORS_MAX)
         try:
-            with _under_way.listed(keeper):
+            with _under_way.listed(keeper), group.listed(keeper):
                 how = _collect(process, ours, output, errors, time.monotonic() + deadline)
                 report = _report(keeper)
         finally:
@@ -130,20 +164,23 @@ def run(argv: list[str], folder: Path, environment: dict[str, str], deadline: fl
     if report.errno is not None:
         raise OSError(report.errno, report.error, report.file)
     code = -9 if report.code is None else report.code
-    return CommandEnd(how, code, bytes(output[:OUTPUT_MAX]), bytes(errors))
+    wanted = group.over or _under_way.over
+    return CommandEnd(how, code, bytes(output.data[:OUTPUT_MAX]), bytes(errors.data), wanted, report.clear)
 
 
 def _collect(
     process: subprocess.Popen[bytes],
     channel: socket.socket,
-    output: bytearray,
-    errors: bytearray,
+    output: Kept,
+    errors: Kept,
     deadline: float,
 ) -> Literal["exited", "late", "too_much"]:
     """Read both pipes until the keeper reports the end, the deadline has come or the output is too long."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-    pipes = {process.stdout.fileno(): (output, OUTPUT_MAX + 1), process.stderr.fileno(): (errors, ERRORS_MAX)}
+    pipes = {
+        pipe.fileno(): kept
+        for pipe, kept in ((process.stdout, output), (process.stderr, errors))
+        if pipe is not None
+    }
     with selectors.DefaultSelector() as selector:
         for fd in (*pipes, channel.fileno()):
             os.set_blocking(fd, False)
@@ -151,9 +188,9 @@ def _collect(
         while (left := deadline - time.monotonic()) > 0:
             ready = {key.fd for key, _ in selector.select(left)}
             for fd in ready & pipes.keys():
-                if not _read(fd, *pipes[fd]):
+                if not _read(fd, pipes[fd]):
                     selector.unregister(fd)
-            if len(output) > OUTPUT_MAX:
+            if len(output.data) > OUTPUT_MAX:
                 return "too_much"
             if ready == {channel.fileno()}:  # the command is over, and no pipe has anything more
                 return "exited"
@@ -171,8 +208,8 @@ def _report(keeper: _Keeper) -> _KeeperReport:
     return msgspec.json.decode(data, type=_KeeperReport) if data else _KeeperReport()
 
 
-def _read(fd: int, kept: bytearray, most: int) -> bool:
-    """Read one piece of a pipe, keep at most `most` bytes in `kept`, and return False at the pipe's end."""
+def _read(fd: int, kept: Kept) -> bool:
+    """Read one piece of a pipe, and return False at the pipe's end."""
     piece = os.read(fd, _PIECE)
-    kept += piece[: max(most - len(kept), 0)]
+    kept.add(piece)
     return bool(piece)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import CUSTOM_DEADLINE_S, NAME_MAX
 from ardaemon.core.errors import UsageError
+from ardaemon.core.layout import COMMAND_MARK
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
 from ardaemon.metrics.command import CommandEnd, run
@@ -36,7 +37,7 @@ class CustomBackend:
             return self._failed("no metric command is set (--metric-command)")
         try:
             argv = split_command(query.command)
-            environment = {**attempt.environment, "AR_LOG": str(attempt.log)}
+            environment = {**attempt.environment, COMMAND_MARK: str(attempt.log)}
             end = run(argv, attempt.project, environment, self.deadline)
         except UsageError as error:
             return self._failed(error.message)
@@ -74,14 +75,16 @@ class CustomBackend:
         return replace(readings, problem=problem, nearest=(), settled=True)
 
 
-def split_command(text: str) -> list[str]:
+def split_command(text: str, option: str = "--metric-command") -> list[str]:
     """Split `text` as a shell does. Raises UsageError if a quote is open or nothing is left."""
     try:
         argv = shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"{_named(text)} cannot be split: {error}", "close the quote") from None
+        raise UsageError(
+            f"{option} {one_line(text, 60)!r} cannot be split: {error}", "close the quote"
+        ) from None
     if not argv:
-        raise UsageError("--metric-command is empty", "give a command that prints a JSON object")
+        raise UsageError(f"{option} is empty", f"give a command, or {option} none")
     return argv
 
 

@@ -33,7 +33,8 @@ def main() -> None:
         report: dict[str, object] = {"errno": error.errno, "error": error.strerror, "file": argv[0]}
     else:
         _wait(pid, channel, wake)
-        report = {"code": _end(pid)}
+        code, clear = _end(pid)
+        report = {"code": code, "clear": clear}
     try:
         os.write(channel, json.dumps(report).encode())
     except OSError:
@@ -67,22 +68,25 @@ def _wait(pid: int, channel: int, wake: int) -> None:
             pass
 
 
-def _end(pid: int) -> int | None:
-    """Kill all that is left, and return the program's exit code: negative for a signal, None if it lives."""
+def _end(pid: int) -> tuple[int | None, bool]:
+    """Kill all that is left. Return the program's exit code, and whether nothing is left.
+
+    The code is negative for a signal, None if the program lives.
+    """
     os.killpg(pid, signal.SIGKILL)
     code, deadline = None, time.monotonic() + VERIFY_S
     while time.monotonic() < deadline:
         try:
             ended, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            break
+            return code, True
         if ended == pid:
             code = os.waitstatus_to_exitcode(status)
         elif ended == 0:
             for child in _children():  # only this process can reap them: each pid is still the child's own
                 os.kill(child, signal.SIGKILL)
             time.sleep(KILL_POLL_S)
-    return code
+    return code, False
 
 
 def _children() -> list[int]:

@@ -23,11 +23,13 @@ from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import load
 from ardaemon.host import quarantine
 from ardaemon.host.disk import until_cancelled
-from ardaemon.pipeline import apply, decide
-from ardaemon.pipeline.ended import Ended, as_wanted, gather
+from ardaemon.metrics.command import Commands
+from ardaemon.pipeline import apply, check, decide
+from ardaemon.pipeline.check import Checked
+from ardaemon.pipeline.ended import Ended, after_checks, as_wanted, gather
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.patience import Patience
+from ardaemon.pipeline.patience import Dropped, Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.pruner import Pruner
 
@@ -74,18 +76,48 @@ class Committer:
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
-            async with self.patience.alone(flight):
-                if str(flight.experiment.folder) in self.unapplied:
-                    continue  # another run was judged while this one waited for the lock
-                try:
-                    work = until_cancelled(partial(decide.decide, as_wanted(ended, flight)))
-                    flight.record = await self.patience.once(flight, work)
-                except (ArdaemonError, OSError) as error:
-                    blocked = error
-                else:
-                    await self._follow(flight)
+            try:
+                async with self.patience.alone(flight):
+                    if str(flight.experiment.folder) in self.unapplied:
+                        continue  # another run was judged while this one waited for the lock
+                    await self._decide(flight, ended)
                     return
-            pause = await self.patience.pause(flight, blocked, pause)
+            except decide.ChecksFirst:
+                ended = after_checks(ended, await self._checked(flight), flight.exit)
+            except (ArdaemonError, OSError) as error:
+                pause = await self.patience.pause(flight, error, pause)
+
+    async def _decide(self, flight: Flight, ended: Ended) -> None:
+        """Decide, and follow the decision: commit, or put the run back in the queue for another attempt.
+
+        A run that has kept its place for its checks lets go of it.
+        """
+        work = until_cancelled(partial(decide.decide, as_wanted(ended, flight)))
+        flight.record = await self.patience.once(flight, work)
+        if flight.record.settings.checks and not ended.exit.survivors:
+            if flight.handle is not None:
+                self.engine.forget(flight.handle)  # the GPUs first, before another run wants them
+            self.listener.release(flight)
+        await self._follow(flight)
+
+    async def _checked(self, flight: Flight) -> Checked | None:
+        """Run the session's checks on the run's place; None if they were ended. Raises Dropped.
+
+        Not under the experiment's lock: they may take minutes. Others are committed meanwhile, so the run
+        is judged anew after that.
+        """
+        if flight.dropped:
+            raise Dropped
+        if flight.handle is not None:
+            await self.engine.keep(flight.handle)
+        group = flight.checking = Commands()
+        flight.blocked = None
+        flight.wake()
+        try:
+            work = partial(check.run_all, partial(check.of_attempt, flight), group)
+            return await self.patience.insist(flight, work)
+        finally:
+            flight.checking = None
 
     async def _gathered(self, flight: Flight) -> Ended:
         """Gather what the decision needs; where a file of the experiment is broken, put it right before.

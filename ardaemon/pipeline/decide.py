@@ -30,16 +30,24 @@ from ardaemon.judging.next_step import next_step
 from ardaemon.measuring import learned
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, without
+from ardaemon.source import lines
+
+
+class ChecksFirst(Exception):
+    """The run would win, and the session's checks come before that; nothing was decided."""
 
 
 def decide(ended: Ended) -> RunRecord:
     """Judge against the best of this moment; the decision is durable when this returns.
 
-    The record's state is Judged then; or Queued, where another attempt is due.
+    The record's state is Judged then; or Queued, where another attempt is due. Raises ChecksFirst.
     """
     current = load_or_repair(ended.experiment)
     judged = verdict.judge(_facts(ended, current))
     why = _again(ended, current, judged)
+    wins = why is None and judged.improved and judged.valid
+    if wins and ended.record.settings.checks and ended.checked is None:
+        raise ChecksFirst
     after = Judged(_decision(ended, current, judged)) if why is None else _waiting(ended, judged, why)
     record = replace(ended.record, state=after)
     state.write(ended.run.record, record)
@@ -186,7 +194,19 @@ def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
         metric_problem=ended.extracted.problem,
         tainted=ended.tainted,
         notes=ended.notes,
+        check_problem=ended.checked.problem if ended.checked is not None else None,
+        shorter=_is_shorter(ended, current),
     )
+
+
+def _is_shorter(ended: Ended, current: State) -> bool:
+    """Tell whether an equal value wins: it is that of a shorter train.py, and the session prefers such."""
+    best, value = current.best, ended.metrics.get(current.contract.primary.metric)
+    if not ended.record.settings.prefer_shorter or best is None or value != best.value:
+        return False
+    versions = (ended.run.train, ended.experiment.run(best.run_id).train)
+    ours, theirs = (lines.count(train_file.snapshot(version)) for version in versions)
+    return ours < theirs
 
 
 def _best(ended: Ended, current: State, result: Result) -> Best:

@@ -14,6 +14,7 @@ from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
+from ardaemon.pipeline.check import Checked
 from ardaemon.pipeline.extract import Extracted
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.order import seal_faults
@@ -43,6 +44,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False  # others could be on its GPUs
     before: tuple[AttemptResult, ...] = ()  # attempts that did not count
     seed: int = 0  # AR_SEED of this one
+    checked: Checked | None = None  # None: no check was run yet
     may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
 
     @property
@@ -65,7 +67,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gpu_seconds(self) -> float:
         """Return the time that the attempt had its GPUs, those of all of them together."""
-        return self.exit.seconds * len(seat_of(self.slots).cards)
+        checked = self.checked.seconds if self.checked is not None else 0.0
+        return (self.exit.seconds + checked) * len(seat_of(self.slots).cards)
 
     @property
     def tainted(self) -> str | None:
@@ -115,6 +118,18 @@ def as_wanted(ended: Ended, flight: Flight) -> Ended:
         manual=flight.active.wanted in ("stop", "judge_stop"),
         may_repeat=goes_on and flight.attempts < ATTEMPTS_MAX,
     )
+
+
+def after_checks(ended: Ended, checked: Checked | None, end: Exit | None) -> Ended:
+    """Add what came of the checks; None: they were ended, because the run's end is wanted (`end` says so).
+
+    What survived its kill is the run's, as if its job had left it.
+    """
+    assert end is not None
+    if checked is None:
+        return replace(ended, exit=replace(ended.exit, ending=end.ending))
+    survivors = (*ended.exit.survivors, *checked.survivors)
+    return replace(ended, checked=checked, exit=replace(ended.exit, survivors=survivors))
 
 
 def _extract(flight: Flight, current: State, end: Exit, restarted: bool) -> Extracted:

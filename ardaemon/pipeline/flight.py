@@ -21,6 +21,9 @@ from ardaemon.core.queue import NOWHERE, Seat, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
+from ardaemon.metrics.command import Commands
+
+CHECKING = "its check is at work"
 
 
 @dataclass(eq=False)
@@ -79,6 +82,7 @@ class Flight:
     result: Result | None = None
     promotion: Promotion = field(default_factory=Promotion)
     promoting: str | None = None  # how far the copy of its checkpoint is
+    checking: Commands | None = None  # its checks, while they are under way
     failures: int = 0  # launches in a row that never started
     writing: anyio.Lock = field(default_factory=anyio.Lock)  # its active entry
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -156,6 +160,13 @@ class Flight:
         return state.seed if isinstance(state, Queued | Launching) else 0
 
     @property
+    def keeps_place(self) -> bool:
+        """Tell whether the run may still need its place after its job has ended: for the session's checks."""
+        end = self.exit
+        well = end is not None and end.ending == "exited" and end.exit_code == 0
+        return well and bool(self.record.settings.checks)
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """Return the promoted checkpoints that it was launched with, while it may still read them."""
         state = self.record.state
@@ -206,6 +217,9 @@ class Flight:
         match self.record.state:
             case Launching() as given:
                 seat = seat_of(given.slots, given.share, given.vram_mb)
+                # A version that did not write it down: a GPU is known by its UUID too.
+                devices = given.devices if given.devices is not None else seat.cards or None
+                seat = replace(seat, devices=devices)
                 self.state, self.going = "launching", Going(seat=seat, handle=given.handle)
                 self.run = Run(self.run.folder, job_name=given.job)
             case Judged(decision=decision):
@@ -236,7 +250,7 @@ class Flight:
             folder=str(self.run.folder),
             state=self.state,
             position=position,
-            why=self.blocked or self.promoting or why,
+            why=self.blocked or self.promoting or (CHECKING if self.checking is not None else why),
             runner=record.settings.runner,
             argv=record.argv,
             seconds=record.settings.seconds,

@@ -12,7 +12,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
-from ardaemon.experiment import runner, seal, train_file
+from ardaemon.experiment import checks, runner, seal, train_file
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
@@ -93,6 +93,7 @@ def _launching(flight: Flight, handle: Handle, reads: tuple[str, ...]) -> Launch
         share=flight.seat.share,
         job=flight.run.job_name,
         vram_mb=flight.seat.vram_mb,
+        devices=flight.seat.devices,
         reads=reads,
         attempts=flight.before,
         seed=flight.seed,
@@ -128,7 +129,7 @@ def seal_faults(
 
     `launched`: with --exec live the file itself was run by now, and may be edited.
     """
-    faults = seal.changed(experiment, current.contract)
+    faults = [*seal.changed(experiment, current.contract), *checks.changed(experiment, current.session)]
     if not launched and train_file.hash_at(experiment.run(record.run_id).train) != record.sha256:
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
     if not launched and record.settings != current.session.settings:  # those that this user has started

@@ -110,7 +110,7 @@ class Watcher:
             flight.going.restarted, flight.going.boot_id = end.restarted, end.boot_id
             flight.going.ended = None if end.restarted else end.ended_monotonic  # another boot, another clock
         self.listener.tell(flight, RunEnded(ending=exit_.ending, seconds=exit_.seconds))
-        if not exit_.survivors:
+        if not exit_.survivors and not flight.keeps_place:
             self.listener.release(flight)
         flight.step("ended")  # at once: its place is free, and its experiment waits for the verdict
 

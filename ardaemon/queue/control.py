@@ -42,7 +42,8 @@ class Control:
         """End the run; `stop`: and its session. On disk when this returns. Raises StorageError.
 
         A run whose job has ended is judged by what it did all the same: then the wish only keeps it from
-        another attempt. A run that is judged does not change any more.
+        another attempt. But where the session's checks of it are at work, they are ended, and the run is
+        interrupted. A run that is judged does not change any more.
         """
         match flight.state:
             case "queued":
@@ -52,6 +53,9 @@ class Control:
                     self._cancelled(flight)
             case "launching" | "running":
                 await self._want(flight, wanted, stop=True)
+            case "exited" if flight.checking is not None:
+                self._end_checks(flight)
+                await self._want(flight, wanted)
             case "exited":
                 await self._want(flight, TOO_LATE[wanted])
             case "judged" | "committed":
@@ -70,6 +74,13 @@ class Control:
         finally:
             self.board.wake()  # the scheduler has a run judged that is not wanted any more
         self.board.tell(flight, EndWanted(wanted=wanted))
+
+    def _end_checks(self, flight: Flight) -> None:
+        """End the checks of a run: it is interrupted, for what it did is not confirmed yet."""
+        assert flight.exit is not None
+        assert flight.checking is not None
+        flight.end_as(replace(flight.exit, ending="stopped"))
+        flight.checking.end()
 
     def _cancelled(self, flight: Flight) -> None:
         """End a run that was never launched: the scheduler has it judged."""
@@ -104,6 +115,8 @@ class Control:
         match flight.state:
             case "launching" | "running":
                 self.background.start_soon(self._stop, flight)
+            case "exited" if flight.checking is not None:
+                flight.checking.end()
             case "queued" | "exited" | "judged" | "committed":
                 pass  # what waits for the disk ends with the nudge
             case _:

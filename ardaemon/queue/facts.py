@@ -66,6 +66,7 @@ def _longest(flight: Flight, config: Config) -> float:
     """Return how long an attempt holds its place at most (seconds), from the decision that it may start."""
     settings = flight.record.settings
     clean_up = settings.settle + 2 * config.grace + config.verify
+    clean_up += len(settings.checks) * settings.check_seconds
     return LAUNCH_S + (settings.startup or 0.0) + settings.seconds + clean_up
 
 

@@ -90,6 +90,7 @@ BY_NAME = {
     "project": PROJECTS,
     "runner": RUNNERS,
     "metric_command": ("true", "echo '{\"val/loss\": 1}'", "no-such", "'", ""),
+    "checks": ("true", "false", "no-such", "'", ""),
     "run_id": RUN_IDS,
     "expr": EXPRS,
     "slug": SLUGS,
@@ -107,7 +108,7 @@ RIGHT: dict[str, Any] = {
     "settings": {"seconds": 5},
     "timeout": 0,
 }
-SAFE = {"project", "runner", "metric_command"}
+SAFE = {"project", "runner", "metric_command", "checks"}
 
 
 class World:

@@ -195,6 +195,35 @@ def test_a_session_ends_when_its_runs_have_had_so_many_hours_of_gpus(lab: Lab, f
     assert view["gpu_hours"] == pytest.approx(2 * result["seconds"] / 3600)
 
 
+def test_a_check_runs_on_the_gpus_of_its_run_and_keeps_them_also_after_a_restart(
+    lab: Lab, fake: FakeGpus
+) -> None:
+    seen, go = lab.root / "seen", lab.root / "go"
+    (lab.project / "check.py").write_text(
+        "import os, time\n"
+        f"with open({str(seen)!r}, 'a') as file:\n"
+        "    file.write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ')\n"
+        f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+    )
+    lab.ready(seconds=40, settle=0, checks=[f"{sys.executable} check.py"])
+    runs = []
+    for value in (1.0, 0.5, 0.2):
+        lab.edit(value)
+        runs.append(lab.submit(restore="at_submit")["run_id"])
+    wait_until(lambda: seen.exists() and len(seen.read_text().split()) == 2, "a check on each GPU")
+    lab.kill()
+    lab.start()
+    wait_until(lambda: len(seen.read_text().split()) == 4, "the checks again")
+    assert sorted(seen.read_text().split()) == ["0", "0", "1", "1"]
+    assert lab.get("run.get", run_id=runs[2])["state"] == "queued"
+    go.touch()
+    results = [lab.wait(run)["result"] for run in runs]
+    assert {result["status"] for result in results} == {"ok"}
+    assert lab.read("best.json")["value"] == 0.2
+    used = lab.get("session.get")["session"]["counters"]["gpu_seconds"]
+    assert used > sum(result["seconds"] for result in results)
+
+
 def test_with_on_tainted_accept_the_result_says_so_and_does_not_count_for_plateau(
     lab: Lab, fake: FakeGpus, neighbour: int
 ) -> None:

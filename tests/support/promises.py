@@ -169,6 +169,11 @@ PROMISES = {
         "a metric command that runs delays no stop and outlives no daemon",
         "the daemon is stopped and killed (-9) while one runs that has left its group and session",
     ),
+    "checks": (
+        "a win that fails its check is not kept, and nothing is decided by half a check",
+        "checks that fail, pass and stay; while one is at work, the daemon is killed (-9), the run cancelled,"
+        " its session stopped; and its file is changed",
+    ),
     "clients-die": (
         "whatever becomes of a client: its run goes on, is judged once, others are served, nothing is"
         " left of it",

@@ -2,6 +2,8 @@
 
 from tests.torture.mutant import Mutant
 
+_CHECKS = "tests/integration/test_checks.py::"
+
 MUTANTS = (
     Mutant(
         "soak",
@@ -84,6 +86,48 @@ MUTANTS = (
         "a metric command does not notice that its daemon is gone",
         "poll.register(channel, select.POLLIN)",
         "pass",
+    ),
+    Mutant(
+        "checks",
+        "a win that fails its check is kept",
+        " and facts.check_problem is None",
+        "",
+        (f"{_CHECKS}test_a_win_that_fails_its_check_is_reverted_and_one_that_passes_is_kept",),
+    ),
+    Mutant(
+        "checks",
+        "a win is kept before its check was run",
+        "if wins and ended.record.settings.checks and ended.checked is None:",
+        "if False:",
+        (f"{_CHECKS}test_a_win_that_fails_its_check_is_reverted_and_one_that_passes_is_kept",),
+    ),
+    Mutant(
+        "checks",
+        "a check that somebody has ended counts as one that failed",
+        "    if end.wanted and not survivors:\n        return None\n",
+        "",
+        (f"{_CHECKS}test_a_cancel_ends_the_check_and_interrupts_the_run",),
+    ),
+    Mutant(
+        "checks",
+        "the place of a run is given away while its check is at work",
+        "if not exit_.survivors and not flight.keeps_place:",
+        "if not exit_.survivors:",
+        (f"{_CHECKS}test_a_killed_daemon_decides_nothing_by_half_a_check_and_the_next_runs_it_again",),
+    ),
+    Mutant(
+        "checks",
+        "a daemon that comes after a kill runs no check",
+        "seat = replace(seat, devices=devices)",
+        "self.record = replace(self.record, settings=replace(self.record.settings, checks=()))",
+        (f"{_CHECKS}test_a_killed_daemon_decides_nothing_by_half_a_check_and_the_next_runs_it_again",),
+    ),
+    Mutant(
+        "checks",
+        "nobody looks whether a check has changed",
+        "*checks.changed(experiment, current.session)]",
+        "]",
+        (f"{_CHECKS}test_a_changed_check_is_refused_as_a_changed_seal_is",),
     ),
     Mutant(
         "clients-die",

@@ -56,7 +56,7 @@ class Adoption:
 
         Returns what survived the kill. An empty list: look again.
         """
-        await self._hold(handle)
+        await self.lease(handle)
         left = None if orphans.deadline is None else orphans.deadline - time.monotonic()
         if handle.folder in self.stopping or (left is not None and left <= 0):
             return await self._kill_adopted(handle)
@@ -68,8 +68,8 @@ class Adoption:
                 await anyio.sleep(pause)
         return []
 
-    async def _hold(self, handle: Handle) -> None:
-        """Hold the GPUs of an adopted job, which may have closed what it inherited."""
+    async def lease(self, handle: Handle) -> None:
+        """Lease the GPUs of a job whose shim is gone: it may have closed what it inherited."""
         cards = self.cards.get(handle.folder)
         if cards is None or isinstance(cards.lease, Lease):
             return

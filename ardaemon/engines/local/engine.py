@@ -232,6 +232,10 @@ class LocalEngine:
         if seat.cards:
             self.adoption.hold(handle, seat)
 
+    async def keep(self, handle: Handle) -> None:
+        """Lease the GPUs of an attempt that is over: what held them for it has ended."""
+        await self.adoption.lease(handle)
+
     def forget(self, handle: Handle) -> None:
         """Remove the attempt's lock files, let go of its GPUs, and leave its cgroups to be removed."""
         self.starter.reap(handle)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ardaemon.core.layout import JOB, Attempt
+from ardaemon.core.layout import COMMAND_MARK, JOB, Attempt
 from ardaemon.core.model import Process
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Finished, FolderAway, Lost, NeverStarted, Probe, Running, Unsupervised
@@ -66,7 +66,7 @@ class Prober:
         if start is not None and start.tree:
             alive = processes.in_cgroup(start.tree)
         else:
-            alive = processes.tagged(*_tags(handle))
+            alive = processes.tagged(*_tags(handle), without=COMMAND_MARK)
         if is_locked(job_lock):
             alive += processes.holding(job_lock)
         named = {(survivor.pid, survivor.start) for survivor in finished.exit.survivors}
@@ -76,7 +76,7 @@ class Prober:
         named = [] if start is None else [start.shim, *([start.job] if start.job else [])]
         known = [Process(pid, begun) for pid, begun in named if begun is not None]
         by_pid = {p.pid: p for p in processes.living(known)}
-        by_pid.update((p.pid, p) for p in processes.tagged(*_tags(handle)))
+        by_pid.update((p.pid, p) for p in processes.tagged(*_tags(handle), without=COMMAND_MARK))
         if start is not None and start.tree:
             by_pid.update((p.pid, p) for p in processes.in_cgroup(start.tree))
         return list(by_pid.values())

@@ -1,0 +1,60 @@
+"""The checks of a session: commands that a win must pass before it is kept, and the files that they name."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ardaemon.core.errors import SealBroken
+from ardaemon.core.layout import DAEMON_FILES, Experiment
+from ardaemon.core.model import Sealed, Session, Settings
+from ardaemon.experiment import runner, seal
+from ardaemon.metrics.custom import split_command
+
+
+def argv(command: str, run_folder: Path | None = None) -> list[str]:
+    """Return a check's words, `{run_dir}` put in. Raises UsageError if they cannot be split."""
+    words = split_command(command, "--check")
+    return words if run_folder is None else [word.replace("{run_dir}", str(run_folder)) for word in words]
+
+
+def require_programs(settings: Settings, environment: Mapping[str, str], project: str) -> None:
+    """Raise RunnerNotFound if the program of a check is not there: each win would be lost to that."""
+    for command in settings.checks:
+        runner.find(argv(command)[0], environment, project, "--check")
+
+
+def sealed(experiment: Experiment, settings: Settings) -> tuple[Sealed, ...]:
+    """Seal the files of the project that the checks name. Raises StorageError if one cannot be read."""
+    names = dict.fromkeys(name for command in settings.checks for name in _files(experiment, argv(command)))
+    return tuple(Sealed(name, *seal.hash_named(experiment, name)) for name in names)
+
+
+def _files(experiment: Experiment, words: list[str]) -> Iterator[str]:
+    """Yield the words that name files of the project, relative to the experiment's folder.
+
+    What changes with each run is left out: train.py, and what the daemon writes. So is a link that leads out
+    of the project, as to an environment's interpreter.
+    """
+    project = os.path.realpath(experiment.project)
+    for word in words:
+        path = os.path.realpath(os.path.join(project, word))
+        if os.path.commonpath((project, path)) != project or not os.path.isfile(path):
+            continue
+        name = os.path.relpath(path, os.path.realpath(experiment.folder))
+        if name.partition(os.sep)[0] not in DAEMON_FILES:
+            yield name
+
+
+def changed(experiment: Experiment, session: Session) -> list[str]:
+    """Return which files of the session's checks are not as they were sealed, one line each."""
+    return seal.differing(experiment, session.checks_sealed)
+
+
+def require(experiment: Experiment, session: Session) -> None:
+    """Raise SealBroken if a file that a check names has changed since the session was started."""
+    if faults := changed(experiment, session):
+        raise SealBroken(
+            f"a file of the session's checks has changed: {'; '.join(faults[:5])}",
+            "put it back, or, if the change is meant, start a session with it: arctl session stop, then"
+            f" arctl session start --resume continue --expr {experiment.slug}",
+        )
