@@ -31,6 +31,8 @@ COMMANDS = {
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
     "diff": ("diff", "Show what a run changed in train.py."),
+    "report": ("report", "Show what all runs have shown, in 8 KiB."),
+    "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
     "queue": ("queue", "Show the running and the waiting runs; change their order."),
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),

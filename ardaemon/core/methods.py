@@ -15,6 +15,8 @@ from ardaemon.core.protocol import (
     Done,
     ExperimentView,
     GpuList,
+    History,
+    HistoryView,
     Init,
     ListGpus,
     Move,
@@ -22,6 +24,8 @@ from ardaemon.core.protocol import (
     Params,
     QueueView,
     Recent,
+    Report,
+    ReportView,
     RunList,
     RunView,
     Seal,
@@ -88,6 +92,12 @@ METHODS: dict[str, Method] = {
     ),
     "chain.get": Method(ChainGet, ChainView, "The chain: its links, and what is left.", repeatable=True),
     "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
+    "report.get": Method(
+        Report, ReportView, "What the runs have shown, in 8 KiB whatever their number.", repeatable=True
+    ),
+    "history.get": Method(
+        History, HistoryView, "What has been tried: the runs that answer a question.", repeatable=True
+    ),
     "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),
     "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
     "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),

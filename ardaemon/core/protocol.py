@@ -11,6 +11,7 @@ from msgspec.structs import fields
 
 from ardaemon.core.config import ID_MAX
 from ardaemon.core.gpus import CardState
+from ardaemon.core.history import HistoryLine
 from ardaemon.core.model import (
     Best,
     ChainDecision,
@@ -23,6 +24,7 @@ from ardaemon.core.model import (
     Session,
     Settings,
 )
+from ardaemon.core.summary import Summary
 
 # A daemon serves clients of the version before and after its own.
 PROTOCOL = 1
@@ -230,6 +232,22 @@ class ChainStop(Params, frozen=True, kw_only=True):
     project: str
 
 
+class Report(Where, frozen=True, kw_only=True):
+    """report.get. `all`: every list whole, in place of the first entries that fit into 8 KiB."""
+
+    format: Literal["markdown", "json"] = "markdown"
+    all: bool = False
+
+
+class History(Where, frozen=True, kw_only=True):
+    """history.get: one of four questions, or none for the newest runs. In `grep`, `*` is any text."""
+
+    grep: str | None = None
+    param: str | None = None
+    best: Annotated[int, Meta(ge=1)] | None = None
+    similar: bool = False
+
+
 class Subscribe(Params, frozen=True, kw_only=True):
     """events.subscribe. Events arrive as `event` notifications until the connection closes."""
 
@@ -375,6 +393,26 @@ class ExperimentView(Answer, frozen=True, kw_only=True):
     folder: str
     contract: Contract
     said: tuple[str, ...] = ()  # what was done or found, one line each
+
+
+class ReportView(Answer, frozen=True, kw_only=True):
+    """report.get: the report as Markdown, or its content."""
+
+    expr: str
+    text: str = ""
+    summary: Summary | None = None
+
+
+class HistoryView(Answer, frozen=True, kw_only=True):
+    """history.get: the runs that answer the question, as many as 4 KiB of JSON hold; `found` counts all."""
+
+    expr: str
+    metric: str
+    direction: Direction
+    found: int
+    pending: int  # runs that are committed and were not looked at yet
+    lines: tuple[HistoryLine, ...]
+    hint: str = ""
 
 
 class QueueView(Answer, frozen=True, kw_only=True):

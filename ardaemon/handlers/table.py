@@ -7,6 +7,7 @@ from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
 from ardaemon.handlers.queue import Queue
+from ardaemon.handlers.reports import Reports
 from ardaemon.handlers.runs import Runs
 from ardaemon.handlers.tail import Tailer
 from ardaemon.handlers.wait import Waiter
@@ -21,6 +22,8 @@ _HOMES = {
     "experiment": "experiments",
     "session": "experiments",
     "chain": "chains",
+    "report": "reports",
+    "history": "reports",
     "queue": "queue",
     "gpu": "gpus",
     "events": "daemon",
@@ -37,6 +40,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "tailer": Tailer(context),
         "experiments": Experiments(context),
         "chains": Chains(context),
+        "reports": Reports(context),
         "queue": Queue(context),
         "gpus": Gpus(context),
         "daemon": daemon,

@@ -56,7 +56,7 @@ def _parent(experiment: Experiment, decision: Decision | None) -> Experiment | N
 def decision_of(experiment: Experiment) -> Decision | None:
     """Return why the experiment was begun; None if nothing says so, or what does cannot be read."""
     with contextlib.suppress(ArdaemonError):
-        return state.read(experiment.folder / "chain_decision.json", Decision)
+        return state.read(experiment.decision, Decision)
     return None
 
 

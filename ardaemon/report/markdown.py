@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ardaemon.core.line import number
 from ardaemon.core.summary import Failure, Link, Parameter, RunLine, Setting, Stretch, Summary
-from ardaemon.report.quote import NOTHING, change, counted, hours, quoted
+from ardaemon.report.quote import NOTHING, change, counted, quoted, time_of
 from ardaemon.report.section import newest_that_fit, section, size
 
 TEXT_MAX = 8 << 10  # bytes
@@ -204,11 +204,11 @@ class _Writer:
 
     def cost(self) -> None:
         summary = self.summary
-        failed = f"; {hours(summary.failed_s)} of it in runs that failed" if summary.failed_s else ""
+        failed = f"; {time_of(summary.failed_s)} of it in runs that failed" if summary.failed_s else ""
         self.lines += [
             "",
             "## Cost",
-            f"- {hours(summary.wall_s)} of runs, {hours(summary.gpu_s)} of GPU time{failed}",
+            f"- {time_of(summary.wall_s)} of runs, {time_of(summary.gpu_s)} of GPU time{failed}",
         ]
 
     def chain(self) -> None:

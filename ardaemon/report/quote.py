@@ -7,6 +7,7 @@ from ardaemon.core.line import number, short
 
 NOTHING = "(none)"
 MARKS = 2  # bytes of the two backticks
+HOUR_S = 3600.0
 
 
 def quoted(text: str, most: int) -> str:
@@ -22,9 +23,11 @@ def change(before: float | None, value: float | None) -> str:
     return f"{number(before)} → {number(value)} ({value - before:+.3g})"
 
 
-def hours(seconds: float) -> str:
-    """Return a time in hours, as `40.3 h`."""
-    return f"{seconds / 3600:.1f} h"
+def time_of(seconds: float) -> str:
+    """Return a time as `40.3 h`, `12 min` or `8 s`."""
+    if seconds >= HOUR_S:
+        return f"{seconds / HOUR_S:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"
 
 
 def counted(count: int, noun: str) -> str:

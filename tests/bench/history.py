@@ -1,8 +1,9 @@
 """Long histories without running them: the files that so many runs would have left.
 
 From an experiment with one real run, r0001: its row of results.tsv again and again with other
-ids, one folder per run whose files are hard links to those of r0001 (a fresh copy every
-LINKS_MAX runs, as ext4 allows 65,000 links), and the session's counters. The daemon must be down.
+ids, lines of facts.jsonl that differ as those of real edits do, one folder per run whose files are
+hard links to those of r0001 (a fresh copy every LINKS_MAX runs, as ext4 allows 65,000 links), and
+the session's counters. The daemon must be down.
 """
 
 import json
@@ -10,7 +11,10 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from ardaemon.core.layout import Experiment, run_name
+from tests.support.histories import history
 
 LINKS_MAX = 10_000
 FILES = ("run.json", "result.json", "train.py")
@@ -19,6 +23,9 @@ FILES = ("run.json", "result.json", "train.py")
 def extend(experiment: Experiment, runs: int) -> None:
     """Make the experiment look as after `runs` runs."""
     _extend_results(experiment, runs)
+    conditions = json.loads(experiment.best.read_text())["conditions"]
+    with experiment.facts.open("wb") as file:
+        file.writelines(msgspec.json.encode(run) + b"\n" for run in history(runs, conditions))
     template = experiment.runs / "r0001"
     for number in range(2, runs + 1):
         folder = experiment.runs / run_name(number)

@@ -182,7 +182,7 @@ def test_a_small_history_is_told_whole() -> None:
         "- r0002 1.1, r0004 0.51",
         "",
         "## Cost",
-        "- 0.2 h of runs, 0.1 h of GPU time; 0.1 h of it in runs that failed",
+        "- 12 min of runs, 6 min of GPU time; 6 min of it in runs that failed",
         "",
         "## Chain: why each experiment was begun, this one first",
         "- 2. 261122-lr: `the data is clean now; the step size is the next lever`",

@@ -16,7 +16,7 @@ def run(number: int, **facts: object) -> RunFacts:
     return RunFacts(**given)  # type: ignore[arg-type]
 
 
-def history(count: int) -> Iterator[RunFacts]:
+def history(count: int, conditions: str = "c0ffee") -> Iterator[RunFacts]:
     """A long night: advances that become rare, failures of some kinds, the same code run again."""
     dice, best, best_id = random.Random(count), 2.0, None
     for number in range(1, count + 1):
@@ -32,7 +32,7 @@ def history(count: int) -> Iterator[RunFacts]:
             "peak_vram_mb": 40_000.0 + number % 512,
             "sha256": f"{number:064x}",
             "normal": f"{number - number % 97 // 96:064x}",  # one run in 97 repeats the one before it
-            "conditions": "c0ffee",
+            "conditions": conditions,
             "changes": (Change(name, "1e-3", value),),
             "added": 1,
             "removed": 1,

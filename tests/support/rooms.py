@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/checkpoints": _named("metrics host"),
     "ardaemon/gpus": _named("measuring shim host"),
     "ardaemon/experiment": _named("checkpoints metrics source host"),
-    "ardaemon/report": _named("host"),
+    "ardaemon/report": _named("experiment host"),
     "ardaemon/report/page": _named("report"),
     "ardaemon/engines": _named("gpus shim host"),
     "ardaemon/engines/local": _named("engines gpus shim host"),
