@@ -1,9 +1,9 @@
 """chain.*: the experiments of a project that follow each other."""
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from typing import TypeVar
 
 import anyio
@@ -13,6 +13,7 @@ from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import chain, chaining, child, child_files, choose, links
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.reports import report_bytes
 from ardaemon.rpc.dispatch import Notify
 
 T = TypeVar("T")
@@ -33,14 +34,17 @@ class Chains:
             if experiment is None:
                 look = partial(child.parent_of, project, params, self.context.config.trusted)
                 parent = await self._ask(project, look)
+                # Before the lock is taken: the lines of the last runs may still have to be written under it.
+                report = sha256(await report_bytes(self.context, parent)).hexdigest()
                 async with self.context.changing(parent):
-                    experiment = await self._followed(project, parent, params)
+                    experiment = await self._followed(project, parent, params, report)
         return await self._ask(project, partial(links.made, experiment))
 
-    async def _followed(self, project: Project, parent: Experiment, params: p.ChainInit) -> Experiment:
+    async def _followed(
+        self, project: Project, parent: Experiment, params: p.ChainInit, report: str
+    ) -> Experiment:
         """Make the child of that parent, and return it."""
         at_work, waiting = self._runs(parent)
-        report = await self._ask(project, partial(_report_sha256, parent))
         started_here, trusted = self.context.started_here, self.context.config.trusted
         around = child.Around(at_work, waiting, report, started_here, trusted)
         planned = await self.context.do(parent, partial(child.plan, parent, params, around))
@@ -97,8 +101,3 @@ class Chains:
     async def _view(self, project: Project, last: int) -> p.ChainView:
         look = partial(links.view, project, last, self.context.started_here)
         return await self.context.disks.ask(project.folder, look)
-
-
-def _report_sha256(parent: Experiment) -> str:
-    """Return the hash of the parent's report, as report.get gives it."""
-    return hashlib.sha256(parent.slug.encode()).hexdigest()

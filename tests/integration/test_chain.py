@@ -269,6 +269,7 @@ def world() -> Iterator[tuple[Lab, Path]]:
         begin(lab, chain=2)
         lab.write(chains.TRAIN.format(value=1.0))
         lab.run()
+        lab.get("report.get")  # so that facts.jsonl, which is written in the background, is among it
         kept = lab.root / "kept"
         shutil.copytree(lab.folder.parent, kept, symlinks=True)
         yield lab, kept

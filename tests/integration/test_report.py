@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 
@@ -94,3 +95,21 @@ def test_similar_edits_are_found_before_a_run_is_spent(shell: Shell) -> None:
 def test_an_experiment_without_runs_has_both(shell: Shell) -> None:
     assert "- Runs: 0 (none judged); session: live" in shell("report").splitlines()
     assert shell("history").splitlines() == ["261122-test: val/loss, lower is better; runs: 0 found"]
+
+
+def test_the_next_experiment_of_a_chain_keeps_the_hash_of_the_report(shell: Shell) -> None:
+    """As `arctl report` prints it: whoever doubts a rationale can see what it was written from."""
+    shell("session", "stop")
+    shell("session", "start", "--seconds", "20", "--chain", "2", "--max-runs", "1", "--resume", "continue")
+    tried(shell, 1.0, note="the only one")
+    report = shell("report")
+    made = ["--new-slug", "261123-next", "--goal", "go on", "--rationale", "the noise is known"]
+    metric = ["--primary-metric", "val/loss", "--primary-direction", "min"]
+    shell("chain-init", *made, *metric)
+    decision = json.loads((shell.lab.project / ".autoresearch/261123-next/chain_decision.json").read_bytes())
+    assert decision["parent_report_sha256"] == sha256(report.encode()).hexdigest()
+    chain = shell("report", "--expr", "261123-next").partition("## Chain")[2].splitlines()[1:]
+    assert chain == [
+        "- 2. 261123-next: `the noise is known`",
+        "- 1. 261122-test, ended with `val/loss` 1 at r0001",
+    ]
