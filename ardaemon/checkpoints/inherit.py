@@ -42,13 +42,24 @@ def of_best(experiment: Experiment, best: Best) -> Inherited | None:
     if (fault := place.fault(experiment.checkpoints)) is not None:
         raise Refused(f"no checkpoint is taken from {experiment.checkpoints}: {fault}", ANOTHER)
     home = experiment.checkpoints / best.run_id
-    meta = state.read(home / META, Meta, file_kinds.TREE)
-    source = home / os.path.basename(meta.name) if meta is not None else home
-    if meta is None or not source.exists() or source.is_symlink():
+    inherited = _promoted(home, os.path.relpath(home, experiment.folder.parent))
+    if inherited is None:
         raise Refused(
             f"the checkpoint of {experiment.slug}'s best ({best.run_id}) is missing: {home}", ANOTHER
         )
-    return Inherited(source, meta, os.path.relpath(home, experiment.folder.parent))
+    return inherited
+
+
+def _promoted(home: Path, shown: str) -> Inherited | None:
+    """Return the checkpoint that was promoted to the folder `home`; None if there is none.
+
+    Its name comes from a file that may have come with a clone: it leads nowhere else.
+    """
+    meta = state.read(home / META, Meta, file_kinds.TREE)
+    if meta is None or os.path.basename(meta.name) != meta.name or meta.name in ("", os.curdir, os.pardir):
+        return None
+    source = home / meta.name
+    return Inherited(source, meta, shown) if source.exists() and not source.is_symlink() else None
 
 
 def of_path(path: Path) -> Inherited:
@@ -58,11 +69,11 @@ def of_path(path: Path) -> Inherited:
     """
     if not path.exists():
         raise Refused(f"--parent-ckpt {path}: there is no such file or folder", ANOTHER)
-    with contextlib.suppress(ArdaemonError):
-        meta = state.read(path / META, Meta, file_kinds.TREE) if path.is_dir() else None
-        if meta is not None and (source := path / os.path.basename(meta.name)).exists():
-            return Inherited(source, meta, str(path))
-    return Inherited(path, None, str(path))
+    promoted = None
+    if path.is_dir():
+        with contextlib.suppress(ArdaemonError):  # a meta.json of somebody else's
+            promoted = _promoted(path, str(path))
+    return promoted or Inherited(path, None, str(path))
 
 
 def require_room(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:

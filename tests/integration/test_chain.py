@@ -284,11 +284,11 @@ def over(world: tuple[Lab, Path]) -> Lab:
     return lab
 
 
-def _changed(name: str, **fields: Any) -> Callable[[Lab], None]:
+def _changed(file: str, **fields: Any) -> Callable[[Lab], None]:
     """Change fields of a JSON file."""
 
     def change(lab: Lab) -> None:
-        path = lab.folder / name
+        path = lab.folder / file
         path.write_text(json.dumps(json.loads(path.read_bytes()) | fields))
 
     return change
@@ -296,6 +296,10 @@ def _changed(name: str, **fields: Any) -> Callable[[Lab], None]:
 
 def _other_weights(lab: Lab) -> None:
     (lab.folder / ".ckpt/r0001/ck-1").write_text("weights of 9.9")
+
+
+def _leads_elsewhere(lab: Lab) -> None:
+    _changed(".ckpt/r0001/meta.json", name="..", files={})(lab)
 
 
 def _no_checkpoint(lab: Lab) -> None:
@@ -361,6 +365,13 @@ REFUSALS: dict[str, tuple[type[ArdaemonError], str, Callable[[Lab], object] | No
         None,
         {"parent_ckpt": "/no/where"},
     ),
+    "named checkpoint changed": (
+        Refused,
+        "is not as it was promoted",
+        _other_weights,
+        {"parent_ckpt": "{ckpt}"},
+    ),
+    "a checkpoint that leads elsewhere": (Refused, "is missing", _leads_elsewhere, {}),
     "disk nearly full": (StorageError, "2 times that is needed", None, {"parent_ckpt": "{sparse}"}),
     "train.py missing": (ArdaemonError, "/no/train.py is missing", None, {"train": "/no/train.py"}),
     "seal broken": (SealBroken, f"sealed in {SLUG} and changed since: prepare.py", _other_prepare, {}),
@@ -373,6 +384,8 @@ def test_what_is_refused_leaves_nothing_behind(over: Lab, case: str) -> None:
     error, says, prepare, params = REFUSALS[case]
     if prepare is not None:
         prepare(over)
+    if "{ckpt}" in params.values():
+        params = {"parent_ckpt": str(over.folder / "best_ckpt")}
     if "{sparse}" in params.values():
         with (over.root / "sparse").open("wb") as file:
             file.truncate(1 << 42)

@@ -139,7 +139,9 @@ def told() -> Told:
 def of_chain_init(operations: list[dict[str, Any]]) -> tuple[int, int]:
     """Where chain.init begins to write, and where its answer has been given."""
     writes = [at for at, facts in enumerate(operations) if ".chain-session.json.tmp" in facts["subject"]]
-    begins = next(at for at in writes if '"making": {' in (operations[at]["data"] or "")) - 1
+    intent = next(at for at in writes if '"making": {' in (operations[at]["data"] or "")) - 1
+    aside = next(at for at, facts in enumerate(operations) if f".new-{CHILD}" in facts["subject"])
+    begins = min(intent, aside)
     answers = (
         at for at, facts in enumerate(operations) if at > writes[-1] and facts["name"] == "acknowledge"
     )
