@@ -27,6 +27,7 @@ from ardaemon.core.run_record import Active, Judged, Launching, RunRecord, with_
 from ardaemon.engines.base import Engine, FolderAway
 from ardaemon.experiment import chaining, history, ready, session
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.own_records import OwnRecords
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import is_removed
@@ -145,9 +146,10 @@ def _take_up(project: Path, entries: list[Path], engine: Engine, started_here: S
     for folder in {folder for entry in there if (folder := _folder_of(entry)) is not None}:
         with contextlib.suppress(ArdaemonError):  # it is read again, and told of, with its runs
             started_here.adopt(Experiment(folder))
-    read = [flight for entry in there if (flight := _read(entry, stranded, engine)) is not None]
+    records = started_here.records
+    read = [flight for entry in there if (flight := _read(entry, stranded, engine, records)) is not None]
     read.sort(key=lambda flight: flight.active.seq)
-    return _TakenUp(read, [flight for flight in read if _finished(flight)], removed, stranded)
+    return _TakenUp(read, [flight for flight in read if _finished(flight, records)], removed, stranded)
 
 
 def _add(board: Board, engine: Engine, projects_taken: list[_TakenUp]) -> None:
@@ -254,13 +256,13 @@ def _run_of(entry: Path) -> tuple[Active, Experiment, Run] | None:
     return active, experiment, experiment.run(active.run_id)
 
 
-def _read(entry: Path, stranded: dict[Path, Stranded], engine: Engine) -> Flight | None:
+def _read(entry: Path, stranded: dict[Path, Stranded], engine: Engine, records: OwnRecords) -> Flight | None:
     """Return the flight of an entry; None if it is gone, or (then it is among the `stranded`) unreadable."""
     try:
         if (named := _run_of(entry)) is None:
             return None
         active, experiment, run = named
-        record = state.read(run.record, RunRecord)
+        record = records.of_entry(run, active)
         if record is not None:
             return _resumed(Flight(experiment, run, active, record, entry), engine)
         log.warning("stranded", extra={"facts": {"entry": entry.name, "folder": active.folder}})
@@ -322,7 +324,7 @@ def _session(experiment: Experiment) -> Session | None:
         return None
 
 
-def _finished(flight: Flight) -> bool:
+def _finished(flight: Flight, records: OwnRecords) -> bool:
     """Commit a run that was judged, remove the entry of one that is committed; tell whether that is all."""
     try:
         if history.committed(flight.run, flight.record) is None:
@@ -334,7 +336,7 @@ def _finished(flight: Flight) -> bool:
             if judged.decision.unclean is not None:
                 return False  # it keeps its slot until that is in quarantine
             load_or_repair(flight.experiment)
-            apply.apply(flight.experiment, flight.run, flight.record)
+            apply.apply(flight.experiment, flight.run, flight.record, records=records)
             log.info("committed", extra={"facts": _facts(flight)})
         durable.remove(flight.entry)
         return True

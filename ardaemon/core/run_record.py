@@ -132,6 +132,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     state: Queued | Launching | Judged = Queued()
+    signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)
 
 
 def of_session(record: RunRecord, session: Session) -> RunRecord:
@@ -161,6 +162,7 @@ class Active(Record, frozen=True, kw_only=True):
     folder: str  # of the experiment
     run_id: str
     seq: int  # order of submission
+    submit_id: str = ""  # of the record that belongs to it; "": of an earlier version, which signed none
     environment: dict[str, str]
     umask: int | None = None  # of the job; None: the daemon's
     wanted: Wanted = "run"

@@ -18,6 +18,7 @@ from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.mends import session_anew
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.text import one_line
+from ardaemon.experiment.own_records import OwnRecords
 from ardaemon.experiment.state import State
 from ardaemon.host import secret, state
 
@@ -36,15 +37,16 @@ _RUNS = {
 class StartedHere:
     """The sessions that this user has started, on any machine that shares the state folder."""
 
-    def __init__(self, key: bytes, first: bool = False) -> None:
-        """Take the key; `first` says that it was made just now, and no daemon has signed anything yet."""
+    def __init__(self, key: bytes, first: bool = False, made: bool = False) -> None:
+        """Take the key; `made` says that it was made just now; `first`, that there was none before either."""
         self._key, self._first = key, first
+        self.records = OwnRecords(key, made)  # of the runs in them
 
     @classmethod
     def of(cls, host: Host) -> "StartedHere":
         """Read the user's key, or make it. Raises OSError."""
-        first = not os.path.lexists(host.session_key)
-        return cls(secret.key(host.session_key, SESSIONS_END), first)
+        first, whole = not os.path.lexists(host.session_key), secret.is_whole(host.session_key)
+        return cls(secret.key(host.session_key, SESSIONS_END), first, made=not whole)
 
     def signed(self, session: Session) -> Session:
         """Return the session with the signature of its settings."""

@@ -29,6 +29,11 @@ def key(path: Path, ends: str) -> bytes:
     raise OSError(f"{path} is no key of {BYTES} bytes, however often it is made: remove it")
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a key stands at the path. Raises OSError."""
+    return len(_read(path) or b"") == BYTES
+
+
 def _read(path: Path) -> bytes | None:
     """Return what stands at the path; None if nothing does, and no bytes if it is no plain file."""
     try:

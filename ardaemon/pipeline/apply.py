@@ -16,6 +16,7 @@ from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import Result, Session, TrainFile
 from ardaemon.core.run_record import Decision, Judged, RunRecord
 from ardaemon.experiment import ledger, train_file
+from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline.outcome import fit, without
 
@@ -26,15 +27,17 @@ def apply(
     record: RunRecord,
     delivered: Collection[str] = (),
     promotion: promote.Promotion | None = None,
+    records: Records = PLAIN,
 ) -> Result:
     """Carry the decision out: every step can be repeated, result.json comes last. Returns what is committed.
 
     `delivered`: earlier runs whose verdict a client has got since the session was last written.
     `promotion`: who is told of a long copy, and what earlier tries of this process have found.
+    `records`: which records are believed.
     """
     assert isinstance(record.state, Judged)
     promotion = promotion or promote.Promotion()
-    decision = _promoted(experiment, run, record.state.decision, promotion)
+    decision = _promoted(experiment, run, record.state.decision, promotion, records)
     if decision.best is not None:
         if decision.promote is None:
             promote.withdraw(experiment)
@@ -54,11 +57,13 @@ def apply(
     return result
 
 
-def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion) -> Decision:
+def _promoted(
+    experiment: Experiment, run: Run, decision: Decision, promotion: promote.Promotion, records: Records
+) -> Decision:
     """Return the decision, its checkpoint promoted; or one without it, made durable, if it cannot be."""
     if decision.promote is None:
         return decision
-    written = state.read(run.record, RunRecord)
+    written = records.read(run)
     if written is not None and isinstance(written.state, Judged) and written.state.decision.promote is None:
         return written.state.decision  # by an earlier try
     source = Path(decision.promote)
@@ -72,7 +77,7 @@ def _promoted(experiment: Experiment, run: Run, decision: Decision, promotion: p
         best=replace(decision.best, checkpoint=None) if decision.best else None,
     )
     if written is not None:
-        state.write(run.record, replace(written, state=Judged(bare)))
+        state.write(run.record, records.signed(replace(written, state=Judged(bare))))
     return bare
 
 

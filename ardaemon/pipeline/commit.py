@@ -19,6 +19,7 @@ from ardaemon.core.model import Quarantine, Result, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
 from ardaemon.engines.base import Engine
+from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import load
 from ardaemon.host import quarantine
@@ -56,10 +57,12 @@ class Committer:
         pruner: Pruner,
         facts: FactsKeeper,
         trusted: Sequence[str],
+        records: Records,
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner, self.facts = measured, patience, pruner, facts
         self.trusted = trusted  # folders whose files are taken, whoever owns them
+        self.records = records
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
@@ -92,7 +95,7 @@ class Committer:
 
         A run that has kept its place for its checks lets go of it.
         """
-        work = until_cancelled(partial(decide.decide, as_wanted(ended, flight)))
+        work = until_cancelled(partial(decide.decide, as_wanted(ended, flight), self.records))
         flight.record = await self.patience.once(flight, work)
         if flight.record.settings.checks and not ended.exit.survivors:
             if flight.handle is not None:
@@ -234,7 +237,9 @@ class Committer:
             return self._apply_once(flight, delivered)
 
     def _apply_once(self, flight: Flight, delivered: frozenset[str]) -> Result:
-        return apply.apply(flight.experiment, flight.run, flight.record, delivered, flight.promotion)
+        return apply.apply(
+            flight.experiment, flight.run, flight.record, delivered, flight.promotion, self.records
+        )
 
     def _tell_committed(self, flight: Flight, result: Result, ms: float | None) -> None:
         event = RunCommitted(

@@ -21,6 +21,7 @@ from ardaemon.core.model import (
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file
 from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.experiment.ready import version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State, hours_of
@@ -37,10 +38,11 @@ class ChecksFirst(Exception):
     """The run would win, and the session's checks come before that; nothing was decided."""
 
 
-def decide(ended: Ended) -> RunRecord:
+def decide(ended: Ended, records: Records = PLAIN) -> RunRecord:
     """Judge against the best of this moment; the decision is durable when this returns.
 
-    The record's state is Judged then; or Queued, where another attempt is due. Raises ChecksFirst.
+    The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. Raises
+    ChecksFirst.
     """
     current = load_or_repair(ended.experiment)
     judged = verdict.judge(_facts(ended, current))
@@ -50,7 +52,7 @@ def decide(ended: Ended) -> RunRecord:
         raise ChecksFirst
     after = Judged(_decision(ended, current, judged)) if why is None else _waiting(ended, judged, why)
     record = replace(ended.record, state=after)
-    state.write(ended.run.record, record)
+    state.write(ended.run.record, records.signed(record))
     return record
 
 

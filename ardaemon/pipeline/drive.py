@@ -50,7 +50,15 @@ class Driver:
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(
-            engine, listener, quarantine, self.watcher.measured, patience, pruner, facts, config.trusted
+            engine,
+            listener,
+            quarantine,
+            self.watcher.measured,
+            patience,
+            pruner,
+            facts,
+            config.trusted,
+            started_here.records,
         )
 
     async def drive(self, flight: Flight) -> None:

@@ -80,7 +80,8 @@ class Launcher:
         """
         await self.machine.refused(flight, taken)
         queued = flight.taken_back()
-        await self.patience.insist(flight, partial(state.write, flight.run.record, queued))
+        signed = self.started_here.records.signed(queued)
+        await self.patience.insist(flight, partial(state.write, flight.run.record, signed))
         flight.record = queued
         self.engine.forget(handle)
         flight.step("never_started")

@@ -60,7 +60,7 @@ def prepare(flight: Flight, engine: Engine, config: Config, started_here: Starte
     record = replace(record, argv=argv, state=launching)
     # The intent is on disk before the engine hears of it: a daemon that comes after a kill asks the engine
     # for this handle, and so finds a job whose start nobody lived to see.
-    state.write(run.record, record)
+    state.write(run.record, started_here.records.signed(record))
     return Order(what=_launch(flight, record, handle, environment, config), record=record)
 
 

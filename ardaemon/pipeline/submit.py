@@ -78,11 +78,12 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     fingerprint = job_environment.fingerprint(environment, position.key)
     record = replace(_record(params, run_name(number), data, current, settings, fingerprint), need=asked)
     mode = durable.mode_of(experiment.train, 0o444)
-    _lay_out(experiment.run(record.run_id), data, mode, record)
+    _lay_out(experiment.run(record.run_id), data, mode, position.started_here.records.signed(record))
     active = Active(
         folder=str(experiment.folder),
         run_id=record.run_id,
         seq=position.seq,
+        submit_id=record.submit_id,
         environment=environment,
         umask=params.umask,
         priority=params.priority,

@@ -17,6 +17,7 @@ from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.promises import some, times
+from tests.support.run_json import OTHER_BOOT, of_another_boot
 from tests.support.shell import Shell
 
 # Says what it is, then waits for the files go-1, go-2, … of the project, and prints a value after each.
@@ -348,10 +349,8 @@ def test_a_run_lost_to_a_reboot_counts_for_no_plateau_and_the_next_one_goes_on(l
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(map(alive, pids)), "the end of both")
-    record = lab.folder / f"runs/{run_id}/run.json"
-    boot = json.loads(record.read_text())["state"]["handle"]["place"]["boot_id"]
-    for path in (record, lab.folder / f"runs/{run_id}/a1/start.json"):
-        path.write_text(path.read_text().replace(boot, "00000000-0000-0000-0000-000000000000"))
+    start = lab.read(f"runs/{run_id}/a1/start.json")
+    forge(lab, run_id, {**start, "boot_id": OTHER_BOOT}, OTHER_BOOT)
     lab.start()
     result = result_of(lab, run_id)
     assert (result["status"], result["reason"], result["plateau"]) == ("crash", "host_restart", "1/3")
@@ -388,9 +387,7 @@ def forge(lab: Lab, run_id: str, facts: dict[str, Any], boot: str | None = None)
     """Write start.json, and the boot's id into the handle as well."""
     (lab.folder / f"runs/{run_id}/a1/start.json").write_text(json.dumps(facts))
     if boot is not None:
-        record = lab.folder / f"runs/{run_id}/run.json"
-        text = record.read_text()
-        record.write_text(text.replace(json.loads(text)["state"]["handle"]["place"]["boot_id"], boot))
+        of_another_boot(lab, run_id, boot)
 
 
 @pytest.mark.promise("pid-reuse")
@@ -411,8 +408,8 @@ def test_a_record_that_names_a_foreign_process_gets_it_no_signal(
     else:
         forged = {**facts, "shim": [shim.pid, shim.start], "job": [job.pid, job.start]}
         if which == "boot":
-            forged["boot_id"] = "00000000-0000-0000-0000-000000000000"
-        forge(lab, run_id, forged, "00000000-0000-0000-0000-000000000000")
+            forged["boot_id"] = OTHER_BOOT
+        forge(lab, run_id, forged, OTHER_BOOT)
     lab.start()
     lab.get("run.cancel", run_id=run_id)
     result = result_of(lab, run_id)

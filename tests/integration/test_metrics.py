@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
+from tests.support.run_json import of_another_boot
 from tests.support.shell import Shell
 
 trust = pytest.mark.promise("trust")
@@ -136,18 +136,11 @@ def test_files_that_a_reboot_may_have_torn_are_not_read(lab: Lab, settings: dict
     run_id = launched(lab, WAITING.replace("GO", repr(str(go))))
     lab.kill()
     go.touch()
-    record = lab.folder / f"runs/{run_id}/run.json"
     wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
-    of_another_boot(record)
+    of_another_boot(lab, run_id)
     lab.start()
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["reason"]) == ("crash", "host_restart")
-
-
-def of_another_boot(record: Path) -> None:
-    text = record.read_text()
-    boot = json.loads(text)["state"]["handle"]["place"]["boot_id"]
-    record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
 
 
 def test_the_client_has_an_option_for_each_of_it(lab: Lab) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ardaemon.core.errors import ArdaemonError, Refused
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
+from tests.support.run_json import of_another_boot
 
 SLEEP = 'import time\nprint("val/loss: {value}", flush=True)\ntime.sleep({seconds})\n'
 # Every launch leaves a mark: a second one would be seen.
@@ -176,14 +177,6 @@ def test_another_boot_id_means_that_the_host_restarted(lab: Lab) -> None:
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["reason"]) == ("crash", "host_restart")
     assert lab.get("session.get")["session"]["counters"]["plateau"] == 0
-
-
-def of_another_boot(lab: Lab, run_id: str) -> None:
-    """The run's record, as a reboot makes it look."""
-    record = lab.folder / f"runs/{run_id}/run.json"
-    text = record.read_text()
-    boot = json.loads(text)["state"]["handle"]["place"]["boot_id"]
-    record.write_text(text.replace(boot, "00000000-0000-0000-0000-000000000000"))
 
 
 def ended_before_a_reboot(lab: Lab) -> str:

@@ -21,6 +21,7 @@ from tests.support.lab import SLUG, Lab, Rpc, wait_until
 from tests.support.older import Version, as_before, gone
 from tests.support.promises import FULL, times
 from tests.support.record import lay_out
+from tests.support.run_json import changed, of_an_earlier_version
 from tests.support.runs import everything
 from tests.support.shell import Shell
 
@@ -256,10 +257,11 @@ def test_an_attempt_that_an_earlier_version_launched_is_found_again(lab: Lab, en
     run_id = launched(lab, MARKED.format(value=1))
     job, shim = job_of(lab, run_id), shim_of(lab, run_id)
     lab.kill()
-    path = lab.folder / f"runs/{run_id}/run.json"
-    facts = json.loads(path.read_bytes())
-    facts["state"]["handle"] = as_before(facts["state"]["handle"])
-    put(path, json.dumps(facts).encode())
+
+    def change(facts: dict[str, Any]) -> None:
+        facts["state"]["handle"] = as_before(facts["state"]["handle"])
+
+    of_an_earlier_version(lab, run_id, change)
     if ended:
         go(lab, run_id)
         wait_until(lambda: not alive(shim), "the shim's end")
@@ -291,9 +293,7 @@ def test_a_run_that_cannot_be_found_again_is_not_followed_and_the_others_are(
     lab.kill()
     path = lab.folder / f"runs/{run_id}/run.json"
     before = path.read_bytes()
-    facts = json.loads(before)
-    facts["state"]["handle"] |= changes
-    put(path, json.dumps(facts).encode())
+    changed(lab, run_id, lambda facts: facts["state"]["handle"].update(changes))
     lab.start()
     warnings = lab.call("queue.list")["warnings"]
     assert any(f"{path} {why}" in warning for warning in warnings), warnings

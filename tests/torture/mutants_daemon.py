@@ -66,7 +66,7 @@ MUTANTS = (
     Mutant(
         "made-again",
         "a launch is not written down before it is made",
-        "state.write(run.record, record)\n    return Order(",
+        "state.write(run.record, started_here.records.signed(record))\n    return Order(",
         "return Order(",
     ),
     Mutant(

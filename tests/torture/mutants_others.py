@@ -426,6 +426,16 @@ MUTANTS = (
     ),
     Mutant(
         "trust",
+        "a daemon that starts again believes a run.json that was changed meanwhile",
+        "        mine = self._is_signed(data, record) or _was_never_launched(run, record)\n",
+        "        mine = True\n",
+        (
+            "tests/integration/test_own_records.py::test_the_metric_command_that_a_pull_brought"
+            "_is_not_run_and_the_run_goes_on_when_its_record_is_back[taken off]",
+        ),
+    ),
+    Mutant(
+        "trust",
         "each daemon signs the unsigned sessions that have an active run, not the first one alone",
         "session = state.read(experiment.session, Session) if self._first else None",
         "session = state.read(experiment.session, Session)",
