@@ -55,6 +55,9 @@ SUBSCRIBER_QUEUE = 256  # events a slow subscriber may be behind before it is dr
 DEPTH_MAX = 64  # nesting of one JSON text
 
 
+Folder = Annotated[str, msgspec.Meta(pattern=r"^/[^\0]*\Z")]  # absolute; no path has a NUL
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings in config.toml. Times are in seconds.
 
@@ -66,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cgroup: Literal["auto", "off"] = "auto"  # off: trees are found and ended by the walk through /proc alone
     pids_max: Annotated[int, msgspec.Meta(ge=8)] = PIDS_MAX  # fewer hold no interpreter with its threads
     # Where daemons of several users tell each other who has a GPU (gpus/lease_folder.py); the same for all.
-    lease_folder: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    lease_folder: Folder | None = None
     send_timeout: Annotated[float, msgspec.Meta(gt=0)] = SEND_S
     request_timeout: Annotated[float, msgspec.Meta(gt=0)] = HALF_FRAME_S
     cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1  # runs without a GPU at the same time
@@ -75,7 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     deny_environment: tuple[str, ...] = ()
     allow_environment: tuple[str, ...] = ()
     # Where projects may belong to other users, who so choose what runs as this one (core/project.py).
-    trusted: tuple[Annotated[str, msgspec.Meta(pattern="^/")], ...] = ()
+    trusted: tuple[Folder, ...] = ()
 
 
 def denied(name: str, config: Config) -> bool:

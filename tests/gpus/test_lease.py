@@ -361,8 +361,11 @@ def test_a_folder_that_others_could_exchange_denies_a_card_and_says_why(folder: 
 
 def test_a_configured_folder_is_an_absolute_path() -> None:
     assert msgspec.convert({"lease_folder": "/run/gpus"}, Config).lease_folder == "/run/gpus"
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"lease_folder": "gpus"}, Config)
+    for folder in ("gpus", "/run/gpus\0"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"lease_folder": folder}, Config)
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"trusted": ["/srv/team", folder]}, Config)
 
 
 @needs_root
