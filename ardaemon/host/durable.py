@@ -328,6 +328,8 @@ def _link_free(temporary: str, path: str) -> bool:
         operations.link(temporary, path)
     except FileExistsError:
         return False
+    except FileNotFoundError:  # somebody removed it, or the folder: a copy would leave an empty file
+        raise
     except OSError:  # a filesystem without hard links
         return _copy_free(temporary, path)
     return True

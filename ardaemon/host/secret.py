@@ -1,5 +1,6 @@
 """A secret of the user's on this machine, that is in no project and in no job's environment."""
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -25,7 +26,10 @@ def key(path: Path, ends: str) -> bytes:
             return found
         if found is not None:
             _put_aside(path, ends)
-        durable.write_new(path, os.urandom(BYTES), 0o600)
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # a daemon of another machine, which starts, swept it away
+            durable.write_new(path, os.urandom(BYTES), 0o600)
     raise OSError(f"{path} is no key of {BYTES} bytes, however often it is made: remove it")
 
 

@@ -303,6 +303,23 @@ def test_a_broken_key_is_replaced_and_the_log_says_what_ends(
     assert elsewhere.read_bytes() == bytes(32)
 
 
+def test_a_key_that_is_swept_away_half_written_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines that share the folder do not see each other's processes, so each takes them for ended."""
+
+    def sweep(operation: str, *_: object) -> None:
+        if operation == "link":
+            monkeypatch.setattr(operations, "hook", None)
+            for half in tmp_path.iterdir():
+                half.unlink()
+
+    monkeypatch.setattr(operations, "hook", sweep)
+    made = secret.key(tmp_path / "key", "")
+    assert operations.hook is None
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("key", made)]
+
+
 def test_processes_that_make_the_key_at_once_have_the_same_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
