@@ -2,7 +2,7 @@
 
 from arctl.dial import Answer
 from arctl.render.line import NAME_MAX, short_id
-from ardaemon.core.line import cut, fit, number, short
+from ardaemon.core.line import cut, fit, hours, number, short
 
 STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
@@ -52,9 +52,9 @@ def limits(view: Answer) -> str:
     if settings.get("max_runs") is not None:
         shown.append(f"max_runs {counters['since_start']}/{settings['max_runs']}")
     if settings.get("max_hours") is not None:
-        shown.append(f"hours {view.get('hours', 0.0):.3g}/{number(settings['max_hours'])}")
+        shown.append(f"hours {hours(view.get('hours', 0.0), settings['max_hours'])}")
     if settings.get("max_gpu_hours") is not None:
-        shown.append(f"gpu_hours {view.get('gpu_hours', 0.0):.3g}/{number(settings['max_gpu_hours'])}")
+        shown.append(f"gpu_hours {hours(view.get('gpu_hours', 0.0), settings['max_gpu_hours'])}")
     if settings.get("max_failures") is not None:
         shown.append(f"failures {counters.get('failures', 0)}/{settings['max_failures']}")
     return ", ".join(shown) or "no limit set"

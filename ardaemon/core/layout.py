@@ -78,6 +78,10 @@ class Attempt:
     def curve(self) -> Path:
         return self.folder / "curve.jsonl"
 
+    @property
+    def check_log(self) -> Path:
+        return self.folder / "check.log"
+
 
 @dataclass(frozen=True)
 class Run:

@@ -10,6 +10,11 @@ def number(value: object) -> str:
     return "none"
 
 
+def hours(used: float, most: float) -> str:
+    """Return how many of so many hours are used up: `2.51/8`."""
+    return f"{round(used, 2):g}/{most:g}"
+
+
 def short(text: object, most: int) -> str:
     """Return `text` as one clean line of at most `most` bytes."""
     return cut(one_line(str(text), most), most)

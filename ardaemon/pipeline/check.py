@@ -2,9 +2,10 @@
 
 A check is a command of the session's. Each runs in the project's folder, with the variables that a metric
 command gets, on the run's own place, as a process tree that ends with it or with the daemon. Nothing of it is
-written down: a daemon that comes after a kill runs all checks again.
+believed later: a daemon that comes after a kill runs all checks again.
 """
 
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from ardaemon.core.reason import REASON_MAX
 from ardaemon.core.text import one_line
 from ardaemon.experiment import checks
 from ardaemon.host import processes
-from ardaemon.metrics.command import CommandEnd, Commands, run
+from ardaemon.metrics import command
+from ardaemon.metrics.command import CommandEnd, Commands
 from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline import view_file
 from ardaemon.pipeline.flight import Flight
 
 VERIFY_S = 10.0  # for processes of a check that were killed to be gone
@@ -42,6 +45,7 @@ class Checks(Struct, frozen=True):
     project: Path
     environment: dict[str, str]
     seconds: float  # for each
+    log: Path  # where what they print is kept
 
 
 def of_attempt(flight: Flight) -> Checks:
@@ -49,7 +53,7 @@ def of_attempt(flight: Flight) -> Checks:
     settings, attempt = flight.record.settings, max(flight.attempts, 1)
     environment = job_environment.of_attempt(flight, attempt, settings)
     return Checks(
-        commands=tuple(checks.argv(command, flight.run.job) for command in settings.checks),
+        commands=tuple(checks.argv(text, flight.run.job) for text in settings.checks),
         project=flight.experiment.project,
         environment={
             **environment,
@@ -57,6 +61,7 @@ def of_attempt(flight: Flight) -> Checks:
             COMMAND_MARK: str(flight.run.attempt(attempt).log),
         },
         seconds=settings.check_seconds,
+        log=flight.run.attempt(attempt).check_log,
     )
 
 
@@ -66,22 +71,25 @@ def run_all(prepare: Callable[[], Checks], group: Commands) -> Checked | None:
     Returns None if somebody wanted their end: they say nothing then.
     """
     begun, every = time.monotonic(), prepare()
-    checked = Checked()
+    checked, printed = Checked(), bytearray()
     for argv in every.commands:
-        one = _run(argv, every, group)
+        one = _run(argv, every, group, printed)
         if one is None:
             return None
         checked = replace(one, seconds=time.monotonic() - begun)
         if checked.problem is not None or checked.survivors:
             break
+    view_file.write(every.log, bytes(printed))
     return checked
 
 
-def _run(argv: list[str], every: Checks, group: Commands) -> Checked | None:
+def _run(argv: list[str], every: Checks, group: Commands, printed: bytearray) -> Checked | None:
+    """Run one check; what it prints is added to `printed`."""
     try:
-        end = run(argv, every.project, every.environment, every.seconds, group, tail=True)
+        end = command.run(argv, every.project, every.environment, every.seconds, group, tail=True)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument
         return Checked(one_line(f"{argv[0]} cannot be run: {error}", REASON_MAX))
+    printed += f"$ {shlex.join(argv)}\n".encode() + end.output
     survivors = () if end.verified else _survivors(every.environment)
     if end.wanted and not survivors:
         return None

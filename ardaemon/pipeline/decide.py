@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
 from ardaemon.core.folders import Unsearched
+from ardaemon.core.line import hours
 from ardaemon.core.model import (
     Again,
     Best,
@@ -162,8 +163,8 @@ def _termination(
     if not session.live and session.terminated_by is not None:
         return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
     manual = ended.manual and _of_this_session(ended, current)
-    settings, standing, hours = _settings(ended, current), best or current.best, hours_of(session)
-    return terminate.judge(settings, counters, standing, judged.status, manual, hours)
+    settings, standing = _settings(ended, current), best or current.best
+    return terminate.judge(settings, counters, standing, judged.status, manual, hours_of(session))
 
 
 def _settings(ended: Ended, current: State) -> Settings:
@@ -254,7 +255,7 @@ def _of(count: int, most: int | None) -> str | None:
 
 
 def _hours(used: float, most: float | None) -> str | None:
-    return None if most is None else f"{used:.3g}/{most:g}"
+    return None if most is None else hours(used, most)
 
 
 def _replaceable(ended: Ended, current: State, place: Placed) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """Extract: what an attempt left as evidence, read once it is over."""
 
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,16 +14,15 @@ from ardaemon.core.model import Contract, Exit, Settings
 from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.host import operations, state
+from ardaemon.host import state
 from ardaemon.judging import excerpt, reason
 from ardaemon.metrics.base import AttemptOutput, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 from ardaemon.metrics.searches import ONCE, Searches
+from ardaemon.pipeline import view_file
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
-
-logger = logging.getLogger("ardaemon.curve")
 
 
 class Extracted(Struct, frozen=True, kw_only=True):
@@ -155,12 +152,4 @@ def write_curve(path: Path, points: Sequence[Point]) -> None:
     """Write the curve anew; what the disk refuses is logged, and no verdict waits for it."""
     if not points and not path.exists():
         return
-    data = b"".join(msgspec.json.encode(point) + b"\n" for point in points)
-    try:
-        fd = operations.create(path, os.O_TRUNC | os.O_NONBLOCK, 0o644)
-        try:
-            operations.write(fd, data)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        logger.warning("no curve", extra={"facts": {"path": str(path), "why": str(error)}})
+    view_file.write(path, b"".join(msgspec.json.encode(point) + b"\n" for point in points))

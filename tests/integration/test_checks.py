@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -296,3 +297,23 @@ def test_a_run_whose_folder_is_removed_while_its_check_is_at_work_is_dropped(lab
     lab.submit()  # whoever changes the experiment next notices it
     wait_until(lambda: not any(map(alive, pids)), "the end of the check")
     wait_until(lambda: lab.events("dropped"), "the run to be dropped")
+
+
+def test_what_survives_the_kill_of_a_check_makes_the_run_unclean(lab: Lab) -> None:
+    (lab.project / "check.py").write_text(CHECK)
+    lab.start("tests.support.lingering")
+    lab.init()
+    lab.session(checks=[f"{sys.executable} check.py {{run_dir}}"])
+    run = lab.folder / "runs/r0001"
+    left = {"AR_RUN_DIR": str(run / "job"), "AR_ATTEMPT": "1", "AR_LOG": str(run / "a1/run.log")}
+    reader = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(reader, env={**lab.environment, **left}, stdin=subprocess.PIPE) as process:
+        lab.edit(1.0)
+        result = lab.run()
+        assert (result["status"], result["verdict"]) == ("unclean", "crash")
+        assert [one["pid"] for one in lab.read("UNCLEAN.json")["survivors"]] == [process.pid]
+        assert lab.read("UNCLEAN.json")["slots"] == ["cpu0"]
+        process.kill()
+    Shell(lab)("clean")
+    lab.session()
+    assert lab.tried(1.0)["status"] == "ok"

@@ -21,7 +21,9 @@ def run_all(every: Checks, group: Commands) -> Checked | None:
 def checks(tmp_path: Path, *programs: str, seconds: float = 20) -> Checks:
     environment = {**os.environ, "AR_RUN_DIR": str(tmp_path), "AR_ATTEMPT": "1", "AR_LOG": "x"}
     commands = tuple([sys.executable, "-c", program] for program in programs)
-    return Checks(commands=commands, project=tmp_path, environment=environment, seconds=seconds)
+    return Checks(
+        commands=commands, project=tmp_path, environment=environment, seconds=seconds, log=tmp_path / "log"
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,17 @@ def test_the_first_check_that_fails_is_the_last_that_is_run(tmp_path: Path) -> N
     assert not mark.exists()
 
 
+def test_what_the_checks_print_is_kept(tmp_path: Path) -> None:
+    run_all(checks(tmp_path, "print('one')", "import sys; print('two'); sys.exit('no')"), Commands())
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("$ ")] == ["one", "two", "no"]
+    assert sum(line.startswith(f"$ {sys.executable} -c") for line in lines) == 2
+
+
 def test_a_program_that_is_gone_by_then_is_a_failed_check(tmp_path: Path) -> None:
-    every = Checks(commands=(["./gone"],), project=tmp_path, environment={"PATH": ""}, seconds=5)
+    every = Checks(
+        commands=(["./gone"],), project=tmp_path, environment={"PATH": ""}, seconds=5, log=tmp_path / "log"
+    )
     checked = run_all(every, Commands())
     assert checked is not None
     assert checked.problem is not None
@@ -72,7 +83,7 @@ def test_what_survives_the_kill_of_a_check_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(check, "VERIFY_S", 0.2)
     monkeypatch.setattr(processes, "kill", lambda *_: None)  # as if it hung in the kernel
     end = CommandEnd("exited", 0, b"", b"", verified=False)
-    monkeypatch.setattr(check, "run", lambda *_, **__: end)
+    monkeypatch.setattr(command, "run", lambda *_, **__: end)
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], env=every.environment, stdin=subprocess.PIPE
     ) as left:
