@@ -18,7 +18,7 @@ STABLE_S = 5.0  # a connection that lasted so long starts that count anew
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 REPEATABLE = frozenset(
     "run.submit run.wait run.get run.list run.tail status.get session.get chain.init chain.get report.get"
-    " history.get queue.list gpu.list daemon.info rpc.discover".split()
+    " report.page history.get queue.list gpu.list daemon.info rpc.discover".split()
 )
 Resume = Callable[[], Answer | None]  # params with which a stream goes on; None: it cannot
 

@@ -3,6 +3,8 @@
 import click
 
 from arctl.base import Here, common, say, say_json
+from arctl.commands.report_page import Page
+from ardaemon.core.errors import UsageError
 
 
 @click.command()
@@ -15,9 +17,36 @@ from arctl.base import Here, common, say, say_json
     help="Markdown to read, or its content as JSON (as --json does).",
 )
 @click.option("--all", "everything", is_flag=True, help="Every list whole, however long the report is then.")
+@click.option("--html", is_flag=True, help="Write the history as one HTML file, to be looked at.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="With --html: the file; - is the standard output. Default: report-SLUG.html in the current folder.",
+)
+@click.option(
+    "--watch", is_flag=True, help="With --html: write it anew at each commit; Ctrl+C stops the command."
+)
 @common
-def report(expr: str | None, as_json: bool, form: str, everything: bool) -> None:
-    """Show what all runs have shown, in 8 KiB."""
+def report(
+    expr: str | None,
+    as_json: bool,
+    form: str,
+    everything: bool,
+    html: bool,
+    output: str | None,
+    watch: bool,
+) -> None:
+    """Show what all runs have shown, in 8 KiB.
+
+    --html writes a page instead: progress, every run, notes and diffs, in one file of 600 KB at most.
+    """
+    if html:
+        page = Page(expr, output, as_json)
+        (page.watch if watch else page.write)()
+        return
+    if watch or output is not None:
+        raise UsageError("--watch and -o belong to --html", "arctl report --html [-o FILE] [--watch]")
     form = "json" if as_json else form
     answer = Here(expr).ask("report.get", format=form, all=everything)
     if form == "json":

@@ -21,6 +21,7 @@ from ardaemon.core.protocol import (
     ListGpus,
     Move,
     Nothing,
+    PageView,
     Params,
     QueueView,
     Recent,
@@ -50,7 +51,7 @@ class Method(Struct, frozen=True):
     result: type
     summary: str
     streams: bool = False  # sends notifications before its result
-    slow: bool = False  # sealed data is hashed in it, or a kill verified: that may take minutes
+    slow: bool = False  # sealed data is hashed in it, a kill verified, or a chain's runs all read: minutes
     repeatable: bool = False  # asked twice it gives what it gives once: a client may ask the next daemon
 
 
@@ -94,6 +95,9 @@ METHODS: dict[str, Method] = {
     "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
     "report.get": Method(
         Report, ReportView, "What the runs have shown, in 8 KiB whatever their number.", repeatable=True
+    ),
+    "report.page": Method(
+        Where, PageView, "The history as one HTML file, whole in itself.", repeatable=True, slow=True
     ),
     "history.get": Method(
         History, HistoryView, "What has been tried: the runs that answer a question.", repeatable=True

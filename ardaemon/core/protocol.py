@@ -249,10 +249,14 @@ class History(Where, frozen=True, kw_only=True):
 
 
 class Subscribe(Params, frozen=True, kw_only=True):
-    """events.subscribe. Events arrive as `event` notifications until the connection closes."""
+    """events.subscribe. Events arrive as `event` notifications until the connection closes.
+
+    With `confirm` the first of them is {"event": "subscribed"}: from then on the client misses none.
+    """
 
     project: str | None = None
     expr: str | None = None
+    confirm: bool = False
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -401,6 +405,15 @@ class ReportView(Answer, frozen=True, kw_only=True):
     expr: str
     text: str = ""
     summary: Summary | None = None
+
+
+class PageView(Answer, frozen=True, kw_only=True):
+    """report.page: the page, and how many of the experiment's runs are in it, and are not yet."""
+
+    expr: str
+    html: str
+    runs: int
+    pending: int
 
 
 class HistoryView(Answer, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ class Daemon:
         send, receive = anyio.create_memory_object_stream[dict[str, Any]](SUBSCRIBER_QUEUE)
         self.board.subscribers.add(send)
         try:
+            if params.confirm:
+                await notify("event", {"event": "subscribed"})
             async for event in receive:
                 if params.project in (None, event["project"]) and params.expr in (None, event["expr"]):
                     await notify("event", event)

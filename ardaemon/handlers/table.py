@@ -6,6 +6,7 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
+from ardaemon.handlers.pages import Pages
 from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.reports import Reports
 from ardaemon.handlers.runs import Runs
@@ -23,6 +24,7 @@ _HOMES = {
     "session": "experiments",
     "chain": "chains",
     "report": "reports",
+    "report.page": "pages",
     "history": "reports",
     "queue": "queue",
     "gpu": "gpus",
@@ -41,6 +43,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "experiments": Experiments(context),
         "chains": Chains(context),
         "reports": Reports(context),
+        "pages": Pages(context),
         "queue": Queue(context),
         "gpus": Gpus(context),
         "daemon": daemon,

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench import history, measure, overlap, report, reports
+from tests.bench import history, measure, overlap, pages, report, reports
 from tests.bench.world import BenchError, World
 
 TABLE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -37,6 +37,8 @@ def sections(world: World) -> list[report.Section]:
     found.append(measure.reading(world))
     measure.progress("report and history")
     found.append(reports.reports(world))
+    measure.progress("the page")
+    found.append(pages.pages(world))
     measure.progress("memory and CPU")
     found.append(measure.resources(world))
     measure.progress(f"an agent that thinks while a GPU works ({overlap.SECONDS_ABOUT} s)")

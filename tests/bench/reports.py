@@ -67,8 +67,8 @@ def _others(world: World, rpc: Rpc) -> list[Figure]:
         for _ in range(ROUNDS):
             rpc.call("report.get", project=str(world.project(f"h{READ_SIZES[-1]}")), expr=SLUG)
 
-    busy = _slowest(world, report)
-    idle = _slowest(world, lambda: time.sleep(ALONE_S))
+    busy = slowest(world, report)
+    idle = slowest(world, lambda: time.sleep(ALONE_S))
     return [
         Figure(
             "the slowest of many daemon.info while reports of 10,000 runs are made", busy, target=OTHERS_MS
@@ -77,7 +77,7 @@ def _others(world: World, rpc: Rpc) -> list[Figure]:
     ]
 
 
-def _slowest(world: World, meanwhile: Callable[[], None]) -> float:
+def slowest(world: World, meanwhile: Callable[[], None]) -> float:
     thread = threading.Thread(target=meanwhile)
     other, slowest = Rpc(str(world.daemon()["socket"])), 0.0
     thread.start()

@@ -45,6 +45,7 @@ ALLOWED = {
     "arctl/commands/daemon.py": "the daemon's log, in the private state folder; a pidfd",
     "arctl/commands/doctor.py": "/proc alone",
     "arctl/dial.py": "daemon.json, in the private state folder",
+    "arctl/output.py": "the file that the user names, for writing",
     "arctl/starter.py": "locks and the daemon's standard error, in the private state folder",
     "ardaemon/core/folders.py": "folders alone",
     "ardaemon/core/layout.py": "/proc alone",

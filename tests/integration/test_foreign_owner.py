@@ -32,6 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "session.stop": {},
     "session.get": {},
     "report.get": {},
+    "report.page": {},
     "history.get": {},
     "queue.move": {"run_id": "r0001", "to": "first"},
     "queue.hold": {"run_id": "r0001"},

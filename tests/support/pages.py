@@ -9,6 +9,7 @@ from ardaemon.core.facts import Change, RunFacts
 from ardaemon.core.model import Primary
 from ardaemon.report.page.build import Chapter, page
 from ardaemon.report.page.link import Gathering
+from ardaemon.report.page.pieces import finished
 from ardaemon.report.page.points import POINTS_MAX
 from ardaemon.report.tally import Frame
 from tests.support.histories import run
@@ -27,9 +28,14 @@ def chapter(
     return Chapter(gathering, pending)
 
 
+def built(chapters: list[Chapter], asked: int = 0) -> bytes:
+    """The page of those experiments."""
+    return finished(page(chapters, asked)).encode()
+
+
 def page_of(runs: Iterable[RunFacts], frame: Frame | None = None) -> bytes:
     """The page of one experiment."""
-    return page([chapter(runs, frame)], 0)
+    return built([chapter(runs, frame)])
 
 
 def data_of(html: bytes) -> Any:

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/gpus": _named("measuring shim host"),
     "ardaemon/experiment": _named("checkpoints metrics source host"),
     "ardaemon/report": _named("experiment host"),
-    "ardaemon/report/page": _named("report"),
+    "ardaemon/report/page": _named("report experiment"),
     "ardaemon/engines": _named("gpus shim host"),
     "ardaemon/engines/local": _named("engines gpus shim host"),
     "ardaemon/pipeline": _named(_BELOW_PIPELINE),

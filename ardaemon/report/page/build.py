@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ardaemon.core.version import VERSION
 from ardaemon.report.page.link import Gathering, PageLink
+from ardaemon.report.page.pieces import Work
 from ardaemon.report.page.records import encoded
 
 PAGE_MAX = 600_000  # bytes: a mail takes it, and a browser shows it at once
@@ -45,19 +46,21 @@ class Chapter(Struct, frozen=True):
     pending: int
 
 
-def page(chapters: Sequence[Chapter], asked: int) -> bytes:
+def page(chapters: Sequence[Chapter], asked: int) -> Work[str]:
     """Return the page of a chain's experiments; `asked` is the place of the one that was asked for."""
     before, after = _skeleton()
     room = PAGE_MAX - len(before) - len(after) - len(encoded(PageData((), asked, _foot()))) - len(chapters)
-    others = {
-        place: chapter.gathering.link(chapter.pending, room // OTHERS_SHARE // (len(chapters) - 1))
-        for place, chapter in enumerate(chapters)
-        if place != asked
-    }
-    left = room - sum(len(encoded(link)) for link in others.values())
-    links = {**others, asked: chapters[asked].gathering.link(chapters[asked].pending, left)}
+    links: dict[int, PageLink] = {}
+    for place, chapter in enumerate(chapters):
+        if place != asked:
+            share = room // OTHERS_SHARE // (len(chapters) - 1)
+            links[place] = yield from chapter.gathering.link(chapter.pending, share)
+    left = room - sum(len(encoded(link)) for link in links.values())
+    links[asked] = yield from chapters[asked].gathering.link(chapters[asked].pending, left)
+    yield
     data = encoded(PageData(tuple(links[place] for place in sorted(links)), asked, _foot()))
-    return before + data + after
+    yield
+    return (before + data + after).decode()
 
 
 def _foot() -> str:

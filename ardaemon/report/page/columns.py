@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
+from ardaemon.report.page.pieces import PIECE, Work
 from ardaemon.report.page.points import Point
 
 STEPS = (1 << 16) - 2  # of a whole number of 16 bits; 0 says that nothing is known
@@ -37,17 +38,23 @@ class Columns(Struct, frozen=True):
     vram_mb: Column
 
 
-def columns(points: Sequence[Point]) -> Columns:
+def columns(points: Sequence[Point]) -> Work[Columns]:
     """Return the points as columns."""
-    values = [math.nan if point.value is None else point.value for point in points]
-    wide = not all(_fits(value) for value in values)
+    values, wide = array("d"), False
+    for at in range(0, len(points), PIECE):
+        piece = [math.nan if point.value is None else point.value for point in points[at : at + PIECE]]
+        values.extend(piece)
+        wide = wide or not all(map(_fits, piece))
+        yield
+    seconds = yield from _column([point.seconds for point in points])
+    vram = yield from _column([point.vram_mb for point in points])
     return Columns(
         numbers=tuple(_gaps([point.number for point in points])),
-        kinds="".join(point.kind for point in points),
+        kinds="".join([point.kind for point in points]),
         wide=wide,
-        values=_base64(array("d" if wide else "f", values)),
-        seconds=_column([point.seconds for point in points]),
-        vram_mb=_column([point.vram_mb for point in points]),
+        values=_base64(values if wide else array("f", values)),
+        seconds=seconds,
+        vram_mb=vram,
     )
 
 
@@ -71,11 +78,16 @@ def _gaps(numbers: Iterable[int]) -> Iterator[int]:
         yield -repeats
 
 
-def _column(values: Sequence[float | None]) -> Column:
+def _column(values: Sequence[float | None]) -> Work[Column]:
     """Pack measurements of at least 0 in steps of the largest one."""
-    unit = max((value for value in values if value is not None), default=0.0) / STEPS or 1.0
-    steps = (0 if value is None else 1 + round(max(value, 0.0) / unit) for value in values)
-    return Column(unit, _base64(array("H", steps)))
+    unit = max((value for value in values if value is not None), default=0.0) / STEPS
+    unit = unit if unit > 0 else 1.0
+    steps = array("H")
+    for at in range(0, len(values), PIECE):
+        piece = values[at : at + PIECE]
+        steps.extend([0 if value is None else 1 + round(max(value, 0.0) / unit) for value in piece])
+        yield
+    return Column(unit, _base64(steps))
 
 
 def _base64(numbers: "array[float] | array[int]") -> str:

@@ -11,6 +11,7 @@ from ardaemon.core.summary import Summary
 from ardaemon.report.limits import Kept
 from ardaemon.report.page.columns import Columns, columns
 from ardaemon.report.page.noise import Histogram, histogram
+from ardaemon.report.page.pieces import Work
 from ardaemon.report.page.points import POINTS_MAX, Points, point_of
 from ardaemon.report.page.records import Note, Record, Records, encoded
 from ardaemon.report.reading import is_named
@@ -47,20 +48,28 @@ class Gathering:
             self._points.add(point_of(run))
             self._records.add(run)
 
-    def link(self, pending: int, room: int) -> PageLink:
+    @property
+    def runs(self) -> int:
+        """Return the number of runs that were taken in."""
+        return self._points.total
+
+    def link(self, pending: int, room: int) -> Work[PageLink]:
         """Return the experiment in at most `room` bytes of the page; `pending` runs are not in it yet."""
         points = self._points.kept()
+        yield
         summary = self._tally.summary(pending)
+        yield
+        packed = yield from columns(points)
         bare = PageLink(
             summary=_short(summary),
             thinned=self._points.thinned,
             span=self._points.span,
             newest=self._points.newest,
-            points=columns(points),
+            points=packed,
             noise=histogram(summary.equal),
         )
         drawn = {point.number for point in points}
-        records, notes = self._records.chosen(room - len(encoded(bare)), drawn)
+        records, notes = yield from self._records.chosen(room - len(encoded(bare)), drawn)
         return msgspec.structs.replace(bare, records=records, notes=notes)
 
 

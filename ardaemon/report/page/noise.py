@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from statistics import fmean
 
 from msgspec import Struct
 
@@ -21,15 +20,22 @@ class Histogram(Struct, frozen=True):
 
 def histogram(equal: Iterable[Equal]) -> Histogram | None:
     """Return the distances of all values from their snapshot's mean, counted; None if there is none."""
-    distances = [value - mean for same in equal for mean in (fmean(same.values),) for value in same.values]
+    distances = [distance for same in equal for distance in _distances(same)]
     if not distances:
         return None
     half = max(map(abs, distances)) or _least(equal)
     width = 2 * half / BINS
+    if not 0 < width < math.inf:  # values at the ends of what a float holds
+        return None
     counts = [0] * BINS
     for distance in distances:
         counts[min(BINS - 1, int((distance + half) / width))] += 1
     return Histogram(-half, width, tuple(counts))
+
+
+def _distances(same: Equal) -> list[float]:
+    mean = sum(value / len(same.values) for value in same.values)
+    return [value - mean for value in same.values]
 
 
 def _least(equal: Iterable[Equal]) -> float:

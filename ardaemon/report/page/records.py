@@ -12,6 +12,8 @@ from ardaemon.core.config import NOTE_MAX
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import run_number
 from ardaemon.core.text import clean, cut_bytes, one_line
+from ardaemon.report.page.pieces import HEAVY_PIECE, Work
+from ardaemon.report.reading import RUN_ID
 
 DIFF_MAX = 600  # bytes of a diff: some ten lines, which is what one idea takes
 RECORDS_BYTES = 400_000  # of all records that have a diff, as they are in the page
@@ -43,7 +45,7 @@ class Note(Struct, frozen=True, array_like=True):
 
 
 def record_of(run: RunFacts) -> Record:
-    """Return the record of one run. Raises UsageError if an id in it is none."""
+    """Return the record of a run that has a run's id."""
     diff = clean(run.diff[:READ_MAX])
     short = cut_bytes(diff, DIFF_MAX)
     return Record(
@@ -51,17 +53,19 @@ def record_of(run: RunFacts) -> Record:
         note=one_line(run.note[:READ_MAX], NOTE_MAX),
         diff=short,
         cut=run.diff_cut or short != diff or len(run.diff) > READ_MAX,
-        base=run_number(run.base) if run.base else None,
+        base=run_number(run.base) if run.base and RUN_ID.fullmatch(run.base) else None,
         reason=one_line((run.reason or run.tainted or "")[:READ_MAX], REASON_MAX),
         ended=_seconds_of(run.ended_at),
     )
 
 
 def _seconds_of(moment: str) -> int | None:
+    """Return a moment of UTC in seconds since 1970; None for what is none."""
     try:
-        return int(datetime.fromisoformat(moment).timestamp())
+        read = datetime.fromisoformat(moment)
     except ValueError:
         return None
+    return int(read.timestamp()) if read.tzinfo is not None else None
 
 
 def encoded(value: object) -> bytes:
@@ -79,19 +83,20 @@ class Records:
         """Take the next run."""
         (self._advances if run.verdict == "advance" else self._newest).add(run)
 
-    def chosen(self, room: int, drawn: Container[int]) -> tuple[tuple[Record, ...], tuple[Note, ...]]:
+    def chosen(self, room: int, drawn: Container[int]) -> Work[tuple[tuple[Record, ...], tuple[Note, ...]]]:
         """Return the records that fit into `room` bytes of the page, and notes for what is left of it.
 
         `drawn`: the numbers of the runs that have a point; what has none has no record either.
         """
         held = (*self._advances, *self._newest)
-        records, used = _that_fit(map(record_of, held), drawn, min(room, RECORDS_BYTES))
+        records, used = yield from _that_fit(map(record_of, held), drawn, min(room, RECORDS_BYTES))
         told = {record.number for record in records}
         rest = (
             Note(run_number(run.run_id), one_line(run.note[:READ_MAX], NOTE_MAX)) for run in held if run.note
         )
         untold = (note for note in rest if note.number not in told)
-        return tuple(records), tuple(_that_fit(untold, drawn, room - used)[0])
+        notes, _ = yield from _that_fit(untold, drawn, room - used)
+        return tuple(records), tuple(notes)
 
 
 class _Held:
@@ -116,7 +121,7 @@ def _least(run: RunFacts) -> int:
     return RECORD_LEAST + len(run.note) + min(len(run.diff), DIFF_MAX)
 
 
-def _that_fit(entries: Iterable[T], drawn: Container[int], room: int) -> tuple[list[T], int]:
+def _that_fit(entries: Iterable[T], drawn: Container[int], room: int) -> Work[tuple[list[T], int]]:
     """Return the first entries of drawn runs that fit into so many bytes, and the bytes that they take."""
     fitting: list[T] = []
     used = 0
@@ -126,4 +131,6 @@ def _that_fit(entries: Iterable[T], drawn: Container[int], room: int) -> tuple[l
             break
         fitting.append(entry)
         used += size
+        if len(fitting) % HEAVY_PIECE == 0:
+            yield
     return fitting, used

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from ardaemon.core.facts import DIFF_MAX, RunFacts
 from ardaemon.core.summary import Link
-from ardaemon.report.page.build import PAGE_MAX, page
+from ardaemon.report.page.build import PAGE_MAX
 from ardaemon.report.page.link import OTHERS_POINTS
 from ardaemon.report.page.records import RECORDS_BYTES, encoded
 from ardaemon.report.tally import Frame
 from tests.support.histories import history, run
-from tests.support.pages import PRIMARY, chapter, data_of, page_of
+from tests.support.pages import PRIMARY, built, chapter, data_of, page_of
 
 HOSTILE = "</script><!-- <script>alert(1)</script> \u202e\x1b]0;x\x07 & < > \" ' ` \\ \u2028"
 
@@ -67,7 +67,7 @@ def test_a_chain_of_experiments_is_no_larger() -> None:
         frame = Frame(expr=slug, primary=PRIMARY, goal=HOSTILE * 40, chain=chain)
         most = 10_000 if place == 4 else OTHERS_POINTS
         chapters.append(chapter(hostile(1_000), frame, most))
-    html = page(chapters, 4)
+    html = built(chapters, 4)
     assert len(html) <= PAGE_MAX
     assert [link["summary"]["expr"][:6] for link in data_of(html)["links"]] == [f"26112{n}" for n in range(8)]
 
@@ -120,3 +120,13 @@ def test_the_page_names_nothing_outside_itself() -> None:
 
 def test_an_experiment_without_a_run_has_a_page_too() -> None:
     assert data_of(page_of([]))["links"][0]["summary"]["runs"] == 0
+
+
+def test_facts_that_no_daemon_wrote_make_no_page_fail() -> None:
+    """The file may have come with a clone."""
+    given = {"base": "../../etc", "normal": "same", "ended_at": "0001-01-01", "seconds": -1e308}
+    values = (1.7e308, -1.7e308, 5e-324, -0.0)
+    runs = [run(n, value=value, peak_vram_mb=value, **given) for n, value in enumerate(values, 1)]
+    link = data_of(page_of([*runs, run(1, run_id="../x"), run(99, value=None)]))["links"][0]
+    assert link["summary"]["runs"] == 5
+    assert link["records"][0][4] is None

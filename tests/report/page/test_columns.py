@@ -9,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardaemon.report.page.columns import STEPS, Column, Columns, columns
+from ardaemon.report.page.pieces import finished
 from ardaemon.report.page.points import KINDS, MEASURE, Point
 from ardaemon.report.page.records import encoded
 
 LEAST = 1e-300  # a measurement that is as good as none
 BYTES_PER_RUN = 13  # so that ten thousand runs leave room for 400 KB of diffs
+
+
+def packed_of(points: list[Point]) -> Columns:
+    return finished(columns(points))
 
 
 def numbers_of(packed: Columns) -> list[int]:
@@ -43,19 +48,19 @@ def point(number: int, value: float | None = 1.0, seconds: float = 1.0, vram: fl
 
 @given(st.lists(st.integers(1, 10**9 - 1), unique=True).map(sorted))
 def test_numbers_come_back(numbers: list[int]) -> None:
-    assert numbers_of(columns([point(number) for number in numbers])) == numbers
+    assert numbers_of(packed_of([point(number) for number in numbers])) == numbers
 
 
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=30))
 def test_values_come_back_with_six_digits(values: list[float | None]) -> None:
-    back = values_of(columns([point(n + 1, value) for n, value in enumerate(values)]))
+    back = values_of(packed_of([point(n + 1, value) for n, value in enumerate(values)]))
     for value, read in zip(values, back, strict=True):
         assert math.isnan(read) if value is None else math.isclose(read, value, rel_tol=1e-6)
 
 
 @given(st.lists(st.none() | st.floats(0, 1e12), max_size=30))
 def test_measurements_come_back_in_steps_of_the_largest(values: list[float | None]) -> None:
-    packed = columns([point(n + 1, vram=value) for n, value in enumerate(values)])
+    packed = packed_of([point(n + 1, vram=value) for n, value in enumerate(values)])
     unit = max((value for value in values if value is not None), default=0) / STEPS
     for value, read in zip(values, measured(packed.vram_mb), strict=True):
         assert (read is None) == (value is None)
@@ -64,7 +69,7 @@ def test_measurements_come_back_in_steps_of_the_largest(values: list[float | Non
 
 @pytest.mark.parametrize("value", [1e300, 1e-300])
 def test_a_value_beyond_32_bits_makes_them_wide(value: float) -> None:
-    packed = columns([point(1, 0.5), point(2, value)])
+    packed = packed_of([point(1, 0.5), point(2, value)])
     assert packed.wide
     assert values_of(packed) == [0.5, value]
 
@@ -72,4 +77,4 @@ def test_a_value_beyond_32_bits_makes_them_wide(value: float) -> None:
 def test_a_run_takes_few_bytes() -> None:
     kinds = [*KINDS.values(), MEASURE]
     many = [Point(n, kinds[n % 7], n / 7, n % 300, n % 80_000) for n in range(1, 10_001)]
-    assert len(encoded(columns(many))) < BYTES_PER_RUN * len(many)
+    assert len(encoded(packed_of(many))) < BYTES_PER_RUN * len(many)

@@ -8,12 +8,11 @@ from playwright.sync_api import Page
 
 from ardaemon.core.facts import Change
 from ardaemon.core.summary import Link
-from ardaemon.report.page.build import page
 from ardaemon.report.page.link import OTHERS_POINTS
 from ardaemon.report.tally import Frame
 from tests.support.browser import listed, needs_chromium
 from tests.support.histories import run
-from tests.support.pages import PRIMARY, RUNS, SLUG, chapter, page_of
+from tests.support.pages import PRIMARY, RUNS, SLUG, built, chapter, page_of
 
 pytestmark = needs_chromium
 Show = Callable[..., Page]
@@ -43,7 +42,7 @@ def test_at_each_width_nothing_goes_over_the_edge(show: Show, width: int, scheme
     }
     runs = [*RUNS, run(9, value=-123456.789, **long), run(10, status="crash", verdict="crash", **long)]
     other = chapter(RUNS, Frame(expr=f"261121-{'y' * 57}", primary=PRIMARY))
-    view = show(page([chapter(runs, frame), other], 0), width, scheme)
+    view = show(built([chapter(runs, frame), other]), width, scheme)
     view.locator("#rows").get_by_role("button", name="r0009").click()
     assert view.evaluate("document.documentElement.scrollWidth") == width
     assert view.evaluate(OUTSIDE) == []
@@ -110,7 +109,7 @@ def test_the_experiments_of_a_chain_are_tabs(show: Show) -> None:
         link = Link(expr=slug, rationale=f"because of {slug}")
         frame = Frame(expr=slug, primary=PRIMARY, goal=f"goal of {slug}", chain=(link,))
         chapters.append(chapter(RUNS[: 3 + place], frame, OTHERS_POINTS))
-    view = show(page(chapters, 1))
+    view = show(built(chapters, 1))
     assert view.get_by_role("tab").all_inner_texts() == [*slugs]
     assert view.locator("h1").inner_text() == SLUG
     assert f"because of {SLUG}" in view.locator("#why").inner_text()

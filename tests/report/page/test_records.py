@@ -1,8 +1,19 @@
 """Whose note and diff the page has: the advances first, then the newest, as far as there is room."""
 
+from collections.abc import Container
+
 from ardaemon.core.facts import DIFF_MAX as FACTS_DIFF_MAX
 from ardaemon.core.facts import RunFacts
-from ardaemon.report.page.records import DIFF_MAX, RECORDS_BYTES, Records, encoded, record_of
+from ardaemon.report.page.pieces import finished
+from ardaemon.report.page.records import (
+    DIFF_MAX,
+    RECORDS_BYTES,
+    Note,
+    Record,
+    Records,
+    encoded,
+    record_of,
+)
 from tests.support.histories import run
 
 EVERY = range(100_000)
@@ -17,6 +28,12 @@ def records(runs: list[RunFacts]) -> Records:
     return collected
 
 
+def chosen_of(
+    runs: list[RunFacts], room: int, drawn: Container[int]
+) -> tuple[tuple[Record, ...], tuple[Note, ...]]:
+    return finished(records(runs).chosen(room, drawn))
+
+
 def runs(count: int, diff: str, advances_every: int = 100) -> list[RunFacts]:
     return [
         run(n, diff=diff, note=f"try {n}", verdict="revert" if n % advances_every else "advance")
@@ -25,13 +42,13 @@ def runs(count: int, diff: str, advances_every: int = 100) -> list[RunFacts]:
 
 
 def test_of_a_few_runs_each_has_a_record() -> None:
-    chosen, notes = records(runs(20, LONG)).chosen(ROOM, EVERY)
+    chosen, notes = chosen_of(runs(20, LONG), ROOM, EVERY)
     assert sorted(record.number for record in chosen) == [*range(1, 21)]
     assert notes == ()
 
 
 def test_the_advances_come_first_and_then_the_newest_runs() -> None:
-    chosen, _ = records(runs(3_000, LONG * 6)).chosen(ROOM, EVERY)
+    chosen, _ = chosen_of(runs(3_000, LONG * 6), ROOM, EVERY)
     numbers = [record.number for record in chosen]
     advances, others = numbers[:30], numbers[30:]
     assert advances == [*range(3_000, 0, -100)]
@@ -40,13 +57,13 @@ def test_the_advances_come_first_and_then_the_newest_runs() -> None:
 
 
 def test_the_diffs_take_four_hundred_kilobytes_and_no_more() -> None:
-    chosen, _ = records(runs(3_000, LONG * 6)).chosen(ROOM, EVERY)
+    chosen, _ = chosen_of(runs(3_000, LONG * 6), ROOM, EVERY)
     size = sum(len(encoded(record)) + 1 for record in chosen)
     assert RECORDS_BYTES - 1_000 < size <= RECORDS_BYTES
 
 
 def test_what_is_left_of_the_room_is_for_notes() -> None:
-    chosen, notes = records(runs(3_000, LONG * 6)).chosen(ROOM, EVERY)
+    chosen, notes = chosen_of(runs(3_000, LONG * 6), ROOM, EVERY)
     told = {record.number for record in chosen}
     assert notes
     assert not told & {note.number for note in notes}
@@ -55,12 +72,12 @@ def test_what_is_left_of_the_room_is_for_notes() -> None:
 
 def test_no_more_bytes_are_used_than_there_is_room() -> None:
     for room in (0, 10, 5_000, 50_000):
-        chosen, notes = records(runs(500, LONG)).chosen(room, EVERY)
+        chosen, notes = chosen_of(runs(500, LONG), room, EVERY)
         assert sum(len(encoded(one)) + 1 for one in (*chosen, *notes)) <= room
 
 
 def test_a_run_that_is_not_drawn_has_no_record() -> None:
-    chosen, notes = records(runs(50, LONG)).chosen(ROOM, {7, 9})
+    chosen, notes = chosen_of(runs(50, LONG), ROOM, {7, 9})
     assert {record.number for record in chosen} == {7, 9}
     assert notes == ()
 
@@ -82,7 +99,7 @@ def test_text_from_runs_is_cleaned() -> None:
 
 
 def test_a_moment_that_is_none_is_left_out() -> None:
-    assert record_of(run(1, ended_at="soon")).ended is None
+    assert [record_of(run(1, ended_at=at)).ended for at in ("soon", "0001-01-01", "")] == [None] * 3
     assert record_of(run(1, ended_at="2026-11-22T10:00:00Z")).ended == 1795341600
 
 

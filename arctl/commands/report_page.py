@@ -1,0 +1,56 @@
+"""`arctl report --html`: writes the page of an experiment, and with --watch again at each commit."""
+
+import contextlib
+import os
+
+import click
+
+from arctl import output
+from arctl.base import Here, say, say_json
+from arctl.dial import Answer
+from ardaemon.core.errors import UsageError
+
+STDOUT = "-"
+
+
+class Page:
+    """The page of one experiment, and the file that it is written to."""
+
+    def __init__(self, expr: str | None, path: str | None, as_json: bool) -> None:
+        self.here, self.path, self.as_json = Here(expr), path, as_json
+        if path is not None and path != STDOUT:
+            output.require_file(path)
+
+    def write(self) -> None:
+        """Ask for the page and write it."""
+        answer = self.here.ask("report.page")
+        if self.path == STDOUT:
+            click.echo(answer["html"], nl=False)
+            return
+        path = self.path or f"report-{answer['expr']}.html"
+        output.require_file(path)
+        page = str(answer["html"]).encode()
+        output.write(path, page)
+        self._tell(path, len(page), answer)
+
+    def watch(self) -> None:
+        """Write the page, and again whenever a run is committed, until Ctrl+C."""
+        if self.path == STDOUT:
+            raise UsageError("--watch writes a file again and again", "name it with -o FILE, or leave -o out")
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
+            self.here.ask("session.get")  # settles which experiment
+            events = Here(self.here.expr)
+            while True:  # a client that fell too far behind is cut off, and looks again
+                events.follow("events.subscribe", self._heed, dict, confirm=True)
+
+    def _heed(self, event: Answer) -> None:
+        """Write the page anew after a commit, and wherever commits may have been missed."""
+        if event.get("event") in ("subscribed", "committed"):
+            self.write()
+
+    def _tell(self, path: str, size: int, answer: Answer) -> None:
+        if self.as_json:
+            facts = {name: answer[name] for name in ("expr", "runs", "pending")}
+            say_json({"file": os.path.abspath(path), "bytes": size, **facts})
+        else:
+            say(f"{path}: {answer['runs']} run{'' if answer['runs'] == 1 else 's'}, {size // 1000} KB")
