@@ -14,6 +14,7 @@ from ardaemon.experiment import checks, seal
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check, given_values
 from ardaemon.experiment.started_here import StartedHere
+from ardaemon.experiment.state import hours_of
 from ardaemon.host import state
 
 # Which runs may become the best: asked of the settings with which a run was launched.
@@ -48,7 +49,7 @@ def change(experiment: Experiment, given: SomeSettings, started_here: StartedHer
     session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
     state.write(experiment.session, session)
-    return Changed(session, meaning(tuple(changed), settings, session.counters))
+    return Changed(session, meaning(tuple(changed), settings, session))
 
 
 def _sealed(experiment: Experiment, session: Session, settings: Settings) -> tuple[Sealed, ...]:
@@ -86,8 +87,8 @@ def _require_comparable(before: Settings, changed: dict[str, Any], contract: Con
         )
 
 
-def meaning(changed: tuple[str, ...], settings: Settings, counters: Counters) -> tuple[str, ...]:
-    """Say from when on a change holds, and what it means for values that are there. Pure."""
+def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> tuple[str, ...]:
+    """Say from when on a change holds, and what it means for values that are there."""
     of_end = [name for name in changed if name in LIMITS]  # asked of the settings of the session
     of_best = [name for name in changed if name in RULES]
     of_place = [name for name in changed if name in AT_SUBMIT]
@@ -105,19 +106,20 @@ def meaning(changed: tuple[str, ...], settings: Settings, counters: Counters) ->
         (others, "for runs that start from now on; values stay comparable"),
     )
     said = [f"{', '.join(map(option, names))}: {text}" for names, text in lines if names]
-    return (*said, *_reached(settings, counters))
+    return (*said, *_reached(settings, session.counters, hours_of(session)))
 
 
-def _reached(settings: Settings, counters: Counters) -> list[str]:
+def _reached(settings: Settings, counters: Counters, hours: float) -> list[str]:
     """Say which counts have come to their end already: whatever the next run is, it is the last."""
     counts = {
         "plateau": counters.plateau,
         "max_runs": counters.since_start,
+        "max_hours": hours,
         "max_gpu_hours": counters.gpu_hours,
         "max_failures": counters.failures,
     }
     return [
-        f"{option(name)} {most:g} is reached already ({count:.6g}): the next verdict ends the session"
+        f"{option(name)} {most:g} is reached already ({count:.3g}): the next verdict ends the session"
         for name, count in counts.items()
         if (most := getattr(settings, name)) is not None and count >= most
     ]

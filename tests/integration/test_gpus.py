@@ -195,9 +195,8 @@ def test_a_session_ends_when_its_runs_have_had_so_many_hours_of_gpus(lab: Lab, f
     assert view["gpu_hours"] == pytest.approx(2 * result["seconds"] / 3600)
 
 
-def test_a_check_runs_on_the_gpus_of_its_run_and_keeps_them_also_after_a_restart(
-    lab: Lab, fake: FakeGpus
-) -> None:
+def staying_check(lab: Lab) -> tuple[Path, Path]:
+    """A check.py that adds the GPUs it sees to the first file, and stays until the second is there."""
     seen, go = lab.root / "seen", lab.root / "go"
     (lab.project / "check.py").write_text(
         "import os, time\n"
@@ -205,6 +204,13 @@ def test_a_check_runs_on_the_gpus_of_its_run_and_keeps_them_also_after_a_restart
         "    file.write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ')\n"
         f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
     )
+    return seen, go
+
+
+def test_a_check_runs_on_the_gpus_of_its_run_and_keeps_them_also_after_a_restart(
+    lab: Lab, fake: FakeGpus
+) -> None:
+    seen, go = staying_check(lab)
     lab.ready(seconds=40, settle=0, checks=[f"{sys.executable} check.py"])
     runs = []
     for value in (1.0, 0.5, 0.2):
@@ -464,6 +470,26 @@ def test_a_card_that_another_daemon_leases_is_left_alone_though_nothing_is_alloc
         theirs.go(1)
         result = lab.wait(second)["result"]
         assert (result["status"], result["attempts"]) == ("ok", 1)
+    finally:
+        other.close()
+
+
+@pytest.mark.promise("checks")
+def test_another_daemon_gets_no_card_on_which_a_check_is_at_work(lab: Lab, fake: FakeGpus) -> None:
+    fake.remove(1)
+    fake.write()
+    seen, go = staying_check(lab)
+    lab.ready(seconds=40, settle=0, checks=[f"{sys.executable} check.py"])
+    mine = lab.submit()["run_id"]
+    wait_until(seen.exists, "the check")
+    other = other_daemon(lab, fake)
+    try:
+        theirs = Bench(other.ready(seconds=40, settle=0), fake)
+        run = theirs.submit(waits=False)
+        wait_until(lambda: "another daemon has it" in str(theirs.view(run)["why"]), "the reason")
+        go.touch()
+        assert lab.wait(mine)["result"]["verdict"] == "advance"
+        assert other.wait(run)["result"]["status"] == "ok"
     finally:
         other.close()
 

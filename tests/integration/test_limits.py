@@ -37,7 +37,8 @@ def test_what_runs_when_the_hours_are_over_is_finished_and_what_waits_is_held(la
     lab.ready()
     first = launched(lab, UNTIL_TOLD.format(go=str(lab.root / "go"), value=1))
     second = lab.submit()["run_id"]
-    lab.get("session.set", given={"max_hours": NO_TIME})
+    said = lab.get("session.set", given={"max_hours": NO_TIME})["said"]
+    assert said[-1].startswith("--max-hours 1e-09 is reached already")
     if killed:
         lab.kill()
         lab.start()

@@ -124,6 +124,13 @@ MUTANTS = (
     ),
     Mutant(
         "checks",
+        "another daemon may take the card on which a check is at work",
+        "await self.engine.keep(flight.handle)",
+        "pass",
+        ("tests/integration/test_gpus.py::test_another_daemon_gets_no_card_on_which_a_check_is_at_work",),
+    ),
+    Mutant(
+        "checks",
         "nobody looks whether a check has changed",
         "*checks.changed(experiment, current.session)]",
         "]",
