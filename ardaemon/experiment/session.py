@@ -153,11 +153,14 @@ def remember_run(experiment: Experiment, number: int) -> None:
         state.write(experiment.session, replace(session, last_run=number))
 
 
-def expire(experiment: Experiment, current: State) -> State:
-    """Return the state, its session ended if the hours that it may last are over; asked at each submit."""
+def expire(experiment: Experiment, current: State, started_here: StartedHere) -> State:
+    """Return the state, its session ended if the hours that it may last are over; asked at each submit.
+
+    A session that this user has not started is left as it is: it takes no run anyway.
+    """
     session = current.session
     most = session.settings.max_hours if session.settings is not None else None
-    if not session.live or most is None or hours_of(session) < most:
+    if not session.live or most is None or hours_of(session) < most or not started_here.knows(session):
         return current
     over = replace(session, live=False, terminated_by="max_hours")
     state.write(experiment.session, over)

@@ -67,7 +67,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     number = _number(experiment, current.session, params, position)
     if current.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))
-    current = expire(experiment, current)
+    current = expire(experiment, current, position.started_here)
     settings = require_ready(experiment, current, position.started_here)
     environment = job_environment.filtered(params.environment, config)
     _check_room(experiment, environment)

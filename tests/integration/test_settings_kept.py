@@ -202,9 +202,11 @@ def test_a_change_by_which_values_could_not_be_compared_is_refused(
 
 @pytest.mark.promise("trust")
 def test_a_session_that_somebody_else_started_is_not_changed(lab: Lab) -> None:
-    lab.ready(runner="/bin/sh train.py")
+    lab.ready(runner="/bin/sh train.py", max_hours=1e-9)
     as_another_user(lab)
+    before = (lab.folder / ".ar-session.json").read_bytes()
     with pytest.raises(SessionNotLive, match="was started elsewhere"):
         lab.get("session.set", given={"plateau": 3})
     with pytest.raises(SessionNotLive, match="was started elsewhere"):
         lab.submit()
+    assert (lab.folder / ".ar-session.json").read_bytes() == before, "its hours are nobody's business here"
