@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ardaemon.core.facts import RunFacts
-from ardaemon.core.reason import REASON_MAX, read
+from ardaemon.core.reason import CHECK_FAILED, REASON_MAX, Reason, read
 from ardaemon.core.summary import Failure
 from ardaemon.core.text import one_line
 from ardaemon.report.limits import KINDS_MAX
@@ -25,7 +25,7 @@ class _Kind:
 
 
 class Failures:
-    """Counts the failed runs by status and the token of their reason; interrupted ones by their status."""
+    """Counts the failed runs by status and the token of their reason, and the wins that a check refused."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, _Kind] = {}
@@ -34,12 +34,22 @@ class Failures:
 
     def add(self, run: RunFacts) -> None:
         """Take in one more run."""
-        self.violations += run.status == "ok" and not run.valid and not run.measure
-        if run.status not in FAILED and run.status != "interrupted":
-            return
-        self.seconds += run.seconds
         reason = read(run.reason or "")
-        name = one_line(f"{run.status} {reason.token}", KIND_MAX)
+        if run.status == "ok":
+            self._add_measured(run, reason)
+        elif run.status in FAILED or run.status == "interrupted":
+            self.seconds += run.seconds
+            self._count(f"{run.status} {reason.token}", run, reason)
+
+    def _add_measured(self, run: RunFacts, reason: Reason) -> None:
+        """Take in a run that has a value: one that is not valid broke a constraint, or failed a check."""
+        if reason.token == CHECK_FAILED:
+            self._count(f"{run.verdict} {reason.token}", run, reason)
+        else:
+            self.violations += not run.valid and not run.measure
+
+    def _count(self, kind: str, run: RunFacts, reason: Reason) -> None:
+        name = one_line(kind, KIND_MAX).removesuffix(":")
         if name not in self.kinds and len(self.kinds) >= KINDS_MAX:
             name = OTHER
         before = self.kinds.get(name)

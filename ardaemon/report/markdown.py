@@ -134,6 +134,8 @@ class _Writer:
         note = quoted(line.note, self.rooms.text)
         if line.before is None:
             return f"- {line.run_id} {number(line.value)} (baseline): {note}"
+        if line.value == line.before:
+            return f"- {line.run_id} {number(line.value)} (equal, and shorter): {note}"
         chance = ", may be chance" if self._may_be_chance(line) else ""
         return f"- {line.run_id} {change(line.before, line.value)}{chance}: {note}"
 

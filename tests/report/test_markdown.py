@@ -214,6 +214,15 @@ def test_all_lists_every_advance_and_every_setting() -> None:
     assert len(re.findall(r"^  - `", text, re.M)) == len(tried)
 
 
+def test_a_shorter_version_of_equal_value_is_no_gain_that_may_be_chance() -> None:
+    runs = [
+        run(1, verdict="advance", value=1.0, normal="a"),
+        run(2, value=1.1, normal="a"),
+        run(3, verdict="advance", value=1.0, best_before=1.0, note="less code"),
+    ]
+    assert "- r0003 1 (equal, and shorter): `less code`" in text_of(runs, about()).splitlines()
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_an_experiment_without_runs_has_a_report(count: int) -> None:
     text = text_of(islice(history(10), count), about())

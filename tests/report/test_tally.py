@@ -126,12 +126,16 @@ def test_failures_are_counted_by_status_and_token() -> None:
         run(4, status="invalid", reason="metric val/loss not found"),
         run(5, status="interrupted", verdict="interrupted", reason="stopped on request"),
         run(6, value=1.0),
+        run(7, value=0.1, valid=False, reason="check_failed: the held-out set was empty"),
+        run(8, value=0.1, valid=False, reason="constraint peak_vram_mb<=1 violated: 2"),
     ]
     found = tally(runs)
+    assert found.violations == 1
     assert [(one.kind, one.runs, one.last_run, one.message) for one in found.failures] == [
         ("crash oom", 2, "r0002", "on device 0"),
         ("interrupted", 1, "r0005", "stopped on request"),
         ("invalid", 1, "r0004", "metric val/loss not found"),
+        ("revert check_failed", 1, "r0007", "the held-out set was empty"),
         ("timeout limit", 1, "r0003", ""),
     ]
 
