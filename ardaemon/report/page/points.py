@@ -17,7 +17,7 @@ from ardaemon.core.layout import run_number
 POINTS_MAX = 10_000  # as many as the page's bytes have room for, and more than a screen shows apart
 NEWEST_SHARE = 5  # a fifth of the points is for the newest runs
 ADVANCES_SHARE = 3  # a third for advances: a metric that improves more often has no shape to lose
-# What a run is drawn as: a letter for each verdict, and one for a measurement, which has none.
+# What a run is drawn as: a letter for each verdict, and one for a rerun of the best that gave a value.
 KINDS = {"advance": "a", "revert": "r", "crash": "c", "timeout": "t", "invalid": "i", "interrupted": "x"}
 ADVANCE, MEASURE = KINDS["advance"], "m"
 
@@ -34,7 +34,7 @@ class Point(Struct, frozen=True, gc=False):
 
 def point_of(run: RunFacts) -> Point:
     """Return the point of one run. Raises UsageError if its id is none."""
-    kind = MEASURE if run.measure else KINDS[run.verdict]
+    kind = MEASURE if run.measure and run.verdict == "revert" else KINDS[run.verdict]
     return Point(run_number(run.run_id), kind, run.value, run.seconds, run.peak_vram_mb)
 
 

@@ -30,7 +30,7 @@ class Record(Struct, frozen=True, array_like=True):
 
     number: int
     note: str
-    diff: str
+    diff: str | None  # None: nobody knows it, for the snapshot is gone
     cut: bool  # there is more of the diff
     base: int | None  # number of the run that it was edited from
     reason: str
@@ -51,7 +51,7 @@ def record_of(run: RunFacts) -> Record:
     return Record(
         number=run_number(run.run_id),
         note=one_line(run.note[:READ_MAX], NOTE_MAX),
-        diff=short,
+        diff=short if run.diff or run.size else None,
         cut=run.diff_cut or short != diff or len(run.diff) > READ_MAX,
         base=run_number(run.base) if run.base and RUN_ID.fullmatch(run.base) else None,
         reason=one_line((run.reason or run.tainted or "")[:READ_MAX], REASON_MAX),

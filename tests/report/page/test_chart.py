@@ -22,7 +22,7 @@ def test_the_page_says_how_the_experiment_stands(show: Show) -> None:
     assert view.title() == f"{SLUG} – experiment report"
     for holder, text in (
         ("#figures", "0.7500"),
-        ("#figures", "2 advance"),
+        ("#figures", "2 advances, 4 reverts, 1 crash, 1 timeout"),
         ("#progress-note", "lower is better"),
         ("#noise-text", "2 runs of 1 snapshot"),
         ("#failed", "crash oom"),
@@ -136,6 +136,29 @@ def test_a_run_whose_diff_has_no_room_names_the_command(show: Show) -> None:
     view.get_by_role("searchbox").fill("r0001")
     view.locator("#rows tr").first.click()
     assert "Its diff is not in this page: arctl diff r0001" in detail(view)
+
+
+def test_the_newest_runs_of_a_longer_history_are_drawn_no_denser_than_the_others(show: Show) -> None:
+    view = show(page_of(run(n, value=1 + n % 97 / 1000) for n in range(1, 30_000)))
+    spots = view.evaluate("charts[0].spots.map(([place]) => current().run[place])")
+    quarters = [sum(n // 7_500 == quarter for n in spots) for quarter in range(4)]
+    assert max(quarters) < 1.2 * min(quarters), quarters
+    assert view.evaluate("current().size") > 1.2 * len(spots)  # the table has all of the newest
+
+
+def test_what_is_compared_with_a_run_is_said(show: Show) -> None:
+    same = run(2, value=0.5, base="r0001", size=10)
+    lost = run(3, value=0.5, base="r0001")
+    cut = run(4, value=0.5, base="r0002", size=10, diff="+a\n", diff_cut=True)
+    view = show(page_of([run(1, value=1.0, base="r0000", size=9, diff="+a\n"), same, lost, cut]))
+    for run_id, said in (
+        ("r0001", "Against r0000"),
+        ("r0002", "The same code as r0001."),
+        ("r0003", "Its diff is not in this page: arctl diff r0003"),
+        ("r0004", "Against r0002, cut; all of it: arctl diff r0004"),
+    ):
+        view.locator("#rows").get_by_role("button", name=run_id).click()
+        expect(view.locator("#detail")).to_contain_text(said)
 
 
 @pytest.mark.parametrize("runs", [[], [run(1, status="crash", verdict="crash", valid=False)]])

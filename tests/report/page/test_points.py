@@ -5,7 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardaemon.report.page.points import ADVANCE, POINTS_MAX, Point, Points
+from ardaemon.report.page.points import ADVANCE, MEASURE, POINTS_MAX, Point, Points, point_of
+from tests.support.histories import run
 
 FEW = 300  # drawn at most, where a test need not draw ten thousand
 
@@ -65,6 +66,13 @@ def test_the_old_runs_are_drawn_with_one_density() -> None:
 
 def test_more_advances_than_there_is_room_for_are_thinned_as_well() -> None:
     assert len(kept([Point(number, ADVANCE, -number, 1.0, None) for number in range(1, 5_000)])) <= FEW
+
+
+def test_a_rerun_of_the_best_is_a_measurement_if_it_gave_a_value() -> None:
+    kinds = [
+        point_of(run(1, measure=True, verdict=verdict)).kind for verdict in ("revert", "crash", "timeout")
+    ]
+    assert kinds == [MEASURE, "c", "t"]
 
 
 @given(st.lists(st.integers(1, 10**9 - 1), unique=True, max_size=400))

@@ -9,7 +9,7 @@ function drawMeasured(link, state, holder, values, label) {
   const y = [0, most * 1.08 || 1];
   const x = span(link);
   const narrow = (holder.clientWidth || 400) < 420;
-  const margin = { left: narrow ? 48 : 60, right: 12, top: 8, bottom: 24 };
+  const margin = { left: narrow ? 48 : 60, right: 12, top: 8, bottom: 28 };
   const picture = frame(holder, {
     height: 170,
     margin,
@@ -42,7 +42,7 @@ function drawNoise(link, holder) {
   const narrow = (holder.clientWidth || 400) < 420;
   const picture = frame(holder, {
     height: 170,
-    margin: { left: narrow ? 48 : 60, right: 12, top: 8, bottom: 24 },
+    margin: { left: narrow ? 48 : 60, right: 12, top: 8, bottom: 28 },
     x: [bins.low, end],
     y: [0, most * 1.1],
     xTicks: ticks(bins.low, end, 5),

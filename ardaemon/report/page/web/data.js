@@ -163,7 +163,7 @@ function short(value) {
   if (isNaN(value)) return DASH;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e7 || size < 1e-3) return signed(value.toExponential(1).replace("e+", "e"));
+  if (size >= 1e7 || size < 1e-4) return signed(value.toExponential(1).replace("e+", "e"));
   return signed(size >= 100 ? grouped(Math.round(value)) : String(Number(value.toPrecision(3))));
 }
 

@@ -63,19 +63,17 @@ function factsLine(link, place, record) {
   return make("p", { class: "facts" }, ...facts.map((fact) => make("span", {}, fact)));
 }
 
+/** The diff below a line that says what it is compared with, and how to get what is not in the page. */
 function diffParts(number, record) {
   const command = make("code", {}, `arctl diff ${runName(number)}`);
-  if (!record) return [make("p", { class: "diff-foot" }, "Its diff is not in this page: ", command)];
-  const base = record.base === null ? "" : ` ${runName(record.base)}`;
-  if (!record.diff) return [make("p", { class: "diff-foot" }, base ? `The same as${base}.` : "No diff.")];
-  const foot = record.cut ? ["Cut; all of it: ", command] : [base ? `Against${base}.` : ""];
+  const line = (...words) => make("p", { class: "diff-head" }, ...words);
+  if (!record || record.diff === null) return [line("Its diff is not in this page: ", command)];
+  const base = record.base === null ? "its base" : runName(record.base);
+  if (!record.diff) return [line(`The same code as ${base}.`)];
+  const label = { class: "diff", tabindex: "0", "aria-label": `Diff of ${runName(number)}` };
   return [
-    make(
-      "pre",
-      { class: "diff", tabindex: "0", "aria-label": `Diff of ${runName(number)}` },
-      ...diffLines(record.diff),
-    ),
-    make("p", { class: "diff-foot" }, ...foot),
+    record.cut ? line(`Against ${base}, cut; all of it: `, command) : line(`Against ${base}`),
+    make("pre", label, ...diffLines(record.diff)),
   ];
 }
 

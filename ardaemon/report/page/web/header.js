@@ -42,9 +42,9 @@ function figures(link) {
   figure("Runs", grouped(summary.runs), verdictWords(summary));
   const stalled = summary.since_advance;
   figure(
-    "Runs without an advance",
+    "Without an advance",
     stalled ? grouped(stalled.runs) : "0",
-    stalled ? `in a row, since ${stalled.first}` : "the last one advanced",
+    stalled ? `${stalled.runs === 1 ? "run" : "runs in a row"}, since ${stalled.first}` : "the last one advanced",
   );
   figure(
     "Time",
@@ -67,10 +67,11 @@ function bestWords(best, first, digits) {
 }
 
 function verdictWords(summary) {
-  const order = ["advance", "revert", "crash", "timeout", "invalid", "interrupted"];
-  return order
-    .filter((word) => summary.verdicts[word])
-    .map((word) => `${grouped(summary.verdicts[word])} ${word}`)
+  const words = { advance: "s", revert: "s", crash: "es", timeout: "s", invalid: "", interrupted: "" };
+  return Object.entries(words)
+    .filter(([word]) => summary.verdicts[word])
+    .map(([word, ending]) => [summary.verdicts[word], word, ending])
+    .map(([count, word, ending]) => `${grouped(count)} ${word}${count === 1 ? "" : ending}`)
     .join(", ");
 }
 
