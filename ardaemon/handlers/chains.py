@@ -28,8 +28,7 @@ class Chains:
     async def chain_init(self, params: p.ChainInit, _: Notify) -> p.ChainMade:
         """Make the experiment that follows another one: whole, or not at all (experiment/chaining.py)."""
         project = await self._project(params.project)
-        await self.context.settle(project.folder)
-        async with self.context.chain_lock(project.folder):
+        async with self.context.changing_chain(project.folder):
             experiment = await self._ask(project, partial(child.made_before, project, params))
             if experiment is None:
                 look = partial(child.parent_of, project, params, self.context.config.trusted)
@@ -84,7 +83,7 @@ class Chains:
     async def chain_stop(self, params: p.ChainStop, _: Notify) -> p.ChainView:
         """End the chain; its current experiment goes on."""
         project = await self._project(params.project)
-        async with self.context.chain_lock(project.folder):
+        async with self.context.changing_chain(project.folder):
             await self.context.disks.do(project.folder, partial(chain.stop, project))
         return await self._view(project, 0)
 

@@ -75,30 +75,40 @@ class Context:
         for flight in self.board.of(experiment):
             flight.nudge()
 
-    def chain_lock(self, project: Path) -> anyio.Lock:
-        """Return the lock of a project's chain and of the names of its experiments.
+    @asynccontextmanager
+    async def changing_chain(self, project: Path) -> AsyncIterator[None]:
+        """Be alone with a project's chain and the names of its experiments; what was cut short is over then.
 
-        Whoever takes it and an experiment's lock takes it first.
+        Whoever wants an experiment's lock as well takes that second.
         """
-        return self.locks.of(Project(project).home)
+        async with self.locks.of(Project(project).home):
+            if project not in self.settled:
+                known, parent = await self._in_making(project)
+                if parent is not None:
+                    async with self.locks.of(parent.folder):
+                        await self.finish_chain(project)
+                if known:
+                    self.settled.add(project)
+            yield
 
     async def settle(self, project: Path) -> None:
-        """Finish, or undo, a chain.init that an earlier daemon did not come to the end of.
+        """Finish, or undo, a chain.init that was cut short, before anything of the project is read.
 
         What cannot be settled now is tried again with the next request; whoever reads the chain meanwhile
         takes it as it will be (chain.of_project).
         """
-        if project in self.settled or not project.is_absolute():
+        if project in self.settled:
             return
-        look = partial(_in_making, Project(project), self.config.trusted)
-        known, parent = await self.disks.ask(project, look)
+        known, parent = await self._in_making(project)
         if parent is not None:
             with suppress(ArdaemonError):
-                async with self.chain_lock(project), self.locks.of(parent.folder):
-                    await self.finish_chain(project)
-                    self.settled.add(project)
+                async with self.changing_chain(project):
+                    return
         elif known:
             self.settled.add(project)
+
+    async def _in_making(self, project: Path) -> tuple[bool, Experiment | None]:
+        return await self.disks.ask(project, partial(_in_making, Project(project), self.config.trusted))
 
     async def finish_chain(self, project: Path) -> None:
         """Take the steps of chaining.py that are left; the caller holds the chain's lock and the parent's."""

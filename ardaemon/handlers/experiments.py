@@ -90,7 +90,7 @@ class Experiments:
         look = partial(choose.require_place, project, self.context.config.trusted)
         await self.context.disks.ask(project, look)
         work = partial(create.create, params)
-        async with self.context.chain_lock(project):  # nobody else makes one of that name meanwhile
+        async with self.context.changing_chain(project):  # nobody else makes one of that name meanwhile
             experiment, report = await self.context.disks.do(project, work)
         return await self._experiment_view(experiment, report)
 
@@ -124,7 +124,7 @@ class Experiments:
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Start a session: runs are accepted from here on."""
         experiment = await self.context.resolve(params.project, params.expr)
-        alone = nullcontext() if params.chain is None else self.context.chain_lock(experiment.project)
+        alone = nullcontext() if params.chain is None else self.context.changing_chain(experiment.project)
         async with alone, self.context.changing(experiment):
             active = bool(self.board.of(experiment))
             work = partial(session.start, experiment, params, active, self.context.started_here)

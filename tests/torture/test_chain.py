@@ -1,5 +1,6 @@
 """chain.init is killed before each of its operations: the child is there whole, or nothing has happened."""
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -11,12 +12,14 @@ import pytest
 from ardaemon.core.errors import ArdaemonError
 from tests.support import chains
 from tests.support.chains import CHILD
+from tests.support.faulty import TAKES_SPACE
 from tests.support.jobs import launched
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.promises import FULL, some
 from tests.torture import disk
 from tests.torture.points import (
     PROGRAM,
+    WARNED_OF,
     Point,
     Record,
     none_wrong,
@@ -32,6 +35,7 @@ pytestmark = [pytest.mark.promise("chain"), pytest.mark.timeout(1500 if FULL els
 
 CHUNKS = 2  # so that both cores have work to the end
 QUICK, STATES = 4, 5  # points, and disks, of each chunk in `make test`
+ERRORS = 3  # points at which the disk fails
 GO = "go"  # a file: the run at work ends once it is there
 WAIT = "import time\nwhile not os.path.exists(home + '/../../go'):\n    time.sleep(0.01)\n"
 AT_WORK = Candidate("at work", WAIT + PRINT.format(value=2), "revert")
@@ -193,6 +197,39 @@ def test_a_run_that_was_to_be_cancelled_is_not_started_by_the_next_daemon(record
         assert other.wait(running)["result"]["status"] == "invalid"
         assert_nothing_or_all(lab, story.runs[WAITS.name])
         assert not (lab.folder / "runs" / story.runs[WAITS.name] / "a1").exists()
+
+
+def test_an_experiment_that_gets_the_name_of_half_a_child_is_no_child(record_property: Record) -> None:
+    """The chain is put right before anything else takes the name."""
+    record_property("cases", 1)
+    found = [point for point in told().points if point.who == "daemon"]
+    half = next(point for point in found if f".new-{CHILD}/program.md" in point.subject)
+    with world() as lab:
+        lab.start(PROGRAM, FAULT_PLAN=json.dumps(planned(lab, half, "kill")))
+        story = ChainStory(lab)
+        story.begin()
+        story.submit(PARENT)
+        story.judged(PARENT)
+        with pytest.raises(AssertionError, match="closed the connection"):
+            chains.go_on(lab, force=True)
+        wait_until(lambda: lab.process is not None and lab.process.poll() is not None, "the daemon's end")
+        lab.start()
+        train, prepare = str(lab.project / "train.py"), str(lab.project / "prepare.py")
+        words = {"primary_metric": "val/loss", "primary_direction": "min", "train": train, "prepare": prepare}
+        lab.call("experiment.init", project=str(lab.project), slug=CHILD, **words)
+        assert lab.get("session.get")["session"]["live"]
+        chain = chains.chain(lab)
+        assert (chain["current_slug"], chain["chain_remaining"], chain["making"]) == (SLUG, 2, None)
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
+def test_an_error_of_the_disk_at_any_operation_costs_nothing_once_it_is_over(
+    fault: int, record_property: Record
+) -> None:
+    writes = (*TAKES_SPACE, "rmdir")
+    found = [point for point in told().points if point.who == "daemon" and point.name in writes]
+    same = undisturbed(told().picture, WARNED_OF)
+    none_wrong(some(found, ERRORS), fault, same, record_property, ChainStory)
 
 
 # --- power cuts ---
