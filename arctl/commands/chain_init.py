@@ -55,8 +55,9 @@ EXPORT = "export AR_NONINTERACTIVE=1"
 def chain_init(as_json: bool, export: bool, listed: str | None, **params: Any) -> None:
     """Create the experiment that follows the chain's current one, with a live session.
 
-    It has the parent's best train.py, its sealed files, its settings and a copy of its checkpoint; what is
-    given is other. `arctl run --wait` is the next command. The same command again gives the same experiment.
+    It gets the parent's best train.py, its sealed files and a copy of its checkpoint. A setting that is not
+    given is as in the parent's session; `none` clears one. The next command is `arctl run --wait`. The same
+    command again gives the same experiment: after a lost answer, call it once more.
     """
     given = take_settings(params)
     if listed is not None:

@@ -19,6 +19,7 @@ from ardaemon.core.model import (
     Making,
     ParentPrimary,
     Primary,
+    Session,
     Settings,
 )
 from ardaemon.core.protocol import ChainInit
@@ -119,7 +120,9 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     and the parent's.
     """
     project, current = Project(parent.project), load_or_repair(parent)
+    chain = chains.require(project)
     best = _require_over(parent, current, params, around)
+    _require_current_over(project, chain, parent)
     around.started_here.require(parent, current.session)
     settings, kept = inherited_settings(current.session.settings, params.given)
     check(settings)
@@ -131,7 +134,6 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
         inherit.require_room(checkpoint, project.home, around.trusted)
     front = _front(parent, current.contract, params)
     train, mode = _train(parent, best, params)
-    chain = chains.require(project)
     decision = ChainDecision(
         parent_expr=parent.slug,
         parent_primary=_primary(best),
@@ -141,7 +143,7 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
         rationale=params.rationale,
         parent_report_sha256=around.report_sha256,
         created_at=state.now(),
-        chain_position=_position(project, chain),
+        chain_position=max(len(chain.chain_trail), 1),  # the first child has 1
         submit_id=params.submit_id,
         parent_checkpoint=checkpoint.shown if checkpoint is not None else None,
         inherited=kept,
@@ -190,6 +192,18 @@ def _require_over(parent: Experiment, current: State, params: ChainInit, around:
             f"get one: arctl session start --resume continue --expr {parent.slug}, then arctl run --wait",
         )
     return current.best
+
+
+def _require_current_over(project: Project, chain: Chain, parent: Experiment) -> None:
+    """Raise Refused if the parent is an earlier link, and the session of the chain's current one is live."""
+    if chain.current_slug == parent.slug:
+        return
+    session = state.read(project.experiment(chain.current_slug).session, Session)
+    if session is not None and session.live:
+        raise Refused(
+            f"the session of {chain.current_slug}, the chain's current experiment, is still live",
+            f"end it: arctl session stop --expr {chain.current_slug}",
+        )
 
 
 def require_none_at_work(parent: Experiment, at_work: Sequence[str]) -> None:
@@ -248,12 +262,3 @@ def _program(parent: Experiment, slug: str, front: program_md.Front) -> str:
     whose = f"What follows is the prose of {parent.slug}, the experiment before this one."
     text = program_md.front_text(front)
     return f"{fence}\n{text}{fence}\n\n# {slug}\n\n{front.goal}\n\n{whose}\n\n---\n{prose}"
-
-
-def _position(project: Project, chain: Chain) -> int:
-    """Return the child's place in the chain: the first child has 1."""
-    try:
-        last = state.read(project.experiment(chain.current_slug).decision, ChainDecision)
-    except CorruptState:
-        last = None
-    return last.chain_position + 1 if last is not None else max(len(chain.chain_trail), 1)

@@ -405,6 +405,10 @@ def test_a_checkpoint_that_is_lost_can_be_done_without(over: Lab) -> None:
 
 def test_an_earlier_link_can_be_followed_again(over: Lab) -> None:
     go_on(over)
+    with pytest.raises(
+        Refused, match=f"the session of {CHILD}, the chain's current experiment, is still live"
+    ):
+        go_on(over, LAST, from_expr=SLUG, force=True)
     over.call("session.stop", project=str(over.project), expr=CHILD)
     made = go_on(over, LAST, from_expr=SLUG)
     assert (made["decision"]["parent_expr"], made["decision"]["chain_position"]) == (SLUG, 2)
