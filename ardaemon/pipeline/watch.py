@@ -30,10 +30,10 @@ def _exit_of(flight: Flight, end: Finished | Lost | NeverStarted) -> Exit:
     """Return how the run ended, by what the engine found and what was wanted of the run."""
     submitted_at = flight.record.submitted_at
     match end:
+        case Lost() | NeverStarted() if flight.active.wanted not in ("run", "judge", "judge_stop"):
+            return Exit(ending=ending_of(flight) or "stopped", started_at=submitted_at)
         case NeverStarted():
             return Exit(ending="lost")
-        case Lost() if flight.active.wanted not in ("run", "judge", "judge_stop"):
-            return Exit(ending=ending_of(flight) or "stopped", started_at=submitted_at)
         case Lost(ending=ending):
             return Exit(ending=ending, started_at=submitted_at)
         case Finished(restarted=True) if not extract.of_log(flight.record.settings):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ardaemon.core.layout import Host, Run
 from ardaemon.core.run_record import Handle, Launching
 from ardaemon.engines.base import Finished, Lost, NeverStarted, Running
 from ardaemon.engines.local.engine import LocalEngine
-from ardaemon.engines.local.records import place_of
+from ardaemon.engines.local.records import Given, place_of
 from ardaemon.host import file_lock
 from tests.support.engines import FolderLessor
 from tests.support.older import as_before
@@ -69,6 +70,22 @@ def test_a_handle_of_an_earlier_version_leads_to_the_same_place_and_keeps_what_i
     assert isinstance(engine.probe(old), NeverStarted)
     engine.forget(old)
     assert list(engine.locks.iterdir()) == []
+
+
+@pytest.mark.promise("wishes")
+def test_a_shim_that_ends_before_it_has_begun_is_not_taken_for_its_job(
+    engine: LocalEngine, handle: Handle
+) -> None:
+    """A cancel comes before it can hear it: it dies, its lock is free, and for a moment it is there still."""
+    with subprocess.Popen(["sleep", "60"]) as ending:
+        lock = file_lock.take(place_of(handle).shim_lock)
+        given = Given(cgroup="", pids_cgroup="", deadline=1e9, over_by=1e9)
+        file_lock.name_holder(lock, ending.pid, msgspec.json.encode(given))
+        os.close(lock)
+        try:
+            assert isinstance(engine.probe(handle), NeverStarted)
+        finally:
+            ending.kill()
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["this version", "an earlier version"])

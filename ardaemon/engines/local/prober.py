@@ -47,6 +47,10 @@ class Prober:
         if place.boot_id != self.boot:
             return Lost(ending="host_restart")
         alive = self._alive(handle, known)
+        if start is None and known is not None:
+            # Of what has let go of its lock and written nothing, the shim itself is only still ending. It
+            # was told to before it could hear it, say: no job has begun.
+            alive = [process for process in alive if (process.pid, process.start) != known.shim]
         if not alive and is_locked(place.job_lock):  # what has left the tree and its environment behind
             alive = processes.holding(place.job_lock)
         if alive or is_locked(place.job_lock):
