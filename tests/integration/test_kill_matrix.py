@@ -56,7 +56,8 @@ def ended(lab: Lab, run_id: str, mode: str) -> dict[str, object]:
     assert cwd_in(lab.project) == []
     group = json.loads((folder / "start.json").read_bytes())["cgroup"]
     assert bool(group) == (mode == "cgroup")
-    assert not group or not Path(group).exists()
+    if group:  # no verdict waits for its removal
+        wait_until(lambda: not Path(group).exists(), "the removal of its cgroup")
     return record
 
 
