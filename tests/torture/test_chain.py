@@ -16,6 +16,7 @@ from tests.support.faulty import TAKES_SPACE
 from tests.support.jobs import launched
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.promises import FULL, some
+from tests.support.shell import Shell
 from tests.torture import disk
 from tests.torture.points import (
     PROGRAM,
@@ -197,6 +198,31 @@ def test_a_run_that_was_to_be_cancelled_is_not_started_by_the_next_daemon(record
         assert other.wait(running)["result"]["status"] == "invalid"
         assert_nothing_or_all(lab, story.runs[WAITS.name])
         assert not (lab.folder / "runs" / story.runs[WAITS.name] / "a1").exists()
+
+
+def test_a_client_that_is_killed_meanwhile_leaves_one_child_and_the_same_command_names_it(
+    record_property: Record,
+) -> None:
+    """Its daemon is held up right before the child is put in place; then it goes on by itself."""
+    record_property("cases", 1)
+    moment = telling([point for point in told().points if point.who == "daemon"])[0]
+    with world() as lab:
+        plan = planned(lab, moment, "wait")
+        lab.start(PROGRAM, FAULT_PLAN=json.dumps(plan))
+        story = ChainStory(lab)
+        story.begin()
+        story.submit(PARENT)
+        story.judged(PARENT)
+        command = ("chain-init", "--new-slug", CHILD, "--goal", "less", "--rationale", "it falls", "--force")
+        client = Shell(lab).start(*command)
+        wait_until(Path(plan["flag"]).exists, "the moment")
+        client.kill()
+        client.communicate()
+        assert not chains.folder(lab).exists()
+        Path(plan["flag"]).unlink()
+        assert Shell(lab)(*command) == f"{CHILD}\n"
+        chain = chains.chain(lab)
+        assert (chain["chain_remaining"], chain["chain_trail"]) == (1, [SLUG, CHILD])
 
 
 def test_an_experiment_that_gets_the_name_of_half_a_child_is_no_child(record_property: Record) -> None:
