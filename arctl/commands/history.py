@@ -21,7 +21,7 @@ def history(
 
     Each line is a run, its verdict, its value, its note and what of it answers the question.
     """
-    if sum((grep is not None, param is not None, best is not None, similar)) > 1:
+    if sum(one is not None for one in (grep, param, best, similar or None)) > 1:
         raise click.UsageError("ask one question: --grep, --param, --best or --similar")
     view = Here(expr).ask("history.get", grep=grep, param=param, best=best, similar=similar)
     if as_json:

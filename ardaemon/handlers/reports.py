@@ -63,10 +63,8 @@ class Reports:
 
     async def _question(self, params: p.History, experiment: Experiment, state: State) -> Question:
         """Return the question that is asked. Raises UsageError if there are several."""
-        if (
-            sum((params.grep is not None, params.param is not None, params.best is not None, params.similar))
-            > 1
-        ):
+        asked = (params.grep, params.param, params.best, params.similar or None)
+        if sum(one is not None for one in asked) > 1:
             raise UsageError("grep, param, best and similar are questions of their own", "ask one at a time")
         direction, conditions = state.contract.primary.direction, state.best.conditions if state.best else ""
         if params.grep is not None:
@@ -89,7 +87,8 @@ class Reports:
 
 async def report_bytes(context: Context, experiment: Experiment) -> bytes:
     """Return the report that `arctl report` prints, in UTF-8, for whoever hashes it."""
-    return markdown(await summary_of(context, experiment, FEW)).encode()
+    summary = await summary_of(context, experiment, FEW)
+    return (await context.ask(experiment, partial(markdown, summary))).encode()
 
 
 async def summary_of(context: Context, experiment: Experiment, kept: Kept) -> Summary:

@@ -31,11 +31,12 @@ class Rooms(NamedTuple):
     chain: int = 850
     text: int = 120  # of a note; a goal and a rationale may have more
     each_setting: bool = False  # has a line of its own
+    see: str = ": arctl report --all"  # where entries are that found no room
 
 
 SHORT = Rooms()
 _PART = ALL_MAX // 8
-WHOLE = Rooms(ALL_MAX, _PART, _PART, _PART, _PART, _PART, _PART, text=800, each_setting=True)
+WHOLE = Rooms(ALL_MAX, _PART, _PART, _PART, _PART, _PART, _PART, text=800, each_setting=True, see="")
 
 
 def markdown(summary: Summary, rooms: Rooms = SHORT) -> str:
@@ -116,7 +117,7 @@ class _Writer:
             off = _difference(summary.nearest.value, summary.best.value)
             lines.append(f"- Nearest to the best among them ({off} from it): {self._run(summary.nearest)}")
         longest = [f"- Without an advance: {_stretch(one)}" for one in summary.stretches if one != since]
-        self.lines += section("Where improvement stalled", lines + longest, self.rooms.stalled)
+        self._section("Where improvement stalled", lines + longest, self.rooms.stalled)
 
     def advances(self, room: int) -> None:
         summary = self.summary
@@ -128,7 +129,7 @@ class _Writer:
         ]
         entries = [self._advance(line) for line in summary.advances]
         self.lines += heading
-        self.lines += newest_that_fit(entries, room - size(heading), _gap, summary.advance_count)
+        self.lines += newest_that_fit(entries, room - size(heading), summary.advance_count, self._gap)
 
     def _advance(self, line: RunLine) -> str:
         note = quoted(line.note, self.rooms.text)
@@ -152,7 +153,7 @@ class _Writer:
         if summary.unnamed:
             entries.insert(0, f"- no name, but other code: {counted(summary.unnamed, 'run')}")
         total = summary.parameter_count + bool(summary.unnamed)
-        self.lines += section(heading, entries, self.rooms.parameters, total)
+        self._section(heading, entries, self.rooms.parameters, total)
 
     def _parameter(self, one: Parameter) -> str:
         head = (
@@ -161,7 +162,8 @@ class _Writer:
         )
         if self.rooms.each_setting:
             lines = [f"  - {_setting(setting)} ({counted(setting.runs, 'run')})" for setting in one.settings]
-            return "\n".join([f"{head}:", *lines])
+            left = one.distinct - len(one.settings)
+            return "\n".join([f"{head}:", *lines, *([f"  - … {left} more"] if left else [])])
         tried = ""
         for count, setting in enumerate(one.settings):
             piece = f", {_setting(setting)}" if tried else f" {_setting(setting)}"
@@ -174,7 +176,7 @@ class _Writer:
     def ranks(self) -> None:
         best = [f"- best: {self._run(line)}" for line in self.summary.top]
         worst = [f"- worst: {self._run(line)}" for line in self.summary.bottom]
-        self.lines += section("Best and worst runs that were measured", best + worst, self.rooms.ranks)
+        self._section("Best and worst runs that were measured", best + worst, self.rooms.ranks)
 
     def failures(self) -> None:
         summary = self.summary
@@ -182,7 +184,7 @@ class _Writer:
         if summary.violations:
             entries.insert(0, f"- constraint violated: {counted(summary.violations, 'run')}")
         total = summary.failure_count + bool(summary.violations)
-        self.lines += section("What failed, by kind", entries, self.rooms.failures, total)
+        self._section("What failed, by kind", entries, self.rooms.failures, total)
 
     def _failure(self, one: Failure) -> str:
         said = f": {quoted(one.message, self.rooms.text)}" if one.message else ""
@@ -202,7 +204,7 @@ class _Writer:
             left = one.runs - len(one.values)
             entries.append(f"- {values}" + (f", {left} more" if left else ""))
         heading = "Noise: the same code run again"
-        self.lines += section(heading, entries, self.rooms.noise, noise.snapshots + 1)
+        self._section(heading, entries, self.rooms.noise, noise.snapshots + 1)
 
     def cost(self) -> None:
         summary = self.summary
@@ -214,19 +216,29 @@ class _Writer:
         ]
 
     def chain(self) -> None:
-        links = self.summary.chain
         # The newest first: that is what is left where not all fit.
-        entries = [self._link(at, link) for at, link in enumerate(links, 1)][::-1]
+        entries = [self._link(link) for link in reversed(self.summary.chain)]
         heading = "Chain: why each experiment was begun, this one first"
-        self.lines += section(heading, entries, self.rooms.chain) if len(links) > 1 else []
+        self._section(heading, entries, self.rooms.chain)
 
-    def _link(self, at: int, link: Link) -> str:
+    def _link(self, link: Link) -> str:
         reached = ""
         if link.primary is not None:
             metric = quoted(link.primary.metric, WORD_MAX)
             reached = f", ended with {metric} {number(link.value)} at {link.run_id or NOTHING}"
         why = f": {quoted(link.rationale, 3 * self.rooms.text)}" if link.rationale else ""
-        return f"- {at}. {link.expr}{reached}{why}"
+        return f"- {link.expr}{reached}{why}"
+
+    def _section(self, heading: str, entries: list[str], room: int, total: int | None = None) -> None:
+        self.lines += section(heading, entries, room, len(entries) if total is None else total, self._left)
+
+    def _left(self, count: int) -> str:
+        """Return the line that stands for entries without room."""
+        return f"- … {count} more{self.rooms.see}"
+
+    def _gap(self, count: int) -> str:
+        """Return the line that stands for advances without room."""
+        return f"- … {counted(count, 'advance')} left out here{self.rooms.see}"
 
     def _run(self, line: RunLine) -> str:
         return f"{line.run_id} {number(line.value)}, {line.verdict}: {quoted(line.note, self.rooms.text)}"
@@ -247,7 +259,3 @@ def _setting(one: Setting) -> str:
 
 def _difference(value: float | None, other: float | None) -> str:
     return "unknown" if value is None or other is None else f"{value - other:+.3g}"
-
-
-def _gap(count: int) -> str:
-    return f"- … {counted(count, 'advance')} left out here: arctl report --all"

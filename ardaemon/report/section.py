@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 LEFT_MAX = 64  # bytes of the line that says how many entries are left out
+Left = Callable[[int], str]
 
 
 def size(lines: Sequence[str]) -> int:
@@ -10,23 +11,18 @@ def size(lines: Sequence[str]) -> int:
     return sum(len(line.encode()) + 1 for line in lines)
 
 
-def left_out(count: int) -> str:
-    """Return the line that stands for entries without room."""
-    return f"- … {count} more: arctl report --all"
-
-
-def section(heading: str, entries: Sequence[str], room: int, total: int | None = None) -> list[str]:
+def section(heading: str, entries: Sequence[str], room: int, total: int, left: Left) -> list[str]:
     """Return heading and entries, at most `room` bytes of them; [] if there is no entry.
 
-    An entry may have several lines. `total` is the number of all entries, of which `entries` are the first.
+    An entry may have several lines. `total` is the number of all entries, of which `entries` are the first;
+    `left(n)` is the line that stands for the n without room.
     """
     if not entries:
         return []
-    total = len(entries) if total is None else total
     lines = ["", f"## {heading}"]
     fitting = _fitting(entries, room - size(lines), total)
     lines += entries[:fitting]
-    return lines if fitting == total else [*lines, left_out(total - fitting)]
+    return lines if fitting == total else [*lines, left(total - fitting)]
 
 
 def _fitting(entries: Sequence[str], room: int, total: int) -> int:
@@ -39,8 +35,8 @@ def _fitting(entries: Sequence[str], room: int, total: int) -> int:
     return len(entries)
 
 
-def newest_that_fit(entries: Sequence[str], room: int, gap: Callable[[int], str], total: int) -> list[str]:
-    """Return the first entry and the newest others that fit; `gap(n)` stands for the n left out between.
+def newest_that_fit(entries: Sequence[str], room: int, total: int, left: Left) -> list[str]:
+    """Return the first entry and the newest others that fit; `left(n)` stands for the n left out between.
 
     `entries` are the first of `total` and the newest of them.
     """
@@ -52,4 +48,4 @@ def newest_that_fit(entries: Sequence[str], room: int, gap: Callable[[int], str]
             break
         newest.insert(0, entry)
     missing = total - 1 - len(newest)
-    return [*entries[:1], *([gap(missing)] if missing > 0 else []), *newest]
+    return [*entries[:1], *([left(missing)] if missing > 0 else []), *newest]

@@ -110,6 +110,6 @@ def test_the_next_experiment_of_a_chain_keeps_the_hash_of_the_report(shell: Shel
     assert decision["parent_report_sha256"] == sha256(report.encode()).hexdigest()
     chain = shell("report", "--expr", "261123-next").partition("## Chain")[2].splitlines()[1:]
     assert chain == [
-        "- 2. 261123-next: `the noise is known`",
-        "- 1. 261122-test, ended with `val/loss` 1 at r0001",
+        "- 261123-next: `the noise is known`",
+        "- 261122-test, ended with `val/loss` 1 at r0001",
     ]

@@ -185,8 +185,8 @@ def test_a_small_history_is_told_whole() -> None:
         "- 12 min of runs, 6 min of GPU time; 6 min of it in runs that failed",
         "",
         "## Chain: why each experiment was begun, this one first",
-        "- 2. 261122-lr: `the data is clean now; the step size is the next lever`",
-        "- 1. 261121-data, ended with `val/loss` 1.2 at r0009",
+        "- 261122-lr: `the data is clean now; the step size is the next lever`",
+        "- 261121-data, ended with `val/loss` 1.2 at r0009",
     ]
 
 
@@ -212,6 +212,15 @@ def test_all_lists_every_advance_and_every_setting() -> None:
     assert text.count(" → ") > sum(run.verdict == "advance" for run in runs) - 1
     tried = {(change.name, change.after) for one in runs for change in one.changes}
     assert len(re.findall(r"^  - `", text, re.M)) == len(tried)
+
+
+def test_what_even_all_has_no_room_for_is_counted_and_names_no_other_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ardaemon.report.parameters.SETTINGS_MAX", 5)
+    runs = [run(n, value=1.0, changes=(Change("lr", "1", f"{n}"),)) for n in range(1, 10)]
+    assert "  - … 4 more" in text_of(runs, about(), whole=True).splitlines()
+    assert "--all" not in text_of(runs, about(), whole=True)
 
 
 def test_a_shorter_version_of_equal_value_is_no_gain_that_may_be_chance() -> None:
