@@ -3,9 +3,8 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -67,42 +66,39 @@ def test_where_it_is_written_is_the_users_choice(shell: Shell) -> None:
     assert runs_in(target) == [1]
 
 
-@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")])
-def test_nothing_but_a_plain_file_is_replaced(shell: Shell, put: Callable[[Path], Any]) -> None:
-    path = shell.lab.project / DEFAULT
-    put(path)
-    before = path.lstat()
-    process = shell.start("report", "--html")
-    code, out, err = shell.end(process)
-    assert (code, out) == (64, "")
-    assert f"Error: {DEFAULT} is " in err
-    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+def test_nothing_but_a_plain_file_is_replaced(shell: Shell) -> None:
+    for name, put in (
+        ("folder", Path.mkdir),
+        ("fifo", os.mkfifo),
+        ("link", lambda path: path.symlink_to("/dev/null")),
+    ):
+        path = shell.lab.project / name
+        put(path)
+        before = path.lstat()
+        code, out, err = shell.end(shell.start("report", "--html", "-o", name))
+        assert (code, out) == (64, ""), name
+        assert f"Error: {name} is " in err
+        assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (
-            ["--html", "-o", "nowhere/r.html"],
-            74,
-            "nowhere/r.html cannot be written: No such file or directory",
-        ),
-        (["--html", "-o", "x" * 300], 74, "File name too long"),
-        (["--html", "-o", "-", "--watch"], 64, "--watch writes a file again and again"),
-        (["-o", "r.html"], 64, "--watch and -o belong to --html"),
-        (["--watch"], 64, "--watch and -o belong to --html"),
-        (["--html", "--expr", "261122-none"], 64, "261122-none"),
-    ],
+REFUSED = (
+    (["--html", "-o", "nowhere/r.html"], 74, "nowhere/r.html cannot be written: No such file or directory"),
+    (["--html", "-o", "x" * 300], 74, "File name too long"),
+    (["--html", "-o", "-", "--watch"], 64, "--watch writes a file again and again"),
+    (["-o", "r.html"], 64, "--watch and -o belong to --html"),
+    (["--watch"], 64, "--watch and -o belong to --html"),
+    (["--html", "--expr", "261122-none"], 64, "261122-none"),
 )
-def test_a_refusal_says_what_to_do_and_leaves_nothing(
-    shell: Shell, arguments: list[str], code: int, said: str
-) -> None:
+
+
+def test_a_refusal_says_what_to_do_and_leaves_nothing(shell: Shell) -> None:
     before = sorted(os.listdir(shell.lab.project))
-    ended, out, err = shell.end(shell.start("report", *arguments))
-    assert (ended, out) == (code, "")
-    assert said in err
-    assert "→ " in err
-    assert sorted(os.listdir(shell.lab.project)) == before
+    for arguments, code, said in REFUSED:
+        ended, out, err = shell.end(shell.start("report", *arguments))
+        assert (ended, out) == (code, ""), arguments
+        assert said in err
+        assert "→ " in err
+        assert sorted(os.listdir(shell.lab.project)) == before
 
 
 def test_with_watch_it_is_written_at_each_commit_over_a_killed_daemon(shell: Shell, lab: Lab) -> None:

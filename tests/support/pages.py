@@ -57,7 +57,16 @@ RUNS = (
         note="lr 3e-4 -> 1e-2",
         diff="@@ -3 +3 @@\n-lr = 3e-4\n+lr = 1e-2\n",
     ),
-    run(3, status="crash", verdict="crash", valid=False, reason="oom CUDA out of memory", note="batch 512"),
+    run(
+        3,
+        best_before=1.0,
+        best_run_before="r0001",
+        status="crash",
+        verdict="crash",
+        valid=False,
+        reason="oom CUDA out of memory",
+        note="batch 512",
+    ),
     run(
         4,
         verdict="advance",
@@ -69,8 +78,29 @@ RUNS = (
         diff="@@ -7,2 +7,2 @@\n warm = True\n-warmup = 100\n+warmup = 500\n",
         changes=(Change("warmup", "100", "500"),),
     ),
-    run(5, status="timeout", verdict="timeout", valid=False, reason="limit", note="depth 48"),
-    run(6, value=0.7504, best_before=0.75, measure=True, normal="same", base="r0004"),
-    run(7, value=0.7498, best_before=0.75, measure=True, normal="same", base="r0004"),
-    run(8, value=0.9, best_before=0.75, note="dropout 0.0 -> 0.2", base="r0004", peak_vram_mb=20480.0),
+    run(
+        5,
+        best_before=0.75,
+        best_run_before="r0004",
+        status="timeout",
+        verdict="timeout",
+        valid=False,
+        reason="limit",
+        note="depth 48",
+    ),
+    run(
+        6, value=0.7504, best_before=0.75, best_run_before="r0004", measure=True, normal="same", base="r0004"
+    ),
+    run(
+        7, value=0.7498, best_before=0.75, best_run_before="r0004", measure=True, normal="same", base="r0004"
+    ),
+    run(
+        8,
+        value=0.9,
+        best_before=0.75,
+        best_run_before="r0004",
+        note="dropout 0.0 -> 0.2",
+        base="r0004",
+        peak_vram_mb=20480.0,
+    ),
 )

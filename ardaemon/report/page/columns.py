@@ -12,6 +12,7 @@ from ardaemon.report.page.pieces import PIECE, Work
 from ardaemon.report.page.points import Point
 
 STEPS = (1 << 16) - 2  # of a whole number of 16 bits; 0 says that nothing is known
+CHANGES_MAX = 4_000  # numbers in `against`: some 25 KB
 FLOAT_MIN, FLOAT_MAX = 1e-37, 3e38  # what 32 bits hold with all their digits (IEEE 754 binary32)
 
 
@@ -27,11 +28,13 @@ class Columns(Struct, frozen=True):
 
     `numbers` has the distance of each run's number from the one before; -n says that the last distance comes
     n times more. `kinds` has a letter for each run. `values` is base64 of little-endian floats of 64 bits if
-    `wide`, else of 32; NaN is no value.
+    `wide`, else of 32; NaN is no value. `against` has a place and a run's number by turns: from that place on
+    runs were judged against that run, 0 is none; it is empty where it would be long.
     """
 
     numbers: tuple[int, ...]
     kinds: str
+    against: tuple[int, ...]
     wide: bool
     values: str
     seconds: Column
@@ -51,11 +54,23 @@ def columns(points: Sequence[Point]) -> Work[Columns]:
     return Columns(
         numbers=tuple(_gaps([point.number for point in points])),
         kinds="".join([point.kind for point in points]),
+        against=_against(points),
         wide=wide,
         values=_base64(values if wide else array("f", values)),
         seconds=seconds,
         vram_mb=vram,
     )
+
+
+def _against(points: Sequence[Point]) -> tuple[int, ...]:
+    """Return where the run that was to be beaten changes; () if it changes too often."""
+    changes: list[int] = []
+    now = 0
+    for place, point in enumerate(points):
+        if point.against != now:
+            now = point.against
+            changes += (place, now)
+    return tuple(changes) if len(changes) <= CHANGES_MAX else ()
 
 
 def _fits(value: float) -> bool:

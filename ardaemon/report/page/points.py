@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import run_number
+from ardaemon.report.reading import RUN_ID
 
 POINTS_MAX = 10_000  # as many as the page's bytes have room for, and more than a screen shows apart
 NEWEST_SHARE = 5  # a fifth of the points is for the newest runs
@@ -30,12 +31,15 @@ class Point(Struct, frozen=True, gc=False):
     value: float | None
     seconds: float
     vram_mb: float | None
+    against: int = 0  # number of the run that was the best when this one was judged; 0: there was none
 
 
 def point_of(run: RunFacts) -> Point:
-    """Return the point of one run. Raises UsageError if its id is none."""
+    """Return the point of a run that has a run's id."""
     kind = MEASURE if run.measure and run.verdict == "revert" else KINDS[run.verdict]
-    return Point(run_number(run.run_id), kind, run.value, run.seconds, run.peak_vram_mb)
+    before = run.best_run_before or ""
+    against = run_number(before) if RUN_ID.fullmatch(before) else 0
+    return Point(run_number(run.run_id), kind, run.value, run.seconds, run.peak_vram_mb, against)
 
 
 class Points:

@@ -54,9 +54,15 @@ def record_of(run: RunFacts) -> Record:
         diff=short if run.diff or run.size else None,
         cut=run.diff_cut or short != diff or len(run.diff) > READ_MAX,
         base=run_number(run.base) if run.base and RUN_ID.fullmatch(run.base) else None,
-        reason=one_line((run.reason or run.tainted or "")[:READ_MAX], REASON_MAX),
+        reason=one_line(_why(run)[:READ_MAX], REASON_MAX),
         ended=_seconds_of(run.ended_at),
     )
+
+
+def _why(run: RunFacts) -> str:
+    """Return why the run failed, or does not count although its value may be better."""
+    broken = "a constraint was broken" if run.status == "ok" and not run.valid and not run.measure else ""
+    return run.reason or run.tainted or broken
 
 
 def _seconds_of(moment: str) -> int | None:

@@ -51,6 +51,33 @@ def test_the_running_best_is_a_line_of_steps(show: Show) -> None:
     assert re.fullmatch(r"M[\d.,]+H[\d.]+V[\d.]+H[\d.]+", line)
 
 
+def test_a_run_is_compared_with_what_it_had_to_beat(show: Show) -> None:
+    """Runs at work at the same time are judged in their own order; a baseline has nothing to beat."""
+    first = {"best_before": 1.0, "best_run_before": "r0001"}
+    runs = (
+        run(1, verdict="advance", value=1.0),
+        run(2, verdict="advance", value=0.5, best_before=0.6, best_run_before="r0003"),
+        run(3, verdict="advance", value=0.6, **first),
+        run(4, verdict="advance", value=2.0),
+        run(5, value=0.4, valid=False, best_before=2.0, best_run_before="r0004"),
+    )
+    view = show(page_of(runs))
+    for run_id, said in (
+        ("r0002", "better, −0.1 against 0.6 (r0003)"),
+        ("r0003", "better, −0.4 against 1.0 (r0001)"),
+        ("r0004", "the first value to compare with"),
+        ("r0005", "better, −1.6 against 2.0 (r0004)"),
+        ("r0005", "a constraint was broken"),
+    ):
+        view.locator("#rows").get_by_role("button", name=run_id).click()
+        expect(view.locator("#detail")).to_contain_text(said)
+        view.get_by_role("button", name="Unpin").click()
+    line = str(view.locator("#progress .best").get_attribute("d"))
+    assert re.fullmatch(
+        r"M[\d.,]+H[\d.]+V[\d.]+H[\d.]+M[\d.,]+H[\d.]+", line
+    )  # up for the new baseline alone
+
+
 def test_the_pointer_shows_note_value_delta_and_diff(show: Show) -> None:
     view = show(page_of(RUNS))
     assert "r0004" in detail(view)  # nothing is pointed at: the best

@@ -74,6 +74,15 @@ def test_a_value_beyond_32_bits_makes_them_wide(value: float) -> None:
     assert values_of(packed) == [0.5, value]
 
 
+def test_where_the_run_to_beat_changes_is_told_by_places() -> None:
+    points = [Point(n, "r", 1.0, 1.0, None, against) for n, against in enumerate((0, 1, 1, 4, 4, 0), 1)]
+    assert packed_of(points).against == (1, 1, 3, 4, 5, 0)
+
+
+def test_where_it_changes_with_each_run_it_is_left_out() -> None:
+    assert packed_of([Point(n, "a", 1.0, 1.0, None, n - 1) for n in range(1, 9_000)]).against == ()
+
+
 def test_a_run_takes_few_bytes() -> None:
     kinds = [*KINDS.values(), MEASURE]
     many = [Point(n, kinds[n % 7], n / 7, n % 300, n % 80_000) for n in range(1, 10_001)]

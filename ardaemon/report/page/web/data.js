@@ -66,16 +66,9 @@ function unpack(link) {
   const value = Float64Array.from(raw, (each) => (packed.wide ? each : Number(each.toPrecision(7))));
   const run = numbers(packed.numbers);
   const index = new Map(run.map((number, place) => [number, place]));
-  const before = new Float64Array(run.length).fill(NaN);
-  const holder = new Int32Array(run.length).fill(-1);
-  let best = -1;
-  for (let place = 0; place < run.length; place++) {
-    if (best >= 0) {
-      before[place] = value[best];
-      holder[place] = best;
-    }
-    if (packed.kinds[place] === "a" && !isNaN(value[place])) best = place;
-  }
+  const holder = packed.against.length ? holders(packed.against, index, run.length) : guessed(packed, value);
+  const before = Float64Array.from(holder, (place) => (place < 0 ? NaN : value[place]));
+  const lastBest = bestPlace(link.summary.best, index, packed.kinds, value);
   const measured = { value, seconds: column(packed.seconds), vram: column(packed.vram_mb) };
   const notes = new Map(link.notes);
   const records = new Map();
@@ -92,11 +85,37 @@ function unpack(link) {
     holder,
     notes,
     records,
-    lastBest: best,
+    lastBest,
     digits: digitsOf(value),
     size: run.length,
     undrawn: undrawn(link, run, packed.kinds, measured),
   };
+}
+
+/** For each place that of the run which was to be beaten then, or -1; `changes` has places and numbers. */
+function holders(changes, index, size) {
+  const found = new Int32Array(size).fill(-1);
+  for (let at = 0; at < changes.length; at += 2) found.fill(index.get(changes[at + 1]) ?? -1, changes[at]);
+  return found;
+}
+
+/** The same where the page does not say it: the last advance before each run. */
+function guessed({ kinds }, value) {
+  let best = -1;
+  return Int32Array.from(value, (each, place) => {
+    const before = best;
+    if (kinds[place] === "a" && !isNaN(each)) best = place;
+    return before;
+  });
+}
+
+/** The place of the best run: the one that the summary names, else the last that advanced; -1 for none. */
+function bestPlace(best, index, kinds, value) {
+  const named = best ? index.get(Number(best.run_id.slice(1))) : undefined;
+  if (named !== undefined && !isNaN(value[named])) return named;
+  for (let place = kinds.length - 1; place >= 0; place--)
+    if (kinds[place] === "a" && !isNaN(value[place])) return place;
+  return -1;
 }
 
 /**

@@ -20,8 +20,11 @@ function drawHeader(link) {
   const late = link.summary.pending
     ? ` ${counted(link.summary.pending, "newer run")} ${link.summary.pending === 1 ? "is" : "are"} not in it yet.`
     : "";
+  const elsewhere = link.summary.elsewhere
+    ? ` Measured under other conditions than the best, and so not comparable: ${counted(link.summary.elsewhere, "run")}.`
+    : "";
   at("progress-note").textContent =
-    `${link.summary.metric}, ${BETTER[link.summary.direction]} is better.${dropped}${late}`;
+    `${link.summary.metric}, ${BETTER[link.summary.direction]} is better.${dropped}${elsewhere}${late}`;
 }
 
 /** The few numbers that say how the experiment stands. */
@@ -44,7 +47,9 @@ function figures(link) {
   figure(
     "Without an advance",
     stalled ? grouped(stalled.runs) : "0",
-    stalled ? `${stalled.runs === 1 ? "run" : "runs in a row"}, since ${stalled.first}` : "the last one advanced",
+    stalled
+      ? `${stalled.runs === 1 ? "run" : "runs in a row"}, since ${stalled.first}`
+      : "the last one advanced",
   );
   figure(
     "Time",

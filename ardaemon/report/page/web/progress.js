@@ -77,16 +77,25 @@ const span = (link) =>
     ? [link.run[0] - 0.5, link.run[link.size - 1] + 0.5]
     : [(link.run[0] || 1) - 1, (link.run[0] || 1) + 1];
 
+/** The best of each moment as steps; a run that had nothing to beat is a baseline and begins a line of its own. */
 function bestLine(link, toX, toY, right) {
   let line = "";
+  let best = NaN;
   for (let place = 0; place < link.size; place++) {
-    if (link.kind[place] !== "a" || isNaN(link.value[place])) continue;
+    const value = link.value[place];
+    const anew = link.holder[place] < 0;
+    if (link.kind[place] !== "a" || isNaN(value) || (!anew && !isBetterThan(link, value, best))) continue;
     const x = toX(link.run[place]).toFixed(1);
-    const y = toY(link.value[place]).toFixed(1);
-    line += line ? `H${x}V${y}` : `M${x},${y}`;
+    const y = toY(value).toFixed(1);
+    line += !line ? `M${x},${y}` : anew ? `H${x}M${x},${y}` : `H${x}V${y}`;
+    best = value;
   }
   return line && `${line}H${right}`;
 }
+
+/** Runs at work at the same time are judged in another order than that of their numbers. */
+const isBetterThan = (link, value, best) =>
+  isNaN(best) || (link.summary.direction === "min" ? value < best : value > best);
 
 /** Writes the best value at the end of its line, on the side where no better value is. */
 function labelBest(link, svg, y, right) {
