@@ -51,6 +51,7 @@ class Detached(BaseException):
 @vram_option
 @click.option("--share/--alone", default=None, help="May other runs be on its GPUs? Default: as the session.")
 @click.option("--priority", type=PRIORITY, default=0, metavar="N", help="Higher goes first; default: 0.")
+@click.option("--again", is_flag=True, help="Also a train.py that was run before; the best is only measured.")
 @common
 def run(
     expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: float | None, **asked: Any
@@ -92,6 +93,8 @@ def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, tim
 
 def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any]) -> Callable[[], Answer]:
     """Return the call that submits; however often it is made, it is the same run."""
+    if not asked["again"]:
+        del asked["again"]  # an earlier daemon does not know it, and refuses nothing
     submit_id = os.urandom(16).hex()
     variables, mask = environment(), umask()
     restore = "at_verdict" if wait else "at_submit"

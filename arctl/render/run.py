@@ -73,7 +73,8 @@ def verdict_line(result: Answer) -> str:
     tail += "; train.py was edited since: left alone" if result.get("train_py") == "edited_since" else ""
     if result["status"] != "ok":
         return _failed(result, tail)
-    head = f"[{short_id(result)}] {result['verdict']}: "
+    verdict = "measure" if result.get("measure") else result["verdict"]
+    head = f"[{short_id(result)}] {verdict}: "
     body = _advanced(result) if result["verdict"] == "advance" else _reverted(result)
     return fit(head, body, tail, VERDICT_MAX)
 

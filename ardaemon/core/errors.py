@@ -8,6 +8,7 @@
     │   ├── RunnerNotFound · CorruptState · UnknownSchema · ForeignOwner
     ├── Stuck                 the run is recorded, and does not move by itself  exit 76
     │   └── Unfollowed
+    ├── UnderWay              a run of the same train.py waits or is at work    exit 75
     ├── StorageError          disk full, read-only, folder gone                 exit 74
     ├── Incompatible          client and daemon are too far apart               exit 69
     ├── DaemonUnavailable     nobody answers on the socket                      exit 69
@@ -145,6 +146,12 @@ class Unfollowed(Stuck):
     """No daemon follows the run."""
 
     code = -32051
+
+
+class UnderWay(ArdaemonError):
+    """A run of the same version waits or is at work. Nothing was recorded; data["run_id"] names that run."""
+
+    code, exit_code = -32060, 75
 
 
 class StorageError(ArdaemonError):

@@ -196,6 +196,11 @@ class Experiment:
         return self.folder / "facts.jsonl"
 
     @cached_property
+    def same(self) -> Path:
+        """The index of versions: links that name the run which has tried each (experiment/same.py)."""
+        return self.folder / ".same"
+
+    @cached_property
     def unclean(self) -> Path:
         return self.folder / "UNCLEAN.json"
 
@@ -220,7 +225,7 @@ def _run(runs: Path, run_id: str) -> Run:
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
 # linked into each job's folder.
 DAEMON_FILES = frozenset(
-    "batch_contract.json .ar-session.json best.json best_ckpt parent_ckpt .ckpt results.tsv facts.jsonl"
+    "batch_contract.json .ar-session.json best.json best_ckpt parent_ckpt .ckpt .same results.tsv facts.jsonl"
     " UNCLEAN.json chain_decision.json archive runs train.py".split()
 )
 

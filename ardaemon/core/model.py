@@ -295,6 +295,7 @@ class Result(Record, frozen=True, kw_only=True):
     best_value: float | None = None
     chain_remaining: int | None = None
     attempts: int = 1
+    measure: bool = False  # a rerun of the best, which decides nothing
     note: str = ""
     started_at: str | None = None
     ended_at: str | None = None

@@ -71,6 +71,7 @@ class Submit(Where, frozen=True, kw_only=True):
     vram: float | None = None  # MiB on each of its GPUs
     share: bool | None = None
     priority: int = 0
+    again: bool = False  # also a version that was run before; one that is the best is measured again
     umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None  # of the job; None: the daemon's
 
 

@@ -131,6 +131,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
+    normal: str = ""  # normal form of the snapshot (source/normal.py); "": there was nothing to compare
+    measure: bool = False  # a rerun of the best: its value is a measurement, and decides nothing
     state: Queued | Launching | Judged = Queued()
     signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)
 

@@ -18,8 +18,9 @@ from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import SCHEMA, Contract, Result, Status, Verdict
 from ardaemon.core.run_record import Judged, RunRecord
-from ardaemon.experiment import history, ledger, seal
+from ardaemon.experiment import history, ledger, same
 from ardaemon.host import durable, state
+from ardaemon.source.normal import AST
 from ardaemon.source.reader import Edit
 
 LINE_MAX = 64 << 10  # bytes; the longest possible has half of it
@@ -142,17 +143,10 @@ def _material(experiment: Experiment, row: dict[str, str], end: int, contract: C
         row_end=end,
         result=result,
         record=record,
-        conditions=_conditions(record, contract),
+        conditions="" if contract is None else same.conditions(record, contract),
         before=None if base is None else _source(base.train),
         after=_source(run.train),
     )
-
-
-def _conditions(record: RunRecord, contract: Contract | None) -> str:
-    """Return what makes the run's value comparable; "" where another seal held than now."""
-    if contract is None or record.seal != seal.fingerprint(contract):
-        return ""
-    return seal.conditions(record.settings, contract)
 
 
 def _source(path: Path) -> bytes | None:
@@ -171,13 +165,14 @@ def derived(material: Material, edit: Edit | None) -> RunFacts:
             sha256=record.sha256,
             base=record.base,
             conditions=material.conditions,
+            measure=record.measure,
             gpus=record.need.gpus if record.need is not None else 0,
         )
     if edit is None or material.after is None:
         return facts
     return msgspec.structs.replace(
         facts,
-        normal=edit.normal,
+        normal=record.normal if record is not None and record.normal.startswith(AST) else edit.normal,
         changes=edit.changes,
         added=edit.added,
         removed=edit.removed,
@@ -214,12 +209,15 @@ def _of_result(material: Material) -> RunFacts:
 def _of_row(row: dict[str, str]) -> RunFacts:
     """Return what the ledger alone tells of a run whose folder is gone."""
     status, verdict = row["status"], row["verdict"]
+    measure = verdict == ledger.MEASURE
+    verdict = "revert" if measure else verdict
     return RunFacts(
         run_id=row["run_id"],
         ended_at=row["ended_at"],
         status=status if status in get_args(Status) else "invalid",  # type: ignore[arg-type]
         verdict=verdict if verdict in get_args(Verdict) else "invalid",  # type: ignore[arg-type]
         value=_number(row["primary"]),
+        measure=measure,
         note=row["note"],
         base=row["base"] or None,
         sha256=row["sha256"],
@@ -247,13 +245,29 @@ def append(experiment: Experiment, at: Position, material: Material, facts: RunF
     rows = ledger.rows_from(experiment.results, at.offset, 1)
     if position(experiment, at) != at or [row for _, row in rows] != [material.row]:
         return None
+    _note(experiment, material, facts)
     line = msgspec.json.encode(facts) + b"\n"
-    mode = 0o644
     with state.storage("append to", experiment.facts):
-        if material.after is not None:  # a line holds parts of train.py, and is no more open than that
-            mode = durable.mode_of(experiment.run(facts.run_id).train, mode)
-            durable.tighten(experiment.facts, mode)
+        mode = _mode(experiment, material)
+        durable.tighten(experiment.facts, mode)
         if ledger.size(experiment.facts) != at.size:  # a torn line, or lines of another table
             durable.truncate(experiment.facts, at.size)
         durable.append(experiment.facts, line, mode, sync=False)
     return Position(at.size + len(line), facts.run_id, material.row_end)
+
+
+def _note(experiment: Experiment, material: Material, facts: RunFacts) -> None:
+    """Note the run in the index of versions: before its line, so that a run with a line is in it."""
+    record, result = material.record, material.result
+    if record is None or result is None or not (facts.normal and facts.conditions):
+        return
+    if same.counts(record, result):
+        version = same.version_of(record, facts.conditions)._replace(normal=facts.normal)
+        same.note(experiment, version, facts.run_id)
+
+
+def _mode(experiment: Experiment, material: Material) -> int:
+    """Return the mode of the file: a line has parts of train.py, and is no more open than that."""
+    if material.after is None:
+        return 0o644
+    return durable.mode_of(experiment.run(material.row["run_id"]).train, 0o644)

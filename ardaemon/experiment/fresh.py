@@ -15,7 +15,7 @@ from ardaemon.experiment import train_file
 from ardaemon.host import durable, state
 
 # Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
-OUTCOMES = ("runs", "results.tsv", "facts.jsonl", "best.json", "best_ckpt", ".ckpt")
+OUTCOMES = ("runs", "results.tsv", "facts.jsonl", ".same", "best.json", "best_ckpt", ".ckpt")
 RUNS_NEW = ".runs-new"
 
 

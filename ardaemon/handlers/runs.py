@@ -19,7 +19,11 @@ from ardaemon.handlers.lookup import named, state_of, stored
 from ardaemon.pipeline import submit
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
+from ardaemon.source.reader import Early
 
+# For the last commit to be in the index of versions: milliseconds. Nobody waits for a whole history that is
+# derived anew.
+SETTLE_S = 0.5
 LAST_MAX = 1000  # rows of one run.list or status.get
 
 
@@ -36,6 +40,8 @@ class Runs:
         experiment = await self.context.resolve(params.project, params.expr)
         check_priority(params.priority)
         inventory = None if params.gpus == 0 else await self.context.overseer.usable()
+        await self.context.facts.settle(experiment, SETTLE_S)
+        early = await self._asked_early(experiment)
         async with self.context.changing(experiment):
             flights = self.board.of(experiment)
             for flight in flights:
@@ -43,8 +49,16 @@ class Runs:
                     return self.views.view(flight)
             highest = max((run_number(f.run.run_id) for f in flights), default=0)
             entries, key = self.context.host.active, self.context.fingerprint_key
-            started_here = self.context.started_here
-            position = submit.Position(entries, self.board.next_seq(), highest, key, started_here, inventory)
+            position = submit.Position(
+                entries=entries,
+                seq=self.board.next_seq(),
+                highest=highest,
+                key=key,
+                started_here=self.context.started_here,
+                inventory=inventory,
+                under_way=tuple(flight.record for flight in flights if flight.goes_on()),
+                normal_of=early.of_thread,
+            )
             config = self.context.config
             work = partial(submit.submit, experiment, params, position, config)
             done = await self.context.do(experiment, work)
@@ -52,6 +66,11 @@ class Runs:
                 flight = self._queued(experiment, done, done.active, received)
                 return replace(self.views.view(flight), warnings=done.warnings)
         return replace(await stored(self.context, experiment, done.record.run_id), warnings=done.warnings)
+
+    async def _asked_early(self, experiment: Experiment) -> Early:
+        """Ask for the normal form of train.py now, so that it is there when all else has been checked."""
+        early = await self.context.ask(experiment, partial(submit.to_compare, experiment))
+        return Early(self.context.facts.reader, early)
 
     def _queued(
         self, experiment: Experiment, done: submit.Submitted, active: Active, received: float

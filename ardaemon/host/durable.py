@@ -194,8 +194,11 @@ def rename(old: Path, new: Path) -> None:
         sync_folder(folder)
 
 
-def link_to(target: str, path: Path) -> None:
-    """Point the symlink `path` at `target`, and replace an older symlink atomically."""
+def link_to(target: str, path: Path, folder: bool = True) -> None:
+    """Point the symlink `path` at `target`, and replace an older symlink atomically.
+
+    `folder=False` is for a link that can be made anew: its name is not synced.
+    """
     temporary = _temporary(path)
     operations.symlink(target, temporary)
     try:
@@ -203,7 +206,8 @@ def link_to(target: str, path: Path) -> None:
     except OSError:
         remove(temporary)
         raise
-    sync_folder(os.path.dirname(temporary))
+    if folder:
+        sync_folder(os.path.dirname(temporary))
 
 
 def remove_tree(path: Path) -> bool:

@@ -34,6 +34,7 @@ class VerdictFacts(Struct, frozen=True, kw_only=True):
     tainted: str | None = None  # why the conditions of the measurement were not fair
     check_problem: str | None = None  # why a check of the session failed; None: none did, or none was run
     shorter: bool = False  # an equal value wins: the session prefers shorter versions, and this is one
+    measure: bool = False  # it is a rerun of the best
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,8 @@ def judge(facts: VerdictFacts) -> Judgement:
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
     valid = status == "ok" and all(c.ok for c in checked) and facts.check_problem is None
-    improved = status == "ok" and _better(facts, primary, valid)
+    better = status == "ok" and _better(facts, primary, valid)
+    improved = better and not facts.measure
     return Judgement(
         status=status,
         verdict=_verdict(status, improved, bool(facts.seal_faults)),
@@ -67,9 +69,15 @@ def judge(facts: VerdictFacts) -> Judgement:
         reason=reason if status != "ok" else _violated(checked) or _unfit(facts) or _shorter(facts, improved),
         primary=primary,
         constraints=checked,
-        comparable=facts.exit.ending not in NOT_COMPARABLE and not (facts.seal_faults or facts.tainted),
+        comparable=_is_comparable(facts),
         failed=status in ("crash", "timeout", "invalid") and not _is_lost(facts),
     )
+
+
+def _is_comparable(facts: VerdictFacts) -> bool:
+    """Tell whether the run says something about an idea that is new."""
+    accident = facts.exit.ending in NOT_COMPARABLE or facts.seal_faults or facts.tainted
+    return not (accident or facts.measure)
 
 
 def _is_lost(facts: VerdictFacts) -> bool:

@@ -199,6 +199,7 @@ def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
         notes=ended.notes,
         check_problem=ended.checked.problem if ended.checked is not None else None,
         shorter=_is_shorter(ended, current),
+        measure=ended.record.measure,
     )
 
 

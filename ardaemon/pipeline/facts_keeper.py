@@ -43,6 +43,13 @@ class FactsKeeper:
             self.background.start_soon(self._follow, experiment)
         return self._following[key]
 
+    async def settle(self, experiment: Experiment, seconds: float) -> None:
+        """Wait at most so many seconds for the lines that are being written, if any are."""
+        following = self._following.get(str(experiment.folder))
+        if following is not None:
+            with anyio.move_on_after(seconds):
+                await following.wait()
+
     async def caught_up(self, experiment: Experiment, seconds: float) -> int:
         """Wait until every committed run has its line; return how many have none after so many seconds."""
         with anyio.move_on_after(seconds):

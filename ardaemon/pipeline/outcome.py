@@ -41,6 +41,7 @@ def result_of(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         reason=None if judged.reason is None else judged.reason.text(),
         base=ended.record.base,
         attempts=ended.attempts,
+        measure=ended.record.measure,
         note=ended.record.note,
         started_at=ended.exit.started_at,
         ended_at=stamp,

@@ -1,6 +1,7 @@
 """Submit: everything is checked first, then the run is on disk, then it is acknowledged."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,12 +30,15 @@ from ardaemon.core.text import one_line
 from ardaemon.experiment import runner, seal, train_file
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.same import Version
 from ardaemon.experiment.session import expire
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline import tried
 from ardaemon.pipeline.need import need
+from ardaemon.source.normal import raw
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -55,6 +59,8 @@ class Position(msgspec.Struct, frozen=True):
     key: bytes  # of the environments' fingerprints
     started_here: StartedHere
     inventory: Inventory | None = None  # the machine's GPUs
+    under_way: tuple[RunRecord, ...] = ()  # the experiment's runs that nobody wants to end
+    normal_of: Callable[[bytes], str] = raw  # the normal form of a train.py
 
 
 def submit(experiment: Experiment, params: Submit, position: Position, config: Config) -> Submitted:
@@ -76,7 +82,13 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     target = version_to_restore(experiment, current)
     asked = need(settings, params, position.inventory)
     fingerprint = job_environment.fingerprint(environment, position.key)
-    record = replace(_record(params, run_name(number), data, current, settings, fingerprint), need=asked)
+    looked = _look(experiment, params, position, current, data, fingerprint)
+    record = replace(
+        _record(params, run_name(number), data, current, settings, fingerprint),
+        need=asked,
+        normal=looked.normal,
+        measure=looked.measure,
+    )
     mode = durable.mode_of(experiment.train, 0o444)
     _lay_out(experiment.run(record.run_id), data, mode, position.started_here.records.signed(record))
     active = Active(
@@ -91,6 +103,26 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
     warnings = (*current.warnings, *put_back(experiment, record, current, target))
     return Submitted(record, active, warnings, current.session.peaks)
+
+
+def to_compare(experiment: Experiment) -> bytes | None:
+    """Return train.py, if its normal form will be asked for: if there is a best, and the file can be read."""
+    try:
+        return train_file.snapshot(experiment.train) if experiment.best.exists() else None
+    except OSError:
+        return None  # the submit says so
+
+
+def _look(
+    experiment: Experiment, params: Submit, position: Position, current: State, data: bytes, fingerprint: str
+) -> tried.Look:
+    """Look whether this train.py was run before. Raises Refused and UnderWay where it was."""
+    settings = current.session.settings
+    assert settings is not None, "the session is live"
+    conditions = seal.conditions(settings, current.contract)
+    version = Version(train_file.sha256(data), "", conditions, fingerprint)
+    asked = position.normal_of, position.under_way
+    return tried.look(experiment, current, data, version, *asked, params.again)
 
 
 def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:

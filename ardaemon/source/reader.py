@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.from_thread
 
 from ardaemon.core.facts import CHANGES_MAX, DIFF_MAX, VALUE_MAX, Change
 from ardaemon.host.worker import Worker, WorkerAnswer, WorkerLost
@@ -15,7 +16,7 @@ from ardaemon.source.normal import raw
 NORMAL_S = 1.0
 # Nobody waits for what an edit changed but whoever asks for a report.
 EDIT_S = 5.0
-IDLE_S = 60.0  # between two runs of a night; then the 12 MB of the process are given back
+IDLE_S = 1800.0  # runs take minutes: the next submit shall not wait for a start (50 ms)
 
 log = logging.getLogger("ardaemon.source")
 
@@ -30,6 +31,33 @@ class Edit(WorkerAnswer, frozen=True):
     lines: int = 0
     diff: str = ""
     diff_cut: bool = False
+
+
+class Early:
+    """A question for the normal form of `source`, asked before it is known whether the answer is needed."""
+
+    def __init__(self, reader: "Reader", source: bytes | None) -> None:
+        """Ask now; None asks nothing."""
+        self.reader, self.source = reader, source
+        self.answered = anyio.Event()
+        self.answer = ""
+        if source is not None:
+            reader.background.start_soon(self._ask, source)
+
+    async def of(self, source: bytes) -> str:
+        """Return the normal form of a source, which may have become another in the meantime."""
+        if source != self.source:
+            return await self.reader.normal(source)
+        await self.answered.wait()
+        return self.answer
+
+    def of_thread(self, source: bytes) -> str:
+        """Do what of() does, for a thread of the event loop's."""
+        return anyio.from_thread.run(self.of, source)
+
+    async def _ask(self, source: bytes) -> None:
+        self.answer = await self.reader.normal(source)
+        self.answered.set()
 
 
 class Reader:

@@ -275,7 +275,7 @@ def test_elsewhere_run_and_status_name_the_project_and_its_runner_first(shell: S
     waited = below("run", "--wait")
     assert waited.startswith(f"{first}[r0001] launched: {python} train.py | seconds=20\n")
     assert len(waited.splitlines()) == 5
-    assert below("run").startswith(f"{first}[r0002] ")
+    assert below("run", "--again").startswith(f"{first}[r0002] ")
     below("wait")
     assert shell.lab.get("run.get", run_id="r0001")["runner"] == f"{python} train.py"
     for options in ([], ["--compact"], ["--last", "1"]):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.model import PrimaryResult, Result
@@ -17,8 +18,8 @@ from tests.support.folders import bytes_read
 LONG = 100_000
 
 
-def line(number: int, note: str = "") -> str:
-    result = Result(
+def result(number: int, note: str = "") -> Result:
+    return Result(
         run_id=f"r{number:04d}",
         expr="261122-lr",
         status="ok",
@@ -28,7 +29,17 @@ def line(number: int, note: str = "") -> str:
         primary=PrimaryResult(name="val/loss", value=0.5, direction="min"),
         note=note,
     )
-    return ledger.row(result, "ab" * 32)
+
+
+def line(number: int, note: str = "") -> str:
+    return ledger.row(result(number, note), "ab" * 32)
+
+
+def test_a_rerun_of_the_best_is_a_measurement_in_its_row() -> None:
+    measured = replace(result(1), measure=True)
+    assert ledger.row(measured, "").split("\t")[3] == "measure"
+    crashed = replace(measured, status="crash", verdict="crash")
+    assert ledger.row(crashed, "").split("\t")[3] == "crash"
 
 
 def written(folder: Path, rows: int) -> Path:

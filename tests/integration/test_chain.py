@@ -71,7 +71,7 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
     asked = ("--new-slug", LAST, *words[:-2], "--max-runs", "2", "--constraints", "val/loss<=9", "--export")
     assert shell("chain-init", *asked) == "export AR_NONINTERACTIVE=1\n"
     assert "parent: weights of 0.5" in shell("run", "--wait") + shell("tail")
-    over = shell("run", "--wait")
+    over = shell("run", "--wait", "--again")
     assert "[r0002] stop: max_runs(2), chain_budget used up — best val/loss=0.5 at r0001" in over
     code, _, error = shell.end(shell.start("chain-init", "--new-slug", "261125-more", *words))
     assert (code, "budget is used up" in error) == (65, True)

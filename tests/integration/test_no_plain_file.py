@@ -53,7 +53,7 @@ def _started(lab: Lab) -> str:
 
 def _tried(lab: Lab) -> str:
     """Submit and wait, as far as that goes."""
-    said = answer(lab, "run.submit", submit_id=os.urandom(8).hex(), environment=lab.environment)
+    said = answer(lab, "run.submit", submit_id=os.urandom(8).hex(), environment=lab.environment, again=True)
     return f"{said} {answer(lab, 'run.wait', timeout=2)}"
 
 

@@ -235,7 +235,7 @@ def test_who_does_as_the_message_says_gets_the_verdict(stood: Stood) -> None:
 def test_what_is_mended_goes_on_and_a_wait_for_it_waits_again(shell: Shell) -> None:
     record_away(shell)
     told(shell, "wait", RUN)
-    assert shell.json("run", "--note", "takes another number")["run_id"] == "r0003"
+    assert shell.json("run", "--again", "--note", "takes another number")["run_id"] == "r0003"
     (shell.lab.root / "away").rename(shell.lab.folder / f"runs/{RUN}/run.json")
     wait_until(lambda: [run["held"] for run in shell.json("queue")["runs"]] == [True], "it is followed again")
     shell("queue", "release", RUN)

@@ -139,7 +139,8 @@ def answers(lab: Lab) -> str:
     said = [answer(lab, method) for method in ASKED]
     settings = {"seconds": 20, "settle": 0, "checkpoint_glob": "{run_dir}/*.bin", "keep_checkpoints": 1}
     said.append(answer(lab, "session.start", settings=settings, environment=lab.environment))
-    said.append(answer(lab, "run.submit", submit_id=os.urandom(8).hex(), environment=lab.environment))
+    given = {"submit_id": os.urandom(8).hex(), "environment": lab.environment, "again": True}
+    said.append(answer(lab, "run.submit", **given))
     said.append(answer(lab, "run.wait", timeout=2))
     return "\n".join(said)
 

@@ -58,6 +58,13 @@ def test_an_equal_value_is_not_better() -> None:
     assert decided(judge(facts(0.6, before=best(0.6, direction="max"), direction="max")))[1] == "revert"
 
 
+def test_a_rerun_of_the_best_never_advances_and_says_nothing_of_an_idea() -> None:
+    judged = judge(replace(facts(0.5, before=best(0.6)), measure=True))
+    assert decided(judged) == ("ok", "revert", False)
+    assert not judged.comparable
+    assert judge(facts(0.5, before=best(0.6))).comparable
+
+
 def test_exit_0_with_a_violated_constraint_reverts_and_says_which() -> None:
     judged = judge(facts(0.5, before=best(0.6), constraints=("peak_vram_mb<=70000",), peak_vram_mb=80000))
     assert decided(judged) == ("ok", "revert", False)

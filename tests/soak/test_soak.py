@@ -18,6 +18,7 @@ RUNS = int(os.environ.get("SOAK_RUNS", "500"))
 WARM_UP = min(max(RUNS // 10, 100), 500)  # caches, threads and the allocator's pools fill
 AHEAD = 8  # runs that wait: a launch follows an end at once, as in a night's queue
 # The fastest real job that reports a metric: the words after it are one argument more.
+HELPERS = 2  # the spare shim, and the process that reads versions of train.py
 RUNNER = "/bin/echo 'val/loss: 1.0' train.py"
 # Growth of memory that is no leak: free lists and arenas settle. A leak of 1 KiB a run would be 1000 KiB.
 GROWTH_MAX_KIB = 256  # per 1000 runs, beyond SLACK
@@ -34,7 +35,7 @@ class Use:
 
     descriptors: int
     threads: int
-    children: int  # the spare shim
+    children: int  # the helpers
     zombies: int
     own_kib: int  # anonymous memory: what it allocated itself
     rss_kib: int
@@ -88,7 +89,7 @@ def at_rest(lab: Lab, like: Use | None = None) -> Use:
 
     def resting() -> Use | None:
         found = use(lab)
-        clean = (found.active, found.zombies, found.children, found.locks) == (0, 0, 1, 0)
+        clean = (found.active, found.zombies, found.children, found.locks) == (0, 0, HELPERS, 0)
         same = like is None or found.descriptors <= like.descriptors
         return found if clean and same else None
 
@@ -113,7 +114,12 @@ class Load:
             if number >= AHEAD:
                 self._finished(names[number - AHEAD])
             environment = {"PATH": os.environ["PATH"]}
-            given = {**self.where, "submit_id": os.urandom(8).hex(), "environment": environment}
+            given = {
+                **self.where,
+                "submit_id": os.urandom(8).hex(),
+                "environment": environment,
+                "again": True,
+            }
             names.append(self._timed(self.submits, "run.submit", **given)["run_id"])
             if number % max(count // 10, 1) == 0:
                 self.memory.append(use(self.lab).own_kib)

@@ -40,6 +40,7 @@ _RANDOM = (
     (re.compile(r"\d{8}T\d{12}"), "STAMP"),
     (re.compile(r"/ardaemon-\d+-\d+-\d+"), "/ardaemon-N"),  # a cgroup
     (re.compile(r"\.\d+-[0-9a-f]{8}\.lease$"), ".OWNER.lease"),
+    (re.compile(r"/\.same/[0-9a-f]{2}(/[0-9a-f]+)?$"), r"/.same/VERSION"),  # of an environment's hash
 )
 
 

@@ -165,6 +165,12 @@ PROMISES = {
         "a run that is made again (out of memory beside others) has one verdict, and no attempt runs twice",
         "kill -9 of the daemon before each of its operations in such a run's life, on the stand-in's GPU",
     ),
+    "same-edit": (
+        "an edit that was run before is refused before a run is wasted on it, and no other is; a rerun of the"
+        " best decides nothing",
+        "equal edits (layout, comments, note) of runs that ended in every way, that wait or work, under other"
+        " conditions and environments; the index is removed, and made to name other runs",
+    ),
     "metric-command": (
         "a metric command that runs delays no stop and outlives no daemon",
         "the daemon is stopped and killed (-9) while one runs that has left its group and session",

@@ -3,6 +3,7 @@
 from tests.torture.mutant import Mutant
 
 _CHECKS = "tests/integration/test_checks.py::"
+_SAME = "tests/integration/test_same.py::"
 
 MUTANTS = (
     Mutant(
@@ -74,6 +75,27 @@ MUTANTS = (
         "an attempt that never began counts as one",
         "state=Queued(attempts=self.before, seed=self.seed)",
         'state=Queued(attempts=1, seed=self.seed, again=("oom",) * self.attempts)',
+    ),
+    Mutant(
+        "same-edit",
+        "the index of versions is believed without a look at the run's own files",
+        "return Tried(record, result) if is_same(version, found) else None",
+        "return Tried(record, result)",
+        (f"{_SAME}test_the_index_is_believed_only_where_the_runs_files_say_the_same",),
+    ),
+    Mutant(
+        "same-edit",
+        "a rerun of the best may advance",
+        "improved = better and not facts.measure",
+        "improved = better",
+        (f"{_SAME}test_a_rerun_of_the_best_is_a_measurement_that_decides_nothing",),
+    ),
+    Mutant(
+        "same-edit",
+        "the best is refused under another environment as well",
+        "return record is not None and same.is_same(version, same.version_of(record, best.conditions))",
+        "return True",
+        (f"{_SAME}test_another_environment_or_other_conditions_make_another_run",),
     ),
     Mutant(
         "metric-command",

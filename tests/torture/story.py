@@ -197,7 +197,9 @@ def pictured(lab: Lab) -> dict[str, Any]:
             name = str(path.relative_to(lab.root)).replace(lab.home.name, "HOST")
             if path.name in SAMPLED:
                 continue
-            if path.is_symlink():
+            if ".same" in path.parts:  # its names are hashes of an environment's, which has a random key
+                found.update({f".same {os.readlink(path)}": True} if path.is_symlink() else {})
+            elif path.is_symlink():
                 found[name] = os.readlink(path)
             elif path.is_dir():
                 found[f"{name}/"] = oct(path.stat().st_mode)
