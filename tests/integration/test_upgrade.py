@@ -347,6 +347,9 @@ def test_a_folder_that_an_earlier_version_wrote_is_read_whole(lab: Lab, version:
     assert (view["best"]["run_id"], view["warnings"]) == ("r0005", [])
     assert lab.get("session.get")["chain_remaining"] == 2
     assert lab.get("run.get", run_id="r0003")["result"]["exit_code"] == 3
+    report = lab.get("report.get")["text"]
+    assert "- Runs: 5 (3 advance, 1 crash, 1 revert); session: live" in report
+    assert "- best: r0005 " in report
     assert {folder: everything(folder) for folder in committed} == before
     lab.write('echo "val/loss: 0.75"\n')
     assert lab.run(environment={"PATH": "/usr/bin:/bin"})["run_id"] == "r0006"
