@@ -24,7 +24,7 @@ def test_the_page_says_how_the_experiment_stands(show: Show) -> None:
         ("#figures", "0.7500"),
         ("#figures", "2 advances, 4 reverts, 1 crash, 1 timeout"),
         ("#progress-note", "lower is better"),
-        ("#noise-text", "2 runs of 1 snapshot"),
+        ("#noise-text", "1 snapshot was run more than once, 2 runs in all."),
         ("#failed", "crash oom"),
         ("#varied", "warmup"),
     ):

@@ -71,7 +71,7 @@ function drawNoise(link, holder) {
 function noiseText(link) {
   const noise = link.summary.noise;
   if (!noise)
-    return "No snapshot was measured twice, so nobody knows how much a value wanders by itself. arctl run --again measures the best once more.";
+    return "No snapshot was measured twice, so the noise is not known. arctl run --again measures the best once more.";
   const steps = [];
   for (let place = 0; place < link.size; place++) {
     if (link.kind[place] === "a" && link.holder[place] >= 0)
@@ -83,5 +83,7 @@ function noiseText(link) {
     steps.length && noise.deviation > 0
       ? ` The median advance, ${short(middle)}, is ${short(middle / noise.deviation)} times that.`
       : "";
-  return `${counted(noise.runs, "run")} of ${counted(noise.snapshots, "snapshot")} that ${noise.snapshots === 1 ? "was" : "were"} run more than once: distance from their mean, standard deviation ${short(noise.deviation)}.${compared}`;
+  const were = noise.snapshots === 1 ? "was" : "were";
+  const snapshots = `${counted(noise.snapshots, "snapshot")} ${were} run more than once, ${counted(noise.runs, "run")} in all.`;
+  return `${snapshots} Standard deviation of equal code: ${short(noise.deviation)}.${compared}`;
 }
