@@ -108,7 +108,7 @@ def _ahead(world: World, agent: Agent, arctl: Callable[..., None]) -> None:
 
 
 def _edit(world: World, agent: Agent, number: int) -> None:
-    world.experiments[agent.name].train.write_text(f"{JOB}# candidate {number}\n")
+    world.experiments[agent.name].train.write_text(f"{JOB}candidate = {number}\n")
 
 
 def _occupied(world: World, agent: Agent) -> tuple[float, float]:

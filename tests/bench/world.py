@@ -127,7 +127,7 @@ class World:
 
     def edit(self, name: str, number: int) -> None:
         """Make a candidate of its own, with the same outcome."""
-        self.experiments[name].train.write_text(f"{NO_OP}# candidate {number}\n")
+        self.experiments[name].train.write_text(f"{NO_OP}candidate = {number}\n")
 
     def daemon(self) -> dict[str, Any]:
         """pid, version, socket, uptime_s, active."""

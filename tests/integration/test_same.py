@@ -122,6 +122,15 @@ def test_what_failed_may_be_tried_again(tried: Lab, text: str) -> None:
 
 
 @same_edit
+@pytest.mark.parametrize("changed", [{"tainted": "somebody else used the GPU"}, {"status": "timeout"}])
+def test_a_value_that_does_not_stand_refuses_nothing(tried: Lab, changed: dict[str, str]) -> None:
+    wait_until(lambda: facts_kept(tried.folder), "a line for each row")
+    path = tried.folder / "runs/r0003/result.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changed))
+    assert run(tried, script(0.7))["run_id"] == "r0004"
+
+
+@same_edit
 def test_before_there_is_a_best_nothing_is_refused(lab: Lab) -> None:
     lab.ready()
     for _ in range(2):
@@ -238,6 +247,14 @@ def test_arctl_says_it_and_runs_it_again(tried: Lab) -> None:
     assert "[r0004] measure: val/loss 0.5 vs best 0.5 @ r0002" in out
     code, out, err = shell.end(shell.start("status", "--last", "1"))
     assert out.startswith("r0004 measure")
+    shell.hold(0.9)
+    assert shell.end(shell.start("run"))[0] == 0
+    shell.hold(0.9)
+    code, out, err = shell.end(shell.start("run", "--wait"))
+    assert (code, out) == (75, "")
+    assert "arctl wait r0005" in err
+    shell.release()
+    assert shell.end(shell.start("wait", "r0005"))[0] == 0
 
 
 def test_a_client_that_does_not_ask_for_it_sends_no_word_that_an_earlier_daemon_would_refuse(
