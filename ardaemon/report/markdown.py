@@ -103,6 +103,8 @@ class _Writer:
     def _chance(self) -> str:
         noise = self.summary.noise
         assert noise is not None
+        if noise.deviation == 0:
+            return f"none seen: {counted(noise.runs, 'run')} of equal code gave equal values"
         within = f"{DEVIATIONS * noise.deviation:.3g}"
         return f"equal code differs by {within} (two standard deviations); a smaller difference may be chance"
 

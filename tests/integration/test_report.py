@@ -92,6 +92,16 @@ def test_similar_edits_are_found_before_a_run_is_spent(shell: Shell) -> None:
         shell.lab.get("history.get", similar=True, best=3)
 
 
+def test_the_best_measured_again_counts_for_the_noise_and_for_nothing_else(shell: Shell) -> None:
+    a_night(shell)
+    shell("run", "--wait", "--again")
+    lines = shell("report").splitlines()
+    assert "- Chance: none seen: 2 runs of equal code gave equal values" in lines
+    assert "- r0005 0.7, r0006 0.7" in lines
+    assert "- best: r0002 0.8, advance: `smaller lr`" in lines, "r0006 has no place beside r0005"
+    assert "- The newest run that says something about its edit advanced" in lines
+
+
 def test_an_experiment_without_runs_has_both(shell: Shell) -> None:
     assert "- Runs: 0 (none judged); session: live" in shell("report").splitlines()
     assert shell("history").splitlines() == ["261122-test: val/loss, lower is better; runs: 0 found"]
