@@ -19,7 +19,8 @@ def _head(view: Answer) -> str:
 
 def _line(line: Answer) -> str:
     """Return `r0041 revert 0.855 "grad clip 1.0 → 0.5": clip 1.0 → 0.5`."""
+    verdict = "measure" if line.get("measure") and line["verdict"] == "revert" else line["verdict"]
     value = "no value" if line.get("value") is None else number(line["value"])
     note = f' "{line["note"]}"' if line.get("note") else ""
     why = f": {line['why']}" if line.get("why") else ""
-    return f"{line['run_id']} {line['verdict']} {value}{note}{why}"
+    return f"{line['run_id']} {verdict} {value}{note}{why}"

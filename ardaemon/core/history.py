@@ -12,6 +12,7 @@ class HistoryLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     run_id: str
     verdict: Verdict
+    measure: bool = False  # a rerun of the best: it has decided nothing
     value: float | None = None  # of the primary metric
     note: str = ""
     why: str = ""

@@ -159,6 +159,7 @@ def line_of(run: RunFacts, why: str) -> HistoryLine:
     return HistoryLine(
         run_id=run.run_id,
         verdict=run.verdict,
+        measure=run.measure,
         value=run.value,
         note=short(run.note, NOTE_BYTES),
         why=short(why, WHY_BYTES),

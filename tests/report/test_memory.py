@@ -54,6 +54,16 @@ def test_without_a_question_the_newest_runs_that_say_something_about_their_edit(
     assert (ids(lines), question.found) == (["r0004", "r0005", "r0001"], 3)
 
 
+def test_a_rerun_of_the_best_is_called_a_measurement_as_in_status() -> None:
+    runs = [
+        run(1, value=1.0, note="cosine", verdict="revert", measure=True),
+        run(2, note="cosine", status="crash", verdict="crash", measure=True),
+    ]
+    lines = [msgspec.to_builtins(line) for line in ask(Grep("cosine"), runs)]
+    view = {"expr": "e", "metric": "m", "direction": "min", "found": 2, "lines": lines}
+    assert history_lines.lines(view)[1:] == ['r0002 crash no value "cosine"', 'r0001 measure 1 "cosine"']
+
+
 def test_the_best_are_those_that_can_be_compared() -> None:
     runs = [
         run(1, value=1.0, conditions="a"),
