@@ -49,7 +49,8 @@ def change(experiment: Experiment, given: SomeSettings, started_here: StartedHer
     session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
     state.write(experiment.session, session)
-    return Changed(session, meaning(tuple(changed), settings, session))
+    slips = checks.slips(settings, experiment.project) if "checks" in changed else ()
+    return Changed(session, (*meaning(tuple(changed), settings, session), *slips))
 
 
 def _sealed(experiment: Experiment, session: Session, settings: Settings) -> tuple[Sealed, ...]:
@@ -119,7 +120,12 @@ def _reached(settings: Settings, counters: Counters, hours: float) -> list[str]:
         "max_failures": counters.failures,
     }
     return [
-        f"{option(name)} {most:g} is reached already ({count:.3g}): the next verdict ends the session"
+        f"{option(name)} {most:g} is reached already ({count:.3g}): {_next(name)} ends the session"
         for name, count in counts.items()
         if (most := getattr(settings, name)) is not None and count >= most
     ]
+
+
+def _next(limit: str) -> str:
+    """Say what asks for this limit."""
+    return "the next verdict or submit" if limit == "max_hours" else "the next verdict"

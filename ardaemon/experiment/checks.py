@@ -10,6 +10,8 @@ from ardaemon.core.model import Sealed, Session, Settings
 from ardaemon.experiment import runner, seal
 from ardaemon.metrics.custom import split_command
 
+SCRIPTS = (".py", ".sh")  # endings of what a check runs; another word may be a file that it writes
+
 
 def argv(command: str, run_folder: Path | None = None) -> list[str]:
     """Return a check's words, `{run_dir}` put in. Raises UsageError if they cannot be split."""
@@ -21,6 +23,16 @@ def require_programs(settings: Settings, environment: Mapping[str, str], project
     """Raise RunnerNotFound if the program of a check is not there: each win would be lost to that."""
     for command in settings.checks:
         runner.find(argv(command)[0], environment, project, "--check")
+
+
+def slips(settings: Settings, project: Path) -> tuple[str, ...]:
+    """Return a line for each script that a check names and that is not there: each win would fail it."""
+    words = dict.fromkeys(word for command in settings.checks for word in argv(command)[1:])
+    return tuple(
+        f"--check names {word}, which is not in {project}: the check fails, and no win is kept, until it is"
+        for word in words
+        if word.endswith(SCRIPTS) and "{" not in word and not os.path.lexists(project / word)
+    )
 
 
 def sealed(experiment: Experiment, settings: Settings) -> tuple[Sealed, ...]:

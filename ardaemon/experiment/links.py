@@ -8,7 +8,7 @@ from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Best, ChainDecision, Record, Session
 from ardaemon.core.protocol import RATIONALE_SHOWN, ChainLink, ChainMade, ChainView
 from ardaemon.core.text import one_line
-from ardaemon.experiment import chain
+from ardaemon.experiment import chain, checks
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import state
 
@@ -51,19 +51,23 @@ def made(child: Experiment) -> ChainMade:
         session=session,
         chain_mode=current.mode,
         chain_remaining=current.left,
-        warnings=_warnings(decision),
+        warnings=(*_warnings(child.slug, decision), *_slips(child, session)),
     )
 
 
-def _warnings(decision: ChainDecision) -> tuple[str, ...]:
+def _warnings(slug: str, decision: ChainDecision) -> tuple[str, ...]:
     lines = []
     if decision.parent_checkpoint is None:
-        lines.append("it has no checkpoint of its parent: AR_PARENT_CKPT is not set in its runs")
+        lines.append(f"{slug} has no checkpoint of its parent: AR_PARENT_CKPT is not set in its runs")
     if decision.dropped:
         lines.append(
             f"runs of {decision.parent_expr} that waited are cancelled: {', '.join(decision.dropped)}"
         )
     return tuple(lines)
+
+
+def _slips(child: Experiment, session: Session) -> tuple[str, ...]:
+    return () if session.settings is None else checks.slips(session.settings, child.project)
 
 
 def _link(experiment: Experiment, position: int, started_here: StartedHere, warnings: list[str]) -> ChainLink:

@@ -55,7 +55,8 @@ def start(experiment: Experiment, params: SessionStart, active: bool, started_he
     if params.chain is not None:  # first: after a kill in between the same command can be given again
         chain.begin(experiment, params.chain)
     state.write(experiment.session, session)
-    return Started(session, chosen.inherited, chosen.warnings)
+    slips = checks.slips(chosen.settings, experiment.project)
+    return Started(session, chosen.inherited, (*chosen.warnings, *slips))
 
 
 def _require_startable(

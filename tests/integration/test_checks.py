@@ -217,6 +217,18 @@ def test_only_files_of_the_project_are_sealed_and_not_what_changes_with_each_run
     assert sealed == ["../../check.sh", "prepare.py"]
 
 
+def test_a_check_whose_script_is_not_there_is_named_before_it_costs_a_win(lab: Lab) -> None:
+    (lab.project / "there.sh").write_text("true\n")
+    lab.start()
+    lab.init()
+    started = lab.session(checks=["sh there.sh {run_dir}/made.py", "sh cheks/typo.sh out.txt"])
+    (slip,) = started["warnings"]
+    assert f"--check names cheks/typo.sh, which is not in {lab.project}" in slip
+    shell = Shell(lab)
+    assert "names gone.py" in shell("session", "set", "--check", "sh gone.py")
+    assert "names gone.py" not in shell("session", "set", "--plateau", "7"), "it was said once"
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "named"),
     [
