@@ -10,6 +10,7 @@ from ardaemon.checkpoints.inherit import Inherited
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState, Refused, UsageError
 from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.mends import go_on
 from ardaemon.core.model import (
     Best,
     Chain,
@@ -187,10 +188,9 @@ def _require_over(parent: Experiment, current: State, params: ChainInit, around:
             " chained, and runs that wait are cancelled",
         )
     if current.best is None:
-        raise Refused(
-            f"{parent.slug} has no best that an experiment could follow",
-            f"get one: arctl session start --resume continue --expr {parent.slug}, then arctl run --wait",
-        )
+        run = f"arctl run --wait --expr {parent.slug}"
+        first = "" if current.session.live else f"{go_on(parent.slug)}, then "
+        raise Refused(f"{parent.slug} has no best that an experiment could follow", f"get one: {first}{run}")
     return current.best
 
 

@@ -111,6 +111,10 @@ def _move_away(path: Path) -> str:
     return f"move it away: {shlex.join(['mv', str(path), f'{path}.old'])}"
 
 
+def _put_back(path: Path) -> str:
+    return f"put back a copy of it; or, if it is not needed, {_move_away(path)}"
+
+
 def decode(data: bytes, kind: type[R], path: Path) -> R:
     """Decode the content of the state file `path`.
 
@@ -122,7 +126,7 @@ def decode(data: bytes, kind: type[R], path: Path) -> R:
             raise _unknown(schema, path)
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptState(f"{path} cannot be read: {error}", "", {"path": str(path)}) from error
+        raise CorruptState(f"{path} cannot be read: {error}", _put_back(path), {"path": str(path)}) from error
 
 
 def _unknown(schema: int | None, path: Path) -> UnknownSchema:
@@ -130,7 +134,7 @@ def _unknown(schema: int | None, path: Path) -> UnknownSchema:
     if schema is not None and schema > SCHEMA:
         mend = "it was written by a newer ardaemon: upgrade this one"
     else:
-        mend = f"put back a copy of it, or move it away if it is not needed: mv {path} {path}.old"
+        mend = _put_back(path)
     return UnknownSchema(f"{path} has {has}; this version reads schema {SCHEMA}", mend, {"path": str(path)})
 
 

@@ -403,6 +403,17 @@ def test_a_checkpoint_that_is_lost_can_be_done_without(over: Lab) -> None:
     assert go_on(over, no_checkpoint=True)["decision"]["parent_checkpoint"] is None
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_the_way_to_a_best_starts_a_session_only_where_none_is_live(over: Lab, live: bool) -> None:
+    over.session("fresh")
+    if not live:
+        over.get("session.stop")
+    with pytest.raises(Refused, match="has no best") as raised:
+        go_on(over, force=True)
+    first = "" if live else f"arctl session start --resume continue --expr {SLUG}, then "
+    assert raised.value.mend == f"get one: {first}arctl run --wait --expr {SLUG}"
+
+
 def test_an_earlier_link_can_be_followed_again(over: Lab) -> None:
     go_on(over)
     with pytest.raises(

@@ -168,8 +168,12 @@ def test_a_chain_of_a_clone_that_is_none_is_named_and_the_experiment_is_shown(
     begin(two, chain=2)
     path = two.project / ".autoresearch/.chain-session.json"
     path.write_text(json.dumps(chain(two) | fault))
-    with pytest.raises(CorruptState, match=r"chain-session\.json cannot be read"):
+    with pytest.raises(CorruptState, match=r"chain-session\.json cannot be read") as error:
         two.call("chain.get", project=str(two.project))
+    assert (
+        error.value.mend
+        == f"put back a copy of it; or, if it is not needed, move it away: mv {path} {path}.old"
+    )
     status = two.get("status.get")
     assert status["chain"] is None
     assert "chain-session.json cannot be read" in status["warnings"][0]
