@@ -12,8 +12,9 @@ from ardaemon.core.facts import CHANGES_MAX, DIFF_MAX, VALUE_MAX, Change
 from ardaemon.host.worker import Worker, WorkerAnswer, WorkerLost
 from ardaemon.source.normal import raw
 
-# A submit waits so long for the normal form of its train.py: one of 100 KiB takes 30 ms, a start 50 ms.
-NORMAL_S = 1.0
+# A submit waits so long for the normal form of its train.py. One of 100 KiB takes 30 ms, a start 50 ms. Both
+# take several times that where jobs keep all cores busy.
+NORMAL_S = 2.0
 # Nobody waits for what an edit changed but whoever asks for a report.
 EDIT_S = 5.0
 IDLE_S = 1800.0  # runs take minutes: the next submit shall not wait for a start (50 ms)
