@@ -1,7 +1,8 @@
 """Runs that no daemon follows: on disk without a result, and without a flight on the board.
 
 Either the active entry is unreadable or its run's folder is away (the board knows these: they are stranded),
-or there is no entry: it was deleted, the project was moved or copied, or another daemon has it.
+or there is no entry: it was deleted, the project was moved or copied, or another daemon has it. Or the run
+was committed, and somebody has broken its result.json since.
 """
 
 import os
@@ -13,8 +14,9 @@ from itertools import chain
 import anyio
 
 from ardaemon.core.errors import ArdaemonError, Unfollowed
-from ardaemon.core.layout import RECORD, RESULT, Experiment, run_name, run_number
+from ardaemon.core.layout import RECORD, RESULT, Experiment, Run, run_name, run_number
 from ardaemon.core.run_record import Launching, RunRecord
+from ardaemon.experiment import history
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
@@ -40,8 +42,11 @@ async def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfo
     """Make the error that says why no daemon follows the run, and what to do."""
     active = context.host.active
     entry = context.board.stranded.get(entry_path(active, experiment, run_id).name)
+    result = experiment.run(run_id).result
     if entry is not None:
         why, mend = entry.why, f"{entry.mend}; the daemon looks again within a minute"
+    elif await context.ask(experiment, result.exists):
+        why, mend = f"{result} is none that a daemon has written", "put back a copy of it"
     else:
         why = (
             f"{active} has no entry of it. The entry was deleted, the project was moved or copied, or another"
@@ -113,8 +118,19 @@ async def _unfollowed(context: Context, experiment: Experiment, run_ids: set[str
     if not left:
         return []
     return await context.ask(
-        experiment, lambda: [run_id for run_id in left if not experiment.run(run_id).result.exists()]
+        experiment, lambda: [run_id for run_id in left if not _has_result(experiment.run(run_id))]
     )
+
+
+def _has_result(run: Run) -> bool:
+    """Tell whether the run has a result that counts; True where run.json is to blame, which others name."""
+    if not run.result.exists():
+        return False
+    try:
+        record = state.read(run.record, RunRecord)
+        return record is None or history.committed(run, record) is not None
+    except ArdaemonError:
+        return True
 
 
 def _off_board(context: Context, experiment: Experiment, run_ids: set[str]) -> list[str]:

@@ -209,6 +209,22 @@ def test_a_run_that_nobody_follows_is_named_by_status_and_not_cancelled(stood: S
         assert shell.json("tail", RUN)["state"] == "queued", "a run without a result is not committed"
 
 
+@pytest.mark.parametrize("content", ["", "{broken", '{"schema": 1, "run_id": "r0001"}'])
+def test_a_result_that_somebody_has_broken_is_named_and_makes_nobody_spin(shell: Shell, content: str) -> None:
+    shell("run", "--wait")
+    shell.lab.edit(0.8)
+    shell("run", "--wait")
+    result = shell.lab.folder / f"runs/{RUN}/result.json"
+    whole = result.read_bytes()
+    result.write_text(content)
+    for command in (["wait", RUN], ["result", RUN], ["wait"]):
+        said = told(shell, *command)
+        assert f"{result} is none that a daemon has written" in said
+        assert "put back a copy of it" in said
+    result.write_bytes(whole)
+    assert "val/loss=0.8" in shell("wait", RUN)
+
+
 def command_in(said: str) -> str:
     """The command that stands at the end of what to do now."""
     found = re.search(r"\b((cp|arctl) .*)$", said.splitlines()[-1].rpartition(": ")[2])
