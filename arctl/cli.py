@@ -21,7 +21,7 @@ NEAREST_MAX = 3  # names offered for a misspelt command
 # Command -> its module, and its line in `arctl --help`, which so imports no command.
 COMMANDS = {
     "init": ("init", "Create an experiment and seal its inputs."),
-    "session": ("session", "Start, stop or show an experiment's session."),
+    "session": ("session", "Start, change, stop or show an experiment's session."),
     "chain": ("chain", "Show the chain of experiments, or end it."),
     "chain-init": ("chain_init", "Create the experiment that follows in the chain."),
     "run": ("run", "Run train.py as it is now."),
