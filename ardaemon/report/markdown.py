@@ -251,7 +251,8 @@ def _verdicts(summary: Summary) -> str:
 
 
 def _stretch(one: Stretch) -> str:
-    return f"{counted(one.runs, 'run')}, {one.first} to {one.last}"
+    to = "" if one.first == one.last else f" to {one.last}"
+    return f"{counted(one.runs, 'run')}, {one.first}{to}"
 
 
 def _setting(one: Setting) -> str:

@@ -158,7 +158,7 @@ def test_a_small_history_is_told_whole() -> None:
         "## Where improvement stalled",
         "- Since the last advance: 2 runs, r0004 to r0005, none of them better",
         "- Nearest to the best among them (+0.01 from it): r0004 0.51, revert: `again`",
-        "- Without an advance: 1 run, r0002 to r0002",
+        "- Without an advance: 1 run, r0002",
         "",
         "## How the best was reached: 2 advances, oldest first",
         "- r0001 1 (baseline): `start`",
