@@ -14,6 +14,13 @@ from ardaemon.pipeline.flight import Flight
 
 # The variable that tells a job where a promoted checkpoint is: that stays while the job is at work.
 CHECKPOINTS = ("AR_BEST_CKPT",)
+# What shells, terminals and logins set by themselves. It differs from one shell to the next, also of one
+# agent, and no training depends on it: with it the same edit would seldom be recognised.
+OF_A_SHELL = frozenset(
+    "_ OLDPWD PWD SHLVL COLUMNS LINES TERM COLORTERM TERM_PROGRAM TERM_PROGRAM_VERSION TERM_SESSION_ID"
+    " WINDOWID GPG_TTY STY WINDOW TMUX TMUX_PANE SSH_CLIENT SSH_CONNECTION SSH_TTY XDG_SESSION_ID"
+    " INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID".split()
+)
 # Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
 JOB = Path(__file__).resolve().parents[1] / "job"
 CAPTURE, AUTO = JOB / "capture", JOB / "auto"
@@ -34,10 +41,13 @@ def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
 def fingerprint(environment: Mapping[str, str], key: bytes) -> str:
     """Hash an environment, so that two runs' can be compared; the values stay off the disk.
 
+    What a shell sets by itself (OF_A_SHELL) is left out.
+
     Who may read the project reads the hash. Without the key, which is not in the project, no guess of a value
     can be tried against it (RFC 2104).
     """
-    return hmac.digest(key, json.dumps(sorted(environment.items())).encode(), "sha256").hex()
+    compared = sorted((name, value) for name, value in environment.items() if name not in OF_A_SHELL)
+    return hmac.digest(key, json.dumps(compared).encode(), "sha256").hex()
 
 
 def reads(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -138,6 +138,12 @@ def test_before_there_is_a_best_nothing_is_refused(lab: Lab) -> None:
 
 
 @same_edit
+def test_another_shell_of_the_same_environment_is_no_reason_to_run_an_edit_again(tried: Lab) -> None:
+    elsewhere = {**tried.environment, "OLDPWD": "/elsewhere", "SHLVL": "7", "TMUX_PANE": "%3", "_": "/bin/sh"}
+    assert refused(tried, script(0.7), environment=elsewhere).data["run_id"] == "r0003"
+
+
+@same_edit
 def test_another_environment_or_other_conditions_make_another_run(tried: Lab) -> None:
     changed = {**tried.environment, "LEARNING_RATE": "2"}
     assert run(tried, script(0.7), environment=changed)["verdict"] == "revert"

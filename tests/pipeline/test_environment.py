@@ -199,6 +199,7 @@ def test_the_job_is_told_who_it_is(tmp_path: Path) -> None:
 def test_the_fingerprint_tells_environments_apart_and_holds_no_value() -> None:
     one = job_environment.fingerprint({"A": "secret", "B": "2"}, b"key")
     assert one == job_environment.fingerprint({"B": "2", "A": "secret"}, b"key")
+    assert one == job_environment.fingerprint({"A": "secret", "B": "2", "OLDPWD": "/", "SHLVL": "3"}, b"key")
     assert one != job_environment.fingerprint({"A": "secret", "B": "3"}, b"key")
     assert one != job_environment.fingerprint({"A": "secret", "B": "2"}, b"another machine's")
     assert "secret" not in one

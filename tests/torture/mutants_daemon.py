@@ -307,8 +307,8 @@ MUTANTS = (
     Mutant(
         "credentials",
         "guesses of a secret can be tried against the hash in run.json",
-        'return hmac.digest(key, json.dumps(sorted(environment.items())).encode(), "sha256").hex()',
-        'return __import__("hashlib").sha256(json.dumps(sorted(environment.items())).encode()).hexdigest()',
+        'return hmac.digest(key, json.dumps(compared).encode(), "sha256").hex()',
+        'return __import__("hashlib").sha256(json.dumps(compared).encode()).hexdigest()',
     ),
     Mutant(
         "clean-text",
