@@ -71,7 +71,7 @@ def read(experiment: Experiment) -> Iterator[RunFacts]:
 def _decoded(line: bytes) -> RunFacts | None:
     try:
         facts = msgspec.json.decode(line, type=RunFacts)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except state.UNREADABLE:
         return None
     return facts if facts.schema == SCHEMA and line.endswith(b"\n") else None
 
@@ -131,13 +131,13 @@ def _material(experiment: Experiment, row: dict[str, str], end: int, contract: C
         run = experiment.run(row["run_id"])
         record = history.record_of(run)
         result = history.committed(run, record)
+        base = experiment.run(record.base) if record is not None and record.base is not None else None
     except ArdaemonError:
         return Material(row, end)
     if record is None or record.run_id != run.run_id:
         return Material(row, end)
     if result is None and isinstance(record.state, Judged):
         result = record.state.decision.result
-    base = experiment.run(record.base) if record.base is not None else None
     return Material(
         row=row,
         row_end=end,

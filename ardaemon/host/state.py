@@ -19,6 +19,8 @@ from ardaemon.core.project import foreign_file
 from ardaemon.host import durable, operations
 
 R = TypeVar("R", bound=Record)
+# What msgspec raises for bytes that cannot be decoded, also for lists a thousand levels deep.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 COMPARED_BYTES = 1 << 20
 
 _MENDS = {
@@ -125,7 +127,7 @@ def decode(data: bytes, kind: type[R], path: Path) -> R:
         if schema != SCHEMA:
             raise _unknown(schema, path)
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise CorruptState(f"{path} cannot be read: {error}", _put_back(path), {"path": str(path)}) from error
 
 

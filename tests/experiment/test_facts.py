@@ -8,8 +8,9 @@ import pytest
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment import facts, ledger
 from ardaemon.experiment.facts import Position
+from ardaemon.host import state
 from tests.experiment.test_ledger import line
-from tests.support.folders import bytes_read
+from tests.support.folders import bytes_read, record
 
 LONG = 20_000
 
@@ -60,7 +61,10 @@ def test_a_torn_last_line_is_written_again(tmp_path: Path, cut: int) -> None:
     assert experiment.facts.read_bytes() == whole
 
 
-@pytest.mark.parametrize("end", [b"\0" * 4000, b'{"run_id": 3}\n', b"x" * 200_000])
+DEEP = b'{"run_id": "r0003", "status": "ok", "verdict": "revert", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+
+
+@pytest.mark.parametrize("end", [b"\0" * 4000, b'{"run_id": 3}\n', b"x" * 200_000, DEEP])
 def test_what_cannot_be_read_at_the_end_is_cut_off(tmp_path: Path, end: bytes) -> None:
     experiment = table(tmp_path, 1, 2, 3)
     catch_up(experiment)
@@ -113,6 +117,14 @@ def test_of_a_run_whose_folder_is_gone_the_row_is_kept(tmp_path: Path) -> None:
     catch_up(experiment)
     [one] = facts.read(experiment)
     assert (one.status, one.verdict, one.value, one.note) == ("ok", "revert", 0.5, "a note")
+
+
+def test_a_record_that_names_no_run_as_its_base_holds_up_no_other_line(tmp_path: Path) -> None:
+    experiment = table(tmp_path, 1, 2)
+    run = experiment.run("r0001")
+    run.folder.mkdir(parents=True)
+    state.write(run.record, record("r0001", base="../../x"))
+    assert catch_up(experiment) == ["r0001", "r0002"]
 
 
 def test_the_next_line_is_found_without_reading_all_of_it(tmp_path: Path) -> None:
