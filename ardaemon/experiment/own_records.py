@@ -79,7 +79,11 @@ class OwnRecords(Records):
         )
 
     def _is_signed(self, data: bytes, record: RunRecord) -> bool:
-        return hmac.compare_digest(record.signature.encode(), self._signature(data).encode())
+        try:
+            signature = self._signature(data)
+        except state.UNREADABLE:  # a field that this version does not know: the record was made without it
+            return False
+        return hmac.compare_digest(record.signature.encode(), signature.encode())
 
     def _signature(self, data: bytes) -> str:
         # Of the file's own fields and not of the record's: a later version has more of these.

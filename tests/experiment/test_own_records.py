@@ -50,6 +50,15 @@ def believed(run: Run, entry: Active = ENTRY) -> bool:
         return False
 
 
+@pytest.mark.parametrize("value", [b'"\xff"', b"1e999", b"[" * 400 + b"]" * 400])
+def test_a_field_that_cannot_be_read_makes_a_record_none_of_ours(run: Run, value: bytes) -> None:
+    written(run)
+    whole = run.record.read_bytes().rstrip().removesuffix(b"}")
+    run.record.write_bytes(whole + b', "of_a_later_version": ' + value + b"}")
+    assert not believed(run)
+    assert OWN.read(run) is None
+
+
 def test_a_record_is_believed_as_it_was_written_however_it_is_laid_out_and_with_what_a_later_version_adds(
     run: Run,
 ) -> None:
