@@ -2,10 +2,13 @@
 
 import heapq
 import math
+import sys
 
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.summary import Equal, Noise
 from ardaemon.report.limits import SNAPSHOTS_MAX
+
+LARGEST = sys.float_info.max  # in the place of infinity, which JSON cannot say
 
 
 class _Same:
@@ -59,8 +62,8 @@ class EqualSnapshots:
         return Noise(
             snapshots=len(groups),
             runs=sum(group.runs for group in groups),
-            deviation=math.sqrt(sum(group.squares for group in groups) / freedom),
-            largest=max(group.highest - group.lowest for group in groups),
+            deviation=_deviation(sum(group.squares for group in groups), freedom),
+            largest=min(max(group.highest - group.lowest for group in groups), LARGEST),
         )
 
     def lines(self, kept: int) -> tuple[Equal, ...]:
@@ -76,3 +79,8 @@ class EqualSnapshots:
             )
             for same in most
         )
+
+
+def _deviation(squares: float, freedom: int) -> float:
+    """Return the standard deviation. The squares of very large values overflow, and leave no number."""
+    return math.sqrt(squares / freedom) if 0 <= squares < math.inf else LARGEST

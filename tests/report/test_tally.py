@@ -1,5 +1,6 @@
 """One pass over the runs: what is counted, what is compared, and how much of it is kept."""
 
+import math
 import tracemalloc
 from collections.abc import Iterable
 
@@ -9,6 +10,7 @@ from ardaemon.core.facts import Change, RunFacts
 from ardaemon.core.model import Best, Direction, Primary
 from ardaemon.core.summary import RunLine, Summary
 from ardaemon.report.limits import ALL, FEW, Kept
+from ardaemon.report.markdown import markdown
 from ardaemon.report.tally import Frame, Tally
 from tests.support.histories import history, run
 
@@ -157,6 +159,15 @@ def test_equal_code_shows_how_large_the_noise_is() -> None:
     (equal,) = found.equal
     assert (equal.run_ids, equal.values, equal.runs) == (("r0001", "r0003", "r0004"), (1.0, 1.2, 1.1), 3)
     assert tally([run(1, value=1.0, normal="a"), run(2, value=1.0, normal="b")]).noise is None
+
+
+@pytest.mark.parametrize("values", [(1.7e308, -1.7e308, 1.0), (1e200, 2e200)])
+def test_the_noise_is_a_number_also_where_the_squares_of_values_overflow(values: tuple[float, ...]) -> None:
+    found = tally([run(at, value=value, normal="a") for at, value in enumerate(values, 1)])
+    assert found.noise is not None
+    assert math.isfinite(found.noise.deviation)
+    assert math.isfinite(found.noise.largest)
+    assert "Noise" in markdown(found)
 
 
 def test_runs_without_an_advance_are_rows_and_what_says_nothing_counts_for_none() -> None:
