@@ -15,7 +15,7 @@ from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import find_project, require_ours, trusted_folders
 from ardaemon.core.text import clean, escaped
-from ardaemon.core.words import CHAIN_FIRST
+from ardaemon.core.words import CHAIN_FIRST, CHAIN_FIRST_SINCE
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
@@ -58,7 +58,7 @@ class Here:
         while True:
             try:
                 answer = self.client.call(
-                    method, deadline=deadline, project=self.project, expr=self.expr, **params
+                    method, deadline=deadline, project=self.project, expr=self._meant(), **params
                 )
             except AmbiguousExperiment as error:
                 self.expr = choose(error)
@@ -68,9 +68,17 @@ class Here:
             warn(answer)
             return answer
 
+    def _meant(self) -> str | None:
+        """Return the experiment as the daemon knows the word for it: one of before knows no CHAIN_FIRST."""
+        if self.expr == CHAIN_FIRST and not self.client.speaks(CHAIN_FIRST_SINCE):
+            return None
+        return self.expr
+
     def follow(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
         """Call a method that sends notifications before its answer; each goes to `notify`."""
-        answer = self.client.stream(method, notify, resume, project=self.project, expr=self.expr, **params)
+        answer = self.client.stream(
+            method, notify, resume, project=self.project, expr=self._meant(), **params
+        )
         warn(answer)
         return answer
 

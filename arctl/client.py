@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from arctl.connection import Connection, ConnectionLost, Notify
-from arctl.dial import Answer, Busy, NotRunning, dial
-from ardaemon.core.errors import DaemonUnavailable
+from arctl.dial import PROTOCOL, Answer, Busy, NotRunning, dial, read_info
+from ardaemon.core.errors import DaemonUnavailable, UsageError
 
 RECONNECTS_MAX = 8  # in a row: a request that kills each daemon must not be sent for ever
 STABLE_S = 5.0  # a connection that lasted so long starts that count anew
@@ -20,6 +20,8 @@ REPEATABLE = frozenset(
     "run.submit run.wait run.get run.list run.tail status.get session.get chain.init chain.get report.get"
     " report.page history.get queue.list gpu.list daemon.info rpc.discover".split()
 )
+# Said with each error that may come from what a daemon of before does not know.
+OLDER = "the daemon is of an earlier version: arctl daemon restart (running jobs go on)"
 Resume = Callable[[], Answer | None]  # params with which a stream goes on; None: it cannot
 
 
@@ -41,7 +43,12 @@ class Client:
                 params["timeout"] = max(0.0, deadline - time.monotonic())
             return self._open().call(method, **params)
 
-        return self._insist(method, once, lambda: _repeatable(method, params))
+        try:
+            return self._insist(method, once, lambda: _repeatable(method, params))
+        except UsageError as error:
+            if _theirs() < PROTOCOL:
+                error.mend = "; ".join(filter(None, (error.mend, OLDER)))
+            raise
 
     def stream(self, method: str, notify: Notify, resume: Resume | None = None, **params: Any) -> Answer:
         """Make one call with notifications, again only with what `resume` adds, which says where it was."""
@@ -66,6 +73,11 @@ class Client:
                 if lost > RECONNECTS_MAX or not may_repeat():
                     raise _gone(method, error) from error
             self._notice()
+
+    def speaks(self, protocol: int) -> bool:
+        """Tell whether the daemon that answers speaks this version of the protocol, or a later one."""
+        self._open()  # a daemon that this starts has written daemon.json by then
+        return _theirs() >= protocol
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -95,6 +107,12 @@ def connect(again: bool = False) -> socket.socket:
         from arctl import starter  # only where it is needed: it is slower to load
 
         return starter.start(again)
+
+
+def _theirs() -> int:
+    """Return the version of the protocol that the daemon speaks."""
+    theirs = read_info().get("protocol")
+    return theirs if isinstance(theirs, int) else PROTOCOL
 
 
 def _repeatable(method: str, params: Answer) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ardaemon.core import places
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
 
-PROTOCOL = 1  # of ardaemon.core.protocol, which needs msgspec; a test holds that they agree
+PROTOCOL = 2  # of ardaemon.core.protocol, which needs msgspec; a test holds that they agree
 CONNECT_S = 5.0  # a living daemon accepts within milliseconds
 Answer = dict[str, Any]
 

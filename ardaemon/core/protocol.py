@@ -27,7 +27,7 @@ from ardaemon.core.model import (
 from ardaemon.core.summary import Summary
 
 # A daemon serves clients of the version before and after its own.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

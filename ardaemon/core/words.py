@@ -3,6 +3,7 @@
 # In the place of an experiment's name: the one that is meant where nobody can be asked (AR_NONINTERACTIVE=1).
 # The chain's current one comes before a live one then.
 CHAIN_FIRST = "@chain"
+CHAIN_FIRST_SINCE = 2  # version of the protocol
 
 SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 

@@ -13,12 +13,14 @@ import pytest
 
 from ardaemon.core import errors
 from ardaemon.core.model import Best, Chain, Contract, Exit, Result, Session
+from ardaemon.core.protocol import PROTOCOL
 from ardaemon.core.run_record import Active, RunRecord
 from ardaemon.core.version import VERSION
+from ardaemon.core.words import CHAIN_FIRST
 from ardaemon.host import state
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import SLUG, Lab, Rpc, wait_until
-from tests.support.older import Version, as_before, gone
+from tests.support.older import Version, as_before, gone, replaced
 from tests.support.promises import FULL, times
 from tests.support.record import lay_out
 from tests.support.run_json import changed, of_an_earlier_version
@@ -378,9 +380,9 @@ def committed(client: Rpc) -> list[str]:
 
 
 @takeover
-@pytest.mark.parametrize("protocol", [0, -1], ids=["the previous protocol", "two protocols ago"])
-def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: Lab, protocol: int) -> None:
-    old, new = Version(lab, "0.0.9", protocol), Shell(lab)
+@pytest.mark.parametrize("ago", [1, 2], ids=["the previous protocol", "two protocols ago"])
+def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: Lab, ago: int) -> None:
+    old, new = Version(lab, "0.0.9", PROTOCOL - ago), Shell(lab)
     first_daemon = old.boot()
     lab.init()
     lab.session()
@@ -397,13 +399,13 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
         "wait --any": old.start("wait", "--any"),
         "tail": old.start("tail", "--follow", running),
     }
-    if protocol == 0:
+    if ago == 1:
         waiting |= {"new wait": new.start("wait", running), "new tail": new.start("tail", "-f", running)}
     subscriber = subscribed(lab)
     wait_until(lambda: len(lab.call("queue.list")["runs"]) == 4, "all four runs")
-    if protocol == -1:
+    if ago == 2:
         _, _, err = new.end(new.start("status"))
-        assert "speaks protocol -1" in err
+        assert f"speaks protocol {PROTOCOL - 2}" in err
         assert "arctl daemon restart" in err
     info = new.json("daemon", "restart")
     gone(first_daemon)
@@ -419,7 +421,7 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
     for run_id in (*queued, "r0004"):
         assert lab.wait(run_id)["result"]["verdict"] == "advance"
     ends = {name: old.end(process) for name, process in waiting.items()}
-    if protocol == 0:
+    if ago == 1:
         assert {name: code for name, (code, _, _) in ends.items()} == dict.fromkeys(waiting, 0), ends
         assert ends["run --wait"][1].count("advance") == 1
         assert "val/loss=0.9" in ends["wait"][1]
@@ -434,8 +436,25 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
 
 
 @takeover
+def test_a_newer_client_says_what_an_older_daemon_may_not_know(lab: Lab) -> None:
+    old, new = Version(lab, "0.0.9", PROTOCOL - 1), Shell(lab)
+    replaced(old.root / "ardaemon/core/words.py", CHAIN_FIRST, "@unknown")
+    old.boot()
+    lab.init()
+    lab.environment["AR_NONINTERACTIVE"] = "1"
+    code, out, err = new.end(new.start("status", "--compact"))
+    assert (code, out.splitlines()[0]) == (0, f"expr: {SLUG}"), err
+    code, _, err = new.end(new.start("result", "r9"))
+    assert code == 64
+    assert "arctl daemon restart" in err
+    new("daemon", "restart")
+    assert "arctl daemon restart" not in new.end(new.start("result", "r9"))[2]
+    new("daemon", "stop")
+
+
+@takeover
 def test_two_restarts_at_once_both_succeed_and_one_daemon_is_left(lab: Lab) -> None:
-    old, new = Version(lab, "0.0.9", 0), Shell(lab)
+    old, new = Version(lab, "0.0.9", PROTOCOL - 1), Shell(lab)
     first_daemon = old.boot()
     lab.init()
     lab.session()
