@@ -158,7 +158,7 @@ class ClientConnection:
             operations.at("acknowledge", data)
             try:
                 with anyio.fail_after(self.config.send_timeout):
-                    await self.stream.send(data + b"\n")
+                    await self.stream.send(data if data.endswith(b"\n") else data + b"\n")
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
                 self.gone = True
                 raise

@@ -90,11 +90,14 @@ class Dispatcher:
             return _answer(request.id, _fault(request.method, error))
 
     async def answer(self, client: Requester, asked: Asked) -> bytes | None:
-        """Answer what a line asks; return None if nothing in it wants an answer."""
+        """Answer what a line asks; return None if nothing in it wants an answer.
+
+        A batch's answer, which may be long, is a whole line: a newline added later would copy it.
+        """
         if not asked.is_batch:
             return await self._one(client, asked.parts[0])
         filled = [answer for answer in await self._batch(client, asked.parts) if answer is not None]
-        return b"[" + b",".join(filled) + b"]" if filled else None
+        return b"[" + b",".join(filled) + b"]\n" if filled else None
 
     async def _batch(self, client: Requester, parts: list[Call | bytes | None]) -> list[bytes | None]:
         """Answer the requests of a batch concurrently."""

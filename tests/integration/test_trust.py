@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,13 @@ def kept(lab: Lab) -> Callable[[], None]:
     home, copy = lab.folder.parent, lab.project / "kept"
     shutil.copytree(home, copy, symlinks=True)
 
+    def gone() -> bool:
+        with suppress(OSError):  # the daemon may write what it derives of runs in this moment
+            shutil.rmtree(home)
+        return not home.exists()
+
     def back() -> None:
-        shutil.rmtree(home)
+        wait_until(gone, "the project's experiments to be gone")
         shutil.copytree(copy, home, symlinks=True)
 
     return back

@@ -418,9 +418,10 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
     go(lab, running)
     assert lab.wait(running)["result"]["verdict"] == "advance"
     go(lab, *queued, "r0004")
+    # Before this asks for any verdict: one that it has got is not left for `wait --any`, which may come late.
+    ends = {name: old.end(process) for name, process in waiting.items()}
     for run_id in (*queued, "r0004"):
         assert lab.wait(run_id)["result"]["verdict"] == "advance"
-    ends = {name: old.end(process) for name, process in waiting.items()}
     if ago == 1:
         assert {name: code for name, (code, _, _) in ends.items()} == dict.fromkeys(waiting, 0), ends
         assert ends["run --wait"][1].count("advance") == 1

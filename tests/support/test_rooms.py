@@ -41,7 +41,7 @@ from tests.support.rooms import arrows, circles, levels, module_graph, reduced, 
         ("arctl/a.py", "from arctl.render import b", "arctl/render/b.py"),
         ("arctl/render/a.py", "from arctl.commands import b", "arctl/commands/b.py"),
         ("arctl/commands/a.py", "from ardaemon.host.b import c", "ardaemon/host/b.py"),
-        ("ardaemon/report/a.py", "from ardaemon.host.b import c", "ardaemon/host/b.py"),  # has no rule
+        ("ardaemon/other/a.py", "from ardaemon.host.b import c", "ardaemon/host/b.py"),  # has no rule
         ("ardaemon/pipeline/a.py", "from ardaemon.job.auto import b", "ardaemon/job/auto/b.py"),
         ("ardaemon/job/capture/a.py", "import ardaemon.core.z", "ardaemon/core/z.py"),
     ],
