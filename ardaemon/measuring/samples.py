@@ -17,6 +17,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.measured import CardSample, Header, Sample
 from ardaemon.core.model import SCHEMA
 from ardaemon.host import durable, operations
+from ardaemon.host.state import UNREADABLE
 
 FILE_MAX = 1 << 20
 WIDTH_FIRST_S = 0.5  # twice the shortest interval of sampling
@@ -130,7 +131,7 @@ def decode(data: bytes) -> tuple[Header | None, list[Sample]]:
     for line in lines:
         try:
             samples.append(_decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             continue
     return _header(first), samples
 
@@ -201,7 +202,7 @@ def _most(one: int | None, other: int | None) -> int | None:
 def _header(line: bytes) -> Header | None:
     try:
         header = msgspec.json.decode(line, type=Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return header if header.schema == SCHEMA else None
 

@@ -131,7 +131,12 @@ def test_a_torn_last_line_is_passed_over_and_mended(tmp_path: Path, cut: int) ->
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\n{}\n", b'{"schema": 99}\n', b"[]\n[]\n", b"\n\n"])
+DEEP = b'{"x": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\n{}\n", b'{"schema": 99}\n', b"[]\n[]\n", b"\n\n", DEEP * 2]
+)
 def test_what_is_not_ours_is_replaced(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(content)

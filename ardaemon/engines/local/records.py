@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import UNSET, MsgspecError, Struct, ValidationError, convert, json
+from msgspec import UNSET, Struct, ValidationError, convert, json
 from msgspec.structs import replace
 
 from ardaemon.core.errors import CorruptState, ForeignOwner, StorageError, UnknownSchema
@@ -98,7 +98,7 @@ def _given(facts: bytes) -> Given | None:
     """Decode what is noted in a lock; None if an earlier version launched it, and noted the shim alone."""
     try:
         return json.decode(facts, type=Given)
-    except (MsgspecError, UnicodeDecodeError):
+    except state.UNREADABLE:
         return None
 
 
