@@ -10,7 +10,6 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment import facts
 from ardaemon.experiment.facts import Material, Position
@@ -65,8 +64,8 @@ class FactsKeeper:
                 try:
                     await self._catch_up(experiment)
                     refused = 0
-                except (ArdaemonError, OSError) as error:
-                    why = {"expr": experiment.slug, "why": str(error)}
+                except Exception as error:  # facts are only a view: the daemon and its runs go on
+                    why = {"expr": experiment.slug, "why": f"{type(error).__name__}: {error}"}
                     log.warning("facts not kept", extra={"facts": why})
                     self._woken.add(key)
                     await anyio.sleep(REFUSED_S * 2**refused)
