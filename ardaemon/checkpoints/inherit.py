@@ -65,9 +65,9 @@ def _promoted(home: Path, shown: str) -> Inherited | None:
 def of_path(path: Path) -> Inherited:
     """Return the checkpoint that a person names: a promoted one, or any file or folder.
 
-    Raises Refused if it is missing.
+    Raises Refused if there is neither.
     """
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():  # of a FIFO or a device nothing would be copied
         raise Refused(f"--parent-ckpt {path}: there is no such file or folder", ANOTHER)
     promoted = None
     if path.is_dir():

@@ -365,6 +365,12 @@ REFUSALS: dict[str, tuple[type[ArdaemonError], str, Callable[[Lab], object] | No
         None,
         {"parent_ckpt": "/no/where"},
     ),
+    "named checkpoint a FIFO": (
+        Refused,
+        "there is no such file or folder",
+        lambda lab: os.mkfifo(lab.project / "fifo"),
+        {"parent_ckpt": "{fifo}"},
+    ),
     "named checkpoint changed": (
         Refused,
         "is not as it was promoted",
@@ -386,6 +392,8 @@ def test_what_is_refused_leaves_nothing_behind(over: Lab, case: str) -> None:
         prepare(over)
     if "{ckpt}" in params.values():
         params = {"parent_ckpt": str(over.folder / "best_ckpt")}
+    if "{fifo}" in params.values():
+        params = {"parent_ckpt": str(over.project / "fifo")}
     if "{sparse}" in params.values():
         with (over.root / "sparse").open("wb") as file:
             file.truncate(1 << 42)
