@@ -75,7 +75,7 @@ class Tally:
         self.stretches.add(run, value)
         if value is not None and run.valid:
             self.ranks.add(value, lambda: line_of(run))
-        self.parameters.add(run, value)
+        self.parameters.add(run, value if run.valid else None)
         self.failures.add(run)
 
     def summary(self, pending: int) -> Summary:

@@ -93,6 +93,18 @@ def test_values_that_cannot_be_compared_have_no_place_among_the_best() -> None:
     )
 
 
+def test_a_setting_that_a_check_refused_is_not_the_best_of_its_name() -> None:
+    refused = {"value": 0.001, "valid": False, "reason": "check_failed: it cheats"}
+    found = tally(
+        [
+            run(1, changes=(Change("width", "4", "999"),), **refused),
+            run(2, value=0.5, changes=(Change("width", "4", "8"),)),
+        ]
+    )
+    shown = [(one.setting, one.verdict, one.value) for one in found.parameters[0].settings]
+    assert shown == [("8", "revert", 0.5), ("999", "revert", None)]
+
+
 def test_parameters_have_what_was_tried_and_what_came_of_it() -> None:
     def tried(number: int, after: str | None, **facts: object) -> RunFacts:
         return run(number, changes=(Change("lr", "1e-3", after),), **facts)
