@@ -1,6 +1,8 @@
 """What an edit changed in train.py: names and values, lines, and the diff. The standard library alone."""
 
 import ast
+import tokenize
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from ardaemon.core.text import one_line
@@ -39,7 +41,7 @@ def _changes(
     before: tuple[bytes, ast.Module], after: tuple[bytes, ast.Module], limits: Limits
 ) -> list[dict[str, Any]]:
     pairs = differences(bindings(before[1]), bindings(after[1]))[: limits.changes]
-    old, new = lines.split(before[0]), lines.split(after[0])
+    old, new = (lines.split(_utf8(source)) for source, _ in (before, after))
     return [
         {
             "name": one_line((pair.after or pair.before).name, limits.value),  # type: ignore[union-attr]
@@ -50,8 +52,14 @@ def _changes(
     ]
 
 
+def _utf8(source: bytes) -> bytes:
+    """Return a source as Python counts columns in it: in UTF-8, without a byte order mark."""
+    encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
+    return source.decode(encoding, "replace").encode()
+
+
 def _written(source: list[bytes], binding: Binding | None, most: int) -> str | None:
-    """Return a value as it is written, in one line; Python counts columns in bytes of UTF-8."""
+    """Return a value as it is written, in one line. `source` has the lines of _utf8()."""
     if binding is None:
         return None
     value = binding.value

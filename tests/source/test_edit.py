@@ -50,6 +50,14 @@ def test_names_whose_values_an_edit_changed(before: str, after: str, wanted: lis
     assert changes(before, after) == wanted
 
 
+@pytest.mark.parametrize(
+    ("encoding", "first"), [("utf-8", ""), ("utf-8-sig", ""), ("latin-1", "# coding: latin-1\n")]
+)
+def test_values_are_found_in_a_source_of_any_encoding(encoding: str, first: str) -> None:
+    before, after = (f"{first}s = 'é'; lr = {value}".encode(encoding) for value in (1, 2))
+    assert edit(before, after, LIMITS)["changes"] == [{"name": "lr", "before": "1", "after": "2"}]
+
+
 def test_names_with_two_values_come_first_and_no_more_than_the_limit() -> None:
     before, after = "lr = 1\nwd = 2", "new = 0\nwd = 3\nlr = 4"
     assert changes(before, after) == [("wd", "2", "3"), ("lr", "1", "4"), ("new", None, "0")]
