@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ardaemon.checkpoints import place
 from ardaemon.checkpoints.copy import Copier
-from ardaemon.checkpoints.promote import Meta, named, no_report, surveyed
+from ardaemon.checkpoints.promote import Meta, named, no_report, no_room, surveyed
 from ardaemon.core import file_kinds
 from ardaemon.core.errors import ArdaemonError, Refused, StorageError
 from ardaemon.core.layout import CHECKPOINT_META as META
@@ -96,7 +96,7 @@ def copy(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:
     with state.storage("copy the parent's checkpoint to", folder):
         operations.mkdir(folder)
         plan = surveyed(inherited.source, folder / inherited.source.name, trusted)
-        copied = named(Copier(plan, no_report, _no_room).run(), folder)
+        copied = named(Copier(plan, no_report, no_room).run(), folder)
         meta = inherited.meta
         if meta is not None and meta.files not in ({}, copied):  # earlier versions did not hash
             other = sorted(n for n in {*meta.files, *copied} if meta.files.get(n) != copied.get(n))
@@ -105,10 +105,6 @@ def copy(inherited: Inherited, folder: Path, trusted: Sequence[str]) -> None:
         if meta is not None:
             durable.write(folder / META, state.encode(replace(meta, files=copied)), folder=False)
         durable.sync_folder(folder)
-
-
-def _no_room() -> None:
-    """Make no room: nothing of the parent's is removed for its child."""
 
 
 def _size(count: int) -> str:

@@ -46,6 +46,10 @@ def no_report(_done: int, _total: int) -> None:
     """Take a report of progress that nobody wants."""
 
 
+def no_room() -> None:
+    """Make no room for a child's copy: nothing of its parent is removed for it."""
+
+
 @dataclass
 class Promotion:
     """The facts that this process keeps of one promotion, over all its tries."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ardaemon.checkpoints import inherit
 from ardaemon.checkpoints.copy import Copier
-from ardaemon.checkpoints.promote import no_report, surveyed
+from ardaemon.checkpoints.promote import no_report, no_room, surveyed
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
@@ -84,9 +84,5 @@ def _taken_along(parent: Experiment, partial: Experiment, name: str, trusted: Se
     if os.path.islink(path):
         operations.symlink(os.path.realpath(path), target)
     else:
-        Copier(surveyed(Path(path), target, trusted), no_report, _no_room).run()
+        Copier(surveyed(Path(path), target, trusted), no_report, no_room).run()
     return inside
-
-
-def _no_room() -> None:
-    """Make no room: nothing of the parent's is removed for its child."""

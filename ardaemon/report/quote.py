@@ -3,11 +3,11 @@
 Nothing inside a code span makes a heading, a link, an emphasis or HTML, and only a backtick ends it.
 """
 
+from ardaemon.core.config import HOUR_S
 from ardaemon.core.line import number, short
 
 NOTHING = "(none)"
 MARKS = 2  # bytes of the two backticks
-HOUR_S = 3600.0
 
 
 def quoted(text: str, most: int) -> str:

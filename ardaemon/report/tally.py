@@ -22,7 +22,6 @@ GOAL_MAX = 400  # characters
 METRIC_MAX = 128
 CONSTRAINT_MAX = 120
 CONSTRAINTS_MAX = 16
-RATIONALE_MAX = 600
 
 
 class Frame(Struct, frozen=True, kw_only=True):

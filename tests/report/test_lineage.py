@@ -15,7 +15,20 @@ def begun(project: Path, slug: str, parent: str | None = None, **facts: Any) -> 
     experiment = Project(project).experiment(slug)
     experiment.folder.mkdir(parents=True)
     if parent is not None:
-        decision = {"schema": 1, "parent_expr": parent, **facts}
+        decision = {
+            "schema": 1,
+            "parent_expr": parent,
+            "parent_primary": reached(1.0, "none"),
+            "child_primary": {"name": "val/loss", "direction": "min"},
+            "child_goal": "lower it",
+            "child_mutation_scope": ["train.py"],
+            "rationale": "",
+            "parent_report_sha256": "",
+            "created_at": "",
+            "chain_position": 1,
+            "submit_id": "s",
+            **facts,
+        }
         (experiment.folder / "chain_decision.json").write_text(json.dumps(decision))
     return experiment
 
