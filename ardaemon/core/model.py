@@ -328,7 +328,7 @@ class Chain(Record, frozen=True, kw_only=True):
 
     current_slug: Slug
     chain_mode: ChainMode | None = None
-    chain_remaining: Annotated[int, Meta(ge=0, le=CHAIN_MAX)] | None
+    chain_remaining: Annotated[int, Meta(ge=0)] | None  # earlier versions took more than CHAIN_MAX
     chain_trail: Annotated[tuple[Slug, ...], Meta(max_length=TRAIL_MAX)] = ()
     making: Making | None = None
 

@@ -83,6 +83,13 @@ def test_a_budget_that_is_none_changes_nothing(two: Lab, budget: int) -> None:
     assert not two.get("session.get")["session"]["live"]
 
 
+def test_a_budget_that_an_earlier_version_took_holds_up_no_verdict(two: Lab) -> None:
+    begin(two)
+    facts = {"schema": 1, "current_slug": SLUG, "chain_remaining": 10**9, "chain_trail": [SLUG]}
+    (two.project / ".autoresearch/.chain-session.json").write_text(json.dumps(facts))
+    assert two.tried(1.0)["chain_remaining"] == 10**9
+
+
 def test_what_a_loop_has_to_do_next_is_said_in_the_result(two: Lab) -> None:
     begin(two, chain=1)
     first = two.tried(1.0)
