@@ -1,7 +1,8 @@
 """`make torture`: every promise at full size; prints the table and writes docs/reliability.md.
 
 With names (`make torture PROMISE=kill-matrix`) those rows alone; in the page they take the place of the rows
-that were there, and the last line says so. Exit code 1 if anything failed, or if a promise has no test.
+that were there, new ones their place among them, and the last line says so. Exit code 1 if anything failed,
+or if a promise has no test.
 """
 
 import json
@@ -58,16 +59,22 @@ def table(figures: Figures, names: list[str], seconds: float) -> str:
 
 
 def rewrite(text: str, names: list[str]) -> str | None:
-    """The page's table with these rows in the place of what was there; None where they were not there."""
+    """The page's table with these rows in the place of what was there; None if there was no table."""
     lines = PAGE.lines()
     new = {name: row for name in names for row in text.splitlines() if row.endswith(_alone(name))}
-    old = [n for n, line in enumerate(lines) for name in names if line.endswith(_alone(name))]
-    if len(old) != len(names) or len(new) != len(names):
+    if len(new) != len(names) or not any(_named(line) for line in lines):
         return None
-    for number in old:
-        lines[number] = next(row for name, row in new.items() if lines[number].endswith(_alone(name)))
+    rows = {_named(line): line for line in lines if _named(line)} | new
+    first = next(at for at, line in enumerate(lines) if _named(line))
+    others = [line for line in lines if not _named(line)]
+    others[first:first] = [rows[name] for name in PROMISES if name in rows]
     said = f"Run again afterwards, alone, on {datetime.now(UTC):%Y-%m-%d}: {', '.join(names)}."
-    return "\n".join([*lines, "", said])
+    return "\n".join([*others, "", said])
+
+
+def _named(line: str) -> str | None:
+    """Return the promise of a row of the table; None for another line, and for a promise of before."""
+    return next((name for name in PROMISES if line.endswith(_alone(name))), None)
 
 
 def _alone(name: str) -> str:
