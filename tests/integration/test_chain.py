@@ -368,7 +368,7 @@ REFUSALS: dict[str, tuple[type[ArdaemonError], str, Callable[[Lab], object] | No
     "named checkpoint a FIFO": (
         Refused,
         "there is no such file or folder",
-        lambda lab: os.mkfifo(lab.project / "fifo"),
+        lambda lab: os.mkfifo(lab.root / "fifo"),
         {"parent_ckpt": "{fifo}"},
     ),
     "named checkpoint changed": (
@@ -393,7 +393,7 @@ def test_what_is_refused_leaves_nothing_behind(over: Lab, case: str) -> None:
     if "{ckpt}" in params.values():
         params = {"parent_ckpt": str(over.folder / "best_ckpt")}
     if "{fifo}" in params.values():
-        params = {"parent_ckpt": str(over.project / "fifo")}
+        params = {"parent_ckpt": str(over.root / "fifo")}
     if "{sparse}" in params.values():
         with (over.root / "sparse").open("wb") as file:
             file.truncate(1 << 42)

@@ -391,7 +391,7 @@ def test_a_subscriber_and_a_follower_that_never_read_are_dropped(lab: Lab) -> No
             pass
     # The job says 4 MB to each follower, which reads none of it.
     wait_until(lambda: connections(lab.pid) <= sockets + 8, "the followers are dropped")
-    for _ in range(120):  # more events than the socket's buffer holds
+    for _ in range(240):  # more events than the socket and the queue of a subscriber hold
         lab.get("run.cancel", run_id=lab.submit()["run_id"])
     wait_until(lambda: connections(lab.pid) <= sockets, "the subscribers are dropped")
     (lab.root / "go").touch()
