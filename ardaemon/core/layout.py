@@ -15,6 +15,7 @@ FOLDER = places.FOLDER
 SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
+RUN_ID = re.compile(r"r([0-9]{4,9})")
 PATH_MAX = 4096  # a longer path is opened by no system call (path_resolution(7))
 ORIGINAL = "r0000"
 EXPERIMENTS_KEPT = 64  # whose paths are remembered
@@ -33,7 +34,7 @@ def run_name(number: int) -> str:
 
 def run_number(run_id: str) -> int:
     """Return the number of a run id: r0012 -> 12. Raises UsageError for anything else."""
-    match = re.fullmatch(r"r([0-9]{4,9})", run_id)
+    match = RUN_ID.fullmatch(run_id)
     if match is None:
         raise UsageError(f"{run_id[:40]!r} is not a run id", "run ids look like r0012")
     return int(match[1])

@@ -3,12 +3,11 @@
 import contextlib
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.layout import RUN_ID, Experiment, Project
 from ardaemon.core.model import ChainDecision, ParentPrimary, Primary
 from ardaemon.core.summary import Link
 from ardaemon.core.text import one_line
 from ardaemon.host import state
-from ardaemon.report.reading import RUN_ID
 
 LINKS_MAX = 8  # experiments that are named; a chain may be longer
 RATIONALE_MAX = 1_000  # characters that are kept of each rationale

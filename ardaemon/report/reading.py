@@ -1,16 +1,15 @@
 """What one run says: a value that can be compared, and something about its edit, or not. Pure."""
 
 import math
-import re
 
 from ardaemon.core.config import NOTE_MAX
 from ardaemon.core.facts import RunFacts
+from ardaemon.core.layout import RUN_ID
 from ardaemon.core.model import Direction
 from ardaemon.core.reason import NOT_COMPARABLE, read
 from ardaemon.core.summary import RunLine
 from ardaemon.core.text import one_line
 
-RUN_ID = re.compile(r"r[0-9]{4,9}")
 FAILED = frozenset({"crash", "timeout", "invalid", "unclean"})
 
 

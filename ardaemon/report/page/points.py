@@ -12,8 +12,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from ardaemon.core.facts import RunFacts
-from ardaemon.core.layout import run_number
-from ardaemon.report.reading import RUN_ID
+from ardaemon.core.layout import RUN_ID, run_number
 
 POINTS_MAX = 10_000  # as many as the page's bytes have room for, and more than a screen shows apart
 NEWEST_SHARE = 5  # a fifth of the points is for the newest runs

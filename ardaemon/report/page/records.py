@@ -10,10 +10,9 @@ from msgspec import Struct
 
 from ardaemon.core.config import NOTE_MAX
 from ardaemon.core.facts import RunFacts
-from ardaemon.core.layout import run_number
+from ardaemon.core.layout import RUN_ID, run_number
 from ardaemon.core.text import clean, cut_bytes, one_line
 from ardaemon.report.page.pieces import HEAVY_PIECE, Work
-from ardaemon.report.reading import RUN_ID
 
 DIFF_MAX = 600  # bytes of a diff: some ten lines, which is what one idea takes
 RECORDS_BYTES = 400_000  # of all records that have a diff, as they are in the page
