@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ardaemon.core import limits
 from ardaemon.core.errors import Refused, SessionNotLive, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on
@@ -112,17 +113,10 @@ def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> t
 
 def _reached(settings: Settings, counters: Counters, hours: float) -> list[str]:
     """Say which counts have come to their end already: whatever the next run is, it is the last."""
-    counts = {
-        "plateau": counters.plateau,
-        "max_runs": counters.since_start,
-        "max_hours": hours,
-        "max_gpu_hours": counters.gpu_hours,
-        "max_failures": counters.failures,
-    }
     return [
-        f"{option(name)} {most:g} is reached already ({count:.3g}): {_next(name)} ends the session"
-        for name, count in counts.items()
-        if (most := getattr(settings, name)) is not None and count >= most
+        f"{option(name)} {getattr(settings, name):g} is reached already ({count:.3g}):"
+        f" {_next(name)} ends the session"
+        for name, count in limits.reached(settings, counters, hours).items()
     ]
 
 

@@ -3,6 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ardaemon.core import limits
 from ardaemon.core.model import Best, Counters, Settings, Status, Termination, Verdict
 
 
@@ -50,17 +51,7 @@ def judge(
         return "manual"
     if _reached(settings.threshold, best):
         return "primary_threshold"
-    if settings.plateau is not None and counters.plateau >= settings.plateau:
-        return "plateau"
-    if settings.max_runs is not None and counters.since_start >= settings.max_runs:
-        return "max_runs"
-    if settings.max_hours is not None and hours >= settings.max_hours:
-        return "max_hours"
-    if settings.max_gpu_hours is not None and counters.gpu_hours >= settings.max_gpu_hours:
-        return "max_gpu_hours"
-    if settings.max_failures is not None and counters.failures >= settings.max_failures:
-        return "max_failures"
-    return None
+    return next(iter(limits.reached(settings, counters, hours)), None)
 
 
 def _reached(threshold: float | None, best: Best | None) -> bool:
