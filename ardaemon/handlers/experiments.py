@@ -171,23 +171,28 @@ class Experiments:
 
     async def session_get(self, params: p.Where, _: Notify) -> p.SessionView:
         """Return the settings and counters of the session."""
-        return await self._session_view(await self.context.resolve(params.project, params.expr))
+        look = partial(_session_view, started_here=self.context.started_here)
+        return await self.context.read(params.project, params.expr, look)
 
     async def _session_view(self, experiment: Experiment) -> p.SessionView:
         state = await self.context.load(experiment)
-        see = partial(self.context.started_here.as_seen, experiment, state)
-        state = await self.context.ask(experiment, see)
-        chain = await self.context.ask(experiment, partial(chain_of, experiment))
-        return p.SessionView(
-            project=str(experiment.project),
-            expr=experiment.slug,
-            session=state.session,
-            chain_mode=chain.mode if chain else None,
-            chain_remaining=chain.left if chain else None,
-            hours=hours_of(state.session),
-            gpu_hours=state.session.counters.gpu_hours,
-            warnings=tuple(state.warnings),
-        )
+        work = partial(_session_view, experiment, state, self.context.started_here)
+        return await self.context.ask(experiment, work)
+
+
+def _session_view(experiment: Experiment, state: State, started_here: StartedHere) -> p.SessionView:
+    """Return the session as it is shown; its chain is read from the disk."""
+    seen, chain = started_here.as_seen(experiment, state), chain_of(experiment)
+    return p.SessionView(
+        project=str(experiment.project),
+        expr=experiment.slug,
+        session=seen.session,
+        chain_mode=chain.mode if chain else None,
+        chain_remaining=chain.left if chain else None,
+        hours=hours_of(seen.session),
+        gpu_hours=seen.session.counters.gpu_hours,
+        warnings=tuple(seen.warnings),
+    )
 
 
 def _train_py(experiment: Experiment, state: State) -> str:
