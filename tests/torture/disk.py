@@ -83,6 +83,13 @@ class Disk:
 
     # --- what is done to it ---
 
+    def take(self, facts: dict[str, Any]) -> None:
+        """One more of the story: an operation, or what a person or a job wrote."""
+        if facts["name"] in ("edited", "written"):
+            getattr(self, facts["name"])(facts["paths"][0], facts["data"])
+        else:
+            self.replay(facts)
+
     def replay(self, facts: dict[str, Any]) -> None:
         """One recorded operation; what is on a disk in memory (locks, sockets) is lost anyway."""
         self.clock += 1

@@ -30,6 +30,7 @@ from tests.torture.points import (
     undisturbed,
     world,
 )
+from tests.torture.recording import empty_disk, recorded_whole
 from tests.torture.story import CANDIDATES, PRINT, Candidate, Story
 
 pytestmark = [pytest.mark.promise("chain"), pytest.mark.timeout(1500 if FULL else 120)]
@@ -57,14 +58,18 @@ class ChainStory(Story):
 
     def tell(self) -> "ChainStory":
         """The whole story, to its end."""
-        self.begin()
-        self.submit(PARENT)
-        self.judged(PARENT)
+        self.begin_with_a_parent()
         self._let_one_wait()
         self.insist(self._follow)
         self.judged(WAITS)
         wait_until(lambda: not any((self.lab.home / "active").iterdir()), "the active folder to be empty")
         return self
+
+    def begin_with_a_parent(self) -> None:
+        """Until there is a best that an experiment could follow."""
+        self.begin()
+        self.submit(PARENT)
+        self.judged(PARENT)
 
     def _session(self) -> None:
         if not self.lab.get("session.get")["session"]["live"]:
@@ -180,9 +185,7 @@ def test_a_run_that_was_to_be_cancelled_is_not_started_by_the_next_daemon(record
     with world() as lab:
         lab.start(PROGRAM, FAULT_PLAN=json.dumps(planned(lab, moment, "kill")))
         story = ChainStory(lab)
-        story.begin()
-        story.submit(PARENT)
-        story.judged(PARENT)
+        story.begin_with_a_parent()
         other = lab.beside("q")
         other.init()
         other.session()
@@ -210,9 +213,7 @@ def test_a_client_that_is_killed_meanwhile_leaves_one_child_and_the_same_command
         plan = planned(lab, moment, "wait")
         lab.start(PROGRAM, FAULT_PLAN=json.dumps(plan))
         story = ChainStory(lab)
-        story.begin()
-        story.submit(PARENT)
-        story.judged(PARENT)
+        story.begin_with_a_parent()
         command = ("chain-init", "--new-slug", CHILD, "--goal", "less", "--rationale", "it falls", "--force")
         client = Shell(lab).start(*command)
         wait_until(Path(plan["flag"]).exists, "the moment")
@@ -233,9 +234,7 @@ def test_an_experiment_that_gets_the_name_of_half_a_child_is_no_child(record_pro
     with world() as lab:
         lab.start(PROGRAM, FAULT_PLAN=json.dumps(planned(lab, half, "kill")))
         story = ChainStory(lab)
-        story.begin()
-        story.submit(PARENT)
-        story.judged(PARENT)
+        story.begin_with_a_parent()
         with pytest.raises(AssertionError, match="closed the connection"):
             chains.go_on(lab, force=True)
         wait_until(lambda: lab.process is not None and lab.process.poll() is not None, "the daemon's end")
@@ -261,26 +260,6 @@ def test_an_error_of_the_disk_at_any_operation_costs_nothing_once_it_is_over(
 # --- power cuts ---
 
 
-def recorded_whole(lab: Lab) -> list[dict[str, Any]]:
-    """The story's operations, with what its jobs wrote among them."""
-    log = lab.root / "operations"
-    story = ChainStory(lab)
-
-    def edited(path: Path, text: str) -> None:
-        with log.open("a") as file:
-            file.write(json.dumps({"name": "edited", "who": "", "paths": [str(path)], "data": text}) + "\n")
-        path.write_text(text)
-
-    story.edited = edited
-    lab.start(PROGRAM, FAULT_PLAN=json.dumps({"record": str(log), "root": str(lab.root)}))
-    story.tell().settled()
-    lab.stop()
-    saved = {story.runs[PARENT.name]: STATE}
-    return list(
-        disk.with_jobs(lab.folder, saved, [json.loads(line) for line in log.read_text().splitlines()])
-    )
-
-
 class Cut(NamedTuple):
     """A disk that a power cut during chain.init leaves, and whether its answer had been given."""
 
@@ -292,15 +271,10 @@ class Cut(NamedTuple):
 def cuts(lab: Lab, operations: list[dict[str, Any]]) -> list[Cut]:
     """Every one."""
     begins, ends = of_chain_init([{"subject": "", **facts} for facts in operations])
-    model = disk.Disk(str(lab.root), str(lab.runtime))
-    for name in ("train.py", "prepare.py"):
-        model.edited(str(lab.project / name), (lab.project / name).read_text())
+    model = empty_disk(lab)
     found: dict[str, Cut] = {}
     for at, facts in enumerate(operations[:ends]):
-        if facts["name"] in ("edited", "written"):
-            getattr(model, facts["name"])(facts["paths"][0], facts["data"])
-        else:
-            model.replay(facts)
+        model.take(facts)
         if at >= begins:
             for _, left in model.states():
                 after = f"{facts['name']} {facts.get('subject')}"
@@ -313,7 +287,7 @@ def test_a_power_cut_at_any_moment_leaves_the_child_whole_or_nothing(
     chunk: int, record_property: Record
 ) -> None:
     with world() as lab:
-        found = cuts(lab, recorded_whole(lab))
+        found = cuts(lab, recorded_whole(lab, ChainStory(lab), {PARENT.name: STATE}))
         assert len(found) > 100, "too few disks to prove anything"
         mine = some(found[chunk::CHUNKS], STATES)
         if not FULL:

@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +14,7 @@ from tests.support.lab import Lab, wait_until
 from tests.support.promises import FULL, some
 from tests.torture import disk
 from tests.torture.points import CHUNKS, PROGRAM, world
+from tests.torture.recording import empty_disk, recorded_whole
 from tests.torture.story import CANDIDATES, PRINT, SCRIPT, Candidate, Story
 
 QUICK = 5  # states of each chunk in `make test`
@@ -56,26 +56,6 @@ class Told:
         return Told(self.session, set(self.runs), dict(self.results), set(self.launched), self.edited)
 
 
-def recorded(lab: Lab) -> list[dict[str, Any]]:
-    """The story's operations in their order, with the edits of train.py and what jobs wrote among them."""
-    log = lab.root / "operations"
-    lab.start(PROGRAM, FAULT_PLAN=json.dumps({"record": str(log), "root": str(lab.root)}))
-    story = Story(lab)
-
-    def edited(path: Path, text: str) -> None:
-        with log.open("a") as file:
-            file.write(json.dumps({"name": "edited", "who": "", "paths": [str(path)], "data": text}) + "\n")
-        path.write_text(text)
-
-    story.edited = edited
-    story.tell().settled()
-    lab.stop()
-    saved = {story.runs[name]: text for name, text in SAVED.items()}
-    return list(
-        disk.with_jobs(lab.folder, saved, [json.loads(line) for line in log.read_text().splitlines()])
-    )
-
-
 class State(NamedTuple):
     """A disk that some power cut leaves, what had been told by then, and what had been done last."""
 
@@ -88,15 +68,10 @@ class State(NamedTuple):
 
 def states(lab: Lab, operations: list[dict[str, Any]]) -> list[State]:
     """Every one."""
-    model, told = disk.Disk(str(lab.root), str(lab.runtime)), Told()
+    model, told = empty_disk(lab), Told()
     found: dict[str, State] = {}
-    for name in ("train.py", "prepare.py"):
-        model.edited(str(lab.project / name), (lab.project / name).read_text())
     for facts in operations:
-        if facts["name"] in ("edited", "written"):
-            getattr(model, facts["name"])(facts["paths"][0], facts["data"])
-        else:
-            model.replay(facts)
+        model.take(facts)
         told.hear(facts)
         for torn, left in model.states():
             key, after = disk.digest(left), f"{facts['name']} {facts.get('subject')}"
@@ -126,7 +101,7 @@ def test_after_a_power_cut_at_any_moment_everything_acknowledged_is_there(
     chunk: int, record_property: Callable[[str, object], None]
 ) -> None:
     with world() as lab:
-        found = states(lab, recorded(lab))
+        found = states(lab, recorded_whole(lab, Story(lab), SAVED))
         assert len(found) > 300, "too few states to prove anything"
         mine = chosen(found, chunk)
         record_property("cases", len(mine))
