@@ -88,6 +88,8 @@ def _wire(params: dict[str, Any], given: dict[str, Any]) -> Answer:
     checkpoint, train = params["parent_ckpt"], params["train"]
     none = checkpoint == "none"
     check_slug(params["slug"])
+    if checkpoint == "":  # as of a variable that is not set: not the current folder
+        raise UsageError("--parent-ckpt is empty", "name a path, or none, or leave the option out")
     return {
         **params,
         "project": project(),

@@ -243,7 +243,7 @@ def _train(parent: Experiment, best: Best, params: ChainInit) -> tuple[bytes, in
 
 def _front(parent: Experiment, contract: Contract, params: ChainInit) -> program_md.Front:
     """Return program.md's front matter: what is not given is the parent's, the hard constraints always."""
-    metric = params.primary_metric or contract.primary.metric
+    metric = contract.primary.metric if params.primary_metric is None else params.primary_metric
     direction = params.primary_direction or contract.primary.direction
     scope = params.mutation_scope or program_md.read_front(parent)[1].mutation_scope
     return program_md.Front(

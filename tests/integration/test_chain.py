@@ -86,6 +86,13 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
     assert read(lab, "chain_decision.json", LAST)["child_mutation_scope"] == ["train.py", "conf.yaml"]
 
 
+def test_an_empty_checkpoint_is_not_the_current_folder(over: Lab) -> None:
+    words = ("--new-slug", CHILD, "--goal", "less", "--rationale", "why")
+    code, _, error = Shell(over).end(Shell(over).start("chain-init", *words, "--parent-ckpt", ""))
+    assert (code, error.splitlines()[0]) == (64, "Error: --parent-ckpt is empty")
+    assert not folder(over).exists()
+
+
 def test_the_rationale_is_read_from_standard_input_word_for_word(lab: Lab) -> None:
     lab.start()
     parent(lab)
@@ -332,6 +339,7 @@ REFUSALS: dict[str, tuple[type[ArdaemonError], str, Callable[[Lab], object] | No
     "no slug": (UsageError, "'child' is not an experiment's name", None, {"slug": "child"}),
     "a slug that is taken": (UsageError, "is there already", None, {"slug": SLUG}),
     "no metric": (UsageError, "is not a metric's name", None, {"primary_metric": "a b"}),
+    "an empty metric": (UsageError, "'' is not a metric's name", None, {"primary_metric": ""}),
     "a wrong setting": (UsageError, "--plateau 0", None, {"given": {"plateau": 0}}),
     "no runner": (RunnerNotFound, "no-such", None, {"given": {"runner": "no-such train.py"}}),
     "budget used up": (
