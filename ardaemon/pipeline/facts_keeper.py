@@ -84,8 +84,7 @@ class FactsKeeper:
             for material in batch:
                 written = await self._written(experiment, at, material)
                 if written is None:  # `--resume fresh`, or a repair, came in between
-                    written = await self.disks.ask(experiment.project, partial(facts.position, experiment))
-                    at = written
+                    at = await self.disks.ask(experiment.project, partial(facts.position, experiment))
                     break
                 at = written
 
