@@ -26,9 +26,8 @@ def key(path: Path, ends: str) -> bytes:
             return found
         if found is not None:
             _put_aside(path, ends)
-        with contextlib.suppress(
-            FileNotFoundError
-        ):  # a daemon of another machine, which starts, swept it away
+        # Gone meanwhile: a daemon that starts on another machine has swept it away.
+        with contextlib.suppress(FileNotFoundError):
             durable.write_new(path, os.urandom(BYTES), 0o600)
     raise OSError(f"{path} is no key of {BYTES} bytes, however often it is made: remove it")
 

@@ -125,9 +125,9 @@ class Reader:
         await worker.reap()
 
     async def _end_when_idle(self, worker: Worker[Edit]) -> None:
-        """End the worker once nobody has asked for `idle_s`."""
-        while (left := self._used + self.idle_s - time.monotonic()) > 0 or self._lock.locked():
-            await anyio.sleep(max(left, self.idle_s))
+        """End the worker once nobody has asked for `idle_s`, within twice that."""
+        while time.monotonic() < self._used + self.idle_s or self._lock.locked():
+            await anyio.sleep(self.idle_s)
             if self._worker is not worker:
                 return
         await self._drop(worker)
