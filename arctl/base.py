@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +15,7 @@ from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import find_project, require_ours, trusted_folders
 from ardaemon.core.text import clean, escaped
-from ardaemon.core.words import CHAIN_FIRST, CHAIN_FIRST_SINCE
+from ardaemon.core.words import CHAIN_FIRST, CHAIN_FIRST_SINCE, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
@@ -113,6 +113,17 @@ def interactive() -> bool:
     if noninteractive():
         return False
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
+def ask_missing(given: dict[str, Any], ask: Mapping[str, Callable[[], object]], mend: str) -> dict[str, Any]:
+    """Ask a person for the options that are not given.
+
+    Raises UsageError, which names them, if nobody can be asked.
+    """
+    missing = [name for name in ask if given[name] is None]
+    if missing and not interactive():
+        raise UsageError(f"missing: {', '.join(map(option, missing))}", mend)
+    return {**given, **{name: str(ask[name]()) for name in missing}}
 
 
 def noninteractive() -> bool:

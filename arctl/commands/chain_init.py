@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
-from arctl.base import environment, interactive, json_option, project, say, say_json, warn
+from arctl.base import ask_missing, environment, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type
@@ -21,7 +22,7 @@ EXPORT = "export AR_NONINTERACTIVE=1"
 
 
 @click.command()
-@click.option("--new-slug", "slug", metavar="SLUG", help="Its name, as 261123-lr-warmup.")
+@click.option("--new-slug", metavar="SLUG", help="Its name, as 261123-lr-warmup.")
 @click.option("--goal", metavar="TEXT", help="What it is for.")
 @click.option(
     "--rationale",
@@ -70,24 +71,22 @@ def chain_init(as_json: bool, export: bool, listed: str | None, **params: Any) -
 
 
 def _complete(params: dict[str, Any]) -> dict[str, Any]:
-    """Ask a person for the missing options. Raises UsageError, which names them, if nobody can be asked."""
+    """Return the parameters with what was missing, and the slug under the daemon's name for it."""
     asked = {
-        "slug": "Name of the new experiment (--new-slug)",
+        "new_slug": "Name of the new experiment (--new-slug)",
         "goal": "Goal (--goal)",
         "rationale": "Why it comes next (--rationale)",
     }
-    missing = [name for name in asked if params[name] is None]
-    if missing and not interactive():
-        options = ", ".join({"slug": "--new-slug"}.get(name, f"--{name}") for name in missing)
-        raise UsageError(f"missing: {options}", "arctl chain-init --help")
-    return {**params, **{name: click.prompt(asked[name], err=True) for name in missing}}
+    ask = {name: partial(click.prompt, text, err=True) for name, text in asked.items()}
+    whole = ask_missing(params, ask, "arctl chain-init --help")
+    whole["slug"] = check_slug(whole.pop("new_slug"))
+    return whole
 
 
 def _wire(params: dict[str, Any], given: dict[str, Any]) -> Answer:
     """Return the parameters as the daemon wants them, but for the environment and the submit id."""
     checkpoint, train = params["parent_ckpt"], params["train"]
     none = checkpoint == "none"
-    check_slug(params["slug"])
     if checkpoint == "":  # as of a variable that is not set: not the current folder
         raise UsageError("--parent-ckpt is empty", "name a path, or none, or leave the option out")
     return {

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from arctl.base import interactive, json_option, project, say, say_json, warn
+from arctl.base import ask_missing, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type
-from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import SLUG, check_slug
 
 TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -85,12 +84,8 @@ def _complete(given: dict[str, str | None]) -> dict[str, str | None]:
         "goal": lambda: click.prompt("Goal (--goal)", err=True),
     }
     # A program.md may hold metric, direction and goal already.
-    needed = ["train"] if given["program"] else list(ask)
-    missing = [name for name in needed if given[name] is None]
-    if missing and not interactive():
-        options = ", ".join("--" + name.replace("_", "-") for name in missing)
-        raise UsageError(f"missing: {options}", "give them, or take over a folder with --from DIR")
-    return {**given, **{name: str(ask[name]()) for name in missing}}
+    needed = {"train": ask["train"]} if given["program"] else ask
+    return ask_missing(given, needed, "give them, or take over a folder with --from DIR")
 
 
 def _report(answer: Answer) -> None:
