@@ -107,6 +107,7 @@ def arctl() -> None:
     13 interrupted, 14 unclean, 64 usage, 65 refused, 69 no daemon,
     70 a fault of ardaemon, 74 storage, 75 still running (call again),
     76 stuck: the run waits until somebody does what the message says.
+    With --exit-zero, run and wait exit with 0 instead of 10 to 14 and 75.
 
     \b
     AR_EXPR names the experiment; with AR_NONINTERACTIVE=1 no command asks.

@@ -1,11 +1,8 @@
 """`arctl run` and `arctl wait`: one candidate from submit to verdict, through signals and restarts."""
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -26,7 +23,8 @@ from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
 from arctl.render import run as run_lines
 from arctl.render.line import project_line
-from ardaemon.core.errors import ArdaemonError
+from arctl.signals import NOT_CTRL_C, Detached, is_ctrl_c, leaving_on_signals
+from ardaemon.core.errors import ArdaemonError, UnderWay
 
 NOT_LAUNCHED = ("queued", "launching")
 COLOURS = {"advance": "green", "revert": "yellow"}
@@ -37,16 +35,18 @@ timeout_option = click.option(
     metavar="S",
     help="Give up waiting after S seconds (exit code 75); the run goes on.",
 )
-
-
-class Detached(BaseException):
-    """A signal that says: leave, and let the run go on."""
+exit_zero_option = click.option(
+    "--exit-zero",
+    is_flag=True,
+    help="Exit with 0 for every verdict and for a run that goes on: the last line says which.",
+)
 
 
 @click.command()
-@click.option("--wait", is_flag=True, help="Wait for the verdict; Ctrl+C interrupts the run.")
+@click.option("--wait", is_flag=True, help="Wait for the verdict; Ctrl+C at the terminal interrupts the run.")
 @click.option("--note", metavar="TEXT", help="What was tried; else RUN_NOTE in train.py.")
 @timeout_option
+@exit_zero_option
 @gpus_option
 @vram_option
 @click.option("--share/--alone", default=None, help="May other runs be on its GPUs? Default: as the session.")
@@ -54,19 +54,36 @@ class Detached(BaseException):
 @click.option("--again", is_flag=True, help="Also a train.py that was run before; the best is only measured.")
 @common
 def run(
-    expr: str | None, as_json: bool, wait: bool, note: str | None, timeout: float | None, **asked: Any
+    expr: str | None,
+    as_json: bool,
+    wait: bool,
+    note: str | None,
+    timeout: float | None,
+    exit_zero: bool,
+    **asked: Any,
 ) -> int:
     """Run train.py as it is now.
 
     Without --wait the run is queued and train.py becomes the best version again at once, so that the next
     candidate can be written while this one trains.
+
+    --exit-zero is for tools that show every other exit code as a failure. What is left then is an error: 64 a
+    wrong option, 65 refused, 69 no daemon, 70 a fault of ardaemon, 74 storage, 76 stuck.
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
     here = Here(expr)
     submit = _submission(here, note, wait, asked)
-    if wait:
-        return Watch(here, as_json, timeout).run(submit)
+    watch = Watch(here, as_json, timeout, exit_zero)
+    try:
+        return watch.run(submit) if wait else _queue(here, as_json, submit)
+    except UnderWay as error:
+        if not exit_zero:
+            raise
+        return watch.show(error)
+
+
+def _queue(here: Here, as_json: bool, submit: Callable[[], Answer]) -> int:
     view = submit()
     if as_json:
         say_json(view)
@@ -80,15 +97,23 @@ def run(
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--any", "any_run", is_flag=True, help="The next of the experiment's runs to finish.")
 @timeout_option
+@exit_zero_option
 @common
-def wait(expr: str | None, as_json: bool, run_id: str | None, any_run: bool, timeout: float | None) -> int:
+def wait(
+    expr: str | None,
+    as_json: bool,
+    run_id: str | None,
+    any_run: bool,
+    timeout: float | None,
+    exit_zero: bool,
+) -> int:
     """Wait for a run and print its verdict; without RUN for the latest.
 
-    Ctrl+C ends the waiting, not the run.
+    Ctrl+C ends the waiting, not the run. `arctl run --help` has the exit codes that --exit-zero leaves.
     """
     if any_run and run_id is not None:
         raise click.UsageError("give either RUN or --any")
-    return Watch(Here(expr), as_json, timeout).wait(run_id, any_run)
+    return Watch(Here(expr), as_json, timeout, exit_zero).wait(run_id, any_run)
 
 
 def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any]) -> Callable[[], Answer]:
@@ -116,14 +141,18 @@ def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any])
 class Watch:
     """Wait for one run and print what becomes of it."""
 
-    def __init__(self, here: Here, as_json: bool, timeout: float | None) -> None:
+    def __init__(self, here: Here, as_json: bool, timeout: float | None, exit_zero: bool) -> None:
         self.here = here
         self.as_json = as_json
+        self.exit_zero = exit_zero
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.run_id: str | None = None
 
     def run(self, submit: Callable[[], Answer]) -> int:
-        """Submit and wait; the first SIGINT interrupts the run, the second one leaves it alone."""
+        """Submit and wait; the first Ctrl+C interrupts the run, the second one leaves it alone.
+
+        Every other signal leaves it alone at once.
+        """
         with leaving_on_signals():
             try:
                 try:
@@ -133,9 +162,11 @@ class Watch:
                         _say_project(self.here, view)
                     return self._follow()
                 except KeyboardInterrupt:
+                    if not is_ctrl_c():
+                        raise Detached(NOT_CTRL_C) from None
                     return self._interrupt(submit)
             except (KeyboardInterrupt, Detached, Stopped) as why:
-                return self._leave(why)
+                return self._leave(why, answered=self.run_id is not None)
 
     def wait(self, run_id: str | None, any_run: bool) -> int:
         """Wait for a run that is under way; every signal just leaves."""
@@ -145,6 +176,12 @@ class Watch:
                 return self._finish(any_run)
             except (KeyboardInterrupt, Detached, Stopped) as why:
                 return self._leave(why)
+
+    def show(self, error: UnderWay) -> int:
+        """Show the run that is under way already, and what is known of it, without waiting."""
+        complain(f"warning: {error.message}: nothing was recorded")
+        self.run_id, self.deadline = str(error.data["run_id"]), time.monotonic()
+        return self._finish()
 
     def _follow(self) -> int:
         view = self._ask(until="launched")
@@ -163,7 +200,7 @@ class Watch:
             say_json(result)
         else:
             _say_verdict(view, result)
-        return EXIT_OF_STATUS.get(str(result["status"]), ArdaemonError.exit_code)
+        return self._code(EXIT_OF_STATUS.get(str(result["status"]), ArdaemonError.exit_code))
 
     def _interrupt(self, submit: Callable[[], Answer]) -> int:
         """Ask the daemon to interrupt the run, then wait for its verdict as before."""
@@ -181,13 +218,14 @@ class Watch:
         self.deadline = None
         return self._finish()
 
-    def _leave(self, why: BaseException) -> int:
-        reason = f" ({why.message})" if isinstance(why, Stopped) else ""
+    def _leave(self, why: BaseException, answered: bool = True) -> int:
+        reason = f" ({why})" if str(why) else ""
+        goes_on = ": the run goes on" if answered else " before the daemon had answered"
         try:
-            complain(f"detached{reason}: the run goes on, call: {self._hint()}")
+            complain(f"detached{reason}{goes_on}, call: {self._hint()}")
         except OSError:  # the terminal was closed: that is why we leave
             pass
-        return EXIT_STILL_RUNNING
+        return self._code(EXIT_STILL_RUNNING)
 
     def _still(self, view: Answer) -> int:
         self.run_id = str(view["run_id"])
@@ -195,30 +233,19 @@ class Watch:
             say_json(view)
         else:
             say(run_lines.still_running(view, self._hint()))
-        return EXIT_STILL_RUNNING
+        return self._code(EXIT_STILL_RUNNING)
+
+    def _code(self, code: int) -> int:
+        """Return the exit code of a run that was judged or goes on."""
+        return 0 if self.exit_zero else code
 
     def _ask(self, **params: object) -> Answer:
         return self.here.ask("run.wait", deadline=self.deadline, run_id=self.run_id, **params)
 
     def _hint(self) -> str:
-        return self.here.hint(self.run_id) if self.run_id else "arctl status"
-
-
-@contextmanager
-def leaving_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise Detached, unless they are ignored, as under nohup."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise Detached
-
-    wanted = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
-    for number in wanted:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number in wanted:
-            signal.signal(number, signal.SIG_DFL)
+        if self.run_id is None:
+            return "arctl status"
+        return self.here.hint(self.run_id) + (" --exit-zero" if self.exit_zero else "")
 
 
 def _say_project(here: Here, view: Answer) -> None:

@@ -103,19 +103,6 @@ def test_a_time_limit_of_the_client_ends_its_wait_alone(shell: Shell) -> None:
     assert "[r0001] advance: baseline val/loss=0.9 (best)" in out
 
 
-def test_ctrl_c_interrupts_the_run_and_ends_the_session(shell: Shell) -> None:
-    """Exit code 13, the verdict is printed, the session is over."""
-    shell.hold(0.9)
-    process = shell.waiting("run", "--wait")
-    process.send_signal(signal.SIGINT)
-    code, out, err = shell.end(process)
-    assert code == 13
-    assert "[r0001] interrupted: " in out
-    assert f"[r0001] stop: manual — no best, expr {SLUG} terminated" in out
-    assert "Traceback" not in err
-    assert "session: not live (manual)" in shell("status", "--compact")
-
-
 @pytest.mark.promise("clients-die")
 def test_ctrl_c_in_wait_leaves_the_run_alone(shell: Shell) -> None:
     """It did not start it."""

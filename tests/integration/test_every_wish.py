@@ -23,6 +23,7 @@ from tests.support.lab import Lab, wait_until
 from tests.support.promises import times
 from tests.support.shell import UNTIL_TOLD
 from tests.support.states import SCENES, Scene
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.promise("wishes")
 
@@ -101,9 +102,15 @@ def stage(machine: Lab, lab: Lab, state: str, wish: str) -> Iterator[Lab]:
     wait_until(lambda: not machine.call("queue.list")["runs"], "an empty queue")
 
 
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    with closing(Terminal()) as made:
+        yield made
+
+
 @pytest.mark.parametrize(("state", "wish"), CELLS)
-def test_a_wish_is_done_or_said_to_be_too_late(stage: Lab, state: str, wish: str) -> None:
-    expected, lab, scene = TABLE[state][wish], stage, Scene(stage, by_client=wish == CTRL_C)
+def test_a_wish_is_done_or_said_to_be_too_late(stage: Lab, terminal: Terminal, state: str, wish: str) -> None:
+    expected, lab, scene = TABLE[state][wish], stage, Scene(stage, terminal if wish == CTRL_C else None)
     with SCENES[state](scene):
         command = wish_for(scene, wish)
         said = answer(scene, command, state, wish)
@@ -123,8 +130,8 @@ def test_a_wish_is_done_or_said_to_be_too_late(stage: Lab, state: str, wish: str
 
 def wish_for(scene: Scene, wish: str) -> subprocess.Popen[str]:
     """Make the wish; the command whose words are the answer to it."""
-    if scene.client is not None:
-        scene.client.send_signal(signal.SIGINT)
+    if scene.client is not None and scene.terminal is not None:
+        scene.terminal.ctrl_c()
         return scene.client
     return scene.shell.start(*(["cancel", scene.run_id] if wish == CANCEL else ["session", "stop"]))
 

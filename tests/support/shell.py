@@ -64,9 +64,9 @@ class Shell:
         """Let what runs come to its end."""
         self.go.touch()
 
-    def waiting(self, *arguments: str) -> subprocess.Popen[str]:
+    def waiting(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """A command in the background, once its run is running."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **options)
         wait_until(lambda: self.states() == ["running"], "the run runs")
         return process
 

@@ -12,6 +12,7 @@ from tests.support.jobs import held_launch
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
 from tests.support.strikes import start_at_best
+from tests.support.terminal import Terminal
 
 # Answers once `go` (for every run) or `go-RUN` is there; until then the run has ended and is not judged.
 LATE_METRIC = """import os, sys, time
@@ -31,10 +32,10 @@ def late_metric(lab: Lab) -> dict[str, str]:
 
 
 class Scene:
-    """A run that is submitted by `arctl run --wait` (`by_client`), or by a client that does not wait."""
+    """A run that is submitted by `arctl run --wait` at a terminal, or by a client that does not wait."""
 
-    def __init__(self, lab: Lab, by_client: bool = False) -> None:
-        self.lab, self.shell, self.by_client = lab, Shell(lab), by_client
+    def __init__(self, lab: Lab, terminal: Terminal | None = None) -> None:
+        self.lab, self.shell, self.terminal = lab, Shell(lab), terminal
         self.shell.go = lab.project / "go"  # other scenes may share the lab
         self.run_id = "r0001"
         self.client: subprocess.Popen[str] | None = None
@@ -59,8 +60,8 @@ class Scene:
 
     def submit(self, state: str) -> None:
         """Submit the run and wait until it is there."""
-        if self.by_client:
-            self.client = self.shell.start("run", "--wait")
+        if self.terminal is not None:
+            self.client = self.shell.start("run", "--wait", preexec_fn=self.terminal.take)
         else:
             self.lab.submit()
         self.reach(state)
