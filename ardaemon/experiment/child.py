@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ardaemon.checkpoints import inherit
 from ardaemon.checkpoints.inherit import Inherited
-from ardaemon.core import file_kinds, files
+from ardaemon.core import file_kinds
 from ardaemon.core.errors import CorruptState, Refused, UsageError
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.mends import go_on
@@ -25,7 +25,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.protocol import ChainInit
 from ardaemon.experiment import chain as chains
-from ardaemon.experiment import checks, choose, create, runner, train_file
+from ardaemon.experiment import checks, choose, create, how_run, runner, train_file
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
@@ -257,8 +257,8 @@ def _front(parent: Experiment, contract: Contract, params: ChainInit) -> program
 def _program(parent: Experiment, slug: str, front: program_md.Front) -> str:
     """Return program.md: the new front matter, then the parent's prose below a line that says whose it is."""
     with state.storage("read", parent.program):
-        _, prose = program_md.split_program(files.text(parent.program, file_kinds.SCRIPT, "replace"))
-    fence = program_md.FENCE
+        _, prose = program_md.split_program(program_md.read_whole(parent.program, file_kinds.SCRIPT))
     whose = f"What follows is the prose of {parent.slug}, the experiment before this one."
-    text = program_md.front_text(front)
-    return f"{fence}\n{text}{fence}\n\n# {slug}\n\n{front.goal}\n\n{whose}\n\n---\n{prose}"
+    above = f"\n# {slug}\n\n{front.goal}\n\n{whose}\n\n---\n"
+    body = how_run.with_part(above + how_run.without_part(prose))
+    return program_md.fenced(program_md.front_text(front)) + body

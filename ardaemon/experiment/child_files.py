@@ -10,7 +10,7 @@ from ardaemon.checkpoints.promote import no_report, no_room, surveyed
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
-from ardaemon.experiment import checks, create, seal
+from ardaemon.experiment import checks, create, program, seal
 from ardaemon.experiment.child import Around, Child
 from ardaemon.host import durable, operations, state
 
@@ -24,7 +24,7 @@ def fill(partial: Experiment, child: Child, around: Around) -> None:
     if child.checkpoint is not None:
         inherit.copy(child.checkpoint, partial.parent_checkpoint, around.trusted)
     durable.write(partial.train, child.train, child.mode, folder=False)
-    durable.write(partial.program, child.program.encode(), folder=False)
+    durable.write(partial.program, program.encoded(child.program), folder=False)
     contract = _sealed(partial, child, around.trusted)
     state.write(partial.contract, contract, folder=False)
     placed = create.keep_original(partial)

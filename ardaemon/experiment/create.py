@@ -10,8 +10,8 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
+from ardaemon.experiment import how_run, seal, train_file
 from ardaemon.experiment import program as program_md
-from ardaemon.experiment import seal, train_file
 from ardaemon.host import durable, operations, state
 
 PROSE = """
@@ -141,22 +141,27 @@ def keep_original(experiment: Experiment) -> Placed:
 
 
 def _write_program(experiment: Experiment, params: Init, source: Path | None) -> list[str]:
-    text = files.text(source, file_kinds.SOURCE, "replace") if source is not None else None
-    front, prose = program_md.split_program(text) if text is not None else (None, None)
+    text = program_md.read_whole(source, file_kinds.SOURCE) if source is not None else ""
+    front, prose = program_md.split_program(text)
     done = []
     if front is None:
         metric, direction, notes = _primary(params, text)
         done += notes
-        front = _front(params, metric, direction)
+        head = program_md.fenced(_front(params, metric, direction))
     elif _says_something_of_program(params):
         raise UsageError(
             f"{source} has a front matter already", "leave out --primary-metric, --goal and the like"
         )
-    body = prose if prose is not None else PROSE.format(slug=params.slug)
-    program = f"{program_md.FENCE}\n{front}{program_md.FENCE}\n{body}"
+    else:
+        head = text.removesuffix(prose)
+    body = prose if source is not None else PROSE.format(slug=params.slug)
+    program = program_md.encoded(head + how_run.with_part(body))
     mode = durable.mode_of(source, 0o644) if source is not None else 0o644
-    durable.write(experiment.program, program.encode(), mode, folder=False)
-    return [*done, "program.md written; its prose is yours to change"]
+    durable.write(experiment.program, program, mode, folder=False)
+    return [
+        *done,
+        "program.md written, with a part that says how arctl runs it; its prose is yours to change",
+    ]
 
 
 def _says_something_of_program(params: Init) -> bool:
@@ -188,12 +193,12 @@ def check_scope(scope: tuple[str, ...]) -> None:
             )
 
 
-def _primary(params: Init, program: str | None) -> tuple[str, Direction, list[str]]:
+def _primary(params: Init, program: str) -> tuple[str, Direction, list[str]]:
     """Return the primary metric, its direction, and a line if program.md's prose names them."""
     metric, direction = params.primary_metric, params.primary_direction
     if metric and direction:
         return metric, direction, []
-    goal = _goal_in_prose(program or "", params)
+    goal = _goal_in_prose(program, params)
     if goal is None or (metric and metric != goal[0]):
         missing = "--primary-metric" if not metric else "--primary-direction"
         raise UsageError(

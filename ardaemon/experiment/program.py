@@ -1,5 +1,7 @@
 """Reads program.md: the front matter between +++ lines, and the prose for the agent."""
 
+from pathlib import Path
+
 import msgspec
 
 from ardaemon.core import constraints, file_kinds, files, toml
@@ -48,6 +50,24 @@ def split_program(text: str) -> tuple[str | None, str]:
     return None, text
 
 
+def read_whole(path: Path, kind: file_kinds.Kind) -> str:
+    """Return a program.md as text. `encoded` gives its bytes back, also those that are no UTF-8.
+
+    Raises as files.read() does.
+    """
+    return files.read(path, kind).decode("utf-8", "surrogateescape")
+
+
+def encoded(text: str) -> bytes:
+    """Return the bytes of a program.md."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def fenced(front: str) -> str:
+    """Return the front matter between its two lines of +++."""
+    return f"{FENCE}\n{front}{FENCE}\n"
+
+
 def read_front(experiment: Experiment) -> tuple[str, Front]:
     """Return the front matter as text and decoded.
 
@@ -55,16 +75,20 @@ def read_front(experiment: Experiment) -> tuple[str, Front]:
     """
     path = experiment.program
     try:
-        text, _ = split_program(files.text(path, file_kinds.SCRIPT))
+        text, _ = split_program(files.text(path, file_kinds.SCRIPT, "surrogateescape"))
     except files.ForeignFile as error:
         raise foreign_file(str(path), error.uid) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
     if text is None:
         within = f"in its first {FRONT_MAX >> 10} KiB"
         raise UsageError(
             f"{path} has no front matter {within}", f"begin it with TOML between two {FENCE} lines"
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{path}: the front matter is no UTF-8 text", "save the file as UTF-8") from error
     try:
         front = msgspec.convert(toml.parse(text), type=Front)
     except (ValueError, msgspec.ValidationError) as error:

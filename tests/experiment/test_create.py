@@ -13,8 +13,8 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Session
 from ardaemon.core.protocol import Init
 from ardaemon.experiment import create as experiment_create
+from ardaemon.experiment import how_run, seal
 from ardaemon.experiment import program as program_md
-from ardaemon.experiment import seal
 from ardaemon.experiment.state import load
 from ardaemon.experiment.train_file import sha256
 from ardaemon.host import state
@@ -91,7 +91,7 @@ def test_a_repository_like_autoresearch_is_taken_over_without_any_option(tmp_pat
     assert made.prepare.read_text() == PREPARE
     front, prose = program_md.split_program(made.program.read_text())
     assert front is not None
-    assert prose == PROGRAM
+    assert prose == how_run.PART + PROGRAM
     assert [s.path for s in sealed(made).sealed] == ["program.md", "prepare.py"]
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before, "its own files are untouched"
@@ -163,7 +163,55 @@ def test_front_matter_of_ones_own_is_kept_and_options_beside_it_refused(tmp_path
     (tmp_path / "program.md").write_text(text)
     with pytest.raises(UsageError, match="front matter already"):
         create(tmp_path, source=str(tmp_path), goal="another")
-    assert create(tmp_path, source=str(tmp_path)).program.read_text() == text
+    front, prose = program_md.split_program(text)
+    assert create(tmp_path, source=str(tmp_path)).program.read_text() == (
+        f"+++\n{front}+++\n{how_run.PART}{prose}"
+    )
+
+
+# --- the part of program.md that says how the experiment is run ---
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b'+++\r\ngoal = "mine"\r\n[primary]\r\nmetric = "m"\r\ndirection = "min"\r\n+++\r\n']
+)
+def test_the_part_stands_above_a_persons_text_of_which_each_byte_is_kept(tmp_path: Path, head: bytes) -> None:
+    text = b"\xef\xbb\xbfUn r\xe9sum\xe9, \xff\xfe:\r\nrun it, then\rgit reset --hard\n\n\n\tno end of line"
+    program = tmp_path / "mine.md"
+    program.write_bytes(head + text)
+    metric = {} if head else {"primary_metric": "m", "primary_direction": "min"}
+    (tmp_path / "train.py").write_text(TRAIN)
+    made = create(tmp_path, train=str(tmp_path / "train.py"), program=str(program), **metric)
+    whole = made.program.read_bytes()
+    assert whole.startswith(head or b"+++\n")
+    assert whole.endswith((b"+++\r\n" if head else b"+++\n") + how_run.PART.encode() + text)
+    assert (seal.changed(made, sealed(made)), sealed(made).primary.metric) == ([], "m")
+
+
+def test_a_program_md_that_has_the_part_gets_no_other_and_keeps_what_a_person_made_of_it(
+    tmp_path: Path,
+) -> None:
+    text = experiment(tmp_path).program.read_text()
+    for number, kept in enumerate((text, text.replace("`arctl wait --timeout 540`", "our own `wait.sh`"))):
+        program = tmp_path / "again.md"
+        program.write_text(kept)
+        again = Init(
+            project=str(tmp_path), slug=f"261122-{number}", train=f"{tmp_path}/train.py", program=str(program)
+        )
+        assert experiment_create.create(again)[0].program.read_text() == kept
+        assert kept.count(how_run.BEGINS) == 1
+
+
+def test_a_front_matter_that_is_no_utf_8_is_refused_and_the_prose_below_may_be_what_it_is(
+    tmp_path: Path,
+) -> None:
+    made = experiment(tmp_path, goal="mine")
+    whole = made.program.read_bytes()
+    made.program.write_bytes(whole + b"caf\xe9\n")
+    assert program_md.read_front(made)[1].goal == "mine"
+    made.program.write_bytes(whole.replace(b"mine", b"caf\xe9"))
+    with pytest.raises(UsageError, match="UTF-8"):
+        program_md.read_front(made)
 
 
 # --- what stands there afterwards ---

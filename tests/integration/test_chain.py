@@ -23,6 +23,7 @@ from ardaemon.core.errors import (
     UnknownExperiment,
     UsageError,
 )
+from ardaemon.experiment import how_run
 from tests.support import chains
 from tests.support import lab as labs
 from tests.support.chains import CHILD, RATIONALE, begin, chain, folder, go_on, parent, tried
@@ -164,6 +165,56 @@ def test_the_child_is_whole_and_its_session_is_live(lab: Lab) -> None:
     assert len(decision["parent_report_sha256"]) == 64
     assert chain(lab)["chain_trail"] == [SLUG, CHILD]
     assert lab.call("status.get", project=str(lab.project), expr=CHILD)["warnings"] == []
+
+
+def _programs(lab: Lab) -> tuple[str, str, str]:
+    """The program.md of a parent, of its child and of the child's child."""
+    parent(lab, chain=2)
+    go_on(lab)
+    tried(lab, 0.5, CHILD)
+    go_on(lab, LAST)
+    first, second, third = ((folder(lab, slug) / "program.md").read_text() for slug in (SLUG, CHILD, LAST))
+    return first, second, third
+
+
+def test_the_part_that_says_how_to_run_stands_once_and_first_in_each_experiment_of_a_chain(lab: Lab) -> None:
+    lab.start()
+    first, second, third = _programs(lab)
+    prose = first.partition(how_run.PART)[2]
+    for program, slug in ((second, CHILD), (third, LAST)):
+        assert program.partition("\n+++\n")[2].startswith(f"{how_run.PART}\n# {slug}\n")
+        assert program.count(how_run.BEGINS) == 1
+        assert program.endswith(f"\n---\n{prose}")
+
+
+def test_a_child_of_an_earlier_versions_experiment_has_the_part_and_each_byte_of_the_parents_prose(
+    lab: Lab,
+) -> None:
+    lab.start()
+    lab.init()
+    program = folder(lab, SLUG) / "program.md"
+    prose = b"caf\xe9\r\ngit reset --hard"
+    program.write_bytes(program.read_bytes().partition(how_run.PART.encode())[0] + prose)
+    begin(lab, chain=1)
+    lab.run()
+    go_on(lab)
+    text = (folder(lab) / "program.md").read_bytes()
+    assert text.count(how_run.PART.encode()) == 1
+    assert text.endswith(b"\n---\n" + prose)
+
+
+def test_a_part_that_a_person_has_changed_goes_to_the_child_as_it_is(lab: Lab) -> None:
+    lab.start()
+    lab.init()
+    program = folder(lab, SLUG) / "program.md"
+    changed = program.read_text().replace("`arctl wait --timeout 540`", "our own `wait.sh`")
+    program.write_text(changed)
+    begin(lab, chain=1)
+    lab.run()
+    go_on(lab)
+    text = (folder(lab) / "program.md").read_text()
+    assert text.endswith("\n---\n" + changed.partition("\n+++\n")[2])
+    assert text.count(how_run.BEGINS) == 1
 
 
 def test_the_child_lives_on_where_its_parent_is_removed(lab: Lab) -> None:
