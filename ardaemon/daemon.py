@@ -29,14 +29,13 @@ from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
-from ardaemon.host import core_files, durable, quarantine, secret, state
+from ardaemon.host import command, core_files, durable, quarantine, secret, state
 from ardaemon.host.disk import Disks
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
 from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
-from ardaemon.metrics import command
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.queue.board import Board
@@ -119,8 +118,7 @@ def _placement(host: Host, config: Config) -> Placement:
 
 def _engines(host: Host, config: Config, leasing: Leasing, core_limit: int) -> Engine:
     """Make every engine, under the name by which run.json knows it."""
-    pids_max = None if config.cgroup == "off" else config.pids_max
-    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, pids_max, core_limit)}
+    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, config.tree_max, core_limit)}
     return Engines(rows, default=LocalEngine.name)
 
 

@@ -80,6 +80,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Where projects may belong to other users, who so choose what runs as this one (core/project.py).
     trusted: tuple[Folder, ...] = ()
 
+    @property
+    def tree_max(self) -> int | None:
+        """The limit on processes of the cgroup that each tree gets; None: it gets no cgroup."""
+        return None if self.cgroup == "off" else self.pids_max
+
 
 def denied(name: str, config: Config) -> bool:
     """Return whether the environment variable `name` is kept from jobs."""

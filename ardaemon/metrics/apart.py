@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from ardaemon.core.text import one_line
+from ardaemon.host.command import CommandEnd, run
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
-from ardaemon.metrics.command import CommandEnd, run
 
 ERROR_MAX = 120  # characters of the child's own error that are shown
 _PROGRAM = (

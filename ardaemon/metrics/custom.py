@@ -17,8 +17,8 @@ from ardaemon.core.config import CUSTOM_DEADLINE_S, NAME_MAX
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import COMMAND_MARK
 from ardaemon.core.text import one_line
+from ardaemon.host.command import CommandEnd, run
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
-from ardaemon.metrics.command import CommandEnd, run
 from ardaemon.metrics.series import Series
 
 ERROR_MAX = 120  # characters of the command's own error message that are shown

@@ -14,19 +14,18 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ardaemon.core.config import Config
 from ardaemon.core.layout import COMMAND_MARK
 from ardaemon.core.model import Process
 from ardaemon.core.reason import REASON_MAX
 from ardaemon.core.text import one_line
 from ardaemon.experiment import checks
-from ardaemon.host import processes
-from ardaemon.metrics import command
-from ardaemon.metrics.command import CommandEnd, Commands
+from ardaemon.host import command, processes
+from ardaemon.host.command import CommandEnd, Commands, KillPolicy
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import view_file
 from ardaemon.pipeline.flight import Flight
 
-VERIFY_S = 10.0  # for processes of a check that were killed to be gone
 VERIFY_POLL_S = 0.05
 
 
@@ -46,9 +45,10 @@ class Checks(Struct, frozen=True):
     environment: dict[str, str]
     seconds: float  # for each
     log: Path  # where what they print is kept
+    policy: KillPolicy = KillPolicy()
 
 
-def of_attempt(flight: Flight) -> Checks:
+def of_attempt(flight: Flight, config: Config) -> Checks:
     """Return the checks of the flight's attempt, which is over. In a thread: files are looked at."""
     settings, attempt = flight.record.settings, max(flight.attempts, 1)
     environment = job_environment.of_attempt(flight, attempt, settings)
@@ -62,6 +62,7 @@ def of_attempt(flight: Flight) -> Checks:
         },
         seconds=settings.check_seconds,
         log=flight.run.attempt(attempt).check_log,
+        policy=KillPolicy(config.grace, config.verify, config.tree_max),
     )
 
 
@@ -71,7 +72,9 @@ def run_all(prepare: Callable[[], Checks], group: Commands) -> Checked | None:
     Returns None if somebody wanted their end: they say nothing then.
     """
     begun, every = time.monotonic(), prepare()
-    checked, printed = Checked(), bytearray()
+    checked, printed = Checked(survivors=_killed(every)), bytearray()
+    if checked.survivors:
+        return checked
     for argv in every.commands:
         one = _run(argv, every, group, printed)
         if one is None:
@@ -86,11 +89,11 @@ def run_all(prepare: Callable[[], Checks], group: Commands) -> Checked | None:
 def _run(argv: list[str], every: Checks, group: Commands, printed: bytearray) -> Checked | None:
     """Run one check; what it prints is added to `printed`."""
     try:
-        end = command.run(argv, every.project, every.environment, every.seconds, group, tail=True)
+        end = command.run(argv, every.project, every.environment, every.seconds, group, True, every.policy)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument
         return Checked(one_line(f"{argv[0]} cannot be run: {error}", REASON_MAX))
     printed += f"$ {shlex.join(argv)}\n".encode() + end.output
-    survivors = () if end.verified else _survivors(every.environment)
+    survivors = () if end.verified else _killed(every, end.tree)
     if end.wanted and not survivors:
         return None
     return Checked(_problem(end, every.seconds), survivors=survivors)
@@ -106,12 +109,20 @@ def _problem(end: CommandEnd, seconds: float) -> str | None:
     return one_line(lines[-1], REASON_MAX) if lines else f"exit code {end.code}"
 
 
-def _survivors(environment: dict[str, str]) -> tuple[Process, ...]:
-    """Kill what is left of a check whose end nobody has verified, and return what survives that."""
+def _killed(every: Checks, tree: str = "") -> tuple[Process, ...]:
+    """Kill what is left of checks whose end nobody has verified, and return what survives that.
+
+    Their keeper was killed, or could not end them; or it was killed together with an earlier daemon. `tree`
+    is their cgroup, where it is known.
+    """
     names = ("AR_RUN_DIR", "AR_ATTEMPT", COMMAND_MARK)
-    tags = {name: environment[name] for name in names}
-    deadline = time.monotonic() + VERIFY_S
-    while (left := processes.tagged(tags)) and time.monotonic() < deadline:
+    tags = {name: every.environment[name] for name in names}
+    deadline = time.monotonic() + every.policy.verify
+    while (left := _left(tags, tree)) and time.monotonic() < deadline:
         processes.kill(left, signal.SIGKILL)
         time.sleep(VERIFY_POLL_S)
     return tuple(left)
+
+
+def _left(tags: dict[str, str], tree: str) -> list[Process]:
+    return list({*processes.tagged(tags), *(processes.in_cgroup(tree) if tree else ())})

@@ -5,7 +5,7 @@ that can all be repeated. A kill in the middle leaves a decision that the next d
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ardaemon.checkpoints.promote import no_report
+from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
 from ardaemon.core.model import Quarantine, Result, UncleanRecord
@@ -23,8 +24,8 @@ from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import load
 from ardaemon.host import quarantine
+from ardaemon.host.command import Commands
 from ardaemon.host.disk import until_cancelled
-from ardaemon.metrics.command import Commands
 from ardaemon.pipeline import apply, check, decide
 from ardaemon.pipeline.check import Checked
 from ardaemon.pipeline.ended import Ended, after_checks, as_wanted, gather
@@ -56,12 +57,12 @@ class Committer:
         patience: Patience,
         pruner: Pruner,
         facts: FactsKeeper,
-        trusted: Sequence[str],
+        config: Config,
         records: Records,
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner, self.facts = measured, patience, pruner, facts
-        self.trusted = trusted  # folders whose files are taken, whoever owns them
+        self.config = config
         self.records = records
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
@@ -117,7 +118,7 @@ class Committer:
         flight.blocked = None
         flight.wake()
         try:
-            work = partial(check.run_all, partial(check.of_attempt, flight), group)
+            work = partial(check.run_all, partial(check.of_attempt, flight, self.config), group)
             return await self.patience.insist(flight, work)
         finally:
             flight.checking = None
@@ -178,7 +179,7 @@ class Committer:
             await self.keep_seat(flight, flight.record.state.decision.unclean)
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
-            flight.promotion.trusted = self.trusted
+            flight.promotion.trusted = self.config.trusted
             flight.promotion.report = partial(self._promoting, flight)
             result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back

@@ -57,7 +57,7 @@ class Driver:
             patience,
             pruner,
             facts,
-            config.trusted,
+            config,
             started_here.records,
         )
 

@@ -21,7 +21,7 @@ from ardaemon.core.queue import NOWHERE, Seat, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
-from ardaemon.metrics.command import Commands
+from ardaemon.host.command import Commands
 
 CHECKING = "its check is at work"
 

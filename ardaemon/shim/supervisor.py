@@ -20,6 +20,7 @@ import sys
 import time
 
 from ardaemon.host import cgroup, core_files, durable, operations, proc, signals
+from ardaemon.host.descendants import KILL_POLL_S, Descendants, signal_group
 from ardaemon.shim import ending as ending_file
 from ardaemon.shim import handover, records
 from ardaemon.shim.clocks import Clocks
@@ -27,9 +28,6 @@ from ardaemon.shim.clocks import Clocks
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_LOG = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL  # O_EXCL follows no link either (open(2))
-KILL_POLL_S = 0.02  # after KILL: the end of a grandchild whose parent lives sends no SIGCHLD here
-CHASE_ROUNDS = 100  # per walk, some milliseconds: for processes that fork faster than a walk sees them
-UNSEEN = (0, 0, "it forks faster than it is found")  # a process is left, and no walk has met it
 OOM_SCORE_SHIM = "-500"  # where permitted: when memory runs out, the kernel must end the job, not its shim
 
 
@@ -67,6 +65,7 @@ class Supervisor:
         `core_limit` is the job's limit on core files, where the specification has none.
         """
         self.spec, self.channel, self.tree = spec, channel, tree
+        self.below = Descendants(tree, self._reap, self._pause)
         given = spec.get("core_limit")
         self.core_limit = core_limit if given is None else given
         self.job_lock, self.inherited = inherited[0], inherited
@@ -135,10 +134,10 @@ class Supervisor:
         except Exception as error:
             self._note(error)
         try:
-            return self._kill()
+            return self.below.kill(self.spec["verify"])
         except Exception as error:
             self._note(error)
-        self._signal_group(signals.SIGKILL)
+        signal_group(self.pid, signals.SIGKILL)
         return [(self.pid, proc.start_time(self.pid) or 0, proc.name(self.pid))]  # nothing is verified
 
     def _note(self, error: Exception) -> None:
@@ -270,77 +269,14 @@ class Supervisor:
         finishes its upload.
         """
         if ending == "exited":
-            if self._empty_by(time.monotonic() + self.spec["settle"], until_stopped=True):
+            if self.below.empty_by(time.monotonic() + self.spec["settle"], lambda: self.stopping):
                 return []
-            for pid, start in proc.descendants(os.getpid()).items():
-                self._polite(pid, start)
+            self.below.terminate_each()
         elif ending != "spawn_failed":
-            self._terminate()
-        if self._empty_by(time.monotonic() + self.spec["grace"]):
+            self.below.terminate(self.pid)
+        if self.below.empty_by(time.monotonic() + self.spec["grace"]):
             return []
-        return self._kill()
-
-    def _polite(self, pid: int, start: int) -> None:
-        proc.send(pid, start, signals.SIGTERM)
-        proc.send(pid, start, signals.SIGCONT)  # a stopped process cannot answer TERM
-
-    def _terminate(self) -> None:
-        """Send TERM once to each process: to the group in one step, and to every descendant that left it."""
-        elsewhere = {p: start for p, start in proc.descendants(os.getpid()).items() if not self._in_group(p)}
-        for number in (signals.SIGTERM, signals.SIGCONT):
-            self._signal_group(number)
-        for pid, start in elsewhere.items():
-            self._polite(pid, start)
-
-    def _in_group(self, pid: int) -> bool:
-        try:
-            return os.getpgid(pid) == self.pid
-        except ProcessLookupError:
-            return True  # gone: it needs no signal
-
-    def _signal_group(self, number: int) -> None:
-        try:
-            operations.signal_group(self.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-    def _empty_by(self, deadline: float, until_stopped: bool = False) -> bool:
-        while not self._gone():
-            left = deadline - time.monotonic()
-            if left <= 0 or (until_stopped and self.stopping):
-                return False
-            self._pause(left)
-        return True
-
-    def _gone(self) -> bool:
-        """Return whether no child is left, and so no descendant, and nothing in the cgroup either."""
-        return self._reap() and self.tree.empty()
-
-    def _kill(self) -> list[tuple[int, int, str]]:
-        """KILL the tree until nothing is left, for `verify` seconds at most; return the survivors."""
-        deadline = time.monotonic() + self.spec["verify"]
-        self.tree.leave()
-        while not self._gone():
-            tree = self._tree()
-            self.tree.kill()
-            for pid, start in tree.items():
-                proc.send(pid, start, signals.SIGKILL)
-            self._chase()
-            if time.monotonic() > deadline:
-                return [(pid, start, proc.name(pid)) for pid, start in tree.items()] or [UNSEEN]
-            self._pause(KILL_POLL_S)
-        return []
-
-    def _chase(self) -> None:
-        """KILL this process's children, again and again: who outlives its parent becomes one of them."""
-        for _ in range(CHASE_ROUNDS):
-            if self._reap():
-                return
-            proc.kill_children()
-
-    def _tree(self) -> dict[int, int]:
-        """Return every process that is to end, as pid -> start time."""
-        return proc.descendants(os.getpid()) | self.tree.living()
+        return self.below.kill(self.spec["verify"])
 
     def _record(self, ending: str, survivors: list[tuple[int, int, str]]) -> None:
         code, number = ending_file.decode(self.status)

@@ -62,7 +62,7 @@ ALLOWED = {
     "ardaemon/job/capture/ar_capture.py": "runs in the job",
     "ardaemon/journal.py": "the daemon's log, in the private state folder",
     "ardaemon/measuring/usage.py": "/proc and cgroupfs alone",
-    "ardaemon/metrics/keeper.py": "/proc alone",
+    "ardaemon/host/keeper.py": "/proc alone",
     "ardaemon/metrics/sqlite_file.py": "a copy in a folder of its own; SQLite opens by itself, after a look",
     "ardaemon/report/page/build.py": "what is installed beside it",
     "ardaemon/rpc/listening.py": "the socket's own folder",

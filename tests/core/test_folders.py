@@ -36,7 +36,6 @@ ALLOWED = {
     "host/state.py": "copies beside a file of the daemon's",
     "job/capture/ar_capture.py": "runs in the job",
     "measuring/usage.py": "/proc and cgroupfs alone",
-    "metrics/keeper.py": "/proc alone",
     "pipeline/apply.py": "the names of attempts",
     "recovery.py": "the private state folder, and the names of attempts",
 }

@@ -31,8 +31,8 @@ ALLOWED = {
         {"os.kill", "os.makedirs", "os.replace", "os.unlink"},
         "runs in the job, which may be killed at any point",
     ),
-    "metrics/command.py": ({"subprocess.Popen"}, "it only reads: it is asked again after a crash"),
-    "metrics/keeper.py": ({"os.kill", "os.killpg", "os.posix_spawnp"}, "of the same command's tree"),
+    "host/command.py": ({"subprocess.Popen"}, "it only reads: it is asked again after a crash"),
+    "host/keeper.py": ({"os.posix_spawnp"}, "of the same command's tree"),
     "metrics/apart.py": ({"subprocess.run", "subprocess.Popen"}, "as the metric command"),
 }
 

@@ -1,9 +1,9 @@
 """A win is kept only after the session's checks: on the run's own place, and again after a kill."""
 
 import json
+import os
 import shutil
 import signal
-import subprocess
 import sys
 from typing import Any
 
@@ -11,8 +11,9 @@ import pytest
 
 from ardaemon.core.errors import RunnerNotFound, SealBroken
 from tests.support.chains import CHILD, folder, go_on, parent
-from tests.support.jobs import alive, launched
+from tests.support.jobs import alive, children_of, launched
 from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell
 
 # Says no to a train.py that cheats.
@@ -36,9 +37,16 @@ with open("pids", "a") as file:
 while not os.path.exists("go"):
     time.sleep(0.02)
 """
+# Stays too, and leaves a word when it is asked to end.
+CLEANS_UP = """import pathlib, os, sys, signal, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path("cleaned").touch()))
+pathlib.Path("pids").write_text(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
 
 
 def ready(lab: Lab, script: str = CHECK, **settings: Any) -> None:
+    configured(lab, "grace = 0.5\n")
     (lab.project / "check.py").write_text(script)
     lab.ready(checks=[f"{sys.executable} check.py {{run_dir}}"], **settings)
 
@@ -122,6 +130,40 @@ def test_a_killed_daemon_decides_nothing_by_half_a_check_and_the_next_runs_it_ag
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
     assert lab.wait(waiting)["result"]["verdict"] == "revert"
     assert (lab.folder / "results.tsv").read_text().count(f"\n{run_id}\t") == 1
+
+
+@pytest.mark.promise("checks")
+def test_a_check_that_lost_its_keeper_with_the_daemon_is_ended_before_the_next_begins(lab: Lab) -> None:
+    ready(lab, STAYS)
+    lab.edit(1.0)
+    run_id = lab.submit()["run_id"]
+    pids = at_work(lab)
+    keepers = children_of(lab, "keeper")
+    assert lab.process is not None
+    stop_all = [lab.process.pid, *keepers]
+    for pid in stop_all:  # so that none of them sees the end of another
+        os.kill(pid, signal.SIGSTOP)
+    for pid in reversed(stop_all):
+        os.kill(pid, signal.SIGKILL)
+    lab.kill()
+    assert any(map(alive, pids)), "nobody was there to end it"
+    lab.start()
+    at_work(lab, count=4)
+    assert not any(map(alive, pids))
+    (lab.project / "go").touch()
+    assert lab.wait(run_id)["result"]["verdict"] == "advance"
+
+
+def test_a_check_may_clean_up_within_the_grace(lab: Lab) -> None:
+    configured(lab, "grace = 60.0\n")
+    (lab.project / "check.py").write_text(CLEANS_UP)
+    lab.ready(checks=[f"{sys.executable} check.py {{run_dir}}"])
+    lab.edit(1.0)
+    run_id = lab.submit()["run_id"]
+    at_work(lab, count=1)
+    Shell(lab)("cancel", run_id)
+    assert lab.wait(run_id)["result"]["status"] == "interrupted"
+    assert (lab.project / "cleaned").exists()
 
 
 def test_a_daemon_that_stops_does_not_wait_for_a_check(lab: Lab) -> None:
@@ -316,16 +358,13 @@ def test_what_survives_the_kill_of_a_check_makes_the_run_unclean(lab: Lab) -> No
     lab.start("tests.support.lingering")
     lab.init()
     lab.session(checks=[f"{sys.executable} check.py {{run_dir}}"])
-    run = lab.folder / "runs/r0001"
-    left = {"AR_RUN_DIR": str(run / "job"), "AR_ATTEMPT": "1", "AR_LOG": str(run / "a1/run.log")}
-    reader = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(reader, env={**lab.environment, **left}, stdin=subprocess.PIPE) as process:
-        lab.edit(1.0)
-        result = lab.run()
-        assert (result["status"], result["verdict"]) == ("unclean", "crash")
-        assert [one["pid"] for one in lab.read("UNCLEAN.json")["survivors"]] == [process.pid]
-        assert lab.read("UNCLEAN.json")["slots"] == ["cpu0"]
-        process.kill()
+    lab.edit(1.0)
+    result = lab.run()
+    assert (result["status"], result["verdict"]) == ("unclean", "crash")
+    (left,) = lab.read("UNCLEAN.json")["survivors"]
+    assert alive(left["pid"])
+    assert lab.read("UNCLEAN.json")["slots"] == ["cpu0"]
+    os.kill(left["pid"], signal.SIGKILL)
     Shell(lab)("clean")
     lab.session()
     assert lab.tried(1.0)["status"] == "ok"

@@ -202,7 +202,7 @@ FAULTS = {
         "shim.Supervisor._announce = full\n"
     ),
     "a fault while it waits": "shim.Clocks._look_at_log = lambda self, now: 1 // 0\n",
-    "a fault while it ends the tree": "shim.Supervisor._terminate = lambda self: 1 // 0\n",
+    "a fault while it ends the tree": "shim.Descendants.terminate = lambda self, leader: 1 // 0\n",
 }
 
 
@@ -221,7 +221,7 @@ def test_a_fault_of_the_shim_itself_costs_neither_the_limit_nor_the_record(
 BLIND = (
     "shim.proc.descendants = lambda root: {}\n"
     "shim.proc.kill_children = lambda: None\n"
-    "shim.Supervisor._signal_group = lambda self, number: None\n"
+    "shim.operations.signal_group = lambda group, number: None\n"
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Primary
+from ardaemon.host.command import OUTPUT_MAX
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
-from ardaemon.metrics.command import OUTPUT_MAX
 from ardaemon.metrics.custom import CustomBackend, split_command
 
 DEADLINE = 20.0

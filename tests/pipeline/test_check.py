@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from ardaemon.host import processes
-from ardaemon.metrics import command
-from ardaemon.metrics.command import CommandEnd, Commands
+from ardaemon.host import command, processes
+from ardaemon.host.command import CommandEnd, Commands, KillPolicy
 from ardaemon.pipeline import check
 from ardaemon.pipeline.check import Checked, Checks
 
@@ -63,9 +63,7 @@ def test_what_the_checks_print_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_gone_by_then_is_a_failed_check(tmp_path: Path) -> None:
-    every = Checks(
-        commands=(["./gone"],), project=tmp_path, environment={"PATH": ""}, seconds=5, log=tmp_path / "log"
-    )
+    every = replace(checks(tmp_path), commands=(["./gone"],))
     checked = run_all(every, Commands())
     assert checked is not None
     assert checked.problem is not None
@@ -79,8 +77,7 @@ def test_checks_whose_end_is_wanted_say_nothing(tmp_path: Path) -> None:
 
 
 def test_what_survives_the_kill_of_a_check_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = checks(tmp_path, "pass")
-    monkeypatch.setattr(check, "VERIFY_S", 0.2)
+    every = replace(checks(tmp_path, "pass"), policy=KillPolicy(verify=0.2))
     monkeypatch.setattr(processes, "kill", lambda *_: None)  # as if it hung in the kernel
     end = CommandEnd("exited", 0, b"", b"", verified=False)
     monkeypatch.setattr(command, "run", lambda *_, **__: end)

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/host": _named(""),
     "ardaemon/judging": _named(""),
     "ardaemon/metrics/formats": _named(""),
-    "ardaemon/metrics": _named("metrics/formats"),
+    "ardaemon/metrics": _named("metrics/formats host"),
     "ardaemon/shim": _named("host"),
     "ardaemon/source": _named("host"),
     "ardaemon/measuring": _named("host"),

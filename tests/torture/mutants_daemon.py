@@ -106,8 +106,22 @@ MUTANTS = (
     Mutant(
         "metric-command",
         "a metric command does not notice that its daemon is gone",
-        "poll.register(channel, select.POLLIN)",
-        "pass",
+        "if not self.alone:  # at its end",
+        "if False:  # at its end",
+    ),
+    Mutant(
+        "checks",
+        "a check is killed and never asked to end",
+        "grace > 0 and not self.alone and self._politely(grace)",
+        "False",
+        (f"{_CHECKS}test_a_check_may_clean_up_within_the_grace",),
+    ),
+    Mutant(
+        "checks",
+        "a check that lost its keeper with the daemon goes on beside the next one",
+        "checked, printed = Checked(survivors=_killed(every)), bytearray()",
+        "checked, printed = Checked(), bytearray()",
+        (f"{_CHECKS}test_a_check_that_lost_its_keeper_with_the_daemon_is_ended_before_the_next_begins",),
     ),
     Mutant(
         "checks",

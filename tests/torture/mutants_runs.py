@@ -133,20 +133,20 @@ MUTANTS = (
     Mutant(
         "kill-matrix",
         "the shim does not become the parent of orphans (no subreaper)",
-        "ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n    tree =",
-        "tree =",
+        "ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n    tree = cgroup.",
+        "tree = cgroup.",
     ),
     Mutant(
         "kill-matrix",
         "a job is over when its first process is",
-        "return self._reap() and self.tree.empty()",
-        "return self._reap() or self.status is not None",
+        "return self.reap() and self.tree.empty()",
+        "return self.reap() or not proc.descendants(os.getpid())",
     ),
     Mutant(
         "kill-matrix",
         "KILL goes to the cgroup alone, and nobody looks whether all are gone",
-        "tree = self._tree()\n            self.tree.kill()",
-        "tree = self.tree.living()\n            self.tree.kill()\n            break",
+        "living = proc.descendants(os.getpid()) | self.tree.living()\n            self.tree.kill()",
+        "living = self.tree.living()\n            self.tree.kill()\n            break",
     ),
     Mutant(
         "unclean",

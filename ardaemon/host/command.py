@@ -1,5 +1,6 @@
 """Runs one helper command, bounded in time and output. All its processes end with it, or with the daemon."""
 
+import json
 import os
 import selectors
 import signal
@@ -17,21 +18,36 @@ import msgspec
 from msgspec import Struct
 
 import ardaemon
+from ardaemon.host import cgroup
+from ardaemon.host.keeper import TERMINATE
 
 TAIL_MAX = 64 << 10  # bytes of the end of both streams, where only that is asked for
 OUTPUT_MAX = 1 << 20  # bytes of stdout: some ten thousand metrics
 ERRORS_MAX = 64 << 10  # bytes of stderr that are kept; more is read and dropped
 _PIECE = 64 << 10  # bytes of one read; a pipe's usual size
-_KEEPER_S = 10.0  # for the keeper to kill what is left and report it
+_REPORT_S = 5.0  # for the keeper's report, beyond its grace and its verification
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(ardaemon.__file__)))
-_KEEPER = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.metrics.keeper import main; main()"
+_KEEPER = f"import sys; sys.path.insert(0, {_ROOT!r}); from ardaemon.host.keeper import main; main()"
+
+
+class KillPolicy(Struct, frozen=True):
+    """How a command is ended. Times are seconds.
+
+    `grace`: between TERM and KILL; at 0 there is no TERM. `pids_max`: the processes that it may have, in a
+    cgroup of its own; None: it gets no cgroup. A daemon that stops or dies has it killed at once.
+    """
+
+    grace: float = 0.0
+    verify: float = 5.0  # for killed processes to be gone; one in uninterruptible sleep may take longer
+    pids_max: int | None = None
 
 
 class CommandEnd(Struct, frozen=True):
     """The end of a command: how it came, and what was printed; `code` is negative for a signal.
 
-    `wanted`: the daemon has asked for it. `verified`: nothing of the command is left.
+    `wanted`: the daemon has asked for it. `verified`: nothing of the command is left; else it may be found in
+    the cgroup `tree`, if there is one.
     """
 
     how: Literal["exited", "late", "too_much"]
@@ -40,13 +56,15 @@ class CommandEnd(Struct, frozen=True):
     errors: bytes
     wanted: bool = False
     verified: bool = True
+    tree: str = ""
 
 
 class _KeeperReport(Struct, frozen=True):
     """The keeper's report at the end: the command's code, or the error that kept it from starting."""
 
     code: int | None = None
-    clear: bool = False  # no child is left
+    clear: bool = False  # nothing is left
+    exited: bool = False  # before anybody asked for it
     errno: int | None = None
     error: str = ""
     file: str = ""
@@ -58,9 +76,20 @@ class _Keeper(NamedTuple):
     process: subprocess.Popen[bytes]
     channel: socket.socket
 
-    def end(self) -> None:
-        """Ask the keeper to end its command. Wake it if it is stopped: it alone can end the whole command."""
-        self.channel.shutdown(socket.SHUT_WR)
+    def terminate(self) -> None:
+        """Ask the keeper to end its command by its policy."""
+        with suppress(OSError):  # it has reported, and ended
+            self.channel.send(TERMINATE)
+        self._wake()
+
+    def kill(self) -> None:
+        """Have the keeper kill its command at once, as it does when this daemon dies."""
+        with suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake the keeper if it is stopped: it alone can end the whole command."""
         self.process.send_signal(signal.SIGCONT)
 
     def reap(self) -> None:
@@ -70,7 +99,7 @@ class _Keeper(NamedTuple):
             if pipe is not None:  # both streams may go into one
                 pipe.close()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_KEEPER_S)
+            self.process.wait(_REPORT_S)
 
 
 class Kept:
@@ -88,9 +117,10 @@ class Kept:
 
 
 class Commands:
-    """Commands that run now and can be ended together, from any thread."""
+    """Commands that run now and can be ended together, from any thread; by their policies, or `at_once`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.lock = threading.Lock()  # each command is run by a thread of its own
         self.keepers: set[_Keeper] = set()
         self.over = False
@@ -101,7 +131,7 @@ class Commands:
         with self.lock:
             self.keepers.add(keeper)
             if self.over:
-                keeper.end()
+                self._end(keeper)
         try:
             yield
         finally:
@@ -113,10 +143,16 @@ class Commands:
         with self.lock:
             self.over = True
             for keeper in self.keepers:
-                keeper.end()
+                self._end(keeper)
+
+    def _end(self, keeper: _Keeper) -> None:
+        if self.at_once:
+            keeper.kill()
+        else:
+            keeper.terminate()
 
 
-_under_way = Commands()  # all of the daemon: one that stops need not wait for them
+_under_way = Commands(at_once=True)  # all of the daemon: one that stops need not wait for them
 
 
 def end_all() -> None:
@@ -131,17 +167,36 @@ def run(
     deadline: float,
     group: Commands | None = None,
     tail: bool = False,
+    policy: KillPolicy = KillPolicy(),  # noqa: B008  # frozen
 ) -> CommandEnd:
     """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start.
 
     `group` can end it before. `tail`: of all that it prints, on both streams, the end is kept as `output`.
     """
-    group = group or Commands()
+    tree = cgroup.JobGroup() if policy.pids_max is None else cgroup.make(policy.pids_max)
+    try:
+        return _run(argv, folder, environment, deadline, group or Commands(), tail, policy, tree)
+    finally:
+        for made in {tree.group, tree.pids}:
+            cgroup.remove(made)
+
+
+def _run(
+    argv: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    deadline: float,
+    group: Commands,
+    tail: bool,
+    policy: KillPolicy,
+    tree: cgroup.JobGroup,
+) -> CommandEnd:
     ours, theirs = socket.socketpair()
+    told = {"grace": policy.grace, "verify": policy.verify, "tree": [tree.home, tree.group, tree.pids]}
     with ours, theirs:
         number = theirs.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), *argv],
+            [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), json.dumps(told), *argv],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -158,14 +213,22 @@ def run(
         try:
             with _under_way.listed(keeper), group.listed(keeper):
                 how = _collect(process, ours, output, errors, time.monotonic() + deadline)
-                report = _report(keeper)
+                report = _report(keeper, policy.grace + policy.verify + _REPORT_S)
         finally:
             keeper.reap()
     if report.errno is not None:
         raise OSError(report.errno, report.error, report.file)
-    code = -9 if report.code is None else report.code
-    wanted = group.over or _under_way.over
-    return CommandEnd(how, code, bytes(output.data[:OUTPUT_MAX]), bytes(errors.data), wanted, report.clear)
+    if not report.clear and tree.group:
+        cgroup.kill(tree.group)  # the keeper is dead, or has given up
+    return CommandEnd(
+        how="exited" if how == "late" and report.exited else how,  # late was what it left behind
+        code=-9 if report.code is None else report.code,
+        output=bytes(output.data[:OUTPUT_MAX]),
+        errors=bytes(errors.data),
+        wanted=group.over or _under_way.over,
+        verified=report.clear,
+        tree=tree.group,
+    )
 
 
 def _collect(
@@ -197,11 +260,11 @@ def _collect(
         return "late"
 
 
-def _report(keeper: _Keeper) -> _KeeperReport:
+def _report(keeper: _Keeper, seconds: float) -> _KeeperReport:
     """Have the keeper end the command, if it has not ended yet, and return the keeper's report."""
-    keeper.channel.settimeout(_KEEPER_S)
+    keeper.channel.settimeout(seconds)
+    keeper.terminate()
     try:
-        keeper.end()
         data = keeper.channel.recv(_PIECE)
     except OSError:
         data = b""
