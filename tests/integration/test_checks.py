@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.jobs import alive, children_of, launched
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell
+from tests.support.terminal import Terminal
 
 # Says no to a train.py that cheats.
 CHECK = """import os, pathlib, sys
@@ -185,14 +187,19 @@ def test_a_cancel_ends_the_check_and_interrupts_the_run(lab: Lab, wish: str) -> 
     ready(lab, STAYS)
     lab.edit(1.0)
     shell = Shell(lab)
-    client = shell.start("run", "--wait")
+    with closing(Terminal()) as terminal:
+        _end_by(wish, lab, shell, terminal)
+
+
+def _end_by(wish: str, lab: Lab, shell: Shell, terminal: Terminal) -> None:
+    client = shell.start("run", "--wait", preexec_fn=terminal.take)
     pids = at_work(lab)
     if wish == "cancel":
         assert "cancelled: it is judged when" in shell("cancel", "r0001")
     elif wish == "stop":
         lab.get("session.stop")
     else:
-        client.send_signal(signal.SIGINT)
+        terminal.ctrl_c()
     code, out, _ = shell.end(client)
     assert (code, "interrupted" in out) == (13, True), out
     assert not any(map(alive, pids))
