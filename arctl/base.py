@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
 EXIT_OF_STATUS = {"ok": 0, "crash": 10, "timeout": 11, "invalid": 12, "interrupted": 13, "unclean": 14}
 EXIT_STILL_RUNNING = 75  # EX_TEMPFAIL of sysexits.h: come back later
+NOT_LAUNCHED = ("queued", "launching")  # states of a run whose job was not started yet
 
 
 def has_ended(view: Answer) -> bool:
@@ -41,12 +42,12 @@ def common(command: F) -> F:
 
 
 class Here:
-    """The project in which the command was called, and the experiment that is meant."""
+    """The project of a folder (None: the current one), and the experiment that is meant."""
 
-    def __init__(self, expr: str | None) -> None:
+    def __init__(self, expr: str | None, folder: str | None = None) -> None:
         self.client = Client()
-        self.project = project()
-        self.elsewhere = self.project != os.getcwd()  # then `run` and `status` name it
+        self.project = project(folder)
+        self.elsewhere = self.project != (folder or os.getcwd())  # then `run` and `status` name it
         self.chosen = expr is not None
         self.expr = expr or os.environ.get("AR_EXPR") or (CHAIN_FIRST if noninteractive() else None)
 
@@ -65,7 +66,7 @@ class Here:
                 continue
             # The experiment is chosen once per command: further calls name it.
             self.expr = str(answer.get("expr") or self.expr)
-            warn(answer)
+            self.warn(answer)
             return answer
 
     def _meant(self) -> str | None:
@@ -79,21 +80,25 @@ class Here:
         answer = self.client.stream(
             method, notify, resume, project=self.project, expr=self._meant(), **params
         )
-        warn(answer)
+        self.warn(answer)
         return answer
+
+    def warn(self, answer: Answer) -> None:
+        """Print an answer's warnings."""
+        warn(answer)
 
     def hint(self, run_id: str) -> str:
         """Return the command that attaches to a run again."""
         return f"arctl wait {run_id}" + (f" --expr {self.expr}" if self.chosen else "")
 
 
-def project() -> str:
-    """Return the project of the current folder.
+def project(start: str | None = None) -> str:
+    """Return the project of a folder, by default the current one.
 
-    Raises UsageError if that folder was deleted, and ForeignOwner if the project is another user's.
+    Raises UsageError if the current folder was deleted, and ForeignOwner if the project is another user's.
     """
     try:
-        folder = find_project(os.getcwd())
+        folder = find_project(start or os.getcwd())
     except FileNotFoundError:
         raise UsageError("the current folder was deleted", "change to the project's folder") from None
     require_ours(folder, (FOLDER,), trusted_folders)

@@ -39,6 +39,7 @@ COMMANDS = {
     "clean": ("seal", "Accept runs again after a kill that left processes."),
     "doctor": ("doctor", "Check this machine and this project."),
     "daemon": ("daemon", "Start, stop or inspect the daemon."),
+    "mcp": ("mcp", "Serve an agent that speaks MCP."),
 }
 
 

@@ -1,14 +1,12 @@
 """`arctl chain-init`: create the experiment that follows the chain's current one."""
 
-import hashlib
-import json
-import os
 import sys
 from functools import partial
 from typing import Any
 
 import click
 
+from arctl import chain_request
 from arctl.base import ask_missing, environment, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
@@ -65,7 +63,8 @@ def chain_init(as_json: bool, export: bool, listed: str | None, **params: Any) -
         given = _with_constraints(given, listed)
     params = _complete(params)
     params["rationale"] = _rationale(params["rationale"])
-    answer = Client().call("chain.init", environment=environment(), **_identified(_wire(params, given)))
+    request = chain_request.wire(project(), params, given)
+    answer = Client().call("chain.init", environment=environment(), **request)
     warn(answer)
     _say(answer, as_json, export)
 
@@ -81,28 +80,6 @@ def _complete(params: dict[str, Any]) -> dict[str, Any]:
     whole = ask_missing(params, ask, "arctl chain-init --help")
     whole["slug"] = check_slug(whole.pop("new_slug"))
     return whole
-
-
-def _wire(params: dict[str, Any], given: dict[str, Any]) -> Answer:
-    """Return the parameters as the daemon wants them, but for the environment and the submit id."""
-    checkpoint, train = params["parent_ckpt"], params["train"]
-    none = checkpoint == "none"
-    if checkpoint == "":  # as of a variable that is not set: not the current folder
-        raise UsageError("--parent-ckpt is empty", "name a path, or none, or leave the option out")
-    return {
-        **params,
-        "project": project(),
-        "given": given,
-        "train": None if train is None else os.path.abspath(train),
-        "parent_ckpt": None if none or checkpoint is None else os.path.abspath(checkpoint),
-        "no_checkpoint": none,
-    }
-
-
-def _identified(params: Answer) -> Answer:
-    """Add the submit id. The same command has the same one: after a lost answer it may be given again."""
-    text = json.dumps(params, sort_keys=True)
-    return {**params, "submit_id": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}
 
 
 def _with_constraints(given: dict[str, Any], listed: str) -> dict[str, Any]:

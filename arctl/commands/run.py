@@ -10,6 +10,7 @@ import click
 from arctl.base import (
     EXIT_OF_STATUS,
     EXIT_STILL_RUNNING,
+    NOT_LAUNCHED,
     Here,
     common,
     complain,
@@ -26,7 +27,6 @@ from arctl.render.line import project_line
 from arctl.signals import NOT_CTRL_C, Detached, is_ctrl_c, leaving_on_signals
 from ardaemon.core.errors import ArdaemonError, UnderWay
 
-NOT_LAUNCHED = ("queued", "launching")
 COLOURS = {"advance": "green", "revert": "yellow"}
 
 timeout_option = click.option(

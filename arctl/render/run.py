@@ -139,7 +139,7 @@ def closing_line(result: Answer) -> str:
 
     What a loop has to do next (`next` of the result) is the first that stands behind the run's id.
     """
-    head = f"[{short_id(result)}] {_next(result)}"
+    head = f"[{short_id(result)}] {next_step(result)}"
     if not result.get("should_terminate"):
         limits = [f"{name} {short(result[key], 24)}" for name, key in LIMITS.items() if result.get(key)]
         return short(f"{head}: {', '.join(limits) or 'no limit set'}", CLOSING_MAX - 1)
@@ -150,7 +150,7 @@ def closing_line(result: Answer) -> str:
     return short(f"{head} — {best}, expr {short(result['expr'], SLUG_MAX)} terminated", CLOSING_MAX - 1)
 
 
-def _next(result: Answer) -> str:
+def next_step(result: Answer) -> str:
     """Return `next` of a result; of one by an earlier version, which had none, what it comes to."""
     if result.get("next"):
         return short(result["next"], NEXT_MAX)

@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon": _named(f"{_BELOW_TOP} handlers"),
     "arctl": _named(""),
     "arctl/render": frozenset({"arctl"}),
-    "arctl/commands": frozenset({"arctl", "arctl/render"}),
+    "arctl/mcp": frozenset({"arctl", "arctl/render"}),
+    "arctl/commands": frozenset({"arctl", "arctl/mcp", "arctl/render"}),
 }
 
 Arrow = tuple[str, str]  # one room imports another

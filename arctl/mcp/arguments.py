@@ -1,0 +1,47 @@
+"""The arguments of the tools: their types and limits, with what a client shows of each."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+TIMEOUT_S = 50.0  # the shortest limit that a client has for a call by default is 60 s
+TEXT_MAX = 100_000  # characters of a goal or a rationale: the daemon takes less, and says so
+NAME_MAX = 200  # characters of a name, and of a text to look for
+PATH_MAX = 4096  # PATH_MAX of Linux
+LINES = 40
+LINES_MAX = 80  # DESIGN §9
+LIST_MAX = 64  # entries
+
+Project = Annotated[
+    str | None,
+    Field(max_length=PATH_MAX, description="Absolute path of the project. Default: the server's folder."),
+]
+Expr = Annotated[
+    str | None,
+    Field(max_length=NAME_MAX, description="Slug of the experiment. Default: the live or the newest one."),
+]
+RunId = Annotated[str | None, Field(max_length=NAME_MAX, description="As r0043. Default: the latest run.")]
+Note = Annotated[
+    str | None, Field(max_length=TEXT_MAX, description="What was tried. Default: RUN_NOTE in train.py.")
+]
+Timeout = Annotated[
+    float,
+    Field(
+        ge=0, allow_inf_nan=False, description="Answer after so many seconds at the latest; the run goes on."
+    ),
+]
+Lines = Annotated[int, Field(ge=1, le=LINES_MAX)]
+Word = Annotated[str | None, Field(max_length=NAME_MAX)]
+Text = Annotated[str, Field(max_length=TEXT_MAX)]
+Slug = Annotated[str, Field(max_length=NAME_MAX, description="As 261123-lr-warmup.")]
+Names = Annotated[list[Annotated[str, Field(max_length=NAME_MAX)]] | None, Field(max_length=LIST_MAX)]
+Count = Annotated[int | None, Field(ge=1, le=1000)]
+Direction = Literal["min", "max"] | None
+Path = Annotated[str | None, Field(max_length=PATH_MAX)]
+Settings = Annotated[
+    dict[str, Any] | None,
+    Field(
+        max_length=LIST_MAX,
+        description='Options of `arctl session start`, as {"seconds": 600, "plateau": 20}; null clears one.',
+    ),
+]

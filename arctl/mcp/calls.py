@@ -1,0 +1,165 @@
+"""What the tools do: the daemon is asked in a thread, and an error of ours becomes the tool's answer."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult
+
+from arctl import chain_request
+from arctl.base import environment, umask
+from arctl.dial import Answer, Stopped
+from arctl.mcp import outcomes
+from arctl.mcp.answers import Child, answer, refusal
+from arctl.mcp.looking import train_file
+from arctl.mcp.place import Place, Threads
+from arctl.mcp.watch import Watch, beating
+from arctl.render.line import ID_MAX, SLUG_MAX
+from ardaemon.core.errors import ArdaemonError, UnderWay
+from ardaemon.core.layout import check_slug
+from ardaemon.core.line import short
+
+Client = Context[Any, Any]  # who called the tool: progress goes there
+CHILD_MAX = 1500  # bytes of what `chain_init` says, with the path of train.py
+
+
+class Calls:
+    """The calls of one server. A run gets the environment and the umask that the server was started with."""
+
+    def __init__(self, wait_max: float) -> None:
+        self._wait_max = wait_max
+        self._threads = Threads()
+        self._environment, self._umask = environment(), umask()
+
+    async def look(
+        self, project: str | None, expr: str | None, work: Callable[[Place], CallToolResult]
+    ) -> CallToolResult:
+        """Do in a thread what a tool does that waits for nothing."""
+
+        def looked(place: Place) -> Awaitable[CallToolResult]:
+            return self._threads.do(partial(place.once, partial(work, place)))
+
+        return await _at(project, expr, looked)
+
+    async def run(
+        self,
+        client: Client,
+        project: str | None,
+        expr: str | None,
+        *,
+        wait: bool,
+        timeout_s: float,
+        **asked: Any,
+    ) -> CallToolResult:
+        """Submit train.py and wait for the verdict. However the call ends, the run goes on."""
+        deadline = self._deadline(timeout_s)
+
+        async def work(place: Place) -> CallToolResult:
+            submit = self._submit(place, "at_verdict" if wait else "at_submit", asked)
+            view = await self._recorded(place, beating(client, "submitting train.py", submit))
+            if not wait:
+                return outcomes.submitted(view, place.warnings)
+            return await self._followed(client, place, view, deadline)
+
+        return await _at(project, expr, work)
+
+    async def wait(
+        self, client: Client, project: str | None, expr: str | None, run_id: str | None, timeout_s: float
+    ) -> CallToolResult:
+        """Wait for the verdict of a run that is under way."""
+        deadline = self._deadline(timeout_s)
+
+        async def work(place: Place) -> CallToolResult:
+            view = await self._threads.ask(place, "run.get", run_id=run_id)
+            return await self._followed(client, place, view, deadline)
+
+        return await _at(project, expr, work)
+
+    async def chain_init(self, client: Client, project: str | None, asked: dict[str, Any]) -> CallToolResult:
+        """Make the experiment that follows in the chain."""
+
+        async def work(place: Place) -> CallToolResult:
+            make = partial(place.once, partial(self._make_child, place, asked))
+            return _child(await beating(client, "making the experiment", self._threads.do(make)))
+
+        return await _at(project, None, work)
+
+    def _deadline(self, timeout_s: float) -> float:
+        return time.monotonic() + min(timeout_s, self._wait_max)
+
+    def _submit(self, place: Place, restore: str, asked: dict[str, Any]) -> Awaitable[Answer]:
+        return self._threads.ask(
+            place,
+            "run.submit",
+            submit_id=os.urandom(16).hex(),
+            environment=self._environment,
+            umask=self._umask,
+            restore=restore,
+            **asked,
+        )
+
+    async def _recorded(self, place: Place, submit: Awaitable[Answer]) -> Answer:
+        """Return the run that was submitted; of a version that is under way, the run that it is already.
+
+        So a call that was cancelled can be made again.
+        """
+        try:
+            return await submit
+        except UnderWay as error:
+            place.warnings.append(error.message)
+            return await self._threads.ask(place, "run.get", run_id=error.data.get("run_id"))
+
+    async def _followed(self, client: Client, place: Place, view: Answer, deadline: float) -> CallToolResult:
+        """Return what becomes of a run; where the daemon goes away for good, that the run goes on."""
+        watch = Watch(self._threads, place, client, deadline)
+        try:
+            view = await watch.follow(str(view["run_id"]))
+        except Stopped as error:
+            return outcomes.outcome(view, [*place.warnings, f"{error.message}: {error.mend}"])
+        except ArdaemonError as error:
+            name = short(view["run_id"], ID_MAX)
+            return refusal(error, "" if name in error.message else f"[{name}] is submitted; ")
+        return outcomes.outcome(view, place.warnings)
+
+    def _make_child(self, place: Place, asked: dict[str, Any]) -> Answer:
+        given = asked.pop("settings") or {}
+        check_slug(asked["slug"])
+        if asked["train"] is not None:
+            asked["train"] = os.path.join(place.project, asked["train"])
+        if asked["parent_ckpt"] not in (None, "", "none"):
+            asked["parent_ckpt"] = os.path.join(place.project, asked["parent_ckpt"])
+        request = chain_request.wire(place.project, asked, given)
+        return place.client.call("chain.init", environment=self._environment, **request)
+
+
+async def _at(
+    project: str | None, expr: str | None, work: Callable[[Place], Awaitable[CallToolResult]]
+) -> CallToolResult:
+    """Do `work` at the experiment that is meant; an error of ours is its answer."""
+    try:
+        place = Place(project, expr)
+        try:
+            return await work(place)
+        finally:
+            place.leave()
+    except ArdaemonError as error:
+        return refusal(error)
+
+
+def _child(view: Answer) -> CallToolResult:
+    expr, path = short(view["expr"], SLUG_MAX), train_file(view)
+    left = view.get("chain_remaining")
+    content = Child(
+        expr=expr,
+        parent=short(view["decision"]["parent_expr"], SLUG_MAX),
+        train_py=path,
+        chain_remaining=left,
+        warnings=outcomes.bounded(view.get("warnings") or ()),
+    )
+    budget = "no limit" if left is None else f"{left} left"
+    return answer(
+        f"{expr} is made and its session is live (chain: {budget}). edit: {path}", content, CHILD_MAX
+    )

@@ -1,0 +1,103 @@
+"""Makes the answers about runs, of at most 1 KiB each. Pure: no I/O."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcp.types import CallToolResult
+
+from arctl.base import has_ended
+from arctl.dial import Answer
+from arctl.mcp.answers import TEXT_MAX, WARNING_MAX, WARNINGS_MAX, Outcome, answer
+from arctl.render import run as run_lines
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX
+from ardaemon.core.line import number, short
+
+WAIT = "wait"  # `next` of a run that has no verdict yet
+REASON_MAX = 100  # bytes
+
+
+def outcome(view: Answer, warnings: Sequence[str] = (), text: str | None = None) -> CallToolResult:
+    """Return the answer about a run: its verdict if there is one, else that it still runs."""
+    shown = _text(view) if text is None else text
+    return answer(shown, _outcome(view, bounded(warnings)), TEXT_MAX)
+
+
+def submitted(view: Answer, warnings: Sequence[str]) -> CallToolResult:
+    """Return the answer about a run that nobody waits for yet."""
+    return outcome(view, warnings, f"{run_lines.submitted(view)}; for its verdict call: {_hint(view)}")
+
+
+def cancelled(view: Answer, warnings: Sequence[str]) -> CallToolResult:
+    """Return the answer about a run whose end is wanted."""
+    if view.get("result"):
+        return outcome(view, warnings)
+    if has_ended(view):
+        return outcome(view, warnings, run_lines.too_late(view, _hint(view)))
+    name = short(view["run_id"], ID_MAX)
+    text = f"[{name}] cancelled: it is judged when its processes are gone, call: {_hint(view)}"
+    return outcome(view, warnings, text)
+
+
+def progress(view: Answer) -> str:
+    """Return the message of a progress notification: `r0043 running, 12 of 600 s, newest value 0.9`."""
+    line = f"{short(view['run_id'], ID_MAX)} {view['state']}"
+    if view.get("elapsed") is not None:
+        line += f", {view['elapsed']:.0f} of {number(view.get('seconds'))} s"
+    if view.get("latest") is not None:
+        line += f", newest value {number(view['latest'])}"
+    if view.get("position"):
+        line += f", position {view['position']} in the queue"
+    return f"{line} — {short(view['why'], WARNING_MAX)}" if view.get("why") else line
+
+
+def bounded(warnings: Sequence[str]) -> list[str]:
+    """Return the first warnings, each once and cut to its limit."""
+    different = list(dict.fromkeys(short(warning, WARNING_MAX) for warning in warnings))
+    return different[:WARNINGS_MAX]
+
+
+def _text(view: Answer) -> str:
+    if view.get("result"):
+        return "\n".join(run_lines.verdict_lines(view, view["result"]))
+    return run_lines.still_running(view, _hint(view))
+
+
+def _hint(view: Answer) -> str:
+    return f"wait run_id={short(view['run_id'], ID_MAX)}"
+
+
+def _outcome(view: Answer, warnings: list[str]) -> Outcome:
+    seen = Outcome(
+        expr=short(view["expr"], SLUG_MAX),
+        run_id=short(view["run_id"], ID_MAX),
+        state=str(view["state"]),
+        next=WAIT,
+        warnings=warnings,
+    )
+    result = view.get("result")
+    if result:
+        return seen.model_copy(update=_judged(result))
+    return seen.model_copy(
+        update={"elapsed_s": _rounded(view.get("elapsed")), "limit_s": view.get("seconds")}
+    )
+
+
+def _judged(result: Answer) -> dict[str, Any]:
+    """Return the fields that a verdict fills."""
+    primary = result["primary"]
+    return {
+        "next": run_lines.next_step(result),
+        "status": result["status"],
+        "verdict": result["verdict"],
+        "metric": short(primary["name"], NAME_MAX),
+        "value": primary.get("value"),
+        "best_run": short(result["best"], ID_MAX) if result.get("best") else None,
+        "best_value": result.get("best_value"),
+        "reason": short(result["reason"], REASON_MAX) if result.get("reason") else None,
+        "train_py": result.get("train_py"),
+        "elapsed_s": _rounded(result.get("seconds")),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

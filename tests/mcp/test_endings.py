@@ -1,0 +1,127 @@
+"""However a call ends, its run goes on and is judged once."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.agents import PROTOCOLS, Agent, agent, said
+from tests.support.lab import Lab, wait_until
+from tests.support.shell import Shell, shells
+
+
+@pytest.fixture
+def shell(lab: Lab) -> Iterator[Shell]:
+    """A project with a live session, and a train.py that runs until it is released."""
+    with shells(lab) as made:
+        made.hold(1.0)
+        yield made
+
+
+def running(client: Agent, shell: Shell) -> int:
+    """Call `run` without an answer, and wait until the job runs; the request's id."""
+    request = client.start("run")
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
+    return request
+
+
+def judged_once(shell: Shell) -> None:
+    """The run ends by itself, and is judged once."""
+    shell.release()
+    wait_until(lambda: not shell.states(), "the run is committed")
+    rows = (shell.lab.folder / "results.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[0::3][:2] for row in rows] == [["r0001", "advance"]]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_server_that_is_killed_leaves_its_run(shell: Shell, protocol: str) -> None:
+    with agent(shell.lab, protocol=protocol) as client:
+        running(client, shell)
+        client.process.kill()
+        client.process.wait()
+        judged_once(shell)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_server_at_once_and_leaves_its_run(shell: Shell, number: int) -> None:
+    with agent(shell.lab) as client:
+        running(client, shell)
+        client.process.send_signal(number)
+        assert client.process.wait(10) == -number
+        judged_once(shell)
+
+
+def test_a_closed_input_ends_the_server_and_leaves_its_run(shell: Shell) -> None:
+    with agent(shell.lab) as client:
+        running(client, shell)
+        assert client.leave() == 0
+        assert client.errors() == ""
+        judged_once(shell)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_cancelled_call_leaves_its_run_and_the_same_call_waits_for_it(shell: Shell, protocol: str) -> None:
+    shell.lab.edit(2.0)
+    shell("run", "--wait")  # before there is a best, no version is compared with others
+    shell.hold(1.0)
+    with agent(shell.lab, protocol=protocol) as client:
+        request = running(client, shell)
+        cancelled = {"requestId": request, "reason": "the user pressed Esc"}
+        client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled})
+        assert client.do("status")["active"] == ["r0002 running"]
+        again = client.start("run")
+        shell.release()
+        answer = client.answer(again)["result"]
+        assert answer["structuredContent"]["run_id"] == "r0002"
+        assert "not judged yet" in said(answer)
+        assert client.do("status")["runs"].startswith("2 total (2 advance")
+
+
+def test_two_servers_wait_for_one_run_and_both_get_its_verdict(shell: Shell) -> None:
+    with agent(shell.lab) as one, agent(shell.lab) as other:
+        first = running(one, shell)
+        second = other.start("wait", run_id="r0001")
+        shell.release()
+        for client, request in ((one, first), (other, second)):
+            assert client.answer(request)["result"]["structuredContent"]["verdict"] == "advance"
+
+
+def test_when_the_time_is_over_the_answer_says_to_wait(shell: Shell) -> None:
+    """`--wait-max` is the upper limit of what a call may ask for."""
+    with agent(shell.lab, options=("--wait-max", "0.3")) as client:
+        assert "at most 0.3" in client.greeting["instructions"]
+        answer = client.call("run", timeout_s=600)
+        assert answer["structuredContent"]["next"] == "wait"
+        assert "wait run_id=r0001" in said(answer)
+        shell.release()
+        wait_until(lambda: client.do("wait", run_id="r0001").get("verdict") == "advance", "the verdict")
+
+
+def test_a_daemon_that_is_killed_in_a_wait_is_asked_again(shell: Shell) -> None:
+    with agent(shell.lab) as client:
+        request = running(client, shell)
+        daemon = int(json.loads((shell.lab.home / "daemon.json").read_bytes())["pid"])
+        os.kill(daemon, signal.SIGKILL)
+        shell.release()
+        assert client.answer(request)["result"]["structuredContent"]["verdict"] == "advance"
+
+
+def test_a_daemon_that_a_person_stops_in_a_wait_stays_stopped(shell: Shell) -> None:
+    with agent(shell.lab) as client:
+        request = running(client, shell)
+        shell("daemon", "stop")
+        answer = client.answer(request)["result"]
+        assert "the daemon was stopped" in said(answer)
+        assert answer["structuredContent"]["next"] == "wait"
+        shell.lab.start()
+        judged_once(shell)
+
+
+def test_a_run_that_is_cancelled_is_interrupted(shell: Shell) -> None:
+    with agent(shell.lab) as client:
+        request = running(client, shell)
+        assert client.do("cancel", run_id="r0001")["run_id"] == "r0001"
+        assert client.answer(request)["result"]["structuredContent"]["verdict"] == "interrupted"
+        assert client.do("status")["session"] == "live"
