@@ -1,0 +1,146 @@
+"""The state of the experiment that the session runs, from its files: bounded, and no link is followed."""
+
+import json
+import os
+import re
+import stat
+from typing import Any, NamedTuple
+
+from guards import table
+
+FILE_MAX = 1 << 20  # bytes of a state file; none comes near
+EXPERIMENTS_MAX = 1000  # that are looked at in a project
+AHEAD_MAX = 8  # runs that may be under way beyond the last committed one
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+Facts = dict[str, Any]
+
+
+class State(NamedTuple):
+    """What the files of an experiment say. `waiting` is a run that is not committed yet; `alone`: no other
+    experiment is there."""
+
+    slug: str
+    session: Facts
+    best: Facts
+    last: Facts
+    waiting: str | None
+    unclean: bool
+    alone: bool
+
+    @property
+    def live(self) -> bool:
+        """Return whether its session is live."""
+        return self.session.get("live") is True
+
+    @property
+    def train(self) -> str:
+        """Return the file to edit."""
+        return f"{table.HOME}/{self.slug}/train.py"
+
+    def command(self) -> str:
+        """Return the command that comes next in the loop."""
+        expr = "" if self.alone else f" --expr {self.slug}"
+        if self.waiting is not None:
+            return f"arctl wait {self.waiting} --exit-zero --timeout 540{expr}"
+        return f"arctl run --wait --exit-zero --timeout 540{expr}"
+
+
+def read(path: str) -> Facts:
+    """Return the JSON object in a file of ours; {} if there is none that can be read."""
+    try:
+        fd = os.open(path, _OPEN)
+    except OSError:
+        return {}
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.getuid()):
+            return {}
+        facts = json.loads(os.read(fd, FILE_MAX))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    finally:
+        os.close(fd)
+    return facts if isinstance(facts, dict) else {}
+
+
+def project(starts: list[str]) -> str | None:
+    """Return the project of the first of some folders that lies in one with experiments."""
+    from guards.place import Place
+
+    return next(iter(Place(starts).roots), None)
+
+
+def find(root: str) -> State | None:
+    """Return the state of the experiment that is meant, as arctl chooses it; None without one."""
+    home = os.path.join(root, table.HOME)
+    slugs = _slugs(home)
+    sessions = {slug: read(os.path.join(home, slug, ".ar-session.json")) for slug in slugs}
+    slug = _meant(home, sessions)
+    return None if slug is None else _state(os.path.join(home, slug), sessions[slug], len(slugs) == 1)
+
+
+def _slugs(home: str) -> list[str]:
+    try:
+        with os.scandir(home) as entries:
+            found = [
+                one.name
+                for one in entries
+                if re.fullmatch(table.SLUG, one.name) and one.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []
+    return sorted(found, reverse=True)[:EXPERIMENTS_MAX]
+
+
+def _meant(home: str, sessions: dict[str, Facts]) -> str | None:
+    named = os.environ.get("AR_EXPR")
+    if named:
+        return named if named in sessions else None
+    live = [slug for slug, session in sessions.items() if session.get("live") is True]
+    if len(live) == 1:
+        return live[0]
+    current = read(os.path.join(home, ".chain-session.json")).get("current_slug")
+    if current in sessions:
+        return str(current)
+    return max(live or sessions, key=lambda slug: _changed(os.path.join(home, slug)), default=None)
+
+
+def _changed(folder: str) -> float:
+    try:
+        return os.lstat(os.path.join(folder, ".ar-session.json")).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _state(folder: str, session: Facts, alone: bool) -> State:
+    number = session.get("last_run")
+    number = number if isinstance(number, int) and 0 <= number < 10**9 else 0
+    return State(
+        os.path.basename(folder),
+        session,
+        read(os.path.join(folder, "best.json")),
+        _result(folder, number) if number else {},
+        _waiting(folder, number),
+        os.path.lexists(os.path.join(folder, "UNCLEAN.json")),
+        alone,
+    )
+
+
+def _run(folder: str, number: int) -> str:
+    return os.path.join(folder, "runs", f"r{number:04d}")
+
+
+def _result(folder: str, number: int) -> Facts:
+    return read(os.path.join(_run(folder, number), "result.json"))
+
+
+def _waiting(folder: str, last: int) -> str | None:
+    """Return the first run that was submitted and is not committed; ids rise with each submit."""
+    for number in range(max(1, last - AHEAD_MAX), last + AHEAD_MAX):
+        run = _run(folder, number)
+        if os.path.lexists(os.path.join(run, "run.json")) and not os.path.lexists(
+            os.path.join(run, "result.json")
+        ):
+            return os.path.basename(run)
+    return None

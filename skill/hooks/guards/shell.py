@@ -1,0 +1,192 @@
+"""A shell's command line as the simple commands in it; nothing of it is run.
+
+A word whose text cannot be told before the shell runs it is None. What cannot be read (an open quote) raises
+Unclear.
+"""
+
+import os
+import re
+from typing import NamedTuple
+
+from guards.event import Unclear
+from guards.words import ASSIGNED, ASSIGNMENT, Text, Words
+
+DEPTH_MAX = 20  # commands within commands
+COMMAND_MAX = 256 << 10  # characters of one command line
+
+_REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(&>>|&>|<<<|<<-|<<|<>|>>|>\||>&|<&|>|<)")
+_END = re.compile(r"\|\||&&|;;&|;;|;&|\|&|[;&|\n]")
+_TEST = re.compile(r"\[\[\s.*?\s\]\]", re.DOTALL)
+# Words before a command that are no command themselves.
+_LEADING = frozenset("if then elif else while until do ! { } time coproc".split())
+_LOOPS = ("for", "select", "case")
+_DECLARE = ("export", "declare", "local", "readonly", "typeset")
+
+
+class Command(NamedTuple):
+    """A simple command: its words, the files that its output goes to, and the folder that it runs in."""
+
+    words: list[Text]
+    outputs: list[Text]
+    folder: Text
+
+
+class Shell(Words):
+    """A command line, and the commands read so far."""
+
+    def __init__(
+        self, text: str, folder: Text, at: int = 0, depth: int = 0, variables: dict[str, str] | None = None
+    ) -> None:
+        if len(text) > COMMAND_MAX or depth > DEPTH_MAX or "\0" in text:
+            raise Unclear("the command is too long, too deep, or no text")
+        super().__init__(text, at, variables)
+        self.folder, self.depth = folder, depth
+        self.words: list[Text] = []
+        self.outputs: list[Text] = []
+        self.commands: list[Command] = []
+        self.heredocs: list[tuple[str, bool]] = []  # those whose text comes after this line
+        self.left: list[Text] = []  # the folders that ( … ) return to
+
+    def read(self, inside: bool = False) -> list[Command]:
+        """Read the commands to the end; `inside`: to the parenthesis that closes them."""
+        while self.at < len(self.text):
+            sign = self.text[self.at]
+            if sign in " \t\r":
+                self.at += 1
+            elif sign == "#":
+                end = self.text.find("\n", self.at)
+                self.at = len(self.text) if end < 0 else end
+            elif sign == ")" and inside and not self.left:
+                self.at += 1
+                self._finish()
+                return self.commands
+            elif sign in "()":
+                self._parenthesis(sign)
+            elif not (self._test() or self._redirection() or self._end()):
+                self.words.append(self.word())
+        if inside:
+            raise Unclear("the command has an open (")
+        self._finish()
+        return self.commands
+
+    def substitution(self) -> None:
+        shell = Shell(self.text, self.folder, self.at, self.depth + 1, self.variables)
+        self.commands += shell.read(inside=True)
+        self.at = shell.at
+
+    def inner(self, text: str) -> None:
+        self.commands += Shell(text, self.folder, 0, self.depth + 1, self.variables).read()
+
+    def _parenthesis(self, sign: str) -> None:
+        if (
+            sign == "("
+            and not self.words
+            and (sum_ := re.compile(r"\(\([^()]*\)\)").match(self.text, self.at))
+        ):
+            self.at = sum_.end()
+            return
+        self.at += 1
+        self._finish()
+        if sign == "(":
+            self.left.append(self.folder)
+        elif self.left:
+            self.folder = self.left.pop()
+
+    def _test(self) -> bool:
+        """Pass a `[[ … ]]`, in which < and > compare."""
+        match = _TEST.match(self.text, self.at)
+        if match is None or self._without_leading(self.words):
+            return False
+        self.at = match.end()
+        return True
+
+    def _end(self) -> bool:
+        match = _END.match(self.text, self.at)
+        if match is None:
+            return False
+        self.at = match.end()
+        self._finish()
+        if match[0] == "\n":
+            self._skip_heredocs()
+        return True
+
+    def _redirection(self) -> bool:
+        match = _REDIRECTION.match(self.text, self.at)
+        if match is None:
+            return False
+        self.at = match.end()
+        if match[1] in ("<", ">") and self.text.startswith("(", self.at):
+            self.at += 1
+            self.substitution()
+            self.words.append(None)  # a pipe's name
+            return True
+        self.skip_blanks()
+        self._target(match[1], self.word())
+        return True
+
+    def _target(self, operator: str, target: Text) -> None:
+        if operator in ("<<", "<<-"):
+            self.heredocs.append((target or "", operator == "<<-"))
+        elif operator == ">&" and target is not None and target.rstrip("-").isdigit() | (target == "-"):
+            pass  # another descriptor
+        elif operator not in ("<", "<&", "<<<"):
+            self.outputs.append(target)
+
+    def _skip_heredocs(self) -> None:
+        for mark, tabs in self.heredocs:
+            line = None
+            while line != mark and self.at < len(self.text):
+                line, _, _ = self.text[self.at :].partition("\n")
+                self.at += len(line) + 1
+                line = line.lstrip("\t") if tabs else line
+        self.heredocs = []
+
+    def _finish(self) -> None:
+        """Take the command that ends here, and what it does to the commands after it."""
+        words, outputs = self._without_leading(self.words), self.outputs
+        self.words, self.outputs = [], []
+        if words[:1] and words[0] in _LOOPS:
+            self._forget(words[1:2])
+            words = []
+        words = self._assigned(words)
+        if words or outputs:
+            self.commands.append(Command(words, outputs, self.folder))
+        match words[:1]:
+            case ["read"] | ["unset"]:
+                self._forget(words[1:])
+            case ["cd"] | ["pushd"] | ["popd"]:
+                self._move(words)
+
+    @staticmethod
+    def _without_leading(words: list[Text]) -> list[Text]:
+        at = next((at for at, word in enumerate(words) if word not in _LEADING), len(words))
+        return words[at:]
+
+    def _assigned(self, words: list[Text]) -> list[Text]:
+        """Return a command without the assignments before it. Those that stand alone hold from here on."""
+        declared = words[1:] if words[:1] and words[0] in _DECLARE else words
+        at = next((at for at, word in enumerate(words) if not _assigns(word)), len(words))
+        if declared is not words or at == len(words):
+            pairs = (ASSIGNMENT.fullmatch(word) for word in declared if word is not None and word != ASSIGNED)
+            self.variables |= {pair[1]: pair[2] for pair in pairs if pair is not None}
+        return words[at:]
+
+    def _forget(self, names: list[Text]) -> None:
+        for name in names:
+            self.variables.pop(name or "", None)
+
+    def _move(self, words: list[Text]) -> None:
+        operands = [word for word in words[1:] if word is None or not word.startswith("-") or word == "-"]
+        target = operands[0] if operands else self.variables.get("HOME")
+        self.folder = None if words[0] == "popd" or target == "-" else resolved(target, self.folder)
+
+
+def _assigns(word: Text) -> bool:
+    return word is not None and (word == ASSIGNED or ASSIGNMENT.fullmatch(word) is not None)
+
+
+def resolved(path: Text, folder: Text) -> Text:
+    """Return a path as an absolute one; None if that cannot be told."""
+    if path is None or (folder is None and not path.startswith("/")):
+        return None
+    return os.path.join(folder or "/", path)

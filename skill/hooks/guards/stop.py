@@ -1,0 +1,46 @@
+"""The stop guard: while a session is live the loop goes on, and the next command is named."""
+
+import json
+import os
+
+from guards import experiment
+from guards.event import Event, text
+from guards.experiment import State
+
+LEAVE = "leave:"  # how the agent begins a line that says why it cannot go on
+
+
+def main(event: Event) -> int:
+    """Print that the agent goes on, or nothing: then it may stop."""
+    starts = [text(event, "cwd"), *filter(None, [os.environ.get("CLAUDE_PROJECT_DIR")])]
+    root = experiment.project(starts)
+    state = None if root is None else experiment.find(root)
+    why = None if state is None or _leaves(event.get("last_assistant_message")) else reason(state)
+    if why is not None:
+        print(json.dumps({"decision": "block", "reason": why}))
+    return 0
+
+
+def _leaves(message: object) -> bool:
+    lines = message.splitlines() if isinstance(message, str) else []
+    return any(line.strip("*_`> ").lower().startswith(LEAVE) for line in lines)
+
+
+def reason(state: State) -> str | None:
+    """Return why the loop goes on, and the next command; None if the agent may stop."""
+    if not state.live or state.unclean or _over(state):
+        return None
+    first = "" if state.waiting else f"edit {state.train}, then: "
+    return (
+        f"The session of {state.slug} is live: the loop goes on. Next: {first}{state.command()}\n"
+        f"If you cannot go on (as with a full disk), say why in a line that begins with {LEAVE}"
+        " A person ends the session with: arctl session stop"
+    )
+
+
+def _over(state: State) -> bool:
+    """Return whether the last result of this session says that the loop is over."""
+    last, started = state.last, state.session.get("started_at")
+    if str(last.get("ended_at") or "") <= str(started or ""):
+        return False  # of an earlier session
+    return last.get("should_terminate") is True or str(last.get("next")).startswith(("leave", "stop"))
