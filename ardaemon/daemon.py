@@ -106,7 +106,8 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     views = Views(board, engine.waits, machine.live)
     key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
     context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here, facts)
-    return Parts(host, config, board, engine, overseer, scheduler, context, source, Daemon(context))
+    methods = Daemon(context, tasks)
+    return Parts(host, config, board, engine, overseer, scheduler, context, source, methods)
 
 
 def _placement(host: Host, config: Config) -> Placement:

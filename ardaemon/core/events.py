@@ -1,4 +1,4 @@
-"""Events in the life of a run, one type for each kind.
+"""Events, one type for each kind: in the life of a run, of an experiment, and how things stand now.
 
 An event is a view: it is logged and passed on to whoever subscribed, and nothing is decided by it. The tag is
 the event's name in the log and on the wire. Times are milliseconds where the name says so, else seconds;
@@ -8,6 +8,7 @@ sizes are bytes.
 from msgspec import Struct
 
 from ardaemon.core.model import Again, Ending, Limit, Status, Verdict
+from ardaemon.core.protocol import GpuView, RunView
 from ardaemon.core.run_record import Wanted
 
 
@@ -117,3 +118,47 @@ class NotFollowed(RunEvent, frozen=True, kw_only=True, tag="not followed"):
     """The live value of the run's metric is not known."""
 
     why: str
+
+
+class ExperimentEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
+    """The base of what happens to an experiment, and to none of its runs in particular."""
+
+
+class SessionChanged(ExperimentEvent, frozen=True, kw_only=True, tag="session"):
+    """The session was started, changed or stopped by somebody; one that ends with a run is not told here."""
+
+    live: bool
+
+
+class LiveEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
+    """The base of what only those get who subscribed with `live`: how things stand now.
+
+    Each replaces the last one of its kind. None is logged.
+    """
+
+
+class RunProgress(LiveEvent, frozen=True, kw_only=True, tag="progress"):
+    """A run at work, as it stands now; memory in MiB."""
+
+    project: str
+    expr: str
+    run_id: str
+    elapsed: float | None = None
+    latest: float | None = None  # primary metric
+    step: int | None = None  # of that value, where the script tells it
+    vram_mb: float | None = None
+    rss_mb: float | None = None
+    line: str = ""  # the last one of its log, cleaned and cut
+
+
+class QueueSeen(LiveEvent, frozen=True, kw_only=True, tag="queue"):
+    """The queue has changed: its first runs, those at work before those that wait, and how many there are."""
+
+    runs: tuple[RunView, ...]
+    total: int
+
+
+class GpusSeen(LiveEvent, frozen=True, kw_only=True, tag="gpus"):
+    """The GPUs, as they were at the last look; only where there are any."""
+
+    gpus: tuple[GpuView, ...]

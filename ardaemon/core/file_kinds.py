@@ -31,6 +31,7 @@ FACTS = Kind(ANY_SIZE)
 # What stands in a state file's place is kept by its bytes where it cannot be linked.
 BROKEN = Kind(256 << 20)
 SAMPLES = Kind(2 << 20)  # the daemon writes half of that
+CURVE = Kind(1 << 20)  # the daemon writes a tenth of that
 
 # --- what is run ---
 # train.py where it is run or kept: a script, not data; it travels whole through every snapshot.

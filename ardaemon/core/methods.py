@@ -11,6 +11,7 @@ from ardaemon.core.protocol import (
     ChainMade,
     ChainStop,
     ChainView,
+    CurveView,
     DaemonInfo,
     Done,
     ExperimentView,
@@ -66,6 +67,9 @@ METHODS: dict[str, Method] = {
     "run.list": Method(Recent, RunList, "The last committed runs.", repeatable=True),
     "run.tail": Method(
         Tail, TailText, "The end of a run's log, cleaned, traceback first.", streams=True, repeatable=True
+    ),
+    "run.curve": Method(
+        WhichRun, CurveView, "The primary metric's history in a run, in 200 points.", repeatable=True
     ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
     "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),

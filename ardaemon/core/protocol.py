@@ -253,11 +253,13 @@ class Subscribe(Params, frozen=True, kw_only=True):
     """events.subscribe. Events arrive as `event` notifications until the connection closes.
 
     With `confirm` the first of them is {"event": "subscribed"}: from then on the client misses none.
+    With `live` there are also those that tell how things stand now (LiveEvent of core/events.py).
     """
 
     project: str | None = None
     expr: str | None = None
     confirm: bool = False
+    live: bool = False
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -290,6 +292,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     held: bool = False  # by `arctl queue hold`
     vram_mb: float | None = None  # of its processes, by the last sample
     rss_mb: float | None = None
+    submitted_at: str = ""  # UTC, ISO 8601
     exit: Exit | None = None
     result: Result | None = None
 
@@ -309,6 +312,30 @@ class TailText(Answer, frozen=True, kw_only=True):
     run_id: str
     state: str
     text: str
+
+
+CURVE_MAX = 200  # points of a curve: twice as many as a wide terminal has columns for it
+
+
+class CurvePoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One value of the primary metric; `at` is seconds since the attempt's start, where that is known."""
+
+    value: float
+    step: int | None = None
+    at: float | None = None
+
+
+class CurveView(Answer, frozen=True, kw_only=True):
+    """run.curve: the primary metric's history in a run, oldest first, thinned out to CURVE_MAX points.
+
+    Of a run that is under way: since this daemon has followed it.
+    """
+
+    expr: str
+    run_id: str
+    state: str
+    seconds: float | None = None  # how long the run took; of one under way, so far
+    points: tuple[CurvePoint, ...] = ()
 
 
 class ChainPlace(Struct, frozen=True, kw_only=True):

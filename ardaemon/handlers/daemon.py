@@ -6,12 +6,15 @@ import time
 from typing import Any
 
 import anyio
+import anyio.abc
 
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
 from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.live import Live
 from ardaemon.host import state
+from ardaemon.queue.board import Message
 from ardaemon.rpc import discover
 from ardaemon.rpc.dispatch import Notify
 
@@ -19,23 +22,27 @@ from ardaemon.rpc.dispatch import Notify
 class Daemon:
     """The methods on the daemon."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, tasks: anyio.abc.TaskGroup) -> None:
         self.context, self.board, self.host = context, context.board, context.host
+        self.live = Live(context, tasks)
         self.started_at, self.started = state.now(), time.monotonic()
         self.stopping = anyio.Event()
         self.stop_wanted = False
 
     async def events_subscribe(self, params: p.Subscribe, notify: Notify) -> p.Done:
-        """Send events until the client goes, or falls behind."""
-        send, receive = anyio.create_memory_object_stream[dict[str, Any]](SUBSCRIBER_QUEUE)
+        """Send events until the client goes, or falls behind; live ones, too, if it asks for them."""
+        send, receive = anyio.create_memory_object_stream[Message](SUBSCRIBER_QUEUE)
         self.board.subscribers.add(send)
         try:
             if params.confirm:
                 await notify("event", {"event": "subscribed"})
+            if params.live:
+                await self.live.join(send)
             async for event in receive:
-                if params.project in (None, event["project"]) and params.expr in (None, event["expr"]):
+                if _is_wanted(event, params):
                     await notify("event", event)
         finally:
+            self.live.leave(send)
             self.board.subscribers.discard(send)
             send.close()
             receive.close()
@@ -68,3 +75,9 @@ class Daemon:
     async def rpc_discover(self, _: p.Nothing, __: Notify) -> dict[str, Any]:
         """Return the OpenRPC document."""
         return discover.document()
+
+
+def _is_wanted(event: Message, params: p.Subscribe) -> bool:
+    """Tell whether the subscriber asked for it; what is of the whole machine, everybody gets."""
+    ours = params.project in (None, event.get("project", params.project))
+    return ours and params.expr in (None, event.get("expr", params.expr))

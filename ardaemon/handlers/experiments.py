@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of, of_project
@@ -131,6 +132,7 @@ class Experiments:
             started = await self.context.do(experiment, work)
         self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
+        self.board.announce(experiment, SessionChanged(live=True))
         view = await self._session_view(experiment)
         warnings = (*view.warnings, *started.warnings)
         return replace(view, inherited=started.inherited, warnings=warnings)
@@ -142,6 +144,7 @@ class Experiments:
             work = partial(change.change, experiment, params.given, self.context.started_here)
             changed = await self.context.do(experiment, work)
             self.board.renew(experiment.folder, changed.session)
+        self.board.announce(experiment, SessionChanged(live=True))
         return replace(await self._session_view(experiment), said=changed.said)
 
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
@@ -150,6 +153,7 @@ class Experiments:
         async with self.context.changing(experiment, mending=True):
             await self.context.do(experiment, partial(session.stop, experiment))
             self.board.hold(experiment.folder, True)
+        self.board.announce(experiment, SessionChanged(live=False))
         await self._interrupt([f for f in self.board.of(experiment) if f.key in self.board.placement.seated])
         return await self._session_view(experiment)
 

@@ -7,6 +7,7 @@ from ardaemon.core.queue import Card
 from ardaemon.handlers.context import Context
 from ardaemon.machine.overseer import RELEASED_S
 from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.placement import Placement
 from ardaemon.rpc.dispatch import Notify
 
 HOLDERS_MAX = 64  # of one GPU: an answer has its limit
@@ -27,15 +28,13 @@ class Gpus:
             await overseer.look()  # to know them by their index
         lifted = [f"{uuid} may be used again" for uuid in await overseer.clear(params.clear)]
         inventory = await overseer.look(thorough=True)
-        cards = self.placement.cards()
-        place = overseer.leasing.place
-        views = zip(self.placement.gpus.readings, cards, strict=True)
+        gpus, place = views(self.placement), overseer.leasing.place
         return p.GpuList(
-            gpus=tuple(self._view(gpu, card) for gpu, card in views),
+            gpus=gpus,
             state=inventory.state,
             why=inventory.why,
             driver=inventory.driver,
-            warnings=(*lifted, *([place.warning] if place.warning and cards else [])),
+            warnings=(*lifted, *([place.warning] if place.warning and gpus else [])),
         )
 
     async def _release(self) -> p.GpuList:
@@ -43,35 +42,44 @@ class Gpus:
         why = f"let go of for {RELEASED_S:g} s"
         return p.GpuList(gpus=(), state="unknown", why=why)
 
-    def _view(self, gpu: GpuReading, card: Card) -> p.GpuView:
-        return p.GpuView(
-            index=gpu.index,
-            uuid=gpu.uuid,
-            name=gpu.name,
-            state=card.state,
-            why=card.occupant or None,
-            parent=gpu.parent,
-            total_mb=gpu.total_mb,
-            used_mb=gpu.used_mb,
-            utilisation=gpu.utilisation,
-            temperature=gpu.temperature,
-            power_w=gpu.power_w,
-            holders=(*self._runs(gpu), *self._others(gpu))[:HOLDERS_MAX],
-        )
 
-    def _runs(self, gpu: GpuReading) -> list[p.GpuHolder]:
-        there = self.placement.gpus.holders.get(gpu.uuid) or ()
-        flights = [f for f in self.placement.seated.values() if gpu.uuid in f.seat.cards]
-        return [_holder(flight, there) for flight in flights]
+def views(placement: Placement) -> tuple[p.GpuView, ...]:
+    """Return the GPUs as they were at the last look, with who is on them."""
+    pairs = zip(placement.gpus.readings, placement.cards(), strict=True)
+    return tuple(_view(placement, gpu, card) for gpu, card in pairs)
 
-    def _others(self, gpu: GpuReading) -> list[p.GpuHolder]:
-        """List the processes that are of no run of ours: those that draw as well."""
-        there = self.placement.gpus.holders.get(gpu.uuid) or ()
-        return [
-            p.GpuHolder(pid=h.pid, user=h.user or None, name=h.name or None, used_mb=h.used_mb)
-            for h in there
-            if h.owner is None
-        ]
+
+def _view(placement: Placement, gpu: GpuReading, card: Card) -> p.GpuView:
+    return p.GpuView(
+        index=gpu.index,
+        uuid=gpu.uuid,
+        name=gpu.name,
+        state=card.state,
+        why=card.occupant or None,
+        parent=gpu.parent,
+        total_mb=gpu.total_mb,
+        used_mb=gpu.used_mb,
+        utilisation=gpu.utilisation,
+        temperature=gpu.temperature,
+        power_w=gpu.power_w,
+        holders=(*_runs(placement, gpu), *_others(placement, gpu))[:HOLDERS_MAX],
+    )
+
+
+def _runs(placement: Placement, gpu: GpuReading) -> list[p.GpuHolder]:
+    there = placement.gpus.holders.get(gpu.uuid) or ()
+    flights = [f for f in placement.seated.values() if gpu.uuid in f.seat.cards]
+    return [_holder(flight, there) for flight in flights]
+
+
+def _others(placement: Placement, gpu: GpuReading) -> list[p.GpuHolder]:
+    """List the processes that are of no run of ours: those that draw as well."""
+    there = placement.gpus.holders.get(gpu.uuid) or ()
+    return [
+        p.GpuHolder(pid=h.pid, user=h.user or None, name=h.name or None, used_mb=h.used_mb)
+        for h in there
+        if h.owner is None
+    ]
 
 
 def _holder(flight: Flight, there: tuple[Holder, ...]) -> p.GpuHolder:

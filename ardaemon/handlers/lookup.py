@@ -40,10 +40,11 @@ async def _last_followed(context: Context, experiment: Experiment) -> int:
 
 async def stored(context: Context, experiment: Experiment, run_id: str) -> p.RunView:
     """Return a run from its files: one that is committed, or that no daemon follows. Raises UnknownRun."""
-    return await context.ask(experiment, partial(_stored, experiment, run_id))
+    return await context.ask(experiment, partial(read_stored, experiment, run_id))
 
 
-def _stored(experiment: Experiment, run_id: str) -> p.RunView:
+def read_stored(experiment: Experiment, run_id: str) -> p.RunView:
+    """Read a run from its files, as stored() does; it blocks."""
     run = experiment.run(run_id)
     record = state.read(run.record, RunRecord)
     if record is None:
@@ -61,6 +62,7 @@ def _stored(experiment: Experiment, run_id: str) -> p.RunView:
         base=record.base,
         note=record.note,
         checkpoint_glob=record.settings.checkpoint_glob,
+        submitted_at=record.submitted_at,
         exit=record.state.decision.exit if isinstance(record.state, Judged) else None,
         result=result,
     )

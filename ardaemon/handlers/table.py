@@ -3,6 +3,7 @@
 from ardaemon.core.methods import METHODS
 from ardaemon.handlers.chains import Chains
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.curves import Curves
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
@@ -19,6 +20,7 @@ _HOMES = {
     "run": "runs",
     "run.wait": "waiter",
     "run.tail": "tailer",
+    "run.curve": "curves",
     "status": "experiments",
     "experiment": "experiments",
     "session": "experiments",
@@ -40,6 +42,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "runs": Runs(context),
         "waiter": Waiter(context),
         "tailer": Tailer(context),
+        "curves": Curves(context),
         "experiments": Experiments(context),
         "chains": Chains(context),
         "reports": Reports(context),

@@ -11,6 +11,7 @@ from ardaemon.judging.tracebacks import find
 LINES_MAX = 80  # DESIGN §9: what `tail` may print
 BYTES_MAX = 8 << 10
 READ_BYTES = 256 << 10  # read from the log's end: room for long tracebacks before a chatty shutdown
+LAST_LINE_BYTES = 4 << 10  # for the last line alone: a progress bar redraws itself in 100 bytes
 LINE_CHARACTERS = 400  # shown of one line, so that a dumped tensor does not fill the excerpt
 MARKER = "--- end of log ---"
 LEFT_OUT = "…"
@@ -34,6 +35,12 @@ def excerpt(path: Path, lines: int = LINES_MAX, most_bytes: int = BYTES_MAX) -> 
     used = sum(_size(line) for line in [*first, MARKER])
     rest = _last(others, lines - len(first) - 1, most_bytes - used)
     return "\n".join([*first, MARKER, *rest] if any(rest) else first)
+
+
+def last_line(path: Path, most: int) -> str:
+    """Return the last line of a log that says something, cleaned, in at most `most` characters."""
+    lines = _readable(tail_text(path, LAST_LINE_BYTES))
+    return one_line(next((line for line in reversed(lines) if line.strip()), ""), most)
 
 
 def _traceback(lines: list[str], most: int, most_bytes: int) -> list[str]:

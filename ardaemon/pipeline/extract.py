@@ -1,6 +1,7 @@
 """Extract: what an attempt left as evidence, read once it is over."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
+from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Contract, Exit, Settings
@@ -23,6 +25,7 @@ from ardaemon.pipeline import view_file
 
 REASON_TAIL = 64 << 10  # bytes of the log's end in which a crash's reason is looked for
 SOURCE_MAX = 160  # characters of where the metrics are from: result.json is small
+_point = msgspec.json.Decoder(Point)
 
 
 class Extracted(Struct, frozen=True, kw_only=True):
@@ -153,3 +156,14 @@ def write_curve(path: Path, points: Sequence[Point]) -> None:
     if not points and not path.exists():
         return
     view_file.write(path, b"".join(msgspec.json.encode(point) + b"\n" for point in points))
+
+
+def read_curve(path: Path) -> Iterator[Point]:
+    """Yield the points of a curve; none where there is no file of ours, and no line that is none."""
+    try:
+        data = files.read(path, file_kinds.CURVE)
+    except OSError:  # no run is judged by it: whoever looks at it sees nothing
+        return
+    for line in data.split(b"\n"):
+        with suppress(*state.UNREADABLE):
+            yield _point.decode(line)

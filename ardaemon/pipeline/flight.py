@@ -16,12 +16,13 @@ from ardaemon.core.gpus import Need
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit, Result
-from ardaemon.core.protocol import RunView
+from ardaemon.core.protocol import CURVE_MAX, RunView
 from ardaemon.core.queue import NOWHERE, Seat, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
 from ardaemon.host.command import Commands
+from ardaemon.metrics.curve import Curve
 
 CHECKING = "its check is at work"
 
@@ -47,7 +48,22 @@ class Going:
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
     sick: bool = False  # and that was no fault of the program's
     latest: float | None = None  # the newest value of the primary metric
+    step: int | None = None  # of that value
+    curve: Curve = field(
+        default_factory=lambda: Curve(CURVE_MAX)
+    )  # of those values, as far as it was followed
     watching: CancelScope | None = None
+
+    @property
+    def elapsed(self) -> float | None:
+        """Return the seconds since its start, until its end; None if it has not started."""
+        return None if self.started is None else (self.ended or time.monotonic()) - self.started
+
+    def note(self, value: float | None, step: int | None) -> None:
+        """Note the newest value of the primary metric; the curve's times are seconds since the start."""
+        if value is not None and (value, step) != (self.latest, self.step):
+            self.curve.add(value, step, self.elapsed)
+        self.latest, self.step = value, step
 
 
 @dataclass(eq=False)
@@ -242,7 +258,6 @@ class Flight:
     def view(self, position: int | None = None, why: str | None = None) -> RunView:
         """Return the run as clients see it."""
         record, going = self.record, self.going or Going()
-        started = going.started
         return RunView(
             project=str(self.experiment.project),
             expr=self.experiment.slug,
@@ -254,7 +269,7 @@ class Flight:
             runner=record.settings.runner,
             argv=record.argv,
             seconds=record.settings.seconds,
-            elapsed=None if started is None else (going.ended or time.monotonic()) - started,
+            elapsed=going.elapsed,
             pid=going.pid,
             base=record.base,
             note=record.note,
@@ -262,6 +277,7 @@ class Flight:
             latest=going.latest,
             priority=self.active.priority,
             held=self.active.held,
+            submitted_at=record.submitted_at,
             exit=going.exit,
             result=self.result,
         )

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -48,11 +49,11 @@ async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
     if not sources:
         return
     async for _ in changes(lambda: watched(output)):
-        newest, problems = await anyio.to_thread.run_sync(until_cancelled(partial(latest, sources)))
-        for problem in problems:
+        newest = await anyio.to_thread.run_sync(until_cancelled(partial(latest, sources)))
+        for problem in newest.problems:
             tell(problem)
         if flight.going is not None:  # the attempt may be over meanwhile
-            flight.going.latest = newest
+            flight.going.note(newest.value, newest.step)
 
 
 def _files(name: str) -> list[FileBackend]:
@@ -92,7 +93,15 @@ class LogFollower:
         self.latest, self.step = self._reader.latest, self._reader.step
 
 
-def latest(sources: list[Follower]) -> tuple[float | None, list[str]]:
+class Newest(NamedTuple):
+    """The newest value and its step, where they are known, and why a source is followed no more."""
+
+    value: float | None
+    step: int | None
+    problems: list[str]
+
+
+def latest(sources: list[Follower]) -> Newest:
     """Return the value of the first source that has one, as `auto` would; those after it are not read.
 
     A source for which there is too much to look through is removed, and the reason returned.
@@ -105,8 +114,8 @@ def latest(sources: list[Follower]) -> tuple[float | None, list[str]]:
             sources.remove(source)
             problems.append(str(error))
         if source.latest is not None:
-            return source.latest, problems
-    return None, problems
+            return Newest(source.latest, source.step, problems)
+    return Newest(None, None, problems)
 
 
 def watched(output: AttemptOutput) -> set[Path]:

@@ -11,7 +11,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ardaemon.core.config import QUEUE_MAX, Config
 from ardaemon.core.errors import Overloaded
-from ardaemon.core.events import RunEvent
+from ardaemon.core.events import ExperimentEvent, RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Key, Stranded
@@ -173,12 +173,23 @@ class Board:
 
     def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
+        self._tell(flight.experiment, {"run_id": flight.run.run_id}, event)
+
+    def announce(self, experiment: Experiment, event: ExperimentEvent) -> None:
+        """Log an event of an experiment and pass it on, as tell() does."""
+        self._tell(experiment, {}, event)
+
+    def _tell(self, experiment: Experiment, whose: Message, event: RunEvent | ExperimentEvent) -> None:
         facts: Message = msgspec.to_builtins(event)
         name = facts.pop("event")
-        where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id}
+        where = {"expr": experiment.slug, **whose}
         log.info(name, extra={"facts": {**where, **facts}})
-        message = {"event": name, "project": str(flight.experiment.project), **where, **facts}
-        for stream in list(self.subscribers):
+        message = {"event": name, "project": str(experiment.project), **where, **facts}
+        self.pass_on(message, self.subscribers)
+
+    def pass_on(self, message: Message, streams: Iterable[MemoryObjectSendStream[Message]]) -> None:
+        """Send a message to these subscribers; one that is too far behind is dropped."""
+        for stream in list(streams):
             try:
                 stream.send_nowait(message)
             except (anyio.WouldBlock, anyio.BrokenResourceError):

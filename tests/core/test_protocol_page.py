@@ -2,11 +2,13 @@
 
 import re
 
+from msgspec import Struct
 from msgspec.inspect import StructType, type_info
 
 from ardaemon.core.config import SUBSCRIBER_QUEUE
-from ardaemon.core.events import RunEvent
+from ardaemon.core.events import ExperimentEvent, LiveEvent, RunEvent
 from ardaemon.core.methods import METHODS
+from ardaemon.handlers import live
 from tests.support.page import DOCS
 
 PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")
@@ -23,16 +25,24 @@ def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def events() -> dict[str, list[str]]:
+def events(*bases: type[Struct]) -> dict[str, list[str]]:
     """The fields of each event, by its name on the wire."""
-    types = [type_info(kind) for kind in RunEvent.__subclasses__()]
+    types = [type_info(kind) for base in bases for kind in base.__subclasses__()]
     return {str(kind.tag): [f.name for f in kind.fields] for kind in types if isinstance(kind, StructType)}
 
 
 def test_the_page_has_a_row_for_each_event_with_its_fields() -> None:
     assert {
         quoted(name)[0]: quoted(fields) for name, _, fields in rows("| event | what has happened | fields |")
-    } == events()
+    } == events(RunEvent, ExperimentEvent)
+
+
+def test_the_page_has_a_row_for_each_live_event_with_its_fields() -> None:
+    assert {
+        quoted(name)[0]: quoted(fields) for name, _, fields in rows("| live event | what it tells | fields |")
+    } == events(LiveEvent)
+    assert f"no more often than every {live.EVERY_S:g} s" in PAGE
+    assert f"the first {live.RUNS_MAX} runs" in PAGE
 
 
 def test_the_page_names_each_method_once() -> None:

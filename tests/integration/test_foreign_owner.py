@@ -23,6 +23,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "run.get": {},
     "run.list": {},
     "run.tail": {},
+    "run.curve": {},
     "run.cancel": {},
     "status.get": {},
     "experiment.seal": {"accept": True},

@@ -1,0 +1,141 @@
+"""Live events: how things stand now, as often as that changes, and no more often than every EVERY_S.
+
+Nothing here is at work while nobody watches. A run at work changes all the time, so it is looked at every
+EVERY_S: in the daemon's own memory, but for the last line of its log. Where none is at work, a change of the
+board wakes this; where there are GPUs, another look at them is due every GPUS_EVERY_S.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+
+import anyio
+import anyio.abc
+import msgspec
+from anyio.streams.memory import MemoryObjectSendStream
+
+from ardaemon.core import protocol as p
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.events import GpusSeen, LiveEvent, QueueSeen, RunProgress
+from ardaemon.handlers import gpus
+from ardaemon.handlers.context import Context
+from ardaemon.judging.excerpt import last_line
+from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.board import Message
+
+EVERY_S = 2.0  # a person sees that it moves; twice as often would cost twice as much on both sides
+GPUS_EVERY_S = 5.0  # as often as the sampler looks at them while nothing runs (ASKED_EVERY_S)
+RUNS_MAX = 64  # of the queue that are told, and runs at work: more than a screen has lines for
+LINE_MAX = 200  # characters of a log's last line: as wide as a wide terminal
+
+Watcher = MemoryObjectSendStream[Message]
+
+
+class Live:
+    """Tells those who watch how things stand: one loop for all of them, which ends with the last of them."""
+
+    def __init__(self, context: Context, tasks: anyio.abc.TaskGroup) -> None:
+        self.context, self.board, self.tasks = context, context.board, tasks
+        self.watchers: set[Watcher] = set()
+        self.looping = self.has_gpus = False
+        self.told_queue: object = None
+        self.told_gpus: object = None
+
+    async def join(self, watcher: Watcher) -> None:
+        """Tell this subscriber at once how things stand, and from now on what is new."""
+        self.has_gpus = (await self.context.overseer.inventory()).state == "ok"
+        self.board.pass_on(_message(self._queue()), [watcher])
+        if self.has_gpus:
+            self.board.pass_on(_message(_gpus(self.context)), [watcher])
+        self.watchers.add(watcher)
+        if not self.looping:
+            self.looping = True
+            self.tasks.start_soon(self._loop)
+
+    def leave(self, watcher: Watcher) -> None:
+        """Tell this subscriber nothing more."""
+        self.watchers.discard(watcher)
+
+    async def _loop(self) -> None:
+        try:
+            while self.watchers:
+                changed = self.board.changed
+                await self._tell()
+                await anyio.sleep(EVERY_S)
+                with anyio.move_on_after(self._patience()):
+                    await changed.wait()
+        finally:
+            self.looping = False
+
+    def _patience(self) -> float:
+        """Return how long to wait for a change of the board before the next look."""
+        if any(flight.state != "queued" for flight in self.board.flights.values()):
+            return 0.0
+        return GPUS_EVERY_S if self.has_gpus else math.inf
+
+    async def _tell(self) -> None:
+        if self.has_gpus:
+            self.context.overseer.sampler.ask()
+        for event in [*self._changes(), *await self._progress()]:
+            self.board.pass_on(_message(event), self.watchers)
+        self.watchers &= self.board.subscribers  # less those that were too far behind
+
+    def _changes(self) -> Iterator[LiveEvent]:
+        """Yield queue and GPUs, each if it is not as it was told last."""
+        queue = self._queue()
+        standing = queue.total, *map(_standing, queue.runs)
+        if standing != self.told_queue:
+            self.told_queue = standing
+            yield queue
+        seen = _gpus(self.context)
+        if self.has_gpus and seen != self.told_gpus:
+            self.told_gpus = seen
+            yield seen
+
+    def _queue(self) -> QueueSeen:
+        runs = tuple(islice(self.context.views.views(), RUNS_MAX))
+        return QueueSeen(runs=runs, total=len(self.board.flights))
+
+    async def _progress(self) -> list[RunProgress]:
+        """Return how each run at work is doing."""
+        running = [flight for flight in self.board.flights.values() if flight.state == "running"]
+        return [await self._of(flight) for flight in running[:RUNS_MAX]]
+
+    async def _of(self, flight: Flight) -> RunProgress:
+        line = await self._line(flight)
+        view, going = flight.view(), flight.going  # after the wait: as it is now
+        sample = self.context.views.live(flight.handle) if flight.handle is not None else None
+        return RunProgress(
+            project=view.project,
+            expr=view.expr,
+            run_id=view.run_id,
+            elapsed=view.elapsed,
+            latest=view.latest,
+            step=going.step if going is not None else None,
+            vram_mb=sample.vram_mb if sample is not None else None,
+            rss_mb=sample.rss_mb if sample is not None else None,
+            line=line,
+        )
+
+    async def _line(self, flight: Flight) -> str:
+        """Return the last line of its log; "" while its disk does not answer."""
+        log = flight.run.attempt(flight.attempts or 1).log
+        with suppress(ArdaemonError):
+            return await self.context.ask(flight.experiment, partial(last_line, log, LINE_MAX))
+        return ""
+
+
+def _gpus(context: Context) -> GpusSeen:
+    return GpusSeen(gpus=gpus.views(context.board.placement))
+
+
+def _standing(view: p.RunView) -> tuple[object, ...]:
+    """Return what of a run must be told when it changes; the rest is its progress."""
+    return view.project, view.expr, view.run_id, view.state, view.position, view.why, view.held, view.priority
+
+
+def _message(event: LiveEvent) -> Message:
+    facts: Message = msgspec.to_builtins(event)
+    return facts
