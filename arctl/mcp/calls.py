@@ -60,6 +60,7 @@ class Calls:
         async def work(place: Place) -> CallToolResult:
             submit = self._submit(place, "at_verdict" if wait else "at_submit", asked)
             view = await self._recorded(place, beating(client, "submitting train.py", submit))
+            place.warnings += outcomes.lacking(view.get("missing") or ())
             if not wait:
                 return outcomes.submitted(view, place.warnings)
             return await self._followed(client, place, view, deadline)

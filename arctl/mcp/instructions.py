@@ -17,7 +17,7 @@ what to do. Never run train.py yourself, never reset it with git, never write an
 experiment; call cancel only if a person wants it.
 Pass project (absolute path) unless the server was started there, and expr where there are several
 experiments. run and wait answer after timeout_s (default {default:g}, at most {most:g}); whatever becomes
-of a call, the run goes on. "arctl tail" in a text is the tool tail. Tell the person of missing variables."""
+of a call, the run goes on. "arctl tail" in a text is the tool tail. Tell the person of warnings."""
 
 
 def instructions(default: float, most: float) -> str:

@@ -50,6 +50,19 @@ def progress(view: Answer) -> str:
     return f"{line} — {short(view['why'], WARNING_MAX)}" if view.get("why") else line
 
 
+def lacking(names: Sequence[str]) -> list[str]:
+    """Return the warning about variables that the best's run had: as many names as one line holds."""
+    if not names:
+        return []
+    lines = [_lacking(names, shown) for shown in range(len(names), 0, -1)]
+    return [next((line for line in lines if len(line) < WARNING_MAX), lines[-1])]
+
+
+def _lacking(names: Sequence[str], shown: int) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"missing variables, which the best's run had: {', '.join(names[:shown])}{more}; tell the person"
+
+
 def bounded(warnings: Sequence[str]) -> list[str]:
     """Return the first warnings, each once and cut to its limit."""
     different = list(dict.fromkeys(short(warning, WARNING_MAX) for warning in warnings))

@@ -293,6 +293,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     vram_mb: float | None = None  # of its processes, by the last sample
     rss_mb: float | None = None
     submitted_at: str = ""  # UTC, ISO 8601
+    missing: tuple[str, ...] = ()  # of run.submit alone: variables that the best's run had, and this has not
     exit: Exit | None = None
     result: Result | None = None
 

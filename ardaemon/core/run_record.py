@@ -128,6 +128,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     revision: int = 0  # of that session's settings
     seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str  # HMAC-SHA256 with the machine's key; without a key in earlier versions
+    variables: tuple[str, ...] = ()  # names in that environment (pipeline/variables.py); never values
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"

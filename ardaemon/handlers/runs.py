@@ -64,7 +64,8 @@ class Runs:
             done = await self.context.do(experiment, work)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
-                return replace(self.views.view(flight), warnings=done.warnings)
+                view = self.views.view(flight)
+                return replace(view, warnings=done.warnings, missing=done.missing)
         return replace(await stored(self.context, experiment, done.record.run_id), warnings=done.warnings)
 
     async def _asked_early(self, experiment: Experiment) -> Early:

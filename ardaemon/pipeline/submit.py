@@ -27,7 +27,7 @@ from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.experiment import runner, seal, train_file
+from ardaemon.experiment import history, runner, seal, train_file
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.same import Version
@@ -36,7 +36,7 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
-from ardaemon.pipeline import tried
+from ardaemon.pipeline import tried, variables
 from ardaemon.pipeline.need import need
 from ardaemon.source.normal import raw
 
@@ -47,6 +47,7 @@ class Submitted(msgspec.Struct, frozen=True):
     record: RunRecord
     active: Active | None  # None: it is committed already
     warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # variables that the best's run had, and this one has not
     peaks: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)  # what such runs have needed
 
 
@@ -85,10 +86,12 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     looked = _look(experiment, params, position, current, data, fingerprint)
     record = replace(
         _record(params, run_name(number), data, current, settings, fingerprint),
+        variables=variables.names_of(environment),
         need=asked,
         normal=looked.normal,
         measure=looked.measure,
     )
+    missing = _missing(experiment, current, environment)
     mode = durable.mode_of(experiment.train, 0o444)
     _lay_out(experiment.run(record.run_id), data, mode, position.started_here.records.signed(record))
     active = Active(
@@ -102,7 +105,13 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     )
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
     warnings = (*current.warnings, *put_back(experiment, record, current, target))
-    return Submitted(record, active, warnings, current.session.peaks)
+    return Submitted(record, active, warnings, missing, current.session.peaks)
+
+
+def _missing(experiment: Experiment, current: State, environment: dict[str, str]) -> tuple[str, ...]:
+    """Return which variables the best's run had, and this one has not."""
+    best = history.record_of(experiment.run(current.best.run_id)) if current.best is not None else None
+    return variables.missing(best.variables, environment) if best is not None else ()
 
 
 def to_compare(experiment: Experiment) -> bytes | None:
