@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from arctl.base import Here, common, environment, interactive, say, say_json
+from arctl.base import Here, common, environment, interactive, noninteractive, say, say_json
 from arctl.dial import Answer
 from arctl.render import status as status_lines
 from arctl.render.line import setting
@@ -119,8 +119,13 @@ def stop(expr: str | None, as_json: bool) -> None:
 @session.command()
 @common
 def show(expr: str | None, as_json: bool) -> None:
-    """Show the session's settings and counters."""
+    """Show the session's settings and counters.
+
+    With AR_NONINTERACTIVE=1 a line says that nobody is there to be asked.
+    """
     _say(Here(expr).ask("session.get"), as_json)
+    if noninteractive() and not as_json:
+        say("questions: none (AR_NONINTERACTIVE is set)")
 
 
 def _ask_seconds() -> float:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from tests.support.manual import Command, Edit, headings, steps
@@ -51,11 +52,13 @@ def play(
     shell: OpenShell,
     train: Callable[[], Path],
     before: Mapping[str, Callable[[], object]] | None = None,
+    as_run: Callable[[Command], str] = attrgetter("text"),
 ) -> int:
     """Run all commands and edits of a file from top to bottom, compare what is printed, and count them.
 
     `train` is the train.py that an edit is meant for. `before` has what is to be done before the steps under
-    a heading, as a person or the time would do it.
+    a heading, as a person or the time would do it. `as_run` may change a command before it is run, as one
+    that would wait for minutes.
     """
     coming = dict(before or {})
     unknown = coming.keys() - set(headings(path))
@@ -66,13 +69,13 @@ def play(
         if isinstance(step, Edit):
             step.apply(train())
         else:
-            check(step, shell)
+            check(step, shell, as_run(step))
     return len(listed)
 
 
-def check(step: Command, shell: OpenShell) -> None:
-    """Run a command and compare what it printed with what the file shows."""
-    code, printed = shell(step.text)
+def check(step: Command, shell: OpenShell, text: str) -> None:
+    """Run a command as `text` and compare what it printed with what the file shows."""
+    code, printed = shell(text)
     told = f"{step.place}: $ {step.text}\nshown, {step.code}:\n{step.shown}\nprinted, {code}:\n{printed}"
     assert code == step.code, told
     assert same(step.shown, printed, step.measured), told
