@@ -1,5 +1,6 @@
 """Connect to the daemon's socket: where it listens, who answers there, and which protocol it speaks."""
 
+import errno
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from ardaemon.core.errors import DaemonUnavailable, Incompatible
 
 PROTOCOL = 2  # of ardaemon.core.protocol, which needs msgspec; a test holds that they agree
 CONNECT_S = 5.0  # a living daemon accepts within milliseconds
+OUTSIDE = 0  # the pid of a peer that is outside this process's PID namespace (pid_namespaces(7))
 Answer = dict[str, Any]
 
 
@@ -27,10 +29,10 @@ class Stopped(DaemonUnavailable):
 
 
 def dial(check: bool = True) -> socket.socket:
-    """Connect to a daemon that runs. Raises NotRunning, Busy, Incompatible, DaemonUnavailable."""
+    """Connect to a daemon that runs. Raises NotRunning, Busy, Incompatible, DaemonUnavailable, Sandboxed."""
     info = read_info()
     path = str(info.get("socket") or places.socket_of(places.runtime_folder()))
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _socket(path)
     try:
         sock.settimeout(CONNECT_S)
         _connect(sock, path)
@@ -46,6 +48,13 @@ def dial(check: bool = True) -> socket.socket:
     return sock
 
 
+def _socket(path: str) -> socket.socket:
+    try:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _refused("socket", path, error) from error
+
+
 def _connect(sock: socket.socket, path: str) -> None:
     try:
         sock.connect(path)
@@ -54,9 +63,16 @@ def _connect(sock: socket.socket, path: str) -> None:
     except (BlockingIOError, TimeoutError) as error:
         raise Busy(path) from error
     except OSError as error:
-        raise DaemonUnavailable(
-            f"cannot connect to {path}: {error.strerror or error}", "arctl doctor"
-        ) from error
+        raise _refused("connect", path, error) from error
+
+
+def _refused(call: str, path: str, error: OSError) -> DaemonUnavailable:
+    """Make the error for a system call that was refused; EPERM is a sandbox's."""
+    if error.errno == errno.EPERM:
+        from arctl import sandbox  # hardly ever needed
+
+        return sandbox.sandboxed(call, path)
+    return DaemonUnavailable(f"cannot connect to {path}: {error.strerror or error}", "arctl doctor")
 
 
 def read_info() -> Answer:
@@ -81,7 +97,7 @@ def check_protocol(info: Answer) -> None:
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Return pid and uid of who listens (unix(7), SO_PEERCRED)."""
+    """Return pid and uid of who listens (unix(7), SO_PEERCRED); the pid may be OUTSIDE."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid = (int.from_bytes(credentials[i : i + 4], sys.byteorder) for i in (0, 4))
     return pid, uid

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from arctl.dial import Busy, NotRunning, Stopped, dial, read_info
+from arctl.pid_namespace import require_lasting
 from ardaemon.core import isolated, words
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
@@ -37,6 +38,7 @@ def start(again: bool = False) -> socket.socket:
     `again` says that a daemon was there a moment ago. If it was stopped, and did not crash, Stopped is
     raised.
     """
+    require_lasting()
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):

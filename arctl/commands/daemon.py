@@ -13,7 +13,8 @@ import click
 from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost, Hung
-from arctl.dial import Answer, Busy, NotRunning, dial, peer, read_info
+from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info
+from arctl.pid_namespace import require_lasting
 from arctl.starter import is_locked, start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
 from ardaemon.core.layout import Host
@@ -46,6 +47,7 @@ def start(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
+    _require_way()
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -60,6 +62,8 @@ def stop(as_json: bool) -> None:
 @json_option
 def restart(as_json: bool) -> None:
     """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
+    _require_way()
+    require_lasting()  # before the daemon that runs is stopped
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -117,6 +121,14 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     say(f"log: {info['log']}")
 
 
+def _require_way() -> None:
+    """Raise Sandboxed where no daemon can be reached: there the folder of the locks may be read-only too."""
+    try:
+        dial(check=False).close()
+    except (NotRunning, Busy):
+        pass
+
+
 def _stop(host: Host) -> int | None:
     """Stop the daemon, wait until it is gone, and return its pid; None if there was none."""
     try:
@@ -127,6 +139,11 @@ def _stop(host: Host) -> int | None:
         raise _too_busy() from None
     with sock:
         pid = peer(sock)[0]
+        if pid == OUTSIDE:
+            raise DaemonUnavailable(
+                "the daemon is outside this PID namespace, where its end cannot be seen",
+                "arctl daemon stop (in a terminal outside the sandbox)",
+            )
         process = os.pidfd_open(pid)
         try:
             _ask_to_stop(sock, pid, process)

@@ -13,14 +13,17 @@ import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
 from arctl.connection import Connection, ConnectionLost
-from arctl.dial import Answer, Busy, NotRunning, dial, peer
-from ardaemon.core.errors import ArdaemonError, ForeignOwner, Refused
+from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer
+from arctl.pid_namespace import require_lasting
+from arctl.sandbox import Sandboxed
+from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Host
 from ardaemon.core.words import SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
 FREE_WARN = 1 << 30  # bytes; with less, the logs of a night may not fit
 FREE_MIN = 64 << 20  # bytes; with less, the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
+SANDBOX = "sandbox"  # the name of the check that fails where the daemon cannot be reached from here
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
@@ -44,7 +47,10 @@ def doctor(expr: str | None, as_json: bool) -> int:
     else:
         for check in checks:
             _say(check)
-    return Refused.exit_code if any(check.level == "FAIL" for check in checks) else 0
+    failed = {check.name for check in checks if check.level == "FAIL"}
+    if SANDBOX in failed:
+        return Sandboxed.exit_code
+    return Refused.exit_code if failed else 0
 
 
 def _say(check: Check) -> None:
@@ -73,12 +79,22 @@ def _checks(expr: str | None) -> Iterator[Check]:
     try:
         sock = dial(check=False)
     except NotRunning:
-        yield Check("ok", "daemon", "not running; the next command starts it")
+        yield _not_running()
+    except Sandboxed as error:
+        yield Check("FAIL", SANDBOX, error.message, error.mend)
     except (Busy, ArdaemonError) as error:
         yield Check("FAIL", "daemon", f"no connection: {error}", "arctl daemon logs; arctl daemon restart")
     else:
         with sock:
             yield from _daemon(sock, folder, expr)
+
+
+def _not_running() -> Check:
+    try:
+        require_lasting()
+    except DaemonUnavailable as error:
+        return Check("warn", "daemon", f"not running; {error.message}", error.mend)
+    return Check("ok", "daemon", "not running; the next command starts it")
 
 
 def _python() -> Check:
@@ -184,6 +200,8 @@ def _version(info: Answer) -> Check:
 
 def _cgroup(pid: int) -> Check:
     """Check that the daemon is not in this shell's cgroup, with which it would be ended (cgroups(7))."""
+    if pid == OUTSIDE:
+        return Check("ok", "cgroup", "the daemon is outside this PID namespace")
     try:
         theirs, ours = (Path(f"/proc/{who}/cgroup").read_text() for who in (pid, "self"))
     except OSError as error:
