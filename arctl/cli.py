@@ -33,6 +33,7 @@ COMMANDS = {
     "diff": ("diff", "Show what a run changed in train.py."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
+    "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),
     "queue": ("queue", "Show the running and the waiting runs; change their order."),
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),

@@ -50,7 +50,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "arctl/render": frozenset({"arctl"}),
     "arctl/mcp": frozenset({"arctl", "arctl/render"}),
     "arctl/skill": frozenset({"arctl", "ardaemon/host"}),
-    "arctl/commands": frozenset({"arctl", "arctl/mcp", "arctl/render", "arctl/skill"}),
+    "arctl/watch": frozenset({"arctl", "arctl/render"}),
+    "arctl/commands": frozenset({"arctl", "arctl/mcp", "arctl/render", "arctl/skill", "arctl/watch"}),
 }
 
 Arrow = tuple[str, str]  # one room imports another

@@ -1,0 +1,80 @@
+"""`arctl watch` as lines: in a pipe, as JSON, over a restart of the daemon."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.shell import UNTIL_TOLD, Shell
+
+
+@pytest.fixture
+def shell(lab: Lab) -> Shell:
+    lab.ready()
+    return Shell(lab)
+
+
+def read(process: subprocess.Popen[str], wanted: str) -> str:
+    """The lines that come, until one has this in it."""
+    assert process.stdout is not None
+    lines = ""
+    while wanted not in lines:
+        more = process.stdout.readline()
+        assert more, lines
+        lines += more
+    return lines
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Ctrl+C; what came on stderr."""
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    return str(err)
+
+
+def test_a_line_for_each_event_and_first_what_is_under_way(shell: Shell) -> None:
+    lab = shell.lab
+    lab.write(UNTIL_TOLD.format(go=str(shell.go), value=0.5))
+    lab.submit()
+    lab.submit(note="\x1b[31mred\x1b[0m")
+    wait_until(lambda: "running" in shell.states(), "the first one runs")
+    process = shell.start("watch")
+    first = read(process, "r0002")
+    assert "connected to the daemon\n" in first
+    assert f" {SLUG} r0001 running" in first
+    shell.release()
+    text = read(process, "r0002 revert")
+    assert f" {SLUG} r0001 advance, value 0.5\n" in text
+    lab.edit(0.4)
+    lab.submit(note="\x1b[31mred\x1b[0m\u202e")
+    assert f" {SLUG} r0003 submitted (from r0001): red\n" in read(process, "r0003 advance")
+    assert end(process) == ""
+
+
+def test_it_goes_on_over_a_crash_and_waits_for_a_daemon_that_was_stopped(shell: Shell) -> None:
+    process = shell.start("watch", "--json", "--expr", SLUG)
+    assert json.loads(read(process, "subscribed"))["event"] == "subscribed"
+    shell.lab.kill()
+    lost, back = map(json.loads, read(process, "subscribed").splitlines())
+    assert (lost["event"], back["event"]) == ("lost", "subscribed")
+    assert back["at"].endswith("+00:00")
+    shell("daemon", "stop")
+    assert "the daemon was stopped; it goes on after: arctl daemon start" in read(
+        process, "arctl daemon start"
+    )
+    shell("daemon", "start")
+    read(process, "subscribed")
+    shell("session", "stop")
+    assert json.loads(read(process, "session"))["live"] is False
+    end(process)
+    shell("daemon", "stop")
+
+
+def test_a_misspelt_experiment_is_an_error(shell: Shell) -> None:
+    process = shell.start("watch", "--plain", "--expr", "nowhere")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 64
+    assert "nowhere" in err
