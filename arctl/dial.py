@@ -48,6 +48,14 @@ def dial(check: bool = True) -> socket.socket:
     return sock
 
 
+def require_way() -> None:
+    """Raise DaemonUnavailable where a daemon could not be reached if there were one, as in a sandbox."""
+    try:
+        dial(check=False).close()
+    except (NotRunning, Busy):
+        pass
+
+
 def _socket(path: str) -> socket.socket:
     try:
         return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -13,7 +13,7 @@ import click
 from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost, Hung
-from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info
+from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info, require_way
 from arctl.pid_namespace import require_lasting
 from arctl.starter import is_locked, start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
@@ -47,7 +47,7 @@ def start(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
-    _require_way()
+    require_way()  # in a sandbox the folder of the locks may be read-only, too
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -62,7 +62,7 @@ def stop(as_json: bool) -> None:
 @json_option
 def restart(as_json: bool) -> None:
     """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
-    _require_way()
+    require_way()
     require_lasting()  # before the daemon that runs is stopped
     host = Host.of_environment()
     private_folder(host.state)
@@ -119,14 +119,6 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     say(f"runs not committed: {info['active']}")
     say(f"socket: {info['socket']}")
     say(f"log: {info['log']}")
-
-
-def _require_way() -> None:
-    """Raise Sandboxed where no daemon can be reached: there the folder of the locks may be read-only too."""
-    try:
-        dial(check=False).close()
-    except (NotRunning, Busy):
-        pass
 
 
 def _stop(host: Host) -> int | None:

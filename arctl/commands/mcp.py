@@ -2,7 +2,9 @@
 
 import click
 
+from arctl.dial import require_way
 from arctl.mcp.extra import require_sdk
+from ardaemon.core.errors import DaemonUnavailable
 
 WAIT_MAX_S = 50.0  # no client gives a call up sooner by default
 WAIT_MOST_S = 86_400.0
@@ -23,6 +25,20 @@ def mcp(wait_max: float) -> None:
     The agent starts this command itself. Needs the extra ardaemon[mcp].
     """
     require_sdk()
+    _require_loop()
     from arctl.mcp.server import serve  # a second and 64 MB: for this command alone
 
     serve(wait_max)
+
+
+def _require_loop() -> None:
+    """Raise Sandboxed where no event loop can work: a filter that refuses connect() refuses sendto() as well.
+
+    With that a loop is woken by its threads; without it every call would hang. Where socket() alone is
+    refused, the server answers, and each call tells the agent what is the matter.
+    """
+    try:
+        require_way()
+    except DaemonUnavailable as error:
+        if error.data.get("call") == "connect":
+            raise

@@ -39,10 +39,10 @@ ASKING = (
         "clean",
     ),
     *("run", "run --wait", "run --wait --exit-zero", "wait", "wait --any", "status", "result", "tail"),
-    *("tail --follow", "cancel", "diff", "report", "report --html -o page.html", "history --best 3"),
+    *("tail --follow", "watch", "cancel", "diff", "report", "report --html -o page.html", "history --best 3"),
     *("daemon start", "daemon stop", "daemon restart", "daemon status"),
 )
-OTHERS = {"doctor", "mcp", "skill"}  # doctor has a test of its own; mcp answers its agent; skill asks nobody
+OTHERS = {"doctor", "mcp", "skill"}  # the first two have tests of their own; skill asks nobody
 
 
 @pytest.fixture
@@ -94,6 +94,13 @@ def test_with_json_the_error_is_an_object_and_doctor_reports_a_check(shell: Agen
     (check,) = [check for check in json.loads(done.stdout)["checks"] if check["level"] == "FAIL"]
     assert (done.returncode, check["name"], done.stderr) == (69, "sandbox", "")
     assert "excludedCommands" in check["mend"]
+
+
+def test_the_mcp_server_does_not_hang_where_no_event_loop_can_work(shell: AgentShell) -> None:
+    """Codex's filter refuses what wakes one. Agents start the server outside; an agent's shell may try it."""
+    done = shell.sandboxed("codex", "arctl", "mcp")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr.startswith("Error: Codex's sandbox refuses Unix sockets (connect()")
 
 
 def test_a_daemon_that_runs_outside_is_not_reached_and_goes_on(shell: AgentShell) -> None:
