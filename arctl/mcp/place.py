@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -27,23 +28,31 @@ class Place(Here):
     def __init__(self, project: str | None, expr: str | None) -> None:
         super().__init__(expr, None if project is None else _folder(project))
         self.warnings: list[str] = []
-        self._left = False
+        self._lock = Lock()
+        self._busy = self._left = False
 
     def warn(self, answer: Answer) -> None:
         """Keep an answer's warnings for the tool's own answer."""
         self.warnings += map(str, answer.get("warnings") or ())
 
     def leave(self) -> None:
-        """Let go of the connection, at once or when the call that is under way has its answer."""
-        self._left = True
+        """Close the connection: at once, or when the call that is under way in a thread has its answer."""
+        with self._lock:
+            self._left = True
+            if not self._busy:
+                self.client.close()
 
     def once(self, work: Callable[[], T]) -> T:
-        """Do one piece of work; whoever has left meanwhile gets the connection closed."""
+        """Do one piece of work that uses the connection."""
+        with self._lock:
+            self._busy = True
         try:
             return work()
         finally:
-            if self._left:
-                self.client.close()
+            with self._lock:
+                self._busy = False
+                if self._left:
+                    self.client.close()
 
 
 class Threads:

@@ -19,6 +19,7 @@ from arctl.mcp.arguments import TIMEOUT_S
 from arctl.mcp.calls import Calls
 from arctl.mcp.instructions import instructions
 from arctl.mcp.place import Threads
+from arctl.mcp.pump import mend_input
 from arctl.mcp.tools import Tools
 from ardaemon.core.text import one_line
 from ardaemon.core.version import VERSION
@@ -113,6 +114,7 @@ def serve(wait_max: float) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     server = build(wait_max)
+    mend_input()
     try:
         server.run("stdio")
     except* (BrokenPipeError, ConnectionResetError):
