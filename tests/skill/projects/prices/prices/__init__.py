@@ -1,0 +1,1 @@
+"""Fits the price of a flat to its area and floor."""
