@@ -1,6 +1,5 @@
 """The tables of the skill: they name all that there is, and what they forbid the guards refuse."""
 
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,58 +10,51 @@ import pytest
 from arctl.commands.chain_init import chain_init
 from ardaemon.core.model import Result, Verdict
 from ardaemon.judging import next_step
-from tests.support import guards, manual
+from tests.support import guards
+from tests.support.manual import INLINE, table
 
 RUN = Path(__file__).parents[2] / "skill" / "skills" / "run"
 MAY_EDIT = "**read, edit**"
 
 
-def rows(path: Path, heading: str) -> list[list[str]]:
-    """The rows of the tables under a heading, each as its cells."""
-    part = path.read_text().partition(f"# {heading}\n")[2]
-    assert part, f"{path} has no heading {heading}"
-    lines = re.split(r"^#+ ", part, flags=re.MULTILINE)[0].splitlines()
-    return [line.strip("| ").split(" | ") for line in lines if line.startswith("|") and "---" not in line]
-
-
 def codes(cell: str) -> list[str]:
     """What stands between backticks in a cell."""
-    return manual.INLINE.findall(cell)
+    return INLINE.findall(cell)
 
 
 def test_each_field_of_a_result_is_explained() -> None:
     """Line by line, as the file has them."""
     explained = [
-        code for row in rows(RUN / "references" / "loop-protocol.md", "Decide") for code in codes(row[0])
+        code for row in table(RUN / "references" / "loop-protocol.md", "Decide") for code in codes(row[0])
     ]
     assert sorted(explained) == sorted(field.encode_name for field in msgspec.structs.fields(Result))
 
 
 def test_each_option_of_chain_init_is_explained() -> None:
     """With what holds where it is not given."""
-    table = rows(RUN / "references" / "chain-transition.md", "Each option, and what holds without it")
-    explained = {code.split()[0] for row in table for code in codes(row[0])}
+    rows = table(RUN / "references" / "chain-transition.md", "Each option, and what holds without it")
+    explained = {code.split()[0] for row in rows for code in codes(row[0])}
     options = {param.opts[0] for param in chain_init.params if isinstance(param, click.Option)}
     assert explained == options
 
 
 def test_the_loop_knows_each_verdict_and_each_next_step() -> None:
     """No run ends with a word that the skill does not explain."""
-    explained = [code for row in rows(RUN / "SKILL.md", "Decide") for code in codes(row[0])]
+    explained = [code for row in table(RUN / "SKILL.md", "Decide") for code in codes(row[0])]
     steps = {"continue", "chain", "stop", next_step.LEAVE.partition(":")[0], "still"}
     assert set(explained) == steps | set(get_args(Verdict)) | {"unclean"}
 
 
 def file_rows() -> list[tuple[str, bool]]:
     """Each file that write-discipline.md names below .autoresearch/, and whether it may be edited."""
-    table = rows(RUN / "references" / "write-discipline.md", "Under `.autoresearch/`")
-    return [(code, row[1].startswith(MAY_EDIT)) for row in table for code in codes(row[0])]
+    rows = table(RUN / "references" / "write-discipline.md", "Under `.autoresearch/`")
+    return [(code, row[1].startswith(MAY_EDIT)) for row in rows for code in codes(row[0])]
 
 
 def git_rows() -> list[tuple[str, bool]]:
     """Each git command that write-discipline.md names, and whether it is allowed."""
-    table = rows(RUN / "references" / "write-discipline.md", "Git")
-    return [(code, row[1].startswith("allowed")) for row in table for code in codes(row[0])]
+    rows = table(RUN / "references" / "write-discipline.md", "Git")
+    return [(code, row[1].startswith("allowed")) for row in rows for code in codes(row[0])]
 
 
 @pytest.mark.parametrize(("name", "editable"), file_rows())

@@ -114,6 +114,14 @@ def inline(path: Path) -> list[tuple[int, str]]:
     ]
 
 
+def table(path: Path, heading: str) -> list[list[str]]:
+    """The rows of the tables under a heading, each as its cells, the rows of column names too."""
+    part = path.read_text().partition(f"# {heading}\n")[2]
+    assert part, f"{path} has no heading {heading}"
+    lines = re.split(r"^#+ ", part, flags=re.MULTILINE)[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("|") and "---" not in line]
+
+
 def _lines(path: Path) -> Iterator[tuple[str, int, re.Match[str]]]:
     """Each line's kind, number, and what was found in it."""
     within = False

@@ -1,0 +1,162 @@
+"""A scripted agent that does nothing but follow SKILL.md carries a chain to the end of its budget."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import pytest
+
+from tests.support import toy
+from tests.support.agent_shell import AgentShell, Done
+from tests.support.follower import Follower, Idea, Skill, Typed
+from tests.support.imports import ROOT
+from tests.support.lab import Lab
+
+SKILL = Skill(ROOT / "skill" / "skills" / "run" / "SKILL.md")
+CHILD = "261123-steps"
+ANSWERS = {
+    "--seconds": "60",
+    "--runner": "python train.py",
+    "--max-runs": "5",
+    "--plateau": "9",
+    "--chain": "1",
+    "--ack-baseline": None,
+}
+ITERATION_MAX = 1536  # bytes that an iteration of the toy project makes an agent read, train.py included
+
+
+def rates(*values: str) -> Iterator[Idea]:
+    """Ideas: other learning rates, as they are written."""
+    for value in values:
+        yield (
+            f"lr -> {value}",
+            lambda text, value=value: re.sub(  # type: ignore[misc]
+                "^lr = .*$", f"lr = {value}", text, flags=re.MULTILINE
+            ),
+        )
+
+
+def nearby(count: int) -> Iterator[Idea]:
+    """Ideas that are all new; some are better than the best, most are not."""
+    return rates(*(f"{0.1 + number % 7 / 100 + number / 100_000:.5f}" for number in range(1, count + 1)))
+
+
+def typed(run: Callable[..., Done]) -> Typed:
+    """Command lines as an agent's shell takes them."""
+
+    def one(line: str) -> tuple[int, str]:
+        done = run("sh", "-c", line)
+        return done.returncode, done.stdout + done.stderr
+
+    return one
+
+
+def follower(
+    lab: Lab, run: Callable[..., Done], ideas: Iterator[Idea], answers: dict[str, str | None] | None = None
+) -> Follower:
+    """An agent in the toy project."""
+    return Follower(SKILL, typed(run), lab.project, ideas, answers or ANSWERS, iter([CHILD]))
+
+
+def two_experiments() -> Iterator[Idea]:
+    """Of the first: an advance, a crash, its fix, a revert. Of the second: the same with other values."""
+    return rates("0.2", "0.3 * scale", "0.3", "0.05", "0.4", "0.5 * scale", "0.5", "0.07")
+
+
+def carried_through(lab: Lab, agent: Follower) -> None:
+    """Both experiments ran to their ends, and the chain is over."""
+    assert agent.ended.endswith(
+        f"stop: max_runs(5), chain_budget used up — best val/loss=0.8603 at r0004, expr {CHILD} terminated"
+    ), agent.ended
+    assert (agent.expr, len(agent.read)) == (CHILD, 9)  # eight edits, and what comes before the first
+    for slug in (toy.SLUG, CHILD):
+        rows = (lab.project / ".autoresearch" / slug / "results.tsv").read_text().splitlines()
+        assert [row.split("\t")[3] for row in rows[1:]] == "advance advance crash advance revert".split()
+
+
+@pytest.fixture
+def shell(lab: Lab) -> AgentShell:
+    """The toy project, and an agent's shell in it."""
+    agents = AgentShell(lab)
+    toy.make(lab)
+    return agents
+
+
+def test_an_agent_that_follows_the_skill_carries_two_experiments_to_the_end(shell: AgentShell) -> None:
+    """By shell; no command of it stands in this test."""
+    agent = follower(shell.lab, shell.run, two_experiments())
+    agent.work()
+    carried_through(shell.lab, agent)
+
+
+def test_where_nobody_can_be_asked_it_goes_on_without_a_question(shell: AgentShell) -> None:
+    """A person has begun the session; the agent has no answer to give."""
+    begun = [word for pair in ANSWERS.items() for word in pair if word is not None]
+    assert shell.run("arctl", "session", "start", *begun).returncode == 0
+    shell.lab.environment["AR_NONINTERACTIVE"] = "1"
+    agent = follower(shell.lab, shell.run, two_experiments(), {"--seconds": "1"})
+    agent.work()
+    assert not any("session start" in call for call in agent.calls)
+    carried_through(shell.lab, agent)
+
+
+def test_an_edit_that_is_not_new_is_followed_by_another_one(shell: AgentShell) -> None:
+    """The refusal is looked up in the skill, as each error is."""
+    ideas = rates("0.1", "0.2", "0.2 # as before", "0.3", "0.4", "0.5")
+    agent = follower(shell.lab, shell.run, ideas, {**ANSWERS, "--chain": "0"})
+    agent.work()
+    assert agent.ended.startswith("[r0005] stop: max_runs(5), chain_budget used up")
+
+
+def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShell) -> None:
+    """Of a session that is over, how to go on; and what it has no line for."""
+    folder = shell.lab.project / ".autoresearch" / toy.SLUG
+    stored = "expr: a\nsession: live\n  seconds: 60\n  runner: x\ntermination: plateau 0/5\nchain: 1 left\n"
+    assert SKILL.questions(stored, folder) == ["--ack-baseline"]
+    (folder / "best.json").touch()
+    assert SKILL.questions(stored, folder) == []
+    (folder / "runs" / "r0001").mkdir()
+    assert SKILL.questions(stored.replace("live", "not live (plateau)"), folder) == ["--resume"]
+    assert "--seconds" in SKILL.questions("termination: no limit set", folder)
+
+
+def setting(kind: str, said: str) -> tuple[str, str]:
+    """The first setting that an error names: its file below HOME, and what belongs into it."""
+    if kind == "claude":
+        found = json.JSONDecoder().raw_decode(said, said.index("{"))[0]
+        return ".claude/settings.json", json.dumps(found)
+    rule = re.search(r"prefix_rule\(.*?\)", said)
+    assert rule is not None, said
+    return ".codex/rules/default.rules", rule[0]
+
+
+@pytest.mark.parametrize("kind", ["claude", "codex", "codex-proxy"])
+def test_in_a_sandbox_it_leaves_with_the_setting_and_with_that_it_carries_the_chain(
+    shell: AgentShell, kind: str
+) -> None:
+    """The setting is taken from the error, and written by a person."""
+
+    def run(*command: str) -> Done:
+        return shell.sandboxed(kind, *command)
+
+    name, text = setting(kind, follower(shell.lab, run, two_experiments()).work())
+    path = shell.lab.root / "h" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    agent = follower(shell.lab, run, two_experiments())
+    agent.work()
+    carried_through(shell.lab, agent)
+
+
+def test_an_iteration_makes_it_read_the_same_at_the_end_as_at_the_beginning(shell: AgentShell) -> None:
+    """What it reads does not grow with the number of runs."""
+    count = 16
+    answers = {**ANSWERS, "--max-runs": str(count), "--plateau": "100000", "--chain": "0"}
+    agent = follower(shell.lab, shell.run, nearby(count), answers)
+    agent.asks_history = 1 << 30
+    agent.work()
+    read = agent.read[1:]
+    assert len(read) == count - 1
+    assert max(read) <= ITERATION_MAX
+    assert median(read[-5:]) <= median(read[:5]) * 1.05
