@@ -13,7 +13,7 @@ import click
 from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost, Hung
-from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info, require_way
+from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info
 from arctl.pid_namespace import require_lasting
 from arctl.starter import is_locked, start_lock, start_locked
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
@@ -47,7 +47,7 @@ def start(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
-    require_way()  # in a sandbox the folder of the locks may be read-only, too
+    _require_near()
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
@@ -62,7 +62,7 @@ def stop(as_json: bool) -> None:
 @json_option
 def restart(as_json: bool) -> None:
     """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
-    require_way()
+    _require_near()
     require_lasting()  # before the daemon that runs is stopped
     host = Host.of_environment()
     private_folder(host.state)
@@ -121,6 +121,23 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     say(f"log: {info['log']}")
 
 
+def _require_near() -> None:
+    """Raise DaemonUnavailable where no daemon can be stopped from: in a sandbox.
+
+    That is asked before a lock is taken, for the folder of the locks may be read-only there.
+    """
+    try:
+        sock = dial(check=False)
+    except (NotRunning, Busy):
+        return
+    with sock:
+        if peer(sock)[0] == OUTSIDE:
+            raise DaemonUnavailable(
+                "the daemon is outside this PID namespace, where its end cannot be seen",
+                "arctl daemon stop (or restart; in a terminal outside the sandbox)",
+            )
+
+
 def _stop(host: Host) -> int | None:
     """Stop the daemon, wait until it is gone, and return its pid; None if there was none."""
     try:
@@ -131,11 +148,6 @@ def _stop(host: Host) -> int | None:
         raise _too_busy() from None
     with sock:
         pid = peer(sock)[0]
-        if pid == OUTSIDE:
-            raise DaemonUnavailable(
-                "the daemon is outside this PID namespace, where its end cannot be seen",
-                "arctl daemon stop (in a terminal outside the sandbox)",
-            )
         process = os.pidfd_open(pid)
         try:
             _ask_to_stop(sock, pid, process)

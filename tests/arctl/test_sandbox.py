@@ -54,11 +54,15 @@ def test_no_command_is_missing_here() -> None:
     assert {call.split()[0] for call in ASKING} | OTHERS == set(cli.COMMANDS)
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex"])
-def test_every_command_says_so_in_two_lines_and_leaves_nothing(shell: AgentShell, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "namespace"), [("claude", False), pytest.param("codex", True, marks=needs_bwrap)]
+)
+def test_every_command_says_so_in_two_lines_and_leaves_nothing(
+    shell: AgentShell, kind: str, namespace: bool
+) -> None:
     """Which setting of this very agent lets it through; no traceback, no daemon, no file."""
     script = "\n".join(f"arctl {call} >out 2>err; echo $? $(cat out | wc -c); cat err" for call in ASKING)
-    done = shell.sandboxed(kind, "sh", "-c", script)
+    done = shell.sandboxed(kind, "sh", "-c", script, namespace=namespace)
     agent = {"claude": "Claude Code", "codex": "Codex"}[kind]
     error = f"Error: {agent}'s sandbox refuses Unix sockets ("
     mends = {agent.name: agent.mend for agent in sandbox.AGENTS}

@@ -25,6 +25,7 @@ from tests.support.seccomp import AF_UNIX, Refused, install
 NOT_PLAIN = re.compile(r"[;&|<>$`()\n*?]")
 SHELLS = ("sh", "bash")
 BWRAP = "bwrap --dev-bind / / --unshare-pid --proc /proc --die-with-parent --".split()
+READ_ONLY = "bwrap --ro-bind / / --dev /dev --unshare-pid --proc /proc --die-with-parent --".split()
 
 
 class Way(NamedTuple):
