@@ -16,7 +16,8 @@ from arctl.mcp import outcomes
 from arctl.mcp.answers import Child, answer, refusal
 from arctl.mcp.looking import train_file
 from arctl.mcp.place import Place, Threads
-from arctl.mcp.watch import Watch, beating
+from arctl.mcp.progress import Progress
+from arctl.mcp.watch import Watch
 from arctl.render.line import ID_MAX, SLUG_MAX
 from ardaemon.core.errors import ArdaemonError, UnderWay
 from ardaemon.core.layout import check_slug
@@ -55,15 +56,15 @@ class Calls:
         **asked: Any,
     ) -> CallToolResult:
         """Submit train.py and wait for the verdict. However the call ends, the run goes on."""
-        deadline = self._deadline(timeout_s)
+        deadline, told = self._deadline(timeout_s), Progress(client)
 
         async def work(place: Place) -> CallToolResult:
             submit = self._submit(place, "at_verdict" if wait else "at_submit", asked)
-            view = await self._recorded(place, beating(client, "submitting train.py", submit))
+            view = await self._recorded(place, told.beside(submit, "submitting train.py"))
             place.warnings += outcomes.lacking(view.get("missing") or ())
             if not wait:
                 return outcomes.submitted(view, place.warnings)
-            return await self._followed(client, place, view, deadline)
+            return await self._followed(told, place, view, deadline)
 
         return await _at(project, expr, work)
 
@@ -71,11 +72,11 @@ class Calls:
         self, client: Client, project: str | None, expr: str | None, run_id: str | None, timeout_s: float
     ) -> CallToolResult:
         """Wait for the verdict of a run that is under way."""
-        deadline = self._deadline(timeout_s)
+        deadline, told = self._deadline(timeout_s), Progress(client)
 
         async def work(place: Place) -> CallToolResult:
             view = await self._threads.ask(place, "run.get", run_id=run_id)
-            return await self._followed(client, place, view, deadline)
+            return await self._followed(told, place, view, deadline)
 
         return await _at(project, expr, work)
 
@@ -84,7 +85,8 @@ class Calls:
 
         async def work(place: Place) -> CallToolResult:
             make = partial(place.once, partial(self._make_child, place, asked))
-            return _child(await beating(client, "making the experiment", self._threads.do(make)))
+            made = Progress(client).beside(self._threads.do(make), "making the experiment")
+            return _child(await made)
 
         return await _at(project, None, work)
 
@@ -113,9 +115,9 @@ class Calls:
             place.warnings.append(error.message)
             return await self._threads.ask(place, "run.get", run_id=error.data.get("run_id"))
 
-    async def _followed(self, client: Client, place: Place, view: Answer, deadline: float) -> CallToolResult:
+    async def _followed(self, told: Progress, place: Place, view: Answer, deadline: float) -> CallToolResult:
         """Return what becomes of a run; where the daemon goes away for good, that the run goes on."""
-        watch = Watch(self._threads, place, client, deadline)
+        watch = Watch(self._threads, place, told, deadline)
         try:
             view = await watch.follow(str(view["run_id"]))
         except Stopped as error:

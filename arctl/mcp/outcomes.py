@@ -38,16 +38,16 @@ def cancelled(view: Answer, warnings: Sequence[str]) -> CallToolResult:
     return outcome(view, warnings, text)
 
 
-def progress(view: Answer) -> str:
+def line(view: Answer) -> str:
     """Return the message of a progress notification: `r0043 running, 12 of 600 s, newest value 0.9`."""
-    line = f"{short(view['run_id'], ID_MAX)} {view['state']}"
+    shown = f"{short(view['run_id'], ID_MAX)} {view['state']}"
     if view.get("elapsed") is not None:
-        line += f", {view['elapsed']:.0f} of {number(view.get('seconds'))} s"
+        shown += f", {view['elapsed']:.0f} of {number(view.get('seconds'))} s"
     if view.get("latest") is not None:
-        line += f", newest value {number(view['latest'])}"
+        shown += f", newest value {number(view['latest'])}"
     if view.get("position"):
-        line += f", position {view['position']} in the queue"
-    return f"{line} — {short(view['why'], WARNING_MAX)}" if view.get("why") else line
+        shown += f", position {view['position']} in the queue"
+    return f"{shown} — {short(view['why'], WARNING_MAX)}" if view.get("why") else shown
 
 
 def lacking(names: Sequence[str]) -> list[str]:

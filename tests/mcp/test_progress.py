@@ -7,16 +7,17 @@ import anyio
 import pytest
 from mcp import Client
 
-from arctl.mcp import server, watch
+from arctl.mcp import progress, server
+from arctl.mcp.progress import Progress
 from tests.support.lab import Lab
 from tests.support.shell import Shell
 
 OFTEN_S = 0.05
-HEARD = 40
+HEARD = 20
 
 
 def test_a_notification_goes_out_at_least_every_30_s() -> None:
-    assert watch.PROGRESS_S < 30
+    assert progress.PROGRESS_S < 30
 
 
 def test_progress_rises_and_tells_of_the_launch_and_of_the_newest_value(
@@ -29,7 +30,7 @@ def test_progress_rises_and_tells_of_the_launch_and_of_the_newest_value(
     lab.write('print("val/loss: 2", flush=True)\n' + (lab.folder / "train.py").read_text())
     for name, value in lab.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(watch, "PROGRESS_S", OFTEN_S)
+    monkeypatch.setattr(progress, "PROGRESS_S", OFTEN_S)
     heard: list[tuple[float, str]] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
@@ -52,11 +53,11 @@ def test_progress_rises_and_tells_of_the_launch_and_of_the_newest_value(
 
 
 def test_a_submit_that_takes_long_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PROGRESS_S", OFTEN_S)
+    monkeypatch.setattr(progress, "PROGRESS_S", OFTEN_S)
     heard = threading.Event()
 
     class Deaf:
-        async def report_progress(self, progress: float, total: float | None, message: str | None) -> None:
+        async def report_progress(self, number: float, total: float | None, message: str | None) -> None:
             assert message == "submitting"
             heard.set()
 
@@ -64,6 +65,6 @@ def test_a_submit_that_takes_long_says_that_it_goes_on(monkeypatch: pytest.Monke
         return await anyio.to_thread.run_sync(lambda: heard.wait(10) and 7)
 
     async def both() -> int:
-        return await watch.beating(Deaf(), "submitting", work())  # type: ignore[arg-type]
+        return await Progress(Deaf()).beside(work(), "submitting")  # type: ignore[arg-type]
 
     assert anyio.run(both) == 7
