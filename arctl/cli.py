@@ -38,7 +38,7 @@ COMMANDS = {
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),
     "clean": ("seal", "Accept runs again after a kill that left processes."),
-    "skill": ("skill", "Show the skill by which an agent runs the loop."),
+    "skill": ("skill", "Install the skill by which an agent runs the loop, and show where it is installed."),
     "doctor": ("doctor", "Check this machine and this project."),
     "daemon": ("daemon", "Start, stop or inspect the daemon."),
     "mcp": ("mcp", "Serve an agent that speaks MCP."),

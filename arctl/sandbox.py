@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ardaemon.core.errors import DaemonUnavailable
-from ardaemon.core.places import named
 
 STATUS = "/proc/self/status"
 FILTERED = "2"  # `Seccomp:` of a process with a filter
@@ -27,13 +26,6 @@ class Agent(NamedTuple):
     marks: tuple[str, ...]  # any of these variables says that a command is this agent's
     call: str  # what its sandbox refuses by default
     mend: str  # the setting that lets arctl through
-    folder: str = ""  # of its settings, as `mend` has it
-    moved_by: str = ""  # the variable that names another folder
-
-    def mend_here(self) -> str:
-        """Return `mend` with the folder in which this user's settings are."""
-        moved = named(self.moved_by)
-        return self.mend.replace(self.folder, moved) if moved else self.mend
 
 
 AGENTS = (
@@ -44,8 +36,6 @@ AGENTS = (
         'a person may allow it in ~/.claude/settings.json: {"sandbox": {"excludedCommands": ["arctl *"]},'
         ' "permissions": {"allow": ["Bash(arctl *)"]}}; or, for every program:'
         ' {"sandbox": {"network": {"allowAllUnixSockets": true}}}',
-        "~/.claude",
-        "CLAUDE_CONFIG_DIR",
     ),
     Agent(
         "Codex",
@@ -54,8 +44,6 @@ AGENTS = (
         'a person may allow it in ~/.codex/rules/default.rules: prefix_rule(pattern=["arctl"],'
         ' decision="allow"), for plain commands, without redirection or variables; or, for every program, in'
         " ~/.codex/config.toml: network_access = true under [sandbox_workspace_write]",
-        "~/.codex",
-        "CODEX_HOME",
     ),
     Agent(
         "Cursor",
@@ -70,16 +58,18 @@ AGENTS = (
 def sandboxed(call: str, path: str) -> Sandboxed:
     """Make the error for EPERM from `call` (socket or connect), on the way to the socket at `path`."""
     agent = agent_of(os.environ, call)
-    if agent is not None:
-        who, mend = f"{agent.name}'s sandbox", agent.mend_here()
-    else:
-        who = unknown(_status())
-        mend = f"let arctl use Unix sockets there ({path}), or run it outside"
+    mend = f"let arctl use Unix sockets there ({path}), or run it outside" if agent is None else agent.mend
     return Sandboxed(
-        f"{who} refuses Unix sockets ({call}(): Operation not permitted), so arctl cannot reach its daemon",
+        f"{name_of(agent)} refuses Unix sockets ({call}(): Operation not permitted),"
+        " so arctl cannot reach its daemon",
         mend,
         {"call": call, "agent": agent.name if agent is not None else None},
     )
+
+
+def name_of(agent: Agent | None) -> str:
+    """Name the sandbox of an agent; by the state of this process where no variable names one."""
+    return unknown(_status()) if agent is None else f"{agent.name}'s sandbox"
 
 
 def agent_of(environment: Mapping[str, str], call: str) -> Agent | None:

@@ -36,6 +36,11 @@ def contents(top: str) -> Tree:
     return dict(sorted(tree.items()))
 
 
+def skills(tree: Tree) -> list[str]:
+    """Return those of SKILLS that a tree has."""
+    return [part for part in SKILLS if f"skills/{part}/SKILL.md" in tree]
+
+
 def _read(where: str, name: str) -> bytes:
     return files.read(os.path.join(where, name), file_kinds.SKILL)
 

@@ -20,7 +20,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     """One thing that was added to a settings file of an agent: `uninstall` takes out this alone."""
 
     file: str
-    what: str  # how the code that added it names it
+    path: tuple[str, ...]  # the keys that lead to a list of a JSON file; none: `item` is a piece of text
+    item: str
+    made: int  # how many of the keys were there before
+    new: bool  # the file was not there before
 
 
 class Installed(Record, frozen=True, kw_only=True):

@@ -62,12 +62,13 @@ def _age(state: State, source: str) -> list[str]:
 
 def _changed(changes: record.Changes) -> list[str]:
     named = {"changed": changes.changed, "missing": changes.missing, "added": changes.added}
-    return [f"{word} since: {_names(names)}" for word, names in named.items() if names]
+    return [f"{word} since: {names(changed)}" for word, changed in named.items() if changed]
 
 
-def _names(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-    return " ".join(names[:NAMED_MAX]) + more
+def names(all_: tuple[str, ...]) -> str:
+    """Name some files of a folder."""
+    more = f" and {len(all_) - NAMED_MAX} more" if len(all_) > NAMED_MAX else ""
+    return " ".join(all_[:NAMED_MAX]) + more
 
 
 def command(copy: Copy, verb: str = "install") -> str:

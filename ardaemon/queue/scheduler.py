@@ -55,8 +55,7 @@ class Scheduler:
             changed = self.board.changed
             self._drive_on()
             self._start(time.monotonic())
-            with anyio.move_on_after(self.board.gate.sleep_s()):
-                await changed.wait()
+            await changed.wait()
 
     def _drive_on(self) -> None:
         """Drive what a daemon before us left, and what a wish has moved past the queue."""

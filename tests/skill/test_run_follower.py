@@ -112,14 +112,12 @@ def test_an_edit_that_is_not_new_is_followed_by_another_one(shell: AgentShell) -
 def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShell) -> None:
     """Of a session that is over, how to go on; and what it has no line for."""
     folder = shell.lab.project / ".autoresearch" / toy.SLUG
-    stored = (
-        "session: not live (plateau)\n  seconds: 60\n  runner: x\ntermination: plateau 0/5\nchain: 1 left\n"
-    )
+    stored = "expr: a\nsession: live\n  seconds: 60\n  runner: x\ntermination: plateau 0/5\nchain: 1 left\n"
     assert SKILL.questions(stored, folder) == ["--ack-baseline"]
     (folder / "best.json").touch()
     assert SKILL.questions(stored, folder) == []
     (folder / "runs" / "r0001").mkdir()
-    assert SKILL.questions(stored, folder) == ["--resume"]
+    assert SKILL.questions(stored.replace("live", "not live (plateau)"), folder) == ["--resume"]
     assert "--seconds" in SKILL.questions("termination: no limit set", folder)
 
 
