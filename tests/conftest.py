@@ -5,11 +5,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support import lab as labs
+
+# How long an example takes to be made says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("ours", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 # Whoever starts us in the background (nohup, `&` in a script) has us ignore these, and every client that a
 # test starts would too. A handler that does nothing is reset by execve(2): so we do, and they do not.
