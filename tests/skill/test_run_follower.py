@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
 import pytest
@@ -40,6 +40,11 @@ def rates(*values: str) -> Iterator[Idea]:
 def nearby(count: int) -> Iterator[Idea]:
     """Ideas that are all new; some are better than the best, most are not."""
     return rates(*(f"{0.1 + number % 7 / 100 + number / 100_000:.5f}" for number in range(1, count + 1)))
+
+
+def options(answers: Mapping[str, str | None]) -> list[str]:
+    """The words of a command that give these answers."""
+    return [word for pair in answers.items() for word in pair if word is not None]
 
 
 def typed(run: Callable[..., Done]) -> Typed:
@@ -92,8 +97,7 @@ def test_an_agent_that_follows_the_skill_carries_two_experiments_to_the_end(shel
 
 def test_where_nobody_can_be_asked_it_goes_on_without_a_question(shell: AgentShell) -> None:
     """A person has begun the session; the agent has no answer to give."""
-    begun = [word for pair in ANSWERS.items() for word in pair if word is not None]
-    assert shell.run("arctl", "session", "start", *begun).returncode == 0
+    assert shell.run("arctl", "session", "start", *options(ANSWERS)).returncode == 0
     shell.lab.environment["AR_NONINTERACTIVE"] = "1"
     agent = follower(shell.lab, shell.run, two_experiments(), {"--seconds": "1"})
     agent.work()
@@ -107,6 +111,26 @@ def test_an_edit_that_is_not_new_is_followed_by_another_one(shell: AgentShell) -
     agent = follower(shell.lab, shell.run, ideas, {**ANSWERS, "--chain": "0"})
     agent.work()
     assert agent.ended.startswith("[r0005] stop: max_runs(5), chain_budget used up")
+
+
+def test_after_a_restart_it_attaches_to_the_run_again_and_goes_on(shell: AgentShell) -> None:
+    """All state is on disk: another agent begins at "State", and waits as often as it takes."""
+    assert shell.run("arctl", "session", "start", *options(ANSWERS)).returncode == 0
+    go = shell.lab.root / "go"
+    held = f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n{toy.TRAIN}"
+    (shell.lab.project / ".autoresearch" / toy.SLUG / "train.py").write_text(held)
+    assert "still " in shell.run("arctl", "run", "--wait", "--exit-zero", "--timeout", "0.1").stdout
+
+    def impatient(*command: str) -> Done:
+        done = shell.run(*command[:-1], command[-1].replace("--timeout 540", "--timeout 0.5"))
+        if "arctl wait" in command[-1]:
+            go.touch()
+        return done
+
+    agent = follower(shell.lab, impatient, rates(*"0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9".split()))
+    agent.work("State")
+    assert [call.split()[1] for call in agent.calls[:3]] == ["status", "wait", "wait"]
+    assert f"expr {CHILD} terminated" in agent.ended
 
 
 def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShell) -> None:

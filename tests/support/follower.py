@@ -78,9 +78,8 @@ class Follower:
     expr: str = ""
     last: str = ""  # run
 
-    def work(self) -> str:
+    def work(self, section: str = "Begin") -> str:
         """Follow the file to the end; why it ended."""
-        section = "Begin"
         while section != END:
             try:
                 section = getattr(self, section.lower().replace(" ", "_"))()
@@ -155,10 +154,12 @@ class Follower:
         where = SECTION.findall(self.skill.row("Decide", word)[1])[0]
         if where == "Leave":
             return self.leave(out.splitlines()[-1])
+        return self._by_verdict(out, where) if word == "continue" else str(where)
+
+    def _by_verdict(self, out: str, otherwise: str) -> str:
         verdict = LAST_LINE.match(out.splitlines()[-2])
-        if word != "continue" or verdict is None:
-            return str(where)
-        return str(([*SECTION.findall(self.skill.row("Decide", verdict[2])[3]), where])[0])
+        assert verdict is not None, out
+        return str([*SECTION.findall(self.skill.row("Decide", verdict[2])[3]), otherwise][0])
 
     def still_running(self) -> str:
         words = self.skill.command("Still running", "arctl wait")
