@@ -69,9 +69,9 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
         """Return the files that the glob matches, whoever wrote them. Raises Unsearched."""
         return self.searches.ask((pattern,), lambda: own.anybodys(pattern, self.project))
 
-    def absent(self, pattern: str) -> str:
+    def absent(self, pattern: str, names: str = "*") -> str:
         """Say in one line why mine() finds nothing. Raises Unsearched."""
-        return own.absent(pattern, self._marks())
+        return own.absent(pattern, names, self._marks())
 
     def _marks(self) -> own.LaunchMarks:
         return own.LaunchMarks(

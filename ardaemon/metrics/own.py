@@ -138,12 +138,12 @@ def _named(paths: list[str], names: str) -> list[str]:
     return [path for path in paths if fnmatch.fnmatch(os.path.basename(path), names)] or paths
 
 
-def absent(pattern: str, launch: LaunchMarks) -> str:
+def absent(pattern: str, names: str, launch: LaunchMarks) -> str:
     """Say in one line why mine() finds nothing."""
-    found = _files(pattern, launch.project, launch.run_folder, "*", Look(pattern))
+    found = _files(pattern, launch.project, launch.run_folder, names, Look(pattern))
     others = list(itertools.islice(found, COUNT_MAX))
     if not others:
-        return f"no file matches {pattern}"
+        return f"no {'' if names == '*' else f'{names} '}file matches {pattern}"
     unread = next(filter(None, map(_unread, others)), "")
     return f"{len(others)} files match {pattern}, none of them written by this run{unread}"
 

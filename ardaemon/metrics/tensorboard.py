@@ -77,7 +77,7 @@ class EventsFollower:
         if self._tree.folders:
             return self._tree.readings(self._attempt)
         pattern = self._backend.pattern(self._attempt, self._query)
-        problem = self._attempt.absent(pattern)
+        problem = self._attempt.absent(pattern, self._backend.names)
         elsewhere = self._elsewhere() if self._query.path is None else None
         if elsewhere is not None:
             problem += f"; there are new event files in {elsewhere}: --metric-path {elsewhere}"

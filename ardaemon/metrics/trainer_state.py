@@ -47,7 +47,7 @@ class TrainerStateBackend:
                 problems.append(f"{attempt.shown(mine.path)}: {why}")
                 continue
             return series.readings(self.name, "; ".join(problems) or None, attempt.shown(mine.path))
-        problem = "; ".join(problems) or attempt.absent(pattern)
+        problem = "; ".join(problems) or attempt.absent(pattern, self.names)
         return Readings(self.name, {}, problem=problem, absent=not states)
 
     def follower(self, attempt: AttemptOutput, query: Query) -> "StateFollower":

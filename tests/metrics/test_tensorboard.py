@@ -206,7 +206,16 @@ def test_files_where_scripts_usually_write_are_pointed_at(world: World, folder: 
 def test_old_files_are_not_pointed_at(world: World) -> None:
     path = write(world.project / "runs" / "before" / NAME, *losses(0.5))
     os.utime(path, (0, 0))
-    assert world.read().problem == "no file matches {run_dir}"
+    assert world.read().problem == "no *tfevents* file matches {run_dir}"
+
+
+def test_files_that_are_no_event_files_are_not_counted(world: World) -> None:
+    """A run's folder always has train.py in it: "2 files match" sent people looking for their event files."""
+    (world.run / "train.py").write_text("pass\n")
+    (world.project / "runs").mkdir()
+    (world.project / "runs" / "notes.txt").write_text("none\n")
+    assert world.read().problem == "no *tfevents* file matches {run_dir}"
+    assert world.read(path="runs").problem == "no *tfevents* file matches runs"
 
 
 def test_files_of_earlier_runs_do_not_count(world: World) -> None:
@@ -245,7 +254,7 @@ def test_a_path_that_the_session_names(world: World) -> None:
     write(world.board / NAME, *losses(0.75))
     assert world.read(path="{run_dir}/here").value == 0.5
     assert world.read(path="{run_dir}/here/*").value == 0.5
-    assert world.read(path="elsewhere").problem == "no file matches elsewhere"
+    assert world.read(path="elsewhere").problem == "no *tfevents* file matches elsewhere"
 
 
 def test_the_environment_binds_a_trainers_files_to_the_run(world: World) -> None:
