@@ -16,6 +16,10 @@ CSV = """import os, pathlib
 os.makedirs("logs", exist_ok=True)
 pathlib.Path("logs/m.csv").write_text("a,Val\\n1,2\\n")
 """
+EVENTS = """import pathlib
+pathlib.Path("runs").mkdir()
+pathlib.Path("runs/events.out.tfevents.1").touch()
+"""
 CASES = (
     ("pass\n", ""),
     (PYTHON.format("the loss is 3"), ""),
@@ -23,6 +27,7 @@ CASES = (
     (PYTHON.format("the loss is 3"), "--metric-regex 'loss: (?P<value>.*)'"),
     (CSV, "--metrics csv --metric-path 'log/*.csv'"),
     (CSV, "--metrics csv --metric-path 'logs/*.csv'"),
+    (EVENTS, "--metrics tensorboard"),
     ("print()\n", "--metrics csv --metric-path 'logs/*.csv'"),
     (PYTHON.format("0.5"), "--metric-command 'echo 0.5'"),
     (PYTHON.format("val_loss: nan"), ""),
