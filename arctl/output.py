@@ -1,4 +1,4 @@
-"""Writes a file that the user has named: whole, or not at all."""
+"""Writes a file for the user: whole, or not at all."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import stat
 from ardaemon.core.errors import StorageError, UsageError
 
 MODE = 0o644  # less what the umask takes
+OTHER = "name another file with -o FILE"  # what to do where a file cannot be written
 
 
 def require_file(path: str) -> None:
@@ -23,7 +24,7 @@ def require_file(path: str) -> None:
         raise UsageError(f"{path} is {what}", "name a file with -o FILE; -o - writes to the standard output")
 
 
-def write(path: str, data: bytes) -> None:
+def write(path: str, data: bytes, mend: str = OTHER) -> None:
     """Put `data` at `path` by a rename, so that whoever reads it meets a whole file. Raises StorageError."""
     temporary = os.path.join(os.path.dirname(path), f".arctl-{os.getpid()}.tmp")
     try:
@@ -31,7 +32,7 @@ def write(path: str, data: bytes) -> None:
             os.unlink(temporary)  # of a killed process that had the same pid
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     except OSError as error:
-        raise _failed(path, error) from error
+        raise _failed(path, error, mend) from error
     try:
         with open(fd, "wb") as file:
             file.write(data)
@@ -42,9 +43,9 @@ def write(path: str, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise _failed(path, error) from error
+            raise _failed(path, error, mend) from error
         raise
 
 
-def _failed(path: str, error: OSError) -> StorageError:
-    return StorageError(f"{path} cannot be written: {error.strerror}", "name another file with -o FILE")
+def _failed(path: str, error: OSError, mend: str) -> StorageError:
+    return StorageError(f"{path} cannot be written: {error.strerror}", mend)

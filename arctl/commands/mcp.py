@@ -1,7 +1,10 @@
 """`arctl mcp`: serve agents that speak MCP, on standard input and output."""
 
+import sys
+
 import click
 
+from arctl.base import complain
 from arctl.dial import require_way
 from arctl.mcp.extra import require_sdk
 from ardaemon.core.errors import DaemonUnavailable
@@ -26,6 +29,8 @@ def mcp(wait_max: float) -> None:
     """
     require_sdk()
     _require_loop()
+    if sys.stdin is not None and sys.stdin.isatty():
+        complain("arctl mcp speaks MCP on its standard input: an agent starts it. Ctrl+C ends it.")
     from arctl.mcp.server import serve  # a second and 64 MB: for this command alone
 
     serve(wait_max)

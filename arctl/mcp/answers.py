@@ -29,7 +29,8 @@ class Outcome(BaseModel):
     next: str = Field(description="wait, continue, chain: …, stop: … or leave: …")
     status: str | None = Field(default=None, description="how the run ended")
     verdict: str | None = Field(
-        default=None, description="advance: the edit is kept; else train.py is the best again"
+        default=None,
+        description="advance: kept; else train.py is the best again; measure: the best once more",
     )
     metric: str | None = None
     value: float | None = None

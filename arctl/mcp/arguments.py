@@ -6,6 +6,7 @@ from pydantic import Field
 
 TIMEOUT_S = 50.0  # the shortest limit that a client has for a call by default is 60 s
 TEXT_MAX = 100_000  # characters of a goal or a rationale: the daemon takes less, and says so
+SOURCE_MAX = 1 << 20  # characters: core/file_kinds.py takes no larger train.py
 NAME_MAX = 200  # characters of a name, and of a text to look for
 PATH_MAX = 4096  # PATH_MAX of Linux
 LINES = 40
@@ -28,6 +29,13 @@ Timeout = Annotated[
     float,
     Field(
         ge=0, allow_inf_nan=False, description="Answer after so many seconds at the latest; the run goes on."
+    ),
+]
+Source = Annotated[
+    str | None,
+    Field(
+        max_length=SOURCE_MAX,
+        description="The whole of train.py, written before the run: only if you cannot edit that file.",
     ),
 ]
 Lines = Annotated[int, Field(ge=1, le=LINES_MAX)]

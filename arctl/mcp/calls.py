@@ -4,12 +4,12 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
-from arctl import chain_request
+from arctl import chain_request, output
 from arctl.base import environment, umask
 from arctl.dial import Answer, Stopped
 from arctl.mcp import outcomes
@@ -25,6 +25,14 @@ from ardaemon.core.line import short
 
 Client = Context[Any, Any]  # who called the tool: progress goes there
 CHILD_MAX = 1500  # bytes of what `chain_init` says, with the path of train.py
+
+
+class How(NamedTuple):
+    """How a run is called: whether and how long for its verdict is waited, and what train.py shall hold."""
+
+    wait: bool
+    timeout_s: float
+    train_py: str | None  # None: as it is
 
 
 class Calls:
@@ -46,23 +54,18 @@ class Calls:
         return await _at(project, expr, looked)
 
     async def run(
-        self,
-        client: Client,
-        project: str | None,
-        expr: str | None,
-        *,
-        wait: bool,
-        timeout_s: float,
-        **asked: Any,
+        self, client: Client, project: str | None, expr: str | None, how: How, asked: dict[str, Any]
     ) -> CallToolResult:
         """Submit train.py and wait for the verdict. However the call ends, the run goes on."""
-        deadline, told = self._deadline(timeout_s), Progress(client)
+        deadline, told = self._deadline(how.timeout_s), Progress(client)
 
         async def work(place: Place) -> CallToolResult:
-            submit = self._submit(place, "at_verdict" if wait else "at_submit", asked)
+            if how.train_py is not None:
+                await self._threads.do(partial(place.once, partial(_write, place, how.train_py)))
+            submit = self._submit(place, "at_verdict" if how.wait else "at_submit", asked)
             view = await self._recorded(place, told.beside(submit, "submitting train.py"))
             place.warnings += outcomes.lacking(view.get("missing") or ())
-            if not wait:
+            if not how.wait:
                 return outcomes.submitted(view, place.warnings)
             return await self._followed(told, place, view, deadline)
 
@@ -136,6 +139,13 @@ class Calls:
             asked["parent_ckpt"] = os.path.join(place.project, asked["parent_ckpt"])
         request = chain_request.wire(place.project, asked, given)
         return place.client.call("chain.init", environment=self._environment, **request)
+
+
+def _write(place: Place, text: str) -> None:
+    """Write train.py for an agent that cannot, as one on another machine."""
+    path = train_file(place.ask("status.get", last=0))
+    output.require_file(path)
+    output.write(path, text.encode("utf-8", "replace"), "check the folder's rights")
 
 
 async def _at(

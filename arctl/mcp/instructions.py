@@ -16,8 +16,10 @@ After crash, timeout or invalid: tail; mend the idea once, else try another one.
 what to do. Never run train.py yourself, never reset it with git, never write another file of the
 experiment; call cancel only if a person wants it.
 Pass project (absolute path) unless the server was started there, and expr where there are several
-experiments. run and wait answer after timeout_s (default {default:g}, at most {most:g}); whatever becomes
-of a call, the run goes on. "arctl tail" in a text is the tool tail. Tell the person of warnings."""
+experiments. If you cannot edit train.py (as over ssh), read ardaemon://best/train.py (in another project:
+ardaemon://EXPR/best/train.py?project=PATH) and give run the whole text as train_py. run and wait answer
+after timeout_s (default {default:g}, at most {most:g}); whatever becomes of a call, the run goes on.
+"arctl tail" in a text is the tool tail, "--again" is again=true. Tell the person of warnings."""
 
 
 def instructions(default: float, most: float) -> str:

@@ -101,7 +101,7 @@ def _judged(result: Answer) -> dict[str, Any]:
     return {
         "next": run_lines.next_step(result),
         "status": result["status"],
-        "verdict": result["verdict"],
+        "verdict": "measure" if result.get("measure") else result["verdict"],
         "metric": short(primary["name"], NAME_MAX),
         "value": primary.get("value"),
         "best_run": short(result["best"], ID_MAX) if result.get("best") else None,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import MCPServer, ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError
 
 from arctl.mcp.place import Place, Threads
@@ -13,6 +13,7 @@ from ardaemon.core.text import clean, cut_bytes
 
 PROGRAM, BEST = "program.md", "best/train.py"
 TEXT_MAX = 64 << 10  # bytes: clients cut what is longer, without saying so
+PATHS = ResourceSecurity(exempt_params={"project"})  # an absolute path, as in every tool
 CUT = "\n… cut here: read the rest in the file\n"
 
 
@@ -21,33 +22,32 @@ def add(server: MCPServer[None], threads: Threads) -> None:
 
     async def program() -> str:
         """Return program.md of the experiment that is meant: its goal and its rules."""
-        return await _read(threads, None, PROGRAM)
+        return await _read(threads, PROGRAM)
 
     async def best() -> str:
         """Return the best train.py of the experiment that is meant."""
-        return await _read(threads, None, BEST)
+        return await _read(threads, BEST)
 
-    async def program_of(expr: str) -> str:
-        """Return program.md of an experiment."""
-        return await _read(threads, expr, PROGRAM)
+    async def program_of(expr: str, project: str | None = None) -> str:
+        """Return program.md of an experiment, by default in the project of the server's folder."""
+        return await _read(threads, PROGRAM, expr, project)
 
-    async def best_of(expr: str) -> str:
-        """Return the best train.py of an experiment."""
-        return await _read(threads, expr, BEST)
+    async def best_of(expr: str, project: str | None = None) -> str:
+        """Return the best train.py of an experiment, by default in the project of the server's folder."""
+        return await _read(threads, BEST, expr, project)
 
     for name, kind, one, any_one in (
         (PROGRAM, "text/markdown", program, program_of),
         (BEST, "text/x-python", best, best_of),
     ):
         server.resource(f"ardaemon://{name}", name=name, mime_type=kind)(one)
-        server.resource(f"ardaemon://{{expr}}/{name}", name=f"{name} of an experiment", mime_type=kind)(
-            any_one
-        )
+        template, title = f"ardaemon://{{expr}}/{name}{{?project}}", f"{name} of an experiment"
+        server.resource(template, name=title, mime_type=kind, security=PATHS)(any_one)
 
 
-async def _read(threads: Threads, expr: str | None, name: str) -> str:
+async def _read(threads: Threads, name: str, expr: str | None = None, project: str | None = None) -> str:
     try:
-        return await threads.do(lambda: _text(Place(None, expr), name))
+        return await threads.do(lambda: _text(Place(project, expr), name))
     except ArdaemonError as error:
         raise ResourceError(clean(f"{error.message} → {error.mend}")) from error
     except OSError as error:

@@ -7,7 +7,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
 from arctl.mcp import answers, arguments, looking, outcomes
-from arctl.mcp.calls import Calls
+from arctl.mcp.calls import Calls, How
 from arctl.mcp.place import Place
 
 Outcome = Annotated[CallToolResult, answers.Outcome]
@@ -35,6 +35,7 @@ class Tools:
         timeout_s: arguments.Timeout = arguments.TIMEOUT_S,
         again: bool = False,
         wait: bool = True,
+        train_py: arguments.Source = None,
     ) -> Outcome:
         """Run train.py as it is now and wait for the verdict; `next` says what to do then.
 
@@ -42,7 +43,8 @@ class Tools:
         written. again=true: also a version that was run before.
         """
         asked = {"note": note, **({"again": True} if again else {})}
-        return await self._calls.run(client, project, expr, wait=wait, timeout_s=timeout_s, **asked)
+        how = How(wait, timeout_s, train_py)
+        return await self._calls.run(client, project, expr, how, asked)
 
     async def wait(
         self,

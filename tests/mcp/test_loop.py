@@ -3,13 +3,14 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.support.agents import HANDSHAKE, PROTOCOLS, agent, said
-from tests.support.lab import SLUG, Lab
+from tests.support.lab import SLUG, TRAIN, Lab
 
 TOOLS = "status run wait result tail history report chain_init cancel".split()
 ITERATION_MAX = 1024  # bytes of what `run` and `wait` say
@@ -110,11 +111,32 @@ def test_projects_and_experiments_are_named_in_the_call(lab: Lab) -> None:
 
 
 def test_a_pipe_that_acts_as_ssh_does_serves_an_agent_elsewhere(lab: Lab) -> None:
-    """ssh gives the command to the login shell of the other machine, in the home folder there."""
+    """ssh gives the command to a shell of the other machine, in the home folder there, with its environment.
+
+    The agent cannot edit files there: it reads and writes train.py through the server.
+    """
     lab.ready()
-    shell = shutil.which("sh") or "/bin/sh"
-    remote = f"cd {lab.project} && {sys.executable} -m arctl mcp"
-    ssh = ("env", "-i", *(f"{name}={value}" for name, value in lab.environment.items()), shell, "-c", remote)
-    with agent(lab, command=ssh, folder=lab.root) as client:
-        assert client.do("run")["verdict"] == "advance"
+    shell, home = shutil.which("sh") or "/bin/sh", lab.environment["HOME"]
+    theirs = [f"{name}={value}" for name, value in lab.environment.items()]
+    remote = ["env", "-i", "-C", home, *theirs, shell, "-c", f"{sys.executable} -m arctl mcp"]
+    where = {"project": str(lab.project), "expr": SLUG}
+    with agent(lab, command=remote, folder=Path("/"), environment={}) as client:
+        uri = f"ardaemon://{SLUG}/best/train.py?project={lab.project}"
+        (original,) = client.ask("resources/read", uri=uri)["contents"]
+        assert original["text"] == (lab.folder / "train.py").read_text()
+        for value, verdict in ((0.5, "advance"), (0.7, "revert")):
+            text = TRAIN.format(value=value, note="from afar")
+            assert client.do("run", train_py=text, **where)["verdict"] == verdict
         assert client.leave() == 0
+    assert "0.5" in (lab.folder / "train.py").read_text()
+
+
+def test_a_train_py_that_is_a_link_is_not_written_through(lab: Lab) -> None:
+    lab.ready()
+    elsewhere = lab.root / "mine.py"
+    elsewhere.write_text("precious\n")
+    (lab.folder / "train.py").unlink()
+    (lab.folder / "train.py").symlink_to(elsewhere)
+    with agent(lab) as client:
+        assert "is a link" in client.refused("run", train_py="print('val/loss: 1')\n")
+    assert elsewhere.read_text() == "precious\n"
