@@ -13,6 +13,7 @@ from ardaemon.core.errors import DaemonUnavailable
 
 STATUS = "/proc/self/status"
 FILTERED = "2"  # `Seccomp:` of a process with a filter
+CODEX_RULE = 'prefix_rule(pattern=["arctl"], decision="allow")'
 
 
 class Sandboxed(DaemonUnavailable):
@@ -41,8 +42,8 @@ AGENTS = (
         "Codex",
         ("CODEX_SANDBOX_NETWORK_DISABLED", "CODEX_SANDBOX"),
         "connect",
-        'a person may allow it in ~/.codex/rules/default.rules: prefix_rule(pattern=["arctl"],'
-        ' decision="allow"), for plain commands, without redirection or variables; or, for every program, in'
+        f"a person may allow it in ~/.codex/rules/default.rules: {CODEX_RULE}, for plain commands,"
+        " without redirection or variables; or, for every program, in"
         " ~/.codex/config.toml: network_access = true under [sandbox_workspace_write]",
     ),
     Agent(

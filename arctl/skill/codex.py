@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
+from arctl.sandbox import CODEX_RULE
 from arctl.skill import settings
 from arctl.skill.places import codex_home
 from arctl.skill.record import Entry
@@ -21,7 +22,7 @@ VARIABLES = (
     " VIRTUAL_ENV CONDA_PREFIX PYTHONPATH LD_LIBRARY_PATH CUDA_HOME CUDA_VISIBLE_DEVICES HF_HOME HF_TOKEN"
     " TORCH_HOME WANDB_API_KEY WANDB_MODE WANDB_PROJECT"
 ).split()
-RULE = 'prefix_rule(pattern=["arctl"], decision="allow")\n'
+RULE = f"{CODEX_RULE}\n"
 
 
 def entry(program: str, project: str | None, approved: bool) -> str:
