@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ardaemon.core.duration import seconds
 from ardaemon.core.errors import UsageError
 from ardaemon.core.priority import PRIORITY_MOST
 from ardaemon.core.size import mebibytes
@@ -27,6 +28,22 @@ class Memory(click.ParamType[float]):
             raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
 
 
+class Duration(click.ParamType[float]):
+    """A length of time, written as `90s`, `10m` or `2h`; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the length, or raise click's error, which names the option."""
+        if isinstance(value, float):
+            return value
+        option = param.opts[0] if param is not None else "duration"
+        try:
+            return seconds(str(value), option)
+        except UsageError as error:
+            raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
+
+
 class Scope(click.ParamType[list[str]]):
     """What may be changed: names with commas between them."""
 
@@ -38,6 +55,7 @@ class Scope(click.ParamType[list[str]]):
 
 
 MEMORY = Memory()
+DURATION = Duration()
 SCOPE = Scope()
 file_type = click.Path(exists=True, dir_okay=False)
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)

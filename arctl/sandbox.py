@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ardaemon.core.errors import DaemonUnavailable
+from ardaemon.core.places import named
 
 STATUS = "/proc/self/status"
 FILTERED = "2"  # `Seccomp:` of a process with a filter
@@ -27,6 +28,13 @@ class Agent(NamedTuple):
     marks: tuple[str, ...]  # any of these variables says that a command is this agent's
     call: str  # what its sandbox refuses by default
     mend: str  # the setting that lets arctl through
+    folder: str = ""  # of its settings, as `mend` has it
+    moved_by: str = ""  # the variable that names another folder
+
+    def mend_here(self) -> str:
+        """Return `mend` with the folder in which this user's settings are."""
+        moved = named(self.moved_by)
+        return self.mend.replace(self.folder, moved) if moved else self.mend
 
 
 AGENTS = (
@@ -37,6 +45,8 @@ AGENTS = (
         'a person may allow it in ~/.claude/settings.json: {"sandbox": {"excludedCommands": ["arctl *"]},'
         ' "permissions": {"allow": ["Bash(arctl *)"]}}; or, for every program:'
         ' {"sandbox": {"network": {"allowAllUnixSockets": true}}}',
+        "~/.claude",
+        "CLAUDE_CONFIG_DIR",
     ),
     Agent(
         "Codex",
@@ -45,6 +55,8 @@ AGENTS = (
         f"a person may allow it in ~/.codex/rules/default.rules: {CODEX_RULE}, for plain commands,"
         " without redirection or variables; or, for every program, in"
         " ~/.codex/config.toml: network_access = true under [sandbox_workspace_write]",
+        "~/.codex",
+        "CODEX_HOME",
     ),
     Agent(
         "Cursor",
@@ -59,7 +71,11 @@ AGENTS = (
 def sandboxed(call: str, path: str) -> Sandboxed:
     """Make the error for EPERM from `call` (socket or connect), on the way to the socket at `path`."""
     agent = agent_of(os.environ, call)
-    mend = f"let arctl use Unix sockets there ({path}), or run it outside" if agent is None else agent.mend
+    mend = (
+        f"let arctl use Unix sockets there ({path}), or run it outside"
+        if agent is None
+        else agent.mend_here()
+    )
     return Sandboxed(
         f"{name_of(agent)} refuses Unix sockets ({call}(): Operation not permitted),"
         " so arctl cannot reach its daemon",

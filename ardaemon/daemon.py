@@ -40,6 +40,7 @@ from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
+from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
 from ardaemon.queue.scheduler import Scheduler
 from ardaemon.queue.views import Views
@@ -91,7 +92,7 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
 
     `core_limit` is the jobs' limit on core files.
     """
-    board = Board(config, _placement(host, config))
+    board = Board(config, _placement(host, config), Gate(host.gate, config.daily()))
     leasing = Leasing(host, config, board)
     engine = _engines(host, config, leasing, core_limit)
     locks, disks = Locks(), Disks()

@@ -4,6 +4,7 @@ from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id, unit
 from ardaemon.core.line import cut, number, short
 
+LISTED_MAX = 8  # runs in one line
 GPU_NAME_MAX = 32
 GPU_LINE_MAX = 400  # bytes of the line of one GPU, with a few processes or runs on it
 
@@ -22,6 +23,19 @@ def queued(view: Answer) -> str:
     place = f" {view['position']}" if view.get("position") else ""
     why = f": {short(view['why'], WHY_MAX)}" if view.get("why") else ""
     return f"{head}{place}{why}"
+
+
+def shut(view: Answer) -> str:
+    """Return why nothing starts, and how many wait for that: `the queue is paused: … (2 wait)`."""
+    waiting = sum(run["state"] == "queued" for run in view["runs"])
+    return short(view["closed"], WHY_MAX) + (f" ({waiting} wait)" if waiting else "")
+
+
+def at_work(view: Answer) -> str:
+    """Return the runs whose end is waited for: `2 at work: 261122-lr r0043 running 12/600 s; …`."""
+    runs = [queued(run) for run in view["runs"] if run["state"] != "queued"]
+    more = [f"and {len(runs) - LISTED_MAX} more"] if len(runs) > LISTED_MAX else []
+    return f"{view['busy']} at work: " + "; ".join(runs[:LISTED_MAX] + more)
 
 
 def gpu(view: Answer) -> str:

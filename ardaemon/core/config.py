@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ardaemon.core.denied import DENIED_ENVIRONMENT
+from ardaemon.core.hours import Hours, hours
 
 # --- limits of one experiment ---
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
@@ -16,6 +17,8 @@ RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, n
 ATTEMPTS_MAX = 3  # launches of one run; more would hide a real fault
 RESULT_MAX_BYTES = 2048  # result.json: what an agent reads per iteration is bounded
 FREE_DISK_MIN = 64 << 20  # bytes that must be free to accept a run: its log and record must fit
+PAUSE_MAX_S = 366 * 86400.0  # of `arctl queue pause --for`: longer is a slip of the finger
+DRAINED_MAX_S = 30.0  # of one look whether all runs have ended; a client asks again
 QUEUE_MAX = 10_000  # runs waiting or running in one daemon
 ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is larger (execve(2))
 
@@ -79,6 +82,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allow_environment: tuple[str, ...] = ()
     # Where projects may belong to other users, who so choose what runs as this one (core/project.py).
     trusted: tuple[Folder, ...] = ()
+    hours: str | None = None  # in which runs may start, each day: "20-08"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for hours that are none."""
+        self.daily()
+
+    def daily(self) -> Hours | None:
+        """Return `hours`, read; None: the whole day."""
+        return None if self.hours is None else hours(self.hours)
 
     @property
     def tree_max(self) -> int | None:

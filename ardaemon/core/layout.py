@@ -335,6 +335,11 @@ class Host:
         """The list of GPUs that get no run until a person has looked at them."""
         return self.state / "sick.json"
 
+    @property
+    def gate(self) -> Path:
+        """What a person has ordered for the whole queue: paused, drained or open."""
+        return self.state / "queue.json"
+
     @cached_property
     def socket(self) -> Path:
         return Path(places.socket_of(str(self.runtime)))

@@ -14,6 +14,7 @@ from ardaemon.core.protocol import (
     CurveView,
     DaemonInfo,
     Done,
+    Drained,
     ExperimentView,
     GpuList,
     History,
@@ -24,6 +25,7 @@ from ardaemon.core.protocol import (
     Nothing,
     PageView,
     Params,
+    Pause,
     QueueView,
     Recent,
     Report,
@@ -108,6 +110,11 @@ METHODS: dict[str, Method] = {
     ),
     "queue.list": Method(Nothing, QueueView, "What runs and what waits, in order.", repeatable=True),
     "queue.move": Method(Move, RunView, "Put a waiting run first or last, or give it another priority."),
+    "queue.pause": Method(Pause, QueueView, "Let no run start; those at work go on."),
+    "queue.resume": Method(Pause, QueueView, "Let runs start again; with `seconds` whatever the hours say."),
+    "queue.drained": Method(
+        Drained, QueueView, "Wait until no run has a place, or for so many seconds.", repeatable=True
+    ),
     "queue.hold": Method(WhichRun, RunView, "Keep a waiting run from starting."),
     "queue.release": Method(WhichRun, RunView, "Let it start again."),
     "gpu.list": Method(

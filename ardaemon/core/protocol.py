@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.structs import fields
 
-from ardaemon.core.config import ID_MAX
+from ardaemon.core.config import DRAINED_MAX_S, ID_MAX, PAUSE_MAX_S
 from ardaemon.core.gpus import CardState
 from ardaemon.core.history import HistoryLine
 from ardaemon.core.model import (
@@ -111,6 +111,19 @@ class Move(WhichRun, frozen=True, kw_only=True):
 
     to: Literal["first", "last"] | None = None
     priority: int | None = None
+
+
+class Pause(Params, frozen=True, kw_only=True):
+    """queue.pause, queue.resume. `seconds`: for how long; without it until the other one comes."""
+
+    seconds: Annotated[float, Meta(gt=0, le=PAUSE_MAX_S)] | None = None
+    drain: bool = False  # of a pause: nothing is to run, because of maintenance
+
+
+class Drained(Params, frozen=True, kw_only=True):
+    """queue.drained. `timeout`: seconds after which the answer comes whatever still runs."""
+
+    timeout: Annotated[float, Meta(ge=0, le=DRAINED_MAX_S)] = DRAINED_MAX_S
 
 
 class ListGpus(Params, frozen=True, kw_only=True):
@@ -462,6 +475,9 @@ class QueueView(Answer, frozen=True, kw_only=True):
 
     runs: tuple[RunView, ...]
     slots: int
+    busy: int = 0  # runs that have their place
+    closed: str | None = None  # why no run may start now
+    closed_until: float | None = None  # when that ends by itself, in seconds since 1970
 
 
 class GpuHolder(Struct, frozen=True, kw_only=True):

@@ -103,6 +103,7 @@ class QueueFacts(Struct, frozen=True, kw_only=True):
     cards: tuple[Card, ...] = ()
     slots: tuple[str, ...] = ()  # names of all CPU slots
     kept: Key | None = None  # whose the reservation was at the last decision
+    closed: str | None = None  # why no run may start now, whatever is free
 
 
 class Start(Struct, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ PART = f"""
 
 1. Edit `train.py`, which lies beside this file, and no other file. Say the idea in its line `RUN_NOTE = "…"`.
    The first run is `train.py` as it is: the baseline.
-2. Run `arctl run --wait --timeout 540`. If it ends with exit code 75, the run is still at work: wait for it
-   with `arctl wait --timeout 540`.
+2. Run `arctl run --wait --exit-zero --timeout 540`. If the last line says `still running`, wait on:
+   `arctl wait --exit-zero --timeout 540`.
 3. `train.py` now holds the best version. Do what the last line says. `continue`: make the next edit.
    `chain: …`: see `arctl chain-init --help`. `stop: …` or `leave: …`: end here, and say why.
 

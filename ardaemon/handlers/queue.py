@@ -1,12 +1,15 @@
 """queue.*: the runs at work and those that wait, and the order in which they go."""
 
+import time
 from typing import Literal
 
+import anyio
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, UsageError
 from ardaemon.core.events import RunMoved
+from ardaemon.core.gate import Order
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.handlers import unfollowed
@@ -26,11 +29,42 @@ class Queue:
         """List the runs of all experiments: those at work, and those that wait."""
         if self.board.wants_gpus():
             self.context.overseer.sampler.ask()
+        return self._view()
+
+    def _view(self) -> p.QueueView:
+        closed = self.board.gate.closed()
         return p.QueueView(
             runs=tuple(self.context.views.views()),
             slots=len(self.board.placement.slots),
+            busy=len(self.board.placement.seated),
+            closed=None if closed is None else closed.why,
+            closed_until=None if closed is None else closed.until,
             warnings=(*unfollowed.warnings(self.board), *self.board.placement.in_quarantine.values()),
         )
+
+    async def queue_pause(self, params: p.Pause, _: Notify) -> p.QueueView:
+        """Let no run start; those at work go on."""
+        return await self._order("drained" if params.drain else "paused", params.seconds)
+
+    async def queue_resume(self, params: p.Pause, _: Notify) -> p.QueueView:
+        """Let runs start again: as the hours of config.toml say, or for `seconds` whatever they say."""
+        if params.drain:
+            raise UsageError("queue.resume drains nothing", "leave out `drain`")
+        seconds = 0.0 if params.seconds is None else params.seconds
+        return await self._order("open", seconds)
+
+    async def _order(self, word: Literal["paused", "drained", "open"], seconds: float | None) -> p.QueueView:
+        until = None if seconds is None else time.time() + seconds
+        await self.board.gate.set(Order(state=word, until=until))
+        self.board.wake_waiting()
+        return self._view()
+
+    async def queue_drained(self, params: p.Drained, _: Notify) -> p.QueueView:
+        """Wait until no run has a place, or for `timeout` seconds."""
+        with anyio.move_on_after(params.timeout):
+            while self.board.placement.seated:
+                await self.board.changed.wait()
+        return self._view()
 
     async def queue_move(self, params: p.Move, _: Notify) -> p.RunView:
         """Put a run before or after all of its priority, or give it another priority."""

@@ -15,7 +15,7 @@ def assign(facts: QueueFacts) -> Assignment:
 
     Pass the key of the reservation back as `kept` at the next decision. Pure.
     """
-    return _Deciding(facts).decide()
+    return Assignment() if facts.closed is not None else _Deciding(facts).decide()
 
 
 def free_slots(facts: QueueFacts) -> list[str]:

@@ -17,6 +17,7 @@ from ardaemon.core.model import Session
 from ardaemon.core.queue import Key, Stranded
 from ardaemon.core.run_record import Judged, of_session, with_limits
 from ardaemon.pipeline.flight import Flight
+from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
 
 log = logging.getLogger("ardaemon.run")
@@ -38,8 +39,8 @@ class Board:
     loop that took `changed` before it looked at the board cannot miss a change that comes while it looks.
     """
 
-    def __init__(self, config: Config, placement: Placement) -> None:
-        self.config, self.placement = config, placement
+    def __init__(self, config: Config, placement: Placement, gate: Gate) -> None:
+        self.config, self.placement, self.gate = config, placement, gate
         self.flights: dict[Key, Flight] = {}
         self.stranded: dict[str, Stranded] = {}  # active entries that are no flight, by their names
         self.changed = anyio.Event()

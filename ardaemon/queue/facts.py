@@ -20,7 +20,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     `strict`: a GPU that was not looked at in this moment counts as unknown, and takes no run. Only a view may
     do without.
     """
-    placement = board.placement
+    placement, closed = board.placement, board.gate.closed()
     judging = {f.key[0] for f in board.flights.values() if _may_end_session(f)}
     return QueueFacts(
         now=now,
@@ -31,6 +31,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
         cards=placement.cards(now if strict else None),
         slots=placement.open_slots(),
         kept=placement.kept,
+        closed=closed.why if closed is not None else None,
     )
 
 

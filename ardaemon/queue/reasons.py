@@ -57,6 +57,9 @@ class _Reasons:
         first_of: dict[str, Key] = {}  # experiments with one run at a time -> the run that is next
         for position, asked in enumerate(Turns(self.facts, self.table, lambda *_: True), 1):
             run = asked[0]
+            if self.facts.closed is not None:
+                yield QueuePlace(run.key, None, self.facts.closed)
+                continue
             yield QueuePlace(run.key, position, self._why(asked, first_of))
             if run.alone_in is not None and asked[3]:
                 first_of.setdefault(run.alone_in, run.key)

@@ -55,7 +55,8 @@ class Scheduler:
             changed = self.board.changed
             self._drive_on()
             self._start(time.monotonic())
-            await changed.wait()
+            with anyio.move_on_after(self.board.gate.sleep_s()):
+                await changed.wait()
 
     def _drive_on(self) -> None:
         """Drive what a daemon before us left, and what a wish has moved past the queue."""

@@ -1,6 +1,5 @@
 """The command line against a real daemon: the loop, signals, kills, re-attachment."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -8,13 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.look import into
-from tests.support.shell import Shell, lives, shells
+from tests.support.shell import Shell, connected, lives, shells
 
 RUN_MAX = 600
 
@@ -114,15 +112,6 @@ def test_ctrl_c_in_wait_leaves_the_run_alone(shell: Shell) -> None:
     code, _, err = shell.end(process)
     assert (code, err) == (75, "detached: the run goes on, call: arctl wait r0001\n")
     assert shell.states() == ["running"]
-
-
-def connected(pid: int) -> bool:
-    """Does that client hold a connection? Those of commands before it may not be gone yet."""
-    found = []
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found.append(os.readlink(entry))
-    return any(name.startswith("socket:") for name in found)
 
 
 @pytest.mark.promise("clients-die")

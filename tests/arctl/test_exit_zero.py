@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import Lab
+from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
-from tests.support.shell import Shell, shells
+from tests.support.shell import Shell, connected, shells
 
 RUN = ("run", "--wait", "--exit-zero")
 
@@ -47,6 +47,7 @@ def test_a_run_that_goes_on_exits_with_zero_and_names_the_next_command(shell: Sh
     assert shell("wait", "--exit-zero", "--timeout", "0").splitlines()[-1].endswith(again)
     assert shell.json("wait", "--exit-zero", "--timeout", "0")["state"] == "running"
     attached = shell.waiting("wait", "r0001", "--exit-zero")
+    wait_until(lambda: connected(attached.pid), "arctl wait is connected")
     attached.send_signal(signal.SIGTERM)
     assert shell.end(attached) == (0, "", f"detached: the run goes on, {again}\n")
     shell("cancel", "r0001")

@@ -223,3 +223,16 @@ def test_variables_and_the_refused_call_name_the_agent(
 )
 def test_the_state_of_the_process_names_what_no_variable_names(status: dict[str, str], words: str) -> None:
     assert sandbox.unknown(status) == words
+
+
+def test_the_folder_of_the_settings_is_where_the_agents_variable_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its settings would have no effect in the usual one."""
+    _, codex, cursor = sandbox.AGENTS
+    monkeypatch.setenv("CODEX_HOME", "/srv/codex")
+    assert "/srv/codex/rules/default.rules" in codex.mend_here()
+    assert "/srv/codex/config.toml" in codex.mend_here()
+    assert cursor.mend_here() == cursor.mend
+    monkeypatch.setenv("CODEX_HOME", "")
+    assert codex.mend_here() == codex.mend

@@ -192,7 +192,9 @@ def test_a_program_md_that_has_the_part_gets_no_other_and_keeps_what_a_person_ma
     tmp_path: Path,
 ) -> None:
     text = experiment(tmp_path).program.read_text()
-    for number, kept in enumerate((text, text.replace("`arctl wait --timeout 540`", "our own `wait.sh`"))):
+    for number, kept in enumerate(
+        (text, text.replace("`arctl wait --exit-zero --timeout 540`", "our own `wait.sh`"))
+    ):
         program = tmp_path / "again.md"
         program.write_text(kept)
         again = Init(

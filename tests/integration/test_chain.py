@@ -207,7 +207,7 @@ def test_a_part_that_a_person_has_changed_goes_to_the_child_as_it_is(lab: Lab) -
     lab.start()
     lab.init()
     program = folder(lab, SLUG) / "program.md"
-    changed = program.read_text().replace("`arctl wait --timeout 540`", "our own `wait.sh`")
+    changed = program.read_text().replace("`arctl wait --exit-zero --timeout 540`", "our own `wait.sh`")
     program.write_text(changed)
     begin(lab, chain=1)
     lab.run()

@@ -12,7 +12,7 @@ def test_each_command_that_the_part_names_works_as_it_stands(lab: Lab) -> None:
     lab.ready(max_runs=3)
     shell = Shell(lab)
     commands = COMMAND.findall((lab.folder / "program.md").read_text())
-    assert commands[:2] == ["run --wait --timeout 540", "wait --timeout 540"]
+    assert commands[:2] == ["run --wait --exit-zero --timeout 540", "wait --exit-zero --timeout 540"]
     for command in dict.fromkeys(commands):
         if command == "run --wait":
             lab.edit(0.5)

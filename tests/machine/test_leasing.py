@@ -21,6 +21,7 @@ from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from ardaemon.machine.leasing import Leasing
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.queue.board import Board
+from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
 from tests.support.folders import record
 from tests.support.leases import shared_folder
@@ -49,7 +50,7 @@ class Bench:
 
     def __init__(self, root: Path, folder: Path) -> None:
         config = Config(lease_folder=str(folder))
-        board = Board(config, Placement(config, GpuBook()))
+        board = Board(config, Placement(config, GpuBook()), Gate(root / "queue.json", None))
         self.leasing = Leasing(Host(root / "s", root / "r"), config, board)
         self.neighbour = Leases(folder, root / "another")
         experiment = Experiment(root / "e")

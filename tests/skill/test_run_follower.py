@@ -136,12 +136,14 @@ def test_after_a_restart_it_attaches_to_the_run_again_and_goes_on(shell: AgentSh
 def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShell) -> None:
     """Of a session that is over, how to go on; and what it has no line for."""
     folder = shell.lab.project / ".autoresearch" / toy.SLUG
-    stored = "expr: a\nsession: live\n  seconds: 60\n  runner: x\ntermination: plateau 0/5\nchain: 1 left\n"
+    stored = (
+        "session: not live (plateau)\n  seconds: 60\n  runner: x\ntermination: plateau 0/5\nchain: 1 left\n"
+    )
     assert SKILL.questions(stored, folder) == ["--ack-baseline"]
     (folder / "best.json").touch()
     assert SKILL.questions(stored, folder) == []
     (folder / "runs" / "r0001").mkdir()
-    assert SKILL.questions(stored.replace("live", "not live (plateau)"), folder) == ["--resume"]
+    assert SKILL.questions(stored, folder) == ["--resume"]
     assert "--seconds" in SKILL.questions("termination: no limit set", folder)
 
 

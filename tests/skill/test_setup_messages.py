@@ -53,7 +53,7 @@ def _pattern(text: str) -> str:
 
 def test_the_messages_of_a_metric_that_is_not_read(lab: Lab, shell: OpenShell) -> None:
     printed = ""
-    assert shell(INIT.format("a", "$draft/train.py"))[0] == 0
+    assert shell(INIT.format("a", ".autoresearch/draft/train.py"))[0] == 0
     for script, options in CASES:
         shell("arctl session stop")
         told = shell(f"arctl session start --resume fresh --yes --defaults --seconds 20 --settle 0 {options}")
@@ -67,7 +67,7 @@ def test_the_messages_of_a_metric_that_is_not_read(lab: Lab, shell: OpenShell) -
 
 
 def test_the_messages_of_what_is_refused(lab: Lab, shell: OpenShell) -> None:
-    shell(INIT.format("flats", "$draft/train.py --seal quick.py"))
+    shell(INIT.format("flats", ".autoresearch/draft/train.py --seal quick.py"))
     commands = (
         "session start --runner 'nowhere/python train.py' --seconds 20",
         "session start --runner 'pythonx train.py' --seconds 20 --metrics csv --metric-path logs/metrics.csv",
@@ -81,7 +81,8 @@ def test_the_messages_of_what_is_refused(lab: Lab, shell: OpenShell) -> None:
     printed = "".join(shell(f"arctl {command}")[1] for command in commands)
     (lab.project / "quick.py").write_text("pass\n")
     printed += shell("arctl run --wait")[1]
-    shell(INIT.format("more", "$draft/train.py"))
+    shell(INIT.format("more", ".autoresearch/draft/train.py"))
+    printed += shell("python -m tests.support.sandbox claude -- arctl status")[1]
     shell("arctl session stop --expr 261122-flats")
     printed += shell("arctl session show")[1]
     assert unsaid(messages(SETUP / "SKILL.md", "## When something is refused"), printed) == []

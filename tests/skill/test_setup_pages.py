@@ -29,7 +29,7 @@ def shell(lab: Lab) -> Iterator[OpenShell]:
     shutil.copytree(PROJECT, lab.project, dirs_exist_ok=True)
     with skill_pages.shell(lab, lab.project) as opened:
         first = next(block for block in blocks(PATTERNS) if block.language == "python")
-        skill_pages.draft(lab).write_text(f"{first.text}\n")
+        skill_pages.write_draft(lab, f"{first.text}\n")
         yield opened
 
 

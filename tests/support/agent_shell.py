@@ -26,6 +26,8 @@ class AgentShell:
         program.parent.mkdir()
         program.write_text(ARCTL.format(python=sys.executable))
         program.chmod(0o755)
+        for moves_its_settings in ("CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+            lab.environment.pop(moves_its_settings, None)
         lab.environment["PATH"] = f"{program.parent}:{lab.environment['PATH']}"
 
     def run(

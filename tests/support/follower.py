@@ -57,7 +57,7 @@ class Skill:
         if "best.json" in named:
             return not (folder / "best.json").exists()
         if "runs/" in named:
-            return "session: live" not in stored and len(list((folder / "runs").iterdir())) > 1
+            return len(list((folder / "runs").iterdir())) > 1
         return "session: " in named[0] or named[0] in stored
 
 
@@ -108,12 +108,12 @@ class Follower:
     def begin(self) -> str:
         out = self.call(self.skill.command("Begin", "arctl session show"))
         self.expr = re.search(r"^expr: (\S+)", out, re.MULTILINE)[1]  # type: ignore[index]
-        if "questions: none" not in out:
+        if "questions: none" not in out and "session: live" not in out:
             asked = self.skill.questions(out, self.train.parent)
             given = {option: value for option, value in self.answers.items() if option in asked}
             options = [word for pair in given.items() for word in pair if word is not None]
             self.call([*self.skill.command("Begin", "arctl session start")[:3], *options])
-        return "State" if (self.train.parent / "best.json").exists() else self.baseline()
+        return "State"
 
     def baseline(self) -> str:
         return self.decide(self.call(self.skill.command("Begin", "arctl run")))
@@ -125,7 +125,7 @@ class Follower:
             return "Still running"
         over = re.search(r"^session: not live \((\w+)", out, re.MULTILINE)
         if over is None:
-            return "Hypothesis"
+            return self.baseline() if "best: none yet" in out else "Hypothesis"
         left = re.search("^chain: ([1-9]|unlimited)", out, re.MULTILINE)
         return self.leave(out) if over[1] in ("manual", "unclean") or left is None else "Chain"
 

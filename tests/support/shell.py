@@ -1,6 +1,8 @@
 """`arctl` as an agent's shell runs it, in the project of a lab; whatever it started is gone afterwards."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,3 +104,12 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+def connected(pid: int) -> bool:
+    """Does that client hold a connection? Those of commands before it may not be gone yet."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(entry))
+    return any(name.startswith("socket:") for name in found)

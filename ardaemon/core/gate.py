@@ -1,0 +1,50 @@
+"""When runs may start: a person's order, and the daily hours of config.toml. Pure.
+
+Moments are seconds since 1970 (time.time), for both are meant by the clock on the wall.
+"""
+
+import time
+from typing import Literal
+
+from msgspec import Struct
+
+from ardaemon.core.hours import Hours
+from ardaemon.core.model import Record
+
+BY_COMMAND = "arctl queue resume"
+
+
+class Order(Record, frozen=True, kw_only=True):
+    """queue.json: what a person has ordered. `until`: by when it has come to its end; None: another order."""
+
+    state: Literal["paused", "drained", "open"]
+    until: float | None = None
+
+
+class Closed(Struct, frozen=True):
+    """Why no run may start now, in words, and when that ends by itself; None: it does not."""
+
+    why: str
+    until: float | None = None
+
+
+def closed(order: Order | None, daily: Hours | None, now: float) -> Closed | None:
+    """Return why no run may start at that moment; None if runs may."""
+    if order is not None and (order.until is None or now < order.until):
+        if order.state == "open":
+            return None
+        words = "is paused" if order.state == "paused" else "is drained for maintenance"
+        return Closed(f"the queue {words}{_till(order.until, now)}: {BY_COMMAND}", order.until)
+    if daily is None or daily.hold(now):
+        return None
+    start = daily.next_start(now)
+    return Closed(
+        f"outside of the hours in config.toml{_till(start, now)}: {BY_COMMAND} --for 2h opens before", start
+    )
+
+
+def _till(moment: float | None, now: float) -> str:
+    if moment is None:
+        return ""
+    same_day = time.localtime(moment)[:3] == time.localtime(now)[:3]
+    return time.strftime(" until %H:%M" if same_day else " until %Y-%m-%d %H:%M", time.localtime(moment))

@@ -1,0 +1,52 @@
+"""The gate of the queue: whether runs may start, by a person's order on disk and the hours of config.toml."""
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+
+from ardaemon.core import gate
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.gate import BY_COMMAND, Closed, Order
+from ardaemon.core.hours import Hours
+from ardaemon.host import state
+
+LOOK_S = 60.0  # the longest sleep while it is closed: the clock on the wall may be set meanwhile
+
+log = logging.getLogger("ardaemon.daemon")
+
+
+class Gate:
+    """Whether runs may start. An order holds over restarts of daemon and machine."""
+
+    def __init__(self, file: Path, hours: Hours | None) -> None:
+        """Read the order in `file`; one that cannot be read keeps the queue closed, as what it may say."""
+        self.file, self.hours = file, hours
+        self.order: Order | None = None
+        self.broken: str | None = None
+        try:
+            self.order = state.read(file, Order)
+        except ArdaemonError as error:
+            self.broken = f"{error.message}: the queue is paused: {BY_COMMAND}"
+            log.warning("unreadable", extra={"facts": {"why": str(error)}})
+
+    def closed(self) -> Closed | None:
+        """Return why no run may start now; None if runs may."""
+        if self.broken is not None:
+            return Closed(self.broken)
+        return gate.closed(self.order, self.hours, time.time())
+
+    def sleep_s(self) -> float | None:
+        """Return after how many seconds it is to be looked at again; None: it is open."""
+        shut = self.closed()
+        if shut is None:
+            return None
+        return LOOK_S if shut.until is None else min(max(shut.until - time.time(), 0.0), LOOK_S)
+
+    async def set(self, order: Order) -> None:
+        """Write the order, which holds from then on. Raises StorageError, and nothing has changed."""
+        await anyio.to_thread.run_sync(partial(state.write, self.file, order, 0o600))
+        self.order, self.broken = order, None
+        log.info("queue", extra={"facts": {"state": order.state, "until": order.until}})
