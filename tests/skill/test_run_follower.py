@@ -7,11 +7,12 @@ from statistics import median
 
 import pytest
 
-from tests.support import toy
+from tests.support import guards, toy
 from tests.support.agent_shell import AgentShell, Done
 from tests.support.follower import Follower, Idea, Skill, Typed
 from tests.support.imports import ROOT
 from tests.support.lab import Lab
+from tests.support.manual import inline
 
 SKILL = Skill(ROOT / "skill" / "skills" / "run" / "SKILL.md")
 CHILD = "261123-steps"
@@ -145,6 +146,15 @@ def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShel
     (folder / "runs" / "r0001").mkdir()
     assert SKILL.questions(stored, folder) == ["--resume"]
     assert "--seconds" in SKILL.questions("termination: no limit set", folder)
+
+
+def test_the_stop_guard_lets_an_agent_go_that_says_why_as_the_skill_has_it(shell: AgentShell) -> None:
+    """The session is live: without that line the loop goes on."""
+    assert shell.run("arctl", "session", "start", *options(ANSWERS)).returncode == 0
+    line = next(code for _, code in inline(SKILL.path) if code.startswith("leave: ") and " at r" in code)
+    event = {"hook_event_name": "Stop", "cwd": str(shell.lab.project), "stop_hook_active": False}
+    assert "block" in guards.ask("stop", {**event, "last_assistant_message": "That was all."}).out
+    assert guards.ask("stop", {**event, "last_assistant_message": f"So:\n{line}"}) == (0, "", "")
 
 
 def setting(kind: str, said: str) -> tuple[str, str]:
