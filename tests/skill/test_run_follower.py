@@ -1,6 +1,5 @@
 """A scripted agent that does nothing but follow SKILL.md carries a chain to the end of its budget."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
@@ -157,26 +156,36 @@ def test_the_stop_guard_lets_an_agent_go_that_says_why_as_the_skill_has_it(shell
     assert guards.ask("stop", {**event, "last_assistant_message": f"So:\n{line}"}) == (0, "", "")
 
 
-def setting(kind: str, said: str) -> tuple[str, str]:
-    """The first setting that an error names: its file below HOME, and what belongs into it."""
-    if kind == "claude":
-        found = json.JSONDecoder().raw_decode(said, said.index("{"))[0]
-        return ".claude/settings.json", json.dumps(found)
-    rule = re.search(r"prefix_rule\(.*?\)", said)
-    assert rule is not None, said
-    return ".codex/rules/default.rules", rule[0]
+# Settings that errors name: the file below HOME, and how the setting stands in the error. Of each agent, the
+# first is for arctl alone, the second for every program.
+SETTINGS = {
+    ("claude", "arctl"): (".claude/settings.json", r"\{.*?\}\}(?=; or)"),
+    ("claude", "all"): (".claude/settings.json", r"(?<=program: )\{.*\}"),
+    ("codex", "arctl"): (".codex/rules/default.rules", r"prefix_rule\(.*?\)"),
+    ("codex-proxy", "arctl"): (".codex/rules/default.rules", r"prefix_rule\(.*?\)"),
+    ("codex", "all"): (".codex/config.toml", r"network_access = true"),
+}
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "codex-proxy"])
+def setting(kind: str, whom: str, said: str) -> tuple[str, str]:
+    """A setting that an error names: its file, and what a person writes into it."""
+    name, pattern = SETTINGS[kind, whom]
+    found = re.search(pattern, said)
+    assert found is not None, said
+    assert f"~/{name}" in said
+    return name, f"[sandbox_workspace_write]\n{found[0]}\n" if name.endswith(".toml") else found[0]
+
+
+@pytest.mark.parametrize(("kind", "whom"), SETTINGS)
 def test_in_a_sandbox_it_leaves_with_the_setting_and_with_that_it_carries_the_chain(
-    shell: AgentShell, kind: str
+    shell: AgentShell, kind: str, whom: str
 ) -> None:
     """The setting is taken from the error, and written by a person."""
 
     def run(*command: str) -> Done:
         return shell.sandboxed(kind, *command)
 
-    name, text = setting(kind, follower(shell.lab, run, two_experiments()).work())
+    name, text = setting(kind, whom, follower(shell.lab, run, two_experiments()).work())
     path = shell.lab.root / "h" / name
     path.parent.mkdir(parents=True)
     path.write_text(text)

@@ -62,6 +62,7 @@ def test_the_description_has_each_phrase_that_a_person_says(phrase: str) -> None
     """An agent chooses a skill by its description."""
     description = read_properties(RUN).description
     assert phrase in description
+    assert phrase in (RUN / "SKILL.md").read_text()  # on one line: who searches for it finds it
     assert len(description) <= DESCRIPTION_MAX
 
 
