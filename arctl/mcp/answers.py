@@ -4,6 +4,7 @@ Clients show a model the text, the structure, or both. So each says all that a l
 `wait` each has at most 1 KiB.
 """
 
+import json
 from typing import Any
 
 from mcp.types import CallToolResult, TextContent
@@ -114,12 +115,20 @@ class Child(BaseModel):
 
 
 def answer(text: str, content: BaseModel, most: int | None = None) -> CallToolResult:
-    """Make the answer of a tool from its text and its structure, both cleaned; the text has `most` bytes."""
+    """Make the answer of a tool from its text and its structure, both cleaned and each of `most` bytes."""
     lines = [text, *(f"warning: {warning}" for warning in getattr(content, "warnings", ()))]
     shown = clean("\n".join(lines)).rstrip("\n")
     shown = shown if most is None else cut_bytes(shown, most)
-    structure = cleaned(content.model_dump(mode="json", exclude_defaults=True))
+    structure = _fitted(cleaned(content.model_dump(mode="json", exclude_defaults=True)), most)
     return CallToolResult(content=[TextContent(type="text", text=shown)], structured_content=structure)
+
+
+def _fitted(structure: dict[str, Any], most: int | None) -> dict[str, Any]:
+    """Return a structure that is too long, as of signs that JSON escapes, less what it can do without."""
+    for name in ("warnings", "reason"):
+        if most is not None and len(json.dumps(structure, ensure_ascii=False).encode()) > most:
+            structure.pop(name, None)
+    return structure
 
 
 def cleaned(value: Any) -> Any:

@@ -19,12 +19,11 @@ from arctl.mcp.place import Place, Threads
 from arctl.mcp.progress import Progress
 from arctl.mcp.watch import Watch
 from arctl.render.line import ID_MAX, SLUG_MAX
-from ardaemon.core.errors import ArdaemonError, UnderWay
+from ardaemon.core.errors import ArdaemonError, StorageError, UnderWay
 from ardaemon.core.layout import check_slug
 from ardaemon.core.line import short
 
 Client = Context[Any, Any]  # who called the tool: progress goes there
-CHILD_MAX = 1500  # bytes of what `chain_init` says, with the path of train.py
 
 
 class How(NamedTuple):
@@ -38,9 +37,8 @@ class How(NamedTuple):
 class Calls:
     """The calls of one server. A run gets the environment and the umask that the server was started with."""
 
-    def __init__(self, wait_max: float) -> None:
-        self._wait_max = wait_max
-        self._threads = Threads()
+    def __init__(self, threads: Threads, wait_max: float) -> None:
+        self._threads, self._wait_max = threads, wait_max
         self._environment, self._umask = environment(), umask()
 
     async def look(
@@ -51,7 +49,7 @@ class Calls:
         def looked(place: Place) -> Awaitable[CallToolResult]:
             return self._threads.do(partial(place.once, partial(work, place)))
 
-        return await _at(project, expr, looked)
+        return await self._at(project, expr, looked)
 
     async def run(
         self, client: Client, project: str | None, expr: str | None, how: How, asked: dict[str, Any]
@@ -69,7 +67,7 @@ class Calls:
                 return outcomes.submitted(view, place.warnings)
             return await self._followed(told, place, view, deadline)
 
-        return await _at(project, expr, work)
+        return await self._at(project, expr, work)
 
     async def wait(
         self, client: Client, project: str | None, expr: str | None, run_id: str | None, timeout_s: float
@@ -81,17 +79,34 @@ class Calls:
             view = await self._threads.ask(place, "run.get", run_id=run_id)
             return await self._followed(told, place, view, deadline)
 
-        return await _at(project, expr, work)
+        return await self._at(project, expr, work)
 
-    async def chain_init(self, client: Client, project: str | None, asked: dict[str, Any]) -> CallToolResult:
+    async def chain_init(
+        self, client: Client, project: str | None, asked: dict[str, Any], given: dict[str, Any]
+    ) -> CallToolResult:
         """Make the experiment that follows in the chain."""
 
         async def work(place: Place) -> CallToolResult:
-            make = partial(place.once, partial(self._make_child, place, asked))
+            make = partial(place.once, partial(self._make_child, place, asked, given))
             made = Progress(client).beside(self._threads.do(make), "making the experiment")
             return _child(await made)
 
-        return await _at(project, None, work)
+        return await self._at(project, None, work)
+
+    async def _at(
+        self, project: str | None, expr: str | None, work: Callable[[Place], Awaitable[CallToolResult]]
+    ) -> CallToolResult:
+        """Do `work` at the experiment that is meant; an error of ours is its answer."""
+        try:
+            place = await self._threads.do(partial(Place, project, expr))
+            try:
+                return await work(place)
+            finally:
+                place.leave()
+        except ArdaemonError as error:
+            return refusal(error)
+        except OSError as error:
+            return refusal(StorageError(str(error), "check the path and its rights"))
 
     def _deadline(self, timeout_s: float) -> float:
         return time.monotonic() + min(timeout_s, self._wait_max)
@@ -130,15 +145,16 @@ class Calls:
             return refusal(error, "" if name in error.message else f"[{name}] is submitted; ")
         return outcomes.outcome(view, place.warnings)
 
-    def _make_child(self, place: Place, asked: dict[str, Any]) -> Answer:
-        given = asked.pop("settings") or {}
+    def _make_child(self, place: Place, asked: dict[str, Any], given: dict[str, Any]) -> Answer:
         check_slug(asked["slug"])
-        if asked["train"] is not None:
-            asked["train"] = os.path.join(place.project, asked["train"])
-        if asked["parent_ckpt"] not in (None, "", "none"):
-            asked["parent_ckpt"] = os.path.join(place.project, asked["parent_ckpt"])
-        request = chain_request.wire(place.project, asked, given)
+        paths = {name: _inside(place.project, asked[name]) for name in ("train", "parent_ckpt")}
+        request = chain_request.wire(place.project, {**asked, **paths}, given)
         return place.client.call("chain.init", environment=self._environment, **request)
+
+
+def _inside(project: str, path: str | None) -> str | None:
+    """Return a path of the agent's, which is relative to the project; a word as it is."""
+    return path if path in (None, "", "none") else os.path.join(project, path)
 
 
 def _write(place: Place, text: str) -> None:
@@ -146,20 +162,6 @@ def _write(place: Place, text: str) -> None:
     path = train_file(place.ask("status.get", last=0))
     output.require_file(path)
     output.write(path, text.encode("utf-8", "replace"), "check the folder's rights")
-
-
-async def _at(
-    project: str | None, expr: str | None, work: Callable[[Place], Awaitable[CallToolResult]]
-) -> CallToolResult:
-    """Do `work` at the experiment that is meant; an error of ours is its answer."""
-    try:
-        place = Place(project, expr)
-        try:
-            return await work(place)
-        finally:
-            place.leave()
-    except ArdaemonError as error:
-        return refusal(error)
 
 
 def _child(view: Answer) -> CallToolResult:
@@ -173,6 +175,4 @@ def _child(view: Answer) -> CallToolResult:
         warnings=outcomes.bounded(view.get("warnings") or ()),
     )
     budget = "no limit" if left is None else f"{left} left"
-    return answer(
-        f"{expr} is made and its session is live (chain: {budget}). edit: {path}", content, CHILD_MAX
-    )
+    return answer(f"{expr} is made and its session is live (chain: {budget}). edit: {path}", content)

@@ -14,14 +14,13 @@ from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, short_id
 from ardaemon.core.line import short
 
 ACTIVE_MAX = 8  # runs that are named
-LOOK_MAX = 1500  # bytes of a status, with the path of train.py
 
 
 def status(place: Place) -> CallToolResult:
     """Say how the experiment stands, and which file is to be edited."""
     view = place.ask("status.get", last=0)
     content = _status(view, bounded(place.warnings))
-    return answer(f"{status_lines.compact(view)}\nedit: {content.train_py}", content, LOOK_MAX)
+    return answer(f"{status_lines.compact(view)}\nedit: {content.train_py}", content)
 
 
 def _status(view: Answer, warnings: list[str]) -> Status:

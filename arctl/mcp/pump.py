@@ -9,23 +9,27 @@ import os
 from collections.abc import Iterator
 from threading import Thread
 
+from arctl.mcp.unanswered import Unanswered
+
 BLOCK = 1 << 16
 HALF = rb"\ud"  # how the escape of a half begins
 
 
-def mend_input() -> None:
-    """Take standard input's place, until it ends."""
+def mend_input(unanswered: Unanswered) -> None:
+    """Take standard input's place, until it ends and what was read is answered."""
     source = os.dup(0)
     theirs, ours = os.pipe()
     os.dup2(theirs, 0)
     os.close(theirs)
-    Thread(target=_copy, args=(source, ours), name="standard input", daemon=True).start()
+    Thread(target=_copy, args=(source, ours, unanswered), name="standard input", daemon=True).start()
 
 
-def _copy(source: int, target: int) -> None:
+def _copy(source: int, target: int, unanswered: Unanswered) -> None:
     try:
         for line in _lines(source):
+            unanswered.read(line)
             _write(target, mended(line))
+        unanswered.settle()
     except OSError:  # as where the terminal is gone: it ends like an input that was closed
         pass
     finally:
@@ -33,7 +37,7 @@ def _copy(source: int, target: int) -> None:
 
 
 def _lines(source: int) -> Iterator[bytes]:
-    """Yield each line with its end; the last one as it is."""
+    """Yield each line with its end, which the last one may lack."""
     parts: list[bytes] = []
     while data := os.read(source, BLOCK):
         *whole, rest = data.split(b"\n")
@@ -41,7 +45,8 @@ def _lines(source: int) -> Iterator[bytes]:
             yield b"".join([*parts, line, b"\n"])
             parts = []
         parts.append(rest)
-    yield b"".join(parts)
+    if last := b"".join(parts):
+        yield last + b"\n"
 
 
 def _write(target: int, data: bytes) -> None:

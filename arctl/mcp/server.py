@@ -21,6 +21,7 @@ from arctl.mcp.instructions import instructions
 from arctl.mcp.place import Threads
 from arctl.mcp.pump import mend_input
 from arctl.mcp.tools import Tools
+from arctl.mcp.unanswered import Unanswered
 from ardaemon.core.text import one_line
 from ardaemon.core.version import VERSION
 
@@ -101,11 +102,12 @@ def build(wait_max: float) -> Server:
         version=VERSION,
         log_level="ERROR",
     )
-    tools = Tools(Calls(wait_max))
+    threads = Threads()
+    tools = Tools(Calls(threads, wait_max))
     for name, annotations in HINTS.items():
         method: Callable[..., Any] = getattr(tools, name)
         server.add_tool(method, name=name, description=inspect.getdoc(method), annotations=annotations)
-    resources.add(server, Threads())
+    resources.add(server, threads)
     return server
 
 
@@ -113,8 +115,9 @@ def serve(wait_max: float) -> None:
     """Serve until the input ends. SIGINT ends it at once: the thread that reads the input cannot be woken."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    server = build(wait_max)
-    mend_input()
+    server, unanswered = build(wait_max), Unanswered()
+    server.middleware.append(unanswered.middleware)
+    mend_input(unanswered)
     try:
         server.run("stdio")
     except* (BrokenPipeError, ConnectionResetError):

@@ -126,9 +126,8 @@ class Tools:
             "primary_direction": primary_direction,
             "train": train,
             "parent_ckpt": parent_ckpt,
-            "settings": settings,
         }
-        return await self._calls.chain_init(client, project, asked)
+        return await self._calls.chain_init(client, project, asked, settings or {})
 
     async def cancel(
         self, project: arguments.Project = None, expr: arguments.Expr = None, run_id: arguments.RunId = None

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.agents import PROTOCOLS, Agent, agent, said
+from tests.support.agents import COMMAND, HANDSHAKE, PROTOCOLS, Agent, agent, said
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell, shells
 
@@ -59,6 +60,24 @@ def test_a_closed_input_ends_the_server_and_leaves_its_run(shell: Shell) -> None
         assert client.leave() == 0
         assert client.errors() == ""
         judged_once(shell)
+
+
+def test_requests_that_a_script_writes_before_it_closes_the_input_are_answered(lab: Lab) -> None:
+    lab.ready()
+    client = {"name": "script", "version": "1"}
+    hello = {"protocolVersion": HANDSHAKE[0], "capabilities": {}, "clientInfo": client}
+    asked = [("initialize", hello), ("tools/list", {}), ("tools/call", {"name": "status", "arguments": {}})]
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        for number, (method, params) in enumerate(asked)
+    ]
+    done = subprocess.run(
+        COMMAND, input="\n".join(lines), env=lab.environment, cwd=lab.project, capture_output=True, text=True
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(answer["id"] for answer in answers) == [0, 1, 2]
+    assert all("result" in answer for answer in answers)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
