@@ -99,5 +99,14 @@ def test_a_library_with_native_code_is_imported_in_one_module(tree: Imports, lib
     assert len(importers(tree, library)) == 1, importers(tree, library)
 
 
+def test_textual_is_loaded_by_the_screen_of_watch_alone(tree: Imports) -> None:
+    """It takes longer to load than all else: not even the lines of `arctl watch` load it."""
+    screen = importers(tree, "textual")
+    assert {module.rpartition(".")[0] for module in screen} == {"arctl.watch"}
+    others = {module: targets for module, targets in tree.items() if module not in screen}
+    assert [m for m, targets in others.items() if targets & {"arctl.watch.app"}] == ["arctl.commands.watch"]
+    assert heavy_imports(tree, "arctl.watch.plain") == ["arctl.base imports click"]
+
+
 def test_every_init_is_empty() -> None:
     assert filled_packages(ROOT) == []

@@ -1,16 +1,13 @@
 """`arctl diff`: show what a run changed in train.py."""
 
-from difflib import unified_diff
-from pathlib import Path
-
 import click
 
+from arctl import difference
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
 from arctl.options import which_run
-from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import StorageError, UnknownRun, UsageError
-from ardaemon.core.layout import ORIGINAL, Run, run_number
+from ardaemon.core.errors import UsageError
+from ardaemon.core.layout import ORIGINAL, run_number
 
 LINES_MAX = 200  # an agent's context has room for these; a longer diff is rarely one idea
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -30,17 +27,8 @@ def diff(expr: str | None, as_json: bool, run_id: str | None, against: str) -> N
     """Show what a run changed in train.py. Without RUN: the latest."""
     here = Here(expr)
     view = here.ask("run.get", run_id=run_id)
-    after = Run(Path(view["folder"]))
-    before = Run(after.folder.parent / _other(here, view, against))
-    lines = list(
-        unified_diff(
-            _lines(before),
-            _lines(after),
-            f"{before.run_id}/train.py",
-            f"{after.run_id}/train.py",
-            lineterm="",
-        )
-    )
+    before, after = difference.runs(view, _other(here, view, against))
+    lines = difference.lines(before, after)
     if as_json:
         shown = {"lines": lines[:LINES_MAX], "left_out": max(0, len(lines) - LINES_MAX)}
         say_json({"run_id": after.run_id, "against": before.run_id, **shown})
@@ -60,15 +48,6 @@ def _other(here: Here, view: Answer, against: str) -> str:
         return str(best["run_id"])
     run_number(against)
     return against
-
-
-def _lines(run: Run) -> list[str]:
-    try:
-        return files.text(run.train, file_kinds.TRAIN, "replace").splitlines()
-    except FileNotFoundError:
-        raise UnknownRun(f"there is no run {run.run_id}", "arctl status --last 10 lists the latest") from None
-    except OSError as error:
-        raise StorageError(f"cannot read {run.train}: {error.strerror}", "check its rights") from None
 
 
 def _say(lines: list[str]) -> None:

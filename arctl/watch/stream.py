@@ -5,10 +5,10 @@ import socket
 import threading
 from collections.abc import Callable
 
-from arctl.client import OLDER, connect
+from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Answer, Busy, NotRunning, Stopped, dial
-from ardaemon.core.errors import DaemonUnavailable, UsageError
+from ardaemon.core.errors import DaemonUnavailable
 
 # A client gets no event when a daemon that was stopped begins to listen again: so often it tries.
 RETRY_S = 1.0
@@ -55,9 +55,6 @@ class Stream:
             return {}
         try:
             return connection.stream(self.method, self._heard, **self.params())
-        except UsageError as error:
-            error.mend = error.mend or OLDER
-            raise
         finally:
             connection.close()
 

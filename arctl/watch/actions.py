@@ -1,0 +1,119 @@
+"""What the keys of the live view do: follow a log, see a diff, read the report, list the experiments."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+
+from arctl import difference
+from arctl.dial import Answer
+from arctl.render.line import SLUG_MAX
+from arctl.watch.asker import Call
+from arctl.watch.dialogs import TextScreen
+from arctl.watch.model import Ask, Key, Model, Place
+from arctl.watch.paint import Line, safe
+from arctl.watch.stream import Stream
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import ORIGINAL, Project
+from ardaemon.core.text import clean
+
+TAIL_LINES = 80  # of the log's end, before it is followed
+LINES_MAX = 2000  # of a diff or report that are shown
+LINE_MAX = 2000  # characters of one line
+DIFF_STYLES = {"+": "good", "-": "bad", "@": "info"}
+NEWEST_MAX = 200  # experiments of the project that are listed
+
+
+def diff(call: Call, run: Key) -> list[Line]:
+    """Return what the run changed in train.py, as coloured lines."""
+    view = call("run.get", **Ask("run.get", run).params)
+    before, after = difference.runs(view, str(view.get("base") or ORIGINAL))
+    lines = difference.lines(before, after)
+    if not lines:
+        return [(("dim", f"{after.run_id} is the same as {before.run_id}"),)]
+    return _cut(((DIFF_STYLES.get(line[:1], ""), safe_line(line)),) for line in lines)
+
+
+def report(call: Call, place: Place) -> list[Line]:
+    """Return the report of the experiment as lines."""
+    text = str(call("report.get", project=place[0], expr=place[1])["text"])
+    lines = clean(text).split("\n")
+    return _cut((("title" if line.startswith("#") else "", line),) for line in lines)
+
+
+def safe_line(line: str) -> str:
+    """Return a line that others wrote, cleaned, with its spaces."""
+    return clean(line).replace("\n", " ")[:LINE_MAX]
+
+
+def _cut(lines: Iterable[Line]) -> list[Line]:
+    some = list(lines)
+    more = len(some) - LINES_MAX
+    return some if more <= 0 else [*some[:LINES_MAX], (("dim", f"… {more} more lines"),)]
+
+
+def places(model: Model) -> list[Place]:
+    """Return the experiments to choose from: those with runs first, then all others of the project."""
+    project = model.place[0]
+    ours = [(project, each.slug) for each in Project(Path(project)).experiments()]
+    return list(dict.fromkeys([*reversed(model.places), *reversed(ours[-NEWEST_MAX:])]))
+
+
+def place_name(place: Place, current: Place) -> str:
+    """Return an experiment's name, with its project where that is another one."""
+    name = safe(place[1], SLUG_MAX)
+    return name if place[0] == current[0] else f"{name}  in {safe(place[0], 200)}"
+
+
+class Piece(Message):
+    """A piece of the log came; `over` says that it is the last one."""
+
+    def __init__(self, text: str, over: bool = False) -> None:
+        super().__init__()
+        self.text, self.over = text, over
+
+
+class LogScreen(TextScreen):
+    """The log of a run, followed until the run is committed."""
+
+    def __init__(self, run: Key) -> None:
+        super().__init__(f"log of {run[2]}", at_end=True)
+        self.run_params = {**Ask("run.tail", run).params, "lines": TAIL_LINES, "follow": True}
+        self.reached: dict[str, Any] = {}  # where the next connection goes on
+        self.stream = Stream("run.tail", self._came, self._lost, lambda: {**self.run_params, **self.reached})
+
+    def on_mount(self) -> None:
+        """Begin to follow."""
+        super().on_mount()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def on_unmount(self) -> None:
+        """Follow no more."""
+        self.stream.close()
+
+    def on_piece(self, message: Piece) -> None:
+        """Show what came."""
+        if message.over:
+            self.end(message.text)
+        else:
+            self.piece(message.text)
+
+    def _follow(self) -> None:
+        try:
+            text = str(self.stream.run().get("text") or "")
+        except ArdaemonError as error:
+            text = error.message
+        self.post_message(Piece(clean(text), over=True))
+
+    def _came(self, answer: Answer) -> None:
+        text = clean(str(answer.get("text") or ""))
+        if "offset" in answer:
+            first = not self.reached
+            self.reached = {"offset": answer["offset"]}
+            text += "\n" if first and text and not text.endswith("\n") else ""
+        self.post_message(Piece(text))
+
+    def _lost(self, why: str) -> None:
+        self.post_message(Piece(f"— {why} —\n"))
