@@ -57,11 +57,14 @@ def mend(folder: str) -> None:
 def put(folder: str, tree: Tree, keep_old: bool = False) -> str | None:
     """Put a folder with these files in the place of `folder`; with `keep_old` return where the old one is."""
     work = work_of(folder)
-    durable.make_folder(work)
-    new = os.path.join(work, _NEW)
-    _fill(new, tree)
-    old = _exchanged(new, folder)
-    saved = _saved(folder, old) if keep_old and old is not None else None
+    try:
+        durable.make_folder(work)
+        _fill(os.path.join(work, _NEW), tree)
+        old = _exchanged(os.path.join(work, _NEW), folder)
+        saved = _saved(folder, old) if keep_old and old is not None else None
+    except OSError:  # as of a full disk
+        mend(folder)
+        raise
     durable.remove_tree(work)
     return saved
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
+from ardaemon.host import state
 from tests.support.guards import Answer, ask
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD
 
-LOADED_MAX = 60  # modules, Python's own at its start among them; some 20 ms
+LOADED_MAX = 70  # modules, Python's own at its start among them: some 20 ms
 OURS = {
     "guards",
     *(
         f"guards.{name}"
-        for name in "event edit stop compact experiment place table shell words writes".split()
+        for name in "event edit stop compact experiment place table shell transcript words writes".split()
     ),
 }
 NEXT = f"edit .autoresearch/{SLUG}/train.py, then: arctl run --wait --exit-zero --timeout 540"
@@ -68,9 +69,8 @@ def test_a_session_that_follows_one_that_ended_goes_on(lab: Lab) -> None:
     lab.ready(max_runs=1)
     result = lab.tried(0.5)
     assert result["should_terminate"]
-    wait_until(
-        lambda: lab.session(resume="continue")["session"]["started_at"] > result["ended_at"], "a later second"
-    )
+    wait_until(lambda: state.now() > result["ended_at"], "a later second")
+    lab.session(resume="continue")
     assert NEXT in reason(stop(lab))
 
 
@@ -122,9 +122,35 @@ def test_the_state_is_put_back_in_a_bounded_text(lab: Lab) -> None:
     )
     change(lab, "best.json", run_id="\n" * 10_000, value="\x07", primary={"metric": "m" * 10_000})
     hostile = compact(lab)
-    assert len(hostile.encode()) <= 2048 + 1
+    assert len(hostile.encode()) <= 2048
     assert hostile.count("\n") == said.count("\n")
     assert hostile.replace("\n", "").isprintable()
+
+
+def test_a_compaction_that_no_hook_was_told_of_is_seen_at_the_next_call(lab: Lab) -> None:
+    """By the transcript: the state comes with the call, once, and a call that is refused is refused."""
+    lab.ready()
+    path = lab.root / "transcript.jsonl"
+    call = {"cwd": str(lab.project), "tool_name": "Bash", "tool_input": {"command": "arctl status"}}
+    event = {**call, "transcript_path": str(path)}
+    assert ask("edit", event) == NOTHING
+    path.write_text('{"type":"user","message":{}}\n')
+    assert ask("edit", event) == NOTHING
+    boundary = '{"type":"system","subtype":"compact_boundary"}\n'
+    path.write_text("x" * (2 << 20) + boundary + '{"message":{"content":[{"type":"tool_use"}]}}\n')
+    output = json.loads(ask("edit", event).out)["hookSpecificOutput"]
+    assert output == {"hookEventName": "PreToolUse", "additionalContext": compact(lab)}
+    assert ask("edit", {**event, "tool_input": {"command": "echo > x"}}).code == 2
+    with path.open("a") as transcript:
+        transcript.write(json.dumps({"attachment": {"content": compact(lab)}}) + "\n")
+    assert ask("edit", event) == NOTHING
+    path.write_text(boundary + '{"type":"tool_use"}\n' * 11)
+    assert ask("edit", event) == NOTHING, "so many calls later it is too late"
+    path.unlink()
+    for odd in (str(lab.root), "\0", "\ud800", 7, None):
+        assert ask("edit", {**event, "transcript_path": odd}) == NOTHING
+    os.mkfifo(path)
+    assert ask("edit", event) == NOTHING
 
 
 def test_no_link_is_followed_and_nothing_that_is_no_file_is_waited_for(lab: Lab) -> None:
@@ -170,6 +196,9 @@ def test_of_several_experiments_the_live_one_is_meant_and_named(lab: Lab) -> Non
     change(lab, "../261123-other/.ar-session.json", live=True)
     (lab.project / ".autoresearch/.chain-session.json").write_text('{"current_slug": "261123-other"}')
     assert "--expr 261123-other" in reason(stop(lab))
+    change(lab, "../261123-other/.ar-session.json", live=False)
+    assert f"--expr {SLUG}" in reason(stop(lab)), "the only live one"
+    assert stop(lab, AR_NONINTERACTIVE="1") == NOTHING, "the chain's current one comes first"
 
 
 @pytest.mark.parametrize("guard", ["edit", "stop", "compact"])

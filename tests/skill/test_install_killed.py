@@ -1,5 +1,6 @@
 """Killed at any moment, an installation leaves the old folder or the new one; the next one mends the rest."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_a_kill_leaves_the_old_or_the_new_folder(
         assert os.listdir(folder.parent) == ["autoresearch"]
     else:
         pytest.fail("it never ends")
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "fsync", "rename", "exchange"])
+def test_a_disk_error_leaves_the_old_folder_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    folder = tmp_path / "skills/autoresearch"
+    installed(folder, OLD)
+
+    def full(name: str, *_: object) -> None:
+        if name == operation:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(operations, "hook", full)
+    with pytest.raises(OSError, match="No space left"):
+        installed(folder, NEW)
+    assert files(folder) == OLD
+    assert os.listdir(folder.parent) == ["autoresearch"]
 
 
 def test_a_kill_leaves_the_folder_or_nothing_when_it_is_removed(tmp_path: Path) -> None:

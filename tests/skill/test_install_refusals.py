@@ -54,6 +54,18 @@ def test_in_a_sandbox_a_person_is_asked_to_do_it(home: Home, kind: str) -> None:
     assert home.files() == {}
 
 
+@pytest.mark.parametrize("kind", ["codex", "claude"])
+def test_what_a_person_agreed_to_lets_arctl_out_of_the_sandbox(home: Home, kind: str) -> None:
+    """By the settings that the agent itself reads: `arctl` reaches a daemon that was refused before."""
+    home.lab.start()
+    home.write(SETTINGS, '{"sandbox": {"enabled": true}}')
+    command = [sys.executable, "-m", "tests.support.sandbox", kind, "--", "arctl", "queue"]
+    assert home.run(command).returncode == 69
+    home.typed("y\n", "install", f"--{kind}", "--no-mcp")
+    done = home.run(command)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 BROKEN = {
     "a comma is missing": '{\n  "model": "x"\n  "env": {}\n}\n',
     "permissions.allow is no list": '{"permissions": {"allow": "all"}}',

@@ -5,6 +5,7 @@ import os
 from guards import experiment
 from guards.event import Event, shown, text
 from guards.experiment import Facts, State
+from guards.transcript import MARK
 
 TEXT_MAX = 2048  # bytes
 NAME_MAX = 60  # characters of a name or a note
@@ -15,18 +16,25 @@ SKILL = os.path.join(
 
 def main(event: Event) -> int:
     """Print the state; nothing where the session runs no experiment."""
+    print(state_text(event), end="")
+    return 0
+
+
+def state_text(event: Event) -> str:
+    """Return the state in lines; nothing where the session runs no experiment."""
     starts = [text(event, "cwd"), *filter(None, [os.environ.get("CLAUDE_PROJECT_DIR")])]
     root = experiment.project(starts)
     state = None if root is None else experiment.find(root)
-    if state is not None:
-        print("\n".join(lines(state)).encode("utf-8", "replace")[:TEXT_MAX].decode("utf-8", "ignore"))
-    return 0
+    if state is None:
+        return ""
+    whole = "".join(f"{line}\n" for line in lines(state))
+    return whole.encode("utf-8", "replace")[:TEXT_MAX].decode("utf-8", "ignore")
 
 
 def lines(state: State) -> list[str]:
     """Return the state in lines."""
     return [
-        "The context was compacted; the autoresearch loop goes on from its files:",
+        MARK,
         f"expr: {state.slug}, session {_session(state)}",
         f"best: {_best(state.best)}",
         f"last: {_last(state.last)}",

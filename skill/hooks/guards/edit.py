@@ -1,9 +1,10 @@
 """The edit guard: a session that runs the loop edits train.py, and nothing else of its project."""
 
+import json
 import os
 import sys
 
-from guards import table, writes
+from guards import table, transcript, writes
 from guards.event import Event, Unclear, shown, text
 from guards.place import Place
 from guards.shell import Shell
@@ -16,9 +17,21 @@ def main(event: Event) -> int:
     """Judge one call of a tool; a refusal is one line on stderr."""
     why = refusal(event)
     if why is None:
+        if transcript.is_compacted(event.get("transcript_path")):
+            _put_back(event)
         return 0
     print(f"autoresearch: {why}", file=sys.stderr)
     return REFUSED
+
+
+def _put_back(event: Event) -> None:
+    """Give the state to an agent that has not got it since its context was compacted, with this call."""
+    from guards import compact
+
+    state = compact.state_text(event)
+    if state:
+        output = {"hookEventName": "PreToolUse", "additionalContext": state}
+        print(json.dumps({"hookSpecificOutput": output}))
 
 
 def refusal(event: Event) -> str | None:

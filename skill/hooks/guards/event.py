@@ -1,9 +1,12 @@
 """The event that an agent hands to a guard: one JSON object on the standard input."""
 
 import json
+import os
 from typing import Any, BinaryIO
 
 EVENT_MAX = 16 << 20  # bytes; a Write has the whole text of its file in it
+# How a file is opened that somebody else may have put there: no link is followed, no FIFO waited for.
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
 SHOWN_MAX = 200  # characters of a text of others in a line of ours
 
 Event = dict[str, Any]

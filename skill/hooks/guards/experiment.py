@@ -7,11 +7,11 @@ import stat
 from typing import Any, NamedTuple
 
 from guards import table
+from guards.event import OPEN
 
 FILE_MAX = 1 << 20  # bytes of a state file; none comes near
-EXPERIMENTS_MAX = 1000  # that are looked at in a project
+EXPERIMENTS_MAX = 200  # that are looked at in a project, the newest by name: some 10 ms
 AHEAD_MAX = 8  # runs that may be under way beyond the last committed one
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 Facts = dict[str, Any]
 
@@ -49,7 +49,7 @@ class State(NamedTuple):
 def read(path: str) -> Facts:
     """Return the JSON object in a file of ours; {} if there is none that can be read."""
     try:
-        fd = os.open(path, _OPEN)
+        fd = os.open(path, OPEN)
     except OSError:
         return {}
     try:
@@ -97,12 +97,15 @@ def _meant(home: str, sessions: dict[str, Facts]) -> str | None:
     named = os.environ.get("AR_EXPR")
     if named:
         return named if named in sessions else None
+    chained = read(os.path.join(home, ".chain-session.json")).get("current_slug")
+    current = chained if isinstance(chained, str) and chained in sessions else None
+    if current is not None and os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0"):
+        return current
     live = [slug for slug, session in sessions.items() if session.get("live") is True]
     if len(live) == 1:
         return live[0]
-    current = read(os.path.join(home, ".chain-session.json")).get("current_slug")
-    if current in sessions:
-        return str(current)
+    if current is not None:
+        return current
     return max(live or sessions, key=lambda slug: _changed(os.path.join(home, slug)), default=None)
 
 
