@@ -34,7 +34,8 @@ Where the text below says otherwise, this part counts:
 
 def with_part(prose: str) -> str:
     """Return the prose below the part, or as it is if it has the part: a person may have changed that."""
-    return prose if BEGINS in prose else PART + prose
+    marked = any(line.strip() == BEGINS for line in prose.splitlines())
+    return prose if marked else PART + prose
 
 
 def without_part(prose: str) -> str:

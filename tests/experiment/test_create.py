@@ -204,6 +204,12 @@ def test_a_program_md_that_has_the_part_gets_no_other_and_keeps_what_a_person_ma
         assert kept.count(how_run.BEGINS) == 1
 
 
+def test_a_text_that_only_speaks_of_the_part_gets_it() -> None:
+    said = f"Mind the line {how_run.BEGINS} above.\n"
+    assert how_run.with_part(said) == how_run.PART + said
+    assert how_run.with_part(f"{how_run.BEGINS}\r\nmine\r\n").startswith(how_run.BEGINS)
+
+
 def test_a_front_matter_that_is_no_utf_8_is_refused_and_the_prose_below_may_be_what_it_is(
     tmp_path: Path,
 ) -> None:
