@@ -7,7 +7,7 @@ import click
 
 from arctl.base import Here, at_terminal, common, project
 from arctl.dial import Answer
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, InternalError
 
 
 @click.command()
@@ -40,9 +40,11 @@ def _screen(expr: str | None) -> None:
     from arctl.watch.app import Watch  # textual: for this command alone
 
     app = Watch(place)
-    app.run()
+    app.run(mouse=False)  # it belongs to the terminal: to select text, also over ssh
     if app.fault is not None:
         raise app.fault
+    if app.return_code:
+        raise InternalError("the view ended by a fault of its own, see above", "arctl watch --plain")
 
 
 def _place(here: Here) -> tuple[str, str]:

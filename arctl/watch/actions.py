@@ -67,12 +67,12 @@ def place_name(place: Place, current: Place) -> str:
     return name if place[0] == current[0] else f"{name}  in {safe(place[0], 200)}"
 
 
-class Piece(Message):
-    """A piece of the log came; `over` says that it is the last one."""
+class Last(Message):
+    """The last of the log came."""
 
-    def __init__(self, text: str, over: bool = False) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.text, self.over = text, over
+        self.text = text
 
 
 class LogScreen(TextScreen):
@@ -93,19 +93,16 @@ class LogScreen(TextScreen):
         """Follow no more."""
         self.stream.close()
 
-    def on_piece(self, message: Piece) -> None:
-        """Show what came."""
-        if message.over:
-            self.end(message.text)
-        else:
-            self.piece(message.text)
+    def on_last(self, message: Last) -> None:
+        """Show the end."""
+        self.end(message.text)
 
     def _follow(self) -> None:
         try:
             text = str(self.stream.run().get("text") or "")
         except ArdaemonError as error:
             text = error.message
-        self.post_message(Piece(clean(text), over=True))
+        self.post_message(Last(clean(text)))
 
     def _came(self, answer: Answer) -> None:
         text = clean(str(answer.get("text") or ""))
@@ -113,7 +110,8 @@ class LogScreen(TextScreen):
             first = not self.reached
             self.reached = {"offset": answer["offset"]}
             text += "\n" if first and text and not text.endswith("\n") else ""
-        self.post_message(Piece(text))
+        if self.is_running:
+            self.app.call_from_thread(self.piece, text)  # waits for the screen: a log may grow faster
 
     def _lost(self, why: str) -> None:
-        self.post_message(Piece(f"— {why} —\n"))
+        self.app.call_from_thread(self.piece, f"— {why} —\n")

@@ -48,6 +48,10 @@ class Watch(View):
         Binding("q,ctrl+c", "quit"),
     ]
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tell whether a key does something now: over the board lies a text, it is the text's."""
+        return action == "quit" or len(self.screen_stack) == 1
+
     def _focus(self) -> Key | None:
         """Return the run that a key is about; say so where there is none."""
         focus = self.model.focus()

@@ -12,7 +12,7 @@ from ardaemon.core.errors import ArdaemonError, DaemonUnavailable
 
 Call = Callable[..., Answer]  # a method's name and its parameters
 Work = Callable[[Call], Any]  # what is done in the thread, with a way to call
-Then = Callable[[Any], None]  # takes what the work returned, or the ArdaemonError that it met
+Then = Callable[[Any], None]  # takes what the work returned, or the error that it met
 
 
 class Asker:
@@ -49,6 +49,8 @@ class Asker:
         except (ConnectionLost, NotRunning, Busy):  # the stream of events connects again, and says so
             self._drop()
             return DaemonUnavailable("the daemon does not answer", "arctl daemon status")
+        except Exception as error:  # a fault of ours: raised again where it is seen
+            return error
 
     def _call(self, method: str, **params: Any) -> Answer:
         if self._connection is None or self._connection.closed:

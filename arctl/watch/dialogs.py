@@ -14,7 +14,7 @@ from arctl.watch.board import STYLES
 from arctl.watch.paint import Line
 
 LINES_MAX = 5000  # of a text: a log that is followed goes on for days
-LEAVE: list[BindingType] = [Binding("escape,q", "leave", "back")]
+LEAVE: list[BindingType] = [Binding("escape,q,ctrl+c", "leave", "back")]
 
 
 class TextScreen(Screen[None]):
@@ -29,7 +29,7 @@ class TextScreen(Screen[None]):
     def __init__(self, title: str, lines: Sequence[Line] = (), at_end: bool = False) -> None:
         super().__init__()
         self.heading, self.given = title, lines
-        self.log_of = RichLog(max_lines=LINES_MAX, auto_scroll=at_end)
+        self.log_of = RichLog(max_lines=LINES_MAX, auto_scroll=at_end, wrap=True)
         self._rest = ""
 
     def compose(self) -> ComposeResult:
@@ -49,7 +49,7 @@ class TextScreen(Screen[None]):
     def piece(self, text: str) -> None:
         """Add a piece of a text that grows: a line is shown once it has its end."""
         *whole, self._rest = (self._rest + text).split("\n")
-        self.add([(("", line),) for line in whole])
+        self.add([(("", line),) for line in whole[-LINES_MAX:]])
 
     def end(self, text: str) -> None:
         """Add the last piece, and a line that says that nothing more comes."""
@@ -74,7 +74,7 @@ class Question(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)"),
-        Binding("n,escape,q", "answer(False)"),
+        Binding("n,escape,q,ctrl+c", "answer(False)"),
     ]
 
     def __init__(self, question: str) -> None:

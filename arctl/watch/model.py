@@ -154,6 +154,7 @@ class Model:
 
     def failed(self, ask: Ask) -> None:
         """Note that there is no answer: it is not asked again until something happens."""
+        self.asked.discard(ask)
         if ask.method == "run.curve":
             self.curves[key(ask.about)] = RunCurve()
 

@@ -20,6 +20,7 @@ FIGURES, GRAPH_MAX = 60, 60  # columns for the figures of a GPU beside its two g
 DELTA_FROM = 70  # columns from which on a verdict has room for its distance to the best
 SHORT_NAME_MAX = 16  # characters of the metric's name in a run's line
 NOTE_MAX = 200
+WARNINGS_MAX = 2  # lines; `arctl status` has all
 AT_MOST = re.compile(r"([\d.]+)/([\d.]+)")
 KEYS = "l log  d diff  o report  c cancel  h hold  e switch  / filter  ? help  q leave"
 
@@ -35,6 +36,8 @@ def header(model: Model, now: float) -> Iterator[Line]:
         return
     yield tuple(_best(model.status))
     yield tuple(_limits(model.status))
+    for warning in (model.status.get("warnings") or ())[:WARNINGS_MAX]:
+        yield (("bad", f" {safe(warning, WHY_MAX)}"),)
     if model.chain:
         yield tuple(_chain(model.chain, model.place[1]))
     yield _agent(model, now)

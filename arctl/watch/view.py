@@ -1,5 +1,7 @@
 """The live view on the whole screen: events go into the model, the layout's lines come out."""
 
+import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +30,14 @@ class Heard(Message):
     def __init__(self, event: Answer) -> None:
         super().__init__()
         self.event = event
+
+
+class Failed(Message):
+    """No events come any more."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Done(Message):
@@ -64,6 +74,7 @@ class View(App[None]):
         """Begin to listen."""
         self.model.know(self.model.place)
         self.asker.start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)  # it puts the terminal back
         threading.Thread(target=self._listen, daemon=True).start()
         self.set_interval(AGES_S, self.redraw)
 
@@ -77,11 +88,11 @@ class View(App[None]):
         try:
             while warnings := self.events.run().get("warnings"):
                 self._lost(" ".join(warnings))
-        except ArdaemonError as error:
-            if isinstance(error, UsageError):  # what it does not know is `live`
-                error.mend = OLDER
-            self.fault = error
-            self.call_from_thread(self.exit)
+        except UsageError as error:
+            error.mend = OLDER  # what it does not know is `live`
+            self.post_message(Failed(error))
+        except Exception as error:
+            self.post_message(Failed(error))
 
     def _heard(self, event: Answer) -> None:
         self.post_message(Heard(event))
@@ -99,8 +110,17 @@ class View(App[None]):
         self.model.take(message.event)
         self.changed()
 
+    def on_failed(self, message: Failed) -> None:
+        """End with the daemon's error; a fault of ours is shown by Textual, with its traceback."""
+        if not isinstance(message.error, ArdaemonError):
+            raise message.error
+        self.fault = message.error
+        self.exit()
+
     def on_done(self, message: Done) -> None:
-        """Take in what the asker has done."""
+        """Take in what the asker has done; a fault of ours is not taken for an answer."""
+        if isinstance(message.value, Exception) and not isinstance(message.value, ArdaemonError):
+            raise message.value
         message.then(message.value)
         self.changed()
 

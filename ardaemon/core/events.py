@@ -125,7 +125,10 @@ class ExperimentEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class SessionChanged(ExperimentEvent, frozen=True, kw_only=True, tag="session"):
-    """The session was started, changed or stopped by somebody; one that ends with a run is not told here."""
+    """Somebody has started, changed or stopped the session, or gone on with the next experiment of the chain.
+
+    A session that ends with a run is not told here.
+    """
 
     live: bool
 

@@ -10,6 +10,7 @@ import anyio
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError
+from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.experiment import chain, chaining, child, child_files, choose, links
 from ardaemon.handlers.context import Context
@@ -60,6 +61,8 @@ class Chains:
                 self.context.settled.discard(project.folder)  # the next request undoes or finishes it
                 await self._release(parent, planned)
                 raise
+        self.board.announce(parent, SessionChanged(live=False))
+        self.board.announce(planned.experiment, SessionChanged(live=True))
         return planned.experiment
 
     async def _release(self, parent: Experiment, planned: child.Child) -> None:

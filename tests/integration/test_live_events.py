@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.support import chains
 from tests.support.lab import SLUG, Lab, Rpc, wait_until
 from tests.support.shell import UNTIL_TOLD
 
@@ -110,3 +111,14 @@ def test_a_watcher_that_goes_away_leaves_nothing_behind(lab: Lab) -> None:
     log = (lab.home / "daemon.log").read_text()
     assert "Traceback" not in log
     wait_until(lambda: lab.call("daemon.info")["active"] == 0, "all is committed")
+
+
+def test_the_next_experiment_of_a_chain_is_told_to_who_watches_either(lab: Lab) -> None:
+    chains.parent(lab.start())
+    client = subscribed(lab)
+    chains.go_on(lab)
+    told = [client.receive()["params"] for _ in range(2)]
+    assert [(event["event"], event["expr"], event["live"]) for event in told] == [
+        ("session", SLUG, False),
+        ("session", chains.CHILD, True),
+    ]

@@ -94,6 +94,8 @@ def test_log_diff_report_and_help_are_shown_and_left(lab: Lab) -> None:
         await see(app, pilot, "r0002", "/5:00")
         await pilot.press("l")
         await read(app, pilot, "started")
+        await pilot.press("c", "e", "l")  # of the board: they do nothing over a text
+        assert len(app.screen_stack) == 2
         (lab.root / "go").touch()
         await read(app, pilot, "started", "val/loss: 0.5", "— end —")
         await pilot.press("q")

@@ -71,9 +71,11 @@ def test_it_says_that_the_daemon_is_away_and_what_the_agent_does() -> None:
     model = night()
     model.take({"event": "queue", "runs": [], "total": 0})
     model.lost = "the daemon was stopped"
+    model.status["warnings"] = ["r0005 is followed by no daemon"]
     text = shown(model, 80, 24)
     assert "not connected: the daemon was stopped" in text
     assert "agent: thinking for 6 min, since r0042: crash" in text
+    assert "r0005 is followed by no daemon" in text
     model.status["session"].update(live=False, terminated_by="plateau")
     assert "session not live (plateau)" in shown(model, 80, 24)
 

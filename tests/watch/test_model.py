@@ -2,7 +2,7 @@
 
 from arctl.watch import model as models
 from arctl.watch.model import Ask, Model, key_of
-from tests.support.watching import PLACE, asked, curve, gpus, night, progress, queue, row, run, status
+from tests.support.watching import PLACE, asked, curve, gpus, night, progress, queue, run, status
 
 STATUS = Ask("status.get", PLACE, (("last", models.VERDICTS_MAX),))
 OURS = {"project": PLACE[0], "expr": PLACE[1]}
@@ -105,4 +105,5 @@ def test_a_question_that_failed_is_not_asked_again_and_again() -> None:
     for ask in first:
         model.failed(ask)
     assert asked(model) == []
-    assert row(1)["run_id"] == "r0001"
+    model.take({"event": "committed", **OURS, "run_id": "r0042"})
+    assert STATUS in asked(model)

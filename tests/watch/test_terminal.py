@@ -1,9 +1,12 @@
 """`arctl watch` in a real terminal: with colours, without, and where there is no screen."""
 
+import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +90,15 @@ def test_ctrl_c_leaves_the_screen_and_no_run_is_interrupted(lab: Lab) -> None:
         wait_until(lambda: not tmux.alive(), "it has ended")
     (run,) = lab.call("queue.list")["runs"]
     assert run["state"] == "running"
+
+
+def test_a_signal_to_end_puts_the_terminal_back(lab: Lab) -> None:
+    """No escape sequence is left in force: the shell that comes next has its terminal."""
+    with terminal(lab.root, f"{command(lab)}; stty -a; cat", 80, 24) as tmux:
+        seen(tmux, "/5:00")
+        (pid,) = [int(pid) for pid in tmux.tell("list-panes", "-F", "#{pane_pid}").split()]
+        child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        os.kill(child, signal.SIGTERM)
+        text = seen(tmux, "icanon", " echo ")
+        assert "-icanon" not in text
+        assert tmux.tell("display-message", "-p", "#{alternate_on}") == "0\n"
