@@ -149,13 +149,6 @@ def environment() -> dict[str, str]:
     return fit
 
 
-def umask() -> int:
-    """Return this process's umask, which can only be read by setting it (umask(2))."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
 def _is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value)
 

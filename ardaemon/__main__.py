@@ -10,7 +10,7 @@ def main() -> None:
     """Run `ardaemon`; to serve, replace this process by an isolated one (core/isolated.py) first."""
     if "serve" in sys.argv[1:] and not sys.flags.isolated:
         command = isolated.command(*sys.argv[1:])
-        os.execve(command[0], command, isolated.environment(os.environ))
+        os.execve(command[0], command, isolated.environment(os.environ, isolated.FROM_SYSTEMD))
     from ardaemon.cli import main as run
 
     run()

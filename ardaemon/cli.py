@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -32,9 +33,14 @@ def serve(ready_fd: int | None) -> None:
     """Run the daemon in the foreground until SIGTERM or `arctl daemon stop`."""
     from ardaemon import daemon, startup
     from ardaemon.core.layout import Host, config_file
+    from ardaemon.host.notify import Manager
+    from ardaemon.rpc import activation
 
-    ready = startup.Ready(ready_fd)
+    # Taken out of the environment before anything is started that would inherit it.
+    manager, sockets = Manager.of_environment(os.environ), activation.take(os.environ)
+    ready = startup.Ready(ready_fd, manager)
     _return_memory()
+    faulthandler.enable()  # systemd's watchdog sends SIGABRT to a loop that hangs: say where it hangs
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     os.umask(0o077 & os.umask(0o022) | 0o022)
     try:
@@ -42,6 +48,7 @@ def serve(ready_fd: int | None) -> None:
         startup.prepare(host)
         config = startup.read_config(config_file())
         lock = startup.take_lock(host)
+        passed = activation.choose(sockets, host.socket)
     except startup.AlreadyRunning:
         ready.say(words.RUNNING)
         click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
@@ -49,7 +56,7 @@ def serve(ready_fd: int | None) -> None:
     except (ArdaemonError, OSError) as error:
         _refused(error, ready)
     try:
-        anyio.run(daemon.serve, host, config, ready)
+        anyio.run(daemon.serve, host, config, ready, passed)
     except Exception as error:
         cause = _single(error)
         if ready.is_told or not isinstance(cause, ArdaemonError | OSError):

@@ -31,6 +31,7 @@ from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.table import table
 from ardaemon.host import command, core_files, durable, quarantine, secret, state
 from ardaemon.host.disk import Disks
+from ardaemon.host.notify import Manager
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
@@ -45,7 +46,9 @@ from ardaemon.queue.placement import Placement
 from ardaemon.queue.scheduler import Scheduler
 from ardaemon.queue.views import Views
 from ardaemon.rpc import listening
+from ardaemon.rpc.listening import Listener
 from ardaemon.rpc.server import Server
+from ardaemon.service import keep_told
 from ardaemon.source.reader import Reader
 from ardaemon.startup import Ready
 
@@ -78,6 +81,7 @@ class Parts:
 
     host: Host
     config: Config
+    manager: Manager
     board: Board
     engine: Engine
     overseer: Overseer
@@ -87,7 +91,7 @@ class Parts:
     methods: Daemon
 
 
-def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGroup) -> Parts:
+def build(host: Host, config: Config, manager: Manager, core_limit: int, tasks: anyio.abc.TaskGroup) -> Parts:
     """Put the parts together, each with what it needs of those before it; nothing runs yet.
 
     `core_limit` is the jobs' limit on core files.
@@ -107,8 +111,8 @@ def build(host: Host, config: Config, core_limit: int, tasks: anyio.abc.TaskGrou
     views = Views(board, engine.waits, machine.live)
     key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
     context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here, facts)
-    methods = Daemon(context, tasks)
-    return Parts(host, config, board, engine, overseer, scheduler, context, source, methods)
+    methods = Daemon(context, manager, tasks)
+    return Parts(host, config, manager, board, engine, overseer, scheduler, context, source, methods)
 
 
 def _placement(host: Host, config: Config) -> Placement:
@@ -124,30 +128,35 @@ def _engines(host: Host, config: Config, leasing: Leasing, core_limit: int) -> E
     return Engines(rows, default=LocalEngine.name)
 
 
-async def serve(host: Host, config: Config, ready: Ready) -> None:
-    """Run until told to stop. Jobs go on under their shims after that."""
+async def serve(host: Host, config: Config, ready: Ready, passed: socket.socket | None) -> None:
+    """Run until told to stop. Jobs go on under their shims after that.
+
+    `passed` is the socket on which systemd listens for us; None where it does not.
+    """
     core_limit = core_files.forbid()  # before it is told an environment
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
     for folder in (host.state.parent, host.state, host.active, host.quarantine):  # a key is in the first
         durable.sweep(folder)  # a half-written entry holds an environment
-    sock = listening.listen(host.socket)  # who connects during recovery waits in the backlog
+    listener = listening.listen(host.socket, passed)  # who connects during recovery waits in the backlog
     parts: Parts | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            parts = build(host, config, core_limit, tasks)
-            await run(parts, sock, tasks)
+            parts = build(host, config, ready.manager, core_limit, tasks)
+            await run(parts, listener.sock, tasks)
             ready.say(READY)
             gc.freeze()
             await parts.methods.stopping.wait()
+            ready.manager.stopping()
+            durable.remove(host.info)  # before a client loses its connection: it sees that this is no crash
             await stop(parts)
-            _leave_by_force_soon(host, parts)
+            _leave_by_force_soon(host, parts, listener)
             tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
             command.end_all()
             # The task group ends when its threads do. They work on files: each ends when its disk answers,
             # and is left to that if it takes too long.
     finally:
-        close(host, parts)
+        close(host, parts, listener)
 
 
 async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
@@ -170,6 +179,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
+    tasks.start_soon(keep_told, parts.manager, board)
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})
 
@@ -188,7 +198,7 @@ async def stop(parts: Parts) -> None:
         await parts.context.keep_delivered()
 
 
-def _leave_by_force_soon(host: Host, parts: Parts) -> None:
+def _leave_by_force_soon(host: Host, parts: Parts, listener: Listener) -> None:
     """End the process, whatever its threads do, unless it ends by itself before.
 
     A thread that hangs on a dead disk keeps its process, and with it every lock whose descriptor is open.
@@ -197,7 +207,7 @@ def _leave_by_force_soon(host: Host, parts: Parts) -> None:
 
     def leave() -> None:
         log.warning("left threads behind", extra={"facts": {"why": "a disk does not answer"}})
-        close(host, parts)
+        close(host, parts, listener)
         os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # the instance's lock is the first of them
         os._exit(0)
 
@@ -206,14 +216,15 @@ def _leave_by_force_soon(host: Host, parts: Parts) -> None:
     timer.start()
 
 
-def close(host: Host, parts: Parts | None) -> None:
+def close(host: Host, parts: Parts | None, listener: Listener) -> None:
     """Let go of the driver, the helpers and the socket; `parts` is None where they could not be built."""
     if parts is not None:
         parts.overseer.close()
         parts.source.close()
         parts.engine.close()
     durable.remove(host.info)
-    durable.remove(host.socket)
+    if listener.is_ours:
+        durable.remove(host.socket)
     log.info("stopped")
 
 

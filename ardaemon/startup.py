@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from ardaemon.core import toml
+from ardaemon.core import toml, words
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.host import file_lock
+from ardaemon.host.notify import Manager
 
 
 class AlreadyRunning(Exception):
@@ -47,15 +48,22 @@ def prepare(host: Host) -> None:
 
 
 class Ready:
-    """Say one line to whoever started this daemon; core/words.py has the words."""
+    """Say one line to whoever started this daemon: a client by a descriptor, or systemd by its socket.
 
-    def __init__(self, fd: int | None) -> None:
-        self.fd = fd
+    core/words.py has the words. systemd keeps a refusal as the unit's status, where a client finds it.
+    """
+
+    def __init__(self, fd: int | None, manager: Manager) -> None:
+        self.fd, self.manager = fd, manager
         self.is_told = False
 
     def say(self, word: str) -> None:
         """Say the word, once; `is_told` from then on."""
         self.is_told = True
+        if word == words.READY:
+            self.manager.ready()
+        else:
+            self.manager.status(word)
         if self.fd is None:
             return
         fd, self.fd = self.fd, None

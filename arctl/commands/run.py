@@ -18,7 +18,6 @@ from arctl.base import (
     has_ended,
     say,
     say_json,
-    umask,
 )
 from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
@@ -26,6 +25,7 @@ from arctl.render import run as run_lines
 from arctl.render.line import project_line
 from arctl.signals import NOT_CTRL_C, Detached, is_ctrl_c, leaving_on_signals
 from ardaemon.core.errors import ArdaemonError, UnderWay
+from ardaemon.core.umask import umask
 
 COLOURS = {"advance": "green", "revert": "yellow"}
 

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
 from arctl import chain_request, output
-from arctl.base import environment, umask
+from arctl.base import environment
 from arctl.dial import Answer, Stopped
 from arctl.mcp import outcomes
 from arctl.mcp.answers import Child, answer, refusal
@@ -22,6 +22,7 @@ from arctl.render.line import ID_MAX, SLUG_MAX
 from ardaemon.core.errors import ArdaemonError, StorageError, UnderWay
 from ardaemon.core.layout import check_slug
 from ardaemon.core.line import short
+from ardaemon.core.umask import umask
 
 Client = Context[Any, Any]  # who called the tool: progress goes there
 

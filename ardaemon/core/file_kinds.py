@@ -45,9 +45,11 @@ SOURCE = Kind(16 << 20, links=True, anybodys=True)
 SOURCE_TRAIN = Kind(TRAIN.most, links=True, anybodys=True)
 # A sealed file is data of any size, often a link to a disk that an administrator fills. Only its hash counts.
 SEALED = Kind(ANY_SIZE, links=True, anybodys=True)
-# A file of the skill beside our own code: an administrator may have put it there, and some installers link.
+# A file of the skill beside our own code, or a unit of systemd's: an administrator may have put it there, and
+# some installers link.
 SKILL = Kind(1 << 20, links=True, anybodys=True)
-# The same where an agent looks for it, and an agent's settings: a person's, and never through a link.
+# The same where an agent or systemd looks for it, and an agent's settings: a person's, and never through a
+# link.
 INSTALLED = Kind(4 << 20)
 # prepare.py, of which the CONTRACT is read: it is sealed, so whoever changes it breaks the seal.
 PREPARE = Kind(16 << 20, links=True, anybodys=True)

@@ -13,6 +13,11 @@ from collections.abc import Mapping
 # What the daemon keeps of its starter's environment.
 KEPT = frozenset("PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS".split())
 KEPT_FAMILIES = ("LC_", "XDG_", "CUDA_", "NVIDIA_VISIBLE_", "NVIDIA_DRIVER_")
+# What systemd says to the very process that it has started (systemd.exec(5)): `ardaemon serve` keeps it when
+# it replaces itself. A daemon that a client starts gets none of it: it would speak for the client's service.
+FROM_SYSTEMD = frozenset(
+    "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_PID LISTEN_FDS LISTEN_FDNAMES LISTEN_PIDFDID".split()
+)
 # Where the loader finds the driver's library, and an interpreter its own. Its other variables (LD_PRELOAD,
 # LD_AUDIT) bring code into every process of the daemon's.
 LIBRARIES = "LD_LIBRARY_PATH"
@@ -27,9 +32,10 @@ _PROGRAM = (
 )
 
 
-def environment(of: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the environment `of` that the daemon gets."""
-    kept = {name: value for name, value in of.items() if name in KEPT or name.startswith(KEPT_FAMILIES)}
+def environment(of: Mapping[str, str], also: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return the part of the environment `of` that the daemon gets, and the variables named in `also`."""
+    names = KEPT | also
+    kept = {name: value for name, value in of.items() if name in names or name.startswith(KEPT_FAMILIES)}
     # The loader takes an empty entry for the working folder (ld.so(8)).
     libraries = [path for path in of.get(LIBRARIES, "").split(":") if os.path.isabs(path)]
     return {**kept, LIBRARIES: ":".join(libraries)} if libraries else kept

@@ -518,7 +518,11 @@ class GpuList(Answer, frozen=True, kw_only=True):
 
 
 class DaemonInfo(Answer, frozen=True, kw_only=True):
-    """daemon.info: the daemon that answers, and where it writes its log."""
+    """daemon.info: the daemon that answers, and where it writes its log.
+
+    `unit` is the systemd unit that runs it, "" where none does; `watchdog_s` is how long its event loop may
+    hang before systemd starts it anew.
+    """
 
     pid: int
     version: str
@@ -529,6 +533,8 @@ class DaemonInfo(Answer, frozen=True, kw_only=True):
     active: int
     python: str = ""
     log: str = ""
+    unit: str = ""
+    watchdog_s: float | None = None
 
 
 class Done(Answer, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from ardaemon.core.config import SUBSCRIBER_QUEUE
 from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.live import Live
-from ardaemon.host import state
+from ardaemon.host import cgroup, state
+from ardaemon.host.notify import Manager
 from ardaemon.queue.board import Message
 from ardaemon.rpc import discover
 from ardaemon.rpc.dispatch import Notify
@@ -22,9 +23,9 @@ from ardaemon.rpc.dispatch import Notify
 class Daemon:
     """The methods on the daemon."""
 
-    def __init__(self, context: Context, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(self, context: Context, manager: Manager, tasks: anyio.abc.TaskGroup) -> None:
         self.context, self.board, self.host = context, context.board, context.host
-        self.live = Live(context, tasks)
+        self.manager, self.live = manager, Live(context, tasks)
         self.started_at, self.started = state.now(), time.monotonic()
         self.stopping = anyio.Event()
         self.stop_wanted = False
@@ -60,6 +61,8 @@ class Daemon:
             active=len(self.board.flights),
             python=sys.version.split()[0],
             log=str(self.host.log),
+            unit=cgroup.unit() if self.manager.address else "",
+            watchdog_s=self.manager.watchdog_s,
         )
 
     async def daemon_stop(self, _: p.Nothing, __: Notify) -> p.Done:

@@ -190,6 +190,15 @@ def own(controller: str) -> str:
     return ""
 
 
+def unit() -> str:
+    """Return the name of the systemd service in whose cgroup this process is; "" if it is in none."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        services = [part for part in line.split("/") if part.endswith(".service")]
+        if services:
+            return services[-1]
+    return ""
+
+
 def _below(mounts: "Iterable[tuple[str, str]]", path: str) -> "Iterator[str]":
     """Yield the folders at which a cgroup's path is visible: a mount may show only what is below its root."""
     for root, point in mounts:

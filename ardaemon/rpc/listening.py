@@ -1,9 +1,13 @@
-"""Makes the listening socket: in the owner's own folder, at its mode from the first moment, one a folder."""
+"""Makes the listening socket: in the owner's own folder, at its mode from the first moment, one a folder.
+
+Where systemd listens there already (activation.py), its socket is taken over instead.
+"""
 
 import os
 import socket
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from ardaemon.core.config import CONNECTIONS_MAX
 from ardaemon.core.errors import DaemonUnavailable, StorageError
@@ -12,14 +16,30 @@ from ardaemon.host import file_lock, operations
 BACKLOG = CONNECTIONS_MAX  # if it is full, a client with a timeout gets EAGAIN and does not wait (connect(2))
 
 
-def listen(path: Path) -> socket.socket:
-    """Listen on a socket of mode 0600 at `path`. A dead daemon's socket is replaced, a living one's is not.
+class Listener(NamedTuple):
+    """A socket that listens, and whether its file is ours to remove at the end: systemd's stays."""
 
-    Raises DaemonUnavailable if another daemon (one with another state folder) listens there, and
-    StorageError if something else is in the socket's place.
+    sock: socket.socket
+    is_ours: bool
+
+
+def listen(path: Path, passed: socket.socket | None = None) -> Listener:
+    """Listen at `path`, on the socket that systemd has passed, or else on a new one of mode 0600.
+
+    A dead daemon's socket is replaced, a living one's is not. Raises DaemonUnavailable if another daemon (one
+    with another state folder) listens there, and StorageError if something else is in the socket's place.
     """
     _claim(path.parent)
-    _make_way(path)
+    if passed is None:
+        _make_way(path)
+    sock = _bound(path) if passed is None else passed
+    operations.at("listen", path)
+    sock.listen(BACKLOG)  # also one that was passed: it gets our backlog, and names us as its peer
+    sock.setblocking(False)
+    return Listener(sock, passed is None)
+
+
+def _bound(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o177)  # the mode is right from the first moment, before anyone can connect
     try:
@@ -33,9 +53,6 @@ def listen(path: Path) -> socket.socket:
         ) from error
     finally:
         os.umask(mask)
-    operations.at("listen", path)
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
     return sock
 
 
