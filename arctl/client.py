@@ -102,6 +102,8 @@ def connect(again: bool = False) -> socket.socket:
     `again`: a daemon was there before; where it was stopped on purpose, Stopped is raised instead.
     """
     try:
+        if again and not read_info():  # it was stopped, perhaps: systemd's socket would start it all the same
+            raise NotRunning
         return dial()
     except (NotRunning, Busy):
         from arctl import starter  # only where it is needed: it is slower to load

@@ -49,11 +49,16 @@ def dial(check: bool = True) -> socket.socket:
 
 
 def require_way() -> None:
-    """Raise DaemonUnavailable where a daemon could not be reached if there were one, as in a sandbox."""
-    try:
-        dial(check=False).close()
-    except (NotRunning, Busy):
-        pass
+    """Raise DaemonUnavailable where a daemon could not be reached if there were one, as in a sandbox.
+
+    Asks at a path at which nobody listens: at systemd's socket a question would start the daemon.
+    """
+    path = os.path.join(places.runtime_folder(), "nobody")
+    with _socket(path) as sock:
+        try:
+            _connect(sock, path)
+        except NotRunning:
+            pass
 
 
 def _socket(path: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Starts the daemon as a detached process; imported only when no daemon listens on the socket."""
+"""Starts the daemon, by the user's systemd or as a detached process; imported only when none listens."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from arctl.dial import Busy, NotRunning, Stopped, dial, read_info
+from arctl.dial import Busy, NotRunning, Stopped, dial, read_info, require_way
 from arctl.pid_namespace import require_lasting
 from ardaemon.core import isolated, words
 from ardaemon.core.errors import DaemonUnavailable
@@ -51,13 +51,13 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
     deadline = begun + START_DEADLINE_S
     latest = deadline + ENDING_DEADLINE_S
     while time.monotonic() < deadline:
+        if again:
+            _require_wanted(host)
         try:
             return dial()
         except Busy:
             time.sleep(POLL_S)
         except NotRunning:
-            if again and not host.info.exists():  # a daemon that ends in order removes daemon.json
-                raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start") from None
             if is_locked(host.lock):
                 _await_other(host)
                 deadline = min(time.monotonic() + START_DEADLINE_S, latest)
@@ -66,6 +66,33 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
     raise DaemonUnavailable(
         f"no daemon accepted a connection within {time.monotonic() - begun:.0f} s", f"its log: {host.log}"
     )
+
+
+def dial_running(check: bool = True) -> socket.socket:
+    """Connect as dial() does, to a daemon that runs: systemd, at its socket, would start one."""
+    if not is_locked(Host.of_environment().lock):
+        require_way()
+        raise NotRunning
+    return dial(check)
+
+
+def _require_wanted(host: Host) -> None:
+    """Raise Stopped if the daemon that was there has ended in order, and nobody starts the next one.
+
+    A daemon that ends in order removes daemon.json, and holds its lock a moment longer.
+    """
+
+    def settled() -> bool:
+        return host.info.exists() or not is_locked(host.lock)
+
+    _wait(settled, ENDING_DEADLINE_S, "for the daemon, which is ending or starting")
+    if host.info.exists():
+        return
+    from arctl.service import launch, manager  # slower to load
+
+    if not manager.is_coming():
+        launch.require_no_failure()
+        raise Stopped("the daemon was stopped", "running jobs go on; arctl daemon start")
 
 
 def _await_other(host: Host) -> None:
@@ -124,6 +151,14 @@ def is_locked(lock: Path) -> bool:
 
 def _launch(host: Host, deadline: float) -> None:
     """Start a daemon and wait until it reports how that went. Raises DaemonUnavailable."""
+    from arctl.service import launch  # slower to load
+
+    if not launch.start(deadline - time.monotonic()):
+        _detach(host, deadline)
+
+
+def _detach(host: Host, deadline: float) -> None:
+    """Start a daemon as a process of its own, and wait until it reports how that went."""
     stderr = open_stderr(host)
     try:
         before = os.fstat(stderr).st_size

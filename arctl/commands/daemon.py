@@ -1,29 +1,25 @@
-"""`arctl daemon start | stop | restart | status | logs`."""
+"""`arctl daemon start | stop | restart | status | logs`; install and uninstall are in service.py."""
 
 import json
 import os
-import select
-import signal
 import socket
-import time
 from pathlib import Path
 
 import click
 
 from arctl.base import json_option, say, say_json, warn
 from arctl.client import connect
-from arctl.connection import Connection, ConnectionLost, Hung
-from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer, read_info
+from arctl.commands.service import install, service_facts, service_lines, uninstall
+from arctl.connection import Connection, ConnectionLost
+from arctl.dial import Answer, Busy, NotRunning
 from arctl.pid_namespace import require_lasting
-from arctl.starter import is_locked, start_lock, start_locked
-from ardaemon.core.errors import DaemonUnavailable, Incompatible
+from arctl.starter import dial_running, start_lock, start_locked
+from arctl.stopper import require_near, stop_running, too_busy
+from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
-STOP_DEADLINE_S = 30.0  # the daemon has only to close its files: jobs go on under their shims
-LOOK_S = 0.25  # the release of its lock is no event
-GONE_S = 2.0  # from that to the end of its process, if nothing holds it up
 LINES = 40
 LINES_MAX = 1000
 LINE_BYTES_MAX = 4096  # bytes of the log's end that are read for each line that is wanted
@@ -34,6 +30,10 @@ HEAD = ("time", "level", "event")  # the first fields of a shown line; `logger` 
 @click.group()
 def daemon() -> None:
     """Start, stop or inspect the daemon. Running jobs go on without it."""
+
+
+daemon.add_command(install)
+daemon.add_command(uninstall)
 
 
 @daemon.command()
@@ -47,11 +47,11 @@ def start(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
-    _require_near()
+    require_near()
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
-        pid = _stop(host)
+        pid = stop_running(host)
     if as_json:
         say_json({"stopped": pid is not None, "pid": pid})
     else:
@@ -62,12 +62,12 @@ def stop(as_json: bool) -> None:
 @json_option
 def restart(as_json: bool) -> None:
     """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
-    _require_near()
+    require_near()
     require_lasting()  # before the daemon that runs is stopped
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):
-        _stop(host)
+        stop_running(host)
         sock = start_locked(host)
     _say_info(sock, as_json)
 
@@ -77,11 +77,11 @@ def restart(as_json: bool) -> None:
 def status(as_json: bool) -> None:
     """Show pid, version, socket and uptime. This command starts no daemon."""
     try:
-        sock = dial()
+        sock = dial_running()
     except NotRunning:
         raise DaemonUnavailable("the daemon is not running", "arctl daemon start") from None
     except Busy:
-        raise _too_busy() from None
+        raise too_busy() from None
     _say_info(sock, as_json)
 
 
@@ -112,91 +112,16 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     except ConnectionLost:
         raise DaemonUnavailable("the daemon went away", "arctl daemon logs") from None
     warn(info)
+    facts = service_facts(info)
     if as_json:
-        say_json(info)
+        say_json({**info, **facts})
         return
     say(f"running: pid {info['pid']}, version {info['version']}, up {info['uptime_s']:.0f} s")
     say(f"runs not committed: {info['active']}")
     say(f"socket: {info['socket']}")
     say(f"log: {info['log']}")
-
-
-def _require_near() -> None:
-    """Raise DaemonUnavailable where no daemon can be stopped from: in a sandbox.
-
-    That is asked before a lock is taken, for the folder of the locks may be read-only there.
-    """
-    try:
-        sock = dial(check=False)
-    except (NotRunning, Busy):
-        return
-    with sock:
-        if peer(sock)[0] == OUTSIDE:
-            raise DaemonUnavailable(
-                "the daemon is outside this PID namespace, where its end cannot be seen",
-                "arctl daemon stop (or restart; in a terminal outside the sandbox)",
-            )
-
-
-def _stop(host: Host) -> int | None:
-    """Stop the daemon, wait until it is gone, and return its pid; None if there was none."""
-    try:
-        sock = dial(check=False)
-    except NotRunning:
-        return None
-    except Busy:
-        raise _too_busy() from None
-    with sock:
-        pid = peer(sock)[0]
-        process = os.pidfd_open(pid)
-        try:
-            _ask_to_stop(sock, pid, process)
-            if not _is_gone(process, host):
-                raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
-        finally:
-            os.close(process)
-    return pid
-
-
-def _is_gone(process: int, host: Host) -> bool:
-    """Wait for the daemon's end, and return whether it came in time.
-
-    A thread that hangs on a dead disk keeps its process. Such a daemon has ended when it lets go of its lock.
-    """
-    end = time.monotonic() + STOP_DEADLINE_S
-    while not select.select([process], [], [], LOOK_S)[0]:
-        if not is_locked(host.lock):
-            select.select([process], [], [], GONE_S)
-            return True
-        if time.monotonic() > end:
-            return False
-    return True
-
-
-def _ask_to_stop(sock: socket.socket, pid: int, process: int) -> None:
-    try:
-        Connection(sock).call("daemon.stop")
-    except ConnectionLost:
-        pass  # it is ending already
-    except Hung as error:
-        raise _unstoppable(pid, error.message) from error
-    except Incompatible:
-        # It speaks another protocol, but every daemon knows SIGTERM. The pid must be the daemon's own: if
-        # systemd has made the socket, the kernel names systemd as the peer.
-        if read_info().get("pid") != pid:
-            raise
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-
-
-def _unstoppable(pid: int, what: str) -> DaemonUnavailable:
-    """A daemon that hangs: a signal that it could handle would wait for it, too."""
-    return DaemonUnavailable(what, f"kill -9 {pid} (running jobs go on); then: arctl daemon start")
-
-
-def _too_busy() -> DaemonUnavailable:
-    return DaemonUnavailable(
-        "the daemon accepts no connection at this moment", "try again; then: arctl doctor"
-    )
+    for line in service_lines(info, facts):
+        say(line)
 
 
 def _last_lines(path: Path, count: int) -> list[str]:

@@ -13,9 +13,11 @@ import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
 from arctl.connection import Connection, ConnectionLost
-from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, dial, peer
+from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, peer
 from arctl.pid_namespace import require_lasting
 from arctl.sandbox import Sandboxed
+from arctl.service import lingering, manager
+from arctl.starter import dial_running
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Host
 from ardaemon.core.words import SEAL_HOLDS
@@ -77,7 +79,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
         yield _project(Path(folder))
         yield _disk("disk of the project", Path(folder))
     try:
-        sock = dial(check=False)
+        sock = dial_running(check=False)
     except NotRunning:
         yield _not_running()
     except Sandboxed as error:
@@ -170,6 +172,7 @@ def _daemon(sock: socket.socket, folder: str | None, expr: str | None) -> Iterat
     yield Check("ok", "daemon", f"pid {info['pid']}, version {info['version']}, {info['socket']}")
     yield _version(info)
     yield _cgroup(peer(sock)[0])
+    yield from _service(info)
     yield from _queue(connection)
     if folder is not None and not connection.closed:
         yield from _experiment(connection, folder, expr)
@@ -214,6 +217,26 @@ def _cgroup(pid: int) -> Check:
         "the daemon is in this shell's cgroup: if an agent's sandbox is ended as a whole, it ends too",
         "start it from a login shell of your own: arctl daemon restart",
     )
+
+
+def _service(info: Answer) -> Iterator[Check]:
+    """Report who starts the daemon anew after a crash, and what ends it at a log-out."""
+    unit = info.get("unit")
+    if not unit and manager.folder() is not None:
+        yield Check(
+            "warn",
+            "service",
+            "no unit of systemd's runs the daemon: after a crash the next arctl command starts it",
+            "arctl daemon install",
+        )
+    elif not unit:
+        yield Check("ok", "service", "no systemd of yours answers here: arctl starts the daemon by itself")
+    else:
+        yield Check("ok", "service", f"{unit} runs the daemon, and starts it anew after a crash")
+    lingers = lingering.lingers()
+    if lingers is not None:
+        found = "on: daemon and runs outlive your log-out" if lingers else lingering.ENDS
+        yield Check("ok" if lingers else "warn", "lingering", found, "" if lingers else lingering.COMMAND)
 
 
 def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterator[Check]:

@@ -30,8 +30,6 @@ def listen(path: Path, passed: socket.socket | None = None) -> Listener:
     with another state folder) listens there, and StorageError if something else is in the socket's place.
     """
     _claim(path.parent)
-    if passed is None:
-        _make_way(path)
     sock = _bound(path) if passed is None else passed
     operations.at("listen", path)
     sock.listen(BACKLOG)  # also one that was passed: it gets our backlog, and names us as its peer
@@ -40,6 +38,7 @@ def listen(path: Path, passed: socket.socket | None = None) -> Listener:
 
 
 def _bound(path: Path) -> socket.socket:
+    _make_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o177)  # the mode is right from the first moment, before anyone can connect
     try:

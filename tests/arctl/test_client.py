@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from arctl import client, connection, starter
+from arctl import client, connection, starter, stopper
 from arctl.client import Client
-from arctl.commands import daemon
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Busy
 from ardaemon.core import errors
@@ -239,7 +238,7 @@ def test_a_daemon_that_hangs_is_not_asked_to_stop_once_more(
     with pytest.raises(
         errors.DaemonUnavailable, match=r"did not answer daemon\.stop within 0\.5 s"
     ) as caught:
-        daemon._stop(Host.of_environment())
+        stopper.stop_running(Host.of_environment())
     assert caught.value.mend.startswith(f"kill -9 {lab.pid} ")
     lab.kill()
 

@@ -105,17 +105,6 @@ def test_where_nobody_can_be_asked_it_goes_on_without_a_question(shell: AgentShe
     carried_through(shell.lab, agent)
 
 
-def test_an_experiment_that_a_person_has_named_is_the_one_that_it_works_on(shell: AgentShell) -> None:
-    """Another one is live, and newer: each command says which is meant."""
-    other = toy.make(shell.lab, "261122-other")
-    assert shell.run("arctl", "session", "start", "--expr", other.name, "--seconds", "60").returncode == 0
-    agent = follower(shell.lab, shell.run, two_experiments())
-    agent.expr, agent.named = toy.SLUG, True
-    agent.work()
-    carried_through(shell.lab, agent)
-    assert len(list((other / "runs").iterdir())) == 1
-
-
 def test_an_edit_that_is_not_new_is_followed_by_another_one(shell: AgentShell) -> None:
     """The refusal is looked up in the skill, as each error is."""
     ideas = rates("0.1", "0.2", "0.2 # as before", "0.3", "0.4", "0.5")

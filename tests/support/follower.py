@@ -76,7 +76,6 @@ class Follower:
     read: list[int] = field(default_factory=lambda: [0])  # bytes, one number for each iteration
     ended: str = ""
     expr: str = ""
-    named: bool = False  # a person has named `expr`, and each command says it
     last: str = ""  # run
 
     def work(self, section: str = "Begin") -> str:
@@ -90,7 +89,7 @@ class Follower:
 
     def call(self, words: list[str], again: bool = True) -> str:
         """Call a command; what to do about an error stands under "Leave"."""
-        line = shlex.join(words + self._which(words))
+        line = shlex.join(words)
         self.calls.append(line)
         code, out = self.typed(line)
         self.read[-1] += len(out.encode())
@@ -100,11 +99,6 @@ class Follower:
         if "once more" in what and again:
             return self.call(words, again=False)
         raise Elsewhere(self._turn(what, out))
-
-    def _which(self, words: list[str]) -> list[str]:
-        """Which experiment is meant, where it has to be said."""
-        option = "--from-expr" if "chain-init" in words else "--expr"
-        return [option, self.expr] if self.named else []
 
     def _turn(self, what: str, why: str) -> str:
         if "another edit" in what:
@@ -179,10 +173,9 @@ class Follower:
     def chain(self) -> str:
         self.call(self.skill.command("Chain", "arctl report"))
         words = self.skill.command("Chain", "arctl chain-init")
-        words[words.index("--new-slug") + 1] = child = next(self.children)
+        words[words.index("--new-slug") + 1] = self.expr = next(self.children)
         words[words.index("--rationale") + 1] = f"The runs up to {self.last} have shown what this can give."
         self.call(words)
-        self.expr = child
         return self.baseline()
 
     def leave(self, why: str) -> str:

@@ -46,12 +46,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/machine": _named(f"queue {_BELOW_QUEUE} engines"),
     "ardaemon/handlers": _named(_BELOW_TOP),
     "ardaemon": _named(f"{_BELOW_TOP} handlers"),
-    "arctl": _named(""),
+    "arctl": frozenset({"arctl/service"}),
+    "arctl/service": _named(""),
     "arctl/render": frozenset({"arctl"}),
     "arctl/mcp": frozenset({"arctl", "arctl/render"}),
     "arctl/skill": frozenset({"arctl", "ardaemon/host"}),
     "arctl/watch": frozenset({"arctl", "arctl/render"}),
-    "arctl/commands": frozenset({"arctl", "arctl/mcp", "arctl/render", "arctl/skill", "arctl/watch"}),
+    "arctl/commands": frozenset(
+        {"arctl", "arctl/mcp", "arctl/render", "arctl/service", "arctl/skill", "arctl/watch"}
+    ),
 }
 
 Arrow = tuple[str, str]  # one room imports another

@@ -45,7 +45,7 @@ MUTANTS = (
     Mutant(
         "takeover",
         "a restart leaves a daemon of another version where it is",
-        "_stop(host)\n        sock = start_locked(host)",
+        "stop_running(host)\n        sock = start_locked(host)",
         "sock = start_locked(host)",
     ),
     Mutant(
@@ -277,8 +277,8 @@ MUTANTS = (
     Mutant(
         "one-daemon",
         "a socket is replaced whoever listens there",
-        "_claim(path.parent)\n    _make_way(path)",
-        "_make_way(path)",
+        "_claim(path.parent)\n    sock = _bound(path)",
+        "sock = _bound(path)",
     ),
     Mutant(
         "one-daemon",
@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant(
         "credentials",
         "the daemon keeps the environment of the client that started it",
-        "if name in KEPT or name.startswith(KEPT_FAMILIES)",
+        "if name in names or name.startswith(KEPT_FAMILIES)",
         "if name",
     ),
     Mutant(

@@ -1,0 +1,124 @@
+"""Start the daemon through the user's systemd, so that it does not live in the cgroup of whoever asks for it.
+
+An agent's shell, its sandbox and its terminal may be ended as a whole; what systemd has started is in none of
+them. The unit is the installed one, or else a transient one with the same properties.
+"""
+
+import os
+import shlex
+
+from arctl.service import manager, shell, units
+from arctl.service.manager import SERVICE, SOCKET, TRANSIENT, Failed
+from ardaemon.core import isolated, places, words
+from ardaemon.core.errors import DaemonUnavailable
+from ardaemon.core.text import one_line
+
+WHY_MAX = 300  # characters of the reason for which a unit could not start
+SHOWN = ("LoadState", "Environment")
+LOADED, ABSENT = "loaded", "not-found"  # of LoadState; a masked or broken unit is left alone
+
+
+def start(seconds: float) -> bool:
+    """Have systemd start the daemon, and wait until it serves; False where no systemd is there to do so.
+
+    Raises DaemonUnavailable, which says why, if it could not.
+    """
+    if manager.folder() is None:
+        return False
+    try:
+        unit = manager.show(SERVICE, *SHOWN)
+        if unit["LoadState"] == ABSENT:
+            name, command = _transient()
+        elif unit["LoadState"] == LOADED and _is_for_us(unit):
+            name, command = SERVICE, _installed()
+        else:
+            return False
+    except Failed:
+        return False
+    _wait_for(name, command, seconds)
+    return True
+
+
+def require_no_failure() -> None:
+    """Raise DaemonUnavailable if the installed unit has failed, and say why."""
+    try:
+        if manager.folder() is None or manager.show(SERVICE, "ActiveState")["ActiveState"] != "failed":
+            return
+    except Failed:
+        return
+    raise _failed(SERVICE, "its unit has failed")
+
+
+def _is_for_us(unit: dict[str, str]) -> bool:
+    """Tell whether the unit's daemon has the state folder that this client asks in."""
+    given = manager.environment() | dict(
+        word.split("=", 1) for word in shlex.split(unit["Environment"]) if "=" in word
+    )
+    base = given.get("XDG_STATE_HOME") or os.path.join(given.get("HOME", ""), ".local/state")
+    return os.path.realpath(base) == os.path.realpath(os.path.join(places.state_folder(), "../.."))
+
+
+def _installed() -> list[str]:
+    """Return the command that starts the installed unit, and first its socket where that is used.
+
+    A unit that has failed too often is tried again: somebody asks for it.
+    """
+    names = [SERVICE]
+    if manager.show(SOCKET, "UnitFileState")["UnitFileState"] == "enabled":
+        names = [SOCKET, SERVICE]
+    _forget(*names)
+    return ["systemctl", "--user", "start", *names]
+
+
+def _transient() -> tuple[str, list[str]]:
+    """Return the name of a new unit without a file, and the command that starts it.
+
+    Its daemon gets the environment that a daemon gets of us.
+    """
+    name = TRANSIENT.replace("*", os.urandom(4).hex())
+    properties = [*units.properties(manager.version()), *shell.settings()]
+    settings = [f"--property={setting}" for setting in properties]
+    given = [f"--setenv={name}={value}" for name, value in isolated.environment(os.environ).items()]
+    unit = ["systemd-run", "--user", "--quiet", f"--unit={name}", "--description=ardaemon"]
+    command = isolated.command("serve")
+    return name, [*unit, "--working-directory=/", *settings, *given, "--", *command]
+
+
+def _forget(*names: str) -> None:
+    """Have systemd forget that a unit has failed."""
+    for name in names:
+        try:
+            manager.ask("reset-failed", name)
+        except Failed:  # it is not loaded
+            pass
+
+
+def _wait_for(unit: str, command: list[str], seconds: float) -> None:
+    try:
+        manager.run(*command, seconds=seconds)
+    except Failed as error:
+        raise _failed(unit, error.message) from error
+
+
+def _failed(unit: str, otherwise: str) -> DaemonUnavailable:
+    """Make the error that says why a unit has failed: the daemon's own words, or how its process ended."""
+    why = _why(unit) or otherwise
+    if unit != SERVICE:
+        _forget(unit)
+    return DaemonUnavailable(
+        f"systemd could not start the daemon: {one_line(why, WHY_MAX)}",
+        f"mend that, then: arctl daemon start (what it printed: journalctl --user -u {unit} -n 20)",
+    )
+
+
+def _why(unit: str) -> str:
+    try:
+        ended = manager.show(unit, "StatusText", "Result", "ExecMainStatus")
+    except Failed:
+        return ""
+    refusal = words.refused(ended["StatusText"])
+    if refusal is not None:
+        return refusal
+    return (
+        "" if ended["Result"] in ("", "success") else "{Result}, exit code {ExecMainStatus}".format(**ended)
+    )
