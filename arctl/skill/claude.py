@@ -1,5 +1,6 @@
 """What Claude Code needs beside the plugin: rules in its settings, so that a night has no question."""
 
+import json
 import os
 
 from arctl.skill import jsonc, settings
@@ -26,10 +27,18 @@ def has_server(project: str | None) -> bool:
 def _facts(file: str) -> dict[str, object]:
     """Return what a file of Claude Code's says; nothing where it cannot be read, which is its own matter."""
     try:
-        value = jsonc.parse(files.read(file, file_kinds.EDIT).decode()).value
-    except (OSError, ValueError):
+        value = _value(files.read(file, file_kinds.EDIT).decode())
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _value(text: str) -> object:
+    """Return the value of a text: Claude Code's own file has megabytes, and no comments."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return jsonc.parse(text).value
 
 
 def _below(facts: dict[str, object], name: str) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """A change of an agent's settings file: planned as text, shown as a diff, written with a backup."""
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from difflib import unified_diff
@@ -14,6 +15,11 @@ from ardaemon.core.errors import Refused, StorageError
 from ardaemon.host import durable
 
 BACKUPS_MAX = 100  # of one second
+# The value behind a name that speaks of a secret: an agent that calls this command reads what it prints.
+_SECRET = re.compile(
+    r"""((?:key|token|secret|password|credential|authorization)[\w-]*["']?\s*[:=]\s*["']).*?((?<!\\)["']|$)""",
+    re.IGNORECASE,
+)
 MODE = 0o600  # of a file that was not there: it may come to hold keys
 
 
@@ -31,9 +37,10 @@ class Change(Struct, frozen=True, kw_only=True):
     widens: bool = True
 
     def diff(self) -> list[str]:
-        """Return the change in lines, as `diff -u` has them."""
+        """Return the change in lines, as `diff -u` has them; keys and passwords beside it are not shown."""
         before, after = (text.splitlines() if text else [] for text in (self.before, self.after))
-        return list(unified_diff(before, after, self.file, self.file, lineterm=""))
+        lines = unified_diff(before, after, self.file, self.file, lineterm="")
+        return [_SECRET.sub(r"\1…\2", line) for line in lines]
 
 
 def read(file: str) -> str | None:
@@ -53,11 +60,11 @@ def read(file: str) -> str | None:
 def with_items(file: str, why: str, wanted: Sequence[tuple[tuple[str, ...], str]]) -> Change | None:
     """Plan to add items to lists of a JSON file: (keys that lead to the list, item). None: all are there."""
     before = read(file)
-    text, entries = before or "", []
+    text, entries = before if before and before.strip() else "{}\n", []
     try:
         for path, item in wanted:
-            if item not in (jsonc_edit.values(text or "{}", path) or ()):
-                made = jsonc_edit.made_from(text or "{}", path)
+            if item not in (jsonc_edit.values(text, path) or ()):
+                made = jsonc_edit.made_from(text, path)
                 entries.append(Entry(file=file, path=path, item=item, made=made, new=before is None))
                 text = jsonc_edit.add(text, path, item)
     except (jsonc.Broken, jsonc_edit.WrongKind) as error:
@@ -81,7 +88,7 @@ def with_text(file: str, why: str, item: str, widens: bool = True) -> Change | N
 def is_there(entry: Entry) -> bool:
     """Return whether what was added is still there."""
     text = read(entry.file)
-    if text is None or not entry.path:
+    if text is None or not text.strip() or not entry.path:
         return text is not None and entry.item in text
     try:
         return entry.item in (jsonc_edit.values(text, entry.path) or ())
@@ -97,7 +104,9 @@ def broken(file: str, why: str) -> Refused:
 def without(file: str, entries: Sequence[Entry]) -> Change | None:
     """Plan to take out what was added to a file and is still there as it was. None: nothing of it is."""
     before = read(file)
-    text = before or ""
+    if before is None or not before.strip():
+        return None
+    text = before
     try:
         for entry in reversed(entries):
             if entry.path:
@@ -106,7 +115,7 @@ def without(file: str, entries: Sequence[Entry]) -> Change | None:
                 text = text.replace(entry.item, "")
     except (jsonc.Broken, jsonc_edit.WrongKind) as error:
         raise broken(file, str(error)) from error
-    if before is None or text == before:
+    if text == before:
         return None
     empty = any(entry.new for entry in entries) and "".join(text.split()) in ("", "{}")
     return Change(file=file, why="what was added is taken out", before=before, after=None if empty else text)

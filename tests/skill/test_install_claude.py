@@ -1,8 +1,12 @@
 """`arctl skill install --claude`: a plugin with hooks for one session, and rules that a person confirms."""
 
 import json
+import os
+import pty
 import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +82,57 @@ def test_into_a_home_with_settings_and_comments(home: Home) -> None:
     home.done("uninstall", "--claude")
     assert jsonc.parse(path.read_text()).value == jsonc.parse(MINE).value
     assert all(comment in path.read_text() for comment in ("// my settings", "// everything", "/* the key"))
+
+
+def test_a_key_beside_the_change_is_not_shown(home: Home) -> None:
+    """An agent may call this command, and what it prints goes into the agent's context."""
+    keys = '{\n  "apiKey": "sk-1",\n  "env": {"ANTHROPIC_AUTH_TOKEN": "sk-\\"2", "A": "b"}\n}\n'
+    path = home.write(SETTINGS, keys)
+    shown = home.typed("y\n", *INSTALL)
+    assert "sk-" not in shown
+    assert '   "apiKey": "…",\n' in shown
+    assert '"A": "b"' in shown
+    assert json.loads(path.read_text())["apiKey"] == "sk-1"
+
+
+def test_an_empty_file_is_as_none(home: Home) -> None:
+    path = home.write(SETTINGS, "\n")
+    home.typed("y\n", *INSTALL)
+    assert home.json(SETTINGS) == {"permissions": {"allow": RULES}}
+    path.write_text("")
+    home.done("uninstall", "--claude")
+    assert path.read_text() == ""
+
+
+def test_ctrl_c_at_the_question_writes_nothing(home: Home) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arctl", "skill", *INSTALL],
+        env=home.environment,
+        cwd=home.lab.project,
+        stdin=(ends := pty.openpty())[1],
+        stdout=subprocess.PIPE,
+        stderr=ends[1],
+        start_new_session=True,
+    )
+    os.read(ends[0], 1)  # the question
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    for end in ends:
+        os.close(end)
+    assert process.returncode == 130
+    assert home.files() == {}
+
+
+def test_a_home_of_odd_signs(home: Home, tmp_path: Path) -> None:
+    """The hooks go through a shell, and through YAML."""
+    odd = tmp_path / 'it\'s "$HOME" ü \\ #1'
+    odd.mkdir()
+    home.done(*INSTALL, HOME=str(odd))
+    host = project(tmp_path / "p")
+    for path, code in ((f".autoresearch/{SLUG}/train.py", 0), ("model.py", 2)):
+        event = json.dumps(edit("Edit", host, file_path=str(host / path)))
+        command = hooks(odd / ".claude/skills/autoresearch")["PreToolUse"]
+        assert subprocess.run(["sh", "-c", command], input=event, text=True, timeout=60).returncode == code
 
 
 def test_what_a_person_had_allowed_before_stays_allowed(home: Home) -> None:

@@ -18,7 +18,7 @@ _REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(&>>|&>|<<<|<<-|<<|<>|>>|>\||>&|<&|>|
 _END = re.compile(r"\|\||&&|;;&|;;|;&|\|&|[;&|\n]")
 _TEST = re.compile(r"\[\[\s.*?\s\]\]", re.DOTALL)
 # Words before a command that are no command themselves.
-_LEADING = frozenset("if then elif else while until do ! { } time coproc".split())
+_LEADING = frozenset("if then elif else while until do ! { } coproc".split())
 _LOOPS = ("for", "select", "case")
 _DECLARE = ("export", "declare", "local", "readonly", "typeset")
 
@@ -53,6 +53,8 @@ class Shell(Words):
             sign = self.text[self.at]
             if sign in " \t\r":
                 self.at += 1
+            elif self.text.startswith("\\\n", self.at):  # the line goes on
+                self.at += 2
             elif sign == "#":
                 end = self.text.find("\n", self.at)
                 self.at = len(self.text) if end < 0 else end

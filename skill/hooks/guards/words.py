@@ -11,7 +11,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[^\s;&|<>()'\"\\$`]+")
 _PLAIN_IN_QUOTES = re.compile(r"[^\"\\$`]+")
-_ESCAPED_IN_QUOTES = re.compile(r"\\([\\\"$`])")
+_ESCAPED_IN_QUOTES = re.compile(r"\\(?:\n()|([\\\"$`]))")
 _KNOWN = ("HOME", "TMPDIR", "USER", "CLAUDE_PROJECT_DIR")
 
 
@@ -63,7 +63,7 @@ class Words:
                 return self._double()
             case "\\":
                 self.at += 2
-                return self.text[self.at - 1 : self.at]
+                return self.text[self.at - 1 : self.at].replace("\n", "")  # the line goes on
             case "$" | "`":
                 return self._expansion()
         plain = _PLAIN.match(self.text, self.at)

@@ -1,6 +1,7 @@
 """What a simple command writes, as far as its words tell."""
 
 import os
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -30,10 +31,12 @@ EVERY = frozenset("touch mkdir truncate tee sponge chmod chown chgrp ed ex vi vi
 REMOVE = frozenset("rm rmdir unlink shred gzip gunzip bzip2 bunzip2 xz unxz zstd".split())
 LAST = frozenset("cp install ln rsync scp mv".split())  # the last operand is written, or the folder of -t
 FIRST_IS_NO_PATH = ("chmod", "chown", "chgrp")
-IN_PLACE = frozenset("sed perl ruby".split())  # with -i
+# Those that edit files in place with -i, which may stand behind other letters: `sed -ni`, `perl -pi`.
+IN_PLACE = {"sed": r"-[nErsuz]*i|--in-place", "perl": r"-[lnpasStTuUwWXc0-9]*i", "ruby": r"-[lnpasw0-9]*i"}
 SHELLS = frozenset("bash sh dash zsh ksh".split())
 # Commands that run another one, with those of their options that take a value.
 RUNNERS = {
+    "parallel": "-j",
     "sudo": "-u -g -C -D -h -p", "doas": "-u -C", "env": "-u -C", "nohup": "", "time": "-f -o", "nice": "-n",
     "ionice": "-c -n -p", "timeout": "-k -s", "stdbuf": "-i -o -e", "setsid": "", "command": "",
     "builtin": "", "exec": "-a", "xargs": "-I -n -P -L -d -a -E -s", "chrt": "", "taskset": "",
@@ -107,9 +110,11 @@ def _paths(name: str, words: list[Text], folder: Text) -> Iterator[Write]:
         yield from map(Write, operands[name in FIRST_IS_NO_PATH :])
     elif name in REMOVE:
         yield from (Write(path, True) for path in operands)
+    elif name == "install" and "-d" in words:
+        yield from map(Write, operands)
     elif name in LAST:
         yield from _copied(name, words, operands, folder)
-    elif name in IN_PLACE and any(_is_in_place(name, word) for word in words):
+    elif name in IN_PLACE and any(re.match(IN_PLACE[name], word or "") for word in words):
         yield from map(Write, _edited(words))
     elif name == "dd":
         yield from (Write(word[3:]) for word in words if word is not None and word.startswith("of="))
@@ -122,6 +127,8 @@ def _paths(name: str, words: list[Text], folder: Text) -> Iterator[Write]:
 
 
 def _copied(name: str, words: list[Text], operands: list[Text], folder: Text) -> Iterator[Write]:
+    if name in ("scp", "rsync") and operands and ":" in (operands[-1] or "").partition("/")[0]:
+        return  # to another machine
     into = _value(words, TARGET)
     sources = operands if into else operands[:-1]
     target = into or (operands[-1] if len(operands) > 1 else None)
@@ -147,15 +154,6 @@ def _value(words: list[Text], names: tuple[str, ...]) -> Text:
             if word is not None and word.startswith(start):
                 return word[len(start) :]
     return None
-
-
-def _is_in_place(name: str, word: Text) -> bool:
-    if word is None or not word.startswith("-"):
-        return False
-    if word.startswith("--"):
-        return word.startswith("--in-place")
-    letters = word[1:].partition("e")[0] if name == "sed" else word[1:]
-    return "i" in letters
 
 
 def _edited(words: list[Text]) -> list[Text]:
@@ -211,7 +209,9 @@ def _found(words: list[Text], operands: list[Text]) -> Iterator[Write]:
     runs = [
         words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-exec", "-execdir", "-ok", "-okdir")
     ]
-    writes = any(os.path.basename(one or "") in EVERY | REMOVE | LAST | IN_PLACE | SHELLS for one in runs)
+    writes = any(
+        os.path.basename(one or "") in EVERY | REMOVE | LAST | IN_PLACE.keys() | SHELLS for one in runs
+    )
     if writes or "-delete" in words:
         yield from (Write(top, True) for top in tops or ["."])
     yield from (
