@@ -133,6 +133,19 @@ def test_after_a_restart_it_attaches_to_the_run_again_and_goes_on(shell: AgentSh
     assert f"expr {CHILD} terminated" in agent.ended
 
 
+def test_a_session_that_a_person_has_ended_stays_ended(shell: AgentShell) -> None:
+    """The refusal leads to "State", and its reason out of the loop; nothing is started again."""
+
+    def ideas() -> Iterator[Idea]:
+        yield from rates("0.2")
+        assert shell.run("arctl", "session", "stop").returncode == 0
+        yield from rates("0.3")
+
+    agent = follower(shell.lab, shell.run, ideas())
+    assert "session: not live (manual)" in agent.work()
+    assert [call.split()[1] for call in agent.calls[-2:]] == ["run", "status"]
+
+
 def test_it_asks_only_for_what_the_stored_session_does_not_hold(shell: AgentShell) -> None:
     """Of a session that is over, how to go on; and what it has no line for."""
     folder = shell.lab.project / ".autoresearch" / toy.SLUG
