@@ -1,5 +1,9 @@
 """`arctl skill`: install the skill for an agent, take it away, show what is installed where."""
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 import click
 from msgspec import structs
 
-from arctl.base import json_option, project, say, say_json
+from arctl.base import complain, json_option, project, say, say_json
 from arctl.skill import folder, record
 from arctl.skill import show as showing
 from arctl.skill.checks import is_person_there
@@ -70,6 +74,10 @@ def install(wishes: list[Wish], force: bool, no_mcp: bool, yes: bool) -> None:
         one.prepare()
     for one in work:
         one.install()
+    if shutil.which("arctl") is None:
+        folder_ = shlex.quote(os.path.dirname(sys.executable))
+        complain("warning: arctl is not on PATH: an agent's shell would not find it")
+        complain(f'→ in the profile of your shell: export PATH="$PATH":{folder_}')
 
 
 def _confirmed(yes: bool, change: Change) -> bool:

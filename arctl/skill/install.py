@@ -19,6 +19,13 @@ from ardaemon.core.errors import Refused
 from ardaemon.host import state
 
 NO_SERVER = Server(None, "not wanted")
+# How a person goes on in the agent.
+NEXT = {
+    places.CLAUDE: "/autoresearch:setup makes an experiment, /autoresearch:run drives it; in a session that"
+    " is open, /reload-plugins first",
+    places.CODEX: "$autoresearch-setup makes an experiment, $autoresearch-run drives it",
+    places.OTHER: "the skill autoresearch-setup makes an experiment, autoresearch-run drives it",
+}
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -96,6 +103,7 @@ class Installing(_Work):
             self._put(one, entries if number == 0 else ())
         for change in accepted:
             self.apply(change)
+        self.tell(f"next: {NEXT[self.wish.agent]}")
 
     def _entries(self) -> tuple[Entry, ...]:
         """Return what earlier installations have added to settings."""
@@ -113,7 +121,8 @@ class Installing(_Work):
             return NO_SERVER
         found = server.find()
         if found.program is None:
-            self.tell(f"no MCP server, for arctl mcp does not start: {found.why}")
+            name = places.NAMES[self.wish.agent]
+            self.tell(f"{name} gets no MCP server, for arctl mcp does not start: {found.why}")
         return found
 
     def _is_accepted(self, change: Change) -> bool:

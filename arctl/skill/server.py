@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from typing import NamedTuple
 
 from ardaemon.core.text import one_line
@@ -33,6 +34,7 @@ class Server(NamedTuple):
     why: str = ""
 
 
+@cache
 def find() -> Server:
     """Return the program `arctl` that belongs to this code, after it has started as an MCP server."""
     beside = os.path.join(os.path.dirname(sys.executable), "arctl")

@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +50,7 @@ def test_into_an_empty_home(home: Home) -> None:
     assert home.json(".claude/skills/autoresearch/.claude-plugin/plugin.json")["name"] == "autoresearch"
     assert f"Claude Code, user: {home.plugin}: 0.1.0\n" in home.done("show")
     before = home.files()
-    assert home.done("install", "--claude") == f"up to date: {home.plugin}\n"
+    assert home.done("install", "--claude").splitlines()[:-1] == [f"up to date: {home.plugin}"]
     assert home.files() == before
 
 
@@ -95,6 +94,17 @@ def test_a_key_beside_the_change_is_not_shown(home: Home) -> None:
     assert json.loads(path.read_text())["apiKey"] == "sk-1"
 
 
+def test_an_arctl_that_no_shell_finds_is_told(home: Home) -> None:
+    done = home.call(*INSTALL, PATH="/usr/bin:/bin")
+    assert done.returncode == 0
+    first, second = done.stderr.splitlines()
+    assert first == "warning: arctl is not on PATH: an agent's shell would not find it"
+    folder = subprocess.run(
+        ["sh", "-c", f"{second.partition(': ')[2]}; command -v arctl"], capture_output=True, text=True
+    )
+    assert folder.stdout == f"{Path(sys.executable).parent}/arctl\n"
+
+
 def test_an_empty_file_is_as_none(home: Home) -> None:
     path = home.write(SETTINGS, "\n")
     home.typed("y\n", *INSTALL)
@@ -104,20 +114,20 @@ def test_an_empty_file_is_as_none(home: Home) -> None:
     assert path.read_text() == ""
 
 
-def test_ctrl_c_at_the_question_writes_nothing(home: Home) -> None:
+def test_who_types_the_end_of_input_at_the_question_gets_nothing(home: Home) -> None:
+    ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "arctl", "skill", *INSTALL],
         env=home.environment,
         cwd=home.lab.project,
-        stdin=(ends := pty.openpty())[1],
+        stdin=theirs,
         stdout=subprocess.PIPE,
-        stderr=ends[1],
+        stderr=theirs,
         start_new_session=True,
     )
-    os.read(ends[0], 1)  # the question
-    process.send_signal(signal.SIGINT)
+    os.write(ours, b"\x04")
     process.communicate(timeout=60)
-    for end in ends:
+    for end in (ours, theirs):
         os.close(end)
     assert process.returncode == 130
     assert home.files() == {}
@@ -199,7 +209,9 @@ def test_without_the_sdk_there_is_no_server_and_the_mend_is_named(home: Home) ->
     broken.write_text("raise ImportError('not here')\n")
     path = f"{broken.parents[1]}:{home.environment['PYTHONPATH']}"
     said = home.done("install", "--claude", PYTHONPATH=path)
-    assert "no MCP server, for arctl mcp does not start: Error: arctl mcp needs mcp>=" in said
+    assert (
+        "Claude Code gets no MCP server, for arctl mcp does not start: Error: arctl mcp needs mcp>=" in said
+    )
     assert not (home.plugin / ".mcp.json").exists()
     assert (home.plugin / "skills/run/SKILL.md").exists()
 
