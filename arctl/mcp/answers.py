@@ -1,7 +1,7 @@
 """The answers of the tools: their types, whose schemas clients see, and their limits.
 
-Clients show a model the text, the structure, or both. So each says all that a loop needs, and of `run` and
-`wait` each has at most 1 KiB.
+Clients show a model the text, or the structure alone (as Claude Code does), or both. So each says all that a
+loop needs, and of `run` and `wait` each has at most 1 KiB.
 """
 
 import json
@@ -33,14 +33,11 @@ class Outcome(BaseModel):
         default=None,
         description="advance: kept; else train.py is the best again; measure: the best once more",
     )
-    metric: str | None = None
-    value: float | None = None
+    value: float | None = Field(default=None, description="of the metric")
     best_run: str | None = Field(default=None, description="after this run")
     best_value: float | None = None
-    reason: str | None = None
     train_py: str | None = Field(default=None, description="kept, restored, updated, edited_since")
-    elapsed_s: float | None = None
-    limit_s: float | None = None
+    text: str = Field(default="", description="what became of it, and why")
     warnings: list[str] = []
 
 
@@ -50,16 +47,14 @@ class Status(BaseModel):
     expr: str
     project: str
     train_py: str = Field(description="path of the file to edit")
-    train_py_is: str = Field(description="what it holds now")
     metric: str
     direction: str
     best_run: str | None = None
     best_value: float | None = None
     session: str = Field(description="live; or why runs are refused now")
-    runs: str
-    limits: str
     active: list[str] = Field(default=[], description="runs that wait or are at work")
     chain_remaining: int | None = None
+    text: str = Field(description="counts, limits, what train.py holds, what is the matter")
     warnings: list[str] = []
 
 
@@ -110,6 +105,7 @@ class Child(BaseModel):
     expr: str
     parent: str
     train_py: str = Field(description="path of the file to edit")
+    next: str = Field(description="continue: edit it, and run it")
     chain_remaining: int | None = Field(default=None, description="null: no limit")
     warnings: list[str] = []
 
@@ -125,7 +121,7 @@ def answer(text: str, content: BaseModel, most: int | None = None) -> CallToolRe
 
 def _fitted(structure: dict[str, Any], most: int | None) -> dict[str, Any]:
     """Return a structure that is too long, as of signs that JSON escapes, less what it can do without."""
-    for name in ("warnings", "reason"):
+    for name in ("text", "warnings"):
         if most is not None and len(json.dumps(structure, ensure_ascii=False).encode()) > most:
             structure.pop(name, None)
     return structure

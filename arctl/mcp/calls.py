@@ -172,6 +172,7 @@ def _child(view: Answer) -> CallToolResult:
         expr=expr,
         parent=short(view["decision"]["parent_expr"], SLUG_MAX),
         train_py=path,
+        next="continue",
         chain_remaining=left,
         warnings=outcomes.bounded(view.get("warnings") or ()),
     )

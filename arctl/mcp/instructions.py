@@ -7,8 +7,8 @@ train.py only if the metric improved. The loop:
 ardaemon://program.md: the goal and its rules.
 2. Edit that train.py and no other file: one idea, with RUN_NOTE = "what and why" at its top. It holds the
 best version now.
-3. run: waits for the verdict. advance: the edit is kept. All others: train.py is the best version again.
-4. Do what `next` says. wait: call wait with the run_id{longer}. continue: go to 2. chain: read report,
+3. run{longer}: waits for the verdict. advance: the edit is kept. Else train.py is the best version again.
+4. Do what `next` says. wait: call wait with the run_id{longer_too}. continue: go to 2. chain: read report,
 then chain_init with a new slug (yymmdd-topic), a goal and a rationale; edit the train.py that it names, and
 go on with that expr. stop or leave: end, and say why.
 Do not ask, and do not end before `next` says so. Before an idea, ask history (param="lr", similar=true).
@@ -24,5 +24,6 @@ after timeout_s (default {default:g}, at most {most:g}); whatever becomes of a c
 
 def instructions(default: float, most: float) -> str:
     """Return the instructions of a server whose calls wait for at most so many seconds."""
-    longer = f" and timeout_s={most:g}" if most > default else ""
-    return LOOP.format(longer=longer, default=min(default, most), most=most)
+    longer = f" with timeout_s={most:g}" if most > default else ""
+    too = longer.replace("with", "and")
+    return LOOP.format(longer=longer, longer_too=too, default=min(default, most), most=most)

@@ -19,26 +19,25 @@ ACTIVE_MAX = 8  # runs that are named
 def status(place: Place) -> CallToolResult:
     """Say how the experiment stands, and which file is to be edited."""
     view = place.ask("status.get", last=0)
-    content = _status(view, bounded(place.warnings))
-    return answer(f"{status_lines.compact(view)}\nedit: {content.train_py}", content)
+    text = status_lines.compact(view)
+    content = _status(view, text, bounded(place.warnings))
+    return answer(f"{text}\nedit: {content.train_py}", content)
 
 
-def _status(view: Answer, warnings: list[str]) -> Status:
+def _status(view: Answer, text: str, warnings: list[str]) -> Status:
     primary, best, session = view["contract"]["primary"], view.get("best") or {}, view["session"]
     return Status(
         expr=short(view["expr"], SLUG_MAX),
         project=str(view["project"]),
         train_py=train_file(view),
-        train_py_is=str(view["train_py"]),
         metric=short(primary["metric"], NAME_MAX),
         direction=primary["direction"],
         best_run=best.get("run_id"),
         best_value=best.get("value"),
         session=status_lines.liveness(session),
-        runs=status_lines.counted(session["counters"]),
-        limits=status_lines.limits(view),
         active=[f"{short_id(each)} {each['state']}" for each in (view.get("active") or ())[:ACTIVE_MAX]],
         chain_remaining=(view.get("chain") or {}).get("remaining"),
+        text=text,
         warnings=warnings,
     )
 

@@ -9,17 +9,20 @@ from arctl.base import has_ended
 from arctl.dial import Answer
 from arctl.mcp.answers import TEXT_MAX, WARNING_MAX, WARNINGS_MAX, Outcome, answer
 from arctl.render import run as run_lines
-from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX
+from arctl.render.line import ID_MAX, SLUG_MAX
 from ardaemon.core.line import number, short
 
 WAIT = "wait"  # `next` of a run that has no verdict yet
-REASON_MAX = 100  # bytes
+CLOSING = (
+    2  # lines of a verdict that say what became of the run; the one before says where its metric is from
+)
 
 
 def outcome(view: Answer, warnings: Sequence[str] = (), text: str | None = None) -> CallToolResult:
     """Return the answer about a run: its verdict if there is one, else that it still runs."""
-    shown = _text(view) if text is None else text
-    return answer(shown, _outcome(view, bounded(warnings)), TEXT_MAX)
+    lines = _lines(view) if text is None else [text]
+    content = _outcome(view, "\n".join(lines[-CLOSING:]), bounded(warnings))
+    return answer("\n".join(lines), content, TEXT_MAX)
 
 
 def submitted(view: Answer, warnings: Sequence[str]) -> CallToolResult:
@@ -69,48 +72,36 @@ def bounded(warnings: Sequence[str]) -> list[str]:
     return different[:WARNINGS_MAX]
 
 
-def _text(view: Answer) -> str:
+def _lines(view: Answer) -> list[str]:
     if view.get("result"):
-        return "\n".join(run_lines.verdict_lines(view, view["result"]))
-    return run_lines.still_running(view, _hint(view))
+        return run_lines.verdict_lines(view, view["result"])
+    return [run_lines.still_running(view, _hint(view))]
 
 
 def _hint(view: Answer) -> str:
     return f"wait run_id={short(view['run_id'], ID_MAX)}"
 
 
-def _outcome(view: Answer, warnings: list[str]) -> Outcome:
+def _outcome(view: Answer, text: str, warnings: list[str]) -> Outcome:
     seen = Outcome(
         expr=short(view["expr"], SLUG_MAX),
         run_id=short(view["run_id"], ID_MAX),
         state=str(view["state"]),
         next=WAIT,
+        text=text,
         warnings=warnings,
     )
-    result = view.get("result")
-    if result:
-        return seen.model_copy(update=_judged(result))
-    return seen.model_copy(
-        update={"elapsed_s": _rounded(view.get("elapsed")), "limit_s": view.get("seconds")}
-    )
+    return seen.model_copy(update=_judged(view["result"])) if view.get("result") else seen
 
 
 def _judged(result: Answer) -> dict[str, Any]:
     """Return the fields that a verdict fills."""
-    primary = result["primary"]
     return {
         "next": run_lines.next_step(result),
         "status": result["status"],
         "verdict": "measure" if result.get("measure") else result["verdict"],
-        "metric": short(primary["name"], NAME_MAX),
-        "value": primary.get("value"),
+        "value": result["primary"].get("value"),
         "best_run": short(result["best"], ID_MAX) if result.get("best") else None,
         "best_value": result.get("best_value"),
-        "reason": short(result["reason"], REASON_MAX) if result.get("reason") else None,
         "train_py": result.get("train_py"),
-        "elapsed_s": _rounded(result.get("seconds")),
     }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)

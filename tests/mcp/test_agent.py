@@ -64,4 +64,4 @@ def test_a_child_may_have_other_settings_and_paths_are_the_projects(lab: Lab) ->
         assert "chain_remaining" not in made
         again = client.do("chain_init", **asked, expr=SLUG, train="other.py", settings={"plateau": 7})
         assert again["expr"] == made["expr"]
-        assert "plateau 0/7" in client.do("status", expr="261124-b")["limits"]
+        assert "plateau 0/7" in client.do("status", expr="261124-b")["text"]
