@@ -108,7 +108,8 @@ class Watch(View):
     def action_cancel(self) -> None:
         """Cancel a run that is under way, after a question."""
         run = self._focus()
-        if run is None or self.model.run(run) is None:
+        view = self.model.run(run)
+        if run is None or view is None:
             self.say("only a run that is under way can be cancelled")
             return
 
@@ -116,9 +117,8 @@ class Watch(View):
             if yes:
                 self._change("run.cancel", run, f"{run[2]} is cancelled")
 
-        self.push_screen(
-            Question(f"Cancel {run[2]} of {run[1]}? What it has trained so far is lost."), answered
-        )
+        lost = "It has not started." if view["state"] == "queued" else "What it has done so far is lost."
+        self.push_screen(Question(f"Cancel {run[2]} of {run[1]}? {lost}"), answered)
 
     def action_hold(self) -> None:
         """Hold a run that waits, or release it."""
@@ -157,7 +157,5 @@ class Watch(View):
                 self.model.filter, self.model.selected = text.strip(), None
                 self.changed()
 
-        self.push_screen(
-            Typed("Show only runs with this text (of id, verdict, note, experiment):", self.model.filter),
-            typed,
-        )
+        heading = "Show only runs with this text in their id, verdict, note or experiment:"
+        self.push_screen(Typed(heading, self.model.filter), typed)

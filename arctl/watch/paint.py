@@ -4,7 +4,7 @@ A style is a name of STYLES in board.py, which knows the colours; "" is plain te
 terminal, in which a character may take two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
@@ -57,6 +57,17 @@ def title(text: str, width: int) -> Line:
     """Return the line above a panel."""
     head = f"── {text} "
     return ("title", head), ("dim", REST * max(width - cell_len(head), 0))
+
+
+def packed(chunks: Iterable[Line], width: int) -> Iterator[Line]:
+    """Yield lines with as many of the chunks as they have room for; no chunk is divided."""
+    line = EMPTY
+    for chunk in chunks:
+        if line and cell_len(text_of((*line, *chunk))) > width:
+            yield line
+            line = EMPTY
+        line = (*line, *chunk)
+    yield line
 
 
 def marked(line: Line) -> Line:

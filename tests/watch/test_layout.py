@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from arctl.watch.layout import screen
 from arctl.watch.model import Ask, Model
 from arctl.watch.paint import ago, clock, fitted, ordinal, spark, text_of
+from tests.support.page import DOCS
 from tests.support.watching import NOW, PLACE, curve, night, queue, status
 
 SCREENS = Path(__file__).parent / "screens"
@@ -39,6 +40,10 @@ def test_the_screen_is_as_it_was(width: int, height: int) -> None:
         file.write_text(text)
         pytest.fail(f"{file} is new: look at it")
     assert text == file.read_text()
+
+
+def test_the_page_shows_the_screen() -> None:
+    assert f"```\n{shown(night(), 80, 24)}```" in (DOCS / "watch.md").read_text()
 
 
 @pytest.mark.parametrize("width", [1, 20, 40, 79, 80, 109, 110, 133, 300])
@@ -78,6 +83,15 @@ def test_it_says_that_the_daemon_is_away_and_what_the_agent_does() -> None:
     assert "r0005 is followed by no daemon" in text
     model.status["session"].update(live=False, terminated_by="plateau")
     assert "session not live (plateau)" in shown(model, 80, 24)
+
+
+def test_a_session_with_every_limit_shows_all_of_them_in_80_columns() -> None:
+    model = night()
+    limits = {"threshold": 0.5, "max_hours": 8, "max_gpu_hours": 16, "max_failures": 3}
+    model.status["session"]["settings"].update(limits)
+    text = shown(model, 80, 24)
+    for limit in ("primary_threshold 0.5", "plateau 2/5", "max_runs 42/200", "hours 0/8", "failures 0/3"):
+        assert f"{limit} " in text
 
 
 def test_the_selected_verdict_is_on_the_screen_however_old() -> None:

@@ -1,0 +1,66 @@
+"""The graphs of the screen: the curve of a run against the best one's, and the GPUs. Pure: no I/O."""
+
+from collections.abc import Iterator
+
+from arctl.dial import Answer
+from arctl.render import queue as queue_lines
+from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, unit
+from arctl.watch.chart import Series, draw
+from arctl.watch.curves import have_steps
+from arctl.watch.model import Model, Trace
+from arctl.watch.paint import Line, Piece, fitted, safe, spark
+from arctl.watch.rows import run_name
+
+FIGURES, GRAPH_MAX = 60, 60  # columns for the figures of a GPU beside its two graphs, and of each graph
+
+
+# --- the curve ---
+
+
+def curve_title(model: Model) -> str:
+    """Return the title of the curve: whose it is, and what it is compared with."""
+    focus, best = model.focus(), model.best()
+    name = safe(model.metric, NAME_MAX)
+    if focus is None:
+        return name or "curve"
+    against = f", dotted: the best, {safe(best[2], ID_MAX)}" if best and best != focus else ""
+    return f"{name} of {run_name(model, focus)}{against}"
+
+
+def curve(model: Model, width: int, height: int) -> list[Line]:
+    """Return the curve of the run in focus against that of the best."""
+    keys = [key for key in dict.fromkeys((model.focus(), model.best())) if key is not None]
+    known = {key: model.curves[key] for key in keys if key in model.curves}
+    by_step = have_steps(known.values())
+    series = [
+        Series("info" if key == model.focus() else "best", one.points(by_step), dotted=key != model.focus())
+        for key, one in known.items()
+    ]
+    return draw(series, width, height, model.lower_is_better, "steps" if by_step else "s")
+
+
+# --- GPUs ---
+
+
+def gpus(model: Model, width: int) -> Iterator[Line]:
+    """Yield each GPU: how busy it is and how full, as figures and as graphs of the last minutes."""
+    for gpu in model.gpus:
+        yield fitted(tuple(_gpu(gpu, model.traces.get(gpu["uuid"], Trace()), width)), width)
+
+
+def _gpu(gpu: Answer, trace: Trace, width: int) -> Iterator[Piece]:
+    room = min(max((width - FIGURES) // 2, 4), GRAPH_MAX)
+    used = queue_lines.memory(gpu)
+    yield "", f" {gpu['index']} {safe(gpu['state'], 11):<8}"
+    yield "info", spark(trace.busy, room)
+    yield "", f"{_rounded(gpu.get('utilisation'), '%'):>5} "
+    yield "good", spark(trace.memory, room)
+    yield "", f" {used}"
+    if gpu.get("why"):
+        yield "warn", f" {safe(gpu['why'], WHY_MAX)}"
+    yield "dim", f" {_rounded(gpu.get('temperature'), ' °C')} {_rounded(gpu.get('power_w'), ' W')}"
+    yield "dim", f" {safe(gpu['name'], queue_lines.GPU_NAME_MAX)}"
+
+
+def _rounded(value: float | None, sign: str) -> str:
+    return unit(None if value is None else round(value), sign)
