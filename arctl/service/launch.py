@@ -26,10 +26,10 @@ def start(seconds: float) -> bool:
     if manager.folder() is None:
         return False
     try:
-        unit = manager.show(SERVICE, *SHOWN)
-        if unit["LoadState"] == ABSENT:
+        unit, given = manager.show(SERVICE, *SHOWN), manager.environment()
+        if unit["LoadState"] == ABSENT and _is_for_us(given | isolated.environment(os.environ)):
             name, command = _transient()
-        elif unit["LoadState"] == LOADED and _is_for_us(unit):
+        elif unit["LoadState"] == LOADED and _is_for_us(given | _variables(unit["Environment"])):
             name, command = SERVICE, _installed()
         else:
             return False
@@ -49,11 +49,13 @@ def require_no_failure() -> None:
     raise _failed(SERVICE, "its unit has failed")
 
 
-def _is_for_us(unit: dict[str, str]) -> bool:
-    """Tell whether the unit's daemon has the state folder that this client asks in."""
-    given = manager.environment() | dict(
-        word.split("=", 1) for word in shlex.split(unit["Environment"]) if "=" in word
-    )
+def _variables(setting: str) -> dict[str, str]:
+    """Read the variables that a unit sets, as systemctl shows them."""
+    return dict(word.split("=", 1) for word in shlex.split(setting) if "=" in word)
+
+
+def _is_for_us(given: dict[str, str]) -> bool:
+    """Tell whether a daemon with this environment has the state folder that this client asks in."""
     base = given.get("XDG_STATE_HOME") or os.path.join(given.get("HOME", ""), ".local/state")
     return os.path.realpath(base) == os.path.realpath(os.path.join(places.state_folder(), "../.."))
 

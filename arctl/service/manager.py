@@ -36,9 +36,13 @@ class Failed(DaemonUnavailable):
 def folder() -> str | None:
     """Return the runtime folder in which this user's systemd listens; None where it does not.
 
-    A shell without XDG_RUNTIME_DIR (cron, su) may still have one in the usual place.
+    A shell without XDG_RUNTIME_DIR (cron, su) may still have one in the usual place. That is not asked by a
+    shell with a state folder of its own, whose daemon has its socket there.
     """
-    where = places.named("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    where = places.named("XDG_RUNTIME_DIR")
+    if where is None and places.named("XDG_STATE_HOME") is not None:
+        return None
+    where = where or f"/run/user/{os.getuid()}"
     try:
         status = os.stat(os.path.join(where, "systemd/private"))
     except OSError:

@@ -21,7 +21,7 @@ from tests.support.user_systemd import PROGRAM
 SYSTEMD = 252  # without what newer versions know
 PROPERTIES = (
     "Type NotifyAccess KillMode Delegate DelegateControllers Restart RestartUSec RestartPreventExitStatus"
-    " WatchdogUSec TimeoutStartUSec TimeoutStopUSec OOMPolicy TasksMax SyslogIdentifier StartLimitBurst"
+    " WatchdogUSec TimeoutStartUSec TimeoutStopUSec OOMPolicy TasksMax StartLimitIntervalUSec"
 ).split()
 
 
@@ -70,7 +70,6 @@ def test_each_setting_of_a_unit_has_its_reason() -> None:
         "Description",
         "Documentation",
         "ExecStart",
-        "StartLimitBurst",
         "LogRateLimitBurst",
     )
     plain += ("DirectoryMode", "TriggerLimitBurst", "WantedBy=sockets")
@@ -85,6 +84,7 @@ def test_a_line_for_a_newer_systemd_is_written_for_that_one_alone() -> None:
     assert "\nDelegateSubgroup=daemon\n" in units.rendered(UNIT, 254, {}, [])
     assert "\nDelegateSubgroup=" not in units.rendered(UNIT, 253, {}, [])
     assert "DelegateSubgroup=daemon" in units.properties(254)
+    assert not [line for line in units.properties(252) if line.startswith(("DelegateSub", "RestartSt"))]
 
 
 def test_a_changed_file_is_told_from_an_untouched_one_of_any_version() -> None:
@@ -297,12 +297,20 @@ def test_why_the_daemon_cannot_start_is_told(service: Service, options: tuple[st
 
 
 def test_a_client_without_a_runtime_folder_asks_the_systemd_in_the_usual_place(service: Service) -> None:
-    """cron and su set no XDG_RUNTIME_DIR."""
+    """cron and su set no XDG_RUNTIME_DIR. With a state folder of its own a client is in no need of it."""
     service("daemon", "start")
     service.systemd.run("mkdir", "-p", "/run/user")
     service.systemd.run("ln", "-s", str(service.lab.runtime), f"/run/user/{os.getuid()}")
     del service.lab.environment["XDG_RUNTIME_DIR"]
     service("daemon", "stop")
+    assert service.json("daemon", "start")["unit"] == ""
+    service("daemon", "stop")
+    del service.lab.environment["XDG_STATE_HOME"]
+    assert service.json("daemon", "start")["unit"] == "", "its systemd would have it elsewhere"
+    service("daemon", "stop")
+    state_home = Path(service.lab.environment["HOME"], ".local/state")
+    with_its_folder = ("env", f"XDG_RUNTIME_DIR={service.lab.runtime}", "systemctl", "--user")
+    service.systemd.run(*with_its_folder, "set-environment", f"XDG_STATE_HOME={state_home}")
     assert fnmatch(service.json("daemon", "start")["unit"], manager.TRANSIENT)
 
 

@@ -1,6 +1,7 @@
 """The daemon as a service of a real `systemd --user`: neither restart nor crash nor watchdog ends a run."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ardaemon.core.protocol import PROTOCOL
 from tests.support.jobs import alive, job_of
 from tests.support.lab import Lab, wait_until
+from tests.support.older import Version
 from tests.support.service import SOCKET, UNIT, Service, services
 
 WATCHDOG = "[Service]\nWatchdogSec=1\nTimeoutStopSec=2\nRestartSec=0\n"
@@ -178,6 +181,31 @@ def test_a_daemon_that_has_nothing_to_do_is_left_alone_by_the_watchdog(installed
     wait_until(lambda: signs() > first + 2.5e6, "signs of life for two and a half watchdog times")
     assert time.monotonic() - begun > 1
     assert installed.systemd.main_pid() == pid
+
+
+def test_an_upgrade_under_the_running_service_takes_no_run(service: Service) -> None:
+    """The package is replaced in its place, as pip does; the next start has the new version."""
+    old, new = Version(service.lab, "0.0.8", PROTOCOL), Version(service.lab, "0.0.9", PROTOCOL)
+    service("daemon", "install")
+    service.systemd.put(f"{UNIT}.d/test.conf", f"[Service]\nEnvironment=PYTHONPATH={old.root}\n")
+    service("daemon", "restart")
+    service.ready()
+    assert service.info()["version"] == "0.0.8"
+    service.hold(0.5)
+    client = service.waiting("run", "--wait")
+    job = job_of(service.lab, "r0001")
+    for name in ("ardaemon", "arctl"):
+        shutil.rmtree(old.root / name)
+        shutil.copytree(new.root / name, old.root / name)
+    assert service.info()["active"] == 1
+    service.systemd.ctl("restart", UNIT)
+    assert service.info()["version"] == "0.0.9"
+    assert alive(job)
+    service.release()
+    code, out, _ = service.end(client)
+    assert (code, "advance" in out) == (0, True)
+    assert service.result()["attempts"] == 1
+    assert "measure" in service("run", "--wait", "--again")
 
 
 def test_a_log_out_without_lingering_ends_the_run_and_is_told_before(installed: Service) -> None:

@@ -1,4 +1,4 @@
-"""The skill travels with arctl: in a wheel, in a source archive, and in a checkout."""
+"""The skill and the units travel with arctl: in a wheel, in a source archive, and in a checkout."""
 
 import os
 import subprocess
@@ -49,6 +49,23 @@ def test_a_wheel_has_every_file_of_the_skill(wheel: Path) -> None:
         names = [name for name in archive.namelist() if name.startswith(INSIDE_WHEEL)]
         inside = {name.removeprefix(INSIDE_WHEEL): archive.read(name) for name in names}
     assert inside == folder.contents(str(ROOT / "skill"))
+
+
+def test_a_wheel_has_the_units_of_systemd(lab: Lab, wheel: Path) -> None:
+    """There they are found within the package."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(lab.root / "site")
+    command = "from arctl.service import units; print(units.template('ardaemon.service'), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**lab.environment, "PYTHONPATH": str(lab.root / "site")},
+        cwd=lab.project,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_S,
+    )
+    assert done.stdout == (ROOT / "systemd/ardaemon.service").read_text(), done.stderr
+    assert (lab.root / "site/arctl/service/units/ardaemon.socket").exists()
 
 
 def test_a_source_archive_has_every_file_of_the_skill(tmp_path: Path) -> None:
