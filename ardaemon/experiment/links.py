@@ -89,5 +89,5 @@ def _read(path: Path, kind: type[R], warnings: list[str]) -> R | None:
     try:
         return state.read(path, kind)
     except ArdaemonError as error:
-        warnings.append(error.message)
+        warnings.append("; ".join(filter(None, (error.message, error.mend))))
         return None

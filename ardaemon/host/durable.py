@@ -10,7 +10,7 @@ import itertools
 import os
 
 from ardaemon.core import file_kinds, files
-from ardaemon.host import operations
+from ardaemon.host import operations, proc
 from ardaemon.host.operations import Path
 
 TYPE_CHECKING = False  # typing costs more to import than this module
@@ -58,21 +58,36 @@ def mode_of(path: Path, most: int) -> int:
 
 
 _count = itertools.count()
+_starts: dict[int, int | None] = {}  # of this process: pid -> start time; a forked child has its own
 
 
 def _temporary(path: Path) -> str:
-    """Return a name beside `path` that no other write of this machine uses."""
+    """Return a name beside `path` that no other write of this machine uses: by pid, start time and number."""
     folder, name = os.path.split(os.fspath(path))
-    return os.path.join(folder, f".{name}.{os.getpid()}.{next(_count)}.tmp")
+    pid = os.getpid()
+    if pid not in _starts:
+        _starts[pid] = proc.start_time(pid)
+    return os.path.join(folder, f".{name}.{pid}-{_starts[pid]}.{next(_count)}.tmp")
 
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`."""
     for name in os.listdir(folder):
         parts = name.split(".")
-        ours = len(parts) > 4 and parts[-1] == "tmp" and parts[-2].isdigit() and parts[-3].isdigit()
-        if ours and not os.path.exists(f"/proc/{parts[-3]}"):
+        if len(parts) > 4 and parts[-1] == "tmp" and parts[-2].isdigit() and _is_over(parts[-3]):
             remove(os.path.join(folder, name))
+
+
+def _is_over(writer: str) -> bool:
+    """Tell whether a name has a writer, by pid and start time, that lives no more.
+
+    A pid alone, as earlier versions wrote it, may be another process's by now: then the file stays.
+    """
+    pid, _, start = writer.partition("-")
+    if not pid.isdigit():
+        return False
+    now = proc.start_time(int(pid))
+    return now is None or start not in ("", str(now))
 
 
 def swap_file(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.host import durable
+from ardaemon.host import durable, proc
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 400
@@ -90,13 +90,16 @@ def test_a_symlink_in_its_place_is_replaced_and_its_target_left_alone(tmp_path: 
 def test_what_a_killed_write_left_behind_does_not_hinder_the_next_and_is_swept(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     (tmp_path / ".state.json.999999999.0.tmp").write_bytes(b"half")  # no pid is that high (proc(5), pid_max)
-    living = f".state.json.{os.getpid()}.7.tmp"
-    (tmp_path / living).write_bytes(b"under way")
+    pid, start = os.getpid(), proc.start_time(os.getpid())
+    (tmp_path / f".state.json.{pid}-{(start or 0) - 1}.0.tmp").write_bytes(b"half")  # the pid is used again
+    living = [f".state.json.{pid}.7.tmp", f".state.json.{pid}-{start}.999999999.tmp"]
+    for name in living:
+        (tmp_path / name).write_bytes(b"under way")
     (tmp_path / ".mine.tmp").write_bytes(b"somebody else's")
     durable.write(path, b"whole")
     assert path.read_bytes() == b"whole"
     durable.sweep(tmp_path)
-    only(tmp_path, "state.json", living, ".mine.tmp")
+    only(tmp_path, "state.json", ".mine.tmp", *living)
 
 
 def test_append_adds_and_truncate_cuts(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ MUTANTS = (
     Mutant(
         "crash-points",
         "what a killed daemon left half-written is never swept",
-        'if ours and not os.path.exists(f"/proc/{parts[-3]}"):',
-        "if False:",
+        "parts[-2].isdigit() and _is_over(parts[-3]):",
+        "False:",
     ),
     Mutant(
         "crash-points",
