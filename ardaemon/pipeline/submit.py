@@ -12,6 +12,7 @@ from ardaemon.core.config import (
     FREE_DISK_MIN,
     NOTE_MAX,
     Config,
+    denied,
 )
 from ardaemon.core.errors import (
     CorruptState,
@@ -91,7 +92,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         normal=looked.normal,
         measure=looked.measure,
     )
-    missing = _missing(experiment, current, environment)
+    missing = _missing(experiment, current, environment, config)
     mode = durable.mode_of(experiment.train, 0o444)
     _lay_out(experiment.run(record.run_id), data, mode, position.started_here.records.signed(record))
     active = Active(
@@ -108,10 +109,13 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     return Submitted(record, active, warnings, missing, current.session.peaks)
 
 
-def _missing(experiment: Experiment, current: State, environment: dict[str, str]) -> tuple[str, ...]:
-    """Return which variables the best's run had, and this one has not."""
+def _missing(
+    experiment: Experiment, current: State, environment: dict[str, str], config: Config
+) -> tuple[str, ...]:
+    """Return which variables the best's run had, and this one has not, but for those that are denied now."""
     best = history.record_of(experiment.run(current.best.run_id)) if current.best is not None else None
-    return variables.missing(best.variables, environment) if best is not None else ()
+    names = variables.missing(best.variables, environment) if best is not None else ()
+    return tuple(name for name in names if not denied(name, config))
 
 
 def to_compare(experiment: Experiment) -> bytes | None:

@@ -118,11 +118,15 @@ def test_when_the_time_is_over_the_answer_says_to_wait(shell: Shell) -> None:
         wait_until(lambda: client.do("wait", run_id="r0001").get("verdict") == "advance", "the verdict")
 
 
-def test_a_daemon_that_is_killed_in_a_wait_is_asked_again(shell: Shell) -> None:
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_a_daemon_that_goes_away_in_a_wait_is_asked_again(shell: Shell, how: str) -> None:
     with agent(shell.lab) as client:
         request = running(client, shell)
-        daemon = int(json.loads((shell.lab.home / "daemon.json").read_bytes())["pid"])
-        os.kill(daemon, signal.SIGKILL)
+        if how == "restarted":
+            shell("daemon", "restart")
+        else:
+            daemon = int(json.loads((shell.lab.home / "daemon.json").read_bytes())["pid"])
+            os.kill(daemon, signal.SIGKILL)
         shell.release()
         assert client.answer(request)["result"]["structuredContent"]["verdict"] == "advance"
 

@@ -2,6 +2,7 @@
 
 from tests.support.agents import agent, said
 from tests.support.lab import Lab
+from tests.support.machine import configured
 
 WARNING_MAX = 200
 
@@ -22,6 +23,18 @@ def test_run_names_what_the_bests_run_had_and_this_one_has_not(lab: Lab) -> None
         lab.edit(0.3)
         assert "missing" not in said(client.call("run"))  # by now the best's run had none of it
     assert "/data/hub" not in (lab.folder / "runs/r0001/run.json").read_text()
+
+
+def test_a_variable_that_is_denied_by_now_is_not_missed(lab: Lab) -> None:
+    lab.ready()
+    lab.environment["MY_TOKEN"] = "1"
+    lab.run()
+    lab.stop()
+    configured(lab, 'deny_environment = ["MY_TOKEN"]\n')
+    lab.start()
+    lab.edit(0.5)
+    with agent(lab) as client:
+        assert "warnings" not in client.do("run")
 
 
 def test_many_missing_variables_make_one_short_line(lab: Lab) -> None:
