@@ -48,7 +48,7 @@ def test_the_plugin_is_named_as_its_commands_begin_and_has_the_version_of_ardaem
 def test_the_plugin_starts_the_mcp_server_by_the_command_on_the_path() -> None:
     """No path of one machine stands in it."""
     servers = json.loads((ROOT / ".mcp.json").read_text())["mcpServers"]
-    assert servers == {"ardaemon": {"command": "arctl", "args": ["mcp"]}}
+    assert servers == {"ardaemon": {"command": "arctl", "args": ["mcp", "--wait-max", "86000"]}}
 
 
 @pytest.mark.parametrize("folder", SKILLS, ids=name_of)
