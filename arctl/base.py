@@ -45,7 +45,7 @@ class Here:
     """The project of a folder (None: the current one), and the experiment that is meant."""
 
     def __init__(self, expr: str | None, folder: str | None = None) -> None:
-        self.client = Client()
+        self.client = Client(complain)
         self.project = project(folder)
         self.elsewhere = self.project != (folder or os.getcwd())  # then `run` and `status` name it
         self.chosen = expr is not None
@@ -84,8 +84,9 @@ class Here:
         return answer
 
     def warn(self, answer: Answer) -> None:
-        """Print an answer's warnings."""
-        warn(answer)
+        """Print an answer's warnings, where the client says what happens to the daemon."""
+        for warning in answer.get("warnings") or ():
+            self.client.tell(clean(f"warning: {warning}"))
 
     def hint(self, run_id: str) -> str:
         """Return the command that attaches to a run again."""
@@ -139,6 +140,11 @@ def noninteractive() -> bool:
 def at_terminal() -> bool:
     """Return whether the output goes to a terminal, where a person reads it."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def line_moves() -> bool:
+    """Return whether stderr is a terminal in which a line can be redrawn."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def environment() -> dict[str, str]:

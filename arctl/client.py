@@ -23,12 +23,21 @@ REPEATABLE = frozenset(
 # Said with each error that may come from what a daemon of before does not know.
 OLDER = "the daemon is of an earlier version: arctl daemon restart (running jobs go on)"
 Resume = Callable[[], Answer | None]  # params with which a stream goes on; None: it cannot
+Tell = Callable[[str], None]
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 class Client:
-    """Make calls that survive the daemon's death: it is started again, and asked again."""
+    """Make calls that survive the daemon's death: it is started again, and asked again.
 
-    def __init__(self) -> None:
+    `tell` gets a line for a person when that happens.
+    """
+
+    def __init__(self, tell: Tell = _complain) -> None:
+        self.tell = tell
         self._connection: Connection | None = None
         self._lost = False  # a connection of ours has broken
 
@@ -93,7 +102,7 @@ class Client:
     def _notice(self) -> None:
         if not self._lost:
             self._lost = True
-            print("the daemon went away; asking again", file=sys.stderr)
+            self.tell("the daemon went away; asking again")
 
 
 def connect(again: bool = False) -> socket.socket:

@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,19 +17,25 @@ from arctl.base import (
     complain,
     environment,
     has_ended,
+    line_moves,
     say,
     say_json,
 )
 from arctl.dial import Answer, Stopped
 from arctl.options import PRIORITY, gpus_option, vram_option
+from arctl.render import progress
 from arctl.render import run as run_lines
 from arctl.render.line import project_line
 from arctl.signals import NOT_CTRL_C, Detached, is_ctrl_c, leaving_on_signals
-from ardaemon.core.errors import ArdaemonError, UnderWay
+from ardaemon.core.errors import ArdaemonError, UnderWay, UsageError
 from ardaemon.core.umask import umask
+
+if TYPE_CHECKING:
+    from arctl.watch.moving import Moving
 
 COLOURS = {"advance": "green", "revert": "yellow"}
 
+START_S = 1.0  # a run that has not started by then waits for something: an agent, or a person, is told
 timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -139,7 +146,10 @@ def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any])
 
 
 class Watch:
-    """Wait for one run and print what becomes of it."""
+    """Wait for one run and print what becomes of it.
+
+    On stderr stands meanwhile how it goes: at a terminal a line that moves, elsewhere what it waits for.
+    """
 
     def __init__(self, here: Here, as_json: bool, timeout: float | None, exit_zero: bool) -> None:
         self.here = here
@@ -147,6 +157,7 @@ class Watch:
         self.exit_zero = exit_zero
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.run_id: str | None = None
+        self.moving: Moving | None = None
 
     def run(self, submit: Callable[[], Answer]) -> int:
         """Submit and wait; the first Ctrl+C interrupts the run, the second one leaves it alone.
@@ -173,7 +184,9 @@ class Watch:
         self.run_id = run_id
         with leaving_on_signals():
             try:
-                return self._finish(any_run)
+                view = self._launched(any_run)
+                over = view.get("result") is not None or view["state"] in NOT_LAUNCHED
+                return self._say(view) if over else self._finish(any_run)
             except (KeyboardInterrupt, Detached, Stopped) as why:
                 return self._leave(why)
 
@@ -184,15 +197,46 @@ class Watch:
         return self._finish()
 
     def _follow(self) -> int:
-        view = self._ask(until="launched")
+        view = self._launched()
         if view["state"] in NOT_LAUNCHED:
             return self._still(view)
         if not self.as_json:
             say(run_lines.launched(view))
         return self._finish()
 
+    def _launched(self, any_run: bool = False) -> Answer:
+        """Wait until the run is launched, or the time is over; tell what it waits for."""
+        moves = line_moves()
+        view = self._ask(until="launched", any=any_run, within=0.0 if moves else START_S)
+        if not any_run:
+            self.run_id = str(view["run_id"])  # the latest run may soon be another one
+        if moves and view.get("result") is None:
+            self._show(view, any_run)
+        elif self._waits(view):
+            view = self._told(view, any_run)
+        return self._ask(until="launched", any=any_run) if self._waits(view) else view
+
+    def _told(self, view: Answer, any_run: bool) -> Answer:
+        """Say what the run waits for; once more where a person closes the queue, and must open it again."""
+        complain(progress.waiting(view))
+        try:
+            closed = self._ask(until="launched_or_closed", any=any_run)
+        except UsageError:  # an earlier daemon does not know that word
+            return view
+        if self._waits(closed) and closed.get("why") != view.get("why"):
+            complain(progress.waiting(closed))
+        return closed
+
+    def _waits(self, view: Answer) -> bool:
+        """Tell whether the run still waits, and there is time left."""
+        left = self.deadline is None or time.monotonic() < self.deadline
+        return left and view["state"] in NOT_LAUNCHED
+
     def _finish(self, any_run: bool = False) -> int:
-        view = self._ask(until="committed", any=any_run)
+        return self._say(self._ask(until="committed", any=any_run))
+
+    def _say(self, view: Answer) -> int:
+        """Print what has become of the run, or how to go on waiting for it."""
         result = view.get("result")
         if result is None:
             return self._still(view)
@@ -239,8 +283,23 @@ class Watch:
         """Return the exit code of a run that was judged or goes on."""
         return 0 if self.exit_zero else code
 
-    def _ask(self, **params: object) -> Answer:
-        return self.here.ask("run.wait", deadline=self.deadline, run_id=self.run_id, **params)
+    def _show(self, view: Answer, any_run: bool) -> None:
+        """From here on show a line that moves, with the daemon's warnings above it."""
+        from arctl.watch.moving import Moving  # threads and a second connection, for people only
+
+        self.moving = Moving(view, any_run)
+        self.here.client.tell = self.moving.above
+
+    def _ask(self, within: float | None = None, **params: object) -> Answer:
+        """Wait until the deadline, or `within` so many seconds if that is sooner."""
+        ends = [] if self.deadline is None else [self.deadline]
+        ends += [] if within is None else [time.monotonic() + within]
+        params.update(run_id=self.run_id)
+        with nullcontext() if self.moving is None else self.moving.shown():
+            view = self.here.ask("run.wait", deadline=min(ends, default=None), **params)
+        if self.moving is not None:
+            self.moving.see(view)
+        return view
 
     def _hint(self) -> str:
         if self.run_id is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from arctl.client import connect
 from arctl.connection import Connection, ConnectionLost
-from arctl.dial import Answer, Busy, NotRunning, Stopped, dial
+from arctl.dial import Answer, Busy, NotRunning, Stopped, dial, read_info
 from ardaemon.core.errors import DaemonUnavailable
 
 # A client gets no event when a daemon that was stopped begins to listen again: so often it tries.
@@ -19,13 +19,19 @@ class Stream:
     """One call, made again on a new connection whenever the daemon has gone away.
 
     run() blocks: it is for a thread, or for a command that does nothing else. close() may come from any
-    thread. `take` gets each notification, `lost` the reason why none come for now.
+    thread. `take` gets each notification, `lost` the reason why none come for now. Without `starts` a daemon
+    that has crashed is waited for: somebody else starts it.
     """
 
     def __init__(
-        self, method: str, take: Take, lost: Callable[[str], None], params: Callable[[], Answer]
+        self,
+        method: str,
+        take: Take,
+        lost: Callable[[str], None],
+        params: Callable[[], Answer],
+        starts: bool = True,
     ) -> None:
-        self.method, self.lost, self.params = method, lost, params
+        self.method, self.lost, self.params, self.starts = method, lost, params, starts
         self._take, self._away = take, False
         self._closed = threading.Event()
         self._connection: Connection | None = None
@@ -75,12 +81,14 @@ class Stream:
         if self._closed.is_set():
             return None
         try:
-            return connect(again=True)
+            if self.starts:
+                return connect(again=True)
         except Stopped as error:
             self.lost(f"{error.message}; it goes on after: arctl daemon start")
         except DaemonUnavailable as error:
             self.lost(error.message)
         while not self._closed.wait(RETRY_S):
             with contextlib.suppress(NotRunning, Busy, DaemonUnavailable):
-                return dial()
+                if read_info():  # without it systemd's socket would start one that was stopped
+                    return dial()
         return None

@@ -22,10 +22,14 @@ class Order(Record, frozen=True, kw_only=True):
 
 
 class Closed(Struct, frozen=True):
-    """Why no run may start now, in words, and when that ends by itself; None: it does not."""
+    """Why no run may start now, in words, and when that ends by itself; None: it does not.
+
+    `ordered`: a person has closed it, not the hours.
+    """
 
     why: str
     until: float | None = None
+    ordered: bool = True
 
 
 def closed(order: Order | None, daily: Hours | None, now: float) -> Closed | None:
@@ -38,9 +42,8 @@ def closed(order: Order | None, daily: Hours | None, now: float) -> Closed | Non
     if daily is None or daily.hold(now):
         return None
     start = daily.next_start(now)
-    return Closed(
-        f"outside of the hours in config.toml{_till(start, now)}: {BY_COMMAND} --for 2h opens before", start
-    )
+    why = f"outside of the hours in config.toml{_till(start, now)}: {BY_COMMAND} --for 2h opens before"
+    return Closed(why, start, ordered=False)
 
 
 def _till(moment: float | None, now: float) -> str:

@@ -81,10 +81,16 @@ class WhichRun(Where, frozen=True, kw_only=True):
     run_id: str | None = None
 
 
-class Wait(WhichRun, frozen=True, kw_only=True):
-    """run.wait. `any`: the next of the experiment's runs to finish, if one is under way."""
+Until = Literal["launched", "committed", "launched_or_closed"]
 
-    until: Literal["launched", "committed"] = "committed"
+
+class Wait(WhichRun, frozen=True, kw_only=True):
+    """run.wait. `any`: the next of the experiment's runs to finish, if one is under way.
+
+    "launched_or_closed": also until it waits because a person has closed the queue.
+    """
+
+    until: Until = "committed"
     timeout: float | None = None
     any: bool = False
 

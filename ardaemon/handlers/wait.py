@@ -1,7 +1,6 @@
 """run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
 
 import time
-from typing import Literal
 
 import anyio
 
@@ -17,8 +16,6 @@ from ardaemon.queue.board import Board
 from ardaemon.rpc.dispatch import Notify
 
 WAIT_MAX_S = 7 * 86400.0
-
-Until = Literal["launched", "committed"]
 
 
 class Waiter:
@@ -48,7 +45,7 @@ class Waiter:
             await self._deliver(experiment, run_id)
         return view
 
-    async def _next(self, experiment: Experiment, until: Until, end: float | None) -> p.RunView:
+    async def _next(self, experiment: Experiment, until: p.Until, end: float | None) -> p.RunView:
         """Wait for the first verdict that nobody has got yet: each is given to one client."""
         while True:
             changed = self.board.changed
@@ -61,7 +58,7 @@ class Waiter:
             # One that does not move by itself is the answer only if none does.
             moving = [flight for flight in flights if not is_stuck(flight, self.board)]
             there = [flight for flight in moving if _there(flight, until, self.board)]
-            if until == "launched" and there:
+            if until != "committed" and there:
                 return self.views.view(there[0])
             if not moving:
                 return await self._awaited(flights, until, end)
@@ -93,7 +90,7 @@ class Waiter:
                 return view
         return None
 
-    async def _awaited(self, flights: list[Flight], until: Until, end: float | None) -> p.RunView:
+    async def _awaited(self, flights: list[Flight], until: p.Until, end: float | None) -> p.RunView:
         """Wait for the first of them to get there, or until the time is over; return it as it stands then."""
         first = flights[0]
         with anyio.move_on_after(None if end is None else max(end - time.monotonic(), 0.0)):
@@ -110,10 +107,18 @@ class Waiter:
         self.board.deliver(experiment, run_id, session.undelivered)
 
 
-def _there(flight: Flight, until: Until, board: Board) -> bool:
+def _there(flight: Flight, until: p.Until, board: Board) -> bool:
     """Tell whether the run has come so far, or does not come any further by itself."""
-    past = flight.state in ("running", "exited", "judged", "committed")
-    return flight.state == "committed" or is_stuck(flight, board) or (until == "launched" and past)
+    if flight.state == "committed" or is_stuck(flight, board):
+        return True
+    past = flight.state in ("running", "exited", "judged")
+    return until != "committed" and (past or (until == "launched_or_closed" and _is_kept(flight, board)))
+
+
+def _is_kept(flight: Flight, board: Board) -> bool:
+    """Tell whether the run waits because a person has closed the queue."""
+    closed = board.gate.closed()
+    return closed is not None and closed.ordered and board.placement.is_waiting(flight)
 
 
 async def _before(end: float | None, event: anyio.Event) -> bool:
@@ -124,7 +129,7 @@ async def _before(end: float | None, event: anyio.Event) -> bool:
     return False
 
 
-async def _first(flights: list[Flight], until: Until, board: Board) -> Flight:
+async def _first(flights: list[Flight], until: p.Until, board: Board) -> Flight:
     """Wait for the first of the flights to get there (or to be stuck), and return it."""
     arrived: list[Flight] = []
     async with anyio.create_task_group() as tasks:

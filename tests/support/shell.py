@@ -31,14 +31,9 @@ class Shell:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """A command in the background."""
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(
-            [sys.executable, "-m", "arctl", *arguments],
-            env=self.lab.environment,
-            cwd=self.lab.project,
-            stdin=subprocess.DEVNULL,
-            **given,
-        )
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": self.lab.environment}
+        given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        return subprocess.Popen([sys.executable, "-m", "arctl", *arguments], cwd=self.lab.project, **given)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """A command to its end; its stdout, if its exit code is the expected one."""

@@ -3,7 +3,17 @@
 import fcntl
 import os
 import pty
+import re
+import select
+import signal
+import struct
 import termios
+import time
+from collections.abc import Callable
+from typing import IO
+
+from tests.support.lab import DEADLINE_S
+from tests.support.shell import Shell
 
 CTRL_C = b"\x03"
 
@@ -27,3 +37,98 @@ class Terminal:
         """Close it; the kernel hangs up on who still runs at it."""
         os.close(self._ours)
         os.close(self._theirs)
+
+
+class Session:
+    """An `arctl` command at a terminal of its own, in its foreground; `behind`: in its background."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        *arguments: str,
+        columns: int = 80,
+        stdout: IO[str] | None = None,
+        behind: bool = False,
+        **environment: str,
+    ) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.columns, self.shown = columns, ""
+
+        def take() -> None:
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+            if behind:
+                _give_away(theirs)
+
+        self.process = shell.start(
+            *arguments,
+            env={**shell.lab.environment, "TERM": "xterm", **environment},
+            stdin=theirs,
+            stdout=theirs if stdout is None else stdout,
+            stderr=theirs,
+            preexec_fn=take,
+        )
+        os.close(theirs)
+
+    def until(self, wanted: str) -> str:
+        """Read until the terminal was sent this text; all that it was sent."""
+        return self._read(lambda: wanted in self.shown, f"{wanted!r}")
+
+    def end(self) -> str:
+        """Wait for the command; all that the terminal was sent."""
+        self._read(lambda: False, "the end")
+        self.process.wait(DEADLINE_S)
+        return self.shown
+
+    def ctrl_c(self) -> None:
+        """Type Ctrl+C."""
+        os.write(self._ours, CTRL_C)
+
+    def close(self) -> None:
+        """Close the terminal."""
+        os.close(self._ours)
+
+    def _read(self, reached: Callable[[], bool], what: str) -> str:
+        end = time.monotonic() + DEADLINE_S
+        while not reached():
+            left = end - time.monotonic()
+            assert left > 0, f"not within {DEADLINE_S:g} s: {what} in {self.shown!r}"
+            if select.select([self._ours], [], [], left)[0]:
+                try:
+                    self.shown += os.read(self._ours, 1 << 16).decode()
+                except OSError:  # EIO: the other side is closed (pty(7))
+                    break
+        return self.shown
+
+
+def _give_away(terminal: int) -> None:
+    """Put another process group into the foreground, which ends at once."""
+    other = os.fork()
+    if other == 0:
+        signal.pause()
+    os.setpgid(other, other)
+    os.tcsetpgrp(terminal, other)
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+
+
+def played(text: str, columns: int) -> list[str]:
+    """The lines that a terminal shows in the end, which knows colours, \\r, \\n and \\b alone.
+
+    Fails where a line reaches its edge.
+    """
+    lines, column = [""], 0
+    for sign in re.sub(r"\x1b\[[0-9;]*m", "", text):
+        if sign == "\r":
+            column = 0
+        elif sign == "\b":
+            column -= 1
+        elif sign == "\n":
+            lines.append("")
+        else:
+            assert sign >= " ", repr(sign)
+            lines[-1] = lines[-1][:column].ljust(column) + sign + lines[-1][column + 1 :]
+            column += 1
+            assert column < columns, lines[-1]
+    return [line.rstrip() for line in lines]
