@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 NOT_OF_THE_PROJECT = ("demo.toml", "__pycache__", ".*")  # in an example's folder
-TICK_S = 1.0  # how often a waiting line shows that it is alive
+TICK_S = 1.0  # how often a dot shows that a command is at work
 STOP_S = 30.0  # for `session stop` to end a run, tree and all
 GONE_S = 10.0  # for the last processes to be gone after `daemon stop`
 TERMINAL = sys.stdout.isatty()
@@ -39,25 +39,19 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-class Waiting:
-    """A counter at a terminal, dots elsewhere, while a command says nothing."""
+class Dots:
+    """Dots in a pipe, while a command says nothing. At a terminal arctl itself shows how a run goes."""
 
     def __init__(self) -> None:
-        self.since = time.monotonic()
         self.shown = False
 
     def tick(self) -> None:
-        text = (
-            f"\r\x1b[K  … {time.monotonic() - self.since:.0f} s"
-            if TERMINAL
-            else ("" if self.shown else "  ") + "."
-        )
-        print(text, end="", flush=True)
+        print("." if self.shown else "  .", end="", flush=True)
         self.shown = True
 
     def clear(self) -> None:
         if self.shown:
-            print("\r\x1b[K" if TERMINAL else "\n", end="", flush=True)
+            print(flush=True)
         self.shown = False
 
 
@@ -77,6 +71,17 @@ def lines_of(pipe: IO[bytes]) -> Iterator[str | None]:
                 if rest:
                     yield rest.decode(errors="replace")
                 return
+
+
+def _show(pipe: IO[bytes]) -> None:
+    dots = Dots()
+    for line in lines_of(pipe):
+        if line is None:
+            dots.tick()
+        else:
+            dots.clear()
+            say(f"  {line}")
+    dots.clear()
 
 
 # --- the private world ---
@@ -122,23 +127,16 @@ class World:
     def arctl(self, *arguments: str) -> int:
         """Run arctl, show the command and its output as it comes, and return its exit code."""
         say(styled(f"  $ {shlex.join(('arctl', *arguments))}", "1"))
-        waiting = Waiting()
         with subprocess.Popen(
             [self.program, *arguments],
             cwd=self.project,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=None if TERMINAL else subprocess.PIPE,
+            stderr=None if TERMINAL else subprocess.STDOUT,
         ) as process:
-            assert process.stdout is not None
-            for line in lines_of(process.stdout):
-                if line is None:
-                    waiting.tick()
-                else:
-                    waiting.clear()
-                    say(f"  {line}")
-            waiting.clear()
+            if process.stdout is not None:
+                _show(process.stdout)
         return process.returncode
 
     def must(self, *arguments: str) -> None:
