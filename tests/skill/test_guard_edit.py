@@ -37,6 +37,7 @@ def is_refused(answer: Answer) -> bool:
 EDITED = {
     f"{HOME}/train.py": True,
     f"{HOME}/runs/../train.py": True,
+    ".autoresearch/261123-none/train.py": False,
     f"{HOME}/prepare.py": False,
     f"{HOME}/program.md": False,
     f"{HOME}/best.json": False,
@@ -311,6 +312,6 @@ def test_the_home_folder_is_known_by_its_signs(host: Path, tmp_path: Path) -> No
 
 def test_a_command_of_many_words_is_judged_in_time(host: Path) -> None:
     """Text that a heredoc or an argument carries is passed over in steps, not letter by letter."""
-    text = 'it is > a \\"long\\" text; ' * 8000
+    text = 'it is > a \\"long\\" text; ' * 4000
     assert not is_refused(bash(host, f'arctl chain-init --rationale "{text}"'))
-    assert is_refused(bash(host, "echo " + "x" * (300 << 10)))
+    assert is_refused(bash(host, "echo " + "x" * (129 << 10)))

@@ -66,6 +66,8 @@ def _refusal(root: str, path: str, removing: bool) -> str | None:
     relative = _relative(root, path)
     if relative is not None:
         row = table.row_of(relative)
+        if row.editable and not os.path.isdir(os.path.dirname(path)):
+            return "there is no such experiment: arctl init or arctl chain-init makes one"
         return row.why if removing or not row.editable else None
     if removing and _holds(path, root):
         return "the project lies in it"

@@ -12,11 +12,10 @@ from guards.event import Unclear
 from guards.words import ASSIGNED, ASSIGNMENT, Text, Words
 
 DEPTH_MAX = 20  # commands within commands
-COMMAND_MAX = 256 << 10  # characters of one command line
+COMMAND_MAX = 128 << 10  # characters: a longer line cannot be handed to a shell (execve(2), MAX_ARG_STRLEN)
 
 _REDIRECTION = re.compile(r"(?:\d*|\{\w+\})(&>>|&>|<<<|<<-|<<|<>|>>|>\||>&|<&|>|<)")
 _END = re.compile(r"\|\||&&|;;&|;;|;&|\|&|[;&|\n]")
-_TEST = re.compile(r"\[\[\s.*?\s\]\]", re.DOTALL)
 # Words before a command that are no command themselves.
 _LEADING = frozenset("if then elif else while until do ! { } coproc".split())
 _LOOPS = ("for", "select", "case")
@@ -96,11 +95,12 @@ class Shell(Words):
 
     def _test(self) -> bool:
         """Pass a `[[ … ]]`, in which < and > compare."""
-        match = _TEST.match(self.text, self.at)
-        if match is None or self._without_leading(self.words):
+        is_test = self.text.startswith(("[[ ", "[[\t"), self.at)
+        if not is_test or any(word not in _LEADING for word in self.words):
             return False
-        self.at = match.end()
-        return True
+        end = self.text.find(" ]]", self.at)
+        self.at = end + 3 if end >= 0 else self.at
+        return end >= 0
 
     def _end(self) -> bool:
         match = _END.match(self.text, self.at)
@@ -138,7 +138,8 @@ class Shell(Words):
         for mark, tabs in self.heredocs:
             line = None
             while line != mark and self.at < len(self.text):
-                line, _, _ = self.text[self.at :].partition("\n")
+                end = self.text.find("\n", self.at)
+                line = self.text[self.at : end if end >= 0 else None]
                 self.at += len(line) + 1
                 line = line.lstrip("\t") if tabs else line
         self.heredocs = []
