@@ -59,6 +59,7 @@ class Model:
     chain: Answer = field(default_factory=dict)
     runs: list[Answer] = field(default_factory=list)  # under way, as the queue has them
     total: int = 0
+    closed: str = ""  # why no run may start now
     logs: dict[Key, str] = field(default_factory=dict)  # the last line of each
     gpus: list[Answer] = field(default_factory=list)
     traces: dict[str, Trace] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class Model:
 
     def _queue(self, event: Answer) -> None:
         self.runs, self.total = list(event["runs"]), int(event["total"])
+        self.closed = str(event.get("closed") or "")
         keys = {key_of(run) for run in self.runs}
         self.logs = {key: line for key, line in self.logs.items() if key in keys}
         for run in self.runs:

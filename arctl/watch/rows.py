@@ -32,7 +32,7 @@ def runs_title(model: Model) -> str:
 
 def runs(model: Model, width: int, height: int) -> list[Line]:
     """Return the runs that are under way, each at work with the last line of its log."""
-    lines: list[Line] = []
+    lines: list[Line] = [(("warn", f" {safe(model.closed, WHY_MAX)}"),)] if model.closed else []
     shown = 0
     for run in model.under_way():
         more = list(_run(model, run, width))

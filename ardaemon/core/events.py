@@ -159,6 +159,7 @@ class QueueSeen(LiveEvent, frozen=True, kw_only=True, tag="queue"):
 
     runs: tuple[RunView, ...]
     total: int
+    closed: str | None = None  # why no run may start now
 
 
 class GpusSeen(LiveEvent, frozen=True, kw_only=True, tag="gpus"):

@@ -5,6 +5,7 @@ EVERY_S: in the daemon's own memory, but for the last line of its log. Where non
 board wakes this; where there are GPUs, another look at them is due every GPUS_EVERY_S.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,6 @@ import anyio.abc
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
-from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.events import GpusSeen, LiveEvent, QueueSeen, RunProgress
 from ardaemon.handlers import gpus
@@ -30,6 +30,8 @@ GPUS_EVERY_S = 5.0  # as often as the sampler looks at them while nothing runs (
 RUNS_MAX = 64  # of the queue that are told, and runs at work: more than a screen has lines for
 LINE_MAX = 200  # characters of a log's last line: as wide as a wide terminal
 
+log = logging.getLogger("ardaemon.live")
+
 Watcher = MemoryObjectSendStream[Message]
 
 
@@ -40,29 +42,33 @@ class Live:
         self.context, self.board, self.tasks = context, context.board, tasks
         self.watchers: set[Watcher] = set()
         self.looping = self.has_gpus = False
-        self.told_queue: object = None
-        self.told_gpus: object = None
+        self.told: dict[type[LiveEvent], object] = {}  # how each kind stood when it was told last
 
     async def join(self, watcher: Watcher) -> None:
         """Tell this subscriber at once how things stand, and from now on what is new."""
         self.has_gpus = (await self.context.overseer.inventory()).state == "ok"
-        self.board.pass_on(_message(self._queue()), [watcher])
-        if self.has_gpus:
-            self.board.pass_on(_message(_gpus(self.context)), [watcher])
+        for event in self._all():
+            self.board.pass_on(_message(event), [watcher])
+            if not self.looping:  # there is nobody else: it need not be told again
+                self.told[type(event)] = _standing(event)
         self.watchers.add(watcher)
         if not self.looping:
             self.looping = True
-            self.tasks.start_soon(self._loop)
+            self.tasks.start_soon(self.loop)
 
     def leave(self, watcher: Watcher) -> None:
         """Tell this subscriber nothing more."""
         self.watchers.discard(watcher)
 
-    async def _loop(self) -> None:
+    async def loop(self) -> None:
+        """Tell what is new, as long as somebody watches."""
         try:
             while self.watchers:
                 changed = self.board.changed
-                await self._tell()
+                try:
+                    await self._tell()
+                except Exception as error:  # only a view: the daemon and its runs go on
+                    log.warning("not told", exc_info=error)
                 await anyio.sleep(EVERY_S)
                 with anyio.move_on_after(self._patience()):
                     await changed.wait()
@@ -73,7 +79,8 @@ class Live:
         """Return how long to wait for a change of the board before the next look."""
         if any(flight.state != "queued" for flight in self.board.flights.values()):
             return 0.0
-        return GPUS_EVERY_S if self.has_gpus else math.inf
+        opens = self.board.gate.sleep_s()
+        return min(GPUS_EVERY_S if self.has_gpus else math.inf, math.inf if opens is None else opens)
 
     async def _tell(self) -> None:
         if self.has_gpus:
@@ -82,21 +89,22 @@ class Live:
             self.board.pass_on(_message(event), self.watchers)
         self.watchers &= self.board.subscribers  # less those that were too far behind
 
+    def _all(self) -> Iterator[QueueSeen | GpusSeen]:
+        """Yield queue and GPUs as they stand."""
+        runs = tuple(islice(self.context.views.views(), RUNS_MAX))
+        closed = self.board.gate.closed()
+        why = closed.why if closed is not None else None
+        yield QueueSeen(runs=runs, total=len(self.board.flights), closed=why)
+        if self.has_gpus:
+            yield GpusSeen(gpus=gpus.views(self.board.placement))
+
     def _changes(self) -> Iterator[LiveEvent]:
         """Yield queue and GPUs, each if it is not as it was told last."""
-        queue = self._queue()
-        standing = queue.total, *map(_standing, queue.runs)
-        if standing != self.told_queue:
-            self.told_queue = standing
-            yield queue
-        seen = _gpus(self.context)
-        if self.has_gpus and seen != self.told_gpus:
-            self.told_gpus = seen
-            yield seen
-
-    def _queue(self) -> QueueSeen:
-        runs = tuple(islice(self.context.views.views(), RUNS_MAX))
-        return QueueSeen(runs=runs, total=len(self.board.flights))
+        for event in self._all():
+            standing = _standing(event)
+            if standing != self.told.get(type(event)):
+                self.told[type(event)] = standing
+                yield event
 
     async def _progress(self) -> list[RunProgress]:
         """Return how each run at work is doing."""
@@ -127,13 +135,12 @@ class Live:
         return ""
 
 
-def _gpus(context: Context) -> GpusSeen:
-    return GpusSeen(gpus=gpus.views(context.board.placement))
-
-
-def _standing(view: p.RunView) -> tuple[object, ...]:
-    """Return what of a run must be told when it changes; the rest is its progress."""
-    return view.project, view.expr, view.run_id, view.state, view.position, view.why, view.held, view.priority
+def _standing(event: QueueSeen | GpusSeen) -> object:
+    """Return what must be told when it changes; the rest of a run is its progress."""
+    if isinstance(event, GpusSeen):
+        return event
+    runs = [(v.project, v.expr, v.run_id, v.state, v.position, v.why, v.held, v.priority) for v in event.runs]
+    return event.total, event.closed, runs
 
 
 def _message(event: LiveEvent) -> Message:

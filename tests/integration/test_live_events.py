@@ -1,11 +1,26 @@
 """`events.subscribe` with `live`: how things stand now, for those who watch and for nobody else."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import pytest
+
+from ardaemon.core.config import Config
+from ardaemon.core.gpus import Inventory
+from ardaemon.core.protocol import RunView
+from ardaemon.gpus.book import GpuBook
+from ardaemon.handlers import live
+from ardaemon.queue.board import Board
+from ardaemon.queue.gate import Gate
+from ardaemon.queue.placement import Placement
 from tests.support import chains
 from tests.support.lab import SLUG, Lab, Rpc, wait_until
+from tests.support.machine import with_gpus
 from tests.support.shell import UNTIL_TOLD
 
 STEPS = """import os, time
@@ -122,3 +137,101 @@ def test_the_next_experiment_of_a_chain_is_told_to_who_watches_either(lab: Lab) 
         ("session", SLUG, False),
         ("session", chains.CHILD, True),
     ]
+
+
+def test_a_watcher_is_told_that_the_queue_is_paused_and_that_it_goes_on(lab: Lab) -> None:
+    lab.ready()
+    client = subscribed(lab, live=True)
+    assert client.receive()["params"]["closed"] is None
+    lab.call("queue.pause")
+    assert "paused" in heard(client, is_event("queue"))[-1]["closed"]
+    lab.call("queue.resume")
+    assert heard(client, is_event("queue"))[-1]["closed"] is None
+
+
+def test_where_there_are_gpus_a_watcher_sees_them_at_once_and_as_they_change(lab: Lab) -> None:
+    fake = with_gpus(lab, 2)
+    lab.ready()
+    client = subscribed(lab, live=True)
+    first, second = (client.receive()["params"] for _ in range(2))
+    assert (first["event"], second["event"]) == ("queue", "gpus")
+    assert [gpu["index"] for gpu in second["gpus"]] == [0, 1]
+    fake.gpu(1, utilisation=73)
+    fake.write()
+    after = heard(client, lambda event: event["event"] == "gpus" and event["gpus"][1]["utilisation"] == 73)
+    assert after[-1]["gpus"][0]["name"] == second["gpus"][0]["name"]
+
+
+def test_nothing_is_at_work_once_nobody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One loop for all watchers, however often they come and go."""
+    monkeypatch.setattr(live, "EVERY_S", 0.01)
+    looks = 0
+
+    def views() -> Iterator[RunView]:
+        nonlocal looks
+        looks += 1
+        return iter(())
+
+    async def inventory() -> Inventory:
+        return Inventory(state="none", at=0.0)
+
+    async def story() -> None:
+        board = Board(Config(), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
+        context: Any = SimpleNamespace(
+            board=board,
+            views=SimpleNamespace(views=views),
+            overseer=SimpleNamespace(inventory=inventory),
+        )
+        async with anyio.create_task_group() as tasks:
+            feed = live.Live(context, tasks)
+            for _ in range(3):
+                send, receive = anyio.create_memory_object_stream[Any](8)
+                board.subscribers.add(send)
+                await feed.join(send)
+                assert (await receive.receive())["event"] == "queue"
+                assert looks > 0
+                feed.leave(send)
+                send.close()
+                receive.close()
+            with anyio.fail_after(10):
+                while feed.looping:
+                    board.wake()  # a parked loop looks once more, and ends
+                    await anyio.sleep(0.01)
+            before = looks
+            board.wake()
+            await anyio.sleep(0.05)  # five times as long as between two looks
+            assert looks == before
+            assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(story())
+
+
+def test_a_view_that_fails_ends_neither_the_daemon_nor_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "EVERY_S", 0.01)
+    said: list[str] = []
+
+    async def story() -> None:
+        at_work = {"r0001": SimpleNamespace(state="running")}
+        looked_twice = anyio.Event()
+
+        def warning(message: str, **_: object) -> None:
+            said.append(message)
+            if len(said) == 2:
+                looked_twice.set()
+
+        monkeypatch.setattr(live.log, "warning", warning)
+        context: Any = SimpleNamespace(board=SimpleNamespace(changed=anyio.Event(), flights=at_work))
+        async with anyio.create_task_group() as tasks:
+            feed = live.Live(context, tasks)
+            send, receive = anyio.create_memory_object_stream[Any](8)
+            feed.watchers.add(send)  # what it looks at is not there: each look fails
+            tasks.start_soon(feed.loop)
+            with anyio.fail_after(10):
+                await looked_twice.wait()
+            feed.leave(send)
+            tasks.cancel_scope.cancel()
+        send.close()
+        receive.close()
+
+    asyncio.run(story())
+    assert set(said) == {"not told"}

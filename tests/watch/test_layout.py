@@ -94,6 +94,16 @@ def test_a_session_with_every_limit_shows_all_of_them_in_80_columns() -> None:
         assert f"{limit} " in text
 
 
+def test_a_queue_that_is_paused_says_so_before_all_runs() -> None:
+    model = night()
+    model.take({**queue(), "closed": "the queue is paused: arctl queue resume"})
+    runs = shown(model, 80, 24).partition("runs:")[2].splitlines()[1:3]
+    assert runs[0] == " the queue is paused: arctl queue resume"
+    assert runs[1].startswith(" r0043 ")
+    model.take({"event": "queue", "runs": [], "total": 0, "closed": "the queue is paused"})
+    assert "the queue is paused" in shown(model, 80, 24)
+
+
 def test_the_selected_verdict_is_on_the_screen_however_old() -> None:
     model = night()
     model.move(-1)
