@@ -3,6 +3,8 @@
 from pathlib import Path
 from statistics import mean
 
+import pytest
+
 from tests.support.agents import agent
 from tests.support.chains import begin, chain
 from tests.support.lab import SLUG, Lab
@@ -34,6 +36,7 @@ def test_an_agent_runs_chained_experiments_to_the_end_of_the_budget(lab: Lab) ->
     assert chain(lab)["chain_trail"] == [SLUG, "261124-next", "261125-next"]
 
 
+@pytest.mark.timeout(240)  # each iteration is a real run: on a loaded machine a third of a second
 def test_no_iteration_costs_more_than_the_first_ones(lab: Lab) -> None:
     lab.ready(settle=0, max_runs=ITERATIONS)
     with agent(lab) as client:
