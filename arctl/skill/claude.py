@@ -3,6 +3,8 @@
 import json
 import os
 
+from msgspec import structs
+
 from arctl.skill import jsonc, settings
 from arctl.skill.places import PLUGIN, claude_home
 from arctl.skill.settings import Change
@@ -11,6 +13,10 @@ from ardaemon.core import file_kinds, files, places
 
 COMMANDS = "arctl *"
 EDIT = "Edit(**/.autoresearch/*/train.py)"  # below the folder that the session was started in
+# Seen with Claude Code 2.1.197, which says nothing of it.
+PASSED_OVER = (
+    "but Claude Code passes over a whole settings file that has comments or a comma too many, as this one"
+)
 WHY = "Claude Code calls arctl, and edits train.py, without a question each time"
 
 
@@ -55,7 +61,18 @@ def change(project: str | None, server: bool, own_server: bool) -> Change | None
         wanted.append((("permissions", "allow"), f"mcp__{name}__*"))
     if _is_sandboxed(project):
         wanted.append((("sandbox", "excludedCommands"), COMMANDS))
-    return settings.with_items(file, WHY, wanted)
+    planned = settings.with_items(file, WHY, wanted)
+    if planned is None or _is_strict(planned.after or ""):
+        return planned
+    return structs.replace(planned, why=f"{WHY}; {PASSED_OVER}")
+
+
+def _is_strict(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def settings_file(project: str | None) -> str:

@@ -46,6 +46,7 @@ def test_into_an_empty_home(home: Home) -> None:
     assert f"installed: {home.plugin}\n" in shown
     assert '+      "Bash(arctl *)",\n' in shown
     assert "Write this? [y/N]" in shown
+    assert "passes over" not in shown
     assert home.json(SETTINGS) == {"permissions": {"allow": [*RULES, SERVER]}}
     assert home.json(".claude/skills/autoresearch/.claude-plugin/plugin.json")["name"] == "autoresearch"
     assert f"Claude Code, user: {home.plugin}: 0.1.0\n" in home.done("show")
@@ -75,6 +76,7 @@ def test_into_a_home_with_settings_and_comments(home: Home) -> None:
         line for line in MINE.splitlines() if line.replace('"Read" ', '"Read", ') not in text.splitlines()
     ] == []
     assert path.stat().st_mode & 0o777 == 0o640
+    assert "but Claude Code passes over a whole settings file that has comments" in shown
     backup = re.search(r"as it was: (\S+)", shown)
     assert backup is not None
     assert Path(backup[1]).read_text() == MINE
