@@ -31,5 +31,5 @@ def gpus(as_json: bool, release: bool, clear: tuple[str, ...]) -> None:
 
         tables.gpus(view)
     else:
-        for gpu in view["gpus"]:
-            say(queue_lines.gpu(gpu))
+        for line in queue_lines.gpus(view["gpus"]):
+            say(line)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from arctl.base import NOT_LAUNCHED
 from arctl.dial import Answer
 from arctl.render.columns import cut_columns
-from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, short_id
+from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, ordinal, short_id
 from ardaemon.core.line import cut, number, short
 
 WAITING_MAX = 200  # bytes: an agent reads it beside the four lines
@@ -22,14 +22,9 @@ def waiting(view: Answer) -> str:
 
 
 def _waits(view: Answer) -> str:
-    place = f", {_ordinal(view['position'])}" if view.get("position") else ""
+    place = f", {ordinal(view['position'])}" if view.get("position") else ""
     why = f": {short(view['why'], WHY_MAX)}" if view.get("why") else ""
     return f"{short(view['state'], 16)}{place}{why}"
-
-
-def _ordinal(position: int) -> str:
-    last = position % 10 if position // 10 % 10 != 1 else 0
-    return f"{position}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
 class Standing:

@@ -1,11 +1,15 @@
 """Makes the lines of `arctl queue` and `arctl gpus`, each within its limit of bytes. Pure: no I/O."""
 
+from collections.abc import Sequence
+
 from arctl.dial import Answer
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id, unit
 from ardaemon.core.line import cut, number, short
 
 LISTED_MAX = 8  # runs in one line
 GPU_NAME_MAX = 32
+STATE_MAX = 16
+WORDS = 3  # columns of a GPU's line that are words: index, name, state; figures are flush right
 GPU_LINE_MAX = 400  # bytes of the line of one GPU, with a few processes or runs on it
 
 
@@ -38,17 +42,41 @@ def at_work(view: Answer) -> str:
     return f"{view['busy']} at work: " + "; ".join(runs[:LISTED_MAX] + more)
 
 
-def gpu(view: Answer) -> str:
-    """Return a GPU's line: `0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB`."""
-    figures = (
+def gpus(views: Sequence[Answer]) -> list[str]:
+    """Return a line for each GPU, one below the other in columns.
+
+    Such as `0 NVIDIA H100 held 42.1/79.6 GiB 97% 61 °C 412 W: 261122-lr r0043 41.8 GiB`.
+    """
+    rows = [_cells(view) for view in views]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_gpu(view, row, widths) for view, row in zip(views, rows, strict=True)]
+
+
+def _cells(view: Answer) -> tuple[str, ...]:
+    return (
+        str(view["index"]),
+        short(view["name"], GPU_NAME_MAX),
+        short(view["state"], STATE_MAX),
+        *figures(view),
+    )
+
+
+def _gpu(view: Answer, cells: Sequence[str], widths: Sequence[int]) -> str:
+    words = [cell.ljust(width) for cell, width in zip(cells[:WORDS], widths, strict=False)]
+    numbers = [cell.rjust(width) for cell, width in zip(cells[WORDS:], widths[WORDS:], strict=True)]
+    who = "; ".join(holders(view)) or short(view.get("why") or "", WHY_MAX)
+    line = " ".join(part for part in (*words, *numbers) if part)  # less what no driver tells here
+    return cut(line + (f": {who}" if who else ""), GPU_LINE_MAX)
+
+
+def figures(view: Answer) -> tuple[str, str, str, str]:
+    """Return a GPU's memory, utilisation, temperature and power, rounded; "" where the driver gives none."""
+    return (
         memory(view),
         unit(view.get("utilisation"), "%"),
         unit(view.get("temperature"), " °C"),
         unit(view.get("power_w"), " W"),
     )
-    head = f"{view['index']} {short(view['name'], GPU_NAME_MAX)} {view['state']} "
-    who = "; ".join(holders(view)) or short(view.get("why") or "", WHY_MAX)
-    return cut(head + " ".join(part for part in figures if part) + (f": {who}" if who else ""), GPU_LINE_MAX)
 
 
 def memory(view: Answer) -> str:

@@ -1,5 +1,7 @@
 """Prints tables for people at a terminal; the only module that imports rich."""
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -7,11 +9,12 @@ from rich.text import Text
 from arctl.dial import Answer
 from arctl.render import queue as queue_lines
 from arctl.render import status as status_lines
-from arctl.render.line import NAME_MAX, SLUG_MAX, WHY_MAX, unit
+from arctl.render.line import NAME_MAX, SLUG_MAX, WHY_MAX
 from ardaemon.core.line import number, short
 from ardaemon.core.text import one_line
 
 NOTE_MAX = 60
+FIGURES = ("memory", "busy", "temp", "power")  # of a GPU
 COLOURS = {"advance": "green", "revert": "yellow"}
 
 
@@ -57,25 +60,23 @@ def queue(view: Answer) -> None:
 
 def gpus(view: Answer) -> None:
     """Print every GPU, with a line for each run or process on it."""
-    table = _table("gpu", "name", "memory", "busy", "temp", "power", "state", "who")
+    table = _table("gpu", "name", *FIGURES, "state", "who", right=FIGURES)
     for gpu in view["gpus"]:
         table.add_row(
             _cell(gpu["index"]),
             _cell(gpu["name"], queue_lines.GPU_NAME_MAX),
-            Text(queue_lines.memory(gpu)),
-            Text(unit(gpu.get("utilisation"), "%")),
-            Text(unit(gpu.get("temperature"), " °C")),
-            Text(unit(gpu.get("power_w"), " W")),
+            *map(Text, queue_lines.figures(gpu)),
             _cell(gpu["state"]),
             Text("\n".join(queue_lines.holders(gpu)) or short(gpu.get("why") or "", WHY_MAX)),
         )
     Console().print(table)
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """Return a table with these columns; those in `right` are flush right."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(Text(column), overflow="fold", justify="right" if column in right else "left")
     return table
 
 

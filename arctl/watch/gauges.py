@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from arctl.dial import Answer
 from arctl.render import queue as queue_lines
-from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, unit
+from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, spark, unit
 from arctl.watch.chart import Series, draw
 from arctl.watch.curves import have_steps
 from arctl.watch.model import Model, Trace
-from arctl.watch.paint import Line, Piece, fitted, safe, spark
+from arctl.watch.paint import Line, Piece, fitted, safe
 from arctl.watch.rows import run_name
 
 FIGURES, GRAPH_MAX = 60, 60  # columns for the figures of a GPU beside its two graphs, and of each graph
@@ -53,14 +53,10 @@ def _gpu(gpu: Answer, trace: Trace, width: int) -> Iterator[Piece]:
     used = queue_lines.memory(gpu)
     yield "", f" {gpu['index']} {safe(gpu['state'], 11):<8}"
     yield "info", spark(trace.busy, room)
-    yield "", f"{_rounded(gpu.get('utilisation'), '%'):>5} "
+    yield "", f"{unit(gpu.get('utilisation'), '%'):>5} "
     yield "good", spark(trace.memory, room)
     yield "", f" {used}"
     if gpu.get("why"):
         yield "warn", f" {safe(gpu['why'], WHY_MAX)}"
-    yield "dim", f" {_rounded(gpu.get('temperature'), ' °C')} {_rounded(gpu.get('power_w'), ' W')}"
+    yield "dim", f" {unit(gpu.get('temperature'), ' °C')} {unit(gpu.get('power_w'), ' W')}"
     yield "dim", f" {safe(gpu['name'], queue_lines.GPU_NAME_MAX)}"
-
-
-def _rounded(value: float | None, sign: str) -> str:
-    return unit(None if value is None else round(value), sign)

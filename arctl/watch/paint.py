@@ -13,7 +13,6 @@ from ardaemon.core.text import ELLIPSIS, one_line
 Piece = tuple[str, str]  # style, text
 Line = tuple[Piece, ...]
 EMPTY: Line = ()
-LEVELS = " ▁▂▃▄▅▆▇█"
 FULL, REST = "━", "─"
 GAP = " │ "  # between two columns of panels
 
@@ -81,13 +80,6 @@ def bar(share: float, width: int) -> str:
     return FULL * full + REST * (width - full)
 
 
-def spark(shares: Sequence[float | None], width: int) -> str:
-    """Return the last `width` shares (0 to 1) as a graph of one line; what is not known is a gap."""
-    shown = list(shares)[-width:] if width > 0 else []
-    levels = [0 if share is None else 1 + round(min(max(share, 0.0), 1.0) * 7) for share in shown]
-    return "".join(LEVELS[level] for level in levels).rjust(width)
-
-
 def ago(seconds: float) -> str:
     """Return a time as a person says it: `12 s`, `3 min`, `2 h 05 min`."""
     whole = max(int(seconds), 0)
@@ -103,9 +95,3 @@ def clock(seconds: float) -> str:
     whole = max(int(seconds), 0)
     minutes = f"{whole % 3600 // 60}:{whole % 60:02}"
     return minutes if whole < 3600 else f"{whole // 3600}:{minutes.rjust(5, '0')}"
-
-
-def ordinal(number: int) -> str:
-    """Return `1st`, `2nd`, `3rd`, `4th`."""
-    teen = number % 100 in (11, 12, 13)
-    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

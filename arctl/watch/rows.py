@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from arctl.dial import Answer
-from arctl.render.line import ID_MAX, SLUG_MAX, WHY_MAX
+from arctl.render.line import ID_MAX, SLUG_MAX, WHY_MAX, ordinal
 from arctl.watch.model import Key, Model, key_of
-from arctl.watch.paint import Line, Piece, bar, clock, fitted, marked, ordinal, safe
+from arctl.watch.paint import Line, Piece, bar, clock, fitted, marked, safe
 from ardaemon.core.line import number
 
 VERDICT_STYLES = {"advance": "good", "revert": "warn"}  # all others are failures

@@ -6,13 +6,16 @@ from tests.support.lab import Lab, wait_until
 from tests.support.machine import with_gpus
 from tests.support.nvml import FakeGpus
 from tests.support.shell import Shell, shells
+from tests.support.terminal import Session, played
+
+WHO = "10.0 GiB are used by no process that can be seen"
 
 
 @pytest.fixture
 def fake(lab: Lab) -> FakeGpus:
     """One GPU, which the daemon that arctl starts sees."""
     found = with_gpus(lab, 1)
-    found.gpu(0, utilisation=97, temperature=61, power=412.0)
+    found.gpu(0, utilisation=97, temperature=61, power=411.716)
     found.write()
     return found
 
@@ -30,6 +33,26 @@ def test_gpus_are_listed_with_who_is_on_them(lab: Lab, fake: FakeGpus) -> None:
         shell.release()
         assert "peak_vram=2048" in shell("wait")
         assert shell("gpus", "--clear", "7", code=64) == ""
+
+
+def test_several_gpus_stand_in_columns_with_rounded_figures_and_at_a_terminal_a_header(lab: Lab) -> None:
+    found = with_gpus(lab, 2)
+    found.gpu(0, utilisation=100, temperature=61, power=136.716, used=10 << 10)
+    found.gpu(1, utilisation=7, temperature=40, power=98.2)
+    found.write()
+    with shells(lab) as shell:
+        assert shell("gpus").splitlines() == [
+            f"0 NVIDIA Stand-in 80GB foreign 10.0/80.0 GiB 100% 61 °C 137 W: {WHO}",
+            "1 NVIDIA Stand-in 80GB free     0.0/80.0 GiB   7% 40 °C  98 W",
+        ]
+        session = Session(shell, "gpus", columns=140)
+        lines = played(session.end(), 140)
+        session.close()
+        assert lines[:3] == [
+            f"gpu  {'name':20}  {'memory':>13}  busy   temp  power  state    who",
+            f"0    NVIDIA Stand-in 80GB  10.0/80.0 GiB  100%  61 °C  137 W  foreign  {WHO}",
+            "1    NVIDIA Stand-in 80GB   0.0/80.0 GiB    7%  40 °C   98 W  free",
+        ]
 
 
 def held(shell: Shell, fake: FakeGpus, mib: int) -> None:

@@ -63,7 +63,7 @@ class Session:
 
         self.process = shell.start(
             *arguments,
-            env={**shell.lab.environment, "TERM": "xterm", **environment},
+            env={**_without_size(shell.lab.environment), "TERM": "xterm", **environment},
             stdin=theirs,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
@@ -100,6 +100,11 @@ class Session:
                 except OSError:  # EIO: the other side is closed (pty(7))
                     break
         return self.shown
+
+
+def _without_size(environment: dict[str, str]) -> dict[str, str]:
+    """The size of pytest's own terminal, which some libraries believe."""
+    return {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
 
 
 def _give_away(terminal: int) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from arctl.render.line import ordinal, spark
 from arctl.watch.layout import screen
 from arctl.watch.model import Ask, Model
-from arctl.watch.paint import ago, clock, fitted, ordinal, spark, text_of
+from arctl.watch.paint import ago, clock, fitted, text_of
 from tests.support.page import DOCS
 from tests.support.watching import NOW, PLACE, curve, night, queue, status
 
