@@ -1,5 +1,6 @@
 """What the keys of the live view do: follow a log, see a diff, read the report, list the experiments."""
 
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from textual.message import Message
 
-from arctl import difference
+from arctl import difference, output
 from arctl.dial import Answer
 from arctl.render.line import SLUG_MAX
 from arctl.watch.asker import Call
@@ -41,6 +42,15 @@ def report(call: Call, place: Place) -> list[Line]:
     text = str(call("report.get", project=place[0], expr=place[1])["text"])
     lines = clean(text).split("\n")
     return _cut((("title" if line.startswith("#") else "", line),) for line in lines)
+
+
+def page(call: Call, place: Place) -> str:
+    """Write the history as one HTML file into the current folder; return where it is."""
+    answer = call("report.page", project=place[0], expr=place[1])
+    path = os.path.abspath(f"report-{answer['expr']}.html")
+    output.require_file(path)
+    output.write(path, str(answer["html"]).encode())
+    return f"the page is written: {path}"
 
 
 def safe_line(line: str) -> str:

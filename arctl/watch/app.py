@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from arctl.watch import actions
-from arctl.watch.asker import Work
+from arctl.watch.asker import Call, Work
 from arctl.watch.dialogs import Choice, Question, TextScreen, Typed
 from arctl.watch.model import Ask, Key
 from arctl.watch.view import View
@@ -16,6 +16,7 @@ HELP = (
     "Enter, l     follow the log of the selected run (else of the one that runs, or the latest)",
     "d            what the run changed in train.py",
     "o            the report: what all runs have shown",
+    "p            write the report as a page for a browser, into the current folder",
     "c            cancel the run, after a question",
     "h            hold a waiting run, or release it",
     "e            switch to another experiment",
@@ -24,7 +25,6 @@ HELP = (
     "q            leave: whatever runs goes on",
     "",
     "The curve is that of the selected run; dotted, the best run's. A graph of a GPU is as old as this view.",
-    "The page with every run: arctl report --html",
 )
 
 
@@ -39,6 +39,7 @@ class Watch(View):
         Binding("l,enter", "log"),
         Binding("d", "diff"),
         Binding("o", "report"),
+        Binding("p", "page"),
         Binding("c", "cancel"),
         Binding("h", "hold"),
         Binding("e", "experiment"),
@@ -94,6 +95,15 @@ class Watch(View):
         place = self.model.place
         self._show(f"report of {place[1]}", lambda call: actions.report(call, place))
 
+    def action_page(self) -> None:
+        """Write the report as a page for a browser."""
+        place = self.model.place
+        self.say("the page is being made")
+        self.asker.ask(lambda call: actions.page(call, place), self._say_what_came)
+
+    def _say_what_came(self, value: str | ArdaemonError) -> None:
+        self.say(value.message if isinstance(value, ArdaemonError) else value)
+
     def _show(self, heading: str, work: Work) -> None:
         """Show the lines that the work makes, on a screen of their own."""
 
@@ -132,10 +142,11 @@ class Watch(View):
             self._change("queue.hold", run, f"{run[2]} is held until it is released")
 
     def _change(self, method: str, run: Key, done: str) -> None:
-        def then(value: Any) -> None:
-            self.say(value.message if isinstance(value, ArdaemonError) else done)
+        def work(call: Call) -> str:
+            call(method, **Ask(method, run).params)
+            return done
 
-        self.asker.ask(lambda call: call(method, **Ask(method, run).params), then)
+        self.asker.ask(work, self._say_what_came)
 
     def action_experiment(self) -> None:
         """Switch to another experiment: of this project, or one that has runs under way."""

@@ -24,6 +24,7 @@ def lab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     for name in ("HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, lab.environment[name])
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.chdir(lab.root)
     lab.ready(seconds=300, max_runs=7)
     lab.edit(0.9)
     lab.run(note="the first one")
@@ -105,7 +106,11 @@ def test_log_diff_report_and_help_are_shown_and_left(lab: Lab) -> None:
         assert "+++ r0002/train.py" in text
         await pilot.press("escape", "o")
         await read(app, pilot, "val/loss", "r0002")
-        await pilot.press("q", "question_mark")
+        await pilot.press("q", "p")
+        page = lab.root / f"report-{SLUG}.html"
+        await see(app, pilot, f"the page is written: {page}")
+        assert "<html" in page.read_text()
+        await pilot.press("question_mark")
         await read(app, pilot, "follow the log", "leave: whatever runs goes on")
         await pilot.press("q")
         await until(pilot, lambda: not isinstance(app.screen, TextScreen), app.board.text)
