@@ -69,6 +69,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
     yield _folder("state folder", host.state)
     yield _folder("runtime folder", host.runtime)
     yield _runtime_variable(host)
+    yield from _lingering()
     yield _disk("disk of the state", host.state)
     folder = None
     try:
@@ -220,7 +221,7 @@ def _cgroup(pid: int) -> Check:
 
 
 def _service(info: Answer) -> Iterator[Check]:
-    """Report who starts the daemon anew after a crash, and what ends it at a log-out."""
+    """Report who starts the daemon anew after a crash."""
     unit = info.get("unit")
     if not unit and manager.folder() is not None:
         yield Check(
@@ -232,7 +233,12 @@ def _service(info: Answer) -> Iterator[Check]:
     elif not unit:
         yield Check("ok", "service", "no systemd of yours answers here: arctl starts the daemon by itself")
     else:
-        yield Check("ok", "service", f"{unit} runs the daemon, and starts it anew after a crash")
+        more = "" if unit == manager.SERVICE else "arctl daemon install starts it at log-in, too"
+        yield Check("ok", "service", f"{unit} runs the daemon, and starts it anew after a crash", more)
+
+
+def _lingering() -> Iterator[Check]:
+    """Report what a log-out ends, where systemd runs."""
     lingers = lingering.lingers()
     if lingers is not None:
         found = "on: daemon and runs outlive your log-out" if lingers else lingering.ENDS

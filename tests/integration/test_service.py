@@ -96,10 +96,7 @@ def test_a_restart_takes_no_run_and_no_waiting_client(
     service.hold(0.5)
     client = service.waiting("run", "--wait")
     job, old = job_of(service.lab, "r0001"), service.systemd.main_pid()
-    if way.startswith("arctl"):
-        service(*way.split()[1:])
-    else:
-        service.systemd.run(*way.split())
+    service.by(way)
     assert service.systemd.main_pid() not in (0, old)
     assert alive(job)
     service.release()
@@ -109,8 +106,11 @@ def test_a_restart_takes_no_run_and_no_waiting_client(
     assert service.result()["attempts"] == 1
 
 
+@pytest.mark.parametrize("way", ["arctl daemon stop", "systemctl --user stop ardaemon"])
 @pytest.mark.parametrize("options", [(), ("--socket",)], ids=["service", "socket"])
-def test_a_stop_leaves_the_run_alone_and_tells_who_waits(service: Service, options: tuple[str, ...]) -> None:
+def test_a_stop_leaves_the_run_alone_and_tells_who_waits(
+    service: Service, way: str, options: tuple[str, ...]
+) -> None:
     """No waiting client starts it again, though systemd's socket would."""
     service("daemon", "install", *options)
     service("queue")
@@ -118,7 +118,7 @@ def test_a_stop_leaves_the_run_alone_and_tells_who_waits(service: Service, optio
     service.hold(0.5)
     client = service.waiting("run", "--wait")
     job = job_of(service.lab, "r0001")
-    service("daemon", "stop")
+    service.by(way)
     code, _, err = service.end(client)
     assert code == 75
     assert "the daemon was stopped" in err

@@ -17,5 +17,7 @@ def own_cgroup(name: str) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         pytest.skip(f"no writable cgroup v2: {error.strerror}")
-    yield folder
-    cgroup.remove(str(folder))
+    try:
+        yield folder
+    finally:
+        cgroup.remove(str(folder))

@@ -35,6 +35,11 @@ class Service(Shell):
         """The words of that command."""
         return [sys.executable, "-m", "arctl", *arguments]
 
+    def by(self, way: str) -> None:
+        """A person's command, of arctl or of systemctl."""
+        program, *words = way.split()
+        self.systemd.run(*(self.arctl(*words) if program == "arctl" else [program, *words]))
+
     def info(self) -> dict[str, Any]:
         """`arctl daemon status --json`."""
         answer: dict[str, Any] = self.json("daemon", "status")
