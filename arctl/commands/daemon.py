@@ -112,7 +112,7 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
     except ConnectionLost:
         raise DaemonUnavailable("the daemon went away", "arctl daemon logs") from None
     warn(info)
-    facts = service_facts(info)
+    facts = service_facts()
     if as_json:
         say_json({**info, **facts})
         return

@@ -12,7 +12,7 @@ from arctl.base import json_option, say, say_json
 from arctl.dial import Answer
 from arctl.pid_namespace import require_lasting
 from arctl.service import install as planning
-from arctl.service import lingering, manager
+from arctl.service import launch, lingering, manager
 from arctl.service.manager import SERVICE, SOCKET
 from arctl.starter import start_lock
 from arctl.stopper import require_near, stop_running
@@ -45,9 +45,8 @@ def install(by_socket: bool, linger: bool, dry_run: bool, force: bool, as_json: 
     _take_over(plan, by_socket)
     lingers = lingering.lingers()
     if as_json:
-        return say_json(
-            {"installed": planning.installed(), "files": list(plan.written), "lingering": lingers}
-        )
+        names = planning.installed()
+        return say_json({"installed": names, "files": list(plan.written), "lingering": lingers})
     for path in plan.written:
         say(f"written: {path}")
     how = "starts with the first arctl command" if by_socket else "starts at log-in"
@@ -75,23 +74,21 @@ def uninstall(dry_run: bool, force: bool, as_json: bool) -> None:
         return say_json({"removed": plan.removed})
     for path in plan.removed:
         say(f"removed: {path}")
-    say(
-        "running jobs go on; the next arctl command starts a daemon"
-        if plan.removed
-        else "nothing is installed"
-    )
+    done = "running jobs go on; the next arctl command starts a daemon"
+    say(done if plan.removed else "nothing is installed")
     return None
 
 
-def service_facts(info: Answer) -> dict[str, Any]:
+def service_facts() -> dict[str, Any]:
     """Return what the client adds to an answer of daemon.info."""
-    return {"lingering": lingering.lingers()} if info.get("unit") else {}
+    return {"lingering": lingering.lingers()}
 
 
 def service_lines(info: Answer, facts: dict[str, Any]) -> Iterator[str]:
     """Say who keeps the daemon alive."""
     if not info.get("unit"):
-        yield f"service: none; after a crash the next arctl command starts it ({INSTALL})"
+        more = "no systemd of yours answers here" if manager.folder() is None else INSTALL
+        yield f"service: none; after a crash the next arctl command starts it ({more})"
         return
     watched = info.get("watchdog_s")
     yield f"service: {info['unit']}" + (f", started anew if it hangs for {watched:.0f} s" if watched else "")
@@ -107,12 +104,11 @@ def _of_lingering(lingers: bool | None) -> Iterator[str]:
 
 def _show(plan: planning.Plan, by_socket: bool, linger: bool, as_json: bool) -> None:
     """Show a plan, in the order in which it would be carried out."""
-    words = [[lingering.COMMAND]] if linger else []
-    before = [shlex.join(["systemctl", "--user", *each]) for each in plan.before]
-    after = [shlex.join(["systemctl", "--user", *each]) for each in plan.after]
+    before = [lingering.COMMAND] if linger else []
+    before += [_ctl(words) for words in plan.before]
+    after = [_ctl(words) for words in plan.after]
     if plan.written:
-        after.append(f"systemctl --user start {SOCKET if by_socket else SERVICE}")
-    before = [*(word for line in words for word in line), *before]
+        after.append(_ctl(["restart", SOCKET if by_socket else SERVICE]))
     if as_json:
         return say_json({"before": before, "written": plan.written, "removed": plan.removed, "after": after})
     for line in before:
@@ -127,21 +123,29 @@ def _show(plan: planning.Plan, by_socket: bool, linger: bool, as_json: bool) -> 
     return None
 
 
+def _ctl(words: list[str]) -> str:
+    return shlex.join(["systemctl", "--user", *words])
+
+
 def _take_over(plan: planning.Plan, by_socket: bool) -> None:
     """Install, and have systemd start the daemon in the place of one that runs.
 
     That one is stopped first: systemd's socket would take the place of its socket, and a unit without a file
     that of the installed one. Clients that wait for a run go on waiting.
     """
-    seconds = manager.SETTLE_S
     with _alone() as host:
         was_running = stop_running(host) is not None
         planning.carry_out(plan, output.write)
         if not by_socket:
-            manager.ask("restart", SERVICE, seconds=seconds)  # also one that a client has started meanwhile
+            launch.wait_for(SERVICE, _restart(SERVICE), manager.SETTLE_S)
             return
-        manager.ask("stop", SERVICE, seconds=seconds)
-        manager.ask("start", SOCKET, *[SERVICE] * was_running, seconds=seconds)
+        manager.ask("stop", SERVICE, seconds=manager.SETTLE_S)
+        launch.wait_for(SERVICE, _restart(SOCKET, *[SERVICE] * was_running), manager.SETTLE_S)
+
+
+def _restart(*names: str) -> list[str]:
+    """Return the command that starts these units, anew if they run: as a client may have started them."""
+    return ["systemctl", "--user", "restart", *names]
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _folder() -> str:
 def _is_changed(path: str) -> bool:
     try:
         return units.is_changed(files.text(path, file_kinds.INSTALLED))
-    except OSError:  # a link, as of a masked unit, or no plain file
+    except (OSError, ValueError):  # a link, as of a masked unit, no plain file, or no text
         return True
 
 

@@ -35,7 +35,7 @@ def start(seconds: float) -> bool:
             return False
     except Failed:
         return False
-    _wait_for(name, command, seconds)
+    wait_for(name, command, seconds)
     return True
 
 
@@ -61,14 +61,10 @@ def _is_for_us(given: dict[str, str]) -> bool:
 
 
 def _installed() -> list[str]:
-    """Return the command that starts the installed unit, and first its socket where that is used.
-
-    A unit that has failed too often is tried again: somebody asks for it.
-    """
+    """Return the command that starts the installed unit, and first its socket where that is used."""
     names = [SERVICE]
     if manager.show(SOCKET, "UnitFileState")["UnitFileState"] == "enabled":
         names = [SOCKET, SERVICE]
-    _forget(*names)
     return ["systemctl", "--user", "start", *names]
 
 
@@ -86,16 +82,16 @@ def _transient() -> tuple[str, list[str]]:
     return name, [*unit, "--working-directory=/", *settings, *given, "--", *command]
 
 
-def _forget(*names: str) -> None:
-    """Have systemd forget that a unit has failed."""
-    for name in names:
-        try:
-            manager.ask("reset-failed", name)
-        except Failed:  # it is not loaded
-            pass
+def _forget(unit: str) -> None:
+    """Have systemd forget a unit without a file that has failed."""
+    try:
+        manager.ask("reset-failed", unit)
+    except Failed:  # it has done so already
+        pass
 
 
-def _wait_for(unit: str, command: list[str], seconds: float) -> None:
+def wait_for(unit: str, command: list[str], seconds: float) -> None:
+    """Run the command that starts a unit. Raises DaemonUnavailable, which says why it could not start."""
     try:
         manager.run(*command, seconds=seconds)
     except Failed as error:
@@ -121,6 +117,5 @@ def _why(unit: str) -> str:
     refusal = words.refused(ended["StatusText"])
     if refusal is not None:
         return refusal
-    return (
-        "" if ended["Result"] in ("", "success") else "{Result}, exit code {ExecMainStatus}".format(**ended)
-    )
+    result = ended["Result"]
+    return "" if result in ("", "success") else f"{result}, exit code {ended['ExecMainStatus']}"

@@ -3,6 +3,7 @@
 Wherever the folder of the user's systemd has its socket, systemctl reaches it without D-Bus.
 """
 
+import ast
 import os
 import re
 import stat
@@ -50,13 +51,10 @@ def folder() -> str | None:
     return where if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid() else None
 
 
-def require() -> str:
-    """Return the runtime folder of the user's systemd. Raises Refused where it does not answer."""
-    where = folder()
-    if where is None:
+def require() -> None:
+    """Raise Refused where no systemd of this user answers."""
+    if folder() is None:
         raise Refused("no systemd of this user answers here", WITHOUT)
-    ask("show-environment")
-    return where
 
 
 def ask(*words: str, seconds: float = ANSWER_S) -> str:
@@ -82,8 +80,8 @@ def run(*command: str, seconds: float = ANSWER_S) -> str:
         why = getattr(error, "strerror", None) or f"no answer within {seconds:.0f} s"
         raise Failed(f"{command[0]}: {why}", "systemctl --user status") from error
     if done.returncode != 0:
-        said = one_line(done.stderr.strip(), SHOWN_MAX) or f"exit code {done.returncode}"
-        raise Failed(f"{' '.join(command[:3])}: {said}", "systemctl --user status")
+        why = one_line(done.stderr.strip(), SHOWN_MAX) or f"exit code {done.returncode}"
+        raise Failed(f"{' '.join(command[:3])}: {why}", "systemctl --user status")
     return done.stdout
 
 
@@ -110,7 +108,17 @@ def version() -> int:
 def environment() -> dict[str, str]:
     """Return the environment that units get."""
     lines = ask("show-environment").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: _value(text) for name, _, text in (line.partition("=") for line in lines)}
+
+
+def _value(text: str) -> str:
+    """Read a value as a shell would: one with spaces is shown as $'…', with escapes as Python has them."""
+    if not text.startswith("$'"):
+        return text
+    try:
+        return str(ast.literal_eval(text[1:]))
+    except (ValueError, SyntaxError):  # nothing that we look for is written like that
+        return text
 
 
 def is_coming() -> bool:

@@ -314,6 +314,23 @@ def test_a_client_without_a_runtime_folder_asks_the_systemd_in_the_usual_place(s
     assert fnmatch(service.json("daemon", "start")["unit"], manager.TRANSIENT)
 
 
+def test_an_installation_with_a_daemon_that_cannot_start_says_why(service: Service) -> None:
+    config = Path(service.lab.environment["HOME"], ".config/ardaemon/config.toml")
+    config.parent.mkdir(parents=True)
+    config.write_text("grace = 'long'\n")
+    code, err = error_of(service, "daemon", "install")
+    assert (code, str(config) in err) == (69, True)
+
+
+@pytest.mark.parametrize(
+    ("shown", "value"),
+    [("/a", "/a"), ("$'/a b/\\'c\\''", "/a b/'c'"), ("$'ä\\tb'", "ä\tb"), ("$'", "$'"), ("", "")],
+)
+def test_a_value_is_read_as_systemd_shows_it(monkeypatch: pytest.MonkeyPatch, shown: str, value: str) -> None:
+    monkeypatch.setattr(manager, "ask", lambda *_: f"A=b\nHOME={shown}\n")
+    assert manager.environment() == {"A": "b", "HOME": value}
+
+
 def test_nobody_elses_systemd_is_asked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(lab.runtime))
     assert manager.folder() is None
