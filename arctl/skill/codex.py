@@ -23,6 +23,7 @@ VARIABLES = (
     " TORCH_HOME WANDB_API_KEY WANDB_MODE WANDB_PROJECT"
 ).split()
 RULE = f"{CODEX_RULE}\n"
+APPROVED = 'default_tools_approval_mode = "approve"'
 
 
 def entry(program: str, project: str | None, approved: bool) -> str:
@@ -35,7 +36,7 @@ def entry(program: str, project: str | None, approved: bool) -> str:
         f"env_vars = [{', '.join(map(toml.string, VARIABLES))}]",
         f"startup_timeout_sec = {START_S}",
         f"tool_timeout_sec = {TOOL_S}",
-        *(['default_tools_approval_mode = "approve"'] if approved else []),
+        *([APPROVED] if approved else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -43,12 +44,14 @@ def entry(program: str, project: str | None, approved: bool) -> str:
 def server(program: str, project: str | None, approved: bool, ours: Sequence[Entry]) -> Change | None:
     """Plan the entry of the MCP server. None: it is there, or a person has one of his own.
 
-    `ours` is what earlier installations added: their entry is replaced.
+    `ours` is what earlier installations added: their entry is replaced. What a person has approved with it
+    stays approved.
     """
     file = os.path.join(codex_home(project), "config.toml")
     before = settings.read(file)
     old = next((one.item for one in ours if one.file == file and one.item in (before or "")), None)
-    text, table = before or "", entry(program, project, approved)
+    was_approved = old is not None and APPROVED in old
+    text, table = before or "", entry(program, project, approved or was_approved)
     if old is None and _has_server(file, text):
         return None
     rest = text if old is None else text.replace(old, "", 1)
@@ -57,11 +60,11 @@ def server(program: str, project: str | None, approved: bool, ours: Sequence[Ent
     _require(file, rest, after, item)
     if after == text:
         return None
-    why = "Codex starts arctl mcp outside its sandbox" + (
-        ", and calls its tools without a question" if approved else ""
-    )
+    widens = approved and not was_approved
+    why = "Codex starts arctl mcp outside its sandbox"
+    why += ", and calls its tools without a question" if widens else ""
     added = Entry(file=file, path=(), item=item, made=0, new=before is None)
-    return Change(file=file, why=why, before=before, after=after, entries=(added,), widens=approved)
+    return Change(file=file, why=why, before=before, after=after, entries=(added,), widens=widens)
 
 
 def _gap(text: str) -> str:
@@ -69,13 +72,6 @@ def _gap(text: str) -> str:
     if not text.strip() or text.endswith("\n\n"):
         return ""
     return "\n" if text.endswith("\n") else "\n\n"
-
-
-def has_own_server(project: str | None, ours: Sequence[Entry]) -> bool:
-    """Return whether a person has put the server into config.toml."""
-    file = os.path.join(codex_home(project), "config.toml")
-    text = settings.read(file) or ""
-    return _has_server(file, text) and not any(one.file == file and one.item in text for one in ours)
 
 
 def _has_server(file: str, text: str) -> bool:

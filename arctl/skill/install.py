@@ -14,7 +14,6 @@ from arctl.skill.record import Entry
 from arctl.skill.server import Server
 from arctl.skill.settings import Change
 from arctl.skill.show import State
-from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import Refused
 from ardaemon.host import state
 
@@ -163,6 +162,7 @@ class Removing(_Work):
     def __init__(self, wish: Wish, tell: Tell) -> None:
         super().__init__(wish, tell)
         self.states: list[State] = []
+        self.left: list[Tree] = []  # a person's files, which stay in each folder
         self.changes: list[Change] = []
 
     def prepare(self) -> None:
@@ -176,6 +176,8 @@ class Removing(_Work):
                     f"{one.copy.folder} was not installed by arctl", "look at it, and remove it yourself"
                 )
             checks.require_place(one.copy.folder)
+            names = (*one.changes.changed, *one.changes.added)
+            self.left.append(plan.persons_files(one.copy.folder, names))
         records = [one.installed for one in self.states if one.installed is not None]
         self.changes = plan.removals([entry for one in records for entry in one.entries])
 
@@ -185,27 +187,19 @@ class Removing(_Work):
             self.show(change)
             if not self.wish.dry_run:
                 self.apply(change)
-        for one in self.states:
-            self._take_away(one)
+        for one, left in zip(self.states, self.left, strict=True):
+            self._take_away(one, left)
 
-    def _take_away(self, one: State) -> None:
-        where, stay = one.copy.folder, (*one.changes.changed, *one.changes.added)
-        but = f", but for {show.names(stay)}" if stay else ""
+    def _take_away(self, one: State, left: Tree) -> None:
+        where, but = one.copy.folder, f", but for {show.names(tuple(left))}" if left else ""
         if not one.there:
             return self.tell(f"not installed: {where}")
         if self.wish.dry_run:
             return self.tell(f"would remove: {where}{but}")
         with copying.locked(where):
             copying.mend(where)
-            if stay:
-                copying.put(where, {name: _read(where, name) for name in stay})
+            if left:
+                copying.put(where, left)
             else:
                 copying.take_away(where)
         return self.tell(f"removed: {where}{but}")
-
-
-def _read(where: str, name: str) -> bytes:
-    try:
-        return files.read(os.path.join(where, name), file_kinds.INSTALLED)
-    except OSError as error:
-        raise Refused(f"{error.filename}: {error.strerror}", "move it elsewhere, then call again") from error

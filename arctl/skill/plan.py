@@ -58,7 +58,7 @@ def copy_plan(copy: Copy, source: Tree, server: str | None, force: bool) -> Copy
             f"{copy.folder} has files that a person changed: {show.names(in_the_way)}",
             f"{show.command(copy)} --force puts ours there, and keeps the old folder under another name",
         )
-    added = {} if in_the_way else _added(copy.folder, state)
+    added = {} if in_the_way else persons_files(copy.folder, state.changes.added)
     return CopyPlan(
         state=state, files=files_, source=record.source_hash(source), added=added, save=bool(in_the_way)
     )
@@ -79,9 +79,8 @@ def _in_the_way(state: State, wanted: Tree) -> tuple[str, ...]:
     return (*changed, *(name for name in state.changes.added if name in ours and here[name] != ours[name]))
 
 
-def _added(folder: str, state: State) -> Tree:
-    """Return a person's own files in an installed folder. Raises Refused if they are many, or no files."""
-    names = state.changes.added
+def persons_files(folder: str, names: Sequence[str]) -> Tree:
+    """Return a person's files in an installed folder. Raises Refused if they are many, or no files."""
     if len(names) > ADDED_MAX:
         raise Refused(
             f"{folder} has {len(names)} files of a person's own", "move them elsewhere, then call again"

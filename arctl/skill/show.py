@@ -1,6 +1,7 @@
 """What of the skill is installed where."""
 
 import os
+import shlex
 
 from msgspec import Struct
 
@@ -12,7 +13,7 @@ NAMED_MAX = 5  # changed files that are named in a line
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """One folder, and what lies there. `record` is None where something lies there that is not ours."""
+    """One folder, and what lies there. `installed` is None where what lies there is not ours."""
 
     copy: Copy
     there: bool
@@ -74,7 +75,7 @@ def names(all_: tuple[str, ...]) -> str:
 def command(copy: Copy, verb: str = "install") -> str:
     """Return the command that installs (or uninstalls) this copy."""
     if copy.agent == places.OTHER:
-        return f"arctl skill {verb} --path {os.path.dirname(copy.folder)}"
+        return f"arctl skill {verb} --path {shlex.quote(os.path.dirname(copy.folder))}"
     scope = " --project" if copy.scope == places.PROJECT else ""
     return f"arctl skill {verb} --{copy.agent}{scope}"
 

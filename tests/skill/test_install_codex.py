@@ -73,6 +73,15 @@ def test_without_a_person_nothing_is_written_that_lets_the_agent_do_more(home: H
     ] == []
 
 
+def test_what_a_person_has_approved_stays_so_in_an_upgrade_by_a_script(home: Home) -> None:
+    home.typed("y\ny\n", "install", "--codex")
+    for path in (home.path / CONFIG, home.portable / ".ardaemon.json"):
+        path.write_text(path.read_text().replace("86400", "60"))
+    home.done("install", "--codex", "--yes")
+    server = config(home)["mcp_servers"]["ardaemon"]
+    assert (server["tool_timeout_sec"], server["default_tools_approval_mode"]) == (86400, "approve")
+
+
 def test_a_server_that_a_person_has_set_up_stays_as_it_is(home: Home) -> None:
     path = home.write(CONFIG, MINE + '[mcp_servers.ardaemon]\ncommand = "arctl"\n')
     before = path.read_text()

@@ -180,6 +180,13 @@ def test_a_persons_own_files_survive_an_upgrade_and_an_uninstall(home: Home) -> 
     assert [p for p in home.plugin.rglob("*") if p.is_file()] == [home.plugin / "skills/mine/SKILL.md"]
 
 
+def test_a_link_that_a_person_put_there_stops_the_uninstall_before_it_begins(home: Home) -> None:
+    home.typed("y\n", *INSTALL)
+    (home.plugin / "link").symlink_to("hooks")
+    assert f"{home.plugin}/link: it is a link" in home.refused("uninstall", "--claude")
+    assert f"{home.plugin}/link: it is a link" in home.refused(*INSTALL)
+
+
 def older(home: Home) -> None:
     """Make it an installation of an earlier version: other files, and a record of them."""
     from arctl.skill import record
