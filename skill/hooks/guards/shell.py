@@ -45,6 +45,9 @@ class Shell(Words):
         self.commands: list[Command] = []
         self.heredocs: list[tuple[str, bool]] = []  # those whose text comes after this line
         self.left: list[Text] = []  # the folders that ( … ) return to
+        self.made: list[str] = []  # folders that `mkdir` makes
+        self.begun = folder  # where this list of commands began: `a && b &` is one
+        self.piped = False  # the command reads another one's output
 
     def read(self, inside: bool = False) -> list[Command]:
         """Read the commands to the end; `inside`: to the parenthesis that closes them."""
@@ -107,10 +110,32 @@ class Shell(Words):
         if match is None:
             return False
         self.at = match.end()
+        before = self.folder
         self._finish()
+        self._go_on(match[0], before)
         if match[0] == "\n":
             self._skip_heredocs()
         return True
+
+    def _go_on(self, operator: str, before: Text) -> None:
+        """Take the next command's folder: neither a `cd` in a pipe moves it, nor one that fails."""
+        into_pipe = operator in ("|", "|&")
+        if into_pipe or self.piped:
+            self.folder = before
+        self.piped = into_pipe
+        if into_pipe or operator == "&&":
+            return
+        if operator == "&":
+            self.folder = self.begun
+        elif self.folder != self.begun and not self._is_there(self.folder):
+            self.folder = None
+        self.begun = self.folder
+
+    def _is_there(self, folder: Text) -> bool:
+        """Return whether `cd` to a folder works, as far as can be told."""
+        return folder is not None and (
+            os.path.isdir(folder) or any(f"{made}/".startswith(f"{folder}/") for made in self.made)
+        )
 
     def _redirection(self) -> bool:
         match = _REDIRECTION.match(self.text, self.at)
@@ -159,9 +184,12 @@ class Shell(Words):
                 self._forget(words[1:])
             case ["cd"] | ["pushd"] | ["popd"]:
                 self._move(words)
+            case ["mkdir"]:
+                self.made += filter(None, (resolved(word, self.folder) for word in words[1:]))
 
     @staticmethod
     def _without_leading(words: list[Text]) -> list[Text]:
+        words = words[2:] if words[:1] == ["function"] else words
         at = next((at for at, word in enumerate(words) if word not in _LEADING), len(words))
         return words[at:]
 
@@ -171,8 +199,15 @@ class Shell(Words):
         at = next((at for at, word in enumerate(words) if not _assigns(word)), len(words))
         if declared is not words or at == len(words):
             pairs = (ASSIGNMENT.fullmatch(word) for word in declared if word is not None and word != ASSIGNED)
-            self.variables |= {pair[1]: pair[2] for pair in pairs if pair is not None}
+            for pair in filter(None, pairs):
+                self._assign(pair)
         return words[at:]
+
+    def _assign(self, pair: re.Match[str]) -> None:
+        if pair[0].startswith("+", pair.end(1)):
+            self._forget([pair[1]])
+        else:
+            self.variables[pair[1]] = pair[2]
 
     def _forget(self, names: list[Text]) -> None:
         for name in names:

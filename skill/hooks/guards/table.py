@@ -65,6 +65,8 @@ def git_reads(subcommand: str, words: list[str]) -> bool:
     ways = GIT_READS_WITH.get(subcommand, ())
     if not words:
         return "" in ways
+    if subcommand == "config" and len(words) == 1 and not words[0].startswith("-"):
+        return True
     if words[0] in ways:
         return True
     return "-" in ways and all(word in _HARMLESS for word in words)

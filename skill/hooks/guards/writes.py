@@ -36,21 +36,36 @@ IN_PLACE = {"sed": r"-[nErsuz]*i|--in-place", "perl": r"-[lnpasStTuUwWXc0-9]*i",
 SHELLS = frozenset("bash sh dash zsh ksh".split())
 # Commands that run another one, with those of their options that take a value.
 RUNNERS = {
-    "parallel": "-j",
+    "parallel": "-j", "busybox": "", "flock": "-w -E", "watch": "-n",
     "sudo": "-u -g -C -D -h -p", "doas": "-u -C", "env": "-u -C", "nohup": "", "time": "-f -o", "nice": "-n",
     "ionice": "-c -n -p", "timeout": "-k -s", "stdbuf": "-i -o -e", "setsid": "", "command": "",
     "builtin": "", "exec": "-a", "xargs": "-I -n -P -L -d -a -E -s", "chrt": "", "taskset": "",
 }  # fmt: skip
-OPERANDS_OF_RUNNER = {"timeout": 1, "chrt": 1, "taskset": 1}
+OPERANDS_OF_RUNNER = {"timeout": 1, "chrt": 1, "taskset": 1, "flock": 1}
 # Options with a value, of commands whose every operand counts.
 VALUES = {"touch": "-d -r -t", "truncate": "-s -r", "mkdir": "-m", "shred": "-n -s", "rsync": "-e -f"}
 TARGET = ("-t", "--target-directory")
+# With these options a command of REMOVE, or one that unpacks, writes no file.
+READS = {
+    **dict.fromkeys(
+        ("gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd"), r"-[a-z0-9]*[clt]|--(stdout|list|test)"
+    ),
+    "unzip": r"-[a-zA-Z]*[lptvzZ]",
+    "patch": r"--dry-run",
+}
+# The option that names the file, which may stand behind other letters: `curl -sSLo FILE`, `wget -qO- URL`.
+_CURL = "-[#0-9BGIJLMNOSRZafgijklnpqsv]*"
+OUTPUT = {
+    "curl": rf"{_CURL}o(.*)|--output(?:=(.*))?",
+    "wget": r"-[NSacdqrv]*O(.*)|--output-document(?:=(.*))?",
+    "sort": r"-[a-zA-Z]*o(.*)|--output(?:=(.*))?",
+}
 
 
 def of(command: Command) -> Iterator[Change]:
     """Yield what the command changes. Raises Unclear if that cannot be told."""
     for path in command.outputs:
-        if path is None or not path.startswith("/dev/"):
+        if path is None or not os.path.normpath(path).startswith("/dev/"):
             yield Write(resolved(path, command.folder))
     words = _itself(command.words)
     yield from _of(words, command.folder, "xargs" in command.words)
@@ -106,6 +121,8 @@ def _operands(name: str, words: list[Text]) -> list[Text]:
 def _paths(name: str, words: list[Text], folder: Text) -> Iterator[Write]:
     """Yield what a command other than git and a shell writes, as its words say it."""
     operands = _operands(name, words)
+    if name in READS and any(re.match(READS[name], word or "") for word in words):
+        return
     if name in EVERY:
         yield from map(Write, operands[name in FIRST_IS_NO_PATH :])
     elif name in REMOVE:
@@ -118,7 +135,7 @@ def _paths(name: str, words: list[Text], folder: Text) -> Iterator[Write]:
         yield from map(Write, _edited(words))
     elif name == "dd":
         yield from (Write(word[3:]) for word in words if word is not None and word.startswith("of="))
-    elif name in ("curl", "wget"):
+    elif name in OUTPUT:
         yield from _fetched(name, words)
     elif name in ("tar", "unzip", "patch"):
         yield from _unpacked(name, words, operands)
@@ -173,19 +190,23 @@ def _edited(words: list[Text]) -> list[Text]:
 
 
 def _fetched(name: str, words: list[Text]) -> Iterator[Write]:
-    output = ("-o", "--output") if name == "curl" else ("-O", "--output-document")
-    given = any(word is not None and word.startswith(output) for word in words)
-    if given:
-        target = _value(words, output)
-        if target != "-":
-            yield Write(target)
-    elif name == "wget" or any(word in ("-O", "--remote-name") for word in words):
+    for at, word in enumerate(words):
+        match = re.fullmatch(OUTPUT[name], word or "")
+        if match is not None:
+            target = match[1] or match[2] or next(iter(words[at + 1 :]), None)
+            if target != "-":
+                yield Write(target)
+            return
+    remote = any(re.match(rf"{_CURL}O|--remote-name", word or "") for word in words)
+    if name == "wget" or (name == "curl" and remote):
         yield Write(_value(words, ("-P", "--directory-prefix")) if name == "wget" and "-P" in words else "x")
 
 
 def _unpacked(name: str, words: list[Text], operands: list[Text]) -> Iterator[Write]:
     """Yield a name in the folder where an archive is unpacked or a patch applied."""
     flags = next((word.lstrip("-") for word in words if word), "")
+    if name == "tar" and operands[:1] == words[:1]:  # as in `tar czf FILE`
+        operands = operands[1:]
     if name == "tar" and "x" not in flags and "--extract" not in words:
         if "c" in flags or "--create" in words:
             yield Write(
@@ -227,6 +248,9 @@ def _script(name: str, words: list[Text], folder: Text) -> Iterator[Change]:
     else:
         options, operands = _split(words, ["-o", "+o"])
         if not any(not one.startswith("--") and "c" in one for one in options):
+            from_input = not operands or any(not one.startswith("--") and "s" in one for one in options)
+            if from_input and not {"--version", "--help"} & set(options):
+                raise Unclear(f"what `{name}` would read cannot be told: write the commands out")
             return
         text = operands[0] if operands else ""
     if text is None:
