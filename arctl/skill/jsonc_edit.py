@@ -8,7 +8,7 @@ from typing import Any
 from arctl.skill.jsonc import Part, parse
 
 INDENT = "  "  # where the text has none of its own
-_REST_OF_LINE = re.compile(r"[ \t]*(?://[^\n]*|(?:/\*[^\n]*?\*/[ \t]*)*)(?=\r?\n)")
+_REST_OF_LINE = re.compile(r"[ \t]*(?:/\*[^\n]*?\*/[ \t]*)*(?://[^\r\n]*)?(?=\r?\n)")
 
 
 class WrongKind(ValueError):

@@ -74,11 +74,9 @@ def with_items(file: str, why: str, wanted: Sequence[tuple[tuple[str, ...], str]
     return Change(file=file, why=why, before=before, after=text, entries=tuple(entries))
 
 
-def with_text(file: str, why: str, item: str, widens: bool = True) -> Change | None:
-    """Plan to add a piece of text to the end of a file. None: it is there."""
+def with_text(file: str, why: str, item: str, widens: bool = True) -> Change:
+    """Plan to add a piece of text to the end of a file."""
     before = read(file)
-    if before is not None and item in before:
-        return None
     gap = "" if not before or before.endswith("\n") else "\n"
     entry = Entry(file=file, path=(), item=gap + item, made=0, new=before is None)
     after = f"{before or ''}{gap}{item}"

@@ -46,6 +46,14 @@ def test_into_an_empty_home(home: Home) -> None:
     assert home.files() == before
 
 
+def test_a_rule_that_a_person_has_switched_off_is_none(home: Home) -> None:
+    """It stands in a comment; the rule that is added is no part of it."""
+    off = '# prefix_rule(pattern=["arctl"], decision="allow")\n'
+    home.write(RULES, off)
+    home.typed("y\ny\n", "install", "--codex")
+    assert (home.path / RULES).read_text() == off + off.removeprefix("# ")
+
+
 def test_uninstall_gives_every_file_back_as_it_was(home: Home) -> None:
     home.write(CONFIG, MINE)
     home.write(RULES, "# mine, without an end of line")

@@ -53,6 +53,10 @@ KEPT = {
         '{\r\n  "model": "x"\r\n}\r\n',
         '{\r\n  "model": "x",\r\n' + RULES.replace("\n", "\r\n") + "}\r\n",
     ),
+    "line ends of Windows, and comments": (
+        '{\r\n  "model": "x" /* a */ // b\r\n}\r\n',
+        '{\r\n  "model": "x", /* a */ // b\r\n' + RULES.replace("\n", "\r\n") + "}\r\n",
+    ),
     "an empty list": (
         '{\n  "permissions": {\n    "allow": []\n  }\n}\n',
         "{\n" + RULES + "}\n",
