@@ -75,7 +75,8 @@ def run(
     candidate can be written while this one trains.
 
     --exit-zero is for tools that show every other exit code as a failure. What is left then is an error: 64 a
-    wrong option, 65 refused, 69 no daemon, 70 a fault of ardaemon, 74 storage, 76 stuck.
+    wrong option, 65 refused, 69 no daemon, 70 a fault of ardaemon, 74 storage, 75 ended by a signal
+    before the daemon had answered, 76 stuck.
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
@@ -269,7 +270,9 @@ class Watch:
             complain(f"detached{reason}{goes_on}, call: {self._hint()}")
         except OSError:  # the terminal was closed: that is why we leave
             pass
-        return self._code(EXIT_STILL_RUNNING)
+        if answered:
+            return self._code(EXIT_STILL_RUNNING)
+        return why.exit_code if isinstance(why, Stopped) else EXIT_STILL_RUNNING  # no run may go on
 
     def _still(self, view: Answer) -> int:
         self.run_id = str(view["run_id"])

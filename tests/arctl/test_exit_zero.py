@@ -1,5 +1,6 @@
 """`--exit-zero`: 0 for every verdict and for a run that goes on; errors keep their codes."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -68,6 +69,20 @@ def test_a_version_that_is_under_way_is_a_run_that_goes_on(shell: Shell) -> None
             "warning: train.py is the same as r0002, which is not judged yet: nothing was recorded\n"
         )
         shell("run", *wait, code=75)
+
+
+def test_without_an_answer_to_the_submit_it_is_not_zero(shell: Shell) -> None:
+    """Whether there is a run is not known: no line names one."""
+    daemon = shell.json("daemon", "status")["pid"]
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        submitting = shell.start(*RUN)
+        wait_until(lambda: connected(submitting.pid), "arctl run is connected")
+        submitting.send_signal(signal.SIGTERM)
+        answer = shell.end(submitting)
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    assert answer == (75, "", "detached before the daemon had answered, call: arctl status\n")
 
 
 def test_errors_keep_their_codes(shell: Shell) -> None:
