@@ -1,7 +1,8 @@
 """The names to which a source gives values, and those whose values differ between two sources.
 
 A name is a variable, an attribute, a keyword argument, a parameter with a default, an item of a dict (its key
-a string), or an option of argparse with a default. The standard library alone.
+a string), an option of argparse with a default, or an option in a list (source/options.py). The standard
+library alone.
 """
 
 import ast
@@ -10,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from ardaemon.source.normal import NOTE, words
+from ardaemon.source.options import options
 
 Place = tuple[str, ...]
 
@@ -78,6 +80,8 @@ def _names_at(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield _last_name(target), value
         case ast.Dict(keys=keys, values=values):
             yield from ((_key(key), value) for key, value in zip(keys, values, strict=True))
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            yield from options(items)
         case ast.arguments():
             yield from _defaults(node)
         case ast.Call(keywords=keywords):
