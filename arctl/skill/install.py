@@ -102,6 +102,8 @@ class Installing(_Work):
             self._put(one, entries if number == 0 else ())
         for change in accepted:
             self.apply(change)
+        if self.wish.project is not None:
+            self.tell("do not commit these files: they name paths of this machine")
         self.tell(f"next: {NEXT[self.wish.agent]}")
 
     def _entries(self) -> tuple[Entry, ...]:

@@ -223,6 +223,7 @@ def test_into_a_project(home: Home) -> None:
     shown = home.typed("y\n", *INSTALL, "--project")
     folder = home.lab.project / ".claude"
     assert f"installed: {folder}/skills/autoresearch\n" in shown
+    assert "do not commit these files: they name paths of this machine\n" in shown
     assert json.loads((folder / "settings.local.json").read_text())["permissions"]["allow"] == RULES
     assert not (folder / "settings.json").exists()
     assert home.files() == {}
