@@ -58,16 +58,19 @@ class Here:
         """
         while True:
             try:
-                answer = self.client.call(
-                    method, deadline=deadline, project=self.project, expr=self._meant(), **params
-                )
+                return self.ask_once(method, deadline=deadline, **params)
             except AmbiguousExperiment as error:
                 self.expr = choose(error)
-                continue
-            # The experiment is chosen once per command: further calls name it.
-            self.expr = str(answer.get("expr") or self.expr)
-            self.warn(answer)
-            return answer
+
+    def ask_once(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
+        """Call a method as `ask` does, but ask nobody. Raises AmbiguousExperiment."""
+        answer = self.client.call(
+            method, deadline=deadline, project=self.project, expr=self._meant(), **params
+        )
+        # The experiment is chosen once per command: further calls name it.
+        self.expr = str(answer.get("expr") or self.expr)
+        self.warn(answer)
+        return answer
 
     def _meant(self) -> str | None:
         """Return the experiment as the daemon knows the word for it: one of before knows no CHAIN_FIRST."""

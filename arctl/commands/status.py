@@ -1,13 +1,17 @@
 """`arctl status`: an experiment as it stands."""
 
+import contextlib
+
 import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
 from arctl.render import status as status_lines
 from arctl.render.line import project_line
+from ardaemon.core.errors import AmbiguousExperiment, UsageError
 
 RECENT = 5  # runs in the text for people
+TREND = 60  # runs in the graph: a line of it beside the rest of the screen
 LAST_MAX = 1000  # the daemon's own limit of one answer
 
 
@@ -22,21 +26,18 @@ def status(expr: str | None, as_json: bool, compact: bool, last: int | None) -> 
     if compact and last is not None:
         raise click.UsageError("give either --compact or --last")
     here = Here(expr)
+    if not (as_json or compact or last) and at_terminal():
+        _show_people(here)
+        return
     view = here.ask("status.get", last=last or (0 if compact else RECENT))
     if as_json:
         say_json(view)
         return
-    if here.elsewhere:
-        settings = view["session"].get("settings") or {}
-        say(project_line(here.project, str(settings.get("runner") or "")))
+    _say_project(here, view)
     if last is not None:
         _say_recent(view)
     elif compact:
         say(status_lines.compact(view))
-    elif at_terminal():
-        from arctl.render import tables  # rich, for people only
-
-        tables.status(view)
     else:
         say(status_lines.compact(view))
         _say_recent(view)
@@ -46,3 +47,27 @@ def _say_recent(view: Answer) -> None:
     metric = view["contract"]["primary"]["metric"]
     for row in view.get("recent") or ():
         say(status_lines.recent(row, metric))
+
+
+def _say_project(here: Here, view: Answer) -> None:
+    if here.elsewhere:
+        settings = view["session"].get("settings") or {}
+        say(project_line(here.project, str(settings.get("runner") or "")))
+
+
+def _show_people(here: Here) -> None:
+    """Show one experiment, and the others of the project below it; all of them where several are meant."""
+    from arctl.render import tables  # rich, for people only
+
+    try:
+        view = here.ask_once("status.get", last=TREND)
+    except AmbiguousExperiment:
+        tables.overview(here.client.call("status.list", project=here.project, values=TREND), None)
+        say("one of them: arctl status --expr SLUG")
+        return
+    _say_project(here, view)
+    tables.status(view, RECENT)
+    with contextlib.suppress(UsageError):  # an earlier daemon does not know it
+        every = here.client.call("status.list", project=here.project, values=TREND)
+        if len(every["experiments"]) > 1:
+            tables.overview(every, view["expr"])

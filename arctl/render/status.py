@@ -113,13 +113,14 @@ def recent(row: Answer, metric: str) -> str:
     """Return a line of `status --last N`: `r0041 revert  val/loss=0.855 note: "grad clip 1.0 → 0.5"`."""
     name = short(metric, NAME_MAX)
     value = row.get("primary") or ""
-    shown = f"{name}={number(_float(value))}" if value else f"no {name}"
+    shown = f"{name}={number(as_float(value))}" if value else f"no {name}"
     head = f"{short_id(row)} {short(row.get('verdict') or row.get('status') or '?', 12):<7} {shown}"
     note = row.get("note") or ""
     return fit(f'{head} note: "', note, '"', RECENT_MAX) if note else cut(head, RECENT_MAX - 1)
 
 
-def _float(text: str) -> float | None:
+def as_float(text: str) -> float | None:
+    """Return a number of results.tsv; None where there is none."""
     try:
         return float(text)
     except ValueError:

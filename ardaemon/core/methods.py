@@ -21,11 +21,13 @@ from ardaemon.core.protocol import (
     HistoryView,
     Init,
     ListGpus,
+    ListStatus,
     Move,
     Nothing,
     PageView,
     Params,
     Pause,
+    ProjectView,
     QueueView,
     Recent,
     Report,
@@ -75,6 +77,9 @@ METHODS: dict[str, Method] = {
     ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
     "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),
+    "status.list": Method(
+        ListStatus, ProjectView, "The project's experiments at a glance, the newest first.", repeatable=True
+    ),
     "experiment.init": Method(Init, ExperimentView, "Create an experiment and seal it.", slow=True),
     "experiment.seal": Method(
         Seal, ExperimentView, "Report what changed under the seal; accept it.", slow=True

@@ -139,6 +139,16 @@ class ListGpus(Params, frozen=True, kw_only=True):
     clear: tuple[str, ...] = ()
 
 
+VALUES_MAX = 100  # of one Glance: a graph of one line is no wider
+
+
+class ListStatus(Params, frozen=True, kw_only=True):
+    """status.list. `values`: how many of each experiment's last runs tell their primary metric."""
+
+    project: str
+    values: Annotated[int, Meta(ge=0, le=VALUES_MAX)] = 0
+
+
 class Recent(Where, frozen=True, kw_only=True):
     """The last N committed runs."""
 
@@ -382,6 +392,35 @@ class StatusView(Answer, frozen=True, kw_only=True):
     gpu_hours: float = 0.0  # of its runs that are committed
     active: tuple[RunView, ...] = ()
     recent: tuple[dict[str, str], ...] = ()
+
+
+GLANCES_MAX = 16  # experiments of one status.list: more than a person looks at at once
+
+
+class Glance(Struct, frozen=True, kw_only=True):
+    """An experiment in a line. `values`: the primary metric of its last runs, oldest first; null: none."""
+
+    expr: str
+    metric: str
+    direction: Direction
+    live: bool
+    started: bool  # it has had a session
+    terminated_by: str | None = None
+    best: float | None = None
+    best_run: str | None = None
+    runs: int = 0  # that are committed
+    running: str | None = None  # the first run at work
+    at_work: int = 0
+    waiting: int = 0
+    values: tuple[float | None, ...] = ()
+
+
+class ProjectView(Answer, frozen=True, kw_only=True):
+    """status.list: the experiments that were changed last, newest first, and how many `more` there are."""
+
+    project: str
+    experiments: tuple[Glance, ...]
+    more: int = 0
 
 
 class SessionView(Answer, frozen=True, kw_only=True):

@@ -75,14 +75,15 @@ def _current(folder: Path, every: list[Experiment]) -> Experiment | None:
 
 
 def _last_changed(every: list[Experiment]) -> Experiment:
-    times = sorted(((_changed(e), e.slug, e) for e in every), reverse=True)
+    times = sorted(((changed(e), e.slug, e) for e in every), reverse=True)
     newest = [e for when, _, e in times if times[0][0] - when < CLOSE_S]
     if len(newest) > 1:
         raise _ambiguous(newest, "several experiments were changed within a minute")
     return newest[0]
 
 
-def _changed(experiment: Experiment) -> float:
+def changed(experiment: Experiment) -> float:
+    """Return when the experiment's state was last written, as time.time(); 0 if it has none."""
     try:
         return experiment.session.stat().st_mtime
     except OSError:

@@ -7,6 +7,7 @@ from ardaemon.handlers.curves import Curves
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
+from ardaemon.handlers.overview import Overview
 from ardaemon.handlers.pages import Pages
 from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.reports import Reports
@@ -22,6 +23,7 @@ _HOMES = {
     "run.tail": "tailer",
     "run.curve": "curves",
     "status": "experiments",
+    "status.list": "overview",
     "experiment": "experiments",
     "session": "experiments",
     "chain": "chains",
@@ -44,6 +46,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "tailer": Tailer(context),
         "curves": Curves(context),
         "experiments": Experiments(context),
+        "overview": Overview(context),
         "chains": Chains(context),
         "reports": Reports(context),
         "pages": Pages(context),

@@ -99,7 +99,7 @@ def test_any_run_of_the_experiment_is_followed(shell: Shell, sessions: list[Sess
     shell("run")
     shell.lab.edit(0.4)
     shell("run")
-    session = Session(shell, "wait", "--any", NO_COLOR="1")
+    session = Session(shell, "wait", "--any", environment={"NO_COLOR": "1"})
     sessions.append(session)
     session.until("val/loss=0.5 (step 7) | best 1 @ r0001, 1 more under way")
     shell.release()
@@ -109,7 +109,7 @@ def test_any_run_of_the_experiment_is_followed(shell: Shell, sessions: list[Sess
 
 def test_no_colour_means_no_escape_in_the_line(shell: Shell, sessions: list[Session]) -> None:
     learning(shell)
-    session = Session(shell, "run", "--wait", "--json", NO_COLOR="1")
+    session = Session(shell, "run", "--wait", "--json", environment={"NO_COLOR": "1"})
     sessions.append(session)
     session.until("val/loss=0.5")
     shell.release()
@@ -120,7 +120,7 @@ def test_a_dumb_terminal_gets_lines_as_a_pipe_does(shell: Shell, sessions: list[
     learning(shell)
     shell("run")
     shell.lab.edit(0.4)
-    session = Session(shell, "run", "--wait", "--json", columns=100, TERM="dumb")
+    session = Session(shell, "run", "--wait", "--json", columns=100, environment={"TERM": "dumb"})
     sessions.append(session)
     session.until("CPU slots")
     shell.release()
