@@ -16,6 +16,8 @@ from tests.support.lab import Lab, wait_until
 from tests.support.older import Version
 from tests.support.service import SOCKET, UNIT, Service, services
 
+pytestmark = pytest.mark.promise("service")
+
 WATCHDOG = "[Service]\nWatchdogSec=1\nTimeoutStopSec=2\nRestartSec=0\n"
 HANGS = f"ExecStart=\nExecStart={sys.executable} -m tests.support.hanging serve\n"
 

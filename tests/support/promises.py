@@ -161,6 +161,12 @@ PROMISES = {
         "a copy of the package with another version and protocol is replaced by `arctl daemon restart`"
         " with runs in flight and clients of each kind; two restarts at once, in mid-commit, in mid-start",
     ),
+    "service": (
+        "a systemd service that is restarted, stopped, upgraded, that crashes or hangs: no run notices",
+        "a real `systemd --user`, booted for each test; a run is in flight and a client waits, with the"
+        " daemon started at log-in and by its socket; the loop is blocked, the process stopped (SIGSTOP),"
+        " the package replaced; a stop is told, and so is what a log-out without lingering ends",
+    ),
     "made-again": (
         "a run that is made again (out of memory beside others) has one verdict, and no attempt runs twice",
         "kill -9 of the daemon before each of its operations in such a run's life, on the stand-in's GPU",
