@@ -22,7 +22,7 @@ FUZZ_SECONDS ?= 300
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms plugin bench fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -71,6 +71,9 @@ format: $(VENV)/.dev ## format the code and mend what the linter can
 
 rooms: $(VENV)/.dev ## the rooms, who imports whom, and what is long; fails for a circle or an upward arrow
 	@$(BIN)/python -m tests.rooms
+
+configuration: $(VENV)/.dev ## the tables of docs/configuration.md, from the code
+	@$(BIN)/python -m tests.support.configuration
 
 plugin: ## skill/ as Claude Code itself sees it (needs npx, of Node.js)
 	npx --yes @anthropic-ai/claude-code plugin validate --strict skill

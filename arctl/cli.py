@@ -40,6 +40,7 @@ COMMANDS = {
     "clean": ("seal", "Accept runs again after a kill that left processes."),
     "skill": ("skill", "Install the skill by which an agent runs the loop, and show where it is installed."),
     "doctor": ("doctor", "Check this machine and this project."),
+    "config": ("config", "Show the settings of config.toml and where each comes from; check them."),
     "daemon": ("daemon", "Start, stop or inspect the daemon."),
     "mcp": ("mcp", "Serve an agent that speaks MCP."),
 }

@@ -32,7 +32,8 @@ def cli() -> None:
 def serve(ready_fd: int | None) -> None:
     """Run the daemon in the foreground until SIGTERM or `arctl daemon stop`."""
     from ardaemon import daemon, startup
-    from ardaemon.core.layout import Host, config_file
+    from ardaemon.core import config_file, places
+    from ardaemon.core.layout import Host
     from ardaemon.host.notify import Manager
     from ardaemon.rpc import activation
 
@@ -46,7 +47,7 @@ def serve(ready_fd: int | None) -> None:
     try:
         host = Host.of_environment()
         startup.prepare(host)
-        config = startup.read_config(config_file())
+        config = config_file.load(places.config_file(), os.environ).config
         lock = startup.take_lock(host)
         passed = activation.choose(sockets, host.socket)
     except startup.AlreadyRunning:

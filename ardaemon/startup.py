@@ -1,14 +1,9 @@
-"""Get ready to serve: the lock, the folders, the settings, and the word to whoever started the daemon."""
+"""Get ready to serve: the lock, the folders, and the word to whoever started the daemon."""
 
 import contextlib
 import os
-from pathlib import Path
 
-import msgspec
-
-from ardaemon.core import toml, words
-from ardaemon.core.config import Config
-from ardaemon.core.errors import UsageError
+from ardaemon.core import words
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.host import file_lock
@@ -25,18 +20,6 @@ def take_lock(host: Host) -> int:
         return file_lock.take(str(host.lock))
     except BlockingIOError:
         raise AlreadyRunning from None
-
-
-def read_config(path: Path) -> Config:
-    """Read config.toml, or take the defaults. Raises UsageError naming file and fault."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Config()
-    try:
-        return msgspec.convert(toml.parse(text), type=Config)
-    except (ValueError, msgspec.ValidationError) as error:
-        raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
 
 
 def prepare(host: Host) -> None:

@@ -23,7 +23,7 @@ QUEUE_MAX = 10_000  # runs waiting or running in one daemon
 ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is larger (execve(2))
 
 # --- supervision ---
-HOUR_S = 3600.0
+HOUR_S = 3600.0  # an hour in seconds
 SETTLE_S = 5.0  # a wandb service finishes its upload in this time
 GRACE_S = 10.0  # between TERM and KILL: a checkpoint of some GB can be written
 VERIFY_S = 10.0  # after KILL: how long a process may take to be gone before it is "unclean"
@@ -45,9 +45,9 @@ CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer 
 FRAME_MAX = 1 << 20  # bytes of one request line
 HALF_FRAME_S = 10.0  # a started line must be finished in this time
 SEND_S = 30.0  # a client that does not read an answer is dropped after this
-CONNECTIONS_MAX = 512
-REQUESTS_PER_CONNECTION = 64
-BATCH_MAX = 64
+CONNECTIONS_MAX = 512  # of all clients: each agent and each `arctl watch` has a few
+REQUESTS_PER_CONNECTION = 64  # at work at the same time; further ones are refused
+BATCH_MAX = 64  # requests of one batch
 ID_MAX = 256  # bytes of a request's id: a UUID has 36
 # Bytes that are held for clients: of lines that came in part, of requests in flight, of answers not yet sent.
 REQUEST_BYTES = 10 << 10  # for a request that waits, beside its line: what its task takes (measured)
@@ -58,31 +58,50 @@ SUBSCRIBER_QUEUE = 256  # events a slow subscriber may be behind before it is dr
 DEPTH_MAX = 64  # nesting of one JSON text
 
 
+# --- config.toml ---
+TIME_MAX_S = 24 * HOUR_S  # of a setting: a longer one is a slip of the finger
+
 Folder = Annotated[str, msgspec.Meta(pattern=r"^/[^\0]*\Z")]  # absolute; no path has a NUL
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=TIME_MAX_S)]
+Patience = Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S)]  # seconds
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings in config.toml. Times are in seconds.
 
-    `deny_environment` adds patterns to those of core/denied.py; `allow_environment` makes exceptions to it.
+    The comments before the fields are the text of docs/configuration.md (`make configuration`).
     """
 
-    grace: float = GRACE_S
-    verify: float = VERIFY_S
-    cgroup: Literal["auto", "off"] = "auto"  # off: trees are found and ended by the walk through /proc alone
-    pids_max: Annotated[int, msgspec.Meta(ge=8)] = PIDS_MAX  # fewer hold no interpreter with its threads
-    # Where daemons of several users tell each other who has a GPU (gpus/lease_folder.py); the same for all.
+    # Seconds between TERM and KILL, when a run is ended.
+    grace: Seconds = GRACE_S
+    # Seconds after KILL until a process counts as a survivor, and the run as `unclean`.
+    verify: Seconds = VERIFY_S
+    # `off`: no cgroups, and so no `pids_max`; trees of processes are found through /proc alone.
+    cgroup: Literal["auto", "off"] = "auto"
+    # Processes and threads of one job, where the system allows a limit.
+    pids_max: Annotated[int, msgspec.Meta(ge=8, le=1 << 22)] = PIDS_MAX  # fewer hold no interpreter
+    # Where daemons of several users tell each other who has a GPU; the same for all. Unset: a folder of the
+    # system's own (gpu.md).
     lease_folder: Folder | None = None
-    send_timeout: Annotated[float, msgspec.Meta(gt=0)] = SEND_S
-    request_timeout: Annotated[float, msgspec.Meta(gt=0)] = HALF_FRAME_S
-    cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1  # runs without a GPU at the same time
-    gpus: tuple[str, ...] | None = None  # those that this daemon may use: indices or UUIDs
-    ignore_pids: tuple[int, ...] = ()  # processes on a GPU that are no reason to leave it alone
+    # Seconds until a client that does not read an answer is dropped.
+    send_timeout: Patience = SEND_S
+    # Seconds until a client that has begun a request and does not end it is dropped.
+    request_timeout: Patience = HALF_FRAME_S
+    # Runs without a GPU at the same time.
+    cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    # The GPUs that this daemon may use: indices or UUIDs, as text. Unset: all.
+    gpus: tuple[str, ...] | None = None
+    # Processes on a GPU that are no reason to leave it alone.
+    ignore_pids: tuple[int, ...] = ()
+    # Environment variables that no job gets, besides the built-in list; a * is anything (security.md).
     deny_environment: tuple[str, ...] = ()
+    # Environment variables that jobs get after all (security.md).
     allow_environment: tuple[str, ...] = ()
-    # Where projects may belong to other users, who so choose what runs as this one (core/project.py).
+    # Folders in which projects and checkpoints are taken whoever owns them (security.md).
     trusted: tuple[Folder, ...] = ()
-    hours: str | None = None  # in which runs may start, each day: "20-08"
+    # When runs may start, each day, by the machine's own time zone, as "20-08" or "19:30-07:00".
+    # Unset: always (gpu.md).
+    hours: str | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for hours that are none."""

@@ -51,6 +51,8 @@ SKILL = Kind(1 << 20, links=True, anybodys=True)
 # The same where an agent or systemd looks for it, and an agent's settings: a person's, and never through a
 # link.
 INSTALLED = Kind(4 << 20)
+# config.toml: toml.TEXT_MAX characters of at most four bytes. People keep such files under a link.
+CONFIG = Kind(256 << 10, links=True)
 # prepare.py, of which the CONTRACT is read: it is sealed, so whoever changes it breaks the seal.
 PREPARE = Kind(16 << 20, links=True, anybodys=True)
 

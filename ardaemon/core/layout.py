@@ -349,11 +349,6 @@ class Host:
         return self.runtime / "locks"
 
 
-def config_file() -> Path:
-    """Return the path of the user's config.toml, as places.config_file does."""
-    return Path(places.config_file())
-
-
 def boot_id() -> str:
     """Return the kernel's id of this boot (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -72,7 +72,6 @@ ALLOWED = {
     "ardaemon/rpc/listening.py": "the socket's own folder",
     "ardaemon/shim/handover.py": "a descriptor that it was given",
     "ardaemon/shim/supervisor.py": "the attempt's folders, /dev/null, /proc, and the log that it makes",
-    "ardaemon/startup.py": "config.toml, which its user names",
 }
 
 

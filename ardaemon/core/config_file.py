@@ -1,0 +1,132 @@
+"""Reads config.toml, and says of each setting where its value comes from.
+
+A variable of the environment holds where the file says nothing: whoever starts the daemon may be an agent,
+and what a person has written stands.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from ardaemon.core import file_kinds, files, toml
+from ardaemon.core.config import Config
+from ardaemon.core.config_faults import Fault, Faults, in_words, line_of, syntax
+from ardaemon.core.errors import UsageError
+from ardaemon.core.text import one_line
+
+# Setting -> the environment variable that gives it, for containers, where a file is in the way.
+VARIABLES = {"cpu_slots": "AR_CPU_SLOTS", "gpus": "AR_GPUS"}
+VALUE_SHOWN_MAX = 60  # characters of a name that somebody has misspelt
+
+Where = Literal["default", "file", "environment"]
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """A setting as it is now, and where its value comes from: a line of the file, a variable, or neither."""
+
+    name: str
+    value: Any
+    line: int | None = None
+    variable: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """Return the kind of its source."""
+        return "file" if self.line is not None else "environment" if self.variable is not None else "default"
+
+
+class Loaded(Struct, frozen=True):
+    """The settings, and where each comes from."""
+
+    config: Config
+    settings: tuple[Setting, ...]
+
+
+def load(path: str, environment: Mapping[str, str]) -> Loaded:
+    """Read config.toml, or take the defaults where there is none. Raises UsageError naming file and fault."""
+    try:
+        return parse(_text(path), environment)
+    except Faults as error:
+        raise UsageError(
+            f"{path}: {error}",
+            "correct the file, and see whether it is right: arctl config check",
+            {"file": path, "faults": [{"line": fault.line, "why": fault.why} for fault in error.faults]},
+        ) from None
+
+
+def _text(path: str) -> str:
+    if path == os.devnull:  # no home folder
+        return ""
+    try:
+        return files.text(path, file_kinds.CONFIG)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Faults([Fault(line, "it is no text in UTF-8")]) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", f"see what is there: ls -lL {path}", {"file": path}
+        ) from None
+
+
+def parse(text: str, environment: Mapping[str, str]) -> Loaded:
+    """Read the text of config.toml. Raises Faults, and UsageError for a variable."""
+    try:
+        table = toml.parse(text)
+    except ValueError as error:
+        raise Faults([syntax(str(error), text)]) from None
+    faults = list(_faults(table, text))
+    if faults:
+        raise Faults(sorted(faults, key=lambda fault: fault.line or 0))
+    given = {name: value for name, value in _variables(environment) if name not in table}
+    config = msgspec.convert({**given, **table}, type=Config)
+    settings = tuple(
+        Setting(
+            name=name,
+            value=getattr(config, name),
+            line=line_of(text, name) if name in table else None,
+            variable=VARIABLES[name] if name in given else None,
+        )
+        for name in Config.__struct_fields__
+    )
+    return Loaded(config, settings)
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield the settings that variables give; one that is empty gives none. Raises UsageError."""
+    for name, variable in VARIABLES.items():
+        text = environment.get(variable, "").strip()
+        if not text:
+            continue
+        value = tuple(part.strip() for part in text.split(",")) if name == "gpus" else text
+        try:
+            config = msgspec.convert({name: value}, type=Config, strict=False)
+        except msgspec.ValidationError as error:
+            why, said = in_words(str(error))[1], one_line(text, VALUE_SHOWN_MAX)
+            raise UsageError(
+                f"{variable} is {said!r}: {why}",
+                f"set it as docs/configuration.md says, or leave it out: unset {variable}",
+            ) from None
+        yield name, getattr(config, name)
+
+
+def _faults(table: Mapping[str, Any], text: str) -> Iterator[Fault]:
+    """Yield what is wrong with each of the settings."""
+    for name, value in table.items():
+        try:
+            msgspec.convert({name: value}, type=Config)
+        except msgspec.ValidationError as error:
+            unknown, why = in_words(str(error))
+            named = why if why.startswith(f"{name} = ") else f"{name}: {why}"
+            yield Fault(line_of(text, name), _unknown(name) if unknown else named)
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, Config.__struct_fields__, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; docs/configuration.md has them all"
+    return f"there is no setting {one_line(name, VALUE_SHOWN_MAX)!r}{hint}"

@@ -1,0 +1,108 @@
+"""config.toml: what is read, where each value comes from, and what is said of each fault."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.config import Config
+from ardaemon.core.config_faults import Faults, line_of
+from ardaemon.core.config_file import load, parse
+from ardaemon.core.errors import UsageError
+
+BOTH = {"AR_GPUS": "0, GPU-5a", "AR_CPU_SLOTS": "3"}
+
+
+def test_each_setting_says_where_its_value_comes_from() -> None:
+    loaded = parse("# mine\n\ngrace = 3\ncpu_slots = 2\n", BOTH)
+    found = {s.name: (s.value, s.where, s.line, s.variable) for s in loaded.settings}
+    assert found["grace"] == (3.0, "file", 3, None)
+    assert found["cpu_slots"] == (2, "file", 4, None)  # a person's word comes before a variable
+    assert found["gpus"] == (("0", "GPU-5a"), "environment", None, "AR_GPUS")
+    assert found["verify"] == (Config().verify, "default", None, None)
+    assert found.keys() == set(Config.__struct_fields__)
+    assert loaded.config == Config(grace=3.0, cpu_slots=2, gpus=("0", "GPU-5a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\ngrace = 'long'", "line 2: grace: expected a number, got text"),
+        ("grace = nan", "line 1: grace: expected a number of at least 0"),
+        ("grace = inf", "line 1: grace: expected a number of at most 86400"),
+        ("send_timeout = 0", "line 1: send_timeout: expected a number above 0"),
+        ("cpu_slots = true", "line 1: cpu_slots: expected a whole number, got true or false"),
+        ("gpus = [\n  0,\n]", "line 1: gpus: expected text, got a whole number"),
+        ("lease_folder = 3", "line 1: lease_folder: expected text, got a whole number"),
+        ("trusted = ['team']", "line 1: trusted: expected an absolute path"),
+        ("cgroup = 'on'", "line 1: cgroup: there is no such choice: 'on'"),
+        ('hours = "8"', 'line 1: hours = "8": write them as "20-08" or "19:30-07:00"'),
+        ("grase = 3", "line 1: there is no setting 'grase'; did you mean grace?"),
+        ("[train]\nlr = 1", "line 1: there is no setting 'train'; docs/configuration.md has them all"),
+        ("grace = 1\nverify = [", "line 2: it is no TOML: Invalid value"),
+        ("grace = 1\ngrace = 2", "line 2: it is no TOML: Cannot overwrite a value"),
+        ("grace = 1\nverify = 08", "line 2: it is no TOML: Expected newline or end of document"),
+        ("a = {\n", "line 1: it is no TOML"),
+        ("a = " + "[" * 9000, "its brackets are nested too deeply"),
+        ('x = """\ngrace = 3\n"""\ngrace = true', "line 4: grace: expected a number"),
+        ('"gr\\u0061ce" = "x"', "line 1: grace: expected a number, got text"),
+        ('"a\\u001b[31m\\n" = 1', "line 1: there is no setting 'a'"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(Faults) as error:
+        parse(text, {})
+    assert said in str(error.value)
+    assert "`" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_all_faults_are_found_in_the_order_of_the_file_and_few_are_named() -> None:
+    with pytest.raises(Faults) as error:
+        parse("\n".join(f"x{number} = 1" for number in range(9)) + "\ngrace = 'a'", {})
+    assert [fault.line for fault in error.value.faults] == list(range(1, 11))
+    assert str(error.value).endswith("; and 5 more")
+
+
+@pytest.mark.parametrize("value", ["x", "0", "2.5", "-1"])
+def test_a_variable_with_a_fault_is_named(value: str) -> None:
+    with pytest.raises(UsageError, match=f"AR_CPU_SLOTS is '{value}': expected a whole number") as error:
+        parse("", {"AR_CPU_SLOTS": value})
+    assert error.value.mend.endswith("unset AR_CPU_SLOTS")
+
+
+def test_an_empty_variable_gives_nothing() -> None:
+    assert parse("", {"AR_CPU_SLOTS": " ", "AR_GPUS": ""}).config == Config()
+
+
+def test_no_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load(str(tmp_path / "none/config.toml"), {}).config == Config()
+    assert load(os.devnull, {}).config == Config()
+
+
+def test_the_line_of_a_key_is_not_found_inside_a_text() -> None:
+    assert line_of("a = '''\nb = 1\n'''\n b=2", "b") == 4
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "bytes", "large"])
+def test_what_is_no_text_is_refused_with_its_path(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "config.toml"
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "bytes":
+            path.write_bytes(b"grace = 1\n# \xff\n")
+        case "large":
+            path.write_text("#" * (1 << 20))
+    with pytest.raises(UsageError, match=str(path)) as error:
+        load(str(path), {})
+    assert kind != "bytes" or "line 2: it is no text in UTF-8" in error.value.message
+    assert error.value.exit_code == 64
+
+
+def test_a_file_under_a_link_is_read(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("grace = 4\n")
+    (tmp_path / "config.toml").symlink_to("real.toml")
+    assert load(str(tmp_path / "config.toml"), {}).config.grace == 4
