@@ -7,6 +7,7 @@ board wakes this; where there are GPUs, another look at them is due every GPUS_E
 
 import logging
 import math
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -27,6 +28,9 @@ from ardaemon.queue.board import Message
 
 EVERY_S = 2.0  # a person sees that it moves; twice as often would cost twice as much on both sides
 GPUS_EVERY_S = 5.0  # as often as the sampler looks at them while nothing runs (ASKED_EVERY_S)
+LONG_EVERY_S = (
+    10.0  # a queue of more than RUNS_MAX that has not changed: why a run waits may have, all the same
+)
 RUNS_MAX = 64  # of the queue that are told, and runs at work: more than a screen has lines for
 LINE_MAX = 200  # characters of a log's last line: as wide as a wide terminal
 
@@ -43,6 +47,7 @@ class Live:
         self.watchers: set[Watcher] = set()
         self.looping = self.has_gpus = False
         self.told: dict[type[LiveEvent], object] = {}  # how each kind stood when it was told last
+        self.queue_seen: tuple[anyio.Event, float] | None = None  # the board's state then, and when that was
 
     async def join(self, watcher: Watcher) -> None:
         """Tell this subscriber at once how things stand, and from now on what is new."""
@@ -85,26 +90,47 @@ class Live:
     async def _tell(self) -> None:
         if self.has_gpus:
             self.context.overseer.sampler.ask()
-        for event in [*self._changes(), *await self._progress()]:
+        for event in [*self.changes(), *await self._progress()]:
             self.board.pass_on(_message(event), self.watchers)
         self.watchers &= self.board.subscribers  # less those that were too far behind
 
     def _all(self) -> Iterator[QueueSeen | GpusSeen]:
         """Yield queue and GPUs as they stand."""
+        yield self._queue()
+        if self.has_gpus:
+            yield self._gpus()
+
+    def _queue(self) -> QueueSeen:
         runs = tuple(islice(self.context.views.views(), RUNS_MAX))
         closed = self.board.gate.closed()
         why = closed.why if closed is not None else None
-        yield QueueSeen(runs=runs, total=len(self.board.flights), closed=why)
-        if self.has_gpus:
-            yield GpusSeen(gpus=gpus.views(self.board.placement))
+        return QueueSeen(runs=runs, total=len(self.board.flights), closed=why)
 
-    def _changes(self) -> Iterator[LiveEvent]:
+    def _gpus(self) -> GpusSeen:
+        return GpusSeen(gpus=gpus.views(self.board.placement))
+
+    def changes(self) -> Iterator[LiveEvent]:
         """Yield queue and GPUs, each if it is not as it was told last."""
-        for event in self._all():
+        seen: list[QueueSeen | GpusSeen] = []
+        if self._is_queue_due(time.monotonic()):
+            seen.append(self._queue())
+        if self.has_gpus:
+            seen.append(self._gpus())
+        for event in seen:
             standing = _standing(event)
             if standing != self.told.get(type(event)):
                 self.told[type(event)] = standing
                 yield event
+
+    def _is_queue_due(self, now: float) -> bool:
+        """Tell whether to look at the queue: at a long one if the board has changed, or after a while."""
+        changed = self.board.changed
+        if self.queue_seen is not None and len(self.board.flights) > RUNS_MAX:
+            before, at = self.queue_seen
+            if changed is before and now - at < LONG_EVERY_S:
+                return False
+        self.queue_seen = changed, now
+        return True
 
     async def _progress(self) -> list[RunProgress]:
         """Return how each run at work is doing."""

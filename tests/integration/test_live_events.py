@@ -235,3 +235,27 @@ def test_a_view_that_fails_ends_neither_the_daemon_nor_the_view(monkeypatch: pyt
 
     asyncio.run(story())
     assert set(said) == {"not told"}
+
+
+def test_a_long_queue_is_looked_at_when_it_has_changed(tmp_path: Path) -> None:
+    """A look at 10,000 runs takes a while; a short queue is looked at each time."""
+    looks = 0
+
+    def views() -> Iterator[RunView]:
+        nonlocal looks
+        looks += 1
+        return iter(())
+
+    board: Any = Board(Config(), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
+    context: Any = SimpleNamespace(board=board, views=SimpleNamespace(views=views))
+    tasks: Any = None
+    feed = live.Live(context, tasks)
+    for count, expected in ((live.RUNS_MAX, 3), (live.RUNS_MAX + 1, 2)):
+        board.flights = dict.fromkeys(range(count))
+        looks = 0
+        board.wake()
+        list(feed.changes())
+        list(feed.changes())
+        board.wake()
+        list(feed.changes())
+        assert looks == expected
