@@ -201,6 +201,28 @@ def test_of_several_experiments_the_live_one_is_meant_and_named(lab: Lab) -> Non
     assert stop(lab, AR_NONINTERACTIVE="1") == NOTHING, "the chain's current one comes first"
 
 
+def test_of_two_loops_in_a_project_each_is_judged_by_its_own(lab: Lab) -> None:
+    """By what the agent has edited or called last; one whose loop is over is not sent to the other's."""
+    lab.ready()
+    other = lab.project / ".autoresearch/261123-other"
+    other.mkdir()
+    (other / ".ar-session.json").write_text('{"live": true, "last_run": 0}')
+    path = lab.root / "transcript.jsonl"
+    event = {"cwd": str(lab.project), "transcript_path": str(path)}
+    edited = {"name": "Edit", "input": {"file_path": str(lab.folder / "train.py")}}
+    for call in (edited, {"name": "Bash", "input": {"command": f"arctl run --wait --expr {SLUG}"}}):
+        path.write_text(json.dumps({"text": "261123-other --expr 261123-other"}) + "\n" + json.dumps(call))
+        assert f"--expr {SLUG}" in reason(ask("stop", event))
+        assert f"expr: {SLUG}, " in ask("compact", event).out
+    change(lab, ".ar-session.json", live=False)
+    assert ask("stop", event) == NOTHING
+    chain = lab.project / ".autoresearch/.chain-session.json"
+    chain.write_text(json.dumps({"current_slug": "261123-other", "chain_trail": [SLUG, "261123-other"]}))
+    assert "--expr 261123-other" in reason(ask("stop", event)), "the next one of the chain"
+    path.write_text("--expr 261124-none")
+    assert "--expr 261123-other" in reason(ask("stop", event))
+
+
 @pytest.mark.parametrize("guard", ["edit", "stop", "compact"])
 def test_a_guard_loads_the_standard_library_alone_and_little_of_it(lab: Lab, guard: str) -> None:
     """Every call of a tool waits for it."""

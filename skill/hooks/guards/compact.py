@@ -3,7 +3,7 @@
 import os
 
 from guards import experiment
-from guards.event import Event, shown, text
+from guards.event import Event, shown
 from guards.experiment import Facts, State
 from guards.transcript import MARK
 
@@ -22,9 +22,7 @@ def main(event: Event) -> int:
 
 def state_text(event: Event) -> str:
     """Return the state in lines; nothing where the session runs no experiment."""
-    starts = [text(event, "cwd"), *filter(None, [os.environ.get("CLAUDE_PROJECT_DIR")])]
-    root = experiment.project(starts)
-    state = None if root is None else experiment.find(root)
+    state = experiment.of_event(event)
     if state is None:
         return ""
     whole = "".join(f"{line}\n" for line in lines(state))

@@ -6,8 +6,8 @@ import re
 import stat
 from typing import Any, NamedTuple
 
-from guards import table
-from guards.event import OPEN
+from guards import table, transcript
+from guards.event import OPEN, Event, text
 
 FILE_MAX = 1 << 20  # bytes of a state file; none comes near
 EXPERIMENTS_MAX = 200  # that are looked at in a project, the newest by name: some 10 ms
@@ -64,19 +64,24 @@ def read(path: str) -> Facts:
     return facts if isinstance(facts, dict) else {}
 
 
-def project(starts: list[str]) -> str | None:
+def of_event(event: Event) -> State | None:
+    """Return the state of the experiment that the agent of an event runs; None without one."""
+    root = _project([text(event, "cwd"), *filter(None, [os.environ.get("CLAUDE_PROJECT_DIR")])])
+    return None if root is None else _find(root, event.get("transcript_path"))
+
+
+def _project(starts: list[str]) -> str | None:
     """Return the project of the first of some folders that lies in one with experiments."""
     from guards.place import Place
 
     return next(iter(Place(starts).roots), None)
 
 
-def find(root: str) -> State | None:
-    """Return the state of the experiment that is meant, as arctl chooses it; None without one."""
+def _find(root: str, record: object) -> State | None:
     home = os.path.join(root, table.HOME)
     slugs = _slugs(home)
     sessions = {slug: read(os.path.join(home, slug, ".ar-session.json")) for slug in slugs}
-    slug = _meant(home, sessions)
+    slug = _meant(home, sessions, record)
     return None if slug is None else _state(os.path.join(home, slug), sessions[slug], len(slugs) == 1)
 
 
@@ -93,20 +98,31 @@ def _slugs(home: str) -> list[str]:
     return sorted(found, reverse=True)[:EXPERIMENTS_MAX]
 
 
-def _meant(home: str, sessions: dict[str, Facts]) -> str | None:
+def _meant(home: str, sessions: dict[str, Facts], record: object) -> str | None:
+    """Return the experiment as arctl chooses it; of several, that at which the agent was last."""
     named = os.environ.get("AR_EXPR")
     if named:
         return named if named in sessions else None
-    chained = read(os.path.join(home, ".chain-session.json")).get("current_slug")
+    chain = read(os.path.join(home, ".chain-session.json"))
+    chained = chain.get("current_slug")
     current = chained if isinstance(chained, str) and chained in sessions else None
     if current is not None and os.environ.get("AR_NONINTERACTIVE", "0") not in ("", "0"):
         return current
     live = [slug for slug, session in sessions.items() if session.get("live") is True]
+    own = transcript.experiment(record) if len(sessions) > 1 else None
+    if own in sessions and (own in live or not _in_trail(chain, own)):
+        return own
     if len(live) == 1:
         return live[0]
     if current is not None:
         return current
     return max(live or sessions, key=lambda slug: _changed(os.path.join(home, slug)), default=None)
+
+
+def _in_trail(chain: Facts, slug: str) -> bool:
+    """Return whether an experiment is one of the chain; after it comes the chain's current one."""
+    trail = chain.get("chain_trail")
+    return isinstance(trail, list) and slug in trail
 
 
 def _changed(folder: str) -> float:

@@ -1,10 +1,9 @@
 """The stop guard: while a session is live the loop goes on, and the next command is named."""
 
 import json
-import os
 
 from guards import experiment
-from guards.event import Event, text
+from guards.event import Event
 from guards.experiment import State
 
 LEAVE = "leave:"  # how the agent begins a line that says why it cannot go on
@@ -12,9 +11,7 @@ LEAVE = "leave:"  # how the agent begins a line that says why it cannot go on
 
 def main(event: Event) -> int:
     """Print that the agent goes on, or nothing: then it may stop."""
-    starts = [text(event, "cwd"), *filter(None, [os.environ.get("CLAUDE_PROJECT_DIR")])]
-    root = experiment.project(starts)
-    state = None if root is None else experiment.find(root)
+    state = experiment.of_event(event)
     why = None if state is None or _leaves(event.get("last_assistant_message")) else reason(state)
     if why is not None:
         print(json.dumps({"decision": "block", "reason": why}))
