@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+from threading import get_native_id
 
 from ardaemon.core.errors import StorageError, UsageError
 
@@ -26,10 +27,10 @@ def require_file(path: str) -> None:
 
 def write(path: str, data: bytes, mend: str = OTHER) -> None:
     """Put `data` at `path` by a rename, so that whoever reads it meets a whole file. Raises StorageError."""
-    temporary = os.path.join(os.path.dirname(path), f".arctl-{os.getpid()}.tmp")
+    temporary = os.path.join(os.path.dirname(path), f".arctl-{get_native_id()}.tmp")
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)  # of a killed process that had the same pid
+            os.unlink(temporary)  # of a killed thread that had the same number
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     except OSError as error:
         raise _failed(path, error, mend) from error

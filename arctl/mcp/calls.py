@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from anyio import Lock
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
@@ -41,6 +42,7 @@ class Calls:
     def __init__(self, threads: Threads, wait_max: float) -> None:
         self._threads, self._wait_max = threads, wait_max
         self._environment, self._umask = environment(), umask()
+        self._writing = Lock()  # from the write of a train.py to its submit: the next one would replace it
 
     async def look(
         self, project: str | None, expr: str | None, work: Callable[[Place], CallToolResult]
@@ -59,10 +61,7 @@ class Calls:
         deadline, told = self._deadline(how.timeout_s), Progress(client)
 
         async def work(place: Place) -> CallToolResult:
-            if how.train_py is not None:
-                await self._threads.do(partial(place.once, partial(_write, place, how.train_py)))
-            submit = self._submit(place, "at_verdict" if how.wait else "at_submit", asked)
-            view = await self._recorded(place, told.beside(submit, "submitting train.py"))
+            view = await told.beside(self._submitted(place, how, asked), "submitting train.py")
             place.warnings += outcomes.lacking(view.get("missing") or ())
             if not how.wait:
                 return outcomes.submitted(view, place.warnings)
@@ -123,13 +122,18 @@ class Calls:
             **asked,
         )
 
-    async def _recorded(self, place: Place, submit: Awaitable[Answer]) -> Answer:
+    async def _submitted(self, place: Place, how: How, asked: dict[str, Any]) -> Answer:
         """Return the run that was submitted; of a version that is under way, the run that it is already.
 
         So a call that was cancelled can be made again.
         """
+        restore = "at_verdict" if how.wait else "at_submit"
         try:
-            return await submit
+            if how.train_py is None:
+                return await self._submit(place, restore, asked)
+            async with self._writing:
+                await self._threads.do(partial(place.once, partial(_write, place, how.train_py)))
+                return await self._submit(place, restore, asked)
         except UnderWay as error:
             place.warnings.append(error.message)
             return await self._threads.ask(place, "run.get", run_id=error.data.get("run_id"))

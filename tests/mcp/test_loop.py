@@ -131,6 +131,18 @@ def test_a_pipe_that_acts_as_ssh_does_serves_an_agent_elsewhere(lab: Lab) -> Non
     assert "0.5" in (lab.folder / "train.py").read_text()
 
 
+def test_calls_at_the_same_time_each_run_the_train_py_that_they_give(lab: Lab) -> None:
+    lab.ready()
+    sent = [TRAIN.format(value=value, note="at once") for value in (0.9, 0.8, 0.7, 0.6)]
+    with agent(lab) as client:
+        calls = [client.start("run", train_py=text, wait=False) for text in sent]
+        answers = client.answers(calls)
+        results = [answers[call]["result"] for call in calls]
+        assert not [said(result) for result in results if result["isError"]]
+        runs = [result["structuredContent"]["run_id"] for result in results]
+    assert [(lab.folder / "runs" / run / "train.py").read_text() for run in runs] == sent
+
+
 def test_a_train_py_that_is_a_link_is_not_written_through(lab: Lab) -> None:
     lab.ready()
     elsewhere = lab.root / "mine.py"

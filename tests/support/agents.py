@@ -101,6 +101,16 @@ class Agent:
             assert "method" in message, message
             self.notifications.append(message)
 
+    def answers(self, requests: list[int], deadline: float = DEADLINE_S) -> dict[int, Message]:
+        """Return the answers to several requests, in whatever order they come."""
+        found: dict[int, Message] = {}
+        while found.keys() < set(requests):
+            message = self.receive(deadline)
+            assert message is not None
+            if message.get("id") in requests:
+                found[message["id"]] = message
+        return found
+
     def ask(self, method: str, **params: Any) -> Message:
         """Send a request and return its result."""
         answer = self.answer(self.request(method, **params))
