@@ -91,9 +91,10 @@ class Here:
         for warning in answer.get("warnings") or ():
             self.client.tell(clean(f"warning: {warning}"))
 
-    def hint(self, run_id: str) -> str:
-        """Return the command that attaches to a run again."""
-        return f"arctl wait {run_id}" + (f" --expr {self.expr}" if self.chosen else "")
+    def hint(self, run_id: str | None) -> str:
+        """Return the command that attaches to a run again; without one, to the latest."""
+        words = ("arctl wait", run_id or "", f"--expr {self.expr}" if self.chosen else "")
+        return " ".join(filter(None, words))
 
 
 def project(start: str | None = None) -> str:

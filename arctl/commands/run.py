@@ -158,6 +158,7 @@ class Watch:
         self.exit_zero = exit_zero
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.run_id: str | None = None
+        self.submits = False  # what is not submitted yet cannot be waited for
         self.moving: Moving | None = None
 
     def run(self, submit: Callable[[], Answer]) -> int:
@@ -165,6 +166,7 @@ class Watch:
 
         Every other signal leaves it alone at once.
         """
+        self.submits = True
         with leaving_on_signals():
             try:
                 try:
@@ -305,7 +307,7 @@ class Watch:
         return view
 
     def _hint(self) -> str:
-        if self.run_id is None:
+        if self.run_id is None and self.submits:
             return "arctl status"
         return self.here.hint(self.run_id) + (" --exit-zero" if self.exit_zero else "")
 

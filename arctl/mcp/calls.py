@@ -135,8 +135,11 @@ class Calls:
                 await self._threads.do(partial(place.once, partial(_write, place, how.train_py)))
                 return await self._submit(place, restore, asked)
         except UnderWay as error:
-            place.warnings.append(error.message)
-            return await self._threads.ask(place, "run.get", run_id=error.data.get("run_id"))
+            run_id = error.data.get("run_id")
+            place.warnings.append(
+                f"this version was under way as {run_id}: nothing was recorded for this call"
+            )
+            return await self._threads.ask(place, "run.get", run_id=run_id)
 
     async def _followed(self, told: Progress, place: Place, view: Answer, deadline: float) -> CallToolResult:
         """Return what becomes of a run; where the daemon goes away for good, that the run goes on."""

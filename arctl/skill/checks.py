@@ -62,8 +62,9 @@ def require_place(path: str) -> None:
         raise Refused(f"{above} belongs to another user ({user(status.st_uid)})", mend)
     if not os.access(above, os.W_OK | os.X_OK):
         raise StorageError(
-            f"{above} cannot be written: nothing was installed",
-            "make it writable, or name a folder that an agent of yours reads: arctl skill install --path DIR",
+            f"{above} cannot be written: nothing was changed",
+            "make it writable; to install elsewhere, in a folder that an agent of yours reads:"
+            " arctl skill install --path DIR",
         )
 
 

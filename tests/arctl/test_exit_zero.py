@@ -73,16 +73,31 @@ def test_a_version_that_is_under_way_is_a_run_that_goes_on(shell: Shell) -> None
 
 def test_without_an_answer_to_the_submit_it_is_not_zero(shell: Shell) -> None:
     """Whether there is a run is not known: no line names one."""
+    assert _ended_before_an_answer(shell, *RUN) == (
+        75,
+        "",
+        "detached before the daemon had answered, call: arctl status\n",
+    )
+
+
+def test_a_wait_that_had_no_answer_names_itself(shell: Shell) -> None:
+    assert _ended_before_an_answer(shell, "wait", "--exit-zero") == (
+        0,
+        "",
+        "detached: the run goes on, call: arctl wait --exit-zero\n",
+    )
+
+
+def _ended_before_an_answer(shell: Shell, *arguments: str) -> tuple[int, str, str]:
     daemon = shell.json("daemon", "status")["pid"]
     os.kill(daemon, signal.SIGSTOP)
     try:
-        submitting = shell.start(*RUN)
-        wait_until(lambda: connected(submitting.pid), "arctl run is connected")
-        submitting.send_signal(signal.SIGTERM)
-        answer = shell.end(submitting)
+        client = shell.start(*arguments)
+        wait_until(lambda: connected(client.pid), "arctl is connected")
+        client.send_signal(signal.SIGTERM)
+        return shell.end(client)
     finally:
         os.kill(daemon, signal.SIGCONT)
-    assert answer == (75, "", "detached before the daemon had answered, call: arctl status\n")
 
 
 def test_errors_keep_their_codes(shell: Shell) -> None:

@@ -94,7 +94,7 @@ def test_a_cancelled_call_leaves_its_run_and_the_same_call_waits_for_it(shell: S
         shell.release()
         answer = client.answer(again)["result"]
         assert answer["structuredContent"]["run_id"] == "r0002"
-        assert "not judged yet" in said(answer)
+        assert "this version was under way as r0002: nothing was recorded for this call" in said(answer)
         assert "runs: 2 total (2 advance" in client.do("status")["text"]
 
 

@@ -331,6 +331,11 @@ def test_what_a_shell_writes_in_the_project_is_refused(host: Path, command: str)
     assert is_refused(bash(host, command))
 
 
+def test_a_file_that_the_command_does_not_name_is_shown_as_a_star(host: Path) -> None:
+    for command in ("tar xf /tmp/a.tgz", "unzip /tmp/a.zip", "wget http://localhost"):
+        assert f"{host}/*: the host project stays as it is" in bash(host, command).err
+
+
 def test_the_home_folder_is_known_by_its_signs(host: Path, tmp_path: Path) -> None:
     for command in ("rm ~/model.py", "ls > $HOME/model.py", 'ls > "${HOME}"/model.py', "cd && rm model.py"):
         assert is_refused(bash(host, command, HOME=str(host)))

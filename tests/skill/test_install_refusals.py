@@ -27,10 +27,11 @@ def home(lab: Lab) -> Home:
 @pytest.mark.parametrize("agent", ["--claude", "--codex"])
 def test_a_read_only_home_is_named_and_nothing_is_written(home: Home, agent: str) -> None:
     script = 'mount --bind "$HOME" "$HOME" && mount -o remount,ro,bind "$HOME" && exec "$@"'
-    words = [sys.executable, "-m", "arctl", "skill", "install", agent, "--no-mcp"]
-    done = home.run(["unshare", "--mount", "sh", "-c", script, "sh", *words])
-    assert (done.returncode, done.stdout) == (74, "")
-    assert f"Error: {home.path} cannot be written: nothing was installed\n→ " in done.stderr
+    for verb in (("install", "--no-mcp"), ("uninstall",)):
+        words = [sys.executable, "-m", "arctl", "skill", *verb, agent]
+        done = home.run(["unshare", "--mount", "sh", "-c", script, "sh", *words])
+        assert (done.returncode, done.stdout) == (74, "")
+        assert f"Error: {home.path} cannot be written: nothing was changed\n→ " in done.stderr
     assert home.files() == {}
 
 

@@ -26,6 +26,7 @@ class GitChange(NamedTuple):
 
 
 Change = Write | GitChange
+UNNAMED = "*"  # in a refusal, the file that a command makes without naming it, as `unzip`
 # Every operand is written; of those in REMOVE it is gone afterwards.
 EVERY = frozenset("touch mkdir truncate tee sponge chmod chown chgrp ed ex vi vim nvim nano".split())
 REMOVE = frozenset("rm rmdir unlink shred gzip gunzip bzip2 bunzip2 xz unxz zstd".split())
@@ -199,7 +200,9 @@ def _fetched(name: str, words: list[Text]) -> Iterator[Write]:
             return
     remote = any(re.match(rf"{_CURL}O|--remote-name", word or "") for word in words)
     if name == "wget" or (name == "curl" and remote):
-        yield Write(_value(words, ("-P", "--directory-prefix")) if name == "wget" and "-P" in words else "x")
+        yield Write(
+            _value(words, ("-P", "--directory-prefix")) if name == "wget" and "-P" in words else UNNAMED
+        )
 
 
 def _unpacked(name: str, words: list[Text], operands: list[Text]) -> Iterator[Write]:
@@ -217,7 +220,7 @@ def _unpacked(name: str, words: list[Text], operands: list[Text]) -> Iterator[Wr
     if name == "patch" and operands:
         yield Write(operands[0])
     else:
-        yield Write(os.path.join(where or ".", "x"))
+        yield Write(os.path.join(where or ".", UNNAMED))
 
 
 def _found(words: list[Text], operands: list[Text]) -> Iterator[Write]:
