@@ -147,8 +147,10 @@ def at_terminal() -> bool:
 
 
 def line_moves() -> bool:
-    """Return whether stderr is a terminal in which a line can be redrawn."""
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Return whether stderr is a terminal in which a line can be redrawn, and a person is before it."""
+    if noninteractive() or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def environment() -> dict[str, str]:

@@ -108,7 +108,9 @@ class World:
         """The caller's environment, less its own experiments, and with every folder inside ours."""
         # The project's own environment comes first: arctl is called by its whole path.
         path = f"{Path(python).absolute().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        own = {"PATH": path, "AR_NONINTERACTIVE": "1"}
+        own = {"PATH": path}
+        if not TERMINAL:  # with it arctl takes nobody to be there who watches
+            own["AR_NONINTERACTIVE"] = "1"
         folders = {
             "HOME": "home",
             "XDG_STATE_HOME": "state",

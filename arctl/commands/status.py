@@ -1,7 +1,5 @@
 """`arctl status`: an experiment as it stands."""
 
-import contextlib
-
 import click
 
 from arctl.base import Here, at_terminal, common, say, say_json
@@ -59,15 +57,26 @@ def _show_people(here: Here) -> None:
     """Show one experiment, and the others of the project below it; all of them where several are meant."""
     from arctl.render import tables  # rich, for people only
 
+    every = _every(here)
     try:
         view = here.ask_once("status.get", last=TREND)
     except AmbiguousExperiment:
-        tables.overview(here.client.call("status.list", project=here.project, values=TREND), None)
+        if every is None:
+            raise
+        tables.overview(every, None)
         say("one of them: arctl status --expr SLUG")
         return
     _say_project(here, view)
     tables.status(view, RECENT)
-    with contextlib.suppress(UsageError):  # an earlier daemon does not know it
+    if every is not None and len(every["experiments"]) > 1:
+        tables.overview(every, view["expr"])
+
+
+def _every(here: Here) -> Answer | None:
+    """Return all experiments of the project at a glance; None where an earlier daemon knows no such thing."""
+    try:
         every = here.client.call("status.list", project=here.project, values=TREND)
-        if len(every["experiments"]) > 1:
-            tables.overview(every, view["expr"])
+    except UsageError:
+        return None
+    here.warn(every)
+    return every

@@ -24,7 +24,7 @@ while not os.path.exists({go!r}):
 def shell(lab: Lab) -> Iterator[Shell]:
     """A project with a baseline of 1."""
     with shells(lab) as made:
-        made("run", "--wait")
+        made.lab.run()
         yield made
 
 
@@ -116,11 +116,14 @@ def test_no_colour_means_no_escape_in_the_line(shell: Shell, sessions: list[Sess
     assert "\x1b" not in session.end()
 
 
-def test_a_dumb_terminal_gets_lines_as_a_pipe_does(shell: Shell, sessions: list[Session]) -> None:
+@pytest.mark.parametrize("said", [{"TERM": "dumb"}, {"AR_NONINTERACTIVE": "1"}])
+def test_where_no_line_can_move_or_nobody_watches_there_are_lines_as_in_a_pipe(
+    shell: Shell, sessions: list[Session], said: dict[str, str]
+) -> None:
     learning(shell)
     shell("run")
     shell.lab.edit(0.4)
-    session = Session(shell, "run", "--wait", "--json", columns=100, environment={"TERM": "dumb"})
+    session = Session(shell, "run", "--wait", "--json", columns=100, environment=said)
     sessions.append(session)
     session.until("CPU slots")
     shell.release()
