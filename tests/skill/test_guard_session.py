@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ardaemon.host import state
+from tests.support.chains import CHILD, go_on, parent, tried
 from tests.support.guards import Answer, ask
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD
@@ -62,6 +63,29 @@ def test_a_live_session_goes_on_and_the_next_command_is_named(lab: Lab) -> None:
     assert stop(lab) == NOTHING, "the session is over"
     assert "session over: max_runs" in compact(lab)
     assert "next: stop: max_runs(2)" in compact(lab)
+
+
+def test_a_chain_with_experiments_left_goes_on_until_a_person_ends_it(lab: Lab) -> None:
+    lab.start()
+    parent(lab, chain=1)
+    assert "Next: arctl report, then: arctl chain-init" in reason(stop(lab))
+    assert stop(lab, "leave: chain-init was refused twice") == NOTHING
+    go_on(lab)
+    assert f".autoresearch/{CHILD}/train.py, then: arctl run" in reason(stop(lab))
+    assert tried(lab, 0.5, CHILD)["should_terminate"]
+    assert stop(lab) == NOTHING, "the budget is used up"
+
+
+@pytest.mark.parametrize("how", ["chain.stop", "session.stop"])
+def test_a_chain_that_a_person_has_ended_lets_the_agent_stop(lab: Lab, how: str) -> None:
+    lab.start()
+    parent(lab, chain="unlimited", max_runs=1 if how == "chain.stop" else 5)
+    assert reason(stop(lab))
+    if how == "chain.stop":
+        lab.call(how, project=str(lab.project))
+    else:
+        lab.get(how)
+    assert stop(lab) == NOTHING
 
 
 def test_a_session_that_follows_one_that_ended_goes_on(lab: Lab) -> None:

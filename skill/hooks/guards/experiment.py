@@ -18,7 +18,7 @@ Facts = dict[str, Any]
 
 class State(NamedTuple):
     """What the files of an experiment say. `waiting` is a run that is not committed yet; `alone`: no other
-    experiment is there."""
+    experiment is there; `chain`: what is written of the project's chain."""
 
     slug: str
     session: Facts
@@ -27,6 +27,7 @@ class State(NamedTuple):
     waiting: str | None
     unclean: bool
     alone: bool
+    chain: Facts
 
     @property
     def live(self) -> bool:
@@ -37,6 +38,14 @@ class State(NamedTuple):
     def train(self) -> str:
         """Return the file to edit."""
         return f"{table.HOME}/{self.slug}/train.py"
+
+    @property
+    def chain_left(self) -> bool:
+        """Return whether another experiment may follow this one in its chain."""
+        mode, left = self.chain.get("chain_mode"), self.chain.get("chain_remaining")
+        if self.chain.get("current_slug") != self.slug or mode == "disabled":
+            return False
+        return mode == "unlimited" or (left is None if mode is None else left not in (0, None))
 
     def command(self) -> str:
         """Return the command that comes next in the loop."""
@@ -143,6 +152,7 @@ def _state(folder: str, session: Facts, alone: bool) -> State:
         _waiting(folder, number),
         os.path.lexists(os.path.join(folder, "UNCLEAN.json")),
         alone,
+        read(os.path.join(os.path.dirname(folder), ".chain-session.json")),
     )
 
 

@@ -1,4 +1,4 @@
-"""The stop guard: while a session is live the loop goes on, and the next command is named."""
+"""The stop guard: while a session is live, or its chain goes on, so does the loop; what is next is named."""
 
 import json
 
@@ -7,6 +7,12 @@ from guards.event import Event
 from guards.experiment import State
 
 LEAVE = "leave:"  # how the agent begins a line that says why it cannot go on
+CHAIN = (
+    "The session of {slug} is over, and another experiment of its chain may follow: the loop goes on."
+    " Next: arctl report, then: arctl chain-init (arctl chain-init --help has its options)\n"
+    "If chain-init was refused twice, say why in a line that begins with {leave}"
+    " A person ends the chain with: arctl chain stop"
+)
 
 
 def main(event: Event) -> int:
@@ -25,7 +31,11 @@ def _leaves(message: object) -> bool:
 
 def reason(state: State) -> str | None:
     """Return why the loop goes on, and the next command; None if the agent may stop."""
-    if not state.live or state.unclean or _over(state):
+    if state.unclean:
+        return None
+    if not state.live:
+        return CHAIN.format(slug=state.slug, leave=LEAVE) if _chains(state) else None
+    if _over(state):
         return None
     first = "" if state.waiting else f"edit {state.train}, then: "
     return (
@@ -33,6 +43,12 @@ def reason(state: State) -> str | None:
         f"If you cannot go on (as with a full disk), say why in a line that begins with {LEAVE}"
         " A person ends the session with: arctl session stop"
     )
+
+
+def _chains(state: State) -> bool:
+    """Return whether the session ended by its limits, with experiments of its chain left."""
+    by_limit = state.session.get("terminated_by") not in ("manual", "chained", "unclean", None)
+    return by_limit and state.chain_left and str(state.last.get("next")).startswith("chain")
 
 
 def _over(state: State) -> bool:
