@@ -7,7 +7,7 @@ from arctl.render import queue as queue_lines
 from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, spark, unit
 from arctl.watch.chart import Series, draw
 from arctl.watch.curves import have_steps
-from arctl.watch.model import Model, Trace
+from arctl.watch.model import Key, Model, Trace
 from arctl.watch.paint import Line, Piece, fitted, safe
 from arctl.watch.rows import run_name
 
@@ -19,21 +19,32 @@ FIGURES, GRAPH_MAX = 60, 60  # columns for the figures of a GPU beside its two g
 
 def curve_title(model: Model) -> str:
     """Return the title of the curve: whose it is, and what it is compared with."""
-    focus, best = model.focus(), model.best()
+    keys = _shown(model)
     name = safe(model.metric, NAME_MAX)
-    if focus is None:
+    if not keys:
         return name or "curve"
-    against = f", dotted: the best, {safe(best[2], ID_MAX)}" if best and best != focus else ""
-    return f"{name} of {run_name(model, focus)}{against}"
+    if keys[0][:2] != model.place:  # its metric is another one, perhaps
+        return f"curve of {run_name(model, keys[0])}"
+    against = f", dotted: the best, {safe(keys[1][2], ID_MAX)}" if len(keys) > 1 else ""
+    return f"{name} of {run_name(model, keys[0])}{against}"
+
+
+def _shown(model: Model) -> list[Key]:
+    """Return the run in focus, and the best where it is one of the same experiment."""
+    focus, best = model.focus(), model.best()
+    if focus is None:
+        return []
+    comparable = best is not None and best != focus and best[:2] == focus[:2]
+    return [focus, best] if best is not None and comparable else [focus]
 
 
 def curve(model: Model, width: int, height: int) -> list[Line]:
     """Return the curve of the run in focus against that of the best."""
-    keys = [key for key in dict.fromkeys((model.focus(), model.best())) if key is not None]
+    keys = _shown(model)
     known = {key: model.curves[key] for key in keys if key in model.curves}
     by_step = have_steps(known.values())
     series = [
-        Series("info" if key == model.focus() else "best", one.points(by_step), dotted=key != model.focus())
+        Series("info" if key == keys[0] else "best", one.points(by_step), dotted=key != keys[0])
         for key, one in known.items()
     ]
     return draw(series, width, height, model.lower_is_better, "steps" if by_step else "s")

@@ -31,19 +31,36 @@ def runs_title(model: Model) -> str:
 
 
 def runs(model: Model, width: int, height: int) -> list[Line]:
-    """Return the runs that are under way, each at work with the last line of its log."""
-    lines: list[Line] = [(("warn", f" {safe(model.closed, WHY_MAX)}"),)] if model.closed else []
-    shown = 0
-    for run in model.under_way():
-        more = list(_run(model, run, width))
-        if len(lines) + len(more) > height - (1 if shown < len(model.under_way()) - 1 else 0) and lines:
-            break
-        lines += more
-        shown += 1
-    left = model.total - len(model.runs) + len(model.under_way()) - shown
-    if not lines:
-        return [(("dim", " nothing runs, nothing waits"),)]
-    return [*lines, (("dim", f" … and {left} more: arctl queue"),)] if left > 0 else lines
+    """Return the runs that are under way; the selected one is among them."""
+    closed: list[Line] = [(("warn", f" {safe(model.closed, WHY_MAX)}"),)] if model.closed else []
+    under_way = model.under_way()
+    blocks = [list(_run(model, run, width)) for run in under_way]
+    hidden = model.total - len(model.runs)
+    room = height - len(closed)
+    if hidden or sum(map(len, blocks)) > room:
+        room -= 1  # for the line that says how many are not shown
+    keys = [key_of(run) for run in under_way]
+    first, end = _window([len(block) for block in blocks], _place_of(model.selected, keys), room)
+    lines = [*closed, *(line for block in blocks[first:end] for line in block)]
+    hidden += len(blocks) - (end - first)
+    if hidden:
+        return [*lines, (("dim", f" … and {hidden} more: arctl queue"),)]
+    return lines or [(("dim", " nothing runs, nothing waits"),)]
+
+
+def _place_of(selected: Key | None, keys: list[Key]) -> int:
+    return keys.index(selected) if selected in keys else 0
+
+
+def _window(sizes: list[int], at: int, room: int) -> tuple[int, int]:
+    """Return from where to where blocks of these sizes are shown: at least one, and the one at `at`."""
+    first = 0
+    while first < at and sum(sizes[first : at + 1]) > room:
+        first += 1
+    end = min(first + 1, len(sizes))
+    while end < len(sizes) and sum(sizes[first : end + 1]) <= room:
+        end += 1
+    return first, end
 
 
 def _run(model: Model, run: Answer, width: int) -> Iterator[Line]:
@@ -64,7 +81,8 @@ def _run_line(model: Model, run: Answer) -> Iterator[Piece]:
     else:
         yield "info", f"{bar(elapsed / (limit or elapsed or 1), BAR)} {clock(elapsed)}/{clock(limit or 0)}"
         yield "", f"  {clock((limit or 0) - elapsed)} left"
-        yield from _figures(run, safe(model.metric, SHORT_NAME_MAX))
+        metric = safe(model.metric, SHORT_NAME_MAX) if key_of(run)[:2] == model.place else "value"
+        yield from _figures(run, metric)
     if run.get("why"):
         yield "warn", f": {safe(run['why'], WHY_MAX)}"
     yield "dim", note(run)

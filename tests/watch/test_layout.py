@@ -12,7 +12,7 @@ from arctl.watch.layout import screen
 from arctl.watch.model import Ask, Model
 from arctl.watch.paint import ago, clock, fitted, text_of
 from tests.support.page import DOCS
-from tests.support.watching import NOW, PLACE, curve, night, queue, status
+from tests.support.watching import NOW, PLACE, curve, night, queue, run, status
 
 SCREENS = Path(__file__).parent / "screens"
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -103,6 +103,27 @@ def test_a_queue_that_is_paused_says_so_before_all_runs() -> None:
     assert runs[1].startswith(" r0043 ")
     model.take({"event": "queue", "runs": [], "total": 0, "closed": "the queue is paused"})
     assert "the queue is paused" in shown(model, 80, 24)
+
+
+def test_the_selected_run_is_on_the_screen_however_far_down_the_queue() -> None:
+    model = night()
+    runs = [run(number, "queued", position=number - 43) for number in range(44, 104)]
+    model.take({"event": "queue", "runs": [*queue()["runs"][:1], *runs], "total": 900})
+    for selected in ("r0043", "r0070", "r0103"):
+        model.selected = (*PLACE, selected)
+        text = shown(model, 80, 24).partition("runs:")[2].partition("val/loss of")[0]
+        assert f" {selected} " in text
+        assert f"… and {900 - text.count(' r0')} more: arctl queue" in text
+
+
+def test_a_run_of_another_experiment_is_compared_with_no_best_of_this_one() -> None:
+    model = night()
+    model.selected = (PLACE[0], "261120-base", "r0007")
+    text = shown(model, 120, 40)
+    assert "curve of 261120-base r0007 ──" in text
+    assert "dotted" not in text
+    model.runs[2].update(state="running", elapsed=3.0, latest=0.5)
+    assert "value 0.5" in shown(model, 200, 40)
 
 
 def test_the_selected_verdict_is_on_the_screen_however_old() -> None:
