@@ -100,10 +100,6 @@ class Moving:
         with self._lock:
             self._standing.see(view)
 
-    def close(self) -> None:
-        """Hear of nothing more."""
-        self._stream.close()
-
     def _show(self, shown: bool) -> None:
         with self._lock:
             self._shown = shown

