@@ -41,6 +41,7 @@ class Client:
         self.tell = tell
         self._connection: Connection | None = None
         self._lost = False  # a connection of ours has broken
+        self._left = False
 
     def call(self, method: str, *, deadline: float | None = None, **params: Any) -> Answer:
         """Make one call; with a `deadline` (time.monotonic) each try gets what is left of it as its timeout.
@@ -79,6 +80,8 @@ class Client:
                 return once()
             except ConnectionLost as error:
                 self.close()
+                if self._left:
+                    raise _gone(method, error) from error
                 lost = 1 if time.monotonic() - since > STABLE_S else lost + 1
                 if lost > RECONNECTS_MAX or not may_repeat():
                     raise _gone(method, error) from error
@@ -95,9 +98,17 @@ class Client:
             self._connection.close()
             self._connection = None
 
+    def leave(self) -> None:
+        """End the call that is under way in another thread, now; none is made after it."""
+        self._left = True
+        if self._connection is not None:
+            self._connection.interrupt()
+
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = Connection(connect(again=self._lost))
+            if self._left:  # said while this connected
+                raise ConnectionLost("its caller has left")
         return self._connection
 
     def _notice(self) -> None:

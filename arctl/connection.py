@@ -102,6 +102,13 @@ class Connection:
         """Close the connection; it is not opened again."""
         self.socket.close()
 
+    def interrupt(self) -> None:
+        """Let the call that is under way in another thread end with ConnectionLost."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it is closed
+            pass
+
     def _exchange(self, line: bytes, notify: Notify, limit: Limit) -> Answer:
         self._send(line, limit)
         while True:

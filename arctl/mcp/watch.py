@@ -2,6 +2,8 @@
 
 import time
 
+from anyio import get_cancelled_exc_class
+
 from arctl.base import NOT_LAUNCHED
 from arctl.dial import Answer
 from arctl.mcp import progress
@@ -29,7 +31,11 @@ class Watch:
         while True:
             piece = min(self._deadline, time.monotonic() + progress.PROGRESS_S)
             asked = {"run_id": run_id, "until": until}
-            view = await self._threads.ask(self._place, "run.wait", deadline=piece, **asked)
+            try:
+                view = await self._threads.ask(self._place, "run.wait", deadline=piece, **asked)
+            except get_cancelled_exc_class():  # all clients share the daemon's connections
+                self._place.client.leave()
+                raise
             if _reached(view, until) or time.monotonic() >= self._deadline:
                 return view
             await self._progress.tell(line(view))

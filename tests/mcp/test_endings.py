@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from arctl.mcp.progress import PROGRESS_S
 from tests.support.agents import COMMAND, HANDSHAKE, PROTOCOLS, Agent, agent, said
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell, shells
@@ -96,6 +98,22 @@ def test_a_cancelled_call_leaves_its_run_and_the_same_call_waits_for_it(shell: S
         assert answer["structuredContent"]["run_id"] == "r0002"
         assert "this version was under way as r0002: nothing was recorded for this call" in said(answer)
         assert "runs: 2 total (2 advance" in client.do("status")["text"]
+
+
+def test_cancelled_calls_hold_no_connections(shell: Shell) -> None:
+    """All clients share those of the daemon; a wait would keep its own until progress is due."""
+    with agent(shell.lab) as client:
+        running(client, shell)
+        descriptors = Path(f"/proc/{client.process.pid}/fd")
+        before = len(list(descriptors.iterdir()))
+        calls = [client.start("wait") for _ in range(20)]
+        wait_until(lambda: len(list(descriptors.iterdir())) >= before + len(calls), "all of them wait")
+        for call in calls:
+            client.send(
+                {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}}
+            )
+        wait_until(lambda: len(list(descriptors.iterdir())) <= before, "none of them waits", PROGRESS_S / 2)
+        assert client.do("status")["active"] == ["r0001 running"]
 
 
 def test_two_servers_wait_for_one_run_and_both_get_its_verdict(shell: Shell) -> None:
