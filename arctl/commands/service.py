@@ -16,6 +16,7 @@ from arctl.service import launch, lingering, manager
 from arctl.service.manager import SERVICE, SOCKET
 from arctl.starter import start_lock
 from arctl.stopper import require_near, stop_running
+from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 
@@ -137,15 +138,16 @@ def _take_over(plan: planning.Plan, by_socket: bool) -> None:
         was_running = stop_running(host) is not None
         planning.carry_out(plan, output.write)
         if not by_socket:
-            launch.wait_for(SERVICE, _restart(SERVICE), manager.SETTLE_S)
+            _restart(SERVICE)
             return
         manager.ask("stop", SERVICE, seconds=manager.SETTLE_S)
-        launch.wait_for(SERVICE, _restart(SOCKET, *[SERVICE] * was_running), manager.SETTLE_S)
+        _restart(SOCKET, *[SERVICE] * was_running)
 
 
-def _restart(*names: str) -> list[str]:
-    """Return the command that starts these units, anew if they run: as a client may have started them."""
-    return ["systemctl", "--user", "restart", *names]
+def _restart(*names: str) -> None:
+    """Start these units, anew if they run: as a client may have started them."""
+    if not launch.wait_for(SERVICE, ["systemctl", "--user", "restart", *names], manager.SETTLE_S):
+        raise DaemonUnavailable(f"systemd does not find {SERVICE}", "systemctl --user status ardaemon")
 
 
 @contextmanager

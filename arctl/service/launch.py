@@ -35,8 +35,7 @@ def start(seconds: float) -> bool:
             return False
     except Failed:
         return False
-    wait_for(name, command, seconds)
-    return True
+    return wait_for(name, command, seconds)
 
 
 def require_no_failure() -> None:
@@ -90,12 +89,26 @@ def _forget(unit: str) -> None:
         pass
 
 
-def wait_for(unit: str, command: list[str], seconds: float) -> None:
-    """Run the command that starts a unit. Raises DaemonUnavailable, which says why it could not start."""
+def wait_for(unit: str, command: list[str], seconds: float) -> bool:
+    """Run the command that starts a unit. Return False if systemd does not know the unit, even now.
+
+    Raises DaemonUnavailable, which says why the unit could not start.
+    """
     try:
         manager.run(*command, seconds=seconds)
     except Failed as error:
+        if not _is_known(unit):
+            return False
         raise _failed(unit, error.message) from error
+    return True
+
+
+def _is_known(unit: str) -> bool:
+    """Tell whether systemd has the unit: an old one makes none if it does not know each of its settings."""
+    try:
+        return manager.show(unit, "LoadState")["LoadState"] != ABSENT
+    except Failed:
+        return False
 
 
 def _failed(unit: str, otherwise: str) -> DaemonUnavailable:

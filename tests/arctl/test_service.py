@@ -314,6 +314,17 @@ def test_a_client_without_a_runtime_folder_asks_the_systemd_in_the_usual_place(s
     assert fnmatch(service.json("daemon", "start")["unit"], manager.TRANSIENT)
 
 
+def test_where_systemd_makes_no_such_unit_the_client_starts_the_daemon_itself(service: Service) -> None:
+    """An old one knows not every setting; systemd-run may be missing."""
+    tool = service.lab.root / "bin/systemd-run"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho Unknown assignment: OOMPolicy=continue >&2\nexit 1\n")
+    tool.chmod(0o755)
+    service.lab.environment["PATH"] = f"{tool.parent}:{service.lab.environment['PATH']}"
+    assert service.json("daemon", "start")["unit"] == ""
+    service("daemon", "stop")
+
+
 def test_an_installation_with_a_daemon_that_cannot_start_says_why(service: Service) -> None:
     config = Path(service.lab.environment["HOME"], ".config/ardaemon/config.toml")
     config.parent.mkdir(parents=True)
