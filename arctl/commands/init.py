@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from arctl.base import ask_missing, json_option, project, say, say_json, warn
+from arctl.base import Here, ask_missing, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type
+from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import SLUG, check_slug
 
 TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -93,4 +94,13 @@ def _report(answer: Answer) -> None:
     for line in answer.get("said") or ():
         say(f"  {line}")
     say(f"edit: {os.path.join(answer['folder'], 'train.py')}")
-    say("next: arctl session start --seconds 600")
+    say(f"next: arctl session start --seconds 600{_named(answer['expr'])}")
+
+
+def _named(slug: str) -> str:
+    """Return the option that names the new experiment, if without it another one would or could be meant."""
+    try:
+        meant = Here(None).ask_once("session.get")["expr"]
+    except ArdaemonError:
+        meant = None  # several could be
+    return "" if meant == slug else f" --expr {slug}"

@@ -42,15 +42,22 @@ def find(name: str, environment: Mapping[str, str], cwd: str, option: str) -> st
         raise RunnerNotFound(
             f"the {what} {name!r} is not an executable file (looked at {path})", f"check {option}'s path"
         )
-    folders = environment.get("PATH", os.defpath).split(os.pathsep)
-    # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
-    path_of_program = shutil.which(name, path=os.pathsep.join(os.path.join(cwd, f) for f in folders))
+    path_of_program = _on_path(name, environment, cwd)
     if path_of_program is None:
+        # As Debian has it: a python3 and no python, unless an environment is active.
+        other = name == "python" and _on_path("python3", environment, cwd)
+        mend = f"let {option} begin with python3" if other else f"give {option} an absolute path"
         raise RunnerNotFound(
             f"the {what}'s program {name!r} is not on PATH",
-            f"activate the project's environment, or give {option} an absolute path",
+            f"activate the project's environment, or {mend}",
         )
     return path_of_program
+
+
+def _on_path(name: str, environment: Mapping[str, str], cwd: str) -> str | None:
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
+    return shutil.which(name, path=os.pathsep.join(os.path.join(cwd, f) for f in folders))
 
 
 def command(

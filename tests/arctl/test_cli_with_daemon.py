@@ -263,7 +263,8 @@ def test_elsewhere_run_and_status_name_the_project_and_its_runner_first(shell: S
 def test_several_experiments_are_listed_where_nobody_can_be_asked(shell: Shell) -> None:
     """Exit code 64; --expr and AR_EXPR say which."""
     told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
-    shell("init", "261122-other", "--train", "t.py", *told)
+    said = shell("init", "261122-other", "--train", "t.py", *told)
+    assert said.endswith("next: arctl session start --seconds 600 --expr 261122-other\n")
     shell("session", "start", "--seconds", "20", "--expr", "261122-other")
     process = shell.start("status")
     code, _, err = shell.end(process)

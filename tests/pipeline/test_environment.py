@@ -110,6 +110,13 @@ def test_the_program_is_looked_for_on_the_clients_path_not_the_daemons(tmp_path:
         experiment_runner.program("only-here train.py", {}, "/")
 
 
+def test_where_there_is_only_a_python3_the_error_says_so(tmp_path: Path) -> None:
+    for names, mend in ((("python3",), "begin with python3"), (("other",), "give --runner an absolute path")):
+        with pytest.raises(RunnerNotFound, match="'python' is not on PATH") as caught:
+            experiment_runner.program("python train.py", {"PATH": program(tmp_path / names[0], *names)}, "/")
+        assert caught.value.mend.endswith(mend)
+
+
 def test_a_program_with_a_slash_is_relative_to_the_project(tmp_path: Path) -> None:
     path = program(tmp_path / ".venv" / "bin", "python")
     found = experiment_runner.program(".venv/bin/python train.py", {"PATH": ""}, str(tmp_path))
