@@ -94,8 +94,15 @@ class Model:
         place = str(event.get("project")), str(event.get("expr"))
         if name in CHANGING and place == self.place:
             self.stale = True
-        if name == "committed":
-            self.curves.pop(key_of(event), None)  # its file has all of it
+        if name in ("committed", "dropped"):
+            self._over(key_of(event))
+
+    def _over(self, run: Key) -> None:
+        """Take a run off the queue at once; its file has all of its curve by now."""
+        self.curves.pop(run, None)
+        left = [other for other in self.runs if key_of(other) != run]
+        self.total -= len(self.runs) - len(left)
+        self.runs = left
 
     def _queue(self, event: Answer) -> None:
         self.runs, self.total = list(event["runs"]), int(event["total"])
@@ -141,7 +148,9 @@ class Model:
         """Take in an answer; return what must be asked because of it. An answer of before is passed over."""
         self.asked.discard(ask)
         if ask.method == "run.curve":
-            self.curves[key(ask.about)] = curve_of(answer)
+            about = key(ask.about)
+            if answer["state"] == "committed" or self.run(about) is not None:  # else it ended meanwhile
+                self.curves[about] = curve_of(answer)
             while len(self.curves) > CURVES_MAX:
                 self.curves.popitem(last=False)
         elif ask.method == "chain.get" and ask.about == self.place[:1]:

@@ -69,10 +69,10 @@ def status(rows: int = 42) -> Answer:
     }
 
 
-def curve(points: int, scale: float) -> Answer:
+def curve(points: int, scale: float, state: str = "committed") -> Answer:
     """A curve that falls."""
     values = [{"value": 0.8 + scale / at, "step": at * 100, "at": 3.0 * at} for at in range(1, points + 1)]
-    return {"points": values, "seconds": 3.0 * points}
+    return {"points": values, "seconds": 3.0 * points, "state": state}
 
 
 def night() -> Model:

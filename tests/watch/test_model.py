@@ -2,7 +2,7 @@
 
 from arctl.watch import model as models
 from arctl.watch.model import Ask, Model, key_of
-from tests.support.watching import PLACE, asked, curve, gpus, night, progress, queue, run, status
+from tests.support.watching import PLACE, asked, curve, gpus, night, progress, queue, row, run, status
 
 STATUS = Ask("status.get", PLACE, (("last", models.VERDICTS_MAX),))
 OURS = {"project": PLACE[0], "expr": PLACE[1]}
@@ -22,11 +22,24 @@ def test_a_commit_asks_for_the_experiment_once_however_often_it_is_told() -> Non
     model = night()
     for _ in range(3):
         model.take({"event": "committed", **OURS, "run_id": "r0043"})
-    assert asked(model) == [STATUS, Ask("run.curve", (*PLACE, "r0043"))]
+    assert asked(model) == [STATUS, Ask("run.curve", (*PLACE, "r0042"))]
     model.take({"event": "committed", **OURS, "run_id": "r0044"})
     assert asked(model) == [], "while the answer is on its way"
     model.answer(STATUS, status())
     assert asked(model) == [STATUS], "the answer may be older than the second commit"
+
+
+def test_a_run_that_ends_leaves_the_queue_at_once_and_its_curve_is_that_of_its_file() -> None:
+    model = night()
+    model.curves.clear()
+    ask = Ask("run.curve", (*PLACE, "r0043"))
+    assert ask in asked(model)
+    model.take({"event": "committed", **OURS, "run_id": "r0043"})
+    assert (model.total, [run["run_id"] for run in model.runs]) == (3, ["r0044", "r0007", "r0045"])
+    model.answer(ask, curve(3, 1.0, state="running"))
+    assert (*PLACE, "r0043") not in model.curves, "the answer is older than the commit"
+    model.answer(STATUS, {**status(), "recent": [*status()["recent"], row(43)]})
+    assert ask in asked(model)
 
 
 def test_after_a_restart_of_the_daemon_all_is_asked_anew() -> None:
