@@ -34,6 +34,7 @@ def serve(ready_fd: int | None) -> None:
     from ardaemon import daemon, startup
     from ardaemon.core import config_file, places
     from ardaemon.core.layout import Host
+    from ardaemon.core.live_config import LiveConfig
     from ardaemon.host.notify import Manager
     from ardaemon.rpc import activation
 
@@ -47,7 +48,8 @@ def serve(ready_fd: int | None) -> None:
     try:
         host = Host.of_environment()
         startup.prepare(host)
-        config = config_file.load(places.config_file(), os.environ).config
+        variables = config_file.variables(os.environ)
+        config = LiveConfig(config_file.load(places.config_file(), variables).config, variables)
         lock = startup.take_lock(host)
         passed = activation.choose(sockets, host.socket)
     except startup.AlreadyRunning:

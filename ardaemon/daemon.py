@@ -16,7 +16,9 @@ from anyio.abc import TaskStatus
 from ardaemon import recovery
 from ardaemon.core.config import Config
 from ardaemon.core.layout import Host
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Record
+from ardaemon.core.places import config_file
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.core.version import VERSION
 from ardaemon.core.words import READY
@@ -45,6 +47,7 @@ from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
 from ardaemon.queue.scheduler import Scheduler
 from ardaemon.queue.views import Views
+from ardaemon.reload import keep_current
 from ardaemon.rpc import listening
 from ardaemon.rpc.listening import Listener
 from ardaemon.rpc.server import Server
@@ -80,7 +83,7 @@ class Parts:
     """The daemon, put together: what run() starts and stop() ends."""
 
     host: Host
-    config: Config
+    config: LiveConfig
     manager: Manager
     board: Board
     engine: Engine
@@ -91,13 +94,15 @@ class Parts:
     methods: Daemon
 
 
-def build(host: Host, config: Config, manager: Manager, core_limit: int, tasks: anyio.abc.TaskGroup) -> Parts:
+def build(
+    host: Host, config: LiveConfig, manager: Manager, core_limit: int, tasks: anyio.abc.TaskGroup
+) -> Parts:
     """Put the parts together, each with what it needs of those before it; nothing runs yet.
 
     `core_limit` is the jobs' limit on core files.
     """
-    board = Board(config, _placement(host, config), Gate(host.gate, config.daily()))
-    leasing = Leasing(host, config, board)
+    board = Board(config, _placement(host, config.now), Gate(host.gate, config.now.daily()))
+    leasing = Leasing(host, config.now, board)
     engine = _engines(host, config, leasing, core_limit)
     locks, disks = Locks(), Disks()
     control = Control(board, engine.stop, tasks)
@@ -116,19 +121,18 @@ def build(host: Host, config: Config, manager: Manager, core_limit: int, tasks: 
 
 
 def _placement(host: Host, config: Config) -> Placement:
-    gpus = GpuBook(ignored=frozenset(config.ignore_pids), ours=config.gpus)
-    placement = Placement(config, gpus)
+    placement = Placement(config, GpuBook())
     placement.unclean = quarantine.at_start(host.quarantine)
     return placement
 
 
-def _engines(host: Host, config: Config, leasing: Leasing, core_limit: int) -> Engine:
+def _engines(host: Host, config: LiveConfig, leasing: Leasing, core_limit: int) -> Engine:
     """Make every engine, under the name by which run.json knows it."""
-    rows = {LocalEngine.name: LocalEngine(host, leasing, config.grace, config.tree_max, core_limit)}
-    return Engines(rows, default=LocalEngine.name)
+    local = LocalEngine(host, leasing, lambda: config.now.grace, config.now.tree_max, core_limit)
+    return Engines({LocalEngine.name: local}, default=LocalEngine.name)
 
 
-async def serve(host: Host, config: Config, ready: Ready, passed: socket.socket | None) -> None:
+async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.socket | None) -> None:
     """Run until told to stop. Jobs go on under their shims after that.
 
     `passed` is the socket on which systemd listens for us; None where it does not.
@@ -180,6 +184,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(keep_told, parts.manager, board)
+    tasks.start_soon(keep_current, config_file(), config, board)
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})
 

@@ -6,9 +6,15 @@ from typing import Any
 
 import click
 
-from arctl.base import json_option, say, say_json
+from arctl.base import complain, json_option, say, say_json
+from arctl.connection import Connection, ConnectionLost
+from arctl.dial import Answer, Busy, NotRunning
+from arctl.starter import dial_running
 from ardaemon.core import config_file, places
 from ardaemon.core.config_file import Loaded, Setting
+from ardaemon.core.errors import ArdaemonError
+
+COLUMN_MAX = 40  # characters of a setting before its source: a long list moves its own source alone
 
 
 @click.group()
@@ -20,20 +26,25 @@ def config() -> None:
 @json_option
 def show(as_json: bool) -> None:
     """Show each setting with its value, and where the value comes from."""
-    path, loaded = _load()
+    state = _daemon()
+    if state.get("fault"):
+        complain("warning: the daemon goes on with the settings of before the fault")
+    path, loaded = _load(state.get("variables"))
+    held = state.get("held") or {}
     if as_json:
-        say_json({"file": path, "settings": [_facts(setting) for setting in loaded.settings]})
+        settings = [{**_facts(s), "until_restart": _held(s, held)} for s in loaded.settings]
+        say_json({"file": path, "daemon": bool(state), "settings": settings})
         return
-    wide = max(len(_assignment(setting)) for setting in loaded.settings)
+    wide = min(max(len(_assignment(setting)) for setting in loaded.settings), COLUMN_MAX)
     for setting in loaded.settings:
-        say(f"{_assignment(setting):{min(wide, 40)}}  # {_where(setting, path)}")
+        say(f"{_assignment(setting):{wide}}  # {_where(setting, path)}{_until(setting, held)}")
 
 
 @config.command()
 @json_option
 def check(as_json: bool) -> None:
     """Check config.toml: exit code 64 with file, line and fault where something is wrong."""
-    path, loaded = _load()
+    path, loaded = _load(None)
     set_here = [setting.name for setting in loaded.settings if setting.where == "file"]
     if as_json:
         say_json({"file": path, "exists": os.path.isfile(path), "settings": set_here})
@@ -43,9 +54,19 @@ def check(as_json: bool) -> None:
         say(f"{path} is right: {', '.join(set_here) or 'it sets nothing'}")
 
 
-def _load() -> tuple[str, Loaded]:
+def _daemon() -> Answer:
+    """Return how the daemon stands to the file; {} where none runs, or it cannot be asked from here."""
+    try:
+        with dial_running(check=False) as sock:
+            return Connection(sock).call("daemon.info").get("config") or {}
+    except (NotRunning, Busy, ConnectionLost, ArdaemonError):
+        return {}
+
+
+def _load(variables: dict[str, str] | None) -> tuple[str, Loaded]:
+    """Read the file. `variables`: those of the daemon, if it runs; else those of this command."""
     path = places.config_file()
-    return path, config_file.load(path, os.environ)
+    return path, config_file.load(path, os.environ if variables is None else variables)
 
 
 def _facts(setting: Setting) -> dict[str, Any]:
@@ -73,3 +94,15 @@ def _where(setting: Setting, path: str) -> str:
             return f"environment variable {setting.variable}"
         case "default":
             return "default"
+
+
+def _held(setting: Setting, held: dict[str, str]) -> Any:
+    """Return the value that holds until the daemon's restart; None where the setting holds by now."""
+    return json.loads(held[setting.name]) if setting.name in held else None
+
+
+def _until(setting: Setting, held: dict[str, str]) -> str:
+    if setting.name not in held:
+        return ""
+    value = "it is not set" if (now := held[setting.name]) == "null" else f"{now} holds"
+    return f"; {value} for runs until: arctl daemon restart"

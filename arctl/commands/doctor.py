@@ -174,9 +174,19 @@ def _daemon(sock: socket.socket, folder: str | None, expr: str | None) -> Iterat
     yield _version(info)
     yield _cgroup(peer(sock)[0])
     yield from _service(info)
+    yield from _config(info.get("config") or {})
     yield from _queue(connection)
     if folder is not None and not connection.closed:
         yield from _experiment(connection, folder, expr)
+
+
+def _config(state: Answer) -> Iterator[Check]:
+    """Report what the daemon has not taken up of config.toml."""
+    if state.get("fault"):
+        yield Check("warn", "config.toml", f"not taken up: {state['fault']}", "arctl config check")
+    if state.get("held"):
+        names = ", ".join(state["held"])
+        yield Check("warn", "config.toml", f"{names}: as before for now", "arctl daemon restart")
 
 
 def _queue(connection: Connection) -> Iterator[Check]:

@@ -46,6 +46,11 @@ class Loaded(Struct, frozen=True):
     settings: tuple[Setting, ...]
 
 
+def variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the environment's variables that give a setting."""
+    return {name: environment[name] for name in VARIABLES.values() if environment.get(name)}
+
+
 def load(path: str, environment: Mapping[str, str]) -> Loaded:
     """Read config.toml, or take the defaults where there is none. Raises UsageError naming file and fault."""
     try:

@@ -11,7 +11,10 @@ import sys
 from collections.abc import Mapping
 
 # What the daemon keeps of its starter's environment.
-KEPT = frozenset("PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS".split())
+KEPT = frozenset(
+    "PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR DBUS_SESSION_BUS_ADDRESS"
+    " AR_GPUS AR_CPU_SLOTS".split()  # core/config_file.py reads these two
+)
 KEPT_FAMILIES = ("LC_", "XDG_", "CUDA_", "NVIDIA_VISIBLE_", "NVIDIA_DRIVER_")
 # What systemd says to the very process that it has started (systemd.exec(5)): `ardaemon serve` keeps it when
 # it replaces itself. A daemon that a client starts gets none of it: it would speak for the client's service.

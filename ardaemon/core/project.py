@@ -153,5 +153,5 @@ def _how_to_trust(folder: str) -> str:
     line = f"trusted = [{toml.string(folder)}]"
     return (
         f"a person who trusts that user puts the line  {line}  into {places.config_file()}, then:"
-        " arctl daemon restart"
+        " arctl config check"
     )

@@ -562,6 +562,19 @@ class GpuList(Answer, frozen=True, kw_only=True):
     driver: str = ""
 
 
+class ConfigState(Answer, frozen=True, kw_only=True):
+    """How the daemon stands to config.toml: it takes up a change when the file is saved.
+
+    `held` has the settings of which a change waits for the next daemon: name -> the value until then, in
+    JSON.
+    `fault` says why the file as it is now is not taken up; then the settings of before hold.
+    """
+
+    held: dict[str, str] = {}
+    variables: dict[str, str] = {}  # of the daemon's environment that give a setting
+    fault: str = ""
+
+
 class DaemonInfo(Answer, frozen=True, kw_only=True):
     """daemon.info: the daemon that answers, and where it writes its log.
 
@@ -580,6 +593,7 @@ class DaemonInfo(Answer, frozen=True, kw_only=True):
     log: str = ""
     unit: str = ""
     watchdog_s: float | None = None
+    config: ConfigState | None = None
 
 
 class Done(Answer, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class Chains:
         async with self.context.changing_chain(project.folder):
             experiment = await self._ask(project, partial(child.made_before, project, params))
             if experiment is None:
-                look = partial(child.parent_of, project, params, self.context.config.trusted)
+                look = partial(child.parent_of, project, params, self.context.config.now.trusted)
                 parent = await self._ask(project, look)
                 # Before the lock is taken: the lines of the last runs may still have to be written under it.
                 report = sha256(await report_bytes(self.context, parent)).hexdigest()
@@ -45,7 +45,7 @@ class Chains:
     ) -> Experiment:
         """Make the child of that parent, and return it."""
         at_work, waiting = self._runs(parent)
-        started_here, trusted = self.context.started_here, self.context.config.trusted
+        started_here, trusted = self.context.started_here, self.context.config.now.trusted
         around = child.Around(at_work, waiting, report, started_here, trusted)
         planned = await self.context.do(parent, partial(child.plan, parent, params, around))
         child.require_none_at_work(parent, self._runs(parent)[0])  # one may have started meanwhile
@@ -93,7 +93,7 @@ class Chains:
     async def _project(self, folder: str) -> Project:
         """Return the project of that folder. Raises UsageError, and ForeignOwner for another user's."""
         project = project_folder(folder)
-        look = partial(choose.require_place, project, self.context.config.trusted)
+        look = partial(choose.require_place, project, self.context.config.now.trusted)
         await self.context.disks.ask(project, look)
         return Project(project)
 

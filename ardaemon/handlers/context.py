@@ -11,9 +11,9 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
 from ardaemon.core.layout import Experiment, Host, Project, project_folder
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.experiment import chaining, choose, session
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.repair import load_or_repair
@@ -36,7 +36,7 @@ class Context:
     """The daemon, as handlers see it."""
 
     host: Host
-    config: Config
+    config: LiveConfig
     board: Board
     views: Views
     control: Control
@@ -108,7 +108,7 @@ class Context:
             self.settled.add(project)
 
     async def _in_making(self, project: Path) -> tuple[bool, Experiment | None]:
-        return await self.disks.ask(project, partial(_in_making, Project(project), self.config.trusted))
+        return await self.disks.ask(project, partial(_in_making, Project(project), self.config.now.trusted))
 
     async def finish_chain(self, project: Path) -> None:
         """Take the steps of chaining.py that are left; the caller holds the chain's lock and the parent's."""
@@ -145,7 +145,7 @@ class Context:
     async def resolve(self, project: str, expr: str | None) -> Experiment:
         """Return the experiment that is meant, as choose.resolve does."""
         await self.settle(project_folder(project))
-        work = partial(choose.resolve, project, expr, self.config.trusted)
+        work = partial(choose.resolve, project, expr, self.config.now.trusted)
         return await self.disks.ask(project_folder(project), work)
 
     async def load(self, experiment: Experiment) -> State:
@@ -163,7 +163,7 @@ class Context:
         await self.settle(project_folder(project))
 
         def at_once() -> T:
-            experiment = choose.resolve(project, expr, self.config.trusted)
+            experiment = choose.resolve(project, expr, self.config.now.trusted)
             return look(experiment, load(experiment))
 
         try:

@@ -7,9 +7,11 @@ from typing import Any
 
 import anyio
 import anyio.abc
+from msgspec.json import encode
 
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.live import Live
@@ -63,6 +65,7 @@ class Daemon:
             log=str(self.host.log),
             unit=cgroup.unit() if self.manager.address else "",
             watchdog_s=self.manager.watchdog_s,
+            config=_state_of(self.context.config),
         )
 
     async def daemon_stop(self, _: p.Nothing, __: Notify) -> p.Done:
@@ -78,6 +81,11 @@ class Daemon:
     async def rpc_discover(self, _: p.Nothing, __: Notify) -> dict[str, Any]:
         """Return the OpenRPC document."""
         return discover.document()
+
+
+def _state_of(config: LiveConfig) -> p.ConfigState:
+    held = {name: encode(getattr(config.now, name)).decode() for name in config.waiting}
+    return p.ConfigState(held=held, variables=config.variables, fault=config.fault)
 
 
 def _is_wanted(event: Message, params: p.Subscribe) -> bool:

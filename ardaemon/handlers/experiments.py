@@ -88,7 +88,7 @@ class Experiments:
         """Create an experiment, and seal it."""
         project = project_folder(params.project)
         # A dead mount, or another user's folder, is refused here, before anything is written.
-        look = partial(choose.require_place, project, self.context.config.trusted)
+        look = partial(choose.require_place, project, self.context.config.now.trusted)
         await self.context.disks.ask(project, look)
         work = partial(create.create, params)
         async with self.context.changing_chain(project):  # nobody else makes one of that name meanwhile

@@ -30,7 +30,7 @@ class Overview:
         """
         project = project_folder(params.project)
         await self.context.settle(project)
-        started_here, trusted = self.context.started_here, self.context.config.trusted
+        started_here, trusted = self.context.started_here, self.context.config.now.trusted
         look = partial(_listed, project, params.values, started_here, trusted)
         view = await self.context.disks.ask(project, look)
         return p.ProjectView(

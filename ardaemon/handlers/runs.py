@@ -59,7 +59,7 @@ class Runs:
                 under_way=tuple(flight.record for flight in flights if flight.goes_on()),
                 normal_of=early.of_thread,
             )
-            config = self.context.config
+            config = self.context.config.now
             work = partial(submit.submit, experiment, params, position, config)
             done = await self.context.do(experiment, work)
             if done.active is not None:

@@ -13,9 +13,9 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ardaemon.checkpoints.promote import no_report
-from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Quarantine, Result, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Judged, Queued
 from ardaemon.core.size import shown
@@ -57,7 +57,7 @@ class Committer:
         patience: Patience,
         pruner: Pruner,
         facts: FactsKeeper,
-        config: Config,
+        config: LiveConfig,
         records: Records,
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
@@ -118,7 +118,7 @@ class Committer:
         flight.blocked = None
         flight.wake()
         try:
-            work = partial(check.run_all, partial(check.of_attempt, flight, self.config), group)
+            work = partial(check.run_all, partial(check.of_attempt, flight, self.config.now), group)
             return await self.patience.insist(flight, work)
         finally:
             flight.checking = None
@@ -179,7 +179,7 @@ class Committer:
             await self.keep_seat(flight, flight.record.state.decision.unclean)
             delivered = self.listener.delivered(flight.experiment.folder)
             flight.promotion.in_use = self.listener.in_use()
-            flight.promotion.trusted = self.config.trusted
+            flight.promotion.trusted = self.config.now.trusted
             flight.promotion.report = partial(self._promoting, flight)
             result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import anyio.abc
 
-from ardaemon.core.config import Config
 from ardaemon.core.layout import run_number
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
@@ -34,7 +34,7 @@ class Driver:
     def __init__(
         self,
         engine: Engine,
-        config: Config,
+        config: LiveConfig,
         locks: Locks,
         listener: Listener,
         background: anyio.abc.TaskGroup,

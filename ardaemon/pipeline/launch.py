@@ -3,8 +3,8 @@
 from functools import partial
 
 from ardaemon.core import lifecycle
-from ardaemon.core.config import Config
 from ardaemon.core.errors import ArdaemonError, SessionNotLive, Unclean
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Started
@@ -25,7 +25,7 @@ class Launcher:
     def __init__(
         self,
         engine: Engine,
-        config: Config,
+        config: LiveConfig,
         machine: Machine,
         watcher: Watcher,
         patience: Patience,
@@ -40,7 +40,7 @@ class Launcher:
             return
         try:
             async with self.patience.alone(flight):  # another run of it may be committed now
-                prepared = partial(prepare, flight, self.engine, self.config, self.started_here)
+                prepared = partial(prepare, flight, self.engine, self.config.now, self.started_here)
                 work = until_cancelled(prepared)
                 order = await self.patience.once(flight, work)
         except (Unclean, SessionNotLive):

@@ -9,10 +9,11 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
-from ardaemon.core.config import QUEUE_MAX, Config
+from ardaemon.core.config import QUEUE_MAX
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.events import ExperimentEvent, RunEvent
 from ardaemon.core.layout import Experiment
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Key, Stranded
 from ardaemon.core.run_record import Judged, of_session, with_limits
@@ -39,7 +40,7 @@ class Board:
     loop that took `changed` before it looked at the board cannot miss a change that comes while it looks.
     """
 
-    def __init__(self, config: Config, placement: Placement, gate: Gate) -> None:
+    def __init__(self, config: LiveConfig, placement: Placement, gate: Gate) -> None:
         self.config, self.placement, self.gate = config, placement, gate
         self.flights: dict[Key, Flight] = {}
         self.stranded: dict[str, Stranded] = {}  # active entries that are no flight, by their names

@@ -41,7 +41,7 @@ def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
         seq=flight.active.seq,
         experiment=flight.key[0],
         need=board.placement.need(flight),
-        seconds=_longest(flight, board.config),
+        seconds=_longest(flight, board.config.now),
         front=flight.active.front,
         held=flight.stands_still,
         paused=judging,
@@ -59,7 +59,7 @@ def _at_work(flight: Flight, board: Board) -> AtWork:
         experiment=flight.key[0],
         seq=flight.active.seq,
         seat=going.seat,
-        ends_by=since + _longest(flight, board.config),
+        ends_by=since + _longest(flight, board.config.now),
     )
 
 

@@ -20,12 +20,17 @@ class Placement:
 
     def __init__(self, config: Config, gpus: GpuBook) -> None:
         self.gpus = gpus
-        self.slots = tuple(f"{CPU}{number}" for number in range(config.cpu_slots))
+        self.renew(config)
         self.seated: dict[Key, Flight] = {}  # those that have their slots
         self.kept: Key | None = None  # whose the reservation was at the last decision
         self.strangers: list[Stranger] = []  # each takes a CPU slot
         self.unclean: dict[str, str] = {}  # slot name -> what lives there that could not be killed
         self.sick: dict[str, str] = {}  # UUID of a GPU -> what is wrong with it
+
+    def renew(self, config: Config) -> None:
+        """Go by these settings from now on. A run whose place is no longer given away keeps it to its end."""
+        self.slots = tuple(f"{CPU}{number}" for number in range(config.cpu_slots))
+        self.gpus.ignored, self.gpus.ours = frozenset(config.ignore_pids), config.gpus
 
     # --- what is taken ---
 

@@ -12,8 +12,9 @@ from anyio.abc import SocketAttribute
 from msgspec import UNSET
 
 from ardaemon.core import errors
-from ardaemon.core.config import FRAME_MAX, REQUEST_BYTES, REQUESTS_PER_CONNECTION, Config
+from ardaemon.core.config import FRAME_MAX, REQUEST_BYTES, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.host import operations
 from ardaemon.rpc import messages
 from ardaemon.rpc.budget import Share, full
@@ -30,7 +31,7 @@ class ClientConnection:
         self,
         stream: anyio.abc.SocketStream,
         dispatcher: Dispatcher,
-        config: Config,
+        config: LiveConfig,
         share: Share,
         answered: Callable[[], None],
     ) -> None:
@@ -59,7 +60,7 @@ class ClientConnection:
         requests.cancel()  # the client is gone: its waits end here, its runs do not
 
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
-        patience = self.config.request_timeout
+        patience = self.config.now.request_timeout
         while True:
             begun_before = bool(self.buffer)
             with anyio.CancelScope(deadline=self.begun + patience if begun_before else math.inf) as half:
@@ -157,7 +158,7 @@ class ClientConnection:
         async with self.sending:
             operations.at("acknowledge", data)
             try:
-                with anyio.fail_after(self.config.send_timeout):
+                with anyio.fail_after(self.config.now.send_timeout):
                     await self.stream.send(data if data.endswith(b"\n") else data + b"\n")
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
                 self.gone = True

@@ -11,8 +11,9 @@ import anyio.abc
 from anyio.abc import SocketAttribute
 
 from ardaemon.core import errors
-from ardaemon.core.config import CONNECTIONS_MAX, Config
+from ardaemon.core.config import CONNECTIONS_MAX
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.rpc import messages
 from ardaemon.rpc.budget import Budget, Share
 from ardaemon.rpc.connection import ClientConnection
@@ -26,7 +27,7 @@ class Server:
     """Accepts connections, checks the peer's uid with the kernel, and limits their number."""
 
     def __init__(
-        self, handlers: dict[str, Handler], config: Config, answered: Callable[[], None] = lambda: None
+        self, handlers: dict[str, Handler], config: LiveConfig, answered: Callable[[], None] = lambda: None
     ) -> None:
         self.dispatcher, self.config, self.budget = Dispatcher(handlers), config, Budget()
         self.answered = answered  # called after each answer is sent

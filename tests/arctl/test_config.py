@@ -42,7 +42,14 @@ def test_show_as_json_has_the_same(lab: Lab) -> None:
     configured(lab, "grace = 3\n")
     answer = json.loads(config(lab, "show", "--json")[1])
     assert answer["file"] == str(config_of(lab))
-    grace = {"name": "grace", "value": 3.0, "from": "file", "line": 1, "variable": None}
+    grace = {
+        "name": "grace",
+        "value": 3.0,
+        "from": "file",
+        "line": 1,
+        "variable": None,
+        "until_restart": None,
+    }
     assert grace in answer["settings"]
 
 

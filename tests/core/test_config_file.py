@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ardaemon.core import isolated
 from ardaemon.core.config import Config
 from ardaemon.core.config_faults import Faults, line_of
-from ardaemon.core.config_file import load, parse
+from ardaemon.core.config_file import VARIABLES, load, parse
 from ardaemon.core.errors import UsageError
 
 BOTH = {"AR_GPUS": "0, GPU-5a", "AR_CPU_SLOTS": "3"}
@@ -106,3 +107,7 @@ def test_a_file_under_a_link_is_read(tmp_path: Path) -> None:
     (tmp_path / "real.toml").write_text("grace = 4\n")
     (tmp_path / "config.toml").symlink_to("real.toml")
     assert load(str(tmp_path / "config.toml"), {}).config.grace == 4
+
+
+def test_a_daemon_that_a_client_starts_keeps_the_variables() -> None:
+    assert set(VARIABLES.values()) <= isolated.KEPT

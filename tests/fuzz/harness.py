@@ -13,6 +13,7 @@ import anyio
 import anyio.abc
 
 from ardaemon.core.config import Config
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.methods import METHODS
 from ardaemon.core.protocol import Params
 from ardaemon.rpc import connection
@@ -93,7 +94,7 @@ class Harness:
                 await asyncio.sleep(0)
 
         wire = Wire(chunks, idle)
-        served = ClientConnection(wire, self.dispatcher, Config(), Share(Budget()), lambda: None)  # type: ignore[arg-type]  # no more of a socket
+        served = ClientConnection(wire, self.dispatcher, LiveConfig(Config()), Share(Budget()), lambda: None)  # type: ignore[arg-type]  # no more of a socket
         await served.run()
         if served.in_flight:
             raise Fault(f"{served.in_flight} requests are still in flight")

@@ -9,7 +9,7 @@ import pytest
 
 from ardaemon.core.errors import ForeignOwner
 from ardaemon.core.methods import METHODS as ALL
-from tests.support.lab import SLUG, Lab
+from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import config_of
 from tests.support.shell import Shell
 
@@ -134,8 +134,8 @@ def test_a_person_who_trusts_the_owner_says_so_in_config_toml(lab: Lab) -> None:
     assert Path(path) == config_of(lab)
     Path(path).parent.mkdir(parents=True)
     Path(path).write_text(f"{line}\n")
-    assert command == "arctl daemon restart"
-    shell("daemon", "restart")
+    shell(*command.split()[1:])
+    wait_until(lambda: lab.events("config"), "the daemon takes up config.toml")
     assert "advance: baseline" in shell("run", "--wait")
     shell("daemon", "stop")
 

@@ -139,7 +139,7 @@ def test_without_its_start_json_a_job_still_has_its_limit(
         with anyio.fail_after(DEADLINE_S):
             if later:
                 engine = LocalEngine(
-                    Host(world.root / "s", world.root / "r"), world.lessor, 0.2, pids_max=None
+                    Host(world.root / "s", world.root / "r"), world.lessor, lambda: 0.2, pids_max=None
                 )
             end = await engine.ended(world.handle)
         assert end == Lost(ending="supervisor_lost")

@@ -273,7 +273,7 @@ def test_whoever_adopts_a_job_that_closed_its_descriptors_holds_its_card(
         world.kill_shim()
         if restarted:
             host = Host(world.root / "s", world.root / "r")
-            engine = LocalEngine(host, world.lessor, grace=0.3, pids_max=None)
+            engine = LocalEngine(host, world.lessor, grace=lambda: 0.3, pids_max=None)
         engine.hold(world.handle, SEAT)
         async with anyio.create_task_group() as group:
             group.start_soon(engine.ended, world.handle)

@@ -12,6 +12,7 @@ import pytest
 
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Inventory
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.protocol import RunView
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers import live
@@ -176,7 +177,8 @@ def test_nothing_is_at_work_once_nobody_watches(tmp_path: Path, monkeypatch: pyt
         return Inventory(state="none", at=0.0)
 
     async def story() -> None:
-        board = Board(Config(), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
+        placement = Placement(Config(), GpuBook())
+        board = Board(LiveConfig(Config()), placement, Gate(tmp_path / "gate.json", None))
         context: Any = SimpleNamespace(
             board=board,
             views=SimpleNamespace(views=views),
@@ -246,7 +248,9 @@ def test_a_long_queue_is_looked_at_when_it_has_changed(tmp_path: Path) -> None:
         looks += 1
         return iter(())
 
-    board: Any = Board(Config(), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
+    board: Any = Board(
+        LiveConfig(Config()), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None)
+    )
     context: Any = SimpleNamespace(board=board, views=SimpleNamespace(views=views))
     tasks: Any = None
     feed = live.Live(context, tasks)

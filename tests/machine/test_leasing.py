@@ -11,6 +11,7 @@ import pytest
 
 from ardaemon.core.config import Config
 from ardaemon.core.layout import Experiment, Host
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.queue import Seat
 from ardaemon.core.run_record import Active, Handle
 from ardaemon.engines.base import Unsupervised
@@ -50,7 +51,7 @@ class Bench:
 
     def __init__(self, root: Path, folder: Path) -> None:
         config = Config(lease_folder=str(folder))
-        board = Board(config, Placement(config, GpuBook()), Gate(root / "queue.json", None))
+        board = Board(LiveConfig(config), Placement(config, GpuBook()), Gate(root / "queue.json", None))
         self.leasing = Leasing(Host(root / "s", root / "r"), config, board)
         self.neighbour = Leases(folder, root / "another")
         experiment = Experiment(root / "e")
@@ -120,7 +121,7 @@ def test_a_lease_is_taken_and_its_holder_looked_for_in_a_thread_and_the_loop_not
 
 def test_a_job_without_a_shim_has_its_gpus_taken_in_a_thread(bench: Bench) -> None:
     async def work() -> None:
-        adoption = Adoption(Prober("-"), bench.leasing, grace=0.0)
+        adoption = Adoption(Prober("-"), bench.leasing, grace=lambda: 0.0)
         adoption.hold(bench.handle, bench.flight.seat)
         await adoption.adopt(bench.handle, Unsupervised(processes=(), deadline=time.monotonic() + 0.01))
         assert isinstance(adoption.cards[bench.handle.folder].lease, Lease)
@@ -134,7 +135,7 @@ def test_a_job_without_a_shim_has_its_gpus_taken_in_a_thread(bench: Bench) -> No
 def test_a_lease_that_comes_when_its_attempt_was_given_up_is_let_go(bench: Bench) -> None:
     async def work() -> None:
         late = Late(bench.leasing)
-        adoption = Adoption(Prober("-"), late, grace=0.0)
+        adoption = Adoption(Prober("-"), late, grace=lambda: 0.0)
         adoption.hold(bench.handle, bench.flight.seat)
         found = Unsupervised(processes=(), deadline=time.monotonic() + 0.01)
         async with anyio.create_task_group() as tasks:

@@ -22,6 +22,7 @@ from ardaemon.core.config import (
     Config,
 )
 from ardaemon.core.errors import INVALID_REQUEST, Overloaded
+from ardaemon.core.live_config import LiveConfig
 from ardaemon.rpc.budget import Budget, Share
 from ardaemon.rpc.connection import ClientConnection
 from tests.support.lab import Lab, Rpc
@@ -173,7 +174,7 @@ def test_answers_that_nobody_reads_have_a_budget(daemon: Lab) -> None:
 
 def test_a_line_that_comes_byte_by_byte_is_not_copied_at_each_byte() -> None:
     """The allocations are measured, in this process: the time of a copy is no sure measure."""
-    connection = ClientConnection(None, None, Config(), Share(Budget()), lambda: None)  # type: ignore[arg-type]
+    connection = ClientConnection(None, None, LiveConfig(Config()), Share(Budget()), lambda: None)  # type: ignore[arg-type]
     connection.buffer += b" " * PIECE
     tracemalloc.start()
     try:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -36,7 +37,7 @@ class _Cards:
 class Adoption:
     """Stands in for shims that are gone."""
 
-    def __init__(self, prober: Prober, lessor: Lessor, grace: float) -> None:
+    def __init__(self, prober: Prober, lessor: Lessor, grace: Callable[[], float]) -> None:
         self.prober, self.lessor, self.grace = prober, lessor, grace
         # Attempts whose end was asked for; of an unsupervised one, until when it may end by itself.
         self.stopping: dict[str, float | None] = {}
@@ -100,7 +101,7 @@ class Adoption:
         """Send TERM, once; return when KILL is due (CLOCK_MONOTONIC)."""
         kill_at = self.stopping.get(handle.folder)
         if kill_at is None:
-            kill_at = self.stopping[handle.folder] = time.monotonic() + self.grace
+            kill_at = self.stopping[handle.folder] = time.monotonic() + self.grace()
             processes.kill(orphans.processes, signal.SIGTERM)
             processes.kill(orphans.processes, signal.SIGCONT)  # a stopped process cannot answer TERM
         return kill_at

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import anyio
 import anyio.to_thread
@@ -53,7 +53,7 @@ class LocalEngine:
         self,
         host: Host,
         lessor: Lessor,
-        grace: float = GRACE_S,
+        grace: Callable[[], float] = lambda: GRACE_S,
         pids_max: int | None = PIDS_MAX,
         core_limit: int | None = None,
     ) -> None:
