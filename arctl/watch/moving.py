@@ -23,6 +23,9 @@ from ardaemon.core.text import clean
 COLUMNS = 80  # where the terminal does not tell
 ECHO = 2  # columns of the "^C" that the terminal itself prints behind the line
 
+# What an event of a later version's daemon may raise here, which has other fields. It is passed over.
+ODD = (AttributeError, KeyError, TypeError, ValueError)
+
 
 class Line:
     """A line in place of itself, by carriage returns and spaces alone. Terminals of every kind know those."""
@@ -106,10 +109,11 @@ class Moving:
             self._draw()
 
     def _draw(self) -> None:
-        if self._shown:
-            self._line.draw(self._standing.line(self._line.room()))
-        else:
+        if not self._shown:
             self._line.erase()
+            return
+        with contextlib.suppress(*ODD):
+            self._line.draw(self._standing.line(self._line.room()))
 
     # --- in the thread of the events ---
 
@@ -124,9 +128,10 @@ class Moving:
     def _take(self, event: Answer) -> None:
         status = self._status() if event.get("event") == "subscribed" else None
         with self._lock:
-            if status is not None:
-                self._standing.learn(status)
-            self._standing.take(event)
+            with contextlib.suppress(*ODD):
+                if status is not None:
+                    self._standing.learn(status)
+                self._standing.take(event)
             self._draw()
 
     def _status(self) -> Answer | None:

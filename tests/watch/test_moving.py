@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
-from tests.support.older import Version
+from tests.support.older import Version, replaced
 from tests.support.shell import Shell, lives, shells
 from tests.support.terminal import Session, played
 
@@ -180,12 +180,23 @@ def test_a_line_in_the_background_of_a_shell_is_not_drawn(shell: Shell, sessions
     assert session.end().startswith("{")
 
 
-def test_with_an_earlier_daemon_the_line_stands_still(lab: Lab, sessions: list[Session]) -> None:
-    """It knows no live events."""
-    earlier = Version(lab, "0.0.1", 2)
-    without(earlier.root / "ardaemon/core/protocol.py", "    live: bool = False\n")
-    without(earlier.root / "ardaemon/handlers/daemon.py", "            if params.live:\n", 1)
-    earlier.boot()
+def knows_no_live_events(root: Path) -> None:
+    without(root / "ardaemon/core/protocol.py", "    live: bool = False\n")
+    without(root / "ardaemon/handlers/daemon.py", "            if params.live:\n", 1)
+
+
+def has_other_fields(root: Path) -> None:
+    live = root / "ardaemon/handlers/live.py"
+    replaced(live, "    return facts\n", "    facts.update(runs=[7], elapsed='long')\n    return facts\n")
+
+
+@pytest.mark.parametrize("change", [knows_no_live_events, has_other_fields])
+def test_with_a_daemon_of_another_version_the_line_stands_still(
+    lab: Lab, sessions: list[Session], change: Callable[[Path], None]
+) -> None:
+    other = Version(lab, "0.0.1", 2)
+    change(other.root)
+    other.boot()
     with shells(lab) as shell:
         learning(shell)
         session = Session(shell, "run", "--wait")
@@ -193,7 +204,9 @@ def test_with_an_earlier_daemon_the_line_stands_still(lab: Lab, sessions: list[S
         session.until("[r0001] launched")
         session.until("/20 s")
         shell.release()
-        assert [line[:8] for line in played(session.end(), 80)] == ["[r0001] "] * 4 + [""]
+        shown = session.end()
+        assert "Traceback" not in shown
+        assert [line[:8] for line in played(shown, 80)] == ["[r0001] "] * 4 + [""]
 
 
 def without(path: Path, line: str, more: int = 0) -> None:
