@@ -11,6 +11,8 @@ best version now.
 4. Do what `next` says. wait: call wait with the run_id{longer_too}. continue: go to 2. chain: read report,
 then chain_init with a new slug (yymmdd-topic), a goal and a rationale; edit the train.py that it names, and
 go on with that expr. stop or leave: end, and say why.
+5. If the session is not live (status says why): manual or unclean: end. Else do as for chain if experiments
+are left, or end. Only a person starts it again.
 Do not ask, and do not end before `next` says so. Before an idea, ask history (param="lr", similar=true).
 After crash, timeout or invalid: tail; mend the idea once, else try another one. A run that is refused says
 what to do. Never run train.py yourself, never reset it with git, never write another file of the

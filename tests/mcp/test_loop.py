@@ -39,6 +39,18 @@ def test_a_raw_client_runs_an_edit_in_every_protocol(lab: Lab, protocol: str) ->
         assert client.receive() is None
 
 
+def test_an_agent_that_comes_in_after_the_end_is_told_what_to_do(lab: Lab) -> None:
+    """The refusal of `run` names the command of a person; the instructions say that it is one."""
+    lab.ready(max_runs=1)
+    with agent(lab) as client:
+        assert client.call("run")["structuredContent"]["next"] == "stop: max_runs(1)"
+        assert "session: not live (max_runs)" in client.do("status")["text"]
+        assert "arctl session start" in said(client.call("run"))
+        rule = client.greeting["instructions"].partition("If the session is not live")[2]
+        assert "Only a person starts it again." in rule
+        assert len(client.greeting["instructions"]) < 2000
+
+
 def test_every_tool_answers_with_text_and_with_what_its_schema_says(lab: Lab) -> None:
     """The SDK's own client checks each structure against the schema."""
     lab.ready(max_runs=9)
