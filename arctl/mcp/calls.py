@@ -10,17 +10,17 @@ from anyio import Lock
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
-from arctl import chain_request, output
+from arctl import chain_request
 from arctl.base import environment
 from arctl.dial import Answer, Stopped
-from arctl.mcp import outcomes
+from arctl.mcp import outcomes, writing
 from arctl.mcp.answers import Child, answer, refusal
 from arctl.mcp.looking import train_file
 from arctl.mcp.place import Place, Threads
 from arctl.mcp.progress import Progress
 from arctl.mcp.watch import Watch
 from arctl.render.line import ID_MAX, SLUG_MAX
-from ardaemon.core.errors import ArdaemonError, StorageError, UnderWay
+from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UnderWay, UsageError
 from ardaemon.core.layout import check_slug
 from ardaemon.core.line import short
 from ardaemon.core.umask import umask
@@ -132,14 +132,24 @@ class Calls:
             if how.train_py is None:
                 return await self._submit(place, restore, asked)
             async with self._writing:
-                await self._threads.do(partial(place.once, partial(_write, place, how.train_py)))
-                return await self._submit(place, restore, asked)
+                return await self._written(place, how.train_py, partial(self._submit, place, restore, asked))
         except UnderWay as error:
             run_id = error.data.get("run_id")
             place.warnings.append(
                 f"this version was under way as {run_id}: nothing was recorded for this call"
             )
             return await self._threads.ask(place, "run.get", run_id=run_id)
+
+    async def _written(self, place: Place, text: str, submit: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Write train.py and submit it; where that is refused, train.py is as it was before."""
+        put_back = await self._threads.do(partial(place.once, partial(writing.write, place, text)))
+        try:
+            return await submit()
+        except UnderWay:
+            raise
+        except (Refused, UsageError):
+            await self._threads.do(put_back)
+            raise
 
     async def _followed(self, told: Progress, place: Place, view: Answer, deadline: float) -> CallToolResult:
         """Return what becomes of a run; where the daemon goes away for good, that the run goes on."""
@@ -163,13 +173,6 @@ class Calls:
 def _inside(project: str, path: str | None) -> str | None:
     """Return a path of the agent's, which is relative to the project; a word as it is."""
     return path if path in (None, "", "none") else os.path.join(project, path)
-
-
-def _write(place: Place, text: str) -> None:
-    """Write train.py for an agent that cannot, as one on another machine."""
-    path = train_file(place.ask("status.get", last=0))
-    output.require_file(path)
-    output.write(path, text.encode("utf-8", "replace"), "check the folder's rights")
 
 
 def _child(view: Answer) -> CallToolResult:

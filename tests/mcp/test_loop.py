@@ -11,6 +11,7 @@ from mcp import Client, StdioServerParameters
 
 from tests.support.agents import HANDSHAKE, PROTOCOLS, agent, said
 from tests.support.lab import SLUG, TRAIN, Lab
+from tests.support.shell import Shell
 
 TOOLS = "status run wait result tail history report chain_init cancel".split()
 ITERATION_MAX = 1024  # bytes of what `run` and `wait` say
@@ -153,6 +154,20 @@ def test_calls_at_the_same_time_each_run_the_train_py_that_they_give(lab: Lab) -
         assert not [said(result) for result in results if result["isError"]]
         runs = [result["structuredContent"]["run_id"] for result in results]
     assert [(lab.folder / "runs" / run / "train.py").read_text() for run in runs] == sent
+
+
+def test_a_train_py_that_is_refused_replaces_nothing(lab: Lab) -> None:
+    """What stands there may be a person's edit, of which no run has a copy."""
+    lab.ready()
+    mine = TRAIN.format(value=0.4, note="an hour of work")
+    lab.write(mine)
+    shell = Shell(lab)
+    shell("session", "stop")
+    with agent(lab) as client:
+        assert "is over" in client.refused("run", train_py=TRAIN.format(value=1.0, note="from afar"))
+        assert (lab.folder / "train.py").read_text() == mine
+        shell("session", "start", "--resume", "continue", "--ack-baseline")
+        assert client.do("run", train_py=TRAIN.format(value=1.0, note="from afar"))["value"] == 1.0
 
 
 def test_a_train_py_that_is_a_link_is_not_written_through(lab: Lab) -> None:
