@@ -12,7 +12,7 @@ from arctl.render import queue as queue_lines
 from arctl.render.line import NAME_MAX, SLUG_MAX, WHY_MAX
 from arctl.render.status import as_float
 from ardaemon.core.line import number, short
-from ardaemon.core.text import one_line
+from ardaemon.core.text import clean, one_line
 
 NOTE_MAX = 200
 TREND_MAX = 24  # columns of a graph beside those of other experiments
@@ -28,7 +28,7 @@ def status(view: Answer, recent: int) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for label, pieces in lines.rows(view, console.width):
-        table.add_row(f"  {label}", Text.assemble(*pieces))
+        table.add_row(f"  {label}", Text.assemble(*((clean(text), style) for text, style in pieces)))
     console.print(table)
     rows = (view.get("recent") or ())[-recent:]
     if rows:

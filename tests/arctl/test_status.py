@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arctl.render import tables
 from arctl.render.overview import graph
 from ardaemon.core.protocol import GLANCES_MAX
 from tests.support.lab import SLUG, Lab, wait_until
@@ -162,6 +163,31 @@ def test_with_an_earlier_daemon_the_one_experiment_is_shown(lab: Lab) -> None:
     earlier.boot()
     with shells(lab) as shell:
         assert lines(at_a_terminal(shell, "status"))[0] == SLUG
+
+
+HOSTILE = "\x1b]0;x\x07\x1b[2J[bold]x[/bold]\u202e"
+
+
+def test_what_others_wrote_acts_on_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    run = {"run_id": HOSTILE, "state": "queued", "position": 1, "why": HOSTILE}
+    row = dict.fromkeys(("run_id", "verdict", "primary", "seconds", "base", "note"), HOSTILE)
+    view = {
+        "expr": HOSTILE,
+        "contract": {"primary": {"metric": HOSTILE, "direction": "min"}},
+        "session": {"live": False, "settings": {}, "terminated_by": HOSTILE, "counters": {}},
+        "best": {"run_id": HOSTILE, "value": 1.0},
+        "train_py": HOSTILE,
+        "chain": {"position": 1, "current": HOSTILE},
+        "active": [run, {**run, "state": HOSTILE}],
+        "recent": [row],
+    }
+    glance = {"expr": HOSTILE, "metric": HOSTILE, "live": False, "started": True, "terminated_by": HOSTILE}
+    more = {"best": 1.0, "best_run": HOSTILE, "runs": 1, "running": HOSTILE, "at_work": 1, "waiting": 0}
+    tables.status(view, 5)
+    tables.overview({"experiments": [{**glance, **more}]}, None)
+    shown = capsys.readouterr().out
+    assert set(shown) & {"\x1b", "\x07", "\u202e"} == set()
+    assert "[bold]x[/bold]" in shown
 
 
 values = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=90)
