@@ -39,10 +39,15 @@ class Scale(NamedTuple):
 
     def dot(self, x: float, y: float) -> Dot:
         """Return the dot for a point; one that lies beyond is drawn at the edge."""
-        across = (x - self.left) / (self.right - self.left or 1.0)
-        up = (y - self.low) / (self.high - self.low or 1.0)
+        across, up = _share(x, self.left, self.right), _share(y, self.low, self.high)
         column = round(min(max(across, 0.0), 1.0) * (self.columns - 1))
         return column, round((1.0 - min(max(up, 0.0), 1.0)) * (self.rows - 1))
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Return how far the value lies from `low` to `high`."""
+    # Of halves: the distance of two values that a float can hold may be more than one can hold.
+    return (value / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
 
 
 def draw(series: Sequence[Series], width: int, height: int, lower_is_better: bool, unit: str) -> list[Line]:

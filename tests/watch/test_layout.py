@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from arctl.render.line import ordinal, spark
+from arctl.watch.chart import Series, draw
 from arctl.watch.layout import screen
 from arctl.watch.model import Ask, Model
 from arctl.watch.paint import ago, clock, fitted, text_of
@@ -144,6 +145,13 @@ def test_two_curves_can_be_told_apart_without_colours() -> None:
     assert "dotted: the best, r0040" in solid
     model.answer(Ask("run.curve", (*PLACE, "r0043")), curve(1, 1.0))
     assert shown(model, 120, 40) != solid
+
+
+@pytest.mark.parametrize("values", [(1.7e308, -1.7e308), (5e-324, 1e-323), (0.0, 0.0)])
+def test_values_as_far_apart_as_a_float_can_hold_are_drawn(values: tuple[float, ...]) -> None:
+    """What a script prints does not end the view."""
+    points = [(float(at), value) for at, value in enumerate(values * 10)]
+    assert len(draw([Series("info", points)], 40, 6, True, "s")) == 6
 
 
 def test_small_words_are_right() -> None:
