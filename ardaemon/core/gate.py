@@ -4,21 +4,22 @@ Moments are seconds since 1970 (time.time), for both are meant by the clock on t
 """
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ardaemon.core.hours import Hours
 from ardaemon.core.model import Record
 
 BY_COMMAND = "arctl queue resume"
+UNTIL_MAX = 253402300799.0  # the end of the year 9999: what comes after it cannot be told as a date
 
 
 class Order(Record, frozen=True, kw_only=True):
     """queue.json: what a person has ordered. `until`: by when it has come to its end; None: another order."""
 
     state: Literal["paused", "drained", "open"]
-    until: float | None = None
+    until: Annotated[float, Meta(ge=0, le=UNTIL_MAX)] | None = None
 
 
 class Closed(Struct, frozen=True):

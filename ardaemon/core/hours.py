@@ -32,7 +32,10 @@ class Hours(Struct, frozen=True):
         later = self.start <= clock.tm_hour * 60 + clock.tm_min
         # mktime(3) takes a day beyond the month's end, and finds out about summer time by itself.
         day = (clock.tm_year, clock.tm_mon, clock.tm_mday + later)
-        return time.mktime((*day, self.start // 60, self.start % 60, 0, 0, 0, -1))
+        start = (*day, self.start // 60, self.start % 60, 0, 0, 0)
+        first = time.mktime((*start, -1))
+        # Where summer time ends, one hour comes twice: of a time of day in it the first moment may be over.
+        return first if first > now else time.mktime((*start, 0))
 
 
 def hours(text: str) -> Hours:

@@ -72,6 +72,18 @@ def test_a_day_has_23_hours_when_summer_time_begins() -> None:
     assert hours("20-08").next_start(evening) == morning
 
 
+def test_hours_that_begin_in_an_hour_that_comes_twice_begin_later_than_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In Cairo summer time ends at midnight, and 23:00 comes again. A moment in the past would be waited for
+    without a pause."""
+    monkeypatch.setenv("TZ", "EET-2EEST,M4.5.5/0,M10.5.4/24")
+    time.tzset()
+    ends = at("2026-10-29 22:59") + 60 + 3600
+    assert time.strftime("%H:%M %Z", time.localtime(ends)) == "23:00 EET"
+    assert hours("23:30-07").next_start(ends) == ends + 30 * 60
+
+
 NOON = "2026-11-27 12:00"
 
 
@@ -105,3 +117,9 @@ def test_until_when_is_said() -> None:
     assert outside is not None
     assert outside.why.startswith("outside of the hours in config.toml until 20:00: ")
     assert outside.until == at("2026-11-27 20:00")
+
+
+@pytest.mark.parametrize("until", [1e17, 1e300, -1e300])
+def test_an_order_until_a_moment_that_no_date_has_cannot_be_read(until: float) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"schema": 1, "state": "paused", "until": until}, Order)
