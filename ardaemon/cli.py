@@ -38,14 +38,14 @@ def serve(ready_fd: int | None) -> None:
     from ardaemon.host.notify import Manager
     from ardaemon.rpc import activation
 
-    # Taken out of the environment before anything is started that would inherit it.
-    manager, sockets = Manager.of_environment(os.environ), activation.take(os.environ)
+    manager = Manager.of_environment(os.environ)
     ready = startup.Ready(ready_fd, manager)
     _return_memory()
     faulthandler.enable()  # systemd's watchdog sends SIGABRT to a loop that hangs: say where it hangs
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     os.umask(0o077 & os.umask(0o022) | 0o022)
     try:
+        sockets = activation.take(os.environ)  # before anything is started that would inherit them
         host = Host.of_environment()
         startup.prepare(host)
         variables = config_file.variables(os.environ)

@@ -16,16 +16,23 @@ SOCKETS_MAX = 16  # ardaemon.socket has one
 def take(environment: MutableMapping[str, str]) -> list[socket.socket]:
     """Return the sockets that were passed to this very process; the variables are gone afterwards.
 
-    Nothing that this process starts inherits them.
+    Nothing that this process starts inherits them. Raises UsageError where LISTEN_FDS counts too many.
     """
     pid, count, *_ = (environment.pop(name, "") for name in VARIABLES)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not count.isdecimal():
         return []
-    passed = []
-    for fd in range(FIRST, FIRST + min(int(count), SOCKETS_MAX)):
+    return [_passed(fd) for fd in range(FIRST, FIRST + min(int(count), SOCKETS_MAX))]
+
+
+def _passed(fd: int) -> socket.socket:
+    try:
         os.set_inheritable(fd, False)
-        passed.append(socket.socket(fileno=fd))
-    return passed
+        return socket.socket(fileno=fd)
+    except OSError as error:
+        raise UsageError(
+            f"{COUNT} says that descriptor {fd} is a socket, and it is none: {error.strerror}",
+            f"start ardaemon without {COUNT} and {PID}, or by its unit: arctl daemon start",
+        ) from error
 
 
 def choose(passed: list[socket.socket], path: Path) -> socket.socket | None:

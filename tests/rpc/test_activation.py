@@ -98,3 +98,20 @@ def test_after_it_is_taken_over_the_kernel_names_this_process_as_the_listener(la
         theirs.close()
     assert int.from_bytes(credentials[:4], sys.byteorder) == daemon
     assert path.exists()
+
+
+def test_a_count_that_is_wrong_is_refused_in_words(lab: Lab) -> None:
+    """Where the number passed on is not that of the sockets, as behind a wrapper that has closed them."""
+    serve = (
+        "import os, sys\nos.environ['LISTEN_PID'] = str(os.getpid())\nos.execv(sys.executable, sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", serve, sys.executable, "-m", "ardaemon", "serve"],
+        env={**lab.environment, "LISTEN_FDS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 64, done.stderr
+    assert done.stderr.startswith(f"Error: LISTEN_FDS says that descriptor {activation.FIRST} is a socket")
+    assert "Traceback" not in done.stderr
