@@ -6,11 +6,14 @@ from ardaemon.core.errors import (
 )
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on, session_anew
-from ardaemon.core.model import Placed, Settings
+from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.experiment import checks, seal, train_file
+from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
 from ardaemon.experiment.unclean import require_no_unclean
+
+BY_OTHERS = ("manual", "unclean", "chained", "stopped")  # sessions that no limit of their own has ended
 
 
 def require_ready(experiment: Experiment, current: State, started_here: StartedHere) -> Settings:
@@ -20,16 +23,24 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
     if session.settings is None:
         raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
     if not session.live:
-        why, slug = session.terminated_by or "stopped", experiment.slug
-        known = started_here.knows(session)
-        command = go_on(slug) if known else session_anew(session.settings, slug)
-        raise SessionNotLive(f"the session of {slug} is over ({why})", f"go on with: {command}")
+        raise _over(experiment, session, session.settings, started_here.knows(session))
     started_here.require(experiment, session)
     seal.require(experiment, current.contract)
     checks.require(experiment, session)
     require_same_primary(current)
     _require_same_conditions(current, session.settings)
     return session.settings
+
+
+def _over(experiment: Experiment, session: Session, settings: Settings, known: bool) -> SessionNotLive:
+    """Return the error for a session that is over: its chain goes on, or another session would."""
+    why, slug = session.terminated_by or "stopped", experiment.slug
+    command = go_on(slug) if known else session_anew(settings, slug)
+    chain = chain_of(experiment) if known and why not in BY_OTHERS else None
+    if chain is not None and chain.left != 0:
+        left = "" if chain.left is None else f", {chain.left} left"
+        command = f"arctl chain-init (its chain goes on{left}); or with this experiment: {command}"
+    return SessionNotLive(f"the session of {slug} is over ({why})", f"go on with: {command}")
 
 
 def require_same_primary(current: State) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ardaemon.core.errors import AmbiguousExperiment, CorruptState, Refused, UsageError
+from ardaemon.core.errors import AmbiguousExperiment, CorruptState, Refused, SessionNotLive, UsageError
+from tests.support.chains import parent
 from tests.support.lab import SLUG, Lab
 from tests.support.shell import Shell
 
@@ -184,3 +185,16 @@ def test_a_chain_of_a_clone_that_is_none_is_named_and_the_experiment_is_shown(
     status = two.get("status.get")
     assert status["chain"] is None
     assert "chain-session.json cannot be read" in status["warnings"][0]
+
+
+@pytest.mark.parametrize(("budget", "left"), [(2, ", 2 left"), ("unlimited", "")])
+def test_a_session_that_is_over_says_how_its_chain_goes_on(lab: Lab, budget: Any, left: str) -> None:
+    lab.start()
+    parent(lab, chain=budget)
+    with pytest.raises(SessionNotLive) as refused:
+        lab.submit()
+    assert f"go on with: arctl chain-init (its chain goes on{left}); or " in refused.value.mend
+    lab.call("chain.stop", project=str(lab.project))
+    with pytest.raises(SessionNotLive) as refused:
+        lab.submit()
+    assert "chain-init" not in refused.value.mend

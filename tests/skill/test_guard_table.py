@@ -59,3 +59,26 @@ def test_a_git_command_passes_as_the_page_says(tmp_path: Path, command: str) -> 
 def test_the_page_has_git_commands_of_both_kinds() -> None:
     assert len(git_commands("forbidden")) > 10
     assert len(git_commands("allowed")) > 5
+
+
+def of_a_person() -> list[str]:
+    """The arctl commands that the page calls a person's decisions."""
+    section = PAGE.partition("\n## Processes and settings\n")[2].partition("they are a person's")[0]
+    return re.findall(r"`(arctl [^`]+)`", section)
+
+
+@pytest.mark.parametrize("command", of_a_person())
+@pytest.mark.parametrize("form", ["{}", "cd /tmp; timeout 9 {} --expr 261122-lr", "bash -c '{}'"])
+def test_what_a_person_decides_is_refused_as_the_page_says(tmp_path: Path, command: str, form: str) -> None:
+    said = ask("edit", edit("Bash", project(tmp_path / "p"), command=form.format(command)))
+    assert said.code == 2
+    assert f"{command} is a decision of the person" in said.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["arctl seal", "arctl session show", "arctl chain", "arctl cancel --help", "arctl run --note 'clean up'"],
+)
+def test_what_looks_like_it_passes(tmp_path: Path, command: str) -> None:
+    assert len(of_a_person()) == 6
+    assert ask("edit", edit("Bash", project(tmp_path / "p"), command=command)).code == 0

@@ -53,6 +53,8 @@ def _of_change(change: writes.Change, place: Place) -> str | None:
         if change.folder is not None and not place.inside(change.folder):
             return None
         return f"git {shown(change.subcommand)} changes the project: {table.GIT_WHY}"
+    if isinstance(change, writes.PersonAlone):
+        return f"arctl {change.command} is a decision of the person, who calls it in a shell of their own"
     if change.path is None:
         raise Unclear("where this command writes cannot be told: write the path out")
     return place.refusal(change.path, change.removing)

@@ -52,6 +52,18 @@ GIT_READS_WITH = {
 }
 GIT_WHY = "arctl keeps every version that was tried and puts the best one back"
 
+# Decisions about the person's runs, results and machine: a person makes them, in a shell of their own.
+ARCTL_OF_A_PERSON = ("cancel", "session stop", "chain stop", "daemon stop", "seal --accept", "clean")
+
+
+def of_a_person(words: list[str]) -> str | None:
+    """Return the command of a person that an arctl command is; None if the agent may call it."""
+    for command in () if "--help" in words else ARCTL_OF_A_PERSON:
+        first, *rest = command.split()
+        if words[:1] == [first] and all(word in words[1:] for word in rest):
+            return command
+    return None
+
 
 def row_of(path: str) -> Row:
     """Return the row that decides about a path, which is relative to the project's root."""

@@ -25,7 +25,13 @@ class GitChange(NamedTuple):
     folder: Text
 
 
-Change = Write | GitChange
+class PersonAlone(NamedTuple):
+    """An arctl command that is a person's decision."""
+
+    command: str
+
+
+Change = Write | GitChange | PersonAlone
 UNNAMED = "*"  # in a refusal, the file that a command makes without naming it, as `unzip`
 # Every operand is written; of those in REMOVE it is gone afterwards.
 EVERY = frozenset("touch mkdir truncate tee sponge chmod chown chgrp ed ex vi vim nvim nano".split())
@@ -80,6 +86,9 @@ def _of(words: list[Text], folder: Text, by_xargs: bool) -> Iterator[Change]:
         yield from _script(name, rest, folder)
     elif name == "git":
         yield from _git(rest, folder)
+    elif name == "arctl":
+        command = table.of_a_person([word or "" for word in rest])
+        yield from [] if command is None else [PersonAlone(command)]
     else:
         paths = list(_paths(name, rest, folder))
         if by_xargs and (paths or name in EVERY | REMOVE | LAST):
