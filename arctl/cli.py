@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("report", "Show what all runs have shown, in 8 KiB."),
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
     "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),
+    "events": ("events", "Print each event as it happens, as a line or as JSON."),
     "queue": ("queue", "Show the running and the waiting runs; change their order."),
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),

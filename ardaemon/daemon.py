@@ -37,6 +37,7 @@ from ardaemon.host.notify import Manager
 from ardaemon.journal import open_log
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
+from ardaemon.machine.on_event import Notifier
 from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.pipeline.drive import Driver
@@ -184,6 +185,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(keep_told, parts.manager, board)
+    tasks.start_soon(Notifier(config, board).loop)
     tasks.start_soon(keep_current, config_file(), config, board)
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})

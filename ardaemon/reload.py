@@ -16,6 +16,7 @@ import anyio.to_thread
 from ardaemon.core import config_file
 from ardaemon.core.config import Config
 from ardaemon.core.errors import UsageError
+from ardaemon.core.events import ConfigTaken
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.host.folder_events import FolderEvents
 from ardaemon.queue.board import Board
@@ -66,6 +67,7 @@ async def _take_up(path: str, config: LiveConfig, board: Board) -> None:
     if changed or had_fault:
         log.info("config", extra={"facts": {"file": path, "changed": list(changed)}})
         apply(config.now, board)
+        board.alert(ConfigTaken(changed=changed))
     if config.waiting and config.waiting != waited:
         facts = {"why": f"{', '.join(config.waiting)}: not for runs at work", "mend": "arctl daemon restart"}
         log.warning("config waits", extra={"facts": facts})

@@ -20,12 +20,13 @@ def watch(expr: str | None, as_json: bool, plain: bool) -> None:
     the keys.
     """
     if as_json or plain or not _has_screen():
-        _lines(expr, as_json)
+        lines(expr, as_json)
     else:
         _screen(expr)
 
 
-def _lines(expr: str | None, as_json: bool) -> None:
+def lines(expr: str | None, as_json: bool) -> None:
+    """Print a line for each event, or a JSON object, until Ctrl+C."""
     from arctl.watch.plain import Lines
 
     if expr is not None:

@@ -61,6 +61,11 @@ def _session(event: Answer) -> str:
     return "the session was started or changed" if event.get("live") else "the session was stopped"
 
 
+def _config(event: Answer) -> str:
+    changed = ", ".join(event.get("changed") or ()) or "as before"
+    return f"config.toml was taken up: {short(changed, NOTE_MAX)}"
+
+
 def _other(event: Answer) -> str:
     """Return the event's name and fields: one that this version does not know is shown all the same."""
     fields = {key: value for key, value in event.items() if key not in ("event", "project", "expr", "run_id")}
@@ -80,6 +85,8 @@ SAYS: dict[str, Callable[[Answer], str]] = {
     "ended": _ended,
     "again": _why("its attempt did not count, it waits for another"),
     "committed": _committed,
+    "config": _config,
+    "quarantined": _why("a GPU takes no run"),
     "blocked": _why("is held up"),
     "unblocked": lambda _: "is tried again",
     "limit": lambda event: f"takes more memory than it may, and is ended: {short(event.get('limit'), 32)}",

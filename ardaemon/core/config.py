@@ -1,6 +1,7 @@
 """Defaults and limits, each with the reason for its value, and the user's config.toml."""
 
 import re
+import shlex
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -41,6 +42,9 @@ MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the fing
 CHECK_S = 300.0  # a check evaluates a model, as a short training does; --check-seconds gives it more
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
 
+# --- notices ---
+ON_EVENT_S = 30.0  # a message to a server that is slow to answer takes some seconds
+
 # --- server ---
 FRAME_MAX = 1 << 20  # bytes of one request line
 HALF_FRAME_S = 10.0  # a started line must be finished in this time
@@ -63,6 +67,7 @@ TIME_MAX_S = 24 * HOUR_S  # of a setting: a longer one is a slip of the finger
 
 Folder = Annotated[str, msgspec.Meta(pattern=r"^/[^\0]*\Z")]  # absolute; no path has a NUL
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=TIME_MAX_S)]
+Notable = Literal["advance", "crash", "unclean", "terminated", "gpu_quarantined", "idle"]
 Patience = Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S)]  # seconds
 
 
@@ -103,9 +108,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Unset: always (gpu.md).
     hours: str | None = None
 
+    # A command of yours that is run, without a shell, for each event that is worth notice, with the event as
+    # JSON on its standard input (notifications.md).
+    on_event: str | None = None
+    # The events for which it is run.
+    events: tuple[Notable, ...] = ("advance", "crash", "unclean", "terminated", "gpu_quarantined", "idle")
+    # Seconds until it is ended.
+    on_event_seconds: Patience = ON_EVENT_S
+    # Minutes without a new run after which an agent counts as idle. Unset: never.
+    idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S / 60)] | None = None
+
     def __post_init__(self) -> None:
-        """Raise ValueError for hours that are none."""
+        """Raise ValueError for hours that are none, and for a command that a shell could not read."""
         self.daily()
+        if self.on_event is not None:
+            _require_command(self.on_event)
 
     def daily(self) -> Hours | None:
         """Return `hours`, read; None: the whole day."""
@@ -115,6 +132,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def tree_max(self) -> int | None:
         """The limit on processes of the cgroup that each tree gets; None: it gets no cgroup."""
         return None if self.cgroup == "off" else self.pids_max
+
+
+def _require_command(text: str) -> None:
+    try:
+        is_empty, fault = not shlex.split(text), "it is empty"
+    except ValueError as error:
+        is_empty, fault = True, str(error)
+    if is_empty or "\0" in text:
+        raise ValueError(f"on_event = {text[:40]!r} is no command: {fault}")
 
 
 def denied(name: str, config: Config) -> bool:

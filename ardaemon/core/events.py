@@ -133,6 +133,23 @@ class SessionChanged(ExperimentEvent, frozen=True, kw_only=True, tag="session"):
     live: bool
 
 
+class MachineEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
+    """The base of what happens to the machine, and to no experiment in particular."""
+
+
+class ConfigTaken(MachineEvent, frozen=True, kw_only=True, tag="config"):
+    """A change of config.toml was taken up."""
+
+    changed: tuple[str, ...]  # names of settings
+
+
+class GpuQuarantined(MachineEvent, frozen=True, kw_only=True, tag="quarantined"):
+    """A GPU takes no run until a person has looked at it."""
+
+    gpu: str
+    why: str
+
+
 class LiveEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
     """The base of what only those get who subscribed with `live`: how things stand now.
 

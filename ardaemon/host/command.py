@@ -168,14 +168,16 @@ def run(
     group: Commands | None = None,
     tail: bool = False,
     policy: KillPolicy = KillPolicy(),  # noqa: B008  # frozen
+    stdin: int = subprocess.DEVNULL,
 ) -> CommandEnd:
     """Run `argv` under a keeper for at most `deadline` seconds. Raises OSError if it cannot start.
 
     `group` can end it before. `tail`: of all that it prints, on both streams, the end is kept as `output`.
+    `stdin`: a descriptor of what it reads.
     """
     tree = cgroup.JobGroup() if policy.pids_max is None else cgroup.make(policy.pids_max)
     try:
-        return _run(argv, folder, environment, deadline, group or Commands(), tail, policy, tree)
+        return _run(argv, folder, environment, deadline, group or Commands(), tail, policy, tree, stdin)
     finally:
         for made in {tree.group, tree.pids}:
             cgroup.remove(made)
@@ -190,6 +192,7 @@ def _run(
     tail: bool,
     policy: KillPolicy,
     tree: cgroup.JobGroup,
+    stdin: int,
 ) -> CommandEnd:
     ours, theirs = socket.socketpair()
     told = {"grace": policy.grace, "verify": policy.verify, "tree": [tree.home, tree.group, tree.pids]}
@@ -199,7 +202,7 @@ def _run(
             [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), json.dumps(told), *argv],
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if tail else subprocess.PIPE,
             bufsize=0,

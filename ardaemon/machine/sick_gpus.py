@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
+from ardaemon.core.events import GpuQuarantined
 from ardaemon.core.gpus import GpuReading, Inventory
 from ardaemon.core.layout import boot_id
 from ardaemon.core.model import Record
@@ -62,6 +63,7 @@ class SickGpus:
     def _quarantine(self, uuid: str, why: str) -> None:
         log.warning("quarantined", extra={"facts": {"gpu": uuid, "why": why}})
         self.board.placement.sick[uuid] = why
+        self.board.alert(GpuQuarantined(gpu=uuid, why=why))
         self.board.wake_waiting()
         self._write_sick()
 

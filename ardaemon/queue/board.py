@@ -11,11 +11,11 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ardaemon.core.config import QUEUE_MAX
 from ardaemon.core.errors import Overloaded
-from ardaemon.core.events import ExperimentEvent, RunEvent
+from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunEvent
 from ardaemon.core.layout import Experiment
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
-from ardaemon.core.queue import Key, Stranded
+from ardaemon.core.queue import CPU, Key, Stranded
 from ardaemon.core.run_record import Judged, of_session, with_limits
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.gate import Gate
@@ -151,6 +151,8 @@ class Board:
     def quarantined(self, slot: str, why: str) -> None:
         """Put nothing there until it is lifted."""
         self.placement.unclean[slot] = why
+        if not slot.startswith(CPU):
+            self.alert(GpuQuarantined(gpu=slot, why=why))
         self.wake_waiting()
 
     def lift(self, slots: Iterable[str]) -> None:
@@ -180,6 +182,10 @@ class Board:
     def announce(self, experiment: Experiment, event: ExperimentEvent) -> None:
         """Log an event of an experiment and pass it on, as tell() does."""
         self._tell(experiment, {}, event)
+
+    def alert(self, event: MachineEvent) -> None:
+        """Pass on an event of the machine, which whoever saw it has logged."""
+        self.pass_on(msgspec.to_builtins(event), self.subscribers)
 
     def _tell(self, experiment: Experiment, whose: Message, event: RunEvent | ExperimentEvent) -> None:
         facts: Message = msgspec.to_builtins(event)

@@ -111,3 +111,11 @@ def test_a_file_under_a_link_is_read(tmp_path: Path) -> None:
 
 def test_a_daemon_that_a_client_starts_keeps_the_variables() -> None:
     assert set(VARIABLES.values()) <= isolated.KEPT
+
+
+@pytest.mark.parametrize(
+    "text", ["on_event = ''", "on_event = 'say \"hi'", "events = ['all']", "idle_minutes = 0"]
+)
+def test_settings_of_notices_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(Faults, match=r"^line 1: "):
+        parse(text, {})

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.inspect import StructType, type_info
 
 from ardaemon.core.config import SUBSCRIBER_QUEUE
-from ardaemon.core.events import ExperimentEvent, LiveEvent, RunEvent
+from ardaemon.core.events import ExperimentEvent, LiveEvent, MachineEvent, RunEvent
 from ardaemon.core.methods import METHODS
 from ardaemon.handlers import live
 from tests.support.page import DOCS
@@ -34,7 +34,7 @@ def events(*bases: type[Struct]) -> dict[str, list[str]]:
 def test_the_page_has_a_row_for_each_event_with_its_fields() -> None:
     assert {
         quoted(name)[0]: quoted(fields) for name, _, fields in rows("| event | what has happened | fields |")
-    } == events(RunEvent, ExperimentEvent)
+    } == events(RunEvent, ExperimentEvent, MachineEvent)
 
 
 def test_the_page_has_a_row_for_each_live_event_with_its_fields() -> None:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.inspect import StructType, type_info
 
 from arctl.watch.lines import LINE_MAX, SAYS, SILENT, line
-from ardaemon.core.events import ExperimentEvent, RunEvent
+from ardaemon.core.events import ExperimentEvent, MachineEvent, RunEvent
 
 WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
 
@@ -30,6 +30,7 @@ WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
         ),
         ({"event": "cancel", "wanted": "cancel"}, "somebody wants its end"),
         ({"event": "moved", "held": True, "priority": 0}, "is held"),
+        ({"event": "config", "changed": ["grace"]}, "config.toml was taken up: grace"),
         ({"event": "later", "a": 1, "b": "x"}, "later a=1 b=x"),
     ],
 )
@@ -38,7 +39,11 @@ def test_an_event_is_told_in_words(event: dict[str, object], said: str) -> None:
 
 
 def test_every_event_of_the_daemon_has_its_words() -> None:
-    kinds = [type_info(kind) for base in (RunEvent, ExperimentEvent) for kind in base.__subclasses__()]
+    kinds = [
+        type_info(kind)
+        for base in (RunEvent, ExperimentEvent, MachineEvent)
+        for kind in base.__subclasses__()
+    ]
     tags = {str(kind.tag) for kind in kinds if isinstance(kind, StructType)}
     assert tags - SAYS.keys() - SILENT == set()
 

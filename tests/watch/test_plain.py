@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell
 
 
@@ -78,3 +79,17 @@ def test_a_misspelt_experiment_is_an_error(shell: Shell) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 64
     assert "nowhere" in err
+
+
+def test_events_are_the_same_stream_for_a_program(shell: Shell) -> None:
+    """What is of the whole machine comes too, whichever experiment was asked for."""
+    process = shell.start("events", "--json", "--expr", SLUG)
+    read(process, "subscribed")
+    shell.lab.tried(0.5)
+    lines = read(process, '"event":"committed"').splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events] == ["submitted", "started", "ended", "committed"]
+    assert all(event["at"] and event["run_id"] == "r0001" for event in events)
+    configured(shell.lab, "grace = 1\n")
+    assert json.loads(read(process, "config").splitlines()[-1])["changed"] == ["grace"]
+    assert end(process) == ""

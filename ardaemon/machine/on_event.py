@@ -1,0 +1,137 @@
+"""Runs a person's command, `on_event` of config.toml, for each notice: one at a time, within its deadline.
+
+Nobody waits for it. Where notices come faster than the command takes them, the oldest go; a failure is told
+in the log once, until the command succeeds again. It runs in the home folder, never in a project, so that no
+file of a project can stand in for it, and with the daemon's own environment.
+"""
+
+import logging
+import os
+import shlex
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from msgspec.json import encode
+
+from ardaemon.core import places
+from ardaemon.core.config import SUBSCRIBER_QUEUE, Config
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.text import one_line
+from ardaemon.host import command, state
+from ardaemon.host.command import CommandEnd
+from ardaemon.machine import notices
+from ardaemon.machine.notices import Idleness, Message, Notice, Whose
+from ardaemon.queue.board import Board
+
+WAITING_MAX = 64  # notices that wait for the command: a night's worth of an hour
+SAID_MAX = 300  # characters of what a failed command printed
+
+log = logging.getLogger("ardaemon.daemon")
+
+
+class Notifier:
+    """Tell a person's command what is worth notice."""
+
+    def __init__(self, config: LiveConfig, board: Board) -> None:
+        self.config, self.board = config, board
+        self.idleness = Idleness()
+        self.waiting: deque[Notice] = deque(maxlen=WAITING_MAX)
+        self.came = anyio.Event()
+        self.failure = ""  # the last one that was told
+
+    async def loop(self) -> None:
+        """Follow the events and run the command, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run_all)
+            while True:
+                await self._follow()  # whoever is cut off for being behind begins again
+
+    async def _follow(self) -> None:
+        send, receive = anyio.create_memory_object_stream[Message](SUBSCRIBER_QUEUE)
+        self.board.subscribers.add(send)
+        with receive:
+            try:
+                while True:
+                    message = None
+                    wait_s = self.idleness.next_s(self.config.now.idle_minutes, time.monotonic())
+                    with anyio.move_on_after(wait_s):
+                        message = await receive.receive()
+                    self._take(message)
+            except anyio.EndOfStream:
+                log.warning("events were missed", extra={"facts": {"who": "on_event"}})
+            finally:
+                self.board.subscribers.discard(send)
+                send.close()
+
+    def _take(self, message: Message | None) -> None:
+        now, minutes = time.monotonic(), self.config.now.idle_minutes
+        if message is not None:
+            self.idleness.heard(message, now)
+            for notice in notices.of(message):
+                self._put(notice)
+        for whose in self.idleness.over(minutes, now):
+            if minutes is not None and not self._is_at_work(whose):
+                self._put(notices.idle(whose, minutes))
+
+    def _is_at_work(self, whose: Whose) -> bool:
+        """Tell whether a run of the experiment is under way: its commit counts as its next event."""
+        flights = self.board.flights.values()
+        return any((str(f.experiment.project), f.experiment.slug) == whose for f in flights)
+
+    def _put(self, notice: Notice) -> None:
+        config = self.config.now
+        if config.on_event is not None and notice.event in config.events:
+            self.waiting.append(notice)
+            self.came.set()
+
+    async def _run_all(self) -> None:
+        while True:
+            await self.came.wait()
+            self.came = anyio.Event()
+            while self.waiting:
+                await self._run(self.waiting.popleft(), self.config.now)
+
+    async def _run(self, notice: Notice, config: Config) -> None:
+        if config.on_event is None:  # taken back meanwhile
+            return
+        try:
+            failure = await anyio.to_thread.run_sync(run, config.on_event, config.on_event_seconds, notice)
+        except (ArdaemonError, OSError) as error:
+            failure = f"it cannot be started: {error}"
+        if failure and failure != self.failure:
+            facts = {"command": config.on_event, "notice": notice.event, "why": failure}
+            log.warning("on_event failed", extra={"facts": facts})
+        self.failure = failure
+
+
+def run(text: str, seconds: float, notice: Notice) -> str:
+    """Run the command with the notice on its standard input, and return what failed; "" if nothing did."""
+    given = {"at": state.now(), "host": socket.gethostname(), **_facts(notice)}
+    stdin = os.memfd_create("notice", os.MFD_CLOEXEC)  # a pipe would have to be fed while the command reads
+    try:
+        os.write(stdin, encode(given) + b"\n")
+        os.lseek(stdin, 0, os.SEEK_SET)
+        home = Path(places.home())
+        argv = [os.path.expanduser(part) if i == 0 else part for i, part in enumerate(shlex.split(text))]
+        end = command.run(argv, home, dict(os.environ), seconds, tail=True, stdin=stdin)
+    finally:
+        os.close(stdin)
+    return _failure(end, seconds)
+
+
+def _facts(notice: Notice) -> Message:
+    facts = ((name, getattr(notice, name)) for name in Notice.__struct_fields__)
+    return {name: value for name, value in facts if value is not None}
+
+
+def _failure(end: CommandEnd, seconds: float) -> str:
+    if end.wanted or (end.how == "exited" and end.code == 0):
+        return ""
+    said = one_line(end.output.decode(errors="replace"), SAID_MAX)
+    how = f"it was ended after {seconds:g} s" if end.how == "late" else f"exit code {end.code}"
+    return f"{how}: {said}" if said else how

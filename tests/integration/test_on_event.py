@@ -1,0 +1,138 @@
+"""on_event: a person's command gets each event that is worth notice, and holds up nobody."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.lab import Lab, wait_until
+from tests.support.machine import config_of, configured, with_gpus
+
+WRITES = "#!/bin/sh\npwd > {where}\nenv > {env}\ncat >> {told}\n"
+
+
+def noting(lab: Lab, script: str = WRITES, **settings: str) -> Path:
+    """A command that writes down what it gets, in a config.toml of a daemon that is not there yet."""
+    told, program = lab.root / "told", lab.root / "notify me"
+    program.write_text(script.format(told=told, where=lab.root / "where", env=lab.root / "env"))
+    program.chmod(0o755)
+    lines = [f"{name} = {value}\n" for name, value in settings.items()]
+    configured(lab, f"on_event = \"'{program}'\"\n" + "".join(lines))
+    return told
+
+
+def told(path: Path, count: int) -> list[dict[str, Any]]:
+    wait_until(lambda: path.exists() and path.read_text().count("\n") >= count, f"{count} notices")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_is_worth_notice_comes_as_json_in_its_order(lab: Lab) -> None:
+    path = noting(lab)
+    lab.environment["SECRET_OF_THE_PROJECT"] = "1"
+    lab.ready(max_runs=3)
+    lab.tried(0.5)
+    lab.tried(0.9)  # a revert is not
+    lab.write("raise SystemExit(3)\n")
+    lab.run()
+    first, crash, over = told(path, 3)
+    assert first.keys() == {"at", "host", "event", "text", "project", "expr", "run_id", "value"}
+    assert (first["event"], first["run_id"], first["value"]) == ("advance", "r0001", 0.5)
+    assert first["project"] == str(lab.project)
+    assert (crash["event"], crash["run_id"]) == ("crash", "r0003")
+    assert (over["event"], over["terminated_by"]) == ("terminated", "max_runs")
+    assert (lab.root / "where").read_text().strip() == str(lab.root / "h")
+    assert "SECRET_OF_THE_PROJECT" not in (lab.root / "env").read_text()
+
+
+def test_only_the_named_events_are_told(lab: Lab) -> None:
+    path = noting(lab, events='["terminated"]')
+    lab.ready(max_runs=1)
+    lab.tried(0.5)
+    assert [notice["event"] for notice in told(path, 1)] == ["terminated"]
+
+
+def test_an_agent_that_submits_nothing_is_told_once(lab: Lab) -> None:
+    """It holds for the session that was live before the setting was made."""
+    path = noting(lab)
+    text = config_of(lab).read_text()
+    lab.ready()
+    lab.tried(0.5)
+    told(path, 1)
+    configured(lab, f"{text}idle_minutes = 0.01\n")
+    assert [notice["event"] for notice in told(path, 2)] == ["advance", "idle"]
+    lab.tried(0.4)
+    assert [notice["event"] for notice in told(path, 4)] == ["advance", "idle", "advance", "idle"]
+
+
+def test_a_sick_gpu_is_told_with_what_to_do(lab: Lab) -> None:
+    fake = with_gpus(lab, 1)
+    leases = config_of(lab).read_text()
+    path = noting(lab)
+    configured(lab, config_of(lab).read_text() + leases)
+    lab.start()
+    lab.call("gpu.list")  # an Xid is told to whoever listens by then
+    fake.xid(0, 79)
+    fake.write()
+    wait_until(lambda: lab.call("gpu.list")["gpus"][0]["state"] == "quarantined", "the Xid to be noticed")
+    (notice,) = told(path, 1)
+    assert (notice["event"], notice["gpu"][:4]) == ("gpu_quarantined", "GPU-")
+    assert "arctl gpus --clear 0" in notice["text"]
+    assert "project" not in notice
+
+
+def test_a_command_that_hangs_is_ended_and_holds_up_no_run(lab: Lab) -> None:
+    noting(lab, "#!/bin/sh\nsleep 600\n", on_event_seconds="1.5")
+    lab.ready()
+    begun = time.monotonic()
+    lab.tried(0.5)
+    lab.tried(0.4)
+    committed = time.monotonic() - begun
+    wait_until(lambda: lab.events("on_event failed"), "the failure is told")
+    assert lab.events("on_event failed")[0]["why"] == "it was ended after 1.5 s"
+    assert committed < 20
+
+
+def test_a_failure_is_told_once_and_what_it_printed_is_clean(lab: Lab) -> None:
+    path = noting(lab, "#!/bin/sh\ncat >> {told}\nprintf 'no \\033[31mway' >&2\nexit 3\n")
+    lab.ready()
+    for value in (0.5, 0.4, 0.3):
+        lab.tried(value)
+    told(path, 3)
+    wait_until(lambda: lab.events("on_event failed"), "the failure is told")
+    assert [event["why"] for event in lab.events("on_event failed")] == ["exit code 3: no way"]
+
+
+def test_a_command_that_is_not_there_is_named(lab: Lab) -> None:
+    configured(lab, "on_event = '/no/such/program'\n")
+    lab.ready()
+    lab.tried(0.5)
+    wait_until(lambda: lab.events("on_event failed"), "the failure is told")
+    assert "No such file or directory" in lab.events("on_event failed")[0]["why"]
+
+
+def test_a_project_cannot_name_a_command(lab: Lab) -> None:
+    """Neither by a config.toml of its own, nor by a program of that name in its folder, nor by a variable."""
+    marker = lab.root / "ran"
+    script = f"#!/bin/sh\ntouch {marker}\n"
+    for folder in (lab.project, lab.project / ".config/ardaemon"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(f'on_event = "touch {marker}"\n')
+        (folder / "notify").write_text(script)
+        (folder / "notify").chmod(0o755)
+    configured(lab, 'on_event = "notify"\n')
+    lab.environment["AR_ON_EVENT"] = f"touch {marker}"
+    lab.ready()
+    lab.tried(0.5)
+    wait_until(lambda: lab.events("on_event failed"), "no program of that name is found")
+    assert not marker.exists()
+
+
+def test_a_daemon_that_stops_ends_the_command(lab: Lab) -> None:
+    pid_file = lab.root / "pid"
+    noting(lab, f"#!/bin/sh\necho $$ > {pid_file}\nsleep 600\n")
+    lab.ready()
+    lab.tried(0.5)
+    wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "the command runs")
+    lab.stop()
+    pid = int(pid_file.read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the command is gone")

@@ -1,0 +1,83 @@
+"""Which events are worth a person's notice, and when an agent counts as idle."""
+
+from typing import Any
+
+import pytest
+
+from ardaemon.machine import notices
+from ardaemon.machine.notices import Idleness
+
+WHOSE = {"project": "/p", "expr": "261122-lr"}
+COMMITTED = {
+    "event": "committed",
+    **WHOSE,
+    "run_id": "r0001",
+    "status": "ok",
+    "verdict": "revert",
+    "value": 0.5,
+    "reason": None,
+    "terminated_by": None,
+    "to_result_ms": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"verdict": "advance"}, [("advance", "261122-lr r0001 is the new best: 0.5")]),
+        ({"status": "timeout", "verdict": "timeout"}, []),
+        ({"status": "crash", "reason": "oom"}, [("crash", "261122-lr r0001 crashed: oom")]),
+        ({"status": "crash", "reason": "a\x1b[31m\nb"}, [("crash", "261122-lr r0001 crashed: a b")]),
+        (
+            {"status": "unclean", "terminated_by": "unclean"},
+            [
+                ("unclean", "261122-lr r0001 left processes that cannot be killed: arctl clean"),
+                ("terminated", "261122-lr r0001 the session is over: unclean"),
+            ],
+        ),
+        (
+            {"verdict": "advance", "value": None, "terminated_by": "max_runs"},
+            [
+                ("advance", "261122-lr r0001 is the new best"),
+                ("terminated", "261122-lr r0001 the session is over: max_runs"),
+            ],
+        ),
+    ],
+)
+def test_a_commit_is_worth_these_notices(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert [(n.event, n.text) for n in notices.of({**COMMITTED, **changes})] == expected
+
+
+def test_a_stopped_session_and_a_sick_gpu_are_worth_notice_and_a_started_one_is_not() -> None:
+    stopped, started = ({"event": "session", **WHOSE, "live": live} for live in (False, True))
+    assert [n.terminated_by for n in notices.of(stopped)] == ["manual"]
+    assert list(notices.of(started)) == []
+    sick = {"event": "quarantined", "gpu": "GPU-5a", "why": "GPU 0 is sick"}
+    assert [(n.event, n.gpu, n.text) for n in notices.of(sick)] == [
+        ("gpu_quarantined", "GPU-5a", "GPU 0 is sick")
+    ]
+
+
+def test_an_idle_agent_is_told_once_until_its_next_event() -> None:
+    idleness = Idleness()
+    idleness.heard({"event": "submitted", **WHOSE}, now=0.0)
+    assert idleness.next_s(1.0, now=10.0) == 50.0
+    assert idleness.over(1.0, now=59.0) == []
+    assert idleness.over(1.0, now=60.0) == [("/p", "261122-lr")]
+    assert idleness.over(1.0, now=600.0) == []
+    assert idleness.next_s(1.0, now=600.0) is None
+    idleness.heard(COMMITTED, now=600.0)
+    assert idleness.over(1.0, now=660.0) == [("/p", "261122-lr")]
+
+
+@pytest.mark.parametrize(
+    "end", [{**COMMITTED, "terminated_by": "plateau"}, {"event": "session", **WHOSE, "live": False}]
+)
+def test_nobody_is_idle_after_the_session(end: dict[str, Any]) -> None:
+    idleness = Idleness()
+    idleness.heard(COMMITTED, now=0.0)
+    idleness.heard(end, now=1.0)
+    idleness.heard({"event": "config", "changed": ["grace"]}, now=2.0)
+    assert idleness.next_s(1.0, now=3.0) is None
+    assert idleness.over(None, now=9e9) == []
