@@ -71,12 +71,12 @@ def ends_with_us(around: Surroundings) -> str | None:
 
 def _began_with_us(around: Surroundings, first: Process) -> bool:
     """Tell whether pid 1 was started together with our parent, and is no init, entrypoint or shell."""
+    if first.session == 1:  # a container's runtime makes its entrypoint the leader of a session
+        return False
     if first.names() & INITS or _reads_its_commands(first):
         return False
     command = around.parent
     if command is not None and command.pid == 1:
-        if first.session == 1:  # a container's runtime makes its entrypoint the leader of a session
-            return False
         command = around.own
     return command is not None and command.started - first.started <= TOGETHER_S
 

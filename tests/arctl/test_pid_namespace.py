@@ -204,6 +204,8 @@ NEW_SHELL = process(7, "bash", "-c", "cd lr; arctl run")
         (around(SERVER, SERVER), False),
         (around(SLOW, SLOW), False),
         (around(process(1, "python", session=1), process(1, "python", session=1)), False),
+        (around(process(1, "python", session=1), process(7, "agent")), False),  # the entrypoint starts it
+        (around(process(1, "bwrap", session=1), process(7, "agent")), True),
         (around(process(1, "docker-init"), NEW_SHELL), False),
         (around(process(1, "bash", "--login"), process(1, "bash")), False),
         (around(process(1, "sh", "/entry.sh"), NEW_SHELL), False),
