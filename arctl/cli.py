@@ -35,6 +35,7 @@ COMMANDS = {
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
     "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),
     "events": ("events", "Print each event as it happens, as a line or as JSON."),
+    "metrics": ("metrics", "Print the daemon's state as Prometheus text."),
     "queue": ("queue", "Show the running and the waiting runs; change their order."),
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),
