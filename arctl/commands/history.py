@@ -7,7 +7,9 @@ from arctl.render import history as history_lines
 
 
 @click.command()
-@click.option("--grep", metavar="TEXT", help="Runs in whose note or diff TEXT stands; * is any text.")
+@click.option(
+    "--grep", metavar="TEXT", help="Runs in whose note or diff TEXT stands; * is any text, | is or."
+)
 @click.option("--param", metavar="NAME", help="The values to which NAME was set, and what came of each.")
 @click.option("--best", type=click.IntRange(min=1), metavar="N", help="The N best runs.")
 @click.option(

@@ -270,7 +270,7 @@ class Report(Where, frozen=True, kw_only=True):
 
 
 class History(Where, frozen=True, kw_only=True):
-    """history.get: one of four questions, or none for the newest runs. In `grep`, `*` is any text."""
+    """history.get: one of four questions, or none for the newest runs. `grep`: * is any text, | is or."""
 
     grep: str | None = None
     param: str | None = None

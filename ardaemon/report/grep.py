@@ -1,8 +1,8 @@
 """Runs in whose note, changes or diff a text stands. Pure.
 
-A pattern is plain text, and `*` in it stands for any characters of one line; upper and lower case are the
-same. It is no regular expression: one that backtracks holds the interpreter's lock without end, and this
-takes time in proportion to the text. Most patterns that are asked for are a name or a word.
+A pattern is plain text. `*` in it stands for any characters of one line, and `|` for "or"; upper and lower
+case are the same. It is no regular expression: one that backtracks holds the interpreter's lock without end,
+and this takes time in proportion to the text. Most patterns that are asked for are a name or a word.
 """
 
 from collections import deque
@@ -14,8 +14,8 @@ from ardaemon.core.history import GREP_MAX, HistoryLine
 from ardaemon.report.memory import LINES_MAX, about, changed, line_of
 from ardaemon.report.reading import is_named
 
-ANY = "*"
-HINT = "the text is searched for as it stands, in notes and in changed lines; * stands for any text"
+ANY, OR = "*", "|"
+HINT = "the text is searched for as it stands, in notes and in changed lines; * stands for any text, | for or"
 
 
 class Grep:
@@ -24,8 +24,9 @@ class Grep:
     def __init__(self, pattern: str) -> None:
         if len(pattern) > GREP_MAX:
             raise UsageError(f"a pattern has at most {GREP_MAX} characters", "search for less")
-        self.pieces = [piece for piece in pattern.casefold().split(ANY) if piece]
-        if not self.pieces:
+        ways = ([piece for piece in way.split(ANY) if piece] for way in pattern.casefold().split(OR))
+        self.ways = [pieces for pieces in ways if pieces]
+        if not self.ways:
             raise UsageError(
                 "there is nothing to search for", 'give a text, as: arctl history --grep "warmup"'
             )
@@ -50,19 +51,26 @@ class Grep:
         """Return the first line of the run that matches; what it changed, where that is its note."""
         if self.matches(run.note):
             return about(run)
-        if self.pieces[0] not in run.diff.casefold() and not run.changes:
+        diff = run.diff.casefold()
+        if not run.changes and all(pieces[0] not in diff for pieces in self.ways):
             return None  # nearly always
         return next((line for line in _lines(run) if self.matches(line)), None)
 
     def matches(self, line: str) -> bool:
-        """Return whether the pieces stand in the line, one after the other."""
-        text, at = line.casefold(), 0
-        for piece in self.pieces:
-            at = text.find(piece, at)
-            if at < 0:
-                return False
-            at += len(piece)
-        return True
+        """Return whether one of the ways stands in the line."""
+        text = line.casefold()
+        return any(_stand(pieces, text) for pieces in self.ways)
+
+
+def _stand(pieces: list[str], text: str) -> bool:
+    """Return whether the pieces stand in the text, one after the other."""
+    at = 0
+    for piece in pieces:
+        at = text.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 def _lines(run: RunFacts) -> Iterator[str]:
