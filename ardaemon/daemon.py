@@ -116,7 +116,10 @@ def build(
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
-    context = Context(host, config, board, views, control, locks, overseer, disks, key, started_here, facts)
+    notifier = Notifier(config, board)
+    context = Context(
+        host, config, board, views, control, locks, overseer, disks, key, started_here, facts, notifier
+    )
     methods = Daemon(context, manager, tasks)
     return Parts(host, config, manager, board, engine, overseer, scheduler, context, source, methods)
 
@@ -185,7 +188,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(keep_told, parts.manager, board)
-    tasks.start_soon(Notifier(config, board).loop)
+    tasks.start_soon(parts.context.notifier.loop)
     tasks.start_soon(keep_current, config_file(), config, board)
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})

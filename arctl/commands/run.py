@@ -321,4 +321,6 @@ def _say_verdict(view: Answer, result: Answer) -> None:
     metric, verdict, closing = run_lines.verdict_lines(view, result)
     say(metric)
     say(verdict, fg=COLOURS.get(str(result["verdict"]), "red"))
+    if view.get("feedback"):  # before the last line, by which a loop goes on
+        say(run_lines.feedback(view))
     say(closing)

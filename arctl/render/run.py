@@ -24,6 +24,7 @@ LIMITS = {
     "gpu_hours": "gpu_hours",
     "failures": "failures",
 }
+FEEDBACK_MAX = 300  # bytes, as the daemon cuts it (ardaemon/machine/on_event.py)
 
 
 def launched(view: Answer) -> str:
@@ -162,6 +163,11 @@ def next_step(result: Answer) -> str:
 def verdict_lines(view: Answer, result: Answer) -> list[str]:
     """Return lines two to four of `run --wait`."""
     return [metric_line(view, result), verdict_line(result), closing_line(result)]
+
+
+def feedback(view: Answer) -> str:
+    """Return `[r0043] feedback: …`: what a person's command printed of the run, cut by the daemon."""
+    return f"[{short_id(view)}] feedback: {short(view['feedback'], FEEDBACK_MAX)}"
 
 
 def submitted(view: Answer) -> str:

@@ -118,6 +118,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Minutes without a new run after which an agent counts as idle. Unset: never.
     idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S / 60)] | None = None
 
+    # Whether an agent gets what the command prints of its run: at most 300 bytes, in `arctl run --wait`.
+    feedback: bool = False
+
     def __post_init__(self) -> None:
         """Raise ValueError for hours that are none, and for a command that a shell could not read."""
         self.daily()

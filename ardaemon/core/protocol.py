@@ -325,6 +325,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()  # of run.submit alone: variables that the best's run had, and this has not
     exit: Exit | None = None
     result: Result | None = None
+    feedback: str = ""  # of run.wait alone: what a person's command printed of this run
 
 
 class RunList(Answer, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load, sweep
 from ardaemon.host.disk import Disks
+from ardaemon.machine.on_event import Notifier
 from ardaemon.machine.overseer import Overseer
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.queue.board import Board
@@ -46,6 +47,7 @@ class Context:
     fingerprint_key: bytes
     started_here: StartedHere
     facts: FactsKeeper
+    notifier: Notifier
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
     settled: set[Path] = field(default_factory=set)  # projects in which no chain.init is cut short
 

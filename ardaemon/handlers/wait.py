@@ -3,6 +3,7 @@
 import time
 
 import anyio
+from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, UnknownRun
@@ -11,8 +12,9 @@ from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.handlers.stuck import is_stuck, refusal
+from ardaemon.machine.on_event import FEEDBACK_S
 from ardaemon.pipeline.flight import Flight
-from ardaemon.queue.board import Board
+from ardaemon.queue.board import Board, Message
 from ardaemon.rpc.dispatch import Notify
 
 WAIT_MAX_S = 7 * 86400.0
@@ -43,7 +45,15 @@ class Waiter:
             view = await self._awaited([flight], params.until, end)
         if view.result is not None:
             await self._deliver(experiment, run_id)
+            return await self._with_feedback(view, flight is not None, end)
         return view
+
+    async def _with_feedback(self, view: p.RunView, awaited: bool, end: float | None) -> p.RunView:
+        """Add what a person's command prints of the run; of a run of long ago nothing more is awaited."""
+        notifier = self.context.notifier
+        comes = awaited or notifier.is_pending((view.project, view.expr, view.run_id))
+        left = FEEDBACK_S if end is None else end - time.monotonic()
+        return replace(view, feedback=await notifier.feedback(_committed(view), left if comes else 0.0))
 
     async def _next(self, experiment: Experiment, until: p.Until, end: float | None) -> p.RunView:
         """Wait for the first verdict that nobody has got yet: each is given to one client."""
@@ -105,6 +115,23 @@ class Waiter:
         """Note that this client gets the verdict: `wait --any` gives it to nobody else."""
         session = (await self.context.load(experiment)).session
         self.board.deliver(experiment, run_id, session.undelivered)
+
+
+def _committed(view: p.RunView) -> Message:
+    """Return the event that told the run's commit, as far as a notice needs it."""
+    result = view.result
+    assert result is not None
+    return {
+        "event": "committed",
+        "project": view.project,
+        "expr": view.expr,
+        "run_id": view.run_id,
+        "status": result.status,
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "value": result.primary.value,
+        "terminated_by": result.terminated_by,
+    }
 
 
 def _there(flight: Flight, until: p.Until, board: Board) -> bool:

@@ -11,6 +11,7 @@ import shlex
 import socket
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,6 +21,7 @@ from msgspec.json import encode
 from ardaemon.core import places
 from ardaemon.core.config import SUBSCRIBER_QUEUE, Config
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.line import cut
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.text import one_line
 from ardaemon.host import command, state
@@ -29,7 +31,12 @@ from ardaemon.machine.notices import Idleness, Message, Notice, Whose
 from ardaemon.queue.board import Board
 
 WAITING_MAX = 64  # notices that wait for the command: a night's worth of an hour
+PRINTED_MAX = 256  # runs of which what the command printed is kept: each client asks within seconds
+FEEDBACK_MAX = 300  # bytes of it that an agent gets: its context is small
+FEEDBACK_S = 5.0  # for the command to print it; an agent waits no longer for its verdict
 SAID_MAX = 300  # characters of what a failed command printed
+
+RunOf = tuple[str | None, str | None, str | None]  # project, experiment, run
 
 log = logging.getLogger("ardaemon.daemon")
 
@@ -41,8 +48,11 @@ class Notifier:
         self.config, self.board = config, board
         self.idleness = Idleness()
         self.waiting: deque[Notice] = deque(maxlen=WAITING_MAX)
+        self.current: Notice | None = None  # for which the command runs now
         self.came = anyio.Event()
         self.failure = ""  # the last one that was told
+        self.printed: dict[RunOf, list[str]] = {}  # by run, what the command printed of each notice
+        self.ran = anyio.Event()
 
     async def loop(self) -> None:
         """Follow the events and run the command, until cancelled."""
@@ -94,23 +104,58 @@ class Notifier:
             await self.came.wait()
             self.came = anyio.Event()
             while self.waiting:
-                await self._run(self.waiting.popleft(), self.config.now)
+                self.current = self.waiting.popleft()
+                await self._run(self.current, self.config.now)
+                self.current = None
 
     async def _run(self, notice: Notice, config: Config) -> None:
         if config.on_event is None:  # taken back meanwhile
             return
         try:
-            failure = await anyio.to_thread.run_sync(run, config.on_event, config.on_event_seconds, notice)
+            work = partial(run, config.on_event, config.on_event_seconds, notice)
+            failure, printed = await anyio.to_thread.run_sync(work)
         except (ArdaemonError, OSError) as error:
-            failure = f"it cannot be started: {error}"
+            failure, printed = f"it cannot be started: {error}", ""
+        self._keep(notice, printed)
         if failure and failure != self.failure:
             facts = {"command": config.on_event, "notice": notice.event, "why": failure}
             log.warning("on_event failed", extra={"facts": facts})
         self.failure = failure
 
+    def _keep(self, notice: Notice, printed: str) -> None:
+        self.printed.setdefault((notice.project, notice.expr, notice.run_id), []).append(printed)
+        while len(self.printed) > PRINTED_MAX:
+            del self.printed[next(iter(self.printed))]
+        self.ran.set()
+        self.ran = anyio.Event()
 
-def run(text: str, seconds: float, notice: Notice) -> str:
-    """Run the command with the notice on its standard input, and return what failed; "" if nothing did."""
+    def is_pending(self, run: RunOf) -> bool:
+        """Tell whether the command has yet to run, or runs, for a notice of that run."""
+        left = [*self.waiting, *([self.current] if self.current is not None else [])]
+        return any((notice.project, notice.expr, notice.run_id) == run for notice in left)
+
+    async def feedback(self, committed: Message, seconds: float = FEEDBACK_S) -> str:
+        """Return what the command printed of a run that is committed: one clean line, for its agent.
+
+        Wait for the command, but not for long. Return "" if config.toml does not say `feedback = true`.
+        """
+        config = self.config.now
+        if not config.feedback or config.on_event is None:
+            return ""
+        expected = [notice for notice in notices.of(committed) if notice.event in config.events]
+        whose = {(notice.project, notice.expr, notice.run_id) for notice in expected}
+        with anyio.move_on_after(min(max(seconds, 0.0), FEEDBACK_S)):
+            while any(len(self.printed.get(key, ())) < len(expected) for key in whose):
+                await self.ran.wait()
+        lines = " ".join(line for key in whose for line in self.printed.get(key, ()))
+        return cut(one_line(lines, FEEDBACK_MAX), FEEDBACK_MAX)
+
+
+def run(text: str, seconds: float, notice: Notice) -> tuple[str, str]:
+    """Run the command with the notice on its standard input.
+
+    Return what failed, or "", and what the command printed, or "" if it failed.
+    """
     given = {"at": state.now(), "host": socket.gethostname(), **_facts(notice)}
     stdin = os.memfd_create("notice", os.MFD_CLOEXEC)  # a pipe would have to be fed while the command reads
     try:
@@ -121,7 +166,8 @@ def run(text: str, seconds: float, notice: Notice) -> str:
         end = command.run(argv, home, dict(os.environ), seconds, tail=True, stdin=stdin)
     finally:
         os.close(stdin)
-    return _failure(end, seconds)
+    failure = _failure(end, seconds)
+    return failure, "" if failure else one_line(end.output.decode(errors="replace"), FEEDBACK_MAX)
 
 
 def _facts(notice: Notice) -> Message:

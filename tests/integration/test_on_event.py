@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ardaemon.machine.on_event import FEEDBACK_S
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import config_of, configured, with_gpus
+from tests.support.shell import Shell
 
 WRITES = "#!/bin/sh\npwd > {where}\nenv > {env}\ncat >> {told}\n"
 
@@ -78,6 +80,45 @@ def test_a_sick_gpu_is_told_with_what_to_do(lab: Lab) -> None:
     assert (notice["event"], notice["gpu"][:4]) == ("gpu_quarantined", "GPU-")
     assert "arctl gpus --clear 0" in notice["text"]
     assert "project" not in notice
+
+
+def test_what_it_prints_is_given_to_the_agent_that_waits_before_the_last_line(lab: Lab) -> None:
+    noting(lab, "#!/bin/sh\nread event\nprintf 'try \\033[31mwarmup\\nnext %0400d' 0\n", feedback="true")
+    lab.ready()
+    shell = Shell(lab)
+    lab.edit(0.5)
+    lines = shell("run", "--wait").splitlines()
+    assert lines[-2].startswith("[r0001] feedback: try warmup next 000")
+    assert lines[-1].startswith("[r0001] continue")
+    assert len(lines[-2].removeprefix("[r0001] feedback: ").encode()) <= 300
+    assert "[r0001] feedback: try warmup" in shell("wait", "r0001")  # also for who comes later
+    lab.edit(0.9)  # a revert is not told: there is nothing to wait for
+    begun = time.monotonic()
+    assert "feedback" not in shell("run", "--wait")
+    assert time.monotonic() - begun < FEEDBACK_S
+
+
+def test_an_agent_does_not_wait_for_a_command_that_takes_long_or_fails(lab: Lab) -> None:
+    noting(lab, "#!/bin/sh\nsleep 600\n", feedback="true", on_event_seconds="20.0")
+    lab.ready()
+    lab.edit(0.5)
+    begun = time.monotonic()
+    view = lab.wait(lab.submit()["run_id"])
+    assert (view["result"]["verdict"], view["feedback"]) == ("advance", "")
+    assert time.monotonic() - begun < 15
+    lab.stop()
+    noting(lab, "#!/bin/sh\necho no\nexit 1\n", feedback="true")
+    lab.start()
+    lab.edit(0.4)
+    assert lab.wait(lab.submit()["run_id"])["feedback"] == ""
+
+
+def test_without_feedback_an_agent_hears_nothing(lab: Lab) -> None:
+    path = noting(lab, "#!/bin/sh\ncat >> {told}\necho to the person\n")
+    lab.ready()
+    lab.edit(0.5)
+    assert lab.wait(lab.submit()["run_id"])["feedback"] == ""
+    told(path, 1)
 
 
 def test_a_command_that_hangs_is_ended_and_holds_up_no_run(lab: Lab) -> None:
