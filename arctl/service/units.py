@@ -85,5 +85,5 @@ def _setting(name: str, value: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return escaped if shlex.quote(word) == word else f'"{escaped}"'

@@ -59,7 +59,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     """Neither in those of the repository nor in those that are installed."""
     assert verified(*(ROOT / "systemd" / name for name in (UNIT, SOCKET)), runtime=tmp_path) == "0"
     for name in (UNIT, SOCKET):
-        given = {"XDG_STATE_HOME": '/a b/100%/"c"$'}
+        given = {"XDG_STATE_HOME": '/a b/100%/"c"$\nd'}
         (tmp_path / name).write_text(units.rendered(name, SYSTEMD, given, shell.settings()))
     assert verified(tmp_path / UNIT, tmp_path / SOCKET, runtime=tmp_path) == "0"
 
