@@ -26,9 +26,7 @@ class Lines:
         """Print until Ctrl+C."""
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
             while True:
-                stream = Stream(
-                    "events.subscribe", self.show, self._lost, lambda: {**self.about, "confirm": True}
-                )
+                stream = Stream("events.subscribe", self.show, self._lost, self._params)
                 for warning in stream.run().get("warnings") or ():  # too far behind, and cut off
                     self._lost(str(warning))
 
