@@ -12,7 +12,7 @@ from arctl import difference, output
 from arctl.dial import Answer
 from arctl.render.line import SLUG_MAX
 from arctl.watch.asker import Call
-from arctl.watch.dialogs import TextScreen
+from arctl.watch.dialogs import TextScreen, shortened
 from arctl.watch.model import Ask, Key, Model, Place
 from arctl.watch.paint import Line, safe
 from arctl.watch.stream import Stream
@@ -22,7 +22,6 @@ from ardaemon.core.text import clean
 
 TAIL_LINES = 80  # of the log's end, before it is followed
 LINES_MAX = 2000  # of a diff or report that are shown
-LINE_MAX = 2000  # characters of one line
 DIFF_STYLES = {"+": "good", "-": "bad", "@": "info"}
 NEWEST_MAX = 200  # experiments of the project that are listed
 
@@ -55,7 +54,7 @@ def page(call: Call, place: Place) -> str:
 
 def safe_line(line: str) -> str:
     """Return a line that others wrote, cleaned, with its spaces."""
-    return clean(line).replace("\n", " ")[:LINE_MAX]
+    return shortened(clean(line).replace("\n", " "))
 
 
 def _cut(lines: Iterable[Line]) -> list[Line]:

@@ -1,5 +1,7 @@
 """The widget that shows the lines of the layout; of each new picture only the lines that differ are drawn."""
 
+from collections.abc import Callable
+
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -27,6 +29,15 @@ class Board(Widget):
     """Shows lines; `lines` are replaced by show()."""
 
     lines: list[Line] = []  # noqa: RUF012 - replaced as a whole, never changed
+
+    def __init__(self, resized: Callable[[], None]) -> None:
+        """Call `resized` once the board has another size."""
+        super().__init__()
+        self._resized = resized
+
+    def on_resize(self) -> None:
+        """Have other lines made. The terminal's own event comes before the board has its new size."""
+        self._resized()
 
     def show(self, lines: list[Line]) -> None:
         """Show these lines."""

@@ -12,9 +12,16 @@ from textual.widgets import Input, OptionList, RichLog, Static
 
 from arctl.watch.board import STYLES
 from arctl.watch.paint import Line
+from ardaemon.core.text import ELLIPSIS
 
 LINES_MAX = 5000  # of a text: a log that is followed goes on for days
+LINE_MAX = 2000  # characters of one line
 LEAVE: list[BindingType] = [Binding("escape,q,ctrl+c", "leave", "back")]
+
+
+def shortened(line: str) -> str:
+    """Return at most LINE_MAX characters of a line, and an ellipsis where it goes on."""
+    return line if len(line) <= LINE_MAX else line[:LINE_MAX] + ELLIPSIS
 
 
 class TextScreen(Screen[None]):
@@ -47,9 +54,10 @@ class TextScreen(Screen[None]):
             self.log_of.write(Text.assemble(*((text, STYLES[style]) for style, text in line)))
 
     def piece(self, text: str) -> None:
-        """Add a piece of a text that grows: a line is shown once it has its end."""
-        *whole, self._rest = (self._rest + text).split("\n")
-        self.add([(("", line),) for line in whole[-LINES_MAX:]])
+        """Add a piece of a text that grows: a line is shown, cut, once it has its end."""
+        *whole, rest = (self._rest + text).split("\n")
+        self._rest = rest[: LINE_MAX + 1]  # one more than is shown, so that it is seen to be cut
+        self.add([(("", shortened(line)),) for line in whole[-LINES_MAX:]])
 
     def end(self, text: str) -> None:
         """Add the last piece, and a line that says that nothing more comes."""

@@ -76,7 +76,7 @@ class Model:
         """Take in one event."""
         match str(event.get("event")):
             case "subscribed":
-                self.lost, self.stale = "", True
+                self.lost, self.notice, self.stale = "", "", True
                 self.asked.clear()
                 self.curves.clear()  # what came meanwhile is not in them
             case "lost":

@@ -59,7 +59,7 @@ class View(App[None]):
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own background, dark or light
         self.model, self.now = Model(place), now
-        self.board = Board()
+        self.board = Board(self.redraw)
         self.asker = Asker(self._done)
         self.events = Stream("events.subscribe", self._heard, self._lost, lambda: SUBSCRIPTION)
         self.fault: ArdaemonError | None = None  # for which the view ended
@@ -149,7 +149,3 @@ class View(App[None]):
         width, height = self.board.size
         if width and height:
             self.board.show(screen(self.model, width, height, self.now()))
-
-    def on_resize(self) -> None:
-        """Draw anew: the terminal has another size."""
-        self.call_after_refresh(self.redraw)

@@ -6,11 +6,14 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import RichLog
 
+from arctl.watch import dialogs, view
 from arctl.watch.app import Watch
 from arctl.watch.dialogs import TextScreen
+from arctl.watch.paint import text_of
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD
 
@@ -167,12 +170,32 @@ def test_the_experiment_is_switched_and_runs_are_filtered(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60), (30, 8)])
-def test_it_fits_and_is_drawn_anew_when_the_terminal_changes(lab: Lab, size: tuple[int, int]) -> None:
+def test_it_fits_and_is_drawn_anew_when_the_terminal_changes(
+    lab: Lab, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: neither an event nor the time that passes is needed."""
+    monkeypatch.setattr(view, "AGES_S", 3600.0)
+
     async def story(app: Watch, pilot: Pilot[None]) -> None:
-        await see(app, pilot, "r0002")
-        await pilot.resize_terminal(*size)
-        await until(pilot, lambda: len(app.board.lines) == size[1], app.board.text)
-        assert max(map(len, app.board.text().splitlines())) <= size[0]
+        await see(app, pilot, "r0002", "/5:00")
+        app.events.close()
+        for columns, lines in ((130, 50), size, (20, 5), size):
+            await pilot.resize_terminal(columns, lines)
+            await until(pilot, lambda lines=lines: len(app.board.lines) == lines, app.board.text)  # type: ignore[misc]
+            assert {cell_len(text_of(line)) for line in app.board.lines} == {columns}
+
+    watched(lab, story)
+
+
+def test_a_line_of_a_log_that_does_not_end_is_cut(lab: Lab) -> None:
+    async def story(app: Watch, pilot: Pilot[None]) -> None:
+        screen = TextScreen("a log", at_end=True)
+        await app.push_screen(screen)
+        for _ in range(20):
+            screen.piece("x" * 1000)
+        screen.end("x\nanother one")
+        await read(app, pilot, "…", "another one", "— end —")
+        assert "".join(strip.text for strip in screen.log_of.lines).count("x") == dialogs.LINE_MAX
 
     watched(lab, story)
 

@@ -120,3 +120,12 @@ def test_a_question_that_failed_is_not_asked_again_and_again() -> None:
     assert asked(model) == []
     model.take({"event": "committed", **OURS, "run_id": "r0042"})
     assert STATUS in asked(model)
+
+
+def test_what_was_said_while_the_daemon_was_away_goes_when_it_is_there_again() -> None:
+    """In its place the keys are shown."""
+    model = Model(PLACE)
+    model.take({"event": "lost", "why": "the daemon went away"})
+    model.notice = "the daemon does not answer"
+    model.take({"event": "subscribed"})
+    assert (model.lost, model.notice) == ("", "")
