@@ -104,5 +104,5 @@ def _held(setting: Setting, held: dict[str, str]) -> Any:
 def _until(setting: Setting, held: dict[str, str]) -> str:
     if setting.name not in held:
         return ""
-    value = "it is not set" if (now := held[setting.name]) == "null" else f"{now} holds"
-    return f"; {value} for runs until: arctl daemon restart"
+    now = held[setting.name]
+    return f"; runs keep {'the default' if now == 'null' else now} until: arctl daemon restart"

@@ -109,7 +109,7 @@ def test_what_runs_were_started_with_waits_for_a_restart_and_says_so(shell: Shel
     wait_until(lambda: lab.events("config waits"), "it is told")
     assert lab.events("config waits")[-1]["mend"] == "arctl daemon restart"
     line = next(line for line in shell("config", "show").splitlines() if line.startswith("pids_max"))
-    assert line.endswith(f"{config_of(lab)}:1; 32768 holds for runs until: arctl daemon restart")
+    assert line.endswith(f"{config_of(lab)}:1; runs keep 32768 until: arctl daemon restart")
     checks = [check for check in shell.json("doctor")["checks"] if check["name"] == "config.toml"]
     assert [check["mend"] for check in checks] == ["arctl daemon restart"]
     shell("daemon", "restart")
