@@ -5,6 +5,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from ardaemon.core import gate
@@ -26,6 +27,7 @@ class Gate:
         self.file, self.hours = file, hours
         self.order: Order | None = None
         self.broken: str | None = None
+        self._writing = anyio.Lock()  # of two orders at once the same one holds here and in the file
         try:
             self.order = state.read(file, Order)
         except ArdaemonError as error:
@@ -47,6 +49,7 @@ class Gate:
 
     async def set(self, order: Order) -> None:
         """Write the order, which holds from then on. Raises StorageError, and nothing has changed."""
-        await anyio.to_thread.run_sync(partial(state.write, self.file, order, 0o600))
-        self.order, self.broken = order, None
+        async with self._writing:
+            await anyio.to_thread.run_sync(partial(state.write, self.file, order, 0o600))
+            self.order, self.broken = order, None
         log.info("queue", extra={"facts": {"state": order.state, "until": order.until}})
