@@ -119,8 +119,11 @@ class LogScreen(TextScreen):
             first = not self.reached
             self.reached = {"offset": answer["offset"]}
             text += "\n" if first and text and not text.endswith("\n") else ""
-        if self.is_running:
-            self.app.call_from_thread(self.piece, text)  # waits for the screen: a log may grow faster
+        self._add(text)
 
     def _lost(self, why: str) -> None:
-        self.app.call_from_thread(self.piece, f"— {why} —\n")
+        self._add(f"— {why} —\n")
+
+    def _add(self, text: str) -> None:
+        if self.is_running:  # else it was left, and belongs to no app
+            self.app.call_from_thread(self.piece, text)  # waits for the screen: a log may grow faster

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import RichLog
 
 from arctl.watch import dialogs, view
+from arctl.watch.actions import LogScreen
 from arctl.watch.app import Watch
 from arctl.watch.dialogs import TextScreen
 from arctl.watch.paint import text_of
@@ -185,6 +186,13 @@ def test_it_fits_and_is_drawn_anew_when_the_terminal_changes(
             assert {cell_len(text_of(line)) for line in app.board.lines} == {columns}
 
     watched(lab, story)
+
+
+def test_a_log_that_was_left_hears_of_a_daemon_that_went_away_and_shows_nothing() -> None:
+    """A traceback of its thread would stand in the midst of the board."""
+    log = LogScreen(("/srv/lr", SLUG, "r0001"))
+    log.stream.lost("the daemon was stopped")
+    assert list(log.log_of.lines) == []
 
 
 def test_a_line_of_a_log_that_does_not_end_is_cut(lab: Lab) -> None:
