@@ -119,7 +119,7 @@ def _say_queue(view: Answer, as_json: bool) -> None:
     if as_json:
         say_json(view)
     else:
-        say(queue_lines.shut(view) if view["closed"] else "the queue is open")
+        say(queue_lines.shut(view) if view["closed"] else queue_lines.opened(view))
 
 
 def _say(view: Answer, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Makes the lines of `arctl queue` and `arctl gpus`, each within its limit of bytes. Pure: no I/O."""
 
+import time
 from collections.abc import Sequence
 
 from arctl.dial import Answer
@@ -33,6 +34,13 @@ def shut(view: Answer) -> str:
     """Return why nothing starts, and how many wait for that: `the queue is paused: … (2 wait)`."""
     waiting = sum(run["state"] == "queued" for run in view["runs"])
     return short(view["closed"], WHY_MAX) + (f" ({waiting} wait)" if waiting else "")
+
+
+def opened(view: Answer) -> str:
+    """Return that runs may start: `the queue is open until 16:40, whatever the hours say`."""
+    until = view.get("opened_until")
+    clock = "" if until is None else time.strftime(" until %Y-%m-%d %H:%M", time.localtime(until))
+    return f"the queue is open{clock}" + (", whatever the hours say" if clock else "")
 
 
 def at_work(view: Answer) -> str:

@@ -18,7 +18,6 @@ RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, n
 ATTEMPTS_MAX = 3  # launches of one run; more would hide a real fault
 RESULT_MAX_BYTES = 2048  # result.json: what an agent reads per iteration is bounded
 FREE_DISK_MIN = 64 << 20  # bytes that must be free to accept a run: its log and record must fit
-PAUSE_MAX_S = 366 * 86400.0  # of `arctl queue pause --for`: longer is a slip of the finger
 DRAINED_MAX_S = 30.0  # of one look whether all runs have ended; a client asks again
 QUEUE_MAX = 10_000  # runs waiting or running in one daemon
 ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is larger (execve(2))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.structs import fields
 
-from ardaemon.core.config import DRAINED_MAX_S, ID_MAX, PAUSE_MAX_S
+from ardaemon.core.config import DRAINED_MAX_S, ID_MAX
+from ardaemon.core.duration import LONGEST_S
 from ardaemon.core.gpus import CardState
 from ardaemon.core.history import HistoryLine
 from ardaemon.core.model import (
@@ -122,7 +123,7 @@ class Move(WhichRun, frozen=True, kw_only=True):
 class Pause(Params, frozen=True, kw_only=True):
     """queue.pause, queue.resume. `seconds`: for how long; without it until the other one comes."""
 
-    seconds: Annotated[float, Meta(gt=0, le=PAUSE_MAX_S)] | None = None
+    seconds: Annotated[float, Meta(gt=0, le=LONGEST_S)] | None = None
     drain: bool = False  # of a pause: nothing is to run, because of maintenance
 
 
@@ -524,6 +525,7 @@ class QueueView(Answer, frozen=True, kw_only=True):
     busy: int = 0  # runs that have their place
     closed: str | None = None  # why no run may start now
     closed_until: float | None = None  # when that ends by itself, in seconds since 1970
+    opened_until: float | None = None  # by when a person has opened it, whatever the hours say
 
 
 class GpuHolder(Struct, frozen=True, kw_only=True):

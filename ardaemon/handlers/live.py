@@ -84,8 +84,8 @@ class Live:
         """Return how long to wait for a change of the board before the next look."""
         if any(flight.state != "queued" for flight in self.board.flights.values()):
             return 0.0
-        opens = self.board.gate.sleep_s()
-        return min(GPUS_EVERY_S if self.has_gpus else math.inf, math.inf if opens is None else opens)
+        look = self.board.gate.look_s()
+        return min(GPUS_EVERY_S if self.has_gpus else math.inf, math.inf if look is None else look)
 
     async def _tell(self) -> None:
         if self.has_gpus:

@@ -39,6 +39,7 @@ class Queue:
             busy=len(self.board.placement.seated),
             closed=None if closed is None else closed.why,
             closed_until=None if closed is None else closed.until,
+            opened_until=self.board.gate.opened_until(),
             warnings=(*unfollowed.warnings(self.board), *self.board.placement.in_quarantine.values()),
         )
 

@@ -47,6 +47,18 @@ class Gate:
             return None
         return LOOK_S if shut.until is None else min(max(shut.until - time.time(), 0.0), LOOK_S)
 
+    def look_s(self) -> float | None:
+        """Return after how many seconds a view is to look again: hours may close what is open, too."""
+        opens = self.sleep_s()
+        return LOOK_S if opens is None and self.hours is not None else opens
+
+    def opened_until(self) -> float | None:
+        """Return by when a person has opened it, whatever the hours say; None: nobody has."""
+        order = self.order if self.broken is None else None
+        if order is None or order.state != "open" or order.until is None:
+            return None
+        return order.until if order.until > time.time() else None
+
     async def set(self, order: Order) -> None:
         """Write the order, which holds from then on. Raises StorageError, and nothing has changed."""
         async with self._writing:

@@ -9,8 +9,9 @@ import anyio.from_thread
 import pytest
 
 from ardaemon.core.gate import Order
+from ardaemon.core.hours import Hours
 from ardaemon.host import state
-from ardaemon.queue.gate import Gate
+from ardaemon.queue.gate import LOOK_S, Gate
 
 
 def test_of_two_orders_at_once_the_one_in_the_file_holds(
@@ -36,3 +37,14 @@ def test_of_two_orders_at_once_the_one_in_the_file_holds(
         assert state.read(file, Order) == gate.order == Order(state="open")
 
     anyio.run(tell)
+
+
+def test_a_view_looks_again_where_the_clock_may_change_something(tmp_path: Path) -> None:
+    """The scheduler sleeps on while it is open: nothing starts by its closing."""
+    always, sometimes = Gate(tmp_path / "none", None), Gate(tmp_path / "none", Hours(0, 24 * 60 - 1))
+    sometimes.order = Order(state="open", until=time.time() + 600)
+    assert (always.sleep_s(), always.look_s()) == (None, None)
+    assert (sometimes.sleep_s(), sometimes.look_s()) == (None, LOOK_S)
+    assert sometimes.opened_until() == sometimes.order.until
+    always.order = Order(state="paused")
+    assert always.look_s() == always.sleep_s() == LOOK_S
