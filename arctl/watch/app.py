@@ -47,6 +47,7 @@ class Watch(View):
         Binding("question_mark", "help"),
         Binding("escape", "unselect"),
         Binding("q,ctrl+c", "quit"),
+        Binding("ctrl+z", "suspend_process"),
     ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

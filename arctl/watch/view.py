@@ -77,6 +77,12 @@ class View(App[None]):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)  # it puts the terminal back
         threading.Thread(target=self._listen, daemon=True).start()
         self.set_interval(AGES_S, self.redraw)
+        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
+
+    def _resumed(self) -> None:
+        """Draw all of it: what stood on the terminal was the shell's meanwhile."""
+        self.screen.refresh(layout=True)
+        self.board.refresh()
 
     def on_unmount(self) -> None:
         """Let go of the daemon."""

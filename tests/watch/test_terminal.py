@@ -92,6 +92,16 @@ def test_ctrl_c_leaves_the_screen_and_no_run_is_interrupted(lab: Lab) -> None:
     assert run["state"] == "running"
 
 
+def test_after_ctrl_z_and_fg_the_screen_is_whole_again(lab: Lab) -> None:
+    shell = shlex.quote(f"set -m; {command(lab)}; echo away; read; fg")
+    with terminal(lab.root, f"bash --norc -c {shell}", 80, 24) as tmux:
+        seen(tmux, "r0001 advance", "/5:00", "q leave")
+        tmux.type("C-z")
+        assert "q leave" not in seen(tmux, "away")
+        tmux.type("Enter")
+        assert "away" not in seen(tmux, "r0001 advance", "/5:00", "best 0.9", "q leave")
+
+
 def test_a_signal_to_end_puts_the_terminal_back(lab: Lab) -> None:
     """No escape sequence is left in force: the shell that comes next has its terminal."""
     with terminal(lab.root, f"{command(lab)}; stty -a; cat", 80, 24) as tmux:
