@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -66,6 +68,7 @@ LAST_WORDS_S = 2.0
 LOOK_S = 1.0
 # For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
 THREADS_END_S = 5.0
+SIDE_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
 FINGERPRINTS_END = "environment_sha256 of runs from before cannot be compared with that of runs from now on"
 
 
@@ -188,10 +191,20 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(keep_told, parts.manager, board)
-    tasks.start_soon(parts.context.notifier.loop)
-    tasks.start_soon(keep_current, config_file(), config, board)
+    tasks.start_soon(at_the_side, parts.context.notifier.loop)
+    tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})
+
+
+async def at_the_side(work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that no run needs: a fault of ours in it is logged, and tried again later, and ends nothing."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("a task at the side failed")
+        await anyio.sleep(SIDE_RETRY_S)
 
 
 async def _looked_at(board: Board) -> None:
