@@ -40,9 +40,11 @@ ASKING = (
     ),
     *("run", "run --wait", "run --wait --exit-zero", "wait", "wait --any", "status", "result", "tail"),
     *("tail --follow", "watch", "cancel", "diff", "report", "report --html -o page.html", "history --best 3"),
+    *("events", "metrics", "queue pause", "queue resume", "queue drain"),
     *("daemon start", "daemon stop", "daemon restart", "daemon status"),
 )
-OTHERS = {"doctor", "mcp", "skill"}  # the first two have tests of their own; skill asks nobody
+# The first two have tests of their own; config and skill read files.
+OTHERS = {"doctor", "mcp", "config", "skill"}
 
 
 @pytest.fixture

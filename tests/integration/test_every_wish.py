@@ -18,7 +18,7 @@ import pytest
 
 from ardaemon.core.lifecycle import TRANSITIONS
 from tests.support import lab as labs
-from tests.support.jobs import alive, held_launch, job_of, launched, shim_of, stop
+from tests.support.jobs import alive, held_launch, is_pending, job_of, launched, shim_of, stop
 from tests.support.lab import Lab, wait_until
 from tests.support.promises import times
 from tests.support.shell import UNTIL_TOLD
@@ -144,6 +144,8 @@ def answer(scene: Scene, command: subprocess.Popen[str], state: str, wish: str) 
         return words(scene, command)
     if state != "committed":
         wait_until(lambda: heard(scene), "the daemon to write the wish down")
+    else:  # the client is stopped; the terminal hands a signal on a moment after the key
+        wait_until(lambda: is_pending(command.pid, signal.SIGINT), "Ctrl+C to arrive")
     return ""
 
 

@@ -40,6 +40,13 @@ def alive(pid: int) -> bool:
         return False
 
 
+def is_pending(pid: int, number: int) -> bool:
+    """Has a signal been sent to the process that it has not taken yet (proc(5), status)?"""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    return any(int(values[name], 16) >> number - 1 & 1 for name in ("SigPnd", "ShdPnd"))
+
+
 def children_of(lab: Lab, word: str) -> set[int]:
     """The daemon's own children that have that word in their command line."""
     return {child.pid for child in psutil.Process(lab.pid).children() if word in _command(child)}
