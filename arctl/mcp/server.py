@@ -43,9 +43,8 @@ def hints(
     )
 
 
-# Tool -> what a client may think of it. `wait` only looks: the run goes on without it. `run` keeps every
-# version that was run; with `train_py` an edit that nobody has run is lost, as docs/agents.md says. `cancel`
-# without a run means another one each time.
+# Tool -> what a client may think of it. `wait` only looks: the run goes on without it. `run` replaces nothing
+# of which no run has a copy (writing.py). `cancel` without a run means another one each time.
 HINTS = {
     "status": hints("Experiment", reads=True),
     "run": hints("Run train.py"),

@@ -157,17 +157,24 @@ def test_calls_at_the_same_time_each_run_the_train_py_that_they_give(lab: Lab) -
 
 
 def test_a_train_py_that_is_refused_replaces_nothing(lab: Lab) -> None:
-    """What stands there may be a person's edit, of which no run has a copy."""
     lab.ready()
-    mine = TRAIN.format(value=0.4, note="an hour of work")
-    lab.write(mine)
-    shell = Shell(lab)
-    shell("session", "stop")
+    before = (lab.folder / "train.py").read_text()
+    Shell(lab)("session", "stop")
     with agent(lab) as client:
         assert "is over" in client.refused("run", train_py=TRAIN.format(value=1.0, note="from afar"))
+    assert (lab.folder / "train.py").read_text() == before
+
+
+def test_an_edit_that_nobody_has_run_is_not_replaced(lab: Lab) -> None:
+    """It may be a person's: no run has a copy of it."""
+    lab.ready()
+    mine, other = (TRAIN.format(value=value, note="an hour of work") for value in (0.4, 1.0))
+    lab.write(mine)
+    with agent(lab) as client:
+        assert "call run without train_py" in client.refused("run", train_py=other)
         assert (lab.folder / "train.py").read_text() == mine
-        shell("session", "start", "--resume", "continue", "--ack-baseline")
-        assert client.do("run", train_py=TRAIN.format(value=1.0, note="from afar"))["value"] == 1.0
+        assert client.do("run")["value"] == 0.4
+        assert client.do("run", train_py=other)["value"] == 1.0
 
 
 def test_a_train_py_that_is_a_link_is_not_written_through(lab: Lab) -> None:
