@@ -175,54 +175,21 @@ def run(
     `group` can end it before. `tail`: of all that it prints, on both streams, the end is kept as `output`.
     `stdin`: a descriptor of what it reads.
     """
-    tree = cgroup.JobGroup() if policy.pids_max is None else cgroup.make(policy.pids_max)
-    try:
-        return _run(argv, folder, environment, deadline, group or Commands(), tail, policy, tree, stdin)
-    finally:
-        for made in {tree.group, tree.pids}:
-            cgroup.remove(made)
-
-
-def _run(
-    argv: list[str],
-    folder: Path,
-    environment: dict[str, str],
-    deadline: float,
-    group: Commands,
-    tail: bool,
-    policy: KillPolicy,
-    tree: cgroup.JobGroup,
-    stdin: int,
-) -> CommandEnd:
-    ours, theirs = socket.socketpair()
-    told = {"grace": policy.grace, "verify": policy.verify, "tree": [tree.home, tree.group, tree.pids]}
-    with ours, theirs:
-        number = theirs.fileno()
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), json.dumps(told), *argv],
-            cwd=folder,
-            env=environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if tail else subprocess.PIPE,
-            bufsize=0,
-            pass_fds=[number],
-            start_new_session=True,
-        )
-        theirs.close()
-        keeper = _Keeper(process, ours)
-        output = Kept(TAIL_MAX, last=True) if tail else Kept(OUTPUT_MAX + 1)
-        errors = Kept(ERRORS_MAX)
-        try:
-            with _under_way.listed(keeper), group.listed(keeper):
-                how = _collect(process, ours, output, errors, time.monotonic() + deadline)
-                report = _report(keeper, policy.grace + policy.verify + _REPORT_S)
-        finally:
-            keeper.reap()
-    if report.errno is not None:
-        raise OSError(report.errno, report.error, report.file)
-    if not report.clear and tree.group:
-        cgroup.kill(tree.group)  # the keeper is dead, or has given up
+    group = group or Commands()
+    output = Kept(TAIL_MAX, last=True) if tail else Kept(OUTPUT_MAX + 1)
+    errors = Kept(ERRORS_MAX)
+    with _tree(policy.pids_max) as tree:
+        with (
+            _kept(argv, folder, environment, _told(policy, tree), stdin, tail) as keeper,
+            _under_way.listed(keeper),
+            group.listed(keeper),
+        ):
+            how = _collect(keeper, output, errors, time.monotonic() + deadline)
+            report = _report(keeper, policy.grace + policy.verify + _REPORT_S)
+        if report.errno is not None:
+            raise OSError(report.errno, report.error, report.file)
+        if not report.clear and tree.group:
+            cgroup.kill(tree.group)  # the keeper is dead, or has given up
     return CommandEnd(
         how="exited" if how == "late" and report.exited else how,  # late was what it left behind
         code=-9 if report.code is None else report.code,
@@ -234,21 +201,61 @@ def _run(
     )
 
 
+@contextmanager
+def _tree(pids_max: int | None) -> Iterator[cgroup.JobGroup]:
+    """Make the command's cgroups, if it gets any; remove them after the block, if they are empty."""
+    tree = cgroup.JobGroup() if pids_max is None else cgroup.make(pids_max)
+    try:
+        yield tree
+    finally:
+        for made in {tree.group, tree.pids}:
+            cgroup.remove(made)
+
+
+def _told(policy: KillPolicy, tree: cgroup.JobGroup) -> str:
+    """Return what the keeper is told of its command's end."""
+    names = [tree.home, tree.group, tree.pids]
+    return json.dumps({"grace": policy.grace, "verify": policy.verify, "tree": names})
+
+
+@contextmanager
+def _kept(
+    argv: list[str], folder: Path, environment: dict[str, str], told: str, stdin: int, tail: bool
+) -> Iterator[_Keeper]:
+    """Start a keeper, which starts the command; it is gone after the block."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = theirs.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _KEEPER, str(number), told, *argv],
+            cwd=folder,
+            env=environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if tail else subprocess.PIPE,
+            bufsize=0,
+            pass_fds=[number],
+            start_new_session=True,
+        )
+        theirs.close()
+        keeper = _Keeper(process, ours)
+        try:
+            yield keeper
+        finally:
+            keeper.reap()
+
+
 def _collect(
-    process: subprocess.Popen[bytes],
-    channel: socket.socket,
-    output: Kept,
-    errors: Kept,
-    deadline: float,
+    keeper: _Keeper, output: Kept, errors: Kept, deadline: float
 ) -> Literal["exited", "late", "too_much"]:
     """Read both pipes until the keeper reports the end, the deadline has come or the output is too long."""
     pipes = {
         pipe.fileno(): kept
-        for pipe, kept in ((process.stdout, output), (process.stderr, errors))
+        for pipe, kept in ((keeper.process.stdout, output), (keeper.process.stderr, errors))
         if pipe is not None
     }
     with selectors.DefaultSelector() as selector:
-        for fd in (*pipes, channel.fileno()):
+        for fd in (*pipes, keeper.channel.fileno()):
             os.set_blocking(fd, False)
             selector.register(fd, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
@@ -258,7 +265,7 @@ def _collect(
                     selector.unregister(fd)
             if len(output.data) > OUTPUT_MAX:
                 return "too_much"
-            if ready == {channel.fileno()}:  # the command is over, and no pipe has anything more
+            if ready == {keeper.channel.fileno()}:  # the command is over, and no pipe has anything more
                 return "exited"
         return "late"
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from arctl import cli
 from tests.support.lab import Lab
 from tests.support.machine import configured
+from tests.support.terminal import typed
 
 # What `run`, `wait` and `status` must not load: each costs more than the whole of arctl.
 HEAVY = (
@@ -247,27 +247,9 @@ def test_the_commands_of_the_loop_load_nothing_heavy(lab: Lab, command: list[str
 
 
 def at_a_terminal(lab: Lab, arguments: list[str], answers: str, **environment: str) -> tuple[int, str]:
-    """Run a command with a terminal as stdin, stdout and stderr; returns its code and what it showed."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arctl", *arguments],
-        env={**lab.environment, "TERM": "dumb", **environment},
-        cwd=lab.project,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    os.write(ours, answers.encode())
-    shown = b""
-    try:
-        while block := os.read(ours, 4096):
-            shown += block
-    except OSError:  # EIO: the other side is closed (pty(7))
-        pass
-    os.close(ours)
-    return process.wait(DEADLINE_S), shown.decode()
+    """Run a command with a terminal as stdin, stdout and stderr; its code and what it showed."""
+    given = {**lab.environment, "TERM": "dumb", **environment}
+    return typed(arguments, answers, given, lab.project)
 
 
 def test_a_person_is_asked_for_what_is_missing(lab: Lab) -> None:

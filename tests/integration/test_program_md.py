@@ -3,7 +3,7 @@
 import re
 
 from tests.support.lab import SLUG, Lab
-from tests.support.shell import Shell
+from tests.support.shell import GOAL, Shell
 
 COMMAND = re.compile(r"`arctl ([^`]+)`")
 
@@ -23,14 +23,5 @@ def test_each_command_that_the_part_names_works_as_it_stands(lab: Lab) -> None:
 def test_init_says_that_the_part_is_there(lab: Lab) -> None:
     lab.start()
     (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
-    words = (
-        "--train",
-        "t.py",
-        "--primary-metric",
-        "val/loss",
-        "--primary-direction",
-        "min",
-        "--goal",
-        "less",
-    )
+    words = ("--train", "t.py", *GOAL)
     assert "  program.md written, with a part that says how arctl runs it" in Shell(lab)("init", SLUG, *words)

@@ -13,7 +13,7 @@ from ardaemon.core.model import Chain
 from ardaemon.host import state
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.pages import data_of
-from tests.support.shell import Shell, lives, shells
+from tests.support.shell import GOAL, Shell, lives, shells
 
 DEFAULT = f"report-{SLUG}.html"
 
@@ -141,18 +141,7 @@ def test_a_subscriber_may_ask_to_hear_from_when_on_it_misses_nothing(shell: Shel
 def test_the_experiments_of_the_chain_are_in_it(shell: Shell, lab: Lab) -> None:
     lab.tried(1.0)
     other = "261123-next"
-    shell(
-        "init",
-        other,
-        "--train",
-        "t.py",
-        "--primary-metric",
-        "val/loss",
-        "--primary-direction",
-        "min",
-        "--goal",
-        "g",
-    )
+    shell("init", other, "--train", "t.py", *GOAL)
     trail = (SLUG, "261122-gone", other)
     state.write(Project(lab.project).chain, Chain(current_slug=other, chain_remaining=1, chain_trail=trail))
     code, _, err = shell.end(shell.start("report", "--html", "--expr", SLUG))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -87,16 +88,21 @@ def test_its_socket_starts_it_with_the_first_command(service: Service) -> None:
     assert not service.systemd.is_active()
 
 
+def waiting(service: Service, *options: str) -> subprocess.Popen[str]:
+    """A client that waits for a run at work, under the installed service."""
+    service("daemon", "install", *options)
+    service("queue")
+    service.ready()
+    service.hold(0.5)
+    return service.waiting("run", "--wait")
+
+
 @pytest.mark.parametrize("way", ["arctl daemon restart", "systemctl --user restart ardaemon"])
 @pytest.mark.parametrize("options", [(), ("--socket",)], ids=["service", "socket"])
 def test_a_restart_takes_no_run_and_no_waiting_client(
     service: Service, way: str, options: tuple[str, ...]
 ) -> None:
-    service("daemon", "install", *options)
-    service("queue")
-    service.ready()
-    service.hold(0.5)
-    client = service.waiting("run", "--wait")
+    client = waiting(service, *options)
     job, old = job_of(service.lab, "r0001"), service.systemd.main_pid()
     service.by(way)
     assert service.systemd.main_pid() not in (0, old)
@@ -114,11 +120,7 @@ def test_a_stop_leaves_the_run_alone_and_tells_who_waits(
     service: Service, way: str, options: tuple[str, ...]
 ) -> None:
     """No waiting client starts it again, though systemd's socket would."""
-    service("daemon", "install", *options)
-    service("queue")
-    service.ready()
-    service.hold(0.5)
-    client = service.waiting("run", "--wait")
+    client = waiting(service, *options)
     job = job_of(service.lab, "r0001")
     service.by(way)
     code, _, err = service.end(client)

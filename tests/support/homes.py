@@ -1,13 +1,12 @@
 """A person's HOME with what agents keep there, and `arctl skill` called as that person does."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support import terminal
 from tests.support.lab import Lab
 
 DEADLINE_S = 60
@@ -88,24 +87,7 @@ class Home:
 
     def typed(self, answers: str, *words: str, **environment: str) -> str:
         """The same at a terminal, where a person types; what the terminal shows. It must go well."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "arctl", "skill", *words],
-            env={**self.environment, **environment},
-            cwd=self.lab.project,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        os.write(ours, answers.encode())
-        shown = b""
-        try:
-            while block := os.read(ours, 4096):
-                shown += block
-        except OSError:  # EIO: the other side is closed (pty(7))
-            pass
-        os.close(ours)
-        assert process.wait(DEADLINE_S) == 0, shown.decode()
-        return shown.decode().replace("\r\n", "\n").replace(RESET, "")
+        arguments, given = ["skill", *words], {**self.environment, **environment}
+        code, shown = terminal.typed(arguments, answers, given, self.lab.project)
+        assert code == 0, shown
+        return shown.replace("\r\n", "\n").replace(RESET, "")

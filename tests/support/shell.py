@@ -13,6 +13,8 @@ from typing import Any
 from tests.support.lab import SLUG, Lab, wait_until
 
 DEADLINE_S = 30
+# What `arctl init` has to be told of an experiment.
+GOAL = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
 # Runs until the test says so, so that no test depends on how fast the machine is.
 UNTIL_TOLD = """import os, time
 print("started", flush=True)
@@ -77,8 +79,7 @@ def shells(lab: Lab) -> Iterator[Shell]:
     """A project with a live session, made by arctl alone; its daemon is stopped by arctl, and is gone."""
     shell = Shell(lab)
     (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
-    told = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
-    shell("init", SLUG, "--train", "t.py", *told)
+    shell("init", SLUG, "--train", "t.py", *GOAL)
     shell("session", "start", "--seconds", "20", "--settle", "1")
     with ended_by_arctl(shell):
         yield shell

@@ -7,9 +7,12 @@ import re
 import select
 import signal
 import struct
+import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
@@ -38,6 +41,30 @@ class Terminal:
         """Close it; the kernel hangs up on who still runs at it."""
         os.close(self._ours)
         os.close(self._theirs)
+
+
+def typed(arguments: list[str], answers: str, environment: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Run `arctl` with a terminal as stdin, stdout and stderr; its code, and what the terminal was sent."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arctl", *arguments],
+        env=environment,
+        cwd=folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, answers.encode())
+    shown = b""
+    try:
+        while block := os.read(ours, 4096):
+            shown += block
+    except OSError:  # EIO: the other side is closed (pty(7))
+        pass
+    os.close(ours)
+    return process.wait(DEADLINE_S), shown.decode()
 
 
 class Session:
