@@ -1,5 +1,6 @@
 """What the keys of the live view do: follow a log, see a diff, read the report, list the experiments."""
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from arctl.watch.asker import Call
 from arctl.watch.dialogs import TextScreen, shortened
 from arctl.watch.model import Ask, Key, Model, Place
 from arctl.watch.paint import Line, safe
-from arctl.watch.stream import Stream
+from arctl.watch.stream import LET_GO_S, Stream
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import ORIGINAL, Project
 from ardaemon.core.text import clean
@@ -91,16 +92,18 @@ class LogScreen(TextScreen):
         super().__init__(f"log of {run[2]}", at_end=True)
         self.run_params = {**Ask("run.tail", run).params, "lines": TAIL_LINES, "follow": True}
         self.reached: dict[str, Any] = {}  # where the next connection goes on
+        self._follower = threading.Thread(target=self._follow, daemon=True)
         self.stream = Stream("run.tail", self._came, self._lost, lambda: {**self.run_params, **self.reached})
 
     def on_mount(self) -> None:
         """Begin to follow."""
         super().on_mount()
-        threading.Thread(target=self._follow, daemon=True).start()
+        self._follower.start()
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """Follow no more."""
         self.stream.close()
+        await asyncio.to_thread(self._follower.join, LET_GO_S)
 
     def on_last(self, message: Last) -> None:
         """Show the end."""

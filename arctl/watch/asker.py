@@ -36,10 +36,16 @@ class Asker:
         """End, after the work that is under way."""
         self._todo.put(None)
 
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended and let go of the daemon; so long at most."""
+        self._thread.join(seconds)
+
     def _run(self) -> None:
-        for work, then in iter(self._todo.get, None):
-            self._post(then, self._done(work))
-        self._drop()
+        try:
+            for work, then in iter(self._todo.get, None):
+                self._post(then, self._done(work))
+        finally:
+            self._drop()
 
     def _done(self, work: Work) -> Any:
         try:

@@ -51,9 +51,8 @@ class Lines:
 
     def _say_queue(self) -> None:
         """Say what is under way: nobody must wait for the next event to know."""
-        client = Client()
-        runs = [run for run in client.call("queue.list")["runs"] if self._is_meant(run)]
-        client.close()
+        with contextlib.closing(Client()) as client:
+            runs = [run for run in client.call("queue.list")["runs"] if self._is_meant(run)]
         for run in runs[:RUNS_MAX]:
             self._say(queue_lines.queued(run))
         more = len(runs) - RUNS_MAX

@@ -12,6 +12,8 @@ from ardaemon.core.errors import DaemonUnavailable
 
 # A client gets no event when a daemon that was stopped begins to listen again: so often it tries.
 RETRY_S = 1.0
+# The longest that a screen's end waits for its thread, which may be starting a daemon.
+LET_GO_S = 2.0
 Take = Callable[[Answer], None]
 
 
@@ -57,9 +59,9 @@ class Stream:
                 connection.socket.shutdown(socket.SHUT_RDWR)
 
     def _call(self, connection: Connection) -> Answer:
-        if self._closed.is_set():
-            return {}
         try:
+            if self._closed.is_set():  # said while this connected
+                return {}
             return connection.stream(self.method, self._heard, **self.params())
         finally:
             connection.close()

@@ -16,7 +16,7 @@ from arctl.watch.asker import Asker, Then
 from arctl.watch.board import Board
 from arctl.watch.layout import screen
 from arctl.watch.model import Ask, Model, Place
-from arctl.watch.stream import Stream
+from arctl.watch.stream import LET_GO_S, Stream
 from ardaemon.core.errors import ArdaemonError, UsageError
 
 REDRAW_S = 0.1  # what comes within it is drawn at once: events come in groups
@@ -62,6 +62,7 @@ class View(App[None]):
         self.board = Board(self.redraw)
         self.asker = Asker(self._done)
         self.events = Stream("events.subscribe", self._heard, self._lost, lambda: SUBSCRIPTION)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
         self.fault: ArdaemonError | None = None  # for which the view ended
         self._due = False
 
@@ -75,7 +76,7 @@ class View(App[None]):
         self.model.know(self.model.place)
         self.asker.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)  # it puts the terminal back
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener.start()
         self.set_interval(AGES_S, self.redraw)
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
 
@@ -84,10 +85,12 @@ class View(App[None]):
         self.screen.refresh(layout=True)
         self.board.refresh()
 
-    def on_unmount(self) -> None:
-        """Let go of the daemon."""
+    async def on_unmount(self) -> None:
+        """Let go of the daemon, and wait for it: a thread must not post to a loop that has ended."""
         self.events.close()
         self.asker.close()
+        for join in (self._listener.join, self.asker.join):
+            await asyncio.to_thread(join, LET_GO_S)
 
     def _listen(self) -> None:
         """Hand on events until closed; too far behind, it begins anew. Runs in a thread."""

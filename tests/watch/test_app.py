@@ -1,7 +1,9 @@
 """The live view with a real daemon, by Textual's pilot: what it shows, its keys, a restart of the daemon."""
 
 import asyncio
+import gc
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
@@ -252,3 +254,26 @@ def test_neither_side_reads_more_where_there_are_more_runs(lab: Lab) -> None:
         with table.open("a") as file:
             file.writelines(f"r{number:04}\t{row}{'x' * 100}\n" for number in range(4, 3004))
     assert read[1] < read[0] + (256 << 10), read
+
+
+def test_a_view_that_ends_at_once_leaves_no_thread_and_no_connection(lab: Lab) -> None:
+    """A socket that is left open is a ResourceWarning, and a thread that posts to the ended loop an error."""
+
+    async def nothing(app: Watch, pilot: Pilot[None]) -> None:
+        assert app.is_running
+
+    async def a_log(app: Watch, pilot: Pilot[None]) -> None:
+        await see(app, pilot, "wider")
+        await pilot.press("l")
+
+    threads = set(threading.enumerate())
+    for story in (nothing, a_log, nothing):
+        watched(lab, story)
+        left = [thread for thread in threading.enumerate() if thread not in threads and is_ours(thread)]
+        assert not left, left
+    gc.collect()
+
+
+def is_ours(thread: threading.Thread) -> bool:
+    """Tell apart the pool's threads, which asyncio ends with its loop."""
+    return thread.is_alive() and not thread.name.startswith("asyncio")
