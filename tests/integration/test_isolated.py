@@ -96,6 +96,15 @@ def test_the_daemon_keeps_no_python_or_loader_variable_of_its_starter(
     assert kept["HOME"] == lab.environment["HOME"]
 
 
+def test_a_daemon_is_started_with_all_standard_descriptors_closed(lab: Lab) -> None:
+    """As some cron daemons and supervisors start a command; it serves, and its own three are open."""
+    line = f"{sys.executable} -m arctl daemon start <&- >&- 2>&-"
+    subprocess.run(["sh", "-c", line], env=lab.environment, cwd=lab.project, check=True, timeout=DEADLINE_S)
+    info = json.loads((lab.home / "daemon.json").read_bytes())
+    standard = [os.readlink(into(info["pid"]) / "fd" / str(number)) for number in range(3)]
+    assert standard == [os.devnull, *[str(lab.home / "daemon.stderr")] * 2]
+
+
 def test_a_job_still_gets_the_environment_of_its_submitter(shell: Shell, project: Project) -> None:
     """PYTHON* and LD_* too: they are the training's own."""
     script = (
