@@ -7,13 +7,14 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from arctl.base import at_terminal, expr_option, json_option, project, say, say_json
+from arctl.check import Check
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, peer
+from arctl.git_checks import agent_checks, git_checks
 from arctl.pid_namespace import require_lasting
 from arctl.sandbox import Sandboxed
 from arctl.service import lingering, manager
@@ -27,15 +28,6 @@ FREE_WARN = 1 << 30  # bytes; with less, the logs of a night may not fit
 FREE_MIN = 64 << 20  # bytes; with less, the daemon refuses runs (ardaemon.core.config.FREE_DISK_MIN)
 SANDBOX = "sandbox"  # the name of the check that fails where the daemon cannot be reached from here
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
-
-
-class Check(NamedTuple):
-    """The outcome of one check; `level` is ok, warn or FAIL. --json prints the fields by these names."""
-
-    level: str
-    name: str
-    found: str
-    mend: str = ""
 
 
 @click.command()
@@ -79,6 +71,8 @@ def _checks(expr: str | None) -> Iterator[Check]:
     else:
         yield _project(Path(folder))
         yield _disk("disk of the project", Path(folder))
+        yield from git_checks(Path(folder))
+        yield from agent_checks(Path(folder), os.environ)
     try:
         sock = dial_running(check=False)
     except NotRunning:

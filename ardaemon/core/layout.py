@@ -245,6 +245,11 @@ class Project:
     def chain(self) -> Path:
         return self.home / ".chain-session.json"
 
+    @property
+    def ignore(self) -> Path:
+        """The file by which git ignores the experiments, and itself."""
+        return self.home / ".gitignore"
+
     def experiment(self, slug: str) -> Experiment:
         return _experiment(self.folder, slug)
 

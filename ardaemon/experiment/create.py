@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ardaemon.core import constraints, file_kinds, files
 from ardaemon.core.errors import UsageError
-from ardaemon.core.layout import ORIGINAL, Experiment, Project
+from ardaemon.core.layout import FOLDER, ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
 from ardaemon.experiment import how_run, seal, train_file
@@ -33,6 +33,8 @@ LOOKED_THROUGH_MAX = 1 << 20
 # Different names of program.md that are looked for in the scripts, at 10 ms for each MiB of a script. Prose
 # that wants more than a few things lowest or highest says nothing about which one counts.
 NAMES_MAX = 32
+# git's stash -u, clean -fd, add -A and reset --hard leave alone what it ignores: this file, too.
+IGNORE_ALL = b"*\n"
 SCOPE_PART_MAX = 256  # characters of one part of the mutation scope
 
 
@@ -51,7 +53,19 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
     sources = _files(params)
     _check_seals(params)
     with made_aside(experiment) as partial:
-        return _fill(partial, params, sources)
+        done = _fill(partial, params, sources)
+    return [*done, *_ignored(Project(experiment.project))]
+
+
+def _ignored(project: Project) -> list[str]:
+    """Have git ignore the experiments, and say so; a .gitignore that a person keeps there stays as it is.
+
+    Last of all, for an init that fails leaves nothing behind; so after a kill right before this, no
+    .gitignore is there, and the next init writes it.
+    """
+    if not durable.write_new(project.ignore, IGNORE_ALL):
+        return []
+    return [f"{FOLDER}/.gitignore written: git leaves the experiments alone"]
 
 
 def require_free(experiment: Experiment) -> None:

@@ -236,7 +236,7 @@ def test_a_new_experiment_has_the_original_kept_and_placed_and_no_run(tmp_path: 
     assert (session.placed.run_id, session.placed.sha256) == ("r0000", sha256(made.train.read_bytes()))
     assert (session.last_run, session.live, session.settings) == (0, False, None)
     assert load(made).best is None
-    assert sorted(os.listdir(made.folder.parent)) == [SLUG]
+    assert sorted(os.listdir(made.folder.parent)) == [".gitignore", SLUG]
 
 
 def test_goal_and_constraints_stand_in_the_front_matter_whatever_they_hold(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_slug_that_is_taken_is_refused_and_the_experiment_there_untouched(tmp_
     with pytest.raises(UsageError, match=SLUG):
         experiment(tmp_path)
     assert contents(made.folder) == before
-    assert sorted(os.listdir(made.folder.parent)) == [SLUG]
+    assert sorted(os.listdir(made.folder.parent)) == [".gitignore", SLUG]
 
 
 def test_what_a_killed_init_left_half_made_is_no_experiment_and_is_cleared_away(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_what_a_killed_init_left_half_made_is_no_experiment_and_is_cleared_away(
     half.mkdir(parents=True)
     (half / "train.py").write_text("half")
     made = experiment(tmp_path)
-    assert sorted(os.listdir(made.folder.parent)) == [SLUG]
+    assert sorted(os.listdir(made.folder.parent)) == [".gitignore", SLUG]
     assert seal.changed(made, sealed(made)) == []
 
 

@@ -16,7 +16,7 @@ PATTERNS = SETUP / "references/host-patterns.md"
 # Each page that is run in this project, and how many commands it has at least.
 PLAYED = {
     "SKILL.md": 9,
-    "references/project-analysis.md": 6,
+    "references/project-analysis.md": 5,
     "references/host-patterns.md": 9,
     "references/metric-not-read.md": 25,
 }

@@ -1,0 +1,84 @@
+"""Checks of `arctl doctor`: what git does to the experiments, and which agent hides them."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from arctl.check import Check
+from ardaemon.core import file_kinds, files, git
+from ardaemon.core.layout import FOLDER, Project
+
+GEMINI_MARK = "GEMINI_CLI"  # in the environment of each command that Gemini CLI starts
+GEMINI_SETTINGS = Path(".gemini/settings.json")
+GEMINI_SAYS = '"context": {"fileFiltering": {"respectGitIgnore": false}}'
+
+
+def git_checks(folder: Path) -> Iterator[Check]:
+    """Report what git's everyday commands would do to the experiments of a project in a repository."""
+    project = Project(folder)
+    if not os.path.lexists(project.home) or not git.is_in_repository(str(folder)):
+        return
+    count = git.tracked(str(folder), FOLDER)
+    if count:
+        files_of = "1 file" if count == 1 else f"{count} files"
+        yield Check(
+            "warn",
+            "git",
+            f"git tracks {files_of} of {FOLDER}: a checkout, stash or reset --hard takes results away",
+            f"{shlex.join(['git', 'rm', '-r', '--cached', str(project.home)])}, and commit that",
+        )
+    if not git.is_ignored(str(folder), _inside(project)):
+        yield Check(
+            "warn",
+            "git",
+            f"git does not ignore {FOLDER}: stash -u and clean -fd take the experiments away",
+            _ignoring(project),
+        )
+    elif not count:
+        yield Check("ok", "git", f"git leaves {FOLDER} alone")
+
+
+def _inside(project: Project) -> str:
+    """Return a path of which git says whether it is ignored; behind a link it looks at nothing."""
+    return FOLDER if project.home.is_symlink() else f"{FOLDER}/{project.ignore.name}"
+
+
+def _ignoring(project: Project) -> str:
+    """Return the command that has git ignore the experiments."""
+    if not project.home.is_symlink():
+        return f"echo '*' > {shlex.quote(str(project.ignore))}"
+    exclude = (
+        git.answer(str(project.folder), "rev-parse", "--git-path", "info/exclude") or ".git/info/exclude"
+    )
+    path = os.path.join(project.folder, exclude.strip())
+    return f"echo {FOLDER} >> {shlex.quote(path)}"
+
+
+def agent_checks(folder: Path, environment: Mapping[str, str]) -> Iterator[Check]:
+    """Report an agent of this project whose file tools do not show what git ignores."""
+    places = [folder / GEMINI_SETTINGS, Path.home() / GEMINI_SETTINGS]
+    if not environment.get(GEMINI_MARK) and not any(place.parent.is_dir() for place in places):
+        return
+    if any(_shows_ignored(place) for place in places):
+        return
+    yield Check(
+        "warn",
+        "agent",
+        f"Gemini CLI's file tools hide what git ignores, {FOLDER} too",
+        f"a person may put {GEMINI_SAYS} into {places[0]}; or work with arctl status, diff, tail and result",
+    )
+
+
+def _shows_ignored(settings: Path) -> bool:
+    """Tell whether Gemini CLI's settings say that ignored files are shown, as it writes them or once did."""
+    try:
+        given = json.loads(files.read(settings, file_kinds.INSTALLED))
+    except (OSError, ValueError, RecursionError):
+        return False
+    for name in ("context", "fileFiltering", "respectGitIgnore"):
+        if not isinstance(given, dict):
+            return False
+        given = given.get(name, given if name == "context" else None)
+    return given is False
