@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import ConstraintResult
+from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
 
 Op = Literal["<=", ">=", "==", "<", ">"]
@@ -20,7 +21,7 @@ HOLDS: dict[Op, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_FORM = r"\s*(?P<name>[\w./@%:+-]+)\s*(?P<op><=|>=|==|<|>)(?P<bound>[^<>=]+)"
+_FORM = r"\s*(?P<name>[^\s<>=]+)\s*(?P<op><=|>=|==|<|>)(?P<bound>[^<>=]+)"
 SHOWN_MAX = 80  # characters of a text that does not parse, as the error shows it
 
 
@@ -40,7 +41,7 @@ class Constraint(Struct, frozen=True):
 def parse(text: str) -> Constraint:
     """Read `NAME OP NUMBER`. Raises UsageError, which quotes `text`."""
     match = re.fullmatch(_FORM, text)
-    if match is None:
+    if match is None or not match["name"].isprintable():
         raise _refusal(text, "it is not NAME, one of <= >= < > ==, and a number")
     try:
         bound = float(match["bound"])
@@ -48,7 +49,7 @@ def parse(text: str) -> Constraint:
         raise _refusal(text, f"{one_line(match['bound'], SHOWN_MAX)!r} is not a number") from None
     if not math.isfinite(bound):
         raise _refusal(text, "the bound is not finite")
-    return Constraint(match["name"], cast(Op, match["op"]), bound)
+    return Constraint(one_spelling(match["name"]), cast(Op, match["op"]), bound)
 
 
 def check(constraint: Constraint, value: float | None) -> ConstraintResult:

@@ -13,6 +13,7 @@ from ardaemon.core.protocol import Init
 from ardaemon.experiment import how_run, seal, train_file
 from ardaemon.experiment import program as program_md
 from ardaemon.host import durable, operations, state
+from ardaemon.metrics.readable import METRIC_NAME_MAX
 
 PROSE = """
 # {slug}
@@ -236,7 +237,7 @@ def _wanted(prose: str) -> dict[str, str]:
     """Return the first names that the prose wants lowest or highest, each with its first word for that."""
     names: dict[str, str] = {}
     for match in _GOAL.finditer(prose):
-        if len(match[2]) <= seal.METRIC_NAME_MAX:
+        if len(match[2]) <= METRIC_NAME_MAX:
             names.setdefault(match[2], match[1].lower())
         if len(names) == NAMES_MAX:
             break

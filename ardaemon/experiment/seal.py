@@ -22,6 +22,7 @@ from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.sealed_hash import MANIFEST, Hashed, hash_path
 from ardaemon.host import state
 from ardaemon.host.state import now
+from ardaemon.metrics.readable import require_readable
 
 
 def seal(experiment: Experiment, params: Seal) -> list[str]:
@@ -53,13 +54,12 @@ def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
 
 
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
-METRIC_NAME_MAX = 120  # characters; the name stands in every result
 
 
 def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
     """Make the seal of prepare.py, program.md's front matter and `paths`, as they are now."""
     text, front = read_front(experiment)
-    _check_name(front.primary.metric)
+    require_readable(front.primary.metric)
     sealed = [Sealed("program.md", hashlib.sha256(text.encode()).hexdigest())]
     names = [*(["prepare.py"] if experiment.prepare.exists() else []), *paths]
     for name in dict.fromkeys(names):
@@ -71,11 +71,6 @@ def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
         contract=_literal(experiment),
         sealed_at=now(),
     )
-
-
-def _check_name(name: str) -> None:
-    if not name or len(name) > METRIC_NAME_MAX or not name.isprintable() or any(c.isspace() for c in name):
-        raise UsageError(f"{name[:60]!r} is not a metric's name", "give the name as the script prints it")
 
 
 def _literal(experiment: Experiment) -> Any:

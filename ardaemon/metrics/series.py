@@ -3,6 +3,7 @@
 import difflib
 import math
 
+from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
 from ardaemon.metrics.formats.lines import Place, step
@@ -19,6 +20,7 @@ class Series:
         self.last: dict[str, tuple[float, Place]] = {}
         self.not_finite = 0  # values of the primary metric that were nan or infinite
         self._name = query.primary.metric
+        self._spelled = one_spelling(self._name)
         self._best: tuple[float, Place] | None = None
         self._at: tuple[float, int] | None = None  # the last value up to the step that counts
         self._curve = Curve()
@@ -39,8 +41,14 @@ class Series:
         return step(self.primary[1]) if self.primary is not None else None
 
     def add(self, name: str, value: float, step: Place = None, wall: float | None = None) -> None:
-        """Take one report. A value that is not finite is kept as well, so that the answer can say so."""
-        wanted = name == self._name
+        """Take one report. A value that is not finite is kept as well, so that the answer can say so.
+
+        The primary metric has the name that the query gives it, any other name its one spelling.
+        """
+        name = one_spelling(name)
+        wanted = name == self._spelled
+        if wanted:
+            name = self._name
         if not wanted and name not in self.last and len(self.last) >= METRICS_MAX:
             return
         self.last[name] = (value, step)

@@ -15,6 +15,8 @@ from ardaemon.core.errors import UsageError
         (" val/acc >= 0.9 ", Constraint("val/acc", ">=", 0.9), "val/acc>=0.9"),
         ("hit@5 > -1e-3", Constraint("hit@5", ">", -0.001), "hit@5>-0.001"),
         ("top-1.error<.5", Constraint("top-1.error", "<", 0.5), "top-1.error<0.5"),
+        ("mAP@[0.5:0.95] >= 0.4", Constraint("mAP@[0.5:0.95]", ">=", 0.4), "mAP@[0.5:0.95]>=0.4"),
+        ("PSNR↑>30", Constraint("PSNR↑", ">", 30.0), "PSNR↑>30"),
         ("depth == 8", Constraint("depth", "==", 8.0), "depth==8"),
         ("tokens<=1_000_000", Constraint("tokens", "<=", 1e6), "tokens<=1000000"),
     ],

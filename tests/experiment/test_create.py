@@ -265,7 +265,7 @@ def test_goal_and_constraints_stand_in_the_front_matter_whatever_they_hold(tmp_p
         ({"source": "folder", "train": None}, UsageError, "folder"),
         ({"seal": ("missing",)}, UsageError, "missing"),
         ({"constraints": ("vram",)}, UsageError, "vram"),
-        ({"primary_metric": "val loss"}, UsageError, "val loss"),
+        ({"primary_metric": "val  loss"}, UsageError, "val  loss"),
         ({"primary_metric": None}, UsageError, "--primary-metric"),
         (
             {"program": "broken.md", "primary_metric": None, "primary_direction": None},

@@ -112,7 +112,7 @@ def test_a_path_that_is_not_there_cannot_be_sealed(tmp_path: Path) -> None:
         seal.make(made, ("no-such-file",))
 
 
-@pytest.mark.parametrize("name", ["", "val loss", "val\x1b[31mloss", "x" * 121])
+@pytest.mark.parametrize("name", ["", "val  loss", "val\x1b[31mloss", "x" * 121])
 def test_what_is_no_metrics_name_is_not_sealed_as_one(tmp_path: Path, name: str) -> None:
     made = experiment(tmp_path)
     quoted = name.replace("\x1b", "\\u001b")

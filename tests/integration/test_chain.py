@@ -389,7 +389,7 @@ REFUSALS: dict[str, tuple[type[ArdaemonError], str, Callable[[Lab], object] | No
     "no scope": (UsageError, "--mutation-scope ''", None, {"mutation_scope": [""]}),
     "no slug": (UsageError, "'child' is not an experiment's name", None, {"slug": "child"}),
     "a slug that is taken": (UsageError, "is there already", None, {"slug": SLUG}),
-    "no metric": (UsageError, "is not a metric's name", None, {"primary_metric": "a b"}),
+    "no metric": (UsageError, "is not a metric's name", None, {"primary_metric": "0"}),
     "an empty metric": (UsageError, "'' is not a metric's name", None, {"primary_metric": ""}),
     "a wrong setting": (UsageError, "--plateau 0", None, {"given": {"plateau": 0}}),
     "no runner": (RunnerNotFound, "no-such", None, {"given": {"runner": "no-such train.py"}}),

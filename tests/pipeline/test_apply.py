@@ -24,9 +24,9 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.run_record import RunRecord
 from ardaemon.experiment import ledger
-from ardaemon.experiment.seal import METRIC_NAME_MAX
 from ardaemon.experiment.train_file import sha256
 from ardaemon.host import state
+from ardaemon.metrics.readable import METRIC_NAME_MAX
 from ardaemon.pipeline import apply, decide
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.extract import Extracted

@@ -18,6 +18,7 @@ from operator import itemgetter
 
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.errors import UsageError
+from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import clean, one_line
 
 # Bytes of a line. A longer one is no report and is passed over whole, because half of it could mislead.
@@ -45,7 +46,12 @@ _VALUE = (
     # The number ends here: it does not continue as a word, unit, date, time, fraction or progress bar.
     r"(?![\w/]|[.,:+-][0-9]|%[|\w])"
 )
-_NOT_IN_NAMES = r"[^\w/.@%+-]"
+_IN_NAMES = r"\w/.@%+-"
+_NOT_IN_NAMES = rf"[^{_IN_NAMES}]"
+# A name of one word, which is read wherever a number follows it. Any other name, as `lm loss value` or
+# `mAP@[0.5:0.95]`, is read if it is the primary metric: a word that no script prints stands in for it.
+_ONE_WORD = r"[^\W\d](?:[\w/.@%+-]*[\w/@%+-])?"
+_STAND_IN = "theprimarymetricofthisrun"
 _STEP = (
     r"(?<![/.@%+-])\b(?:global_step|_step|[Ss]tep|STEP|[Ii]teration|[Ii]ter)\b[\"']?[ \t:=#]*+"
     r"(?P<step>[0-9]{1,18})(?![\w.]|,[0-9])"
@@ -73,8 +79,20 @@ def decode(line: bytes) -> str:
     return clean(line.decode("utf-8", "replace"))
 
 
-def reports(line: str) -> Iterator[Report]:
-    """Yield every named number on a cleaned line, from left to right."""
+@lru_cache(maxsize=8)  # the primary metrics of the runs at work
+def _literally(primary: str) -> re.Pattern[str] | None:
+    """Return what finds a primary metric whose name is not one word; None if it is one."""
+    if not primary or re.fullmatch(_ONE_WORD, primary):
+        return None
+    return re.compile(rf"(?<![{_IN_NAMES}]){re.escape(primary)}(?![\w/@%+-]|\.\w)")
+
+
+def reports(line: str, primary: str = "") -> Iterator[Report]:
+    """Yield every named number on a cleaned line, from left to right; names are in one spelling.
+
+    `primary`, in one spelling too, is found whatever it consists of; any other name is one word.
+    """
+    line = one_spelling(line)
     if ":" not in line and "=" not in line:
         return
     text = line.strip()
@@ -83,8 +101,15 @@ def reports(line: str) -> Iterator[Report]:
         if json_reports is not None:
             yield from json_reports
             return
-        text = _top_level(text[1:-1])
-    yield from _pairs(text)
+        text = text[1:-1]
+        yield from _pairs(_top_level(_with_stand_in(text, primary)), primary)
+    else:
+        yield from _pairs(_with_stand_in(text, primary), primary)
+
+
+def _with_stand_in(text: str, primary: str) -> str:
+    literally = _literally(primary)
+    return text if literally is None else literally.sub(_STAND_IN, text)
 
 
 def number(text: str) -> float | None:
@@ -114,7 +139,7 @@ def regex_reports(pattern: re.Pattern[str], line: str, primary: str) -> Iterator
     """Yield a report for every match on a line.
 
     Its value is the group `value`, else the first group; its name is the group `name`, else the primary
-    metric's.
+    metric's, in one spelling.
     """
     line = line[:REGEX_LINE_MAX]
     value_group = "value" if "value" in pattern.groupindex else 1
@@ -122,14 +147,14 @@ def regex_reports(pattern: re.Pattern[str], line: str, primary: str) -> Iterator
         value = number(match[value_group] or "")
         name = match["name"] if "name" in pattern.groupindex else primary
         if value is not None and name and len(name) <= NAME_MAX:
-            yield name, value, (line, match.start())
+            yield one_spelling(name), value, (line, match.start())
 
 
 def _float(text: str) -> float:
     return float(text.replace(",", ""))
 
 
-def _pairs(text: str) -> Iterator[Report]:
+def _pairs(text: str, primary: str = "") -> Iterator[Report]:
     end = 0
     for match in _value().finditer(text):
         before, value = text[end : match.start()].rstrip(" \t").rstrip("\"'`*"), match["value"]
@@ -137,7 +162,7 @@ def _pairs(text: str) -> Iterator[Report]:
         # Dotted leaders, `val_loss....: 0.5`, are no part of the name.
         name = _not_in_names().split(before)[-1].rstrip(".")
         if _is_name(name) and not _is_place(name, match[0]):
-            yield name, _float(value), (text, match.start())
+            yield primary if name == _STAND_IN else name, _float(value), (text, match.start())
 
 
 def _is_name(word: str) -> bool:
@@ -155,7 +180,7 @@ def _json_object(text: str) -> list[Report] | None:
         entry = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    values = {one_line(key, NAME_MAX + 1): _json_number(value) for key, value in entry.items()}
+    values = {one_spelling(one_line(key, NAME_MAX + 1)): _json_number(value) for key, value in entry.items()}
     steps = (values.get(name) for name in _STEP_NAMES)
     step = next((int(value) for value in steps if value is not None and value.is_integer()), None)
     return [(key, value, step) for key, value in values.items() if value is not None and len(key) <= NAME_MAX]

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
 
 _LINE = re.compile(rb"[^\n\r\0]+")
@@ -36,11 +37,15 @@ class LineReader:
     """Turns lines, as bytes, into reports, with one metric as the primary one."""
 
     def __init__(self, primary: str, regex: str | None) -> None:
-        """Take the session's own pattern, if any. Raises UsageError if it does not compile."""
-        self.primary = primary
+        """Take the session's own pattern, if any. Raises UsageError if it does not compile.
+
+        The reports have names in one spelling, as `primary` then has.
+        """
+        self.primary = one_spelling(primary)
         self.pattern = compile_regex(regex) if regex else None
         # The name as it is printed, and as JSON escapes it.
-        self._spellings = sorted({self.primary.encode(), json.dumps(self.primary)[1:-1].encode()})
+        escaped = (json.dumps(name)[1:-1] for name in (primary, self.primary))
+        self._spellings = sorted(name.encode() for name in {self.primary, *escaped})
         # `loss` is not in `val_loss`: without this a log full of the longer name would be parsed whole.
         words = (
             rb"%s(?<!%s%s)(?![0-9A-Za-z_])" % (s, _NAME_BYTE, s) for s in map(re.escape, self._spellings)
@@ -51,15 +56,17 @@ class LineReader:
         """Yield every report of one line."""
         text = decode(line)
         if self.pattern is None:
-            yield from reports(text)
+            yield from reports(text, self.primary)
             return
-        yield from (report for report in reports(text) if report[0] != self.primary)
+        yield from (report for report in reports(text, self.primary) if report[0] != self.primary)
         yield from regex_reports(self.pattern, text, self.primary)
 
     def primaries(self, line: bytes) -> Iterator[Report]:
         """Return the reports of the primary metric alone."""
         text = decode(line)
-        every = regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text)
+        every = (
+            regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text, self.primary)
+        )
         return (report for report in every if report[0] == self.primary)
 
     def possible(self, data: bytes) -> bool:
@@ -68,6 +75,8 @@ class LineReader:
             return True
         if b"\x1b" in data:  # a colour may stand inside a name: rich colours paths so
             data = _ESCAPE.sub(b"", data)
+        if not data.isascii():
+            data = one_spelling(data.decode("utf-8", "replace")).encode()
         return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
 
 
