@@ -5,6 +5,7 @@ import ctypes
 import faulthandler
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +13,7 @@ import anyio
 import click
 
 from ardaemon.core import words
-from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.errors import ArdaemonError, DaemonUnavailable
 from ardaemon.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def serve(ready_fd: int | None) -> None:
     from ardaemon.host.notify import Manager
     from ardaemon.rpc import activation
 
+    sockets: list[socket.socket] = []
     manager = Manager.of_environment(os.environ)
     ready = startup.Ready(ready_fd, manager)
     _return_memory()
@@ -57,14 +59,14 @@ def serve(ready_fd: int | None) -> None:
         click.echo("ardaemon: another instance of this user is running (arctl daemon status)", err=True)
         sys.exit(69)
     except (ArdaemonError, OSError) as error:
-        _refused(error, ready)
+        _refused(error, ready, sockets)
     try:
         anyio.run(daemon.serve, host, config, ready, passed)
     except Exception as error:
         cause = _single(error)
         if ready.is_told or not isinstance(cause, ArdaemonError | OSError):
             raise  # a fault of ours: its traceback tells more
-        _refused(cause, ready)  # before it could serve: no socket, no log, no space
+        _refused(cause, ready, sockets)  # before it could serve: no socket, no log, no space
     os.close(lock)
 
 
@@ -75,12 +77,15 @@ def _single(error: BaseException) -> BaseException:
     return error
 
 
-def _refused(error: ArdaemonError | OSError, ready: "Ready") -> NoReturn:
-    """Say why it cannot serve, to whoever started it and to the terminal or journal."""
+def _refused(error: ArdaemonError | OSError, ready: "Ready", sockets: list[socket.socket]) -> NoReturn:
+    """Say why it cannot serve, to whoever started it, the clients that wait, and the terminal or journal."""
+    from ardaemon.rpc.refusing import refuse
+
     message, mend, code = str(error), "check the folder's rights and the disk", 74
     if isinstance(error, ArdaemonError):
         message, mend, code = error.message, error.mend, error.exit_code
     ready.say(words.refusal(message))
+    refuse(sockets, DaemonUnavailable(f"the daemon cannot start: {message}", mend))
     click.echo(f"Error: {message}\n→ {mend}", err=True)
     sys.exit(code)
 

@@ -35,6 +35,7 @@ class Stream:
     ) -> None:
         self.method, self.lost, self.params, self.starts = method, lost, params, starts
         self._take, self._away = take, False
+        self._why = ""  # why the daemon could not start, as it was said last
         self._closed = threading.Event()
         self._connection: Connection | None = None
 
@@ -47,6 +48,10 @@ class Stream:
                 return self._call(self._connection)
             except ConnectionLost as error:
                 self._went_away(error)
+            except DaemonUnavailable as error:  # said at systemd's socket: the daemon cannot start
+                if not self._away:
+                    raise
+                self._cannot_come(error)
             sock = self._reconnect()
         return {}
 
@@ -67,7 +72,7 @@ class Stream:
             connection.close()
 
     def _heard(self, notification: Answer) -> None:
-        self._away = False
+        self._away, self._why = False, ""
         self._take(notification)
 
     def _went_away(self, error: ConnectionLost) -> None:
@@ -77,6 +82,13 @@ class Stream:
         elif not self._closed.is_set():
             self._away = True
             self.lost(f"the daemon went away ({error})")
+
+    def _cannot_come(self, error: DaemonUnavailable) -> None:
+        """Say why the daemon that is to come again cannot start, once for each reason."""
+        if error.message != self._why:
+            self._why = error.message
+            self.lost(error.message)
+        self._closed.wait(RETRY_S)
 
     def _reconnect(self) -> socket.socket | None:
         """Connect again; start a daemon that has crashed, wait for one that was stopped. None: closed."""

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from arctl.service import lingering, manager, shell, units
 from tests.support.imports import ROOT
 from tests.support.lab import Lab, wait_until
 from tests.support.service import SOCKET, UNIT, Service, services
-from tests.support.shell import DEADLINE_S, Shell
+from tests.support.shell import DEADLINE_S, Shell, read_until
 from tests.support.user_systemd import PROGRAM
 
 SYSTEMD = 252  # without what newer versions know
@@ -294,6 +295,29 @@ def test_why_the_daemon_cannot_start_is_told(service: Service, options: tuple[st
     assert str(config) in err
     config.unlink()
     service("queue")
+
+
+def test_a_client_at_the_socket_is_told_at_once_why_the_daemon_cannot_start(service: Service) -> None:
+    """What a restart may mend (74): systemd starts the daemon again and again, and nobody waits for that."""
+    service("daemon", "install", "--socket")
+    service("queue")
+    watching = service.start("watch", "--json")
+    read_until(watching, "subscribed")
+    state, pid = Path(service.info()["log"]).parent, service.systemd.main_pid()
+    (state / "daemon.log").rename(state / "daemon.log.old")
+    (state / "daemon.log").mkdir()
+    os.kill(pid, signal.SIGKILL)
+    read_until(watching, "the daemon cannot start: ")
+    for _ in range(2):
+        code, err = error_of(service, "queue")
+        assert code == 69
+        assert err.startswith("Error: the daemon cannot start: "), err
+        assert "daemon.log" in err
+    assert service.systemd.is_active(SOCKET)
+    (state / "daemon.log").rmdir()
+    read_until(watching, "subscribed")
+    watching.send_signal(signal.SIGINT)
+    assert service.end(watching)[0] == 0
 
 
 def test_a_client_without_a_runtime_folder_asks_the_systemd_in_the_usual_place(service: Service) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import UsageError
+from arctl.connection import Connection
+from ardaemon.core.errors import DaemonUnavailable, UsageError
 from ardaemon.rpc import activation, listening
+from ardaemon.rpc.refusing import refuse
 from tests.support.imports import ROOT
 from tests.support.lab import Lab
 from tests.support.shell import DEADLINE_S
@@ -115,3 +117,22 @@ def test_a_count_that_is_wrong_is_refused_in_words(lab: Lab) -> None:
     assert done.returncode == 64, done.stderr
     assert done.stderr.startswith(f"Error: LISTEN_FDS says that descriptor {activation.FIRST} is a socket")
     assert "Traceback" not in done.stderr
+
+
+def test_who_waits_for_a_daemon_that_cannot_start_is_told_why_and_a_dead_client_harms_nobody(
+    lab: Lab,
+) -> None:
+    """One has asked already, one asks later, one was killed meanwhile; and one socket does not listen."""
+    with listener(lab.root / "a") as passed, socket.socket(socket.AF_UNIX) as deaf:
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for client in clients:
+            client.settimeout(DEADLINE_S)
+            client.connect(passed.getsockname())
+        asked, killed, late = clients
+        asked.sendall(b'{"jsonrpc":"2.0","id":1,"method":"queue.list"}\n')
+        killed.close()
+        refuse([deaf, passed], DaemonUnavailable("the daemon cannot start: no space", "make space"))
+        for client in (asked, late):
+            with client, pytest.raises(DaemonUnavailable, match="no space") as told:
+                Connection(client).call("queue.list")
+            assert told.value.mend == "make space"

@@ -102,6 +102,17 @@ def lives(pid: int) -> bool:
         return False
 
 
+def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+    """The lines that a command prints, until one has this in it."""
+    assert process.stdout is not None
+    lines = ""
+    while wanted not in lines:
+        more = process.stdout.readline()
+        assert more, lines
+        lines += more
+    return lines
+
+
 def connected(pid: int) -> bool:
     """Does that client hold a connection? Those of commands before it may not be gone yet."""
     found = []

@@ -8,24 +8,13 @@ import pytest
 
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import configured
-from tests.support.shell import UNTIL_TOLD, Shell
+from tests.support.shell import UNTIL_TOLD, Shell, read_until
 
 
 @pytest.fixture
 def shell(lab: Lab) -> Shell:
     lab.ready()
     return Shell(lab)
-
-
-def read(process: subprocess.Popen[str], wanted: str) -> str:
-    """The lines that come, until one has this in it."""
-    assert process.stdout is not None
-    lines = ""
-    while wanted not in lines:
-        more = process.stdout.readline()
-        assert more, lines
-        lines += more
-    return lines
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -43,33 +32,33 @@ def test_a_line_for_each_event_and_first_what_is_under_way(shell: Shell) -> None
     lab.submit(note="\x1b[31mred\x1b[0m")
     wait_until(lambda: "running" in shell.states(), "the first one runs")
     process = shell.start("watch")
-    first = read(process, "r0002")
+    first = read_until(process, "r0002")
     assert "connected to the daemon\n" in first
     assert f" {SLUG} r0001 running" in first
     shell.release()
-    text = read(process, "r0002 revert")
+    text = read_until(process, "r0002 revert")
     assert f" {SLUG} r0001 advance, value 0.5\n" in text
     lab.edit(0.4)
     lab.submit(note="\x1b[31mred\x1b[0m\u202e")
-    assert f" {SLUG} r0003 submitted (from r0001): red\n" in read(process, "r0003 advance")
+    assert f" {SLUG} r0003 submitted (from r0001): red\n" in read_until(process, "r0003 advance")
     assert end(process) == ""
 
 
 def test_it_goes_on_over_a_crash_and_waits_for_a_daemon_that_was_stopped(shell: Shell) -> None:
     process = shell.start("watch", "--json", "--expr", SLUG)
-    assert json.loads(read(process, "subscribed"))["event"] == "subscribed"
+    assert json.loads(read_until(process, "subscribed"))["event"] == "subscribed"
     shell.lab.kill()
-    lost, back = map(json.loads, read(process, "subscribed").splitlines())
+    lost, back = map(json.loads, read_until(process, "subscribed").splitlines())
     assert (lost["event"], back["event"]) == ("lost", "subscribed")
     assert back["at"].endswith("+00:00")
     shell("daemon", "stop")
-    assert "the daemon was stopped; it goes on after: arctl daemon start" in read(
+    assert "the daemon was stopped; it goes on after: arctl daemon start" in read_until(
         process, "arctl daemon start"
     )
     shell("daemon", "start")
-    read(process, "subscribed")
+    read_until(process, "subscribed")
     shell("session", "stop")
-    assert json.loads(read(process, "session"))["live"] is False
+    assert json.loads(read_until(process, "session"))["live"] is False
     end(process)
     shell("daemon", "stop")
 
@@ -84,12 +73,12 @@ def test_a_misspelt_experiment_is_an_error(shell: Shell) -> None:
 def test_events_are_the_same_stream_for_a_program(shell: Shell) -> None:
     """What is of the whole machine comes too, whichever experiment was asked for."""
     process = shell.start("events", "--json", "--expr", SLUG)
-    read(process, "subscribed")
+    read_until(process, "subscribed")
     shell.lab.tried(0.5)
-    lines = read(process, '"event":"committed"').splitlines()
+    lines = read_until(process, '"event":"committed"').splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["event"] for event in events] == ["submitted", "started", "ended", "committed"]
     assert all(event["at"] and event["run_id"] == "r0001" for event in events)
     configured(shell.lab, "grace = 1\n")
-    assert json.loads(read(process, "config").splitlines()[-1])["changed"] == ["grace"]
+    assert json.loads(read_until(process, "config").splitlines()[-1])["changed"] == ["grace"]
     assert end(process) == ""
