@@ -1,5 +1,6 @@
 """Changes the settings of a live session, where the values that it measures stay comparable."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -31,8 +32,16 @@ class Changed(NamedTuple):
     said: tuple[str, ...]
 
 
-def change(experiment: Experiment, given: SomeSettings, started_here: StartedHere) -> Changed:
-    """Change the settings of the live session, and sign them. Raises Refused where that is not sound."""
+def change(
+    experiment: Experiment,
+    given: SomeSettings,
+    started_here: StartedHere,
+    require_possible: Callable[[Settings], None],
+) -> Changed:
+    """Change the settings of the live session, and sign them. Raises Refused where that is not sound.
+
+    `require_possible` raises UsageError for what this machine can never give.
+    """
     current = load_or_repair(experiment)
     session = current.session
     before = _settings(experiment, session)
@@ -43,6 +52,8 @@ def change(experiment: Experiment, given: SomeSettings, started_here: StartedHer
     changed = {name: value for name, value in values.items() if value != getattr(before, name)}
     settings = replace(before, **changed)
     check(settings)
+    if not changed.keys().isdisjoint(AT_SUBMIT):
+        require_possible(settings)
     _require_comparable(before, changed, current.contract)
     if not changed:
         return Changed(session, ("nothing changes: the settings are so already",))

@@ -1,6 +1,6 @@
 """Start and stop a session."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -30,16 +30,24 @@ class Started(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def start(experiment: Experiment, params: SessionStart, active: bool, started_here: StartedHere) -> Started:
+def start(
+    experiment: Experiment,
+    params: SessionStart,
+    active: bool,
+    started_here: StartedHere,
+    require_possible: Callable[[Settings], None],
+) -> Started:
     """Start a session with new counters, and return it; train.py becomes what `resume` says.
 
-    `active` says that runs of the experiment are queued or running. Raises UsageError for a wrong setting and
+    `active` says that runs of the experiment are queued or running; `require_possible` raises UsageError for
+    what this machine can never give. Raises UsageError for a wrong setting and
     Refused if the circumstances are wrong; nothing has changed then.
     """
     current = load_or_repair(experiment)
     mine = started_here.knows(current.session)
     chosen = choose(experiment.slug, current, params, mine)
     check(chosen.settings)
+    require_possible(chosen.settings)
     if params.chain is not None:
         chain.require_room(experiment, params.chain, params.force)
     _require_startable(experiment, current, params, chosen.settings, mine)

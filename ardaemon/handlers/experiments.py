@@ -1,5 +1,6 @@
 """status.*, experiment.*, session.*: an experiment and its settings."""
 
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
+from ardaemon.core.model import Settings
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.started_here import StartedHere
@@ -19,6 +21,7 @@ from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.need import require_possible
 from ardaemon.rpc.dispatch import Notify
 
 
@@ -128,7 +131,8 @@ class Experiments:
         alone = nullcontext() if params.chain is None else self.context.changing_chain(experiment.project)
         async with alone, self.context.changing(experiment):
             active = bool(self.board.of(experiment))
-            work = partial(session.start, experiment, params, active, self.context.started_here)
+            possible = await self._possible(params.environment)
+            work = partial(session.start, experiment, params, active, self.context.started_here, possible)
             started = await self.context.do(experiment, work)
         self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
@@ -141,11 +145,17 @@ class Experiments:
         """Change settings of the live session, where its values stay comparable."""
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment):
-            work = partial(change.change, experiment, params.given, self.context.started_here)
+            possible = await self._possible({})
+            work = partial(change.change, experiment, params.given, self.context.started_here, possible)
             changed = await self.context.do(experiment, work)
             self.board.renew(experiment.folder, changed.session)
         self.board.announce(experiment, SessionChanged(live=True))
         return replace(await self._session_view(experiment), said=changed.said)
+
+    async def _possible(self, environment: Mapping[str, str]) -> Callable[[Settings], None]:
+        """Return what refuses the settings that this machine can never meet."""
+        inventory = await self.context.overseer.usable()
+        return partial(require_possible, environment=environment, inventory=inventory)
 
     async def session_stop(self, params: p.Where, _: Notify) -> p.SessionView:
         """End the session: interrupt the runs that are at work, hold those that wait."""

@@ -18,20 +18,35 @@ def need(settings: Settings, params: Submit, inventory: Inventory | None) -> Nee
     `inventory`: the GPUs of this machine; None if they are not known, and then nothing is refused for them.
     """
     allowed = allow_list(params.environment)
-    there = present(inventory, allowed)
     gpus = settings.gpus if params.gpus is None else params.gpus
     share = settings.share if params.share is None else params.share
     vram = settings.vram if params.vram is None else params.vram
-    if gpus is None:
-        gpus = min(1, len(there)) if _is_known(inventory) else 1
     if params.vram is not None and not share:
         raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or leave it out")
-    _check_count(gpus, there, inventory, allowed)
-    if gpus and vram is not None:
-        _check_memory(vram, there)
+    gpus = _possible(gpus, vram, inventory, allowed)
     return Need(
         gpus=gpus, share=share and gpus > 0, vram_mb=vram if share and gpus else None, allowed=allowed
     )
+
+
+def require_possible(
+    settings: Settings, *, environment: Mapping[str, str], inventory: Inventory | None
+) -> None:
+    """Raise UsageError where this machine can never give what a session's runs are to ask for."""
+    _possible(settings.gpus, settings.vram, inventory, allow_list(environment))
+
+
+def _possible(
+    gpus: int | None, vram: float | None, inventory: Inventory | None, allowed: tuple[str, ...] | None
+) -> int:
+    """Return the number of GPUs that is meant; None is one, where there is one."""
+    there = present(inventory, allowed)
+    if gpus is None:
+        gpus = min(1, len(there)) if _is_known(inventory) else 1
+    _check_count(gpus, there, inventory, allowed)
+    if gpus and vram is not None:
+        _check_memory(vram, there)
+    return gpus
 
 
 def allow_list(environment: Mapping[str, str]) -> tuple[str, ...] | None:
