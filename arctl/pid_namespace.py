@@ -101,17 +101,29 @@ def look() -> Surroundings | None:
     return Surroundings(os.getpid(), has_proc, *seen)
 
 
+def started_ticks(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since the boot; None if there is none."""
+    try:
+        return int(_stat(pid)[1][STARTED])
+    except OSError:
+        return None
+
+
+def _stat(pid: int) -> tuple[bytes, list[bytes]]:
+    """Read the name of a process, and the fields behind it (proc(5)). Raises OSError if it is gone."""
+    with open(f"{PROC}/{pid}/stat", "rb") as file:
+        head, _, fields = file.read().rpartition(b")")
+    return head.partition(b"(")[2], fields.split()
+
+
 def _process(pid: int) -> Process | None:
     """Read what /proc says of a process; None if it is gone, or outside the namespace (pid 0)."""
     folder = f"{PROC}/{pid}"
     try:
-        with open(f"{folder}/stat", "rb") as file:
-            head, _, fields = file.read().rpartition(b")")
+        name, values = _stat(pid)
         with open(f"{folder}/cmdline", "rb") as file:
             arguments = file.read().split(b"\0")[:-1]
     except OSError:
         return None
-    values = fields.split()
     started = int(values[STARTED]) / os.sysconf("SC_CLK_TCK")
-    name = head.partition(b"(")[2]
     return Process(pid, os.fsdecode(name), tuple(map(os.fsdecode, arguments)), int(values[SESSION]), started)

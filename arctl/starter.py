@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from arctl.dial import Busy, NotRunning, Stopped, dial, read_info, require_way
+from arctl.lock_holder import holder, is_locked, unreachable
 from arctl.pid_namespace import require_lasting
 from ardaemon.core import isolated, words
 from ardaemon.core.errors import DaemonUnavailable
@@ -25,6 +26,7 @@ LOCK_DEADLINE_S = 90.0  # for another client, which stops a daemon and starts th
 # nor when one that has answered for the last time ends. So these two are polled.
 POLL_S = 0.02
 ENDING_DEADLINE_S = 45.0  # for a daemon to end: `daemon stop` gives it 30 s
+UNREACHABLE_S = 12.0  # a daemon that ends in order takes 7 s at most to let go (ardaemon.daemon)
 NOTICE_S = 1.0  # a wait that takes longer is mentioned on stderr
 STDERR_MAX = 1 << 20  # bytes; a longer file is emptied
 SHOWN_MAX = 300  # characters of the daemon's last line that are shown
@@ -98,15 +100,14 @@ def _require_wanted(host: Host) -> None:
 def _await_other(host: Host) -> None:
     """Wait until a daemon that lives but does not listen ends, or answers: no other can start beside it."""
 
+    begun = time.monotonic()
+
     def over() -> bool:
-        _require_socket()
+        _require_socket(host, time.monotonic() - begun)
         return not is_locked(host.lock) or _answers()
 
     if not _wait(over, ENDING_DEADLINE_S, "for the daemon, which is ending or starting"):
-        raise DaemonUnavailable(
-            f"a daemon holds {host.lock} and has not answered for {ENDING_DEADLINE_S:.0f} s",
-            f"its log: {host.log}",
-        )
+        raise unreachable(holder(host.lock), f"has not answered for {ENDING_DEADLINE_S:.0f} s: {host.log}")
 
 
 def _wait(over: Callable[[], bool], seconds: float, what: str) -> bool:
@@ -132,21 +133,6 @@ def _answers() -> bool:
     except (NotRunning, Busy):
         return False
     return True
-
-
-def is_locked(lock: Path) -> bool:
-    """Return whether a daemon lives: it holds this lock until its end."""
-    try:
-        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _launch(host: Host, deadline: float) -> None:
@@ -179,17 +165,19 @@ def _detach(host: Host, deadline: float) -> None:
         )
 
 
-def _require_socket() -> None:
-    """Raise DaemonUnavailable if a daemon lives whose socket was removed: no other can start beside it."""
+def _require_socket(host: Host, waited: float) -> None:
+    """Raise DaemonUnavailable if a daemon lives that nobody can reach: no other can start beside it.
+
+    One that starts has its socket before anything else; one that ends removes daemon.json, then its socket,
+    and lets go of its lock within UNREACHABLE_S.
+    """
     info = read_info()
     pid, path = info.get("pid"), str(info.get("socket"))
     gone = isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path)
-    # A daemon that is ending removes daemon.json first, then its socket: it is no such case.
     if gone and read_info() == info:
-        raise DaemonUnavailable(
-            f"the daemon (pid {pid}) runs, but its socket was removed",
-            f"kill {pid}, then try again: running jobs go on",
-        )
+        raise unreachable(pid, "its socket was removed")
+    if not info and waited > UNREACHABLE_S and not host.socket.exists():
+        raise unreachable(holder(host.lock), f"{host.info.name} and its socket were removed")
 
 
 @contextmanager

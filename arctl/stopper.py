@@ -5,10 +5,13 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from arctl.connection import Connection, ConnectionLost, Hung
 from arctl.dial import OUTSIDE, Busy, NotRunning, peer, read_info
-from arctl.starter import dial_running, is_locked
+from arctl.lock_holder import holder, is_locked
+from arctl.starter import dial_running
 from ardaemon.core.errors import DaemonUnavailable, Incompatible
 from ardaemon.core.layout import Host
 
@@ -39,19 +42,42 @@ def stop_running(host: Host) -> int | None:
     try:
         sock = dial_running(check=False)
     except NotRunning:
-        return None
+        return _stop_unreachable(host)
     except Busy:
         raise too_busy() from None
     with sock:
         pid = _daemon_of(sock)
-        process = os.pidfd_open(pid)
-        try:
+        with _process(pid) as process:
             _ask_to_stop(sock, pid, process)
-            if not _is_gone(process, host):
-                raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
-        finally:
-            os.close(process)
+            _await_end(pid, process, host)
     return pid
+
+
+def _stop_unreachable(host: Host) -> int | None:
+    """Stop a daemon that cannot be asked, for its socket is gone; every daemon knows SIGTERM."""
+    pid = holder(host.lock)
+    if pid is None:
+        return None
+    with _process(pid) as process:
+        if holder(host.lock) != pid:  # it ended before its pidfd was open
+            return None
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        _await_end(pid, process, host)
+    return pid
+
+
+@contextmanager
+def _process(pid: int) -> Iterator[int]:
+    process = os.pidfd_open(pid)
+    try:
+        yield process
+    finally:
+        os.close(process)
+
+
+def _await_end(pid: int, process: int, host: Host) -> None:
+    if not _is_gone(process, host):
+        raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
 
 
 def _daemon_of(sock: socket.socket) -> int:

@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 
 from ardaemon import recovery
 from ardaemon.core.config import Config
+from ardaemon.core.errors import CorruptState
 from ardaemon.core.layout import Host
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Record
@@ -159,7 +160,7 @@ async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.soc
             gc.freeze()
             await parts.methods.stopping.wait()
             ready.manager.stopping()
-            durable.remove(host.info)  # before a client loses its connection: it sees that this is no crash
+            _withdraw(host)  # before a client loses its connection: it sees that this is no crash
             await stop(parts)
             _leave_by_force_soon(host, parts, listener)
             tasks.cancel_scope.cancel()  # first, so that nobody judges by a metric command that is ended
@@ -245,9 +246,8 @@ def close(host: Host, parts: Parts | None, listener: Listener) -> None:
         parts.overseer.close()
         parts.source.close()
         parts.engine.close()
-    durable.remove(host.info)
-    if listener.is_ours:
-        durable.remove(host.socket)
+    _withdraw(host)
+    listener.withdraw()
     log.info("stopped")
 
 
@@ -269,6 +269,16 @@ async def _stop_on_signal(stopping: anyio.Event, *, task_status: TaskStatus[None
             log.info("signal", extra={"facts": {"signal": number.name}})
             stopping.set()
             return
+
+
+def _withdraw(host: Host) -> None:
+    """Remove daemon.json, unless it is another daemon's by now: one that was started while ours was away."""
+    try:
+        info = state.read(host.info, Info)
+    except CorruptState:  # nobody can use it
+        info = None
+    if info is None or info.pid == os.getpid():
+        durable.remove(host.info)
 
 
 def _publish(host: Host) -> None:

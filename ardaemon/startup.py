@@ -17,9 +17,11 @@ class AlreadyRunning(Exception):
 def take_lock(host: Host) -> int:
     """Return the single instance's lock, held until this process ends. Raises AlreadyRunning."""
     try:
-        return file_lock.take(str(host.lock))
+        lock = file_lock.take(str(host.lock))
     except BlockingIOError:
         raise AlreadyRunning from None
+    file_lock.name_holder(lock, os.getpid())  # the way to us if daemon.json and the socket are removed
+    return lock
 
 
 def prepare(host: Host) -> None:

@@ -12,6 +12,7 @@ from arctl.client import connect
 from arctl.commands.service import install, service_facts, service_lines, uninstall
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import Answer, Busy, NotRunning
+from arctl.lock_holder import CANNOT_BE_REACHED, holder, unreachable
 from arctl.pid_namespace import require_lasting
 from arctl.starter import dial_running, start_lock, start_locked
 from arctl.stopper import require_near, stop_running, too_busy
@@ -79,6 +80,9 @@ def status(as_json: bool) -> None:
     try:
         sock = dial_running()
     except NotRunning:
+        pid = holder(Host.of_environment().lock)
+        if pid is not None:
+            raise unreachable(pid, CANNOT_BE_REACHED) from None
         raise DaemonUnavailable("the daemon is not running", "arctl daemon start") from None
     except Busy:
         raise too_busy() from None

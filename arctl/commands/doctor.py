@@ -15,6 +15,7 @@ from arctl.check import Check
 from arctl.connection import Connection, ConnectionLost
 from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, peer
 from arctl.git_checks import agent_checks, git_checks
+from arctl.lock_holder import CANNOT_BE_REACHED, holder, unreachable
 from arctl.pid_namespace import require_lasting
 from arctl.sandbox import Sandboxed
 from arctl.service import lingering, manager
@@ -76,7 +77,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
     try:
         sock = dial_running(check=False)
     except NotRunning:
-        yield _not_running()
+        yield _not_running(host)
     except Sandboxed as error:
         yield Check("FAIL", SANDBOX, error.message, error.mend)
     except (Busy, ArdaemonError) as error:
@@ -86,7 +87,11 @@ def _checks(expr: str | None) -> Iterator[Check]:
             yield from _daemon(sock, folder, expr)
 
 
-def _not_running() -> Check:
+def _not_running(host: Host) -> Check:
+    pid = holder(host.lock)
+    if pid is not None:
+        error = unreachable(pid, CANNOT_BE_REACHED)
+        return Check("FAIL", "daemon", error.message, error.mend)
     try:
         require_lasting()
     except DaemonUnavailable as error:

@@ -11,16 +11,28 @@ from typing import NamedTuple
 
 from ardaemon.core.config import CONNECTIONS_MAX
 from ardaemon.core.errors import DaemonUnavailable, StorageError
-from ardaemon.host import file_lock, operations
+from ardaemon.host import durable, file_lock, operations
 
 BACKLOG = CONNECTIONS_MAX  # if it is full, a client with a timeout gets EAGAIN and does not wait (connect(2))
 
 
+class SocketFile(NamedTuple):
+    """Where a socket that we bound lies, and which file that is."""
+
+    path: Path
+    inode: int | None
+
+
 class Listener(NamedTuple):
-    """A socket that listens, and whether its file is ours to remove at the end: systemd's stays."""
+    """A socket that listens, and its file if that is ours to remove at the end: systemd's stays."""
 
     sock: socket.socket
-    is_ours: bool
+    file: SocketFile | None = None
+
+    def withdraw(self) -> None:
+        """Remove the socket's file, unless another daemon's is there by now."""
+        if self.file is not None and _inode(self.file.path) == self.file.inode:
+            durable.remove(self.file.path)
 
 
 def listen(path: Path, passed: socket.socket | None = None) -> Listener:
@@ -34,7 +46,7 @@ def listen(path: Path, passed: socket.socket | None = None) -> Listener:
     operations.at("listen", path)
     sock.listen(BACKLOG)  # also one that was passed: it gets our backlog, and names us as its peer
     sock.setblocking(False)
-    return Listener(sock, passed is None)
+    return Listener(sock, SocketFile(path, _inode(path)) if passed is None else None)
 
 
 def _bound(path: Path) -> socket.socket:
@@ -53,6 +65,13 @@ def _bound(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return sock
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return None
 
 
 def _claim(folder: Path) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -337,4 +339,53 @@ def test_a_socket_that_was_removed_is_named_with_the_way_out(shell: Shell) -> No
     os.kill(pid, signal.SIGTERM)
     assert code == 69
     assert f"(pid {pid}) runs, but its socket was removed" in err
-    assert f"kill {pid}" in err
+    assert "arctl daemon restart" in err
+
+
+def test_a_daemon_whose_every_trace_was_removed_is_named_and_can_be_restarted(shell: Shell) -> None:
+    """daemon.json and the socket's folder are gone: the lock tells who holds it."""
+    lab = shell.lab
+    pid = json.loads((lab.home / "daemon.json").read_bytes())["pid"]
+    shutil.rmtree(lab.runtime / "ardaemon")
+    (lab.home / "daemon.json").unlink()
+    begun = time.monotonic()
+    code, _, err = shell.end(shell.start("status"))
+    assert code == 69
+    assert time.monotonic() - begun < 30  # not the 45 s that a daemon may take to end
+    assert f"(pid {pid}) runs, but daemon.json and its socket were removed" in err
+    code, _, err = shell.end(shell.start("daemon", "status"))
+    assert (code, f"(pid {pid}) runs" in err) == (69, True)
+    code, out, _ = shell.end(shell.start("doctor"))
+    assert f"FAIL  daemon: the daemon (pid {pid}) runs" in out
+    shell("daemon", "restart")
+    again = json.loads((lab.home / "daemon.json").read_bytes())["pid"]
+    assert again != pid
+    assert not lives(pid)
+
+
+def test_a_daemon_that_ends_leaves_the_next_ones_files_alone(shell: Shell) -> None:
+    """daemon.json and the socket were removed, and another daemon's lie in their place."""
+    lab = shell.lab
+    info, path = lab.home / "daemon.json", lab.runtime / "ardaemon/control.sock"
+    pid = json.loads(info.read_bytes())["pid"]
+    theirs = {**json.loads(info.read_bytes()), "pid": 1}
+    info.write_text(json.dumps(theirs))
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not lives(pid), "the first daemon has ended")
+        assert json.loads(info.read_bytes()) == theirs
+        assert path.is_socket()
+
+
+def test_a_session_asks_for_no_gpu_that_this_machine_does_not_have(shell: Shell) -> None:
+    """What a run would be refused for is refused before the session is live; so is a change to it."""
+    shell("session", "stop")
+    code, _, err = shell.end(shell.start("session", "start", "--seconds", "20", "--gpus", "1"))
+    assert code == 64
+    assert "--gpus 1: this machine has no NVIDIA GPU" in err
+    shell("session", "start", "--seconds", "20")
+    code, _, err = shell.end(shell.start("session", "set", "--gpus", "2"))
+    assert code == 64
+    assert "--gpus 2: this machine has no NVIDIA GPU" in err

@@ -51,12 +51,12 @@ MUTANTS = (
     Mutant(
         "takeover",
         "a daemon that stops ends its jobs",
-        "parts.engine.close()\n    durable.remove(host.info)",
+        "parts.engine.close()\n    _withdraw(host)",
         "parts.engine.close()\n"
         "        for flight in parts.board.flights.values():\n"
         "            if flight.handle is not None:\n"
         "                parts.engine._of(flight.handle)._stop(flight.handle)\n"
-        "    durable.remove(host.info)",
+        "    _withdraw(host)",
     ),
     Mutant(
         "service",
@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "service",
         "the daemon removes the socket that is systemd's",
-        "if listener.is_ours:",
-        "if listener.sock:",
+        "SocketFile(path, _inode(path)) if passed is None else None",
+        "SocketFile(path, _inode(path))",
         ("tests/integration/test_service.py",),
     ),
     Mutant(

@@ -1,0 +1,49 @@
+"""Which process holds the daemon's lock: the way to a daemon whose socket and daemon.json are gone."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from arctl.pid_namespace import started_ticks
+from ardaemon.core.errors import DaemonUnavailable
+
+NOTE_MAX = 64  # bytes of the lock file: a pid and its start time
+CANNOT_BE_REACHED = "does not listen where it is looked for (its socket or daemon.json is gone, or it starts)"
+RESTART = "arctl daemon restart (running jobs go on)"
+
+
+def is_locked(lock: Path) -> bool:
+    """Return whether a daemon lives: it holds this lock until its end."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder(lock: Path) -> int | None:
+    """Return the pid of the daemon that holds the lock; None where there is none, or none that can be seen.
+
+    A daemon writes pid and start time into its lock (ardaemon.host.file_lock), so a pid that another process
+    has by now is not taken for it.
+    """
+    if not is_locked(lock):
+        return None
+    try:
+        with open(lock, "rb") as file:
+            pid, start = map(int, file.read(NOTE_MAX).split())
+    except (OSError, ValueError):  # a daemon of an earlier version writes nothing into it
+        return None
+    return pid if started_ticks(pid) == start else None
+
+
+def unreachable(pid: int | None, what: str) -> DaemonUnavailable:
+    """Make the error for a daemon that runs, and that nobody can reach; `what` is why."""
+    named = "" if pid is None else f" (pid {pid})"
+    return DaemonUnavailable(f"the daemon{named} runs, but {what}", RESTART)
