@@ -1,5 +1,6 @@
 """ar_capture in a script's process: whatever ends it, the last state is there, and the end is the same."""
 
+import ast
 import os
 import pickle
 import signal
@@ -371,8 +372,18 @@ def test_the_hook_gives_way_to_the_sitecustomize_that_it_hides(tmp_path: Path) -
     assert (found.stdout, found.stderr) == ("theirs\n1 False\n", "")
 
 
-def test_without_another_one_the_hook_says_nothing(tmp_path: Path) -> None:
-    found = python([str(job_environment.AUTO)], "import sitecustomize; print(len(sitecustomize.OPTIMIZER))")
+def test_without_another_one_the_hook_says_nothing() -> None:
+    # As at the start of Python, but with this folder alone: a distribution, as Debian, may have one.
+    script = (
+        "import os, site, sys; sys.path[:] = sys.argv[1:]; site.execsitecustomize()\n"
+        "import sitecustomize; print(len(sitecustomize.OPTIMIZER))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", script, str(job_environment.AUTO)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert (found.stdout, found.stderr) == ("21\n", "")
 
 
@@ -384,14 +395,18 @@ def test_an_error_in_another_one_is_reported_as_it_is_without_the_hook(tmp_path:
     assert without.stderr.splitlines()[-1] == within.stderr.splitlines()[-1]
 
 
-def test_the_hook_imports_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [None, "try:\n    import apport_python_hook\nexcept ImportError:\n    pass"])
+def test_the_hook_imports_nothing_of_its_own(tmp_path: Path, text: str | None) -> None:
+    """Neither alone nor before another one, as Debian's."""
+    theirs = [folder_with(tmp_path / "theirs", text)] if text else []
     script = "import sys; print(sorted(sys.modules))"
-    without, within = (python(first, script).stdout for first in ([], [str(job_environment.AUTO)]))
-    assert eval(within) == sorted([*eval(without), "sitecustomize"])
+    without, within = (
+        set(ast.literal_eval(python([*first, *theirs], script).stdout))
+        for first in ([], [str(job_environment.AUTO)])
+    )
+    assert within == without | {"sitecustomize"}
 
 
 @pytest.mark.parametrize("path", sorted(job_environment.JOB.rglob("*.py")), ids=lambda path: path.name)
 def test_what_the_job_imports_is_python_3_8(path: Path) -> None:
-    import ast
-
     ast.parse(path.read_text(), feature_version=(3, 8))

@@ -123,12 +123,13 @@ def test_cpu_of_a_worker_that_has_ended_is_not_lost() -> None:
 def test_a_double_fork_is_found_below_its_supervisor() -> None:
     script = (
         "import ctypes\nctypes.CDLL(None).prctl(36, 1)\n"  # a subreaper, as the shim
-        "def away():\n    os.setsid()\n    child(lambda: (hold(1), os.write(1, b'ready\\n'), rest()))\n"
-        "os.waitpid(child(away), 0)\nrest()"
+        "told, tell = os.pipe()\n"
+        "def away():\n    os.setsid()\n    child(lambda: (hold(1), os.write(tell, b'.'), rest()))\n"
+        "os.waitpid(child(away), 0)\nos.read(told, 1)\nready()"  # the one between them is gone by now
     )
     with tree(script) as (supervisor, _):
         found = ProcessTree(supervisor=supervisor)
-        wait_until(lambda: found._search(), "the orphan")
+        assert len(found._search()) == 1
         assert supervisor.pid not in found._search()
         assert found.read(0.0).processes == 1
 
