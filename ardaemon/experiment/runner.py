@@ -1,10 +1,11 @@
-"""Splits the runner's template as a shell would, and makes the command line of one attempt of it."""
+"""Reads the runner's template as a shell would, and makes the command line of one attempt of it."""
 
 import os
-import shlex
 import shutil
 from collections.abc import Mapping
 
+from ardaemon.core import command_line, own_variables
+from ardaemon.core.command_line import CommandLine
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
@@ -12,24 +13,88 @@ from ardaemon.core.model import Settings
 SCRIPTS = ("train.py", "{train}")
 
 
-def split_runner(template: str) -> list[str]:
-    """Return the template's arguments. Raises UsageError unless exactly one of them is the script."""
+# Words with which people begin a line and that only a shell knows, or that do nothing here.
+OF_A_SHELL = frozenset("cd source . export eval exec ulimit alias set unset umask command builtin".split())
+# Variables that the daemon sets itself for each run, and what to use in their place.
+OURS = {
+    "CUDA_VISIBLE_DEVICES": "leave it out: each run is given its GPUs, as many as --gpus says",
+    "CUDA_DEVICE_ORDER": "leave it out: the daemon sets it to PCI_BUS_ID",
+}
+
+
+def read_runner(template: str, home: str | None = None) -> CommandLine:
+    """Return the template as a command. Raises UsageError unless exactly one of its words is the script.
+
+    What would need a shell is taken as it stands: sessions of earlier versions have such runners.
+    """
     try:
-        argv = shlex.split(template)
+        line = command_line.read(template, home)
     except ValueError as error:
         raise UsageError(f"--runner {template!r} cannot be split: {error}", "check its quotes") from error
-    count = sum(argument in SCRIPTS for argument in argv)
-    if count != 1 or argv[0] in SCRIPTS:
+    count = sum(word in SCRIPTS for word in line.words)
+    if count != 1 or line.words[0] in SCRIPTS:
         raise UsageError(
             f"--runner {template!r} must name train.py (or {{train}}) once, after the program; found {count}",
-            'for example: --runner "python train.py"',
+            _how_to_name(line.words, count),
         )
-    return argv
+    return line
+
+
+def require_no_shell(option: str, command: str) -> None:
+    """Raise UsageError if a shell would make something else of a command, with what to write instead."""
+    try:
+        part = command_line.read(command).needs_shell
+    except ValueError:
+        return  # whoever splits it says what is missing
+    if part is not None:
+        raise UsageError(
+            f"{option} {command!r} is started without a shell, and {part.text!r} is {part.what}", part.mend
+        )
+
+
+def check_runner(template: str) -> None:
+    """Raise UsageError if the runner is no command, or sets or begins with what it cannot."""
+    require_no_shell("--runner", template)
+    line = read_runner(template)
+    if line.words[0] in OF_A_SHELL:
+        raise UsageError(
+            f"--runner {template!r} begins with {line.words[0]!r}, which only a shell knows",
+            'begin with the program, as "python train.py"; it starts in the project\'s root',
+        )
+    for name in line.variables:
+        if name in own_variables.OWN or name in OURS:
+            mend = OURS.get(name, f"leave {name} out: the daemon sets it for each run")
+            raise UsageError(f"--runner {template!r} sets {name}, which is the daemon's to set", mend)
+
+
+def _how_to_name(words: list[str], count: int) -> str:
+    """Say how to name the script, by the way in which it was named."""
+    named = [word for word in words if word.endswith(("/train.py", "=train.py", "={train}"))]
+    if count > 1:
+        return "name it once: where its path is wanted a second time, the script has it as __file__"
+    if "-m" in words and not named:
+        return (
+            "-m runs a module as it lies in the project, not the version of a run; name the script: --runner"
+            ' "python train.py", or "PYTHONPATH=. python train.py" where it imports from the project\'s root'
+        )
+    if words and words[0] in (*SCRIPTS, "./train.py"):
+        return 'name its interpreter: --runner "python train.py"'
+    if named:
+        return f"write {named[0]!r} as a word of its own, without a folder: train.py; its path is put there"
+    if script := next((word for word in words[1:] if word.endswith(".py")), None):
+        return f"write train.py in the place of {script!r}: the experiment's script has this name"
+    return 'for example: --runner "python train.py"'
+
+
+def variables(template: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the runner sets for its program, as `LR=0.1 python train.py` does."""
+    return read_runner(template, command_line.home_of(environment)).variables
 
 
 def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
     """Return the runner's program as an absolute path. Raises RunnerNotFound and UsageError."""
-    return find(split_runner(template)[0], environment, cwd, "--runner")
+    line = read_runner(template, command_line.home_of(environment))
+    return find(line.words[0], {**environment, **line.variables}, cwd, "--runner")
 
 
 def find(name: str, environment: Mapping[str, str], cwd: str, option: str) -> str:
@@ -55,9 +120,11 @@ def find(name: str, environment: Mapping[str, str], cwd: str, option: str) -> st
 
 
 def _on_path(name: str, environment: Mapping[str, str], cwd: str) -> str | None:
-    folders = environment.get("PATH", os.defpath).split(os.pathsep)
     # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
-    return shutil.which(name, path=os.pathsep.join(os.path.join(cwd, f) for f in folders))
+    # Each is asked by itself: the project's path may have a colon in it.
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    paths = (shutil.which(os.path.join(cwd, folder, name)) for folder in folders)
+    return next(filter(None, paths), None)
 
 
 def command(
@@ -68,6 +135,6 @@ def command(
     script = str(experiment.train if settings.exec == "live" else run.script)
     argv = [
         script if argument in SCRIPTS else argument.replace("{run_dir}", str(run.job))
-        for argument in split_runner(settings.runner)
+        for argument in read_runner(settings.runner, command_line.home_of(environment)).words
     ]
     return (program(settings.runner, environment, cwd), *argv[1:])

@@ -76,7 +76,7 @@ def check(settings: Settings) -> None:
             f"--settle {settings.settle:g}: it must be between 0 and 3600 seconds", "the default is 5"
         )
     _check_gpus(settings)
-    runner.split_runner(settings.runner)
+    runner.check_runner(settings.runner)
     for text in settings.constraints:
         constraints.parse(text)
     _check_metrics(settings)
@@ -105,12 +105,14 @@ def _check_metrics(settings: Settings) -> None:
         _check_ready(settings)
     if settings.metric_command is not None:
         split_command(settings.metric_command)
+        runner.require_no_shell("--metric-command", settings.metric_command)
     if len(settings.checks) > CHECKS_MAX:
         raise UsageError(
             f"--check: {len(settings.checks)} of them; at most {CHECKS_MAX}", "join some in a script"
         )
     for command in settings.checks:
         split_command(command, "--check")
+        runner.require_no_shell("--check", command)
     _check_path(settings)
     if settings.metrics == "custom" and not settings.metric_command:
         raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')

@@ -9,6 +9,8 @@ from pathlib import Path
 from ardaemon.core.config import Config, denied
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
+from ardaemon.core.own_variables import OWN
+from ardaemon.experiment import runner
 from ardaemon.metrics import registry
 from ardaemon.pipeline.flight import Flight
 
@@ -31,10 +33,7 @@ def filtered(environment: Mapping[str, str], config: Config) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if not name.startswith("AR_")
-        and not denied(name, config)
-        and "=" not in name
-        and "\0" not in name + value
+        if name not in OWN and not denied(name, config) and "=" not in name and "\0" not in name + value
     }
 
 
@@ -82,12 +81,16 @@ def environment_of(
     seed: int = 0,
 ) -> dict[str, str]:
     """Return the job's environment: `base` is the client's, already filtered."""
+    base = {**base, **runner.variables(settings.runner, base)}
+    project = str(experiment.project)
     # ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would
     # take another sitecustomize.
     first = [str(AUTO)] if settings.capture == "auto" else []
     inherited = base.get("PYTHONPATH", "")
-    paths = [*first, str(experiment.folder), inherited, str(experiment.project), str(CAPTURE)]
+    own = [_on_path(str(folder), project) for folder in (experiment.folder, experiment.project)]
+    paths = [*first, own[0], inherited, own[1], str(CAPTURE)]
     added = {
+        "PWD": project,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         # What was printed before a kill is in the log then, and a stall is a stall.
         "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
@@ -106,3 +109,12 @@ def environment_of(
     if experiment.parent_checkpoint.exists():
         added["AR_PARENT_CKPT"] = str(experiment.parent_checkpoint)
     return {**bound, **base, **added}
+
+
+def _on_path(folder: str, project: str) -> str:
+    """Return how a folder of the project stands on PYTHONPATH.
+
+    A colon would make two entries of it. The interpreter begins a relative entry at its working folder, which
+    is the project, and makes it absolute at its start (module site).
+    """
+    return os.path.relpath(folder, project) if os.pathsep in folder else folder

@@ -1,6 +1,9 @@
 """What is started: the runner's template, its program, and the environment of the job."""
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,12 @@ from ardaemon.core.config import Config
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Settings
+from ardaemon.core.own_variables import OWN
 from ardaemon.experiment import runner as experiment_runner
 from ardaemon.pipeline import environment as job_environment
 from tests.support.folders import experiment
 
+ROOT = Path(__file__).parents[2]
 ACCELERATE = "accelerate launch --config_file configs/accelerate.yaml train.py"
 
 
@@ -91,10 +96,65 @@ def test_exec_live_runs_the_experiments_own_file(tmp_path: Path) -> None:
 )
 def test_a_template_without_exactly_one_script_is_refused_with_the_template(runner: str) -> None:
     with pytest.raises(UsageError) as caught:
-        experiment_runner.split_runner(runner)
+        experiment_runner.check_runner(runner)
     assert repr(runner) in caught.value.message
     assert "--runner" in caught.value.message
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("runner", "named", "mend"),
+    [
+        ("python train.py > run.log 2>&1", "'> run.log 2>&1' is a redirection", "arctl tail"),
+        ("python train.py 2> x", "a redirection", "leave it out"),
+        ("python train.py < data", "a redirection", "let the script open"),
+        ("python train.py 2>&1 | tee run.log", "a redirection", "leave it out"),
+        ("python train.py | tee run.log", "'| tee run.log' is a pipe", "leave it out"),
+        ("cd src && python train.py", "several commands", "run.sh"),
+        ("python train.py; echo done", "several commands", "run.sh"),
+        ("source .venv/bin/activate\npython train.py", "several lines", "backslash"),
+        ("python train.py &", "in the background", "arctl run"),
+        ("(python train.py)", "a group", "run.sh"),
+        ("python train.py --out $HOME", "'$HOME' is a variable", "write its value"),
+        ('python train.py --out "$HOME/x"', "a variable", "write its value"),
+        ("python train.py --out `pwd`", "backquotes", "what it prints"),
+        ("python train.py data/*.txt", "'data/*.txt' is a pattern", "'data/*.txt', where"),
+        ("python train.py layers=[1,2]", "a pattern", "'layers=[1,2]', where"),
+        ("python train.py {a,b}", "a list in braces", "write each word"),
+        ("python train.py ~bob/data", "another user's home", "the folder's path"),
+        ("cd train.py", "'cd'", "begin with the program"),
+        ("CUDA_VISIBLE_DEVICES=1 python train.py", "CUDA_VISIBLE_DEVICES", "--gpus"),
+        ("AR_SEED=1 python train.py", "AR_SEED", "leave AR_SEED out"),
+        ("LR=1", "found 0", "python train.py"),
+        ("./train.py", "found 0", 'interpreter: --runner "python train.py"'),
+        ("train.py --lr 1", "found 1", 'interpreter: --runner "python train.py"'),
+        ("python ./train.py", "found 0", "without a folder"),
+        ("python src/train.py", "found 0", "without a folder"),
+        ("python --script=train.py", "found 0", "a word of its own"),
+        ("python -m src.train", "found 0", "PYTHONPATH=. python train.py"),
+        ("uv run python -m train", "found 0", "-m runs a module"),
+        ("python main.py", "found 0", "in the place of 'main.py'"),
+        ("python train.py --resume train.py", "found 2", "once"),
+        ("python train.py \\", "it ends in a backslash", "quotes"),
+    ],
+)
+def test_what_needs_a_shell_is_refused_with_what_to_write_instead(runner: str, named: str, mend: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        experiment_runner.check_runner(runner)
+    assert named in caught.value.message
+    assert mend in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        *("python train.py '*.txt' \"[1]\" \\$HOME 'a|b' '~'", "python train.py # the first try"),
+        *("LR=0.1 python train.py \\\n --x", "python train.py a$ {run_dir} x{y}z =~", "~/bin/python {train}"),
+        *("python -m torch.distributed.run --nproc-per-node=2 train.py", "\n python train.py \n"),
+    ],
+)
+def test_what_a_shell_would_hand_on_is_taken(runner: str) -> None:
+    experiment_runner.check_runner(runner)
 
 
 # --- the program ---
@@ -153,7 +213,7 @@ def test_what_cannot_be_executed_is_refused_with_the_path_looked_at(tmp_path: Pa
     "name",
     [
         *("ANTHROPIC_API_KEY", "CLAUDE_CODE_SSE_PORT", "CLAUDECODE", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-        *("GH_TOKEN", "GITHUB_TOKEN", "GEMINI_API_KEY", "AR_RUN_ID", "AR_EXPR", "AR_ANYTHING"),
+        *("GH_TOKEN", "GITHUB_TOKEN", "GEMINI_API_KEY", *sorted(OWN)),
     ],
 )
 def test_credentials_of_agents_and_tags_of_an_outer_run_do_not_reach_the_job(name: str) -> None:
@@ -161,10 +221,18 @@ def test_credentials_of_agents_and_tags_of_an_outer_run_do_not_reach_the_job(nam
 
 
 @pytest.mark.parametrize(
-    "name", ["WANDB_API_KEY", "HF_TOKEN", "CUDA_VISIBLE_DEVICES", "PATH", "CLAUDE", "GH"]
+    "name", ["WANDB_API_KEY", "HF_TOKEN", "CUDA_VISIBLE_DEVICES", "PATH", "CLAUDE", "GH", "AR_LAYERS", "AR_"]
 )
 def test_what_a_training_script_needs_stays(name: str) -> None:
     assert job_environment.filtered({name: "1"}, Config()) == {name: "1"}
+
+
+def test_each_variable_of_ours_is_on_the_list() -> None:
+    """Of an outer run, none may be taken for this run's: not its checkpoints either."""
+    assert {"AR_BEST_CKPT", "AR_PARENT_CKPT", "AR_LOG", "AR_NONINTERACTIVE"} <= OWN
+    sources = [path for name in ("ardaemon", "arctl") for path in (ROOT / name).rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"""["' ](AR_[A-Z_]+)\b""", path.read_text())}
+    assert named - {"AR_"} <= OWN
 
 
 def test_the_deny_list_can_be_extended_and_lifted_but_not_for_our_own_tags() -> None:
@@ -187,6 +255,55 @@ def test_pythonpath_is_experiment_then_the_clients_then_project_and_ar_capture(t
         job = job_environment.environment_of(given, Settings(seconds=1), made, made.run("r0001"), 1)
         path = [str(made.folder), *middle, str(tmp_path), str(job_environment.CAPTURE)]
         assert job["PYTHONPATH"].split(os.pathsep) == path
+
+
+def test_a_colon_in_the_projects_path_makes_no_other_entries_of_pythonpath(tmp_path: Path) -> None:
+    """Seen by an interpreter in the project: its folders are there, and no other is."""
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    made = experiment(folder)
+    given = environment(made, 1, PYTHONPATH="/one")
+    show = "import sys; print(*sys.path[1:], sep='\\n')"
+    path = subprocess.check_output(
+        [sys.executable, "-c", show], cwd=folder, env=given, text=True
+    ).splitlines()
+    assert path[:4] == [str(made.folder), "/one", str(folder), str(job_environment.CAPTURE)]
+
+
+def test_a_program_is_found_in_a_project_with_a_colon_in_its_path(tmp_path: Path) -> None:
+    path = program(tmp_path / "a:b" / "bin", "trainer")
+    found = experiment_runner.program("trainer train.py", {"PATH": "bin"}, str(tmp_path / "a:b"))
+    assert found == f"{path}/trainer"
+
+
+def test_pwd_is_the_jobs_working_directory(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    assert environment(made, 1, PWD="/elsewhere")["PWD"] == str(tmp_path)
+    assert environment(made, 1)["PWD"] == str(tmp_path)
+
+
+def test_variables_before_the_runners_program_are_the_jobs(tmp_path: Path) -> None:
+    """As a shell takes them: over those of the caller, below the daemon's own, and for the program's PATH."""
+    made = experiment(tmp_path)
+    settings = Settings(
+        seconds=1, runner="LR=0.1 NAME='two words' AT=~/x PYTHONPATH=. PATH=bin prog train.py"
+    )
+    given = {"LR": "1", "HOME": "/h", "PATH": "/none"}
+    job = job_environment.environment_of(given, settings, made, made.run("r0001"), 1)
+    assert (job["LR"], job["NAME"], job["AT"], job["PATH"]) == ("0.1", "two words", "/h/x", "bin")
+    assert job["PYTHONPATH"].split(":")[1] == "."
+    path = program(tmp_path / "bin", "prog")
+    assert experiment_runner.command(settings, job, made, made.run("r0001"))[0] == f"{path}/prog"
+
+
+def test_the_home_folder_is_the_submitters(tmp_path: Path) -> None:
+    path = program(tmp_path / "venv", "python")
+    home = {"HOME": str(tmp_path)}
+    assert experiment_runner.program("~/venv/python train.py", home, "/") == f"{path}/python"
+    settings = Settings(seconds=1, runner="~/venv/python train.py ~ ~/data '~' a~")
+    made = experiment(tmp_path)
+    argv = experiment_runner.command(settings, home, made, made.run("r0001"))
+    assert argv[2:] == (str(tmp_path), f"{tmp_path}/data", "~", "a~")
 
 
 def test_the_job_is_told_who_it_is(tmp_path: Path) -> None:
