@@ -38,7 +38,7 @@ HELPERS = (
         "ardaemon.core.owner",
     ),
     # Loaded only where a file is another user's: to ask whether he is trusted.
-    *("ardaemon.core.project", "ardaemon.core.places", "ardaemon.core.errors", "ardaemon.core.toml"),
+    *(f"ardaemon.core.{name}" for name in "trust config_text config_faults places errors toml text".split()),
 )
 WORKER = "ardaemon.gpus.nvml_worker"
 SOURCE_WORKER = "ardaemon.source.worker"

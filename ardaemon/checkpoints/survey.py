@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.owner import is_ours, user
-from ardaemon.core.project import is_trusted
+from ardaemon.core.trust import is_trusted
 from ardaemon.host import durable
 
 

@@ -138,10 +138,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def _require_command(text: str) -> None:
     try:
-        is_empty, fault = not shlex.split(text), "it is empty"
+        fault = "" if shlex.split(text) else "it is empty"
     except ValueError as error:
-        is_empty, fault = True, str(error)
-    if is_empty or "\0" in text:
+        fault = str(error)
+    if "\0" in text:
+        fault = "it has a NUL character"
+    if fault:
         raise ValueError(f"on_event = {text[:40]!r} is no command: {fault}")
 
 

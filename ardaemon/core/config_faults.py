@@ -1,14 +1,18 @@
-"""The faults of a config.toml: on which line, and in words of a person who writes TOML. Pure."""
+"""The faults of a config.toml: on which line, and in words of a person who writes TOML.
+
+Pure; standard library alone."""
 
 import re
 from collections.abc import Collection
-
-from msgspec import Struct
+from itertools import islice
+from typing import NamedTuple
 
 from ardaemon.core import toml
 from ardaemon.core.text import one_line
 
 FAULTS_MAX = 5  # named in one message; who corrects them asks again
+FOUND_MAX = 32  # faults that are looked for: each line costs a look through the file
+PLACES_MAX = 16  # lines that look like the one where a key is set, of which each is tried
 WHY_MAX = 200  # characters of what is wrong with one setting
 
 # The words of msgspec's errors -> the words of a person who writes TOML.
@@ -20,13 +24,18 @@ _TYPES = {
     "bool": "true or false",
     "object": "a table",
     "null": "nothing",
+    "date": "a date",
+    "datetime": "a date and time",
+    "time": "a time",
 }
+# What tomllib says -> the same, as its reader would say it.
+_SYNTAX = {"Cannot overwrite a value": "the setting stands there twice"}
 _PATTERN = re.compile(r"`str` matching regex '.*'")
-_PLACE = re.compile(r" - at `\$\.(\w+)[^`]*`\Z")
+_PLACE = re.compile(r" - at `\$\.\w+(?:\[(\d+)\])?[^`]*`\Z")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
-class Fault(Struct, frozen=True):
+class Fault(NamedTuple):
     """A fault in config.toml; `line` is None where no line can be named."""
 
     line: int | None
@@ -42,7 +51,8 @@ class Faults(ValueError):
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
         more = len(faults) - FAULTS_MAX
-        parts = [*map(str, faults[:FAULTS_MAX]), *([f"and {more} more"] if more > 0 else [])]
+        least = "at least " if len(faults) == FOUND_MAX else ""
+        parts = [*map(str, faults[:FAULTS_MAX]), *([f"and {least}{more} more"] if more > 0 else [])]
         super().__init__("; ".join(parts))
 
 
@@ -51,19 +61,22 @@ def syntax(why: str, text: str) -> Fault:
     lines = text.rstrip().split("\n")
     why = why.replace("(at end of document)", f"(at line {len(lines)}, column 1)")
     if (match := _LINE.search(why)) is not None:
-        return Fault(int(match[1]), f"it is no TOML: {_LINE.sub('', why).strip()}")
+        plain = _LINE.sub("", why).strip()
+        return Fault(int(match[1]), f"it is no TOML: {_SYNTAX.get(plain, plain)}")
     return Fault(None, why)
 
 
 def in_words(error: str) -> tuple[bool, str]:
     """Return whether the setting is unknown, and what is wrong in words of people."""
+    place = _PLACE.search(error)
     text = _PLACE.sub("", error)
     text = _PATTERN.sub("an absolute path", text).replace(" | null`", "`")
     for word, plain in _TYPES.items():
         text = text.replace(f"`{word}`", plain)
     text = re.sub(r"(>=|<=|>|<) ([\d.]+)", _bound, text)
     text = text.replace("Expected", "expected", 1).replace("Invalid enum value", "there is no such choice:")
-    return "unknown field" in text, one_line(text, WHY_MAX)
+    item = f"item {int(place[1]) + 1} of the list: " if place is not None and place[1] else ""
+    return "unknown field" in text, one_line(f"{item}{text}", WHY_MAX)
 
 
 def _bound(match: re.Match[str]) -> str:
@@ -71,19 +84,22 @@ def _bound(match: re.Match[str]) -> str:
     return f"{words[match[1]]} {float(match[2]):g}"
 
 
-def line_of(text: str, name: str) -> int:
+def line_of(text: str, name: str) -> int | None:
     """Return the line on which a top-level key of a TOML text is set, as toml.parse has read it.
 
     What looks like the key may stand inside a text of several lines: what is before a key is TOML by itself.
+    None where the key hides too well.
     """
     head = re.compile(rf"\s*\[*\s*[\"']?{re.escape(name)}[\"']?\s*[=.\]]")
     lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        if head.match(line) and _keys("\n".join(lines[: number - 1])) is not None:
+    places = (number for number, line in enumerate(lines, 1) if head.match(line))
+    for number in islice(places, PLACES_MAX):
+        if _keys("\n".join(lines[: number - 1])) is not None:
             return number
-    # It is spelled with escapes: take the line on which its value ends.
-    ends = (n for n in range(1, len(lines) + 1) if name in (_keys("\n".join(lines[:n])) or ()))
-    return next(ends, 1)
+    # It is spelled with escapes, on one line with its value.
+    places = (number for number, line in enumerate(lines, 1) if "\\" in line)
+    ends = (n for n in islice(places, PLACES_MAX) if name in (_keys("\n".join(lines[:n])) or ()))
+    return next(ends, None)
 
 
 def _keys(text: str) -> Collection[str] | None:

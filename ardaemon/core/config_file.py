@@ -4,17 +4,17 @@ A variable of the environment holds where the file says nothing: whoever starts 
 and what a person has written stands.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
-from ardaemon.core import file_kinds, files, toml
+from ardaemon.core import config_text, files
 from ardaemon.core.config import Config
-from ardaemon.core.config_faults import Fault, Faults, in_words, line_of, syntax
+from ardaemon.core.config_faults import FOUND_MAX, Fault, Faults, in_words, line_of
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import one_line
 
@@ -53,41 +53,14 @@ def variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 def load(path: str, environment: Mapping[str, str]) -> Loaded:
     """Read config.toml, or take the defaults where there is none. Raises UsageError naming file and fault."""
-    try:
-        return parse(_text(path), environment)
-    except Faults as error:
-        raise UsageError(
-            f"{path}: {error}",
-            "correct the file, and see whether it is right: arctl config check",
-            {"file": path, "faults": [{"line": fault.line, "why": fault.why} for fault in error.faults]},
-        ) from None
-
-
-def _text(path: str) -> str:
-    if path == os.devnull:  # no home folder
-        return ""
-    try:
-        return files.text(path, file_kinds.CONFIG)
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise Faults([Fault(line, "it is no text in UTF-8")]) from None
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}", f"see what is there: ls -lL {path}", {"file": path}
-        ) from None
+    with config_text.named(path):
+        return parse(config_text.text(path, files.config_text), environment)
 
 
 def parse(text: str, environment: Mapping[str, str]) -> Loaded:
     """Read the text of config.toml. Raises Faults, and UsageError for a variable."""
-    try:
-        table = toml.parse(text)
-    except ValueError as error:
-        raise Faults([syntax(str(error), text)]) from None
-    faults = list(_faults(table, text))
-    if faults:
-        raise Faults(sorted(faults, key=lambda fault: fault.line or 0))
+    table = config_text.table(text)
+    _require_right(table, text)
     given = {name: value for name, value in _variables(environment) if name not in table}
     config = msgspec.convert({**given, **table}, type=Config)
     settings = tuple(
@@ -100,6 +73,13 @@ def parse(text: str, environment: Mapping[str, str]) -> Loaded:
         for name in Config.__struct_fields__
     )
     return Loaded(config, settings)
+
+
+def _require_right(table: Mapping[str, Any], text: str) -> None:
+    """Raise Faults if a setting has a fault."""
+    faults = list(islice(_faults(table, text), FOUND_MAX))
+    if faults:
+        raise Faults(sorted(faults, key=lambda fault: fault.line or 0))
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -127,11 +107,25 @@ def _faults(table: Mapping[str, Any], text: str) -> Iterator[Fault]:
             msgspec.convert({name: value}, type=Config)
         except msgspec.ValidationError as error:
             unknown, why = in_words(str(error))
-            named = why if why.startswith(f"{name} = ") else f"{name}: {why}"
+            named = why if why.startswith(f"{name} = ") else f"{name}: {why}{_choices(name, error)}"
             yield Fault(line_of(text, name), _unknown(name) if unknown else named)
 
 
+def _choices(name: str, error: msgspec.ValidationError) -> str:
+    """Return the words from which a setting is chosen, where it is none of them."""
+    if "enum value" not in str(error):
+        return ""
+    hint = get_type_hints(Config)[name]
+    words = get_args(hint)
+    while words and not isinstance(words[0], str):  # the choice stands inside of a list
+        words = get_args(words[0])
+    return f"; choose from: {', '.join(words)}"
+
+
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, Config.__struct_fields__, 1)
+    near = get_close_matches(name.lower(), Config.__struct_fields__, 1)
     hint = f"; did you mean {near[0]}?" if near else "; docs/configuration.md has them all"
-    return f"there is no setting {one_line(name, VALUE_SHOWN_MAX)!r}{hint}"
+    plain = one_line(name, VALUE_SHOWN_MAX)
+    # What is not seen is spelled out: else it would read like the name that it is not.
+    shown = repr(plain) if name == plain else one_line(ascii(name), VALUE_SHOWN_MAX)
+    return f"there is no setting {shown}{hint}"

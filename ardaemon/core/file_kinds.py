@@ -11,10 +11,15 @@ config.toml names in `trusted`. The shim imports this module: the standard libra
 
 
 class Kind:
-    """One kind of file: its largest size in bytes, and whether a link and another user's file are taken."""
+    """One kind of file: its largest size in bytes, and whether a link and another user's file are taken.
 
-    def __init__(self, most: int, *, links: bool = False, anybodys: bool = False) -> None:
-        self.most, self.links, self.anybodys = most, links, anybodys
+    `trusted`: whether a folder that config.toml trusts makes another user's file one of ours.
+    """
+
+    def __init__(
+        self, most: int, *, links: bool = False, anybodys: bool = False, trusted: bool = True
+    ) -> None:
+        self.most, self.links, self.anybodys, self.trusted = most, links, anybodys, trusted
 
 
 ANY_SIZE = 1 << 62  # for files of which a bounded part is read, or that are read in blocks
@@ -51,8 +56,9 @@ SKILL = Kind(1 << 20, links=True, anybodys=True)
 # The same where an agent or systemd looks for it, and an agent's settings: a person's, and never through a
 # link.
 INSTALLED = Kind(4 << 20)
-# config.toml: toml.TEXT_MAX characters of at most four bytes. People keep such files under a link.
-CONFIG = Kind(256 << 10, links=True)
+# config.toml: toml.TEXT_MAX characters of at most four bytes. People keep such files under a link. It says
+# whom we trust, so another user's can never trust itself.
+CONFIG = Kind(256 << 10, links=True, trusted=False)
 # prepare.py, of which the CONTRACT is read: it is sealed, so whoever changes it breaks the seal.
 PREPARE = Kind(16 << 20, links=True, anybodys=True)
 

@@ -10,9 +10,10 @@ standard library alone.
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from io import BufferedReader
 
-from ardaemon.core.file_kinds import Kind
+from ardaemon.core.file_kinds import CONFIG, Kind
 from ardaemon.core.owner import is_ours, user
 
 Path = str | os.PathLike[str]
@@ -33,12 +34,12 @@ class NotPlain(OSError):
 
 
 class ForeignFile(OSError):
-    """Raised for a file of another user, who is not trusted; `uid` is his."""
+    """Raised for a file of another user, who is not trusted, or could never be; `uid` is his."""
 
-    def __init__(self, uid: int, path: Path) -> None:
-        super().__init__(
-            errno.EPERM, f"it belongs to another user ({user(uid)}), who is not `trusted`", os.fspath(path)
-        )
+    def __init__(self, uid: int, path: Path, could_be_trusted: bool = True) -> None:
+        why = f"it belongs to another user ({user(uid)})"
+        more = ", who is not `trusted`" if could_be_trusted else ""
+        super().__init__(errno.EPERM, f"{why}{more}", os.fspath(path))
         self.uid = uid
 
 
@@ -65,7 +66,7 @@ def _open(path: Path, kind: Kind) -> tuple[int, int]:
         status = os.fstat(fd)
         require_plain(status, path)
         if not kind.anybodys:
-            _require_ours(fd, status.st_uid, path)
+            _require_ours(fd, status.st_uid, path, kind)
     except BaseException:
         os.close(fd)
         raise
@@ -79,10 +80,11 @@ def require_plain(status: os.stat_result, path: Path) -> None:
         raise NotPlain(errno.EINVAL, f"it is {what}, not a plain file", os.fspath(path))
 
 
-def _require_ours(fd: int, uid: int, path: Path) -> None:
+def _require_ours(fd: int, uid: int, path: Path, kind: Kind) -> None:
     """Raise ForeignFile unless the open file is ours or root's, or lies in a folder that is trusted."""
-    if not is_ours(uid) and not _is_trusted(os.readlink(f"/proc/self/fd/{fd}")):
-        raise ForeignFile(uid, path)
+    if is_ours(uid) or (kind.trusted and _is_trusted(os.readlink(f"/proc/self/fd/{fd}"))):
+        return
+    raise ForeignFile(uid, path, kind.trusted)
 
 
 def _is_trusted(path: str) -> bool:
@@ -91,13 +93,30 @@ def _is_trusted(path: str) -> bool:
     A config.toml with a fault, as one that is half saved, trusts nobody: the file is refused as another
     user's. Whoever starts a daemon or a client with that config.toml hears of its fault.
     """
-    from ardaemon.core.errors import UsageError  # hardly ever needed
-    from ardaemon.core.project import is_trusted, trusted_folders
+    from ardaemon.core import trust  # hardly ever needed
+    from ardaemon.core.errors import UsageError
 
     try:
-        return is_trusted(path, trusted_folders)
+        return trust.is_trusted(path, trusted_folders)
     except UsageError:
         return False
+
+
+def trusted_folders() -> Sequence[str]:
+    """Return `trusted` of config.toml as it is now. Raises UsageError naming file and fault."""
+    from ardaemon.core import places
+
+    path = places.config_file()
+    if not os.path.lexists(path):
+        return ()
+    from ardaemon.core import trust  # slower to load
+
+    return trust.folders(path, config_text)
+
+
+def config_text(path: str) -> str:
+    """Return the text of a config.toml. Raises as text() does."""
+    return text(path, CONFIG)
 
 
 def require_folder(path: Path) -> None:

@@ -10,17 +10,19 @@ The client loads this module at its start: no pathlib, and TOML only where a fol
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ardaemon.core import places
-from ardaemon.core.errors import ForeignOwner, UsageError
+from ardaemon.core.errors import ForeignOwner
 from ardaemon.core.owner import is_ours, user
 from ardaemon.core.places import FOLDER
 
+if TYPE_CHECKING:
+    from ardaemon.core.trust import Trusted
+
 GIT = ".git"
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # errors of open(2) where there is no such folder
-
-Trusted = Callable[[], Sequence[str]]  # asked only where a folder is another user's
 
 
 def find_project(start: str) -> str:
@@ -52,10 +54,10 @@ def _may_enter(parent: str, folder: str) -> bool:
     if status.st_dev != below.st_dev:
         return False
     alone = is_ours(status.st_uid) and not status.st_mode & stat.S_IWOTH
-    return alone or is_trusted(parent, trusted_folders)
+    return alone or _is_trusted(parent, trusted_folders)
 
 
-def require_ours(project: str, names: Sequence[str], trusted: Trusted) -> None:
+def require_ours(project: str, names: Sequence[str], trusted: "Trusted") -> None:
     """Raise ForeignOwner unless the project, and the folders `names`, each in the one before, are ours.
 
     They are ours if they belong to this user or root, or if the project is in or below a `trusted` folder. A
@@ -64,7 +66,7 @@ def require_ours(project: str, names: Sequence[str], trusted: Trusted) -> None:
     try:
         for path, uid in _owners(project, names):
             if not is_ours(uid):
-                if not is_trusted(project, trusted):
+                if not _is_trusted(project, trusted):
                     raise _refusal(path, uid, project)
                 return
     except OSError as error:
@@ -91,37 +93,18 @@ def _owners(project: str, names: Sequence[str]) -> Iterator[tuple[str, int]]:
             os.close(fd)
 
 
-def is_trusted(folder: str, trusted: Trusted) -> bool:
+def _is_trusted(folder: str, trusted: "Trusted") -> bool:
     """Return whether the folder is in or below one of `trusted`, symlinks followed."""
-    folders = [os.path.realpath(each) for each in trusted()]
-    real = os.path.realpath(folder) if folders else ""
-    return any(os.path.commonpath((real, each)) == each for each in folders)
+    from ardaemon.core import trust  # slower to load, and hardly ever needed
+
+    return trust.is_trusted(folder, trusted)
 
 
-def trusted_folders() -> list[str]:
-    """Return `trusted` of config.toml as it is now; a file that cannot be opened trusts nobody.
+def trusted_folders() -> Sequence[str]:
+    """Return `trusted` of config.toml as it is now. Raises UsageError naming file and fault."""
+    from ardaemon.core import files  # slower to load
 
-    Raises UsageError naming file and fault.
-    """
-    path = places.config_file()
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError:
-        return []
-    from ardaemon.core import toml
-
-    try:
-        folders = toml.parse(data.decode()).get("trusted", [])
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}", "correct the file, or remove it for the defaults") from error
-    if not isinstance(folders, list) or not all(map(_is_absolute, folders)):
-        raise UsageError(f"{path}: trusted is not a list of absolute folders", "correct the file")
-    return folders
-
-
-def _is_absolute(folder: object) -> bool:
-    return isinstance(folder, str) and folder.startswith("/") and "\0" not in folder
+    return files.trusted_folders()
 
 
 def _refusal(path: str, uid: int, project: str) -> ForeignOwner:

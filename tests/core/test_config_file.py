@@ -1,16 +1,19 @@
 """config.toml: what is read, where each value comes from, and what is said of each fault."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from ardaemon.core import isolated
+from ardaemon.core import files, isolated, trust
 from ardaemon.core.config import Config
 from ardaemon.core.config_faults import Faults, line_of
 from ardaemon.core.config_file import VARIABLES, load, parse
 from ardaemon.core.errors import UsageError
 
+STRANGER = 61002  # a uid that no password file knows
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
 BOTH = {"AR_GPUS": "0, GPU-5a", "AR_CPU_SLOTS": "3"}
 
 
@@ -33,21 +36,34 @@ def test_each_setting_says_where_its_value_comes_from() -> None:
         ("grace = inf", "line 1: grace: expected a number of at most 86400"),
         ("send_timeout = 0", "line 1: send_timeout: expected a number above 0"),
         ("cpu_slots = true", "line 1: cpu_slots: expected a whole number, got true or false"),
-        ("gpus = [\n  0,\n]", "line 1: gpus: expected text, got a whole number"),
+        ("gpus = [\n  '1', 0,\n]", "line 1: gpus: item 2 of the list: expected text, got a whole number"),
+        ("hours = 20:00:00", "line 1: hours: expected text, got a time"),
+        ("grace = 2026-11-27", "line 1: grace: expected a number, got a date"),
+        ("grace = 2026-11-27T20:00:00", "line 1: grace: expected a number, got a date and time"),
         ("lease_folder = 3", "line 1: lease_folder: expected text, got a whole number"),
-        ("trusted = ['team']", "line 1: trusted: expected an absolute path"),
-        ("cgroup = 'on'", "line 1: cgroup: there is no such choice: 'on'"),
+        ("trusted = ['team']", "line 1: trusted: item 1 of the list: expected an absolute path"),
+        ("cgroup = 'on'", "line 1: cgroup: there is no such choice: 'on'; choose from: auto, off"),
+        (
+            "events = ['idle', 'all']",
+            "line 1: events: item 2 of the list: there is no such choice: 'all'; choose from: advance, crash,"
+            " unclean, terminated, gpu_quarantined, idle",
+        ),
+        ("on_event = 'a \"'", "line 1: on_event = 'a \"' is no command: No closing quotation"),
+        ("on_event = ' '", "line 1: on_event = ' ' is no command: it is empty"),
+        ('on_event = "a\\u0000"', "line 1: on_event = 'a\\x00' is no command: it has a NUL character"),
         ('hours = "8"', 'line 1: hours = "8": write them as "20-08" or "19:30-07:00"'),
         ("grase = 3", "line 1: there is no setting 'grase'; did you mean grace?"),
+        ("GRACE = 3", "line 1: there is no setting 'GRACE'; did you mean grace?"),
+        ('"\\u202egrace" = 3', "line 1: there is no setting '\\u202egrace'; did you mean grace?"),
         ("[train]\nlr = 1", "line 1: there is no setting 'train'; docs/configuration.md has them all"),
         ("grace = 1\nverify = [", "line 2: it is no TOML: Invalid value"),
-        ("grace = 1\ngrace = 2", "line 2: it is no TOML: Cannot overwrite a value"),
+        ("grace = 1\ngrace = 2", "line 2: it is no TOML: the setting stands there twice"),
         ("grace = 1\nverify = 08", "line 2: it is no TOML: Expected newline or end of document"),
         ("a = {\n", "line 1: it is no TOML"),
         ("a = " + "[" * 9000, "its brackets are nested too deeply"),
         ('x = """\ngrace = 3\n"""\ngrace = true', "line 4: grace: expected a number"),
         ('"gr\\u0061ce" = "x"', "line 1: grace: expected a number, got text"),
-        ('"a\\u001b[31m\\n" = 1', "line 1: there is no setting 'a'"),
+        ('"a\\u001b[31m\\n" = 1', r"line 1: there is no setting 'a\x1b[31m\n'"),
     ],
 )
 def test_a_fault_is_named_with_its_line(text: str, said: str) -> None:
@@ -63,6 +79,42 @@ def test_all_faults_are_found_in_the_order_of_the_file_and_few_are_named() -> No
         parse("\n".join(f"x{number} = 1" for number in range(9)) + "\ngrace = 'a'", {})
     assert [fault.line for fault in error.value.faults] == list(range(1, 11))
     assert str(error.value).endswith("; and 5 more")
+
+
+def test_a_file_that_is_quite_another_one_is_soon_refused() -> None:
+    """Each fault costs a look for its line; all of them took minutes."""
+    begun = time.process_time()
+    with pytest.raises(Faults, match="and at least 27 more"):
+        parse("\n".join(f"x{number} = 1" for number in range(6000)), {})
+    assert time.process_time() - begun < 20
+
+
+def test_the_mark_that_some_editors_put_before_the_text_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbfgrace = 3\r\nverify = 4\r\n")
+    assert load(str(path), {}).config == Config(grace=3.0, verify=4.0)
+
+
+@needs_root
+def test_another_users_file_is_refused_though_it_trusts_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "ardaemon/config.toml"
+    path.parent.mkdir()
+    path.write_text('trusted = ["/"]\n')
+    os.chown(path, STRANGER, STRANGER)
+    with pytest.raises(
+        UsageError, match=rf"{path} cannot be read: it belongs to another user \(uid {STRANGER}\)\Z"
+    ):
+        load(str(path), {})
+    assert trust.folders(str(path), files.config_text) == []
+
+
+def test_a_fault_elsewhere_leaves_those_trusted_who_are(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('trusted = ["/srv/team"]\ngrase = 3\n')
+    assert trust.folders(str(path), files.config_text) == ["/srv/team"]
 
 
 @pytest.mark.parametrize("value", ["x", "0", "2.5", "-1"])

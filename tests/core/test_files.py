@@ -55,7 +55,7 @@ ALLOWED = {
     "ardaemon/core/layout.py": "/proc alone",
     "ardaemon/core/places.py": "/proc/self alone",
     "ardaemon/core/owner.py": "/proc alone",
-    "ardaemon/core/project.py": "folders, to ask whose they are, and config.toml, which its user names",
+    "ardaemon/core/project.py": "folders, to ask whose they are",
     "ardaemon/gpus/lease_file.py": "leases: with care of its own, for other users write there",
     "ardaemon/gpus/nvml_library.py": "the system's ld.so.cache",
     "ardaemon/gpus/nvml_worker.py": "/proc alone",

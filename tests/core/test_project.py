@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ardaemon.core import config_file
 from ardaemon.core.errors import ForeignOwner, UsageError
 from ardaemon.core.project import find_project, require_ours, trusted_folders
 
@@ -251,21 +252,40 @@ def test_where_nothing_is_nobody_is_refused(tmp_path: Path, make: object) -> Non
 
 
 def test_nobody_is_trusted_without_a_config(config: Path) -> None:
-    assert trusted_folders() == []
+    assert not trusted_folders()
     config.write_text("grace = 5.0\n")
-    assert trusted_folders() == []
+    assert not trusted_folders()
 
 
 def test_nobody_is_trusted_by_a_config_that_cannot_be_opened(config: Path) -> None:
     """As where `sudo -u` has left HOME as it was: the owner is what has to be said."""
     config.symlink_to(config.name)
-    assert trusted_folders() == []
+    assert not trusted_folders()
+
+
+def test_a_fifo_in_its_place_holds_nobody_up(config: Path) -> None:
+    """Opened without care, it would wait for a writer."""
+    os.mkfifo(config)
+    ended = subprocess.run(
+        [sys.executable, "-c", "from ardaemon.core.project import *; print(trusted_folders())"],
+        env={"XDG_CONFIG_HOME": str(config.parents[1])},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.stdout == "[]\n", ended.stderr
 
 
 @pytest.mark.parametrize(
     "text", ["trusted = [", "trusted = 1\n", 'trusted = ["in"]\n', 'trusted = ["/\\u0000"]\n', "\udcff"]
 )
-def test_a_fault_in_the_config_is_named(config: Path, text: str) -> None:
+def test_a_fault_in_the_config_is_named_as_the_daemon_names_it(config: Path, text: str) -> None:
     config.write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UsageError, match=r"config\.toml"):
+    with pytest.raises(UsageError) as here:
         trusted_folders()
+    with pytest.raises(UsageError) as there:
+        config_file.load(str(config), {})
+    for error in (here.value, there.value):
+        assert error.message.startswith(f"{config}: line 1: ")
+        assert error.mend.endswith("arctl config check")
