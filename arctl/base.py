@@ -14,7 +14,7 @@ from arctl.dial import Answer
 from ardaemon.core.errors import AmbiguousExperiment, UsageError
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import find_project, require_ours, trusted_folders
-from ardaemon.core.text import clean, escaped
+from ardaemon.core.text import clean, escaped, is_text
 from ardaemon.core.words import CHAIN_FIRST, CHAIN_FIRST_SINCE, option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -155,14 +155,10 @@ def line_moves() -> bool:
 
 def environment() -> dict[str, str]:
     """Return this process's environment for a run, without variables that are no UTF-8, as JSON needs it."""
-    fit = {name: value for name, value in os.environ.items() if _is_text(name) and _is_text(value)}
+    fit = {name: value for name, value in os.environ.items() if is_text(name) and is_text(value)}
     for name in sorted(os.environ.keys() - fit.keys()):
         complain(f"warning: the environment variable {name!a} is not UTF-8 and is left out")
     return fit
-
-
-def _is_text(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def say(text: str, **style: Any) -> None:

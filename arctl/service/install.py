@@ -11,6 +11,7 @@ from arctl.service.manager import SERVICE, SOCKET
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import Refused
 
+DOWN = "inactive"  # of ActiveState; systemd refuses to stop such a unit if its file has a fault
 FOLDER_MODE = 0o755  # as systemctl makes it
 Commands = list[list[str]]  # words for `systemctl --user`
 
@@ -39,7 +40,9 @@ def installation(socket: bool) -> Plan:
 def removal() -> Plan:
     """Plan to take away what is installed: nothing, if nothing is."""
     present = [name for name in (SOCKET, SERVICE) if _present(name)]
-    before = [["disable", "--now", *present]] if present else []
+    before = [["disable", *present]] if present else []
+    up = [name for name in present if manager.show(name, "ActiveState")["ActiveState"] != DOWN]
+    before += [["stop", *up]] if up else []
     return Plan(before, {}, [_path(name) for name in present], [["daemon-reload"]] if present else [])
 
 

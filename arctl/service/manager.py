@@ -73,7 +73,7 @@ def run(*command: str, seconds: float = ANSWER_S) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            errors="replace",
+            errors="surrogateescape",  # a path need not be UTF-8
             timeout=seconds,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

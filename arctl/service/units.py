@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from arctl.service.manager import SERVICE
 from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import InternalError
+from ardaemon.core.errors import InternalError, Refused
+from ardaemon.core.text import as_text, is_text
 from ardaemon.core.version import VERSION
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,6 +20,8 @@ EXEC = "ExecStart="
 KEPT = (
     "# Of the shell that has installed it: variables, the umask, and the limits (ulimit) that jobs inherit."
 )
+_NO_PROGRAM = re.compile("[\"'\\\\\x00-\x1f\x7f]")  # in the path of a program systemd refuses these
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")  # the last ones: bytes that are not UTF-8 (PEP 383)
 _SINCE = re.compile(r"^#(\d+) (?=\w+=)", re.MULTILINE)  # a line for systemd of that version or newer
 _MARK = re.compile(r"# Written by arctl daemon install, version \S+; sha256 of the rest: ([0-9a-f]{64})\n")
 
@@ -76,14 +79,28 @@ def _for_version(text: str, systemd: int) -> str:
 
 
 def _line(words: list[str]) -> str:
-    """Write words as a command line of a unit (systemd.service(5), Command lines)."""
-    return " ".join(_quoted(word).replace("$", "$$") for word in words)
+    """Write words as a command line of a unit (systemd.service(5), Command lines).
+
+    A program whose path systemd refuses is started by a shell, which becomes it.
+    """
+    if _NO_PROGRAM.search(words[0]):
+        words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
+    program, *others = map(_quoted, words)
+    return " ".join([program, *(word.replace("$", "$$") for word in others)])  # none is expanded in the first
 
 
 def _setting(name: str, value: str) -> str:
+    """Write a variable. Raises Refused if it is no text: systemd leaves out such a line."""
+    if not is_text(value):
+        raise Refused(
+            f"{name} is not UTF-8 text, and systemd gives no such variable to a service: {as_text(value)}",
+            f"set {name} to a path that is, or unset it; then: arctl daemon install",
+        )
     return f"Environment={_quoted(f'{name}={value}')}"
 
 
 def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    """Quote a word where it needs that; what is no text, or would end the line, stands as \\xff."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = _NO_TEXT.sub(lambda sign: f"\\x{ord(sign[0]) & 0xFF:02x}", escaped)
     return escaped if shlex.quote(word) == word else f'"{escaped}"'

@@ -36,6 +36,16 @@ def clean(text: str) -> str:
     return text if text.isascii() else re.sub(_SURROGATES, "\ufffd", text)
 
 
+def is_text(value: str) -> bool:
+    """Tell whether a variable or a path is UTF-8: Python keeps other bytes as lone surrogates (PEP 383)."""
+    return value.isascii() or re.search(_SURROGATES, value) is None
+
+
+def as_text(path: str) -> str:
+    r"""Return a path as text; what is not UTF-8 in it stands as \xff."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def escaped(json_text: str) -> str:
     r"""Return JSON text of the same value, with \uXXXX for what acts on a terminal or is invisible."""
     if json_text.isascii() and "\x7f" not in json_text:

@@ -12,6 +12,7 @@ from msgspec.json import encode
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
 from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.text import as_text
 from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.live import Live
@@ -62,7 +63,7 @@ class Daemon:
             uptime_s=round(time.monotonic() - self.started, 3),
             active=len(self.board.flights),
             python=sys.version.split()[0],
-            log=str(self.host.log),
+            log=as_text(str(self.host.log)),
             unit=cgroup.unit() if self.manager.address else "",
             watchdog_s=self.manager.watchdog_s,
             config=_state_of(self.context.config),

@@ -65,6 +65,40 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     assert verified(tmp_path / UNIT, tmp_path / SOCKET, runtime=tmp_path) == "0"
 
 
+ODD = "v $x %n é\"q;\\'\t"
+
+
+def test_systemd_starts_the_program_whatever_its_folder_is_called(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No variable is expanded in the first word of a command line, and no quote is allowed in it."""
+    for number, name in enumerate(["plain", "a b$c%né;", ODD, "\udcff", f"{ODD}\n\udcff"]):
+        program = service.lab.root / name / "ardaemon"
+        program.parent.mkdir()
+        program.write_text('#!/bin/sh\necho "$*" > "${0%/*}/said"\n')
+        program.chmod(0o755)
+        monkeypatch.setattr("sys.executable", str(program.with_name("python")))
+        text = units.rendered(UNIT, SYSTEMD, {}, []).replace("Type=notify", "Type=oneshot")
+        service.systemd.put(f"odd{number}.service", text)
+        service.systemd.ctl("start", f"odd{number}.service")
+        assert (program.parent / "said").read_text() == "serve\n"
+
+
+def test_a_variable_that_is_no_text_is_refused_before_anything_is_written(service: Service) -> None:
+    """systemd would leave the line out. `arctl` starts a daemon with it all the same, and shows where."""
+    folder, before = service.lab.root / "h", dict(service.lab.environment)
+    for name in shell.VARIABLES:
+        service.lab.environment = {**before, name: str(folder / "\udcff")}
+        code, err = error_of(service, "daemon", "install")
+        assert code == 65
+        assert err.startswith(f"Error: {name} is not UTF-8 text")
+        assert f"{folder}/\\xff\n" in err
+        assert not service.systemd.units.exists()
+        answer = service.json("daemon", "start")
+        assert (answer["unit"], "\\xff" in answer["log"]) == ("", name == "XDG_STATE_HOME")
+        service("daemon", "stop")
+
+
 def test_each_setting_of_a_unit_has_its_reason() -> None:
     """A comment stands above it, or above those that it stands with; what a unit must say needs none."""
     plain: tuple[str, ...] = (
@@ -137,7 +171,8 @@ def test_a_dry_run_shows_files_and_commands_and_does_nothing(service: Service) -
     assert "loginctl enable-linger" in shown
     assert not service.systemd.units.exists()
     service("daemon", "install")
-    assert "disable --now ardaemon.service" in service("daemon", "uninstall", "--dry-run")
+    shown = service("daemon", "uninstall", "--dry-run")
+    assert "systemctl --user disable ardaemon.service\nsystemctl --user stop ardaemon.service\n" in shown
     assert service.systemd.is_active()
 
 
@@ -173,6 +208,17 @@ def test_what_is_uninstalled_leaves_nothing_and_its_run_goes_on(service: Service
         return service.systemd.ctl("list-units", "--all", "--no-legend", UNIT, SOCKET)
 
     wait_until(lambda: loaded() == "", "systemd has forgotten the units, once no job is in their cgroup")
+    assert service("daemon", "uninstall") == "nothing is installed\n"
+
+
+def test_a_unit_that_systemd_cannot_load_is_uninstalled_all_the_same(service: Service) -> None:
+    """As after an edit with a fault: systemd refuses to stop what it has not loaded."""
+    service("daemon", "install")
+    service("daemon", "stop")
+    service.systemd.put(f"{UNIT}.d/fault.conf", "[Service]\nExecStart=\n")
+    assert service.systemd.show(UNIT, "LoadState") == "bad-setting"
+    assert "removed: " in service("daemon", "uninstall")
+    assert not (service.systemd.units / UNIT).exists()
     assert service("daemon", "uninstall") == "nothing is installed\n"
 
 
