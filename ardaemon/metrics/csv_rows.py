@@ -1,72 +1,197 @@
 """The csv backend: a table with a header, as the CSVLoggers of Lightning and Keras write it.
 
-Cells may be empty: each row of Lightning's metrics.csv fills the columns that were logged together. The
-header may change on the way: a row without any number is a new header. The header also tells the delimiter:
-comma, semicolon or tab.
+Cells may be empty: each row of Lightning's metrics.csv fills the columns that were logged together. A header
+may stand in the middle again, also with other columns; so may lines of text, and comments that begin with #.
+The header also tells the delimiter: comma, semicolon or tab.
+
+A line that says nothing certain about the primary metric is told (`Row.unread`), because an earlier row must
+not stand in for it: a row with more or fewer cells than the header, a quote that is never closed, a cell that
+holds something else than a number.
 """
 
-import csv
+from collections.abc import Iterator
 
+from ardaemon.core.config import NAME_MAX
+from ardaemon.core.spelling import one_spelling
+from ardaemon.core.text import one_line
+from ardaemon.metrics.formats.cells import OpenQuote, Unread, delimiter_of, split, value
 from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
 
-DELIMITERS = ",;\t"
+# Of a row with quoted cells over several lines: its characters, and how often one of its lines may end it. A
+# quote that is still open then is a slip.
+HELD_MAX = 64 << 10
+TRIES_MAX = 64
+SHOWN_MAX = 40  # characters of a cell that a reason shows
+_EXCEL = "sep="  # a first line that tells spreadsheets the delimiter
 
 
 class CsvParser:
     """Parses the rows of one file by the header that stands above them."""
 
-    def __init__(self) -> None:
+    shows_cut = False
+
+    def __init__(self, primary: str = "") -> None:
         self.bad = 0
+        self._primary = one_spelling(primary)
         self._names: list[str] = []
         self._delimiter = ","
+        self._held: list[str] = []  # the lines of a row whose quoted cell goes on
+        self._size = self._tries = 0  # their characters, and how often they were looked at
+        self._text: list[str] = []  # the cells of a line without numbers, which may be a header
+        self._is_doubted = False  # rows below it were refused, for nobody knows whether it is one
 
-    def row(self, line: str) -> Row | None:
-        """Return the row's numbers; None for a header or an empty line."""
-        line = line.lstrip("\ufeff")  # spreadsheets begin a file with it
-        if not line.strip():
-            return None
-        cells = self._cells(line)
-        if cells is None or len(cells) != len(self._names):
-            self._header(line)
-            return None
-        numbers = [_number(cell) for cell in cells]
-        if all(number is None for number in numbers):
-            if all(cells):
-                self._header(line)
-            return None
-        values = {name: value for name, value in zip(self._names, numbers, strict=True) if value is not None}
-        return Row(values, step_of(values), wall_of(values))
-
-    def _cells(self, line: str) -> list[str] | None:
-        if '"' not in line:
-            return line.split(self._delimiter)
+    def rows(self, line: str) -> Iterator[Row]:
+        """Yield what the line reports: nothing for a header, a comment, or a part of a row."""
+        may_close = not self._held or '"' in line
+        self._held.append(line)
+        self._size += len(line) + 1
+        row = None
         try:
-            return next(csv.reader([line], delimiter=self._delimiter, strict=True))
-        except csv.Error:  # a quote that is not closed
+            row = self._row("\n".join(self._held)) if may_close else None
+        except OpenQuote:
+            may_close, self._tries = False, self._tries + 1
+        if may_close:
+            self._held, self._size, self._tries = [], 0, 0
+        elif self._size > HELD_MAX or self._tries > TRIES_MAX:
+            yield from self._give_up()
+        if row is not None:
+            yield row
+
+    def end(self) -> Iterator[Row]:
+        """Yield what is left at the file's end, where a quote was never closed: the lines behind it count."""
+        if self._held:
+            yield from self._give_up()
+        if len(self._text) == len(self._names) > 1 and not self._is_doubted:
+            yield from self._bad("has no number")
+
+    def _give_up(self) -> Iterator[Row]:
+        """Yield what the lines report that follow the one with the quote, each by itself."""
+        lines, self._held, self._size, self._tries = self._held, [], 0, 0
+        for line in lines:
+            try:
+                row = self._row(line)
+            except OpenQuote:
+                yield from self._bad("has a quote that is never closed")
+                continue
+            if row is not None:
+                yield row
+
+    def _row(self, text: str) -> Row | None:
+        """Return the numbers of one row; None for a header or an empty line. Raises OpenQuote."""
+        line = text.lstrip("\ufeff").strip("\0")  # spreadsheets begin with the first, holes are of the second
+        if not line.strip() or self._is_remark(line):
             return None
+        cells = split(line, self._delimiter)
+        if cells is None:
+            return next(self._bad("is not written as a row"), None)
+        values = [value(cell) for cell in cells]
+        numeric = any(
+            isinstance(one, float) or _has_digit_first(one, cell)
+            for one, cell in zip(values, cells, strict=True)
+        )
+        if not numeric or not self._names or self._primary in one_spelling(line):
+            names, delimiter = _as_names(line)
+            if self._is_header(names, values, numeric):
+                self._take(names, delimiter)
+                return None
+            if not numeric:
+                self._note_text(names, cells)
+                return None
+        return self._numbers(cells, values)
 
-    def _header(self, line: str) -> None:
-        """Take the line as the names of the columns that follow.
+    def _is_remark(self, line: str) -> bool:
+        """Pass over a comment, but for one with the header in it, as numpy.savetxt writes it."""
+        if line.lower().startswith(_EXCEL) and len(line) == len(_EXCEL) + 1 and not self._names:
+            return True
+        if not line.startswith("#"):
+            return False
+        names, delimiter = _as_names(line.removeprefix("#").lstrip())
+        if self._is_primary_in(names):
+            self._take(names, delimiter)
+        return True
 
-        A line with a number in it is no header: it is counted as bad, and the header before it stays.
+    def _is_header(self, names: list[str], values: list[float | Unread | None], numeric: bool) -> bool:
+        """Return whether a line is a header: the first line with a word, and one with the primary's name.
+
+        Some columns are numbers, one for each class. In a table with a row for each metric, the primary's
+        name is a cell of a row, and no column.
         """
-        delimiter = max(DELIMITERS, key=line.count)
-        before, self._delimiter = self._delimiter, delimiter
-        cells = self._cells(line) or []
-        names = [cell.strip().strip("'") for cell in cells]
-        if names and all(name and _number(name) is None for name in names):
-            self._names = names
-        else:
-            self._delimiter = before
-            self.bad += 1
+        if self._is_primary_in(names):
+            return not numeric or not self._names or (self._has_column and not self._is_row(values))
+        if not self._names:
+            return any(name and not isinstance(value(name), float) for name in names)
+        return names == self._names
+
+    def _is_row(self, values: list[float | Unread | None]) -> bool:
+        """Return whether the primary's column has a number here."""
+        at = self._names.index(self._primary)
+        return len(values) == len(self._names) and isinstance(values[at], float)
+
+    def _is_primary_in(self, names: list[str]) -> bool:
+        return bool(self._primary) and self._primary in names
+
+    @property
+    def _has_column(self) -> bool:
+        return self._is_primary_in(self._names)
+
+    def _take(self, names: list[str], delimiter: str) -> None:
+        self._names, self._delimiter, self._text, self._is_doubted = names, delimiter, [], False
+
+    def _note_text(self, names: list[str], cells: list[str]) -> None:
+        """Keep a line without numbers: the row below it tells whether it was a header or text."""
+        is_empty = all(value(cell) is None for cell in cells)
+        is_prose = any(" " in name for name in names) and not any(" " in name for name in self._names)
+        if not is_empty:
+            self._text = [] if is_prose or len(names) == 1 < len(self._names) else names
+            self._is_doubted = False
+
+    def _numbers(self, cells: list[str], values: list[float | Unread | None]) -> Row | None:
+        if self._text and (problem := self._settle_text(len(cells))):
+            return next(self._bad(problem), None)
+        more = len(cells) - len(self._names)
+        if more == 1 and not cells[-1].strip():  # a comma at the end of rows, and none in the header
+            cells, values = cells[:-1], values[:-1]
+        elif more == -1 and self._names[-1] == "":  # the other way round
+            cells, values = [*cells, ""], [*values, None]
+        if len(cells) != len(self._names):
+            return next(self._bad(f"has {len(cells)} cells, and its header {len(self._names)}"), None)
+        found, unread = {}, None
+        for name, cell, one in zip(self._names, cells, values, strict=True):
+            if isinstance(one, float) and name:
+                found[name] = one
+            elif isinstance(one, Unread) and name == self._primary:
+                unread = f"has {one_line(cell, SHOWN_MAX)!r}, {one}"
+        if self._has_column and self._names.count(self._primary) > 1:
+            unread = f"has {self._names.count(self._primary)} columns of that name above it"
+        return Row(found, step_of(found), wall_of(found), unread)
+
+    def _settle_text(self, count: int) -> str | None:
+        """Take the line without numbers above a row of `count` cells as header or as text; or say why not."""
+        text, self._text = self._text, []
+        if len(text) != count:
+            return None
+        if count != len(self._names) or set(text) & set(self._names):
+            self._names = text
+            return None
+        self._text, self._is_doubted = text, True  # the rows below it are as unclear as this one
+        return f"stands below {one_line(','.join(text), SHOWN_MAX)!r}, which may be a header"
+
+    def _bad(self, why: str) -> Iterator[Row]:
+        self.bad += 1
+        if self._has_column:
+            yield Row({}, unread=why)
 
 
-def _number(cell: str) -> float | None:
-    """Return a cell's number, which may be nan or infinite; None if it holds none, as an empty cell."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _has_digit_first(found: float | Unread | None, cell: str) -> bool:
+    """Return whether a cell that has no number was to have one, as 0,5 and 12ms."""
+    return isinstance(found, Unread) and cell.strip().lstrip("+-.")[:1].isdigit()
 
 
-CSV = RowsBackend("csv", "{run_dir}/**/metrics.csv", "*.[ct]sv", CsvParser)
+def _as_names(line: str) -> tuple[list[str], str]:
+    """Return a line as names of columns, with its own delimiter. Raises OpenQuote."""
+    delimiter = delimiter_of(line)
+    cells = split(line, delimiter) or []
+    return [one_spelling(one_line(cell.strip().strip("'"), NAME_MAX + 1)) for cell in cells], delimiter
+
+
+CSV = RowsBackend("csv", ("{run_dir}/**/metrics.csv",), "*.[ct]sv", CsvParser)

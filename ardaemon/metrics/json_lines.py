@@ -1,53 +1,60 @@
-"""The jsonl backend: one JSON object per line. A number in nested objects is named by their keys.
+"""The jsonl backend: JSON objects one after another, each on a line of its own or over several lines.
 
-{"val": {"loss": 1}} is val/loss.
+So it reads metrics.jsonl, the one object of results.json, and an array of objects. A number in nested objects
+is named by their keys: {"val": {"loss": 1}} is val/loss.
 """
 
 import json
 from collections.abc import Iterator
 
-from ardaemon.core.config import NAME_MAX
+from ardaemon.core.spelling import one_spelling
+from ardaemon.core.text import one_line
+from ardaemon.metrics.formats.json_numbers import json_number, leaves
+from ardaemon.metrics.formats.json_stream import JsonStream, Torn
 from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
 
-DEPTH_MAX = 4  # of objects in objects: deeper ones are settings, not metrics
+SHOWN_MAX = 40  # characters of a value that a reason shows
+# Hugging Face's examples write the one with all; so do many scripts at their end.
+DEFAULTS = (
+    "{run_dir}/**/metrics.jsonl",
+    "{run_dir}/**/metrics.json",
+    "{run_dir}/**/results.json",
+    "{run_dir}/**/all_results.json",
+)
 
 
 class JsonParser:
-    """Parses the lines of one file, each by itself."""
+    """Parses the objects of one file, each by itself."""
 
-    def __init__(self) -> None:
+    shows_cut = True
+
+    def __init__(self, primary: str = "") -> None:
         self.bad = 0
+        self._primary = one_spelling(primary)
+        self._quoted = json.dumps(primary)
+        self._stream = JsonStream()
 
-    def row(self, line: str) -> Row | None:
-        """Return the line's numbers; None for an empty line, or for one that is no object and is counted."""
-        if not line.strip():
-            return None
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if not isinstance(entry, dict):
+    def rows(self, line: str) -> Iterator[Row]:
+        """Yield the numbers of each object that ends on this line; what is no object is counted."""
+        yield from map(self._row, self._stream.feed(line))
+
+    def end(self) -> Iterator[Row]:
+        """Yield what is left at the file's end: an object that does not end."""
+        yield from map(self._row, self._stream.end())
+
+    def _row(self, entry: dict[str, object] | Torn) -> Row:
+        if isinstance(entry, Torn):
             self.bad += 1
-            return None
-        values = dict(_numbers(entry))
-        return Row(values, step_of(values), wall_of(values))
+            concerned = entry.is_object or self._quoted in entry.text
+            return Row({}, unread=entry.why if concerned else None)
+        values, unread = {}, None
+        for name, found in leaves(entry):
+            number = json_number(found)
+            if number is not None:
+                values[name] = number
+            elif name == self._primary and found is not None:
+                unread = f"has {one_line(json.dumps(found)[: 2 * SHOWN_MAX], SHOWN_MAX)}, which is no number"
+        return Row(values, step_of(values), wall_of(values), unread)
 
 
-def _numbers(entry: dict[str, object], path: str = "", depth: int = 1) -> Iterator[tuple[str, float]]:
-    for key, value in entry.items():
-        name = f"{path}{key}"
-        if isinstance(value, dict) and depth < DEPTH_MAX:
-            yield from _numbers(value, f"{name}/", depth + 1)
-        elif isinstance(value, int | float) and not isinstance(value, bool) and len(name) <= NAME_MAX:
-            yield name, as_float(value)
-
-
-def as_float(value: float) -> float:
-    """Return a JSON number as a float; an integer with hundreds of digits becomes infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
-JSONL = RowsBackend("jsonl", "{run_dir}/**/metrics.jsonl", "*.*json*", JsonParser)
+JSONL = RowsBackend("jsonl", DEFAULTS, "*.*json*", JsonParser)

@@ -6,13 +6,15 @@ A row is some numbers, a step and a time.
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
-from ardaemon.metrics.formats.growing import Growing
+from ardaemon.metrics.formats.growing import LINE_MAX, Growing
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 
@@ -20,21 +22,45 @@ STEP_NAMES = ("step", "global_step", "_step", "iteration", "iter")
 WALL_NAMES = ("_timestamp", "timestamp", "wall_time")
 
 
+# Bytes. Programs that buffer what they write do so in multiples of this: of one that was killed, or that left
+# by os._exit(), the file ends there, and its last number may be cut.
+WRITTEN_AT_ONCE = 4 << 10
+# How files begin that are no text in UTF-8, and what they are.
+NO_TEXT = {
+    b"\xff\xfe": "in UTF-16: write it in UTF-8",
+    b"\xfe\xff": "in UTF-16: write it in UTF-8",
+    b"\x1f\x8b": "compressed (gzip): write it as it is",
+    b"BZh": "compressed (bzip2): write it as it is",
+    b"\xfd7zXZ": "compressed (xz): write it as it is",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd): write it as it is",
+    b"PK\x03\x04": "a zip archive, as spreadsheets are: write it as text",
+    b"PAR1": "in the format Parquet: write it as text",
+}
+
+
 class Row(Struct, frozen=True):
-    """The numbers that one line reports, with its step and its time (`wall`, seconds since 1970)."""
+    """The numbers that one line reports, with its step and its time (`wall`, seconds since 1970).
+
+    `unread` says why the line reports the primary metric, or may do so, and its value cannot be read.
+    """
 
     values: dict[str, float]
     step: int | None = None
     wall: float | None = None
+    unread: str | None = None
 
 
 class Parser(Protocol):
     """Reads the lines of one file in their order."""
 
     bad: int  # lines that cannot be read as rows
+    shows_cut: bool  # a last line that is cut shows it, as an object without its bracket does
 
-    def row(self, line: str) -> Row | None:
-        """Return what the line reports; None if it reports nothing, as a header."""
+    def rows(self, line: str) -> Iterator[Row]:
+        """Yield what the line reports, or what ends with it; nothing for a header."""
+
+    def end(self) -> Iterator[Row]:
+        """Yield what is left at the end of the file."""
 
 
 def step_of(values: dict[str, float]) -> int | None:
@@ -52,8 +78,11 @@ def wall_of(values: dict[str, float]) -> float | None:
 class _RowsFile:
     """One file of rows, and how far it has been read."""
 
-    def __init__(self, mine: Mine, parser: Parser) -> None:
-        self.growing, self.offset, self.parser = Growing(mine.path), mine.offset, parser
+    def __init__(self, mine: Mine, new_parser: Callable[[], Parser]) -> None:
+        self.growing, self.offset = Growing(mine.path), mine.offset
+        self.parser, self._new_parser = new_parser(), new_parser
+        self.no_text: str | None = None
+        self._begun, self._passed, self._line = 1, 0, 0
 
     def rows(self, *, over: bool) -> Iterator[Row]:
         """Yield the new rows that the run itself wrote. Raises OSError.
@@ -61,49 +90,90 @@ class _RowsFile:
         Lines from before the launch are parsed too, for the header in them. With `over` the writer has ended,
         so a last line without a line end counts as well.
         """
-        lines = self.growing.lines()
-        for at, line in lines:
-            yield from self._row(at, line)
-        if over and (rest := self.growing.rest()) is not None:
-            yield from self._row(*rest)
+        for at, line in self.growing.lines():
+            yield from self._rows(at, line)
+        yield from self._passed_over()
+        if over:
+            yield from self._last(*(self.growing.rest() or (self.growing.at, b"")))
 
-    def _row(self, at: int, line: bytes) -> Iterator[Row]:
-        row = self.parser.row(line.decode("utf-8", "replace").rstrip("\r"))
-        if row is not None and at >= self.offset:
-            yield row
+    def _last(self, at: int, line: bytes) -> Iterator[Row]:
+        if line:
+            yield from self._rows(at, line)
+        if at >= self.offset and self.no_text is None:
+            yield from self._told(self.parser.end())
+        if line and not self.parser.shows_cut and (at + len(line)) % WRITTEN_AT_ONCE == 0:
+            yield Row({}, unread=f"{self._where} may be cut: nothing ends it, and its writer wrote in blocks")
+
+    def _rows(self, at: int, line: bytes) -> Iterator[Row]:
+        if self.growing.begun != self._begun:  # the file was replaced
+            self.parser, self._begun, self._line = self._new_parser(), self.growing.begun, 0
+        if at == 0:
+            self.no_text = next((what for begin, what in NO_TEXT.items() if line.startswith(begin)), None)
+        yield from self._passed_over()
+        for part in line.decode("utf-8", "replace").rstrip("\r").split("\r") if self.no_text is None else ():
+            self._line += 1
+            for row in self._told(self.parser.rows(part)):
+                if at >= self.offset:
+                    yield row
+
+    def _passed_over(self) -> Iterator[Row]:
+        """Yield a row without a value where a line was passed over since the last call."""
+        if self.growing.too_long > self._passed:
+            self._passed = self.growing.too_long
+            self._line += 1
+            yield Row({}, unread=f"{self._where} has more than {LINE_MAX >> 20} MiB, and was passed over")
+
+    def _told(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Say of each row without a value where it stands."""
+        for row in rows:
+            yield replace(row, unread=f"{self._where} {row.unread}") if row.unread else row
+
+    @property
+    def _where(self) -> str:
+        return f"line {self._line} of {self.growing.path.name}"
 
 
 @dataclass
 class RowsBackend:
-    """Reads files of rows: those of the session's path, else those that `default` matches."""
+    """Reads files of rows: those of the session's path, else those that the first of `defaults` matches.
+
+    `parser` makes a parser for the primary metric of that name.
+    """
 
     name: str
-    default: str
+    defaults: tuple[str, ...]
     names: str
-    parser: Callable[[], Parser]
+    parser: Callable[[str], Parser]
 
     def pattern(self, attempt: AttemptOutput, query: Query) -> str:
-        """Return the session's path, else the backend's own."""
-        return query.path or self.default
+        """Return the session's path, else the first of the backend's own that this run has files for."""
+        own = (pattern for pattern in self.defaults if attempt.mine(pattern, self.names))
+        return query.path or next(own, self.defaults[0])
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Read all rows of the run's files, the file that was written last at the end."""
         files = sorted(_mine(self, attempt, query), key=_written)
         if not files:
-            problem = attempt.absent(query.path or self.default)
+            problem = attempt.absent(self.pattern(attempt, query))
             return Readings(self.name, {}, problem=problem, absent=True)
         series, problems = Series(query), []
         for mine in files:
-            file = _RowsFile(mine, self.parser())
+            file = self.file(mine, query)
             try:
                 for row in file.rows(over=True):
                     _add(series, row)
             except OSError as error:
                 problems.append(f"{mine.path.name} cannot be read: {error.strerror}")
+            if file.no_text is not None:
+                problems.append(f"{mine.path.name} is {file.no_text}")
             if file.parser.bad:
                 problems.append(f"{file.parser.bad} lines of {mine.path.name} cannot be read as rows")
         detail = attempt.shown(files[-1].path) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         return series.readings(self.name, "; ".join(problems) or None, detail)
+
+    def file(self, mine: Mine, query: Query) -> _RowsFile:
+        """Return a file of this kind, of which nothing is read yet."""
+        return _RowsFile(mine, partial(self.parser, query.primary.metric))
 
     def follower(self, attempt: AttemptOutput, query: Query) -> Follower:
         """Return a follower, for an attempt that is still running."""
@@ -122,7 +192,7 @@ class RowsFollower:
     def feed(self) -> None:
         """Read what was added."""
         for mine in _mine(self._backend, self._attempt, self._query):
-            self._files.setdefault(mine.path, _RowsFile(mine, self._backend.parser()))
+            self._files.setdefault(mine.path, self._backend.file(mine, self._query))
         for file in self._files.values():
             series = Series(self._query)
             try:
@@ -130,17 +200,19 @@ class RowsFollower:
                     _add(series, row)
             except OSError:
                 continue  # the file is gone for now or for good: this is but a view of a run at work
-            if series.primary is not None:
+            if series.primary is not None or series.unread is not None:
                 self.latest, self.step = series.latest, series.step
 
 
 def _mine(backend: RowsBackend, attempt: AttemptOutput, query: Query) -> list[Mine]:
-    return attempt.mine(query.path or backend.default, backend.names)
+    return attempt.mine(backend.pattern(attempt, query), backend.names)
 
 
 def _add(series: Series, row: Row) -> None:
     for name, value in row.values.items():
         series.add(name, value, row.step, row.wall)
+    if row.unread is not None:
+        series.add_unread(row.unread)
 
 
 def _written(mine: Mine) -> tuple[int, str]:

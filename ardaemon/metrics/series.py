@@ -18,6 +18,7 @@ class Series:
     def __init__(self, query: Query) -> None:
         self.query = query
         self.last: dict[str, tuple[float, Place]] = {}
+        self.unread: str | None = None  # why the primary metric's newest value could not be read
         self.not_finite = 0  # values of the primary metric that were nan or infinite
         self._name = query.primary.metric
         self._spelled = one_spelling(self._name)
@@ -32,8 +33,10 @@ class Series:
 
     @property
     def latest(self) -> float | None:
-        """The primary metric's last value; None if there is none, or if it is not finite."""
-        return self.primary[0] if self.primary is not None and math.isfinite(self.primary[0]) else None
+        """The primary metric's last value; None if there is none, or if it is not finite or not readable."""
+        if self.primary is None or self.unread is not None:
+            return None
+        return self.primary[0] if math.isfinite(self.primary[0]) else None
 
     @property
     def step(self) -> int | None:
@@ -53,7 +56,12 @@ class Series:
             return
         self.last[name] = (value, step)
         if wanted:
+            self.unread = None
             self._add_primary(value, step, wall)
+
+    def add_unread(self, why: str) -> None:
+        """Take a report of the primary metric whose value cannot be read: no earlier one stands in for it."""
+        self.unread = why
 
     def _add_primary(self, value: float, place: Place, wall: float | None) -> None:
         if isinstance(self.query.count, int):
@@ -100,19 +108,23 @@ class Series:
         return Readings(
             source=source,
             metrics=metrics,
-            nearest=nearest(self._name, list(self.last)) if self.primary is None else (),
+            nearest=() if self._is_known else nearest(self._name, list(self.last)),
             problem="; ".join(filter(None, (missing, problem))) or None,
             value=value,
             counted=_words(self.query, counts[1]) if counts is not None and value is not None else None,
-            settled=value is not None or (self.primary is not None and not isinstance(self.query.count, int)),
+            settled=value is not None or (self._is_known and not isinstance(self.query.count, int)),
             curve=self._curve.points(),
             detail=detail,
         )
 
+    @property
+    def _is_known(self) -> bool:
+        return self.primary is not None or self.unread is not None
+
     def _counted(self) -> tuple[float, Place] | None:
         match self.query.count:
             case "last":
-                return self.primary
+                return self.primary if self.unread is None else None
             case "best":
                 return self._best
             case _:
@@ -120,6 +132,8 @@ class Series:
 
     def _missing(self, absent: str | None) -> str:
         """Say why there is no value that counts."""
+        if self.unread is not None:
+            return f"the last value of {self._name} cannot be read: {self.unread}"
         if self.primary is None:
             return absent or f"{self._name} was never reported"
         match self.query.count:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ardaemon.core import file_kinds, files
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.json_array import elements
-from ardaemon.metrics.json_lines import as_float
+from ardaemon.metrics.formats.json_numbers import as_float
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 

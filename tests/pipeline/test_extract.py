@@ -89,7 +89,7 @@ def test_a_file_at_the_sessions_path_is_read_and_named(tmp_path: Path) -> None:
 
 def test_a_source_that_is_taken_after_others_says_why(tmp_path: Path) -> None:
     made = Made(tmp_path).launch()
-    made.write(f"{made.run.job}/metrics.csv", "val/loss\n0.5\n\n1,2,3\n")
+    made.write(f"{made.run.job}/metrics.csv", "val/loss\n1,2,3\n\n0.5\n")
     assert made.read("nothing\n").source == (
         "csv metrics.csv (1 lines of metrics.csv cannot be read as rows; log: val/loss was never printed)"
     )

@@ -20,6 +20,8 @@ class Growing:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.at = 0  # the position where the next line begins
+        self.begun = 0  # how often it was read from the beginning
+        self.too_long = 0  # lines that were passed over
         self._inode = -1
         self._rest = b""
         self._passing = False  # inside a line that is too long
@@ -33,6 +35,7 @@ class Growing:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self.at + len(self._rest):
                 self._inode, self.at, self._rest, self._passing = status.st_ino, 0, b"", False
+                self.begun += 1
             file.seek(self.at + len(self._rest))
             while chunk := file.read(CHUNK):
                 yield from self._take(chunk)
@@ -46,6 +49,7 @@ class Growing:
             self._passing = False
         self._rest = rest
         if self._passing or len(rest) > LINE_MAX:
+            self.too_long += not self._passing
             self.at, self._rest, self._passing = self.at + len(rest), b"", True
 
     def rest(self) -> tuple[int, bytes] | None:

@@ -1,4 +1,7 @@
-"""Finds the numbers in JSON that experiment trackers write: dicts in dicts by joined names, nan as a word."""
+"""Finds the numbers in JSON: dicts in dicts by joined names, nan as a word.
+
+Trackers join names by a point; in a script's own JSON a slash joins them, in files as in the log.
+"""
 
 import json
 import math
@@ -6,9 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ardaemon.core.config import NAME_MAX
+from ardaemon.core.spelling import one_spelling
+from ardaemon.core.text import one_line
+from ardaemon.metrics.formats.lines import number
 
 TEXT_MAX = 64 << 10  # bytes of a text in which numbers are looked for; one with tables or media is longer
-DEPTH_MAX = 8  # of dicts in dicts
+DEPTH_MAX = 8  # of dicts in dicts, as trackers write them
+OBJECT_DEPTH_MAX = 4  # of objects in objects of a script's own: deeper ones are settings, not metrics
 # Values that JSON has no number for, as wandb and trackio write them.
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -39,12 +46,39 @@ def numbers(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, float]
             yield name, number
 
 
+def leaves(entry: dict[str, Any], path: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
+    """Yield each value that is no object, under its name: {"val": {"loss": 1}} has val/loss."""
+    for key, value in entry.items():
+        name = path + (key if key.isidentifier() and key.isascii() else _cleaned(key))
+        if isinstance(value, dict):
+            if depth < OBJECT_DEPTH_MAX:
+                yield from leaves(value, f"{name}/", depth + 1)
+        elif len(name) <= NAME_MAX:
+            yield name, value
+
+
+def _cleaned(key: str) -> str:
+    return one_spelling(one_line(key, NAME_MAX + 1))
+
+
+def json_number(value: Any) -> float | None:
+    """Return a JSON value as a number, also of a text as "91.2%"; an integer without end becomes infinite."""
+    if isinstance(value, str):
+        return number(value) if len(value) <= NAME_MAX else None
+    return as_float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def as_float(value: float) -> float:
+    """Return a JSON number as a float; an integer with hundreds of digits becomes infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
         return _WORDS.get(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return float(value)
-    except OverflowError:  # an integer of more than 308 digits
-        return math.inf if value > 0 else -math.inf
+    return as_float(value)
