@@ -116,6 +116,7 @@ def drain(as_json: bool, timeout: float | None) -> int:
 
 
 def _say_queue(view: Answer, as_json: bool) -> None:
+    warn(view)
     if as_json:
         say_json(view)
     else:

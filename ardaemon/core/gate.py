@@ -33,6 +33,17 @@ class Closed(Struct, frozen=True):
     ordered: bool = True
 
 
+def joined(order: Order | None, new: Order, now: float) -> Order:
+    """Return which of two orders holds: the new one, unless it would open earlier what somebody has closed.
+
+    Who pauses for two hours does not know that somebody maintains the machine until tomorrow.
+    """
+    if order is None or order.state == "open" or new.state == "open" or new.until is None:
+        return new
+    lasts = order.until is None or order.until > max(now, new.until)
+    return order if lasts else new
+
+
 def closed(order: Order | None, daily: Hours | None, now: float) -> Closed | None:
     """Return why no run may start at that moment; None if runs may."""
     if order is not None and (order.until is None or now < order.until):

@@ -18,6 +18,8 @@ from ardaemon.handlers.lookup import named
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
 
+STAYS = "it was closed for longer before, and stays so; for another time: arctl queue resume, then this again"
+
 
 class Queue:
     """The methods on the queue of all experiments."""
@@ -56,9 +58,11 @@ class Queue:
 
     async def _order(self, word: Literal["paused", "drained", "open"], seconds: float | None) -> p.QueueView:
         until = None if seconds is None else time.time() + seconds
-        await self.board.gate.set(Order(state=word, until=until))
+        order = Order(state=word, until=until)
+        stays = await self.board.gate.set(order) != order
         self.board.wake_waiting()
-        return self._view()
+        view = self._view()
+        return replace(view, warnings=(STAYS, *view.warnings)) if stays else view
 
     async def queue_drained(self, params: p.Drained, _: Notify) -> p.QueueView:
         """Wait until no run has a place, or for `timeout` seconds."""

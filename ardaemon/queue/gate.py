@@ -59,9 +59,18 @@ class Gate:
             return None
         return order.until if order.until > time.time() else None
 
-    async def set(self, order: Order) -> None:
-        """Write the order, which holds from then on. Raises StorageError, and nothing has changed."""
+    async def set(self, new: Order) -> Order:
+        """Write what holds from now on, and return it: the new order, or an older one that closes for longer.
+
+        Raises StorageError, and nothing has changed.
+        """
         async with self._writing:
+            order = gate.joined(self._held(), new, time.time())
             await anyio.to_thread.run_sync(partial(state.write, self.file, order, 0o600))
             self.order, self.broken = order, None
         log.info("queue", extra={"facts": {"state": order.state, "until": order.until}})
+        return order
+
+    def _held(self) -> Order | None:
+        """Return the order that holds; what cannot be read may say that the queue is closed without end."""
+        return self.order if self.broken is None else Order(state="paused")

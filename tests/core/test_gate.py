@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ardaemon.core.config import Config
-from ardaemon.core.gate import Closed, Order, closed
+from ardaemon.core.gate import Closed, Order, closed, joined
 from ardaemon.core.hours import Hours, hours
 
 
@@ -123,3 +123,31 @@ def test_until_when_is_said() -> None:
 def test_an_order_until_a_moment_that_no_date_has_cannot_be_read(until: float) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"schema": 1, "state": "paused", "until": until}, Order)
+
+
+ENDLESS, LONG, SHORT, PAST = (Order(state="paused", until=until) for until in (None, 300.0, 200.0, 50.0))
+OPEN, DRAINED = Order(state="open", until=150.0), Order(state="drained")
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "holds"),
+    [
+        (None, SHORT, SHORT),
+        (ENDLESS, SHORT, ENDLESS),
+        (DRAINED, SHORT, DRAINED),
+        (LONG, SHORT, LONG),
+        (SHORT, LONG, LONG),
+        (SHORT, ENDLESS, ENDLESS),
+        (ENDLESS, DRAINED, DRAINED),
+        (DRAINED, ENDLESS, ENDLESS),
+        (PAST, SHORT, SHORT),
+        (OPEN, SHORT, SHORT),
+        (ENDLESS, OPEN, OPEN),
+        (DRAINED, Order(state="open", until=100.0), Order(state="open", until=100.0)),
+    ],
+)
+def test_a_pause_opens_nothing_that_was_closed_for_longer(
+    before: Order | None, new: Order, holds: Order
+) -> None:
+    """`resume` alone does, by an order that is over at once, or in a while."""
+    assert joined(before, new, now=100.0) == holds

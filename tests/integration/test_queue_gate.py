@@ -62,6 +62,16 @@ def test_a_pause_for_a_time_ends_by_itself(shell: Shell) -> None:
     assert time.time() >= begun + 3
 
 
+def test_a_pause_for_a_time_leaves_an_endless_one_as_it_is_and_says_so(shell: Shell) -> None:
+    shell("queue", "pause")
+    code, out, err = shell.end(shell.start("queue", "pause", "--for", "1s"))
+    assert (code, out) == (0, f"{PAUSED}\n")
+    assert err.startswith("warning: it was closed for longer before, and stays so; ")
+    assert shell.json("queue")["closed_until"] is None
+    shell("queue", "resume")
+    assert shell.json("queue", "pause", "--for", "1h")["closed_until"] is not None
+
+
 def test_drain_waits_for_the_end_of_what_runs(shell: Shell) -> None:
     shell.hold(0.9)
     running = shell.waiting("run", "--wait")
@@ -116,6 +126,7 @@ def test_an_order_that_cannot_be_read_keeps_the_queue_closed(shell: Shell) -> No
     (why,) = whys(shell)
     assert "queue.json" in str(why)
     assert "the queue is paused: arctl queue resume" in str(why)
+    assert shell.json("queue", "pause", "--for", "1s")["closed_until"] is None
     shell("queue", "resume")
     assert json.loads((shell.lab.home / "queue.json").read_text())["state"] == "open"
     shell("wait", "r0001")
