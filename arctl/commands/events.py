@@ -2,12 +2,13 @@
 
 import click
 
-from arctl.base import common
+from arctl.base import json_option
 from arctl.commands.watch import lines
 
 
 @click.command()
-@common
+@click.option("--expr", metavar="SLUG", help="This experiment's alone. Default: all.")
+@json_option
 def events(expr: str | None, as_json: bool) -> None:
     """Print each event as it happens: a line for each, or with --json an object.
 

@@ -244,7 +244,7 @@ class Watch:
         if result is None:
             return self._still(view)
         if self.as_json:
-            say_json(result)
+            say_json({**result, "feedback": view["feedback"]} if view.get("feedback") else result)
         else:
             _say_verdict(view, result)
         return self._code(EXIT_OF_STATUS.get(str(result["status"]), ArdaemonError.exit_code))

@@ -38,6 +38,7 @@ class Outcome(BaseModel):
     best_value: float | None = None
     train_py: str | None = Field(default=None, description="kept, restored, updated, edited_since")
     text: str = Field(default="", description="what became of it, and why")
+    feedback: str = Field(default="", description="what a person's command says of it")
     warnings: list[str] = []
 
 
@@ -121,7 +122,7 @@ def answer(text: str, content: BaseModel, most: int | None = None) -> CallToolRe
 
 def _fitted(structure: dict[str, Any], most: int | None) -> dict[str, Any]:
     """Return a structure that is too long, as of signs that JSON escapes, less what it can do without."""
-    for name in ("text", "warnings"):
+    for name in ("feedback", "text", "warnings"):
         if most is not None and len(json.dumps(structure, ensure_ascii=False).encode()) > most:
             structure.pop(name, None)
     return structure

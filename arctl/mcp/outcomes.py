@@ -22,6 +22,8 @@ def outcome(view: Answer, warnings: Sequence[str] = (), text: str | None = None)
     """Return the answer about a run: its verdict if there is one, else that it still runs."""
     lines = _lines(view) if text is None else [text]
     content = _outcome(view, "\n".join(lines[-CLOSING:]), bounded(warnings))
+    if view.get("feedback"):  # before the last line, by which a loop goes on
+        lines.insert(-1, run_lines.feedback(view))
     return answer("\n".join(lines), content, TEXT_MAX)
 
 
@@ -89,6 +91,7 @@ def _outcome(view: Answer, text: str, warnings: list[str]) -> Outcome:
         state=str(view["state"]),
         next=WAIT,
         text=text,
+        feedback=short(view.get("feedback") or "", run_lines.FEEDBACK_MAX),
         warnings=warnings,
     )
     return seen.model_copy(update=_judged(view["result"])) if view.get("result") else seen

@@ -10,7 +10,7 @@ from arctl.dial import Answer
 from ardaemon.core.line import short
 
 MIB = 1 << 20
-LABEL_MAX = 200  # bytes of a label's value: a path fits in
+LABEL_MAX = 4096  # bytes of a label's value: the longest path (PATH_MAX). Two that were cut could be the same
 
 
 class Sample(NamedTuple):

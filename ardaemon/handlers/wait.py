@@ -36,7 +36,10 @@ class Waiter:
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
         end = None if timeout is None else time.monotonic() + timeout
         if params.any:
-            return await self._next(experiment, params.until, end)
+            under_way = {flight.run.run_id for flight in self.board.of(experiment)}
+            view = await self._next(experiment, params.until, end)
+            over = view.result is not None
+            return await self._with_feedback(view, view.run_id in under_way, end) if over else view
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:

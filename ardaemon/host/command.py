@@ -59,6 +59,14 @@ class CommandEnd(Struct, frozen=True):
     tree: str = ""
 
 
+def signal_name(number: int) -> str:
+    """Return a signal's name, as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class _KeeperReport(Struct, frozen=True):
     """The keeper's report at the end: the command's code, or the error that kept it from starting."""
 

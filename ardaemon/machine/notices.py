@@ -22,6 +22,7 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     event: Notable
     text: str
+    at: str | None = None  # when it happened: the command may get it later
     project: str | None = None
     expr: str | None = None
     run_id: str | None = None
@@ -77,6 +78,28 @@ def _notice(event: Notable, message: Message, text: str, **facts: Any) -> Notice
 
 def _clean(text: str | None) -> str:
     return one_line(text or "", WORD_MAX)
+
+
+class Endings:
+    """The sessions whose end was told: what was at work then ends after it, and names the same end again."""
+
+    def __init__(self) -> None:
+        self.told: set[tuple[str | None, str | None]] = set()  # project, experiment
+
+    def heard(self, message: Message) -> None:
+        """Take an event: a session that is live again may end again."""
+        if message["event"] == "submitted" or (message["event"] == "session" and message["live"]):
+            self.told.discard((_clean(message["project"]), _clean(message["expr"])))
+
+    def is_new(self, notice: Notice) -> bool:
+        """Tell whether it says something new, and take it as told."""
+        whose = (notice.project, notice.expr)
+        if notice.event != "terminated":
+            return True
+        if whose in self.told:
+            return False
+        self.told.add(whose)
+        return True
 
 
 class Idleness:

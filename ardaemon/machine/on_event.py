@@ -5,6 +5,7 @@ in the log once, until the command succeeds again. It runs in the home folder, n
 file of a project can stand in for it, and with the daemon's own environment.
 """
 
+import errno
 import logging
 import os
 import shlex
@@ -17,6 +18,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from ardaemon.core import places
 from ardaemon.core.config import SUBSCRIBER_QUEUE, Config
@@ -27,7 +29,7 @@ from ardaemon.core.text import one_line
 from ardaemon.host import command, state
 from ardaemon.host.command import CommandEnd
 from ardaemon.machine import notices
-from ardaemon.machine.notices import Idleness, Message, Notice, Whose
+from ardaemon.machine.notices import Endings, Idleness, Message, Notice, Whose
 from ardaemon.queue.board import Board
 
 WAITING_MAX = 64  # notices that wait for the command: a night's worth of an hour
@@ -35,6 +37,12 @@ PRINTED_MAX = 256  # runs of which what the command printed is kept: each client
 FEEDBACK_MAX = 300  # bytes of it that an agent gets: its context is small
 FEEDBACK_S = 5.0  # for the command to print it; an agent waits no longer for its verdict
 SAID_MAX = 300  # characters of what a failed command printed
+# Why a command cannot be started -> what a person does about it.
+MENDS = {
+    errno.ENOENT: "name its whole path: the PATH that counts is the daemon's",
+    errno.EACCES: "it has to be a file of mode 755",
+    errno.ENOEXEC: "a script begins with the line #!/bin/sh",
+}
 
 RunOf = tuple[str | None, str | None, str | None]  # project, experiment, run
 
@@ -46,7 +54,7 @@ class Notifier:
 
     def __init__(self, config: LiveConfig, board: Board) -> None:
         self.config, self.board = config, board
-        self.idleness = Idleness()
+        self.idleness, self.endings = Idleness(), Endings()
         self.waiting: deque[Notice] = deque(maxlen=WAITING_MAX)
         self.current: Notice | None = None  # for which the command runs now
         self.came = anyio.Event()
@@ -74,6 +82,7 @@ class Notifier:
                     self._take(message)
             except anyio.EndOfStream:
                 log.warning("events were missed", extra={"facts": {"who": "on_event"}})
+                self.endings = Endings()  # a session may have begun again
             finally:
                 self.board.subscribers.discard(send)
                 send.close()
@@ -82,6 +91,7 @@ class Notifier:
         now, minutes = time.monotonic(), self.config.now.idle_minutes
         if message is not None:
             self.idleness.heard(message, now)
+            self.endings.heard(message)
             for notice in notices.of(message):
                 self._put(notice)
         for whose in self.idleness.over(minutes, now):
@@ -94,10 +104,14 @@ class Notifier:
         return any((str(f.experiment.project), f.experiment.slug) == whose for f in flights)
 
     def _put(self, notice: Notice) -> None:
-        config = self.config.now
-        if config.on_event is not None and notice.event in config.events:
-            self.waiting.append(notice)
-            self.came.set()
+        config, is_new = self.config.now, self.endings.is_new(notice)
+        if config.on_event is None or notice.event not in config.events:
+            return
+        if not is_new:
+            self._keep(notice, "")  # an agent that waits for what the command prints waits for nothing
+            return
+        self.waiting.append(replace(notice, at=state.now()))
+        self.came.set()
 
     async def _run_all(self) -> None:
         while True:
@@ -115,7 +129,7 @@ class Notifier:
             work = partial(run, config.on_event, config.on_event_seconds, notice)
             failure, printed = await anyio.to_thread.run_sync(work)
         except (ArdaemonError, OSError) as error:
-            failure, printed = f"it cannot be started: {error}", ""
+            failure, printed = f"it cannot be started: {_why(error)}", ""
         self._keep(notice, printed)
         if failure and failure != self.failure:
             facts = {"command": config.on_event, "notice": notice.event, "why": failure}
@@ -156,7 +170,7 @@ def run(text: str, seconds: float, notice: Notice) -> tuple[str, str]:
 
     Return what failed, or "", and what the command printed, or "" if it failed.
     """
-    given = {"at": state.now(), "host": socket.gethostname(), **_facts(notice)}
+    given = {"at": notice.at, "host": socket.gethostname(), **_facts(notice)}
     stdin = os.memfd_create("notice", os.MFD_CLOEXEC)  # a pipe would have to be fed while the command reads
     try:
         os.write(stdin, encode(given) + b"\n")
@@ -179,5 +193,14 @@ def _failure(end: CommandEnd, seconds: float) -> str:
     if end.wanted or (end.how == "exited" and end.code == 0):
         return ""
     said = one_line(end.output.decode(errors="replace"), SAID_MAX)
-    how = f"it was ended after {seconds:g} s" if end.how == "late" else f"exit code {end.code}"
+    how = f"exit code {end.code}" if end.code >= 0 else f"it was ended by {command.signal_name(-end.code)}"
+    how = f"it was ended after {seconds:g} s" if end.how == "late" else how
     return f"{how}: {said}" if said else how
+
+
+def _why(error: ArdaemonError | OSError) -> str:
+    """Return why a command cannot be started, and what to do about it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    mend = MENDS.get(error.errno)
+    return f"{error.filename}: {error.strerror}" + (f" ({mend})" if mend else "")

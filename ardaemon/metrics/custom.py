@@ -8,7 +8,6 @@ The command runs in the project's folder with the run's environment; AR_RUN_DIR 
 import json
 import math
 import shlex
-import signal
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,7 +16,7 @@ from ardaemon.core.config import CUSTOM_DEADLINE_S, NAME_MAX
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import COMMAND_MARK
 from ardaemon.core.text import one_line
-from ardaemon.host.command import CommandEnd, run
+from ardaemon.host.command import CommandEnd, run, signal_name
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
 from ardaemon.metrics.series import Series
 
@@ -100,7 +99,7 @@ def _problem(end: CommandEnd, deadline: float) -> str | None:
         return f"printed more than {len(end.output)} bytes and was killed"
     if end.code == 0:
         return None
-    how = f"was ended by {_signal(-end.code)}" if end.code < 0 else f"exited {end.code}"
+    how = f"was ended by {signal_name(-end.code)}" if end.code < 0 else f"exited {end.code}"
     error = _error_line(end.errors.decode("utf-8", "replace"))
     return f"{how}: {error}" if error else how
 
@@ -111,13 +110,6 @@ def _error_line(errors: str) -> str:
     if not lines:
         return ""
     return one_line(lines[-1] if lines[0].startswith("Traceback ") else lines[0], ERROR_MAX)
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _json_object(text: str) -> dict[str, object] | None:

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ardaemon.machine import on_event
+from ardaemon.machine.notices import Notice
 from ardaemon.machine.on_event import FEEDBACK_S
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import config_of, configured, with_gpus
@@ -40,10 +42,29 @@ def test_what_is_worth_notice_comes_as_json_in_its_order(lab: Lab) -> None:
     assert first.keys() == {"at", "host", "event", "text", "project", "expr", "run_id", "value"}
     assert (first["event"], first["run_id"], first["value"]) == ("advance", "r0001", 0.5)
     assert first["project"] == str(lab.project)
+    assert first["at"] <= crash["at"] <= over["at"]
     assert (crash["event"], crash["run_id"]) == ("crash", "r0003")
     assert (over["event"], over["terminated_by"]) == ("terminated", "max_runs")
     assert (lab.root / "where").read_text().strip() == str(lab.root / "h")
     assert "SECRET_OF_THE_PROJECT" not in (lab.root / "env").read_text()
+
+
+def test_the_end_of_a_session_is_told_once_though_a_run_was_at_work(lab: Lab) -> None:
+    """By `session stop`, which interrupts that run; an agent waits no longer for its feedback."""
+    path = noting(lab, "#!/bin/sh\ncat >> {told}\necho noted\n", feedback="true")
+    lab.ready()
+    shell = Shell(lab)
+    for count in (1, 2):
+        shell.hold(0.5)
+        process = shell.waiting("run", "--wait", "--again")
+        lab.call("session.stop", project=str(lab.project))
+        begun = time.monotonic()
+        assert "stop: manual" in shell.end(process)[1]
+        assert time.monotonic() - begun < FEEDBACK_S
+        assert [notice["event"] for notice in told(path, count)] == ["terminated"] * count
+        lab.session()
+    lab.tried(0.4)  # a notice that had come late would stand before its
+    assert [notice["event"] for notice in told(path, 3)] == ["terminated", "terminated", "advance"]
 
 
 def test_only_the_named_events_are_told(lab: Lab) -> None:
@@ -92,6 +113,10 @@ def test_what_it_prints_is_given_to_the_agent_that_waits_before_the_last_line(la
     assert lines[-1].startswith("[r0001] continue")
     assert len(lines[-2].removeprefix("[r0001] feedback: ").encode()) <= 300
     assert "[r0001] feedback: try warmup" in shell("wait", "r0001")  # also for who comes later
+    assert shell.json("wait", "r0001")["feedback"].startswith("try warmup next 000")
+    lab.edit(0.4)
+    shell("run")
+    assert shell.json("wait", "--any")["feedback"].startswith("try warmup")
     lab.edit(0.9)  # a revert is not told: there is nothing to wait for
     begun = time.monotonic()
     assert "feedback" not in shell("run", "--wait")
@@ -148,7 +173,15 @@ def test_a_command_that_is_not_there_is_named(lab: Lab) -> None:
     lab.ready()
     lab.tried(0.5)
     wait_until(lambda: lab.events("on_event failed"), "the failure is told")
-    assert "No such file or directory" in lab.events("on_event failed")[0]["why"]
+    assert lab.events("on_event failed")[0]["why"] == (
+        "it cannot be started: /no/such/program: No such file or directory"
+        " (name its whole path: the PATH that counts is the daemon's)"
+    )
+
+
+def test_a_command_that_a_signal_has_ended_is_told_by_its_name() -> None:
+    failure, printed = on_event.run("sh -c 'echo no; kill -9 $$'", 30.0, Notice(event="crash", text="x"))
+    assert (failure, printed) == ("it was ended by SIGKILL: no", "")
 
 
 def test_a_project_cannot_name_a_command(lab: Lab) -> None:

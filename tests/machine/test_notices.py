@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ardaemon.machine import notices
-from ardaemon.machine.notices import Idleness
+from ardaemon.machine.notices import Endings, Idleness
 
 WHOSE = {"project": "/p", "expr": "261122-lr"}
 COMMITTED = {
@@ -57,6 +57,21 @@ def test_a_stopped_session_and_a_sick_gpu_are_worth_notice_and_a_started_one_is_
     assert [(n.event, n.gpu, n.text) for n in notices.of(sick)] == [
         ("gpu_quarantined", "GPU-5a", "GPU 0 is sick")
     ]
+
+
+def test_the_end_of_a_session_is_new_once_whatever_was_at_work_then() -> None:
+    endings = Endings()
+    session = {"event": "session", **WHOSE}
+    (stopped,) = notices.of({**session, "live": False})
+    late = list(notices.of({**COMMITTED, "status": "crash", "terminated_by": "manual"}))
+    assert [endings.is_new(notice) for notice in (stopped, *late)] == [True, True, False]
+    other = notices.of({**COMMITTED, "expr": "another", "terminated_by": "manual"})
+    assert [endings.is_new(notice) for notice in other] == [True]
+    endings.heard({**session, "live": False})
+    assert not endings.is_new(stopped)
+    for again in ({**session, "live": True}, {"event": "submitted", **WHOSE}):
+        endings.heard(again)
+        assert endings.is_new(stopped)
 
 
 def test_an_idle_agent_is_told_once_until_its_next_event() -> None:

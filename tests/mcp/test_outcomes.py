@@ -30,6 +30,7 @@ def view(text: str, state: str = "committed") -> dict[str, Any]:
         "seconds": 1.23456,
     }
     seen = {"expr": text, "run_id": text, "state": state, "seconds": 600.0, "elapsed": 12.3, "why": text}
+    seen["feedback"] = text if state == "committed" else ""
     return {**seen, "result": result} if state == "committed" else seen
 
 
@@ -42,6 +43,16 @@ def test_text_and_structure_have_at_most_1_kib_each(text: str, state: str) -> No
     assert said.structured_content is not None
     assert said.structured_content["state"] == state
     assert "next" in said.structured_content
+
+
+def test_what_a_persons_command_says_stands_before_the_last_line() -> None:
+    said = outcomes.outcome({**view("a"), "feedback": "try warmup"})
+    (part,) = said.content
+    assert part.text.splitlines()[-2] == "[a] feedback: try warmup"  # type: ignore[union-attr]
+    assert said.structured_content is not None
+    assert said.structured_content["feedback"] == "try warmup"
+    assert "try warmup" not in said.structured_content["text"]
+    assert "feedback" not in (outcomes.outcome({**view("a"), "feedback": ""}).structured_content or {})
 
 
 @given(st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,63}", fullmatch=True), max_size=40))
