@@ -41,6 +41,8 @@ CURVE = Kind(1 << 20)  # the daemon writes a tenth of that
 # --- what is run ---
 # train.py where it is run or kept: a script, not data; it travels whole through every snapshot.
 TRAIN = Kind(1 << 20)
+# A version's second copy: packed, and still larger by a little where nothing can be packed.
+VERSION = Kind(2 << 20)
 # train.py and its swap file where they may be an edit that must not be lost: far more than any script has.
 EDIT = Kind(64 << 20)
 # program.md: far more than any has. Several experiments may share one by a link.

@@ -202,6 +202,14 @@ class Experiment:
         return self.folder / ".same"
 
     @cached_property
+    def versions(self) -> Path:
+        """The second copies of all versions (experiment/versions.py)."""
+        return self.folder / ".versions"
+
+    def version(self, run_id: str) -> Path:
+        return self.versions / f"{run_id}.gz"
+
+    @cached_property
     def unclean(self) -> Path:
         return self.folder / "UNCLEAN.json"
 
@@ -226,8 +234,8 @@ def _run(runs: Path, run_id: str) -> Run:
 # Names that the daemon itself keeps in an experiment's folder. Everything else there is the project's and is
 # linked into each job's folder.
 DAEMON_FILES = frozenset(
-    "batch_contract.json .ar-session.json best.json best_ckpt parent_ckpt .ckpt .same results.tsv facts.jsonl"
-    " UNCLEAN.json chain_decision.json archive runs train.py".split()
+    "batch_contract.json .ar-session.json best.json best_ckpt parent_ckpt .ckpt .same .versions results.tsv"
+    " facts.jsonl UNCLEAN.json chain_decision.json archive runs train.py".split()
 )
 
 

@@ -10,7 +10,7 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import FOLDER, ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
-from ardaemon.experiment import how_run, seal, train_file
+from ardaemon.experiment import how_run, seal, train_file, versions
 from ardaemon.experiment import program as program_md
 from ardaemon.host import durable, operations, state
 from ardaemon.metrics.readable import METRIC_NAME_MAX
@@ -152,6 +152,7 @@ def keep_original(experiment: Experiment) -> Placed:
     original = experiment.run(ORIGINAL)
     durable.make_folder(original.folder)
     durable.write(original.train, data, durable.mode_of(experiment.train, 0o444))
+    versions.keep(experiment, ORIGINAL, data)
     return Placed(ORIGINAL, train_file.sha256(data))
 
 

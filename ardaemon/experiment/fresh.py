@@ -11,7 +11,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Session
-from ardaemon.experiment import train_file
+from ardaemon.experiment import placing, train_file, versions
 from ardaemon.host import durable, state
 
 # Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
@@ -35,8 +35,8 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
                 durable.rename(experiment.folder / name, home / name)
         if not experiment.runs.exists():
             durable.rename(experiment.folder / RUNS_NEW, experiment.runs)
-    original = train_file.kept(experiment, ORIGINAL)
-    outcome = train_file.place(experiment, original, {original.sha256, archived or original.sha256}, None)
+    original = placing.kept(experiment, ORIGINAL)
+    outcome = placing.place(experiment, original, {original.sha256, archived or original.sha256}, None)
     placed = None if outcome == "edited_since" else original
     state.write(
         experiment.session,
@@ -75,5 +75,6 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     folder = experiment.folder / RUNS_NEW / ORIGINAL
     durable.make_own_folder(folder.parent)
     durable.make_own_folder(folder)
-    data, mode = train_file.snapshot(original), durable.mode_of(original, 0o444)
+    data = versions.copy(experiment, ORIGINAL) or train_file.snapshot(original)
+    mode = durable.mode_of(original, 0o444)
     durable.write(folder / experiment.train.name, data, mode)

@@ -7,7 +7,7 @@ from ardaemon.core.errors import (
 from ardaemon.core.layout import Experiment
 from ardaemon.core.mends import go_on, session_anew
 from ardaemon.core.model import Placed, Session, Settings
-from ardaemon.experiment import checks, seal, train_file
+from ardaemon.experiment import checks, placing, seal
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run
@@ -70,4 +70,4 @@ def version_to_restore(experiment: Experiment, current: State) -> Placed:
     run_id = fallback_run(experiment, current.best)
     if current.best is not None and current.best.sha256:
         return Placed(run_id, current.best.sha256)
-    return train_file.kept(experiment, run_id)
+    return placing.kept(experiment, run_id)

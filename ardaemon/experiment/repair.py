@@ -9,7 +9,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
-from ardaemon.experiment import history, ledger
+from ardaemon.experiment import history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
 from ardaemon.host import durable, state
@@ -23,7 +23,10 @@ def load_or_repair(experiment: Experiment) -> State:
     Each file goes from broken to rebuilt in one durable write, so after a kill the repair begins again.
     """
     try:
-        return load(experiment)
+        current = load(experiment)
+        if current.best is None or _is_as_judged(experiment, current.best):
+            return current
+        raise CorruptState(f"{experiment.best} names a run whose train.py was changed")
     except CorruptState:
         warnings = [
             *_mend_fresh(experiment),
@@ -113,13 +116,15 @@ def _rebuilt_session(experiment: Experiment) -> Session:
 def _mend_best(experiment: Experiment) -> list[str]:
     try:
         best = state.read(experiment.best, Best)
-        if best is not None and has_snapshot(experiment, best):
+        if best is not None and _is_as_judged(experiment, best):
             return []
         if best is None and not _session(experiment).counters.advance:
             return []
+        if best is not None and _put_right(experiment, best):
+            return [f"runs/{best.run_id}/train.py was not the version that was judged: put back"]
         fault = "best.json is missing"
         if best is not None:
-            fault = f"best.json names {best.run_id}, which has no train.py: kept as"
+            fault = f"best.json names {best.run_id}, whose train.py is gone or was changed: kept as"
             fault += f" {state.put_aside(experiment.best).name}"
     except CorruptState:
         aside = state.put_aside(experiment.best)
@@ -130,6 +135,20 @@ def _mend_best(experiment: Experiment) -> list[str]:
         return [f"{fault}; no run that advanced is left in runs/, so there is no best"]
     state.write(experiment.best, best)
     return [f"{fault}, rebuilt from {best.run_id}/run.json"]
+
+
+def _is_as_judged(experiment: Experiment, best: Best) -> bool:
+    """Tell whether the best's snapshot is the version that was judged, by its hash where the best has one.
+
+    load() only looks whether the file is there, for `status` asks it: nothing is put back into train.py then.
+    """
+    snapshot = experiment.run(best.run_id).train
+    return train_file.hash_at(snapshot) == best.sha256 if best.sha256 else has_snapshot(experiment, best)
+
+
+def _put_right(experiment: Experiment, best: Best) -> bool:
+    """Return whether the best's snapshot is the version that was judged, put back where that can be done."""
+    return _is_as_judged(experiment, best) or versions.put_right(experiment, best.run_id, best.sha256)
 
 
 def _session(experiment: Experiment) -> Session:
@@ -154,6 +173,6 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
             continue
         record = history.record_of(experiment.run(row["run_id"]))
         best = record.state.decision.best if record and isinstance(record.state, Judged) else None
-        if best is not None and has_snapshot(experiment, best):
+        if best is not None and _put_right(experiment, best):
             return best
     return None

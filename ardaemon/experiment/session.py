@@ -10,7 +10,7 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, runner, seal, train_file
+from ardaemon.experiment import chain, checks, placing, runner, seal, train_file
 from ardaemon.experiment.fresh import archive_train, finish_fresh
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -117,7 +117,7 @@ def _revert(experiment: Experiment, current: State) -> State:
     accepted = {target.sha256} | ({current.session.placed.sha256} if current.session.placed else set())
     if standing is not None and standing not in accepted:
         accepted.add(archive_train(experiment, _stamp()) or "")
-    if train_file.place(experiment, target, accepted, None) == "edited_since":
+    if placing.place(experiment, target, accepted, None) == "edited_since":
         return current
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)

@@ -1,18 +1,13 @@
-"""Reads train.py with care, and replaces it only if no edit is lost."""
+"""Reads train.py, and the versions of it that are kept, with care."""
 
 import errno
 import hashlib
-import os
-from collections.abc import Collection
 from pathlib import Path
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import BadTrainFile
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Placed, TrainFile
 from ardaemon.core.project import foreign_file
-from ardaemon.host import durable, operations
-from ardaemon.host.state import storage
 
 
 def sha256(data: bytes) -> str:
@@ -73,67 +68,3 @@ def hash_at(path: Path) -> str | None:
         return sha256(files.head(path, file_kinds.TRAIN.most + 1, file_kinds.TRAIN))
     except OSError:
         return None
-
-
-def kept(experiment: Experiment, run_id: str) -> Placed:
-    """Return the version that a run keeps. Raises StorageError."""
-    path = experiment.run(run_id).train
-    with storage("read", path):
-        return Placed(run_id, sha256(snapshot(path)))
-
-
-def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
-    """Make train.py the version `target`, unless someone has edited it since. The caller syncs the folder.
-
-    `accepted` are the hashes of the versions that may be overwritten. `mine` is the hash of the run's
-    own snapshot, by which a `target` that stands there already is reported as `kept` or as `restored`.
-    """
-    advancing = target.sha256 == mine
-    with storage("restore", experiment.train):
-        if _rescue(experiment, {target.sha256, *accepted}):
-            return "edited_since"
-    standing = current(experiment)
-    if standing == target.sha256:
-        return "kept" if advancing else "restored"
-    if standing not in accepted and os.path.lexists(experiment.train):
-        return "edited_since"  # plainly an edit: the file is not touched at all
-    with storage("restore", experiment.train):
-        source = experiment.run(target.run_id).train
-        data, mode = snapshot(source), _mode(experiment, source)
-        swapped = durable.swap(
-            experiment.train, data, lambda old: sha256(old) in accepted, mode, folder=False
-        )
-    if not swapped:
-        return "edited_since"
-    return "updated" if advancing else "restored"
-
-
-def _rescue(experiment: Experiment, accepted: Collection[str]) -> bool:
-    """Put back an edit that a daemon killed in mid-swap left in the swap file; return whether that was done.
-
-    A version in `accepted` is no edit, and is removed. The edit gets a visible name first, so that no
-    further kill can lose it.
-    """
-    swap_file = Path(durable.swap_file(experiment.train))
-    try:
-        data = files.read(swap_file, file_kinds.EDIT)
-    except FileNotFoundError:
-        return False
-    if sha256(data) in accepted:
-        durable.remove(swap_file)
-        return False
-    visible = experiment.folder / f"train.py.rescued-{swap_file.stat().st_mtime_ns}"
-    operations.rename(swap_file, visible)
-    # A newer edit may stand in train.py already: then both stay.
-    mode = _mode(experiment, visible)
-    if not durable.swap(experiment.train, data, lambda old: sha256(old) in accepted, mode):
-        return False
-    durable.remove(visible)
-    return True
-
-
-def _mode(experiment: Experiment, target: Path) -> int:
-    """Return the mode of train.py, which a person may have changed; without one, a copy's of `target`."""
-    if experiment.train.exists():
-        return durable.mode_of(experiment.train, 0o777)
-    return durable.mode_of(target, 0o644)

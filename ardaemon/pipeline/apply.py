@@ -15,7 +15,7 @@ from ardaemon.core.config import RECENT_SUBMITS, UNDELIVERED_MAX
 from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import Result, Session, TrainFile
 from ardaemon.core.run_record import Decision, Judged, RunRecord
-from ardaemon.experiment import ledger, train_file
+from ardaemon.experiment import ledger, placing
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline.outcome import fit, without
@@ -83,7 +83,7 @@ def _promoted(
 
 def _restore(experiment: Experiment, record: RunRecord, decision: Decision) -> TrainFile:
     assert decision.place is not None
-    outcome = train_file.place(experiment, decision.place, decision.in_train, record.sha256)
+    outcome = placing.place(experiment, decision.place, decision.in_train, record.sha256)
     # Already there, but not when it was decided: an apply that was cut short has put it there.
     return "updated" if outcome == "kept" and not decision.stood else outcome
 

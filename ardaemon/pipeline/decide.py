@@ -20,7 +20,7 @@ from ardaemon.core.model import (
     UncleanRecord,
 )
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
-from ardaemon.experiment import ledger, seal, train_file
+from ardaemon.experiment import ledger, seal, train_file, versions
 from ardaemon.experiment.chain import chain_of
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.experiment.ready import version_to_restore
@@ -46,6 +46,8 @@ def decide(ended: Ended, records: Records = PLAIN) -> RunRecord:
     ChecksFirst.
     """
     current = load_or_repair(ended.experiment)
+    # Its job may have rewritten the snapshot. Where no copy is left, the commit says so as it places it.
+    versions.put_right(ended.experiment, ended.run.run_id, ended.record.sha256)
     judged = verdict.judge(_facts(ended, current))
     why = _again(ended, current, judged)
     wins = why is None and judged.improved and judged.valid

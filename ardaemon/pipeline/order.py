@@ -12,7 +12,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
-from ardaemon.experiment import checks, runner, seal, train_file
+from ardaemon.experiment import checks, runner, seal, train_file, versions
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
@@ -130,7 +130,7 @@ def seal_faults(
     `launched`: with --exec live the file itself was run by now, and may be edited.
     """
     faults = [*seal.changed(experiment, current.contract), *checks.changed(experiment, current.session)]
-    if not launched and train_file.hash_at(experiment.run(record.run_id).train) != record.sha256:
+    if not launched and not versions.put_right(experiment, record.run_id, record.sha256):
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
     if not launched and record.settings != current.session.settings:  # those that this user has started
         faults = [*faults, f"runs/{record.run_id}/run.json has other settings than the session"]

@@ -28,7 +28,7 @@ from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.experiment import history, runner, seal, train_file
+from ardaemon.experiment import history, placing, runner, seal, train_file, versions
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.same import Version
@@ -94,7 +94,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     )
     missing = _missing(experiment, current, environment, config)
     mode = durable.mode_of(experiment.train, 0o444)
-    _lay_out(experiment.run(record.run_id), data, mode, position.started_here.records.signed(record))
+    _lay_out(experiment, data, mode, position.started_here.records.signed(record))
     active = Active(
         folder=str(experiment.folder),
         run_id=record.run_id,
@@ -212,10 +212,12 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
     return record is None or record.state == Queued()
 
 
-def _lay_out(run: Run, data: bytes, mode: int, record: RunRecord) -> None:
+def _lay_out(experiment: Experiment, data: bytes, mode: int, record: RunRecord) -> None:
+    run = experiment.run(record.run_id)
     with state.storage("create", run.folder):
         durable.make_own_folder(run.folder)
         durable.sweep(run.folder)  # laid out before, and never acknowledged
+        versions.keep(experiment, run.run_id, data)
         durable.write(run.train, data, mode, folder=False)
         durable.write(run.record, state.encode(record))
 
@@ -234,7 +236,7 @@ def put_back(experiment: Experiment, record: RunRecord, current: State, target: 
     if record.restore != "at_submit":
         return ()
     try:
-        outcome = train_file.place(experiment, target, {record.sha256, target.sha256}, None)
+        outcome = placing.place(experiment, target, {record.sha256, target.sha256}, None)
         durable.sync_folder(experiment.folder)
         if outcome == "edited_since":
             return ("train.py was edited in the same moment: it was left alone",)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Counters, Placed, Session
-from ardaemon.experiment import fresh, repair, session, train_file
+from ardaemon.experiment import fresh, placing, repair, session, train_file
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 from tests.support.folders import TRAIN, experiment
@@ -189,14 +189,14 @@ def test_what_revert_puts_into_the_archive_is_synced_before_train_py_is_overwrit
 def test_an_edit_in_the_moment_of_the_revert_stays_and_is_not_noted_as_placed(
     made: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real = session_of(made).placed, train_file.place
+    before, real = session_of(made).placed, placing.place
     state.write(made.session, replace(session_of(made), placed=Placed("r0001", "00")))
 
     def edited_first(*given: Any) -> Any:
         made.train.write_text("# saved in this moment\n")
         return real(*given)
 
-    monkeypatch.setattr(train_file, "place", edited_first)
+    monkeypatch.setattr(placing, "place", edited_first)
     started = start(made, "revert")
     assert made.train.read_text() == "# saved in this moment\n"
     assert started.placed == Placed("r0001", "00") != before

@@ -186,7 +186,7 @@ def test_a_best_whose_snapshot_is_gone_is_put_aside_for_the_one_before(made: Exp
     assert best is not None
     shutil.rmtree(made.run(best.run_id).folder)
     found = repair.load_or_repair(made)
-    assert f"names {best.run_id}, which has no train.py" in found.warnings[0]
+    assert f"names {best.run_id}, whose train.py is gone or was changed" in found.warnings[0]
     assert found.best is not None
     assert made.run(found.best.run_id).train.exists()
     assert broken_copies(made, "best.json")

@@ -107,6 +107,12 @@ PROMISES = {
         "a job writes every name of the daemon's, and the daemon is killed (-9) before the verdict; results"
         " that no commit has written lie where those of commits do",
     ),
+    "rewritten": (
+        "what is put back into train.py is what was judged, whatever a job makes of its source or of"
+        " the runs",
+        "jobs that rewrite themselves, their snapshot, each snapshot or each Python file of the runs, in"
+        " place and as a new file, or remove it; each then advances, reverts, and is run again",
+    ),
     "removed-run": (
         "a run whose folder is removed is ended, its slot is held until its job is gone, its id is not used"
         " again",

@@ -10,6 +10,8 @@ _ENGINE = "tests/engines/test_local.py::"
 _TRUSTED = "tests/integration/test_trusted_files.py::"
 _FORGED = f"{_TRUSTED}test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon"
 _NOT_COMMITTED = f"{_TRUSTED}test_a_result_that_the_daemon_did_not_write_is_not_believed"
+_REWRITTEN = "tests/integration/test_rewritten.py::"
+_VERSIONS = "tests/experiment/test_versions.py::"
 _REMOVED = "tests/integration/test_removed_run.py::"
 _WISH = "tests/integration/test_every_wish.py::"
 _EACH_WISH = f"{_WISH}test_a_wish_is_done_or_said_to_be_too_late"
@@ -92,6 +94,43 @@ MUTANTS = (
         "if result is not None and result.run_id == run.run_id:",
         "if result is not None:",
         (f"{_TRUSTED}test_a_run_that_is_copied_by_hand_is_not_counted_twice",),
+    ),
+    Mutant(
+        "rewritten",
+        "what is put into train.py is not compared with the hash of what was judged",
+        "if train_file.sha256(data) != target.sha256:",
+        "if data is None:",
+        (f"{_VERSIONS}test_without_any_copy_nothing_is_put_back_that_was_not_judged",),
+    ),
+    Mutant(
+        "rewritten",
+        "no second copy of a version is kept at its submit",
+        "versions.keep(experiment, run.run_id, data)",
+        "pass",
+        (f"{_REWRITTEN}test_what_is_put_back_is_what_was_judged_whatever_a_job_rewrites",),
+    ),
+    Mutant(
+        "rewritten",
+        "a snapshot that its job has rewritten stays as it is",
+        "versions.put_right(ended.experiment, ended.run.run_id, ended.record.sha256)",
+        "pass",
+        (f"{_REWRITTEN}test_what_is_put_back_is_what_was_judged_whatever_a_job_rewrites",),
+    ),
+    Mutant(
+        "rewritten",
+        "a run whose snapshot another job has rewritten is not started",
+        "if not launched and not versions.put_right(experiment, record.run_id, record.sha256):",
+        "if not launched and train_file.hash_at(experiment.run(record.run_id).train) != record.sha256:",
+        (
+            f"{_REWRITTEN}test_a_run_whose_snapshot_another_job_rewrites_while_it_waits_runs_as_it_was_submitted",
+        ),
+    ),
+    Mutant(
+        "rewritten",
+        "a copy of a version is believed whatever it holds",
+        "if data is None or train_file.sha256(data) != sha256 or not path.parent.is_dir():",
+        "if data is None or not path.parent.is_dir():",
+        (f"{_VERSIONS}test_a_copy_is_believed_by_its_hash_alone[another version]",),
     ),
     Mutant(
         "removed-run",

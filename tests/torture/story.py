@@ -1,6 +1,7 @@
 """The story that every crash is tried on: a run of each kind, told by a client that never gives up."""
 
 import errno
+import gzip
 import json
 import os
 import sys
@@ -209,7 +210,8 @@ def pictured(lab: Lab) -> dict[str, Any]:
 
 
 def _content(lab: Lab, path: Path) -> object:
-    text = path.read_text().replace(str(lab.root), "~")
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().replace(str(lab.root), "~")
     if path.suffix == ".json":
         return _plain(json.loads(text))
     if path.name == FACTS:
