@@ -1,12 +1,13 @@
 """Takes up config.toml whenever it has changed, without a restart; a broken one changes nothing.
 
 The kernel tells when something changes in the file's folder, in the one above (the folder may be made later),
-and where a link leads. Nothing is looked at in between. On a network disk the kernel does not tell what
-another machine has written: there a restart takes it up.
+and in the folder of each link on the way to it. Nothing is looked at in between. On a network disk the kernel
+does not tell what another machine has written: there a restart takes it up.
 """
 
 import logging
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ardaemon.core.live_config import LiveConfig
 from ardaemon.host.folder_events import FolderEvents
 from ardaemon.queue.board import Board
 
+LINKS_MAX = 40  # on one way: open(2) follows no more
 SETTLE_S = 0.2  # an editor saves in several steps, and puts the file aside in one of them
 
 log = logging.getLogger("ardaemon.daemon")
@@ -50,7 +52,18 @@ def _folders(path: str) -> list[Path]:
     folder = Path(path).parent
     while not folder.is_dir():
         folder = folder.parent
-    return list({folder, folder.parent, Path(os.path.realpath(path)).parent})
+    return list({folder, folder.parent, *_ways(Path(path))})
+
+
+def _ways(path: Path) -> Iterator[Path]:
+    """Yield the folder of each link on the way to the file, for it may be led elsewhere, and the file's."""
+    for _ in range(LINKS_MAX):
+        link = next((part for part in (*reversed(path.parents), path) if part.is_symlink()), None)
+        if link is None:
+            break
+        yield link.parent
+        path = link.parent / os.readlink(link) / path.relative_to(link)
+    yield path.parent
 
 
 async def _take_up(path: str, config: LiveConfig, board: Board) -> None:

@@ -16,6 +16,7 @@ from arctl.lock_holder import CANNOT_BE_REACHED, holder, unreachable
 from arctl.pid_namespace import require_lasting
 from arctl.starter import dial_running, start_lock, start_locked
 from arctl.stopper import require_near, stop_running, too_busy
+from ardaemon.core import config_file, places
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
@@ -65,6 +66,7 @@ def restart(as_json: bool) -> None:
     """Stop the daemon and start the installed version. A command that waits for a run goes on waiting."""
     require_near()
     require_lasting()  # before the daemon that runs is stopped
+    config_file.load(places.config_file(), os.environ)  # a fault would keep the next one from starting
     host = Host.of_environment()
     private_folder(host.state)
     with start_lock(host):

@@ -82,7 +82,7 @@ def test_gpus_are_left_to_others_from_now_on(lab: Lab) -> None:
 
 
 def test_a_broken_file_keeps_the_settings_and_is_told_once(shell: Shell) -> None:
-    lab = shell.lab
+    lab, pid = shell.lab, shell.json("daemon", "status")["pid"]
     taken_up(lab, "cpu_slots = 2\n")
     configured(lab, "cpu_slots = 2\ngrase = 3\n")
     wait_until(lambda: lab.events("config refused"), "the fault is told")
@@ -98,6 +98,10 @@ def test_a_broken_file_keeps_the_settings_and_is_told_once(shell: Shell) -> None
     code, out, err = shell.end(process)
     assert (code, out) == (64, "")
     assert "the daemon goes on with the settings of before the fault" in err
+    code, out, err = shell.end(shell.start("daemon", "restart"))
+    assert (code, out) == (64, ""), "it would be stopped, and none could start"
+    assert err.endswith("arctl config check\n")
+    assert shell.json("daemon", "status")["pid"] == pid
     taken_up(lab, "cpu_slots = 3\n")
     assert lab.call("queue.list")["slots"] == 3
     assert not [check for check in shell.json("doctor")["checks"] if check["name"] == "config.toml"]
@@ -127,6 +131,29 @@ def test_the_file_behind_a_link_is_watched_too(lab: Lab) -> None:
     new.write_text("cpu_slots = 3\n")
     new.rename(real)
     wait_until(lambda: lab.call("queue.list")["slots"] == 3, "the file is taken up")
+
+
+def test_a_link_on_the_way_to_the_file_may_be_led_elsewhere(lab: Lab) -> None:
+    """As dotfiles are switched: each link may lead to another one."""
+    above, links = config_of(lab).parents[1], [lab.root / name for name in ("one", "two")]
+    for slots, link in enumerate(links, 2):
+        folder = lab.root / f"dotfiles{slots}/ardaemon"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(f"cpu_slots = {slots}\n")
+        link.symlink_to(folder.parent.name)
+    above.parent.mkdir(exist_ok=True)
+    above.symlink_to(links[0])
+    lab.start()
+    _lead(above, links[1])
+    wait_until(lambda: lab.call("queue.list")["slots"] == 3, "the first link is followed")
+    _lead(links[1], lab.root / "dotfiles2")
+    wait_until(lambda: lab.call("queue.list")["slots"] == 2, "the second link is followed")
+
+
+def _lead(link: Path, target: Path) -> None:
+    new = Path(f"{link}.new")
+    new.symlink_to(target)
+    new.rename(link)
 
 
 def test_the_variables_of_the_daemon_are_shown_and_hold_after_a_change(shell: Shell) -> None:
