@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Exit codes by how a run ended; those of errors are in ardaemon.core.errors.
 EXIT_OF_STATUS = {"ok": 0, "crash": 10, "timeout": 11, "invalid": 12, "interrupted": 13, "unclean": 14}
 EXIT_STILL_RUNNING = 75  # EX_TEMPFAIL of sysexits.h: come back later
+EXIT_PIPE_CLOSED = 141  # as a shell shows a death by SIGPIPE
 NOT_LAUNCHED = ("queued", "launching")  # states of a run whose job was not started yet
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from arctl.base import complain, say_json
+from arctl.base import EXIT_PIPE_CLOSED, complain, say_json
 from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
 
-EXIT_PIPE_CLOSED = 141  # as a shell shows a death by SIGPIPE
 EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
 # Errors of write(2) to a file, to a full device or to a terminal that is gone.
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

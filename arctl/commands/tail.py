@@ -5,6 +5,7 @@ import click
 from arctl.base import Here, common, say, say_json
 from arctl.dial import Answer
 from arctl.options import which_run
+from arctl.reader import leave_with_reader
 from ardaemon.core.text import clean
 
 LINES = 40
@@ -44,6 +45,7 @@ def tail(expr: str | None, as_json: bool, run_id: str | None, lines: int, follow
 
 def _follow(here: Here, run_id: str | None, lines: int, show: "_Text | _JsonLines") -> None:
     """Print the log's end, then each addition as it comes."""
+    leave_with_reader()
     view = here.ask("run.get", run_id=run_id)  # settles which experiment, and which run is the latest
     reached: Answer = {}
 

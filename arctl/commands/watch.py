@@ -27,8 +27,10 @@ def watch(expr: str | None, as_json: bool, plain: bool) -> None:
 
 def lines(expr: str | None, as_json: bool) -> None:
     """Print a line for each event, or a JSON object, until Ctrl+C."""
+    from arctl.reader import leave_with_reader
     from arctl.watch.plain import Lines
 
+    leave_with_reader()
     if expr is not None:
         here = Here(expr)
         expr = str(here.ask("session.get")["expr"])  # a misspelt one is an error, not a silence

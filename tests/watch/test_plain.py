@@ -1,7 +1,9 @@
 """`arctl watch` as lines: in a pipe, as JSON, over a restart of the daemon."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -61,6 +63,23 @@ def test_it_goes_on_over_a_crash_and_waits_for_a_daemon_that_was_stopped(shell: 
     assert json.loads(read_until(process, "session"))["live"] is False
     end(process)
     shell("daemon", "stop")
+
+
+@pytest.mark.parametrize("through", ["pipe", "socket"])
+def test_who_follows_ends_with_its_reader_though_nothing_happens(shell: Shell, through: str) -> None:
+    """No event comes, and the log has no more lines."""
+    shell.hold(0.5)
+    shell.lab.submit()
+    wait_until(lambda: "started" in shell("tail"), "the run has printed its line")
+    commands = (["watch", "--plain"], ["watch", "--json"], ["events"], ["tail", "--follow"])
+    for command in commands:
+        ours, theirs = os.pipe() if through == "pipe" else (end.detach() for end in socket.socketpair())
+        process = shell.start(*command, stdout=theirs)
+        os.close(theirs)
+        assert os.read(ours, 1)
+        os.close(ours)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (141, ""), command
 
 
 def test_a_misspelt_experiment_is_an_error(shell: Shell) -> None:
