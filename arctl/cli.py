@@ -15,6 +15,22 @@ from ardaemon.core.errors import ArdaemonError, StorageError, UsageError
 EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
 # Errors of write(2) to a file, to a full device or to a terminal that is gone.
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+# Names that people know from other tools, and the command that answers what they mean by it.
+MEANT = {
+    "ls": "status",
+    "list": "status",
+    "best": "status",
+    "ps": "queue",
+    "top": "watch",
+    "log": "tail",
+    "logs": "tail",
+    "show": "result",
+    "stop": "cancel",
+    "kill": "cancel",
+    "start": "run",
+    "undo": "restore",
+    "checkout": "restore",
+}
 NEAREST_MAX = 3  # names offered for a misspelt command
 
 # Command -> its module, and its line in `arctl --help`, which so imports no command.
@@ -30,6 +46,7 @@ COMMANDS = {
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
     "diff": ("diff", "Show what a run changed in train.py."),
+    "restore": ("restore", "Put a run's edit into train.py again."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
     "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),
@@ -72,7 +89,7 @@ class Commands(click.Group):
             return
         from difflib import get_close_matches
 
-        near = get_close_matches(name, COMMANDS, NEAREST_MAX)
+        near = [MEANT[name]] if name in MEANT else get_close_matches(name, COMMANDS, NEAREST_MAX)
         ctx.fail(f"there is no command {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -115,19 +115,26 @@ def _failed(result: Answer, tail: str) -> str:
     stays = (
         f"best stays {number(result.get('best_value'))} @ {short(best, ID_MAX)}" if best else "no best yet"
     )
-    if result["status"] == "unclean":
-        tail += "; arctl clean"
-    elif result["status"] != "interrupted":
-        tail += f"; arctl tail {run}"
+    look = _look(result, run)
+    tail += f"; {look}" if look else ""
     return fit(f"[{run}] {result['status']}: ", _why(result), f" — {stays}{tail}", VERDICT_MAX)
+
+
+def _look(result: Answer, run: str) -> str:
+    """Return the commands that show why, and that bring the edit back if train.py is the best again."""
+    if result["status"] == "unclean":
+        return "arctl clean"
+    words = [] if result["status"] == "interrupted" else ["tail"]
+    words += ["restore"] if result.get("train_py") == "restored" else []
+    return f"arctl {' or '.join(words)} {run}" if words else ""
 
 
 def _why(result: Answer) -> str:
     text, code, signal = str(result.get("reason") or ""), result.get("exit_code"), result.get("signal")
     reason = read(text)
     if result["status"] == "timeout":
-        what = "no output" if reason.token == STALL else "time limit"
-        after = f"{what} reached after {number(round(result.get('seconds') or 0.0, 1))} s"
+        what = "silent for longer than --stall; ended" if reason.token == STALL else "time limit reached"
+        after = f"{what} after {number(round(result.get('seconds') or 0.0, 1))} s"
         return "; ".join((after, *reason.notes))
     if not text:
         return f"exit code {code}" if code else str(signal or "no reason known")

@@ -87,6 +87,7 @@ METHODS: dict[str, Method] = {
     "experiment.clean": Method(
         Where, ExperimentView, "Verify that no survivor is left; lift the sentinel.", slow=True
     ),
+    "experiment.restore": Method(WhichRun, ExperimentView, "Make train.py the version of a run."),
     "session.start": Method(
         SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
     ),

@@ -479,7 +479,7 @@ class ChainView(Answer, frozen=True, kw_only=True):
 
 
 class ExperimentView(Answer, frozen=True, kw_only=True):
-    """experiment.init, experiment.seal, experiment.clean: what was done, and the contract by now."""
+    """experiment.init, .seal, .clean and .restore: what was done, and the contract by now."""
 
     project: str
     expr: str

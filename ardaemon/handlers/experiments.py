@@ -1,5 +1,6 @@
 """status.*, experiment.*, session.*: an experiment and its settings."""
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -15,10 +16,12 @@ from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.core.model import Settings
 from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
 from ardaemon.experiment.chain import chain_of, of_project
+from ardaemon.experiment.restore import restore
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run, hours_of
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.lookup import named
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.need import require_possible
@@ -125,6 +128,21 @@ class Experiments:
             warnings=tuple(state.warnings),
         )
 
+    async def experiment_restore(self, params: p.WhichRun, _: Notify) -> p.ExperimentView:
+        """Make train.py the version of a run; what stood there is archived if no run has it."""
+        experiment = await self.context.resolve(params.project, params.expr)
+        run_id = await named(self.context, experiment, params.run_id)
+        async with self.context.changing(experiment):
+            restored = await self.context.do(experiment, partial(restore, experiment, run_id))
+        return p.ExperimentView(
+            project=str(experiment.project),
+            expr=experiment.slug,
+            folder=str(experiment.folder),
+            contract=restored.state.contract,
+            said=restored.said,
+            warnings=tuple(restored.state.warnings),
+        )
+
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Start a session: runs are accepted from here on."""
         experiment = await self.context.resolve(params.project, params.expr)
@@ -214,7 +232,7 @@ def _train_py(experiment: Experiment, state: State) -> str:
     placed, best = state.session.placed, state.best
     standing = train_file.current(experiment)
     if standing is None:
-        return "missing"
+        return "unreadable" if os.path.lexists(experiment.train) else "missing"
     if best is not None and standing == best.sha256:
         return "in-sync with best"
     if placed is not None and standing == placed.sha256:

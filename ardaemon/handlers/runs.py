@@ -6,7 +6,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import Unfollowed
+from ardaemon.core.errors import Refused, Unfollowed
 from ardaemon.core.events import RunSubmitted
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.priority import check_priority
@@ -116,6 +116,8 @@ class Runs:
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
+        if flight is None and params.run_id is None:
+            raise Refused(f"no run of {experiment.slug} is under way", "arctl queue lists all that are")
         if flight is None:
             return await stored(self.context, experiment, run_id)
         await self.context.control.cancel(flight, "stop" if params.manual else "cancel")

@@ -39,7 +39,16 @@ ASKING = (
         "clean",
     ),
     *("run", "run --wait", "run --wait --exit-zero", "wait", "wait --any", "status", "result", "tail"),
-    *("tail --follow", "watch", "cancel", "diff", "report", "report --html -o page.html", "history --best 3"),
+    *(
+        "tail --follow",
+        "watch",
+        "cancel",
+        "restore",
+        "diff",
+        "report",
+        "report --html -o page.html",
+        "history --best 3",
+    ),
     *("events", "metrics", "queue pause", "queue resume", "queue drain"),
     *("daemon start", "daemon stop", "daemon restart", "daemon status"),
 )

@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "status.get": {},
     "experiment.seal": {"accept": True},
     "experiment.clean": {},
+    "experiment.restore": {},
     "session.start": {"settings": {"seconds": 5}, "environment": {}},
     "session.set": {"given": {"plateau": 3}},
     "session.stop": {},
