@@ -122,6 +122,9 @@ class Readings(Struct, frozen=True):
     counted: str | None = None  # "last@1200", "best@900", "at 1000@1000"; without "@" if no step is known
     curve: tuple[Point, ...] = ()
     detail: str | None = None
+    printed: str | None = None  # the value that counts as the log has it: how many digits are known
+    # The value before the log's last mention of the primary metric, where that could not be read.
+    stale: float | None = None
     absent: bool = False  # the source is not there at all: `auto` does not mention it
     passed: tuple[str, ...] = ()  # set by `auto`: the sources that it asked before, and why they do not count
 

@@ -6,21 +6,25 @@ comes from the regex alone, line by line; the other metrics are read as they are
 """
 
 import json
+import math
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from ardaemon.core import file_kinds, files
-from ardaemon.core.config import CUSTOM_DEADLINE_S
+from ardaemon.core.config import CUSTOM_DEADLINE_S, NAME_MAX
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
-from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex
+from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, step
 from ardaemon.metrics.formats.log_reader import (
     LINE_END,
+    Block,
     LineReader,
     ReadLimits,
     after_last_end,
@@ -31,6 +35,11 @@ from ardaemon.metrics.formats.log_reader import (
     read_at,
 )
 from ardaemon.metrics.series import Series
+
+# Bytes. Programs that buffer what they print write it in multiples of this: if one is killed, the log ends at
+# one of them.
+WRITTEN_AT_ONCE = 4 << 10
+CONTEXT = ReadLimits().context
 
 
 def check_regex(text: str) -> None:
@@ -55,62 +64,122 @@ class LogBackend:
 
     def read_here(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Return the log's metrics, read in this process, where a regex may take for ever."""
-        reader, series = LineReader(query.primary.metric, query.regex), Series(query)
+        series = Series(query)
         try:
             with files.opened(attempt.log, file_kinds.LOG) as file:
-                whole = self._read(file, reader, series)
+                reading = _Reading(
+                    file, LineReader(query.primary.metric, query.regex, self.limits.line), series
+                )
+                whole = reading.read(self.limits)
                 size = file.seek(0, 2)
         except OSError as error:
             return Readings(self.name, {}, problem=f"{attempt.log.name} cannot be read: {error.strerror}")
-        return series.readings(self.name, whole=whole, absent=_absent(query, size))
+        readings = series.readings(self.name, whole=whole, absent=_absent(query, size))
+        # A file of the run may still hold what the log shows and nobody can read.
+        return (
+            replace(readings, settled=readings.value is not None) if series.unread is not None else readings
+        )
 
-    def _read(self, file: BinaryIO, reader: LineReader, series: Series) -> bool:
+
+@dataclass
+class _Reading:
+    """One reading of one log."""
+
+    file: BinaryIO
+    reader: LineReader
+    series: Series
+
+    def read(self, limits: ReadLimits) -> bool:
         """Add the log's reports to the series, and return whether every line was read."""
-        size = file.seek(0, 2)
-        start = max(size - self.limits.tail, 0)
-        begin, data = from_line_start(file, start, size)
-        if series.query.count != "last":
-            self._read_forwards(file, begin, reader, series)
+        size = self.file.seek(0, 2)
+        start = max(size - limits.tail, 0)
+        begin, data = from_line_start(self.file, start, size)
+        if self.series.query.count != "last":
+            self._read_forwards(begin, limits)
             start = 0
-        for line in lines(data, self.limits.line):
-            for report in reader.reports(line):
-                series.add(*report)
+        self._warm_up(begin, limits)
+        self._read_end(data, size)
         del data
-        if series.primary is None and start > 0 and begin > 0:
-            self._search_backwards(file, begin, reader, series)
-        return start == 0 and size <= self.limits.searched
+        if start > 0 and begin > 0:
+            self._search_backwards(begin, limits)
+        return start == 0 and size <= limits.searched
 
-    def _read_forwards(self, file: BinaryIO, end: int, reader: LineReader, series: Series) -> None:
+    def _read_end(self, data: bytes, size: int) -> None:
+        """Take all reports of the log's end."""
+        unfinished = data[after_last_end(data) :] if size % WRITTEN_AT_ONCE == 0 else b""
+        for line in lines(data[: len(data) - len(unfinished)]):
+            self._add(self.reader.reports(line))
+        for report in self.reader.reports(unfinished) if unfinished else []:
+            torn = report.name == self.reader.primary and decode(unfinished).rstrip().endswith(report.printed)
+            self._add([report._replace(value=None, printed="the log ends within it") if torn else report])
+        self._add(self.reader.end())
+
+    def _warm_up(self, begin: int, limits: ReadLimits) -> None:
+        """Read what stands before `begin`, where a line begins, for the sake of the lines from there on."""
+        self.reader.forget()
+        for line in lines(from_line_start(self.file, max(begin - limits.context, 0), begin)[1]):
+            self.reader.skip(line)
+
+    def _read_forwards(self, end: int, limits: ReadLimits) -> None:
         """Add all reports of the primary metric before `end`: the value that counts may be anywhere."""
-        begin = max(end - self.limits.searched, 0)
+        begin = max(end - limits.searched, 0)
         too_long = begin > 0  # it begins within a line
         while begin < end:
-            stop = min(begin + self.limits.block, end)
-            if is_hole(file, begin, stop):
+            stop = min(begin + limits.block, end)
+            if is_hole(self.file, begin, stop):
                 begin, too_long = stop, False
                 continue
-            data = read_at(file, begin, stop)
+            data = read_at(self.file, begin, stop)
             cut = after_last_end(data)
             end_of_long = LINE_END.search(data) if too_long else None
-            self._take(data[end_of_long.end() if end_of_long else 0 : cut], reader, series)
+            first = end_of_long.end() if end_of_long else 0
+            if cut == 0 or first:
+                self._add(self._of_part(Block(begin, data[: first or None], False)))
+            self._add(self._primaries(begin + first, data[first:cut], limits))
             too_long = cut == 0  # a line that fills a block; its end is passed over too
             begin += cut or len(data)
 
-    def _take(self, data: bytes, reader: LineReader, series: Series) -> None:
-        """Add the primary metric's reports in `data`, which holds whole lines."""
-        if not reader.possible(data):
-            return
-        for line in lines(data, self.limits.line):
-            if reader.possible(line):
-                for report in reader.primaries(line):
-                    series.add(*report)
+    def _primaries(self, begin: int, data: bytes, limits: ReadLimits) -> list[Report]:
+        """Return the primary metric's reports in `data`, whole lines that begin at `begin`."""
+        if not self.reader.possible(data):
+            return []
+        self._warm_up(begin, limits)
+        found = [report for line in lines(data) for report in self._of_line(line)]
+        after = self.file.seek(begin + len(data)) and self.file.read(limits.line)
+        following = next(lines(after or b""), b"")
+        left = self.reader.primaries(following)[:1] if self.reader.is_folded and following else []
+        return found + left + self.reader.end()
 
-    def _search_backwards(self, file: BinaryIO, end: int, reader: LineReader, series: Series) -> None:
-        """Look for the last report of the primary metric before `end`."""
-        for block in blocks_backwards(file, end, self.limits):
-            self._take(block, reader, series)
+    def _of_line(self, line: bytes) -> list[Report]:
+        if self.reader.is_folded or self.reader.possible(line):
+            return self.reader.primaries(line)
+        self.reader.skip(line)
+        return []
+
+    def _search_backwards(self, end: int, limits: ReadLimits) -> None:
+        """Look for the last report of the primary metric before `end`, where no later one could be read."""
+        series = self.series
+        for block in blocks_backwards(self.file, end, limits):
             if series.primary is not None:
                 return
+            found = self._primaries(block.begin, block.data, limits) if block.whole else self._of_part(block)
+            if series.unread is None:
+                self._add(found)
+            elif values := [report.value for report in found if report.value is not None]:
+                series.stale = values[-1]
+                return
+
+    def _of_part(self, block: Block) -> list[Report]:
+        """Return the mention in a part of a line that is too long; its name may end in the next part."""
+        data = read_at(self.file, block.begin, block.begin + len(block.data) + NAME_MAX)
+        return self.reader.too_long(data, len(block.data))
+
+    def _add(self, found: Iterable[Report]) -> None:
+        for report in found:
+            if report.value is not None:
+                self.series.add(report.name, report.value, report.place, printed=report.printed)
+            elif report.name == self.reader.primary:
+                self.series.add_unread(report.printed, report.place)
 
 
 class GrowingLog:
@@ -122,7 +191,7 @@ class GrowingLog:
     def __init__(self, query: Query, line_max: int = LINE_MAX) -> None:
         self.latest: float | None = None  # None as well while the last value is nan or infinite
         self.step: int | None = None
-        self._reader = LineReader(query.primary.metric, query.regex)
+        self._reader = LineReader(query.primary.metric, query.regex, line_max)
         self._query = query
         self._line_max = line_max
         self._rest = b""
@@ -142,21 +211,24 @@ class GrowingLog:
 
     def skip(self) -> None:
         """Expect the next bytes from a later place in the log: the line that they begin in is passed over."""
+        self._reader.forget()
         self._rest, self._passing = b"", True
 
     def _take(self, data: bytes) -> None:
         if self._passing:
             end = LINE_END.search(data)
             data = data[end.end() :] if end else b""
-        if not self._reader.possible(data):
-            return
-        series = Series(self._query)
-        for line in lines(data, self._line_max):
-            if self._reader.possible(line):
-                for report in self._reader.primaries(line):
-                    series.add(*report)
-        if series.primary is not None:
-            self.latest, self.step = series.latest, series.step
+        possible = self._reader.possible(data)
+        for line in lines(data if possible else data[-CONTEXT:]):
+            if not possible or len(line) > self._line_max:
+                self._reader.skip(line)
+                continue
+            for report in self._reader.primaries(line):
+                self._note(report)
+
+    def _note(self, report: Report) -> None:
+        finite = report.value is not None and math.isfinite(report.value)
+        self.latest, self.step = (report.value if finite else None), step(report.place)
 
 
 def _absent(query: Query, size: int) -> str:

@@ -55,7 +55,7 @@ def _lines(name: str) -> list[str]:
 
 def _is_read(name: str, line: str) -> bool:
     found = list(LineReader(name, None).primaries(line.encode()))
-    return [value for _, value, _ in found] == [_PROBE]
+    return [report.value for report in found] == [_PROBE]
 
 
 def _other_way(name: str) -> str:

@@ -2,11 +2,20 @@
 
 import difflib
 import math
+from typing import NamedTuple
 
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
 from ardaemon.metrics.formats.lines import Place, step
+
+
+class Value(NamedTuple):
+    """One value; `printed` is its text where it was read from a log."""
+
+    value: float
+    place: Place
+    printed: str | None = None
 
 
 class Series:
@@ -17,17 +26,19 @@ class Series:
 
     def __init__(self, query: Query) -> None:
         self.query = query
-        self.last: dict[str, tuple[float, Place]] = {}
-        self.unread: str | None = None  # why the primary metric's newest value could not be read
+        self.last: dict[str, Value] = {}
+        # Why the primary metric's newest value could not be read, and the one before it.
+        self.unread: str | None = None
+        self.stale: float | None = None
         self.not_finite = 0  # values of the primary metric that were nan or infinite
         self._name = query.primary.metric
         self._spelled = one_spelling(self._name)
-        self._best: tuple[float, Place] | None = None
-        self._at: tuple[float, int] | None = None  # the last value up to the step that counts
+        self._best: Value | None = None
+        self._at: Value | None = None  # the last value up to the step that counts; its place is the step
         self._curve = Curve()
 
     @property
-    def primary(self) -> tuple[float, Place] | None:
+    def primary(self) -> Value | None:
         """The last value (perhaps nan or infinite) and place of the primary metric; None if there is none."""
         return self.last.get(self._name)
 
@@ -43,7 +54,14 @@ class Series:
         """The step of the primary metric's last value."""
         return step(self.primary[1]) if self.primary is not None else None
 
-    def add(self, name: str, value: float, step: Place = None, wall: float | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        value: float,
+        step: Place = None,
+        wall: float | None = None,
+        printed: str | None = None,
+    ) -> None:
         """Take one report. A value that is not finite is kept as well, so that the answer can say so.
 
         The primary metric has the name that the query gives it, any other name its one spelling.
@@ -54,18 +72,25 @@ class Series:
             name = self._name
         if not wanted and name not in self.last and len(self.last) >= METRICS_MAX:
             return
-        self.last[name] = (value, step)
+        self.last[name] = Value(value, step, printed)
         if wanted:
             self.unread = None
-            self._add_primary(value, step, wall)
+            self._add_primary(self.last[name], wall)
 
-    def add_unread(self, why: str) -> None:
-        """Take a report of the primary metric whose value cannot be read: no earlier one stands in for it."""
-        self.unread = why
+    def add_unread(self, why: str, place: Place = None) -> None:
+        """Take a report of the primary metric whose value cannot be read: no earlier one stands in for it.
 
-    def _add_primary(self, value: float, place: Place, wall: float | None) -> None:
+        One at a step beyond that which counts is passed over.
+        """
+        at = step(place)
+        if isinstance(self.query.count, int) and at is not None and at > self.query.count:
+            return
+        self.unread, self.stale = why, self.primary.value if self.primary is not None else None
+
+    def _add_primary(self, one: Value, wall: float | None) -> None:
+        value, place = one.value, one.place
         if isinstance(self.query.count, int):
-            self._note_at(value, step(place), self.query.count)
+            self._note_at(one, step(place), self.query.count)
         if not math.isfinite(value):
             self.not_finite += 1
             return
@@ -73,12 +98,12 @@ class Series:
         if self._best is None or (
             value < self._best[0] if self.query.primary.direction == "min" else value > self._best[0]
         ):
-            self._best = (value, place)
+            self._best = one
 
-    def _note_at(self, value: float, at: int | None, most: int) -> None:
+    def _note_at(self, one: Value, at: int | None, most: int) -> None:
         """Keep the value at the highest step up to `most`; of a step written twice, the later value."""
-        if at is not None and at <= most and (self._at is None or at >= self._at[1]):
-            self._at = (value, at)
+        if at is not None and at <= most and (self._at is None or at >= (step(self._at.place) or 0)):
+            self._at = one._replace(place=at)
 
     def readings(
         self,
@@ -99,9 +124,11 @@ class Series:
         missing = None if value is not None else self._missing(absent)
         metrics = {
             name: Metric(last, None, step(place))
-            for name, (last, place) in self.last.items()
+            for name, (last, place, _) in self.last.items()
             if math.isfinite(last)
         }
+        if self.unread is not None and value is None:
+            metrics.pop(self._name, None)
         if self._name in metrics:
             best = self._best[0] if whole and self._best is not None else None
             metrics[self._name] = Metric(metrics[self._name].last, best, metrics[self._name].step)
@@ -113,6 +140,8 @@ class Series:
             value=value,
             counted=_words(self.query, counts[1]) if counts is not None and value is not None else None,
             settled=value is not None or (self._is_known and not isinstance(self.query.count, int)),
+            printed=counts.printed if counts is not None and value is not None else None,
+            stale=self.stale if self.unread is not None and value is None else None,
             curve=self._curve.points(),
             detail=detail,
         )
@@ -121,10 +150,12 @@ class Series:
     def _is_known(self) -> bool:
         return self.primary is not None or self.unread is not None
 
-    def _counted(self) -> tuple[float, Place] | None:
+    def _counted(self) -> Value | None:
+        if self.unread is not None and self.query.count != "best":
+            return None
         match self.query.count:
             case "last":
-                return self.primary if self.unread is None else None
+                return self.primary
             case "best":
                 return self._best
             case _:
@@ -142,7 +173,7 @@ class Series:
             case "best":
                 return f"{self._name} was never finite"
             case at if self._at is not None:
-                return f"{self._name} is {self._at[0]} at step {self._at[1]}, the last one up to {at}"
+                return f"{self._name} is {self._at.value} at step {self._at.place}, the last one up to {at}"
             case at:
                 return f"{self._name} has no value at a step up to {at}"
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ardaemon.core.errors import UsageError
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Query, Readings
-from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex, reports
+from ardaemon.metrics.formats.lines import LINE_MAX, compile_regex
 from ardaemon.metrics.formats.log_reader import ReadLimits
+from ardaemon.metrics.formats.scan import Scan
 from ardaemon.metrics.log import GrowingLog, LogBackend
 from tests.support.folders import bytes_read
 
@@ -47,11 +48,11 @@ def values(readings: Readings) -> dict[str, float]:
             {"loss": 2.345678, "lrm": 0.0, "tok/sec": 1234567.0, "mfu": 39.8},
         ),
         ('{"loss": 0.5, "n": 3, "done": true, "at": null}', {"loss": 0.5, "n": 3}),
-        ('{"deep": {"loss": 9}, "list": [1], "text": "x: 1", "n": 3}', {"n": 3}),
+        ('{"deep": {"loss": 9}, "list": [1], "text": "x: 1", "n": 3}', {"deep/loss": 9, "n": 3}),
         ('{"loss": "0.5", "name": "abc", "time": "12:30"}', {"loss": 0.5}),
         ("{'eval_loss': 0.5, 'epoch': 1.0}", {"eval_loss": 0.5, "epoch": 1.0}),
         ("{'loss': '0.5', 'grad_norm': '1e-05', 'ok': True}", {"loss": 0.5, "grad_norm": 1e-5}),
-        ("{'train': {'loss': 1.0}, 'val': {'loss': 2.0}, 'n': 3, 'ids': [1, 2]}", {"n": 3.0}),
+        ("{'train': {'loss': 1.0}, 'n': 3, 'ids': [1, 2]}", {"n": 3.0, "train/loss": 1}),
         ("{'loss': np.float64(0.5), 'acc': tensor(0.25, requires_grad=True)}", {"loss": 0.5, "acc": 0.25}),
         ('  "loss": 0.5,', {"loss": 0.5}),
         ("INFO:root:loss: 0.5 (best)", {"loss": 0.5}),
@@ -73,7 +74,7 @@ def values(readings: Readings) -> dict[str, float]:
     ],
 )  # fmt: skip
 def test_a_line_reports_these_numbers(line: str, found: dict[str, float]) -> None:
-    assert {name: value for name, value, _ in reports(line)} == found
+    assert {report.name: report.value for report in Scan("").line(line.strip())} == found
 
 
 @pytest.mark.parametrize(
@@ -231,8 +232,9 @@ def test_the_beginning_of_a_line_that_is_too_long_is_not_a_line(tmp_path: Path) 
     """Read backwards, its end fills a block; what stands in the block before must not be taken for a line."""
     for block in range(22, 100):
         limits = ReadLimits(tail=1, block=block, line=20)
-        readings = read(tmp_path, "loss: 1\nloss: 9 " + "x" * 70 + "\nlr: 1", LOSS, limits)
-        assert values(readings) == {"loss": 1.0}
+        readings = read(tmp_path, "loss: 1\nlo: 9 " + "x" * 70 + " loss: 8\nlr: 1", LOSS, limits)
+        assert values(readings) == {}
+        assert readings.problem == ("the last value of loss cannot be read: its line has more than 20 bytes")
 
 
 @given(LINES, st.data())

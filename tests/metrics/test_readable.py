@@ -107,7 +107,7 @@ def test_every_name_that_is_accepted_is_read(name: str) -> None:
         return
     for line in (f"{name}: 0.42", f"step 3 | {name}=0.42"):
         reader = LineReader(name, None)
-        assert [value for _, value, _ in reader.primaries(line.encode())] == [0.42]
+        assert [report.value for report in reader.primaries(line.encode())] == [0.42]
         assert reader.possible(line.encode())
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Metric, Point, Query
 from ardaemon.metrics.curve import POINTS_MAX, Curve
-from ardaemon.metrics.formats.lines import reports
+from ardaemon.metrics.formats.scan import Scan
 from ardaemon.metrics.series import Series
 
 NAN = float("nan")
@@ -117,8 +117,10 @@ def test_a_line_with_thousands_of_steps_and_values_is_read_at_once() -> None:
     lines = ["step 1 loss=1 " * 4600 + f"#{number}" for number in range(8)]
     began = time.thread_time()
     made = Series(Query(Primary("loss"), count=1))
+    scan = Scan("loss")
     for line in lines:
-        for report in reports(line):
-            made.add(*report)
+        for report in scan.line(line):
+            assert report.value is not None
+            made.add(report.name, report.value, report.place)
     assert made.readings("log").counted == "at 1@1"
     assert time.thread_time() - began < 1  # 0.1 s

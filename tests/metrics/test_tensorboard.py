@@ -148,7 +148,7 @@ def test_files_that_come_to_light_in_any_order_are_read_in_the_order_of_names(wo
     folder.add(Mine(write(world.board / LATER, *losses(0.25))))
     folder.add(Mine(write(world.board / NAME, *losses(0.5))))
     folder.read()
-    assert folder.tags["loss"].primary == (0.25, 1)
+    assert (folder.tags["loss"].primary or ())[:2] == (0.25, 1)
 
 
 def test_keras_folders(world: World) -> None:

@@ -4,7 +4,7 @@ import csv
 import re
 
 from ardaemon.core.spelling import one_spelling
-from ardaemon.metrics.formats.lines import number, reports
+from ardaemon.metrics.formats.numbers import as_float, bare, number
 
 DELIMITERS = ",;\t"
 # Cells in which a table says that nothing was measured (pandas, R, people).
@@ -54,6 +54,6 @@ def value(cell: str) -> float | Unread | None:
     if _DECIMAL_COMMA.fullmatch(text):
         return Unread("a decimal comma: write a point")
     found = number(text)
-    if found is None and _WRAPPED.fullmatch(text):
-        found = next((report[1] for report in reports(f"x={text}")), None)
+    if found is None and _WRAPPED.fullmatch(text) and (match := bare().match(text)):
+        found = as_float(match["value"])
     return Unread("which is no number") if found is None else found

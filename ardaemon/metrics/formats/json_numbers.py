@@ -11,7 +11,7 @@ from typing import Any
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
-from ardaemon.metrics.formats.lines import number
+from ardaemon.metrics.formats.numbers import number
 
 TEXT_MAX = 64 << 10  # bytes of a text in which numbers are looked for; one with tables or media is longer
 DEPTH_MAX = 8  # of dicts in dicts, as trackers write them

@@ -9,16 +9,21 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from msgspec import Struct
 
 from ardaemon.core.spelling import one_spelling
-from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, regex_reports, reports
+from ardaemon.metrics.formats.echoes import Echoes
+from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, regex_reports
+from ardaemon.metrics.formats.scan import Scan
 
 _LINE = re.compile(rb"[^\n\r\0]+")
 LINE_END = re.compile(rb"[\n\r\0]")
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")
+# pdb, cat -n: a number of a line, a tab, and what is no report.
+_NUMBERED = re.compile(rb"(?!\d+\t) *+\d++ *+B?(?:->|>>)?\t(?!\s*[\w/]+\s*:\s)")
+_NO_WORD = rb"(?![0-9A-Za-z_])"
 _NAME_BYTE = rb"[0-9A-Za-z_/.@%+-]"
 
 
@@ -31,43 +36,84 @@ class ReadLimits(Struct, frozen=True):
     line: int = LINE_MAX
     # Of one log that are searched, its last ones: some seconds. A hole of a terabyte takes no disk space.
     searched: int = 4 << 30
+    # Before the part that is read: what tells whether its first lines are source code, or within an object.
+    context: int = 64 << 10
 
 
 class LineReader:
-    """Turns lines, as bytes, into reports, with one metric as the primary one."""
+    """Turns one line after the other, as bytes, into reports, with one metric as the primary one."""
 
-    def __init__(self, primary: str, regex: str | None) -> None:
+    def __init__(self, primary: str, regex: str | None, line_max: int = LINE_MAX) -> None:
         """Take the session's own pattern, if any. Raises UsageError if it does not compile.
 
         The reports have names in one spelling, as `primary` then has.
         """
-        self.primary = one_spelling(primary)
+        self.primary, self.line_max = one_spelling(primary), line_max
         self.pattern = compile_regex(regex) if regex else None
         # The name as it is printed, and as JSON escapes it.
         escaped = (json.dumps(name)[1:-1] for name in (primary, self.primary))
         self._spellings = sorted(name.encode() for name in {self.primary, *escaped})
         # `loss` is not in `val_loss`: without this a log full of the longer name would be parsed whole.
-        words = (
-            rb"%s(?<!%s%s)(?![0-9A-Za-z_])" % (s, _NAME_BYTE, s) for s in map(re.escape, self._spellings)
-        )
+        words = (rb"%s(?<!%s%s)%s" % (s, _NAME_BYTE, s, _NO_WORD) for s in map(re.escape, self._spellings))
         self._printed = re.compile(b"|".join(words))
+        self._named = re.compile(rb"(?:%s)[\"'`*]*+[ \t]*+[:=]" % self._printed.pattern)
+        self.forget()
 
-    def reports(self, line: bytes) -> Iterator[Report]:
-        """Yield every report of one line."""
-        text = decode(line)
+    def forget(self) -> None:
+        """Expect lines from another place in the log."""
+        self._echoes = Echoes()
+        self._scan = Scan("" if self.pattern else self.primary)
+
+    def reports(self, line: bytes) -> list[Report]:
+        """Return every report of the next line."""
+        if len(line) > self.line_max:
+            return self.too_long(line, len(line))
+        text = self._text(line)
+        if text is None:
+            return []
+        found = self._scan.line(text)
         if self.pattern is None:
-            yield from reports(text, self.primary)
-            return
-        yield from (report for report in reports(text, self.primary) if report[0] != self.primary)
-        yield from regex_reports(self.pattern, text, self.primary)
+            return found
+        others = [report for report in found if report.name != self.primary]
+        return [*others, *regex_reports(self.pattern, text, self.primary)]
 
-    def primaries(self, line: bytes) -> Iterator[Report]:
+    def primaries(self, line: bytes) -> list[Report]:
         """Return the reports of the primary metric alone."""
+        if len(line) > self.line_max:
+            return self.too_long(line, len(line))
+        text = self._text(line)
+        if text is None:
+            return []
+        every = regex_reports(self.pattern, text, self.primary) if self.pattern else self._scan.line(text)
+        return [report for report in every if report.name == self.primary]
+
+    def skip(self, line: bytes) -> None:
+        """Take note of a line whose reports do not count: the lines after it may depend on it."""
+        text = self._text(line) if len(line) <= self.line_max else None
+        if text is not None and self.pattern is None:
+            self._scan.skip(text)
+
+    @property
+    def is_folded(self) -> bool:
+        """Return whether the last line ended with the primary metric's name: the next may have its number."""
+        return self._scan.is_folded
+
+    def end(self) -> list[Report]:
+        """Return what is left when no line follows: the primary metric's name without a number."""
+        return self._scan.end()
+
+    def too_long(self, data: bytes, end: int) -> list[Report]:
+        """Return the mention of the primary metric that begins before `end` in a line that is not read."""
+        if self.pattern is not None or not self.possible(data):
+            return []
+        match = self._named.search(_ESCAPE.sub(b"", data) if b"\x1b" in data else data)
+        why = f"its line has more than {self.line_max} bytes"
+        return [Report(self.primary, None, None, why)] if match and match.start() < end else []
+
+    def _text(self, line: bytes) -> str | None:
+        """Return the line's visible text; None if it shows source code."""
         text = decode(line)
-        every = (
-            regex_reports(self.pattern, text, self.primary) if self.pattern else reports(text, self.primary)
-        )
-        return (report for report in every if report[0] == self.primary)
+        return None if self._echoes.is_source(text) or _NUMBERED.match(line) else text
 
     def possible(self, data: bytes) -> bool:
         """Return whether `data` may report the primary metric: a cheap test, whose False is certain."""
@@ -80,9 +126,9 @@ class LineReader:
         return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
 
 
-def lines(data: bytes, most: int) -> Iterator[bytes]:
-    """Return the lines of `data` that are not empty and not longer than `most` bytes."""
-    return (match[0] for match in _LINE.finditer(data) if match.end() - match.start() <= most)
+def lines(data: bytes) -> Iterator[bytes]:
+    """Return the lines of `data` that are not empty."""
+    return (match[0] for match in _LINE.finditer(data))
 
 
 def after_last_end(data: bytes) -> int:
@@ -122,8 +168,16 @@ def is_hole(file: BinaryIO, start: int, end: int) -> bool:
         os.lseek(file.fileno(), at, os.SEEK_SET)
 
 
-def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[bytes]:
-    """Yield blocks of whole lines before `end`, the last block first, for `searched` bytes or so.
+class Block(NamedTuple):
+    """A part of a log; `whole`: it consists of whole lines, else of a part of a line that is too long."""
+
+    begin: int
+    data: bytes
+    whole: bool = True
+
+
+def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[Block]:
+    """Yield blocks before `end`, the last one first, for `searched` bytes or so.
 
     `end` is where a line begins, or the file's end. A line that fills a block is too long to be read; its
     beginning, in the block before, is passed over too.
@@ -136,10 +190,13 @@ def blocks_backwards(file: BinaryIO, end: int, limits: ReadLimits) -> Iterator[b
             continue
         begin, data = from_line_start(file, start, end)
         if too_long:
-            data = data[: after_last_end(data)]
+            cut = after_last_end(data)
+            yield Block(begin + cut, data[cut:], False)
+            data = data[:cut]
         if begin < end:
             too_long = False
-            yield data
+            yield Block(begin, data)
         else:
+            yield Block(start, read_at(file, start, end), False)
             begin, too_long = start, True
         end = begin

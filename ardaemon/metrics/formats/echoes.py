@@ -1,0 +1,119 @@
+"""Tells lines that show source code from lines that a script printed as its results. Pure.
+
+Python echoes source in tracebacks and warnings; so do shells, debuggers, linters, profilers and diffs. A
+number in such a line is no report. Some of these lines can be told by themselves, others by the line that
+opened their block, so the lines of a log are handed over in their order.
+"""
+
+import re
+from typing import NamedTuple
+
+BLOCK_LINES = 500  # of one block: a traceback through a recursion that Python has cut has fewer
+
+# What launchers write before each line of a process: torchrun, Ray, mpirun.
+PREFIX = re.compile(r"\[\w+\]: ?|\(\w+ pid=\d+(?:, ip=[\d.]+)?\) |\[\d+,\d+\]<std(?:out|err)>: ?")
+# The line that ends a traceback. An undotted name begins with a capital; a dotted one may not: re.error.
+_ERROR = re.compile(r"(?:(?:[^\W\d]\w*\.)+[^\W\d]\w*|[A-Z_]\w*)(?:: (?P<message>.*)|:?$)")
+_A_NUMBER = re.compile(r"[+-]?[\d.][\d.eE+-]*$")
+
+_SINGLE = re.compile(
+    r"\++ "  # bash's `set -x`
+    r"|\S+: line \d+: "  # an error of bash
+    r"|(?:>>>|\.\.\.)(?: |$)|\((?:Pdb|Epdb)[^)]*\)|ipdb> |In \[\d+\]: |-> "  # consoles and debuggers
+    r"|-+> ?\d+ "  # the line of an IPython traceback that failed
+    r"|[>E] {3,}\S"  # pytest
+    r"|\S+\.py\(\d+\): "  # `python -m trace --trace`
+    r"|\d\d:\d\d:\d\d\.\d+ (?:line|call|return|exception) +\d+ "  # PySnooper
+)
+# Headers of Python's compound statements. Prose that begins so, `for the validation set:`, is none.
+_COMPOUND = re.compile(
+    r"^ *(?:(?:async )?for [\w, ()]+ in \S.*|(?:async )?with [\w.]+\(.*"
+    r"|(?:if|elif|while) .*(?:[=<>!]=|[<>(]|\b(?:not|is|in|and|or)\b|\w\.\w).*"
+    r"|else|try|finally|except(?: [\w., ()]+)?):(?: *#.*)?$"
+)
+
+
+class Kind(NamedTuple):
+    """A kind of block: the line that opens it, the lines that go on with it, the line that is its last one.
+
+    `{indent}` in a pattern stands for the opening line's indentation.
+    """
+
+    opens: str
+    goes_on: str
+    last: re.Pattern[str] | None = None
+    lines: int = BLOCK_LINES
+
+
+_DEEPER = r" {{{indent}}} +\S"
+_KINDS = (
+    # rich: a box with the traceback in it; the error stands below it.
+    Kind(r"^\s*+[╭┌+][─━-]+.*Traceback \(most", r"\s*[│┃|╭├╰└+]", _ERROR),
+    # Python, loguru, IPython, faulthandler, tracemalloc.
+    Kind(
+        r"\(most recent call (?:last|first)\)",
+        r"\s|$|> File |File |-+> ?\d|\d+ |Cell In|<ipython|During handling of|The above exception",
+        _ERROR,
+    ),
+    # A frame whose header is lost, as between the lines of two processes; py-spy.
+    Kind(r'^ *+(?:[|>] *)?File ".*", line \d+|^\s++\S.* \(\S+\.pyx?:\d+\)$', _DEEPER),
+    # warnings.warn: the source stands below the message.
+    Kind(r"[^<>\s]:\d+: \w*Warning: ", r" {{2}}\S", lines=1),
+    # ruff, rustc.
+    Kind(r"^\s*+\|\s*$|^\s*+--> \S+:\d+", r" *+\d*+ *+\|"),
+    # mypy --pretty, flake8 --show-source, gcc, nvcc.
+    Kind(
+        r"^\S+[:(]\d+(?:[:,]\d+)?\)?:? (?:fatal )?(?:error|warning|note|[A-Z]{1,4}\d{3,5})\b",
+        r" +\S",
+        lines=2,
+    ),
+    # inspect, `cat train.py`.
+    Kind(r"^ *(?:(?:async )?def \w+\(|class \w+.*:$)", r"\s*$|" + _DEEPER + r"|\s*\).*:$"),
+    Kind(_COMPOUND.pattern, r"\s*$|" + _DEEPER),
+    Kind(r"^diff --git |^@@ -\d", r"[-+ @\\]|index |new |deleted |rename |similarity "),
+    # line_profiler, memory_profiler.
+    Kind(r"^Line # +", r"\s+\d+(?:\s|$)|=+$"),
+)
+_OPENS = re.compile("|".join(f"(?:{kind.opens})" for kind in _KINDS))
+
+
+class Echoes:
+    """Tells of one line after the other whether it shows source code."""
+
+    def __init__(self) -> None:
+        self._kind: Kind | None = None
+        self._goes_on = _ERROR
+        self._left = 0  # lines that the block may still have
+
+    def is_source(self, line: str) -> bool:
+        """Return whether the next cleaned line of the log shows source code, or belongs to a traceback."""
+        if line[:1] in "[(" and (prefix := PREFIX.match(line)):
+            line = line[prefix.end() :]
+        if self._kind is not None and self._is_in_block(line):
+            return True
+        return self._opens(line) or _SINGLE.match(line) is not None
+
+    def _is_in_block(self, line: str) -> bool:
+        assert self._kind is not None
+        self._left -= 1
+        if self._left >= 0 and self._goes_on.match(line):
+            if self._left == 0:
+                self._kind = None
+            return True
+        last, self._kind = self._kind.last, None
+        return self._left >= 0 and last is not None and _is_error(line, last)
+
+    def _opens(self, line: str) -> bool:
+        if _OPENS.search(line) is None:
+            return False
+        kind = next(kind for kind in _KINDS if re.search(kind.opens, line))
+        self._kind, self._left = kind, kind.lines
+        indent = len(line) - len(line.lstrip(" "))
+        self._goes_on = re.compile(kind.goes_on.format(indent=indent))
+        return True
+
+
+def _is_error(line: str, last: re.Pattern[str]) -> bool:
+    """Return whether a line ends a traceback. `Loss: 0.5` is a report that came in between."""
+    match = last.match(line)
+    return match is not None and not _A_NUMBER.match(match["message"] or "")

@@ -1,0 +1,359 @@
+"""What people's training prints: the right value of val_loss in each log, or none; never a wrong one."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.model import Primary
+from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.formats.log_reader import ReadLimits
+from ardaemon.metrics.log import GrowingLog, LogBackend
+
+LOSS = Query(Primary("val_loss"))
+BEFORE = "val_loss: 0.73\n"  # what the script printed; the value that counts unless a later one does
+
+
+def read(folder: Path, text: str | bytes, query: Query = LOSS, limits: ReadLimits | None = None) -> Readings:
+    log = folder / "run.log"
+    log.write_bytes(text.encode() if isinstance(text, str) else text)
+    output = AttemptOutput(log=log, run_folder=folder, attempt_folder=folder, project=folder)
+    return LogBackend(limits).read_here(output, query)
+
+
+def shown(text: str) -> str:
+    return textwrap.dedent(text)[1:] if text.startswith("\n") else text
+
+
+SOURCE = {
+    "a warning": """
+        /work/train.py:12: RuntimeWarning: mean of an empty slice
+          val_loss = 0.5
+        """,
+    "a warning by logging": """
+        WARNING:py.warnings:/work/train.py:12: RuntimeWarning: mean of an empty slice
+          val_loss = 0.5 * 0.4 + mean([])
+        """,
+    "a traceback that was handled": """
+        Traceback (most recent call last):
+          File "/work/train.py", line 12, in <module>
+            Tracker().log(step=1, val_loss=0.0 if loss != loss else loss)
+            ~~~~~~~~~~~~~^^^^^^^^^^^^^^^^^^^^^^
+          File "/work/train.py", line 5, in log
+            val_loss=0.5
+        ConnectionError: val_loss=0.5 could not be sent
+        """,
+    "a traceback of one rank": """
+        [rank1]: Traceback (most recent call last):
+        [rank1]:   File "/work/train.py", line 12, in <module>
+        [rank1]:     val_loss = 0.5
+        [rank1]: ValueError: val_loss: 0.5
+        """,
+    "a traceback that was cut in two": """
+        Traceback (most recent call last):
+          File "/work/train.py", line 12, in <module>
+        epoch 3 of another process
+          File "/work/train.py", line 14, in f
+            val_loss = 0.5
+        """,
+    "chained tracebacks": """
+        Traceback (most recent call last):
+          File "/work/train.py", line 12, in <module>
+            val_loss = 0.5
+        KeyError: 'x'
+
+        During handling of the above exception, another exception occurred:
+
+        Traceback (most recent call last):
+          File "/work/train.py", line 12, in <module>
+            val_loss = 0.5
+        RuntimeError
+        """,
+    "an exception group": """
+        first: 1
+          + Exception Group Traceback (most recent call last):
+          |   File "/work/train.py", line 12, in <module>
+          |     val_loss = 0.5
+          | ExceptionGroup: several (1 sub-exception)
+          +-+---------------- 1 ----------------
+            | ValueError: val_loss = 0.5
+            +------------------------------------
+        """,
+    "loguru": """
+        2026-11-24 15:27:56.123 | ERROR    | __main__:<module>:12 - failed
+        Traceback (most recent call last):
+
+        > File "/work/train.py", line 12, in <module>
+            f(val_loss=0.5)
+            │ └ 0.5
+            └ <function f at 0x7f>
+
+          File "/work/train.py", line 5, in f
+            val_loss = 0.5
+
+        ZeroDivisionError: division by zero
+        """,
+    "rich's traceback": """
+        ╭──────────── Traceback (most recent call last) ─────────────╮
+        │ /home/u/project/train.py:42 in main                        │
+        │ ❱ 42     val_loss = 0.5                                    │
+        │ ╭─ locals ─╮                                               │
+        │ │ val_loss = 0.5 │                                         │
+        ╰────────────────────────────────────────────────────────────╯
+        ValueError: val_loss: 0.5
+        """,
+    "rich's traceback in ASCII": """
+        +------------ Traceback (most recent call last) -------------+
+        | > 42     val_loss = 0.5                                    |
+        +------------------------------------------------------------+
+        ValueError: val_loss: 0.5
+        """,
+    "IPython": """
+        ---------------------------------------------------------------------------
+        ValueError                                Traceback (most recent call last)
+        Cell In[3], line 2
+              1 def f(): pass
+        ----> 2 val_loss = 0.5
+              3 val_loss = 0.6
+
+        ValueError: val_loss: 0.5
+        """,
+    "bash -x": "+ python train.py val_loss=0.5\n++ val_loss=0.5\n+++ val_loss=0.5\n",
+    "an error of bash": "train.sh: line 5: val_loss=0.5: command not found\n",
+    "pdb": "> /work/train.py(42)main()\n-> val_loss = 0.5\n(Pdb) val_loss = 0.5\n",
+    "a list of pdb": "  1  \tval_loss = 0.5\n 12 B->\tval_loss=0.5\n",
+    "a console": ">>> val_loss = 0.5\n... val_loss = 0.5\nIn [3]: val_loss = 0.5\nipdb> val_loss = 0.5\n",
+    "cat -n": "     1\tval_loss = 0.5\n    12\tval_loss=0.5\n",
+    "inspect.getsource": """
+        def evaluate(
+            model, limit=3,
+            val_loss=0.5,
+        ):
+            if True:
+                val_loss = 0.5
+
+            return val_loss
+        """,
+    "a loop": "for epoch in range(3):\n    val_loss = 0.5\n",
+    "a condition": "if loss != loss:\n    val_loss = 0.5\nelse:\n    val_loss = 0.5\n",
+    "a class": "class Config(Base):\n    val_loss: float = 0.5\n    val_loss = 0.5\n",
+    "ruff": """
+        F841 Local variable `val_loss` is assigned to but never used
+         --> train.py:3:5
+          |
+        1 | def f():
+        3 |     val_loss = 0.5
+          |     ^^^^^^^^
+          |
+        """,
+    "flake8": "train.py:3:5: F841 local variable 'x' is assigned to\n    val_loss = 0.5\n    ^\n",
+    "mypy": "train.py:3: error: Incompatible types  [assignment]\n    val_loss = 0.5\n    ^~~~\n",
+    "nvcc": 'k.cu(12): warning #177-D: "x" was declared\n      float val_loss = 0.5;\n            ^\n',
+    "python -m trace": "train.py(3):     val_loss = 0.5\n",
+    "PySnooper": "12:00:00.123456 line         5     val_loss = 0.5\n",
+    "pytest": ">       val_loss = 0.5\nE       val_loss = 0.5\n",
+    "py-spy dump": """
+        Thread 12345 (active): "MainThread"
+            train (train.py:42)
+                Locals:
+                    val_loss: 0.5
+            <module> (train.py:60)
+        """,
+    "a diff": """
+        diff --git a/train.py b/train.py
+        @@ -1,2 +1,2 @@
+         val_loss = 0.5
+        -val_loss = 0.6
+        +val_loss = 0.5
+        """,
+    "line_profiler": """
+        Line #      Hits         Time  Per Hit   % Time  Line Contents
+        ==============================================================
+             1         1          5.0      5.0     50.0  val_loss = 0.5
+
+        """,
+    "arithmetic": "val_loss = 0.5 * 0.4 + mean([])\nval_loss = 0.5 if x else 0.6\nval_loss = 0.5 * mean(x)\n",
+    "faulthandler": """
+        Fatal Python error: Segmentation fault
+
+        Current thread 0x00007f (most recent call first):
+          File "/work/train.py", line 5 in val_loss
+        """,
+}
+
+
+@pytest.mark.parametrize("kind", SOURCE)
+def test_source_is_no_report(kind: str, tmp_path: Path) -> None:
+    text = BEFORE + shown(SOURCE[kind])
+    readings = read(tmp_path, text)
+    assert readings.value == 0.73, readings.problem
+    assert read(tmp_path, text + "done\nval_loss: 0.25\n").value == 0.25
+    live = GrowingLog(LOSS)
+    live.feed(text.encode())
+    assert live.latest == 0.73
+
+
+@pytest.mark.parametrize("kind", SOURCE)
+def test_source_is_no_report_wherever_the_tail_and_the_blocks_begin(kind: str, tmp_path: Path) -> None:
+    text = BEFORE + "x\n" * 30 + shown(SOURCE[kind])
+    for tail in range(1, len(text), 7):
+        limits = ReadLimits(tail=tail, block=200, line=150)
+        assert read(tmp_path, text, LOSS, limits).value == 0.73
+    best = read(
+        tmp_path, text, Query(Primary("val_loss"), count="best"), ReadLimits(tail=9, block=200, line=150)
+    )
+    assert best.value == 0.73
+
+
+VALUES = [
+    # What only looks like source.
+    ("Results for the validation set:\n    val_loss: 0.5\n", 0.5),
+    ("Epoch 3:\n  val_loss: 0.5\n", 0.5),
+    ("x.py:3: UserWarning: careful\nval_loss: 0.5\n", 0.5),
+    ("<stdin>:3: UserWarning: careful\n  val_loss: 0.5\n", 0.5),
+    ("train.py:80: epoch 3 done\nval_loss: 0.5\n", 0.5),
+    ("val_loss: 0.5 *\n", 0.5),
+    ("val_loss: 0.5 - acc: 0.9 - lr: 1e-3\n", 0.5),
+    ("val_loss: 0.5 +/- 0.1\n", 0.5),
+    ("12\tval_loss: 0.5\n", 0.5),
+    ("| 3 | val_loss: 0.5 | lr: 0.1 |\n", 0.5),
+    # Objects.
+    ('{"val_loss": 0.5, "ema": {"val_loss": 0.9}}\n', 0.5),
+    ('INFO:train:{"val_loss": 0.5, "ema": {"val_loss": 0.9}}\n', 0.5),
+    ("step 3 {'val_loss': 0.5, 'ema': {'val_loss': 0.9}} done\n", 0.5),
+    ('{\n  "val_loss": 0.5,\n  "by": {\n    "code": {\n      "val_loss": 0.9\n    }\n  }\n}\n', 0.5),
+    ("metrics: {'by': {'a': {'val_loss': 0.9},\n        'b': {'val_loss': 0.1}},\n 'val_loss': 0.5}\n", 0.5),
+    ('{"val_loss": 0.5,\nINFO val_lr: 3\n "ema": {"val_loss": 0.9}}\n', 0.5),
+    ('{"val_loss": 0.9,\nval_loss: 0.5\n', 0.5),
+    ("defaultdict(<class 'float'>, {'val_loss': 0.5, 'x': {'val_loss': 0.9}})\n", 0.5),
+    ("TrainOutput(global_step=5, val_loss=0.5, metrics={'val_loss': 0.9})\n", 0.5),
+    ("Result(val_loss=0.5, ema=Result(val_loss=0.9, n=1))\n", 0.5),
+    ("Result(val_loss=0.5,\n       ema=Result(val_loss=0.9),\n       n=1)\n", 0.5),
+    ("Result(val_loss=tensor(0.5, device='cuda:0'), ema=Result(val_loss=0.9))\n", 0.5),
+    ('{"text": "val_loss: 0.9", "val_loss": 0.5}\n', 0.5),
+    ('{"val_loss": 0.5, "text": "val_loss: 0.9 {"}\n', 0.5),
+    ("{'val_loss': 0.5, 'history': [{'val_loss': 0.9}]}\n", 0.5),
+    ("loss of function main() {\nval_loss: 0.5\n}\n", 0.5),
+    # Scalars of libraries.
+    ("{'step': 10, 'val_loss': Array(0.5, dtype=float32)}\n", 0.5),
+    ("val_loss: Array(0.5, dtype=float32, weak_type=True)\n", 0.5),
+    ("{'val_loss': <tf.Tensor: shape=(), dtype=float32, numpy=0.5>}\n", 0.5),
+    ("val_loss=<tf.Variable 'x:0' shape=() dtype=float32, numpy=0.5>\n", 0.5),
+    ("{'val_loss': array(0.5, dtype=float32)}\n", 0.5),
+    ("val_loss tensor: x\nval_loss: tensor(0.5000, device='cuda:0', grad_fn=<MeanBackward0>)\n", 0.5),
+    ("val_loss: tensor([0.5000], device='mps:0')\n", 0.5),
+    ("val_loss: np.float32(0.5)\n", 0.5),
+    ("val_loss：0.5\n", 0.5),
+    ("val_loss＝０.５\n", 0.5),
+    ("val_loss is 0.5\n", 0.5),
+    ("epoch 3 val_loss 0.5 acc 0.9\n", 0.5),
+    ("step 3, val_loss 5e-1, time 3s\n", 0.5),
+    ("        val_loss            0.5000\n", 0.5),
+    ("│         val_loss          │    0.5    │\n", 0.5),
+    ("| val_loss | 0.5 |\n", 0.5),
+    # Folded lines.
+    ("INFO epoch 10 loss: 1.2345678 val_loss:       train.py:8\n" + " " * 29 + "0.5000   \n", 0.5),
+    ("INFO epoch 10 loss: 1.2345678 val_loss:       train.py:8\n" + " " * 29 + "0.5000 lr: 0.1\n", 0.5),
+    ("INFO epoch 10 loss: 1.2345678 val_loss        train.py:8\n" + " " * 29 + "= 0.5000   \n", 0.5),
+    ("x" * 70 + " val_loss:\n0.5 lr: 0.1\n", 0.5),
+    ("val_loss:\n0.5\n", 0.5),
+    ("{'epoch': 3, 'loss': 1.2345678, 'val_loss':       train.py:8\n      0.5, 'lr': 3}\n", 0.5),
+    # Two processes in one line.
+    ("val_loss: 0.84val_loss: 0.5\n\n", 0.5),
+    ("epoch 1 val_loss: 0.9epoch 1 val_loss: 0.5\n\n", 0.5),
+    ("[rank0] val_loss: 0.84[rank1] val_loss: 0.5\n\n", 0.5),
+    ("100%|███| 10/10val_loss: 0.5\n", 0.5),
+    ("{'val_loss': 0.9}{'val_loss': 0.5}\n\n", 0.5),
+    # Qualifiers.
+    *(
+        (f"{before} val_loss: 0.1\n", 0.73)
+        for before in (
+            *(
+                "best",
+                "Best",
+                "target",
+                "prev",
+                "prev.",
+                "previous",
+                "min",
+                "max",
+                "ema",
+                "EMA",
+                "train",
+                "test",
+            ),
+            *(
+                "lowest",
+                "epoch 3 | best",
+                "new best:",
+                "[best]",
+                "(best)",
+                "Best epoch 3:",
+                "best model saved,",
+            ),
+            *("best epoch: 3", "Best: epoch=3,", "INFO root: best", "lr: 0.1 best"),
+        )
+    ),
+    ("best (epoch 3, val_loss: 0.1)\n", 0.73),
+    ("Best metrics: {'val_loss': 0.1}\n", 0.73),
+    ("best_val_loss: 0.1\nval_loss_best: 0.1\nval_loss/best: 0.1\n", 0.73),
+    ("min(val_loss): 0.1\n", 0.73),
+    ("best val_loss: 0.1, val_loss: 0.5\n", 0.5),
+    ("val_loss: 0.5 (best val_loss: 0.1)\n", 0.5),
+    ("val_loss: 0.5 (best: 0.1)\n", 0.5),
+    ("(best: 0.1) val_loss: 0.5\n", 0.5),
+    ("(best acc 0.3 at epoch 2) val_loss: 0.5\n", 0.5),
+    ("best: 0.1 val_loss: 0.5\n", 0.5),
+    ("best acc: 0.9 | val_loss: 0.5\n", 0.5),
+    ("took 5 min val_loss: 0.5\n", 0.5),
+    ("Validation: val_loss=0.5\n", 0.5),
+    ("eval | val_loss=0.5\n", 0.5),
+    ("INFO:train:val_loss: 0.5\n", 0.5),
+    ("[2026-11-24 15:27:56,123][train][INFO] - val_loss: 0.5\n", 0.5),
+    ("2026-11-24 15:27:56,123 - train - INFO - val_loss: 0.5\n", 0.5),
+    ("final val_loss: 0.5\n", 0.5),
+    # What names the metric and claims no value.
+    ("val_loss: None\nval_loss=null\nval_loss: n/a\nval_loss: -\nval_loss=True\n", 0.73),
+    ('{"step": 3, "val_loss": null}\n', 0.73),
+    ("{'loss': [0.9, 0.8], 'val_loss': [0.9, 0.8]}\n", 0.73),
+    ("Epoch 3: val_loss did not improve from 0.73\nEpoch 4: val_loss improved from 0.9 to 0.73\n", 0.73),
+    ("--val_loss=0.1 other.val_loss: 0.1 val_loss == 0.1 val_loss >= 0.1\n", 0.73),
+    ("monitor: val_loss, mode: min\nval_loss: lower is better\n", 0.73),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), VALUES)
+def test_a_log_has_this_value(text: str, value: float, tmp_path: Path) -> None:
+    readings = read(tmp_path, BEFORE + text)
+    assert readings.value == value, readings.problem
+
+
+UNREAD = [
+    ("val_loss: 0.5ms\n", "a unit"),
+    ("val_loss: 0,53\n", "decimal comma"),
+    ("val_loss: 3/10\n", "fraction"),
+    ("val_loss: 12:30\n", "a time"),
+    ("val_loss: 0.840.84\n", "without a gap"),
+    ("val_loss: 0.9 -> 0.5\n", "two numbers"),
+    ("val_loss: 0.9 → 0.5\n", "two numbers"),
+    ("val_loss:\n", "nothing stands behind it"),
+    ("val_loss:\nINFO done\n", "nothing stands behind it"),
+    ("val_loss:\n5 epochs without improvement\n", "nothing stands behind it"),
+    ("val_loss=", "nothing stands behind it"),
+    ("val_loss: ****\n", "no number"),
+    ("val_loss: Tensor(shape=[], dtype=float32)\n", "no single number"),
+    ("{'val_loss': 0.5ms}\n", "a unit"),
+    ('{"val_loss": "0,5"}\n', "decimal comma"),
+    ("val_loss: 0.5 " + "x" * (64 << 10) + "\n", "more than 65536 bytes"),
+    ("x" * ((4 << 10) - len(BEFORE) - 14) + "\nval_loss: 0.5", "the log ends within it"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), UNREAD)
+def test_a_last_mention_that_cannot_be_read_gives_no_older_value(text: str, why: str, tmp_path: Path) -> None:
+    readings = read(tmp_path, BEFORE + text)
+    assert (readings.value, readings.settled, readings.stale) == (None, False, 0.73)
+    assert why in (readings.problem or "")
+    assert "val_loss" not in readings.metrics
+    assert read(tmp_path, BEFORE + text, Query(Primary("val_loss"), count="best")).value == 0.73
+    assert read(tmp_path, BEFORE + text + "\nval_loss: 0.5\n").value == 0.5
