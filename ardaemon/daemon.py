@@ -28,7 +28,9 @@ from ardaemon.core.words import READY
 from ardaemon.engines.base import Engine
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.table import Engines
+from ardaemon.experiment import ownership as owners
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.ownership import Ownership
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
@@ -38,6 +40,7 @@ from ardaemon.host import command, core_files, durable, quarantine, secret, stat
 from ardaemon.host.disk import Disks
 from ardaemon.host.notify import Manager
 from ardaemon.journal import open_log
+from ardaemon.letting_go import LettingGo
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
 from ardaemon.machine.on_event import Notifier
@@ -97,6 +100,7 @@ class Parts:
     context: Context
     source: Reader
     methods: Daemon
+    letting_go: LettingGo
 
 
 def build(
@@ -109,7 +113,9 @@ def build(
     board = Board(config, _placement(host, config.now), Gate(host.gate, config.now.daily()))
     leasing = Leasing(host, config.now, board)
     engine = _engines(host, config, leasing, core_limit)
-    locks, disks = Locks(), Disks()
+    key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
+    ownership = Ownership(owners.describe(host.state, key), board.has_runs)
+    locks, disks = Locks(), Disks(ownership.changing, ownership.wake)
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)
     machine = LocalMachine(engine, leasing, overseer)
@@ -119,13 +125,27 @@ def build(
     driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here, facts)
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
-    key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
     notifier = Notifier(config, board)
     context = Context(
-        host, config, board, views, control, locks, overseer, disks, key, started_here, facts, notifier
+        host,
+        config,
+        board,
+        views,
+        control,
+        locks,
+        overseer,
+        disks,
+        key,
+        started_here,
+        facts,
+        notifier,
+        ownership,
     )
+    letting_go = LettingGo(ownership, disks, context)
     methods = Daemon(context, manager, tasks)
-    return Parts(host, config, manager, board, engine, overseer, scheduler, context, source, methods)
+    return Parts(
+        host, config, manager, board, engine, overseer, scheduler, context, source, methods, letting_go
+    )
 
 
 def _placement(host: Host, config: Config) -> Placement:
@@ -192,6 +212,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(keep_told, parts.manager, board)
+    tasks.start_soon(at_the_side, parts.letting_go.loop)
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
@@ -219,7 +240,7 @@ async def stop(parts: Parts) -> None:
     """Write what is held back, as far as the disk lets us."""
     with anyio.move_on_after(LAST_WORDS_S):
         await parts.overseer.rest()
-        await parts.context.keep_delivered()
+        await parts.letting_go.now()
 
 
 def _leave_by_force_soon(host: Host, parts: Parts, listener: Listener) -> None:

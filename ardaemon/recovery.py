@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from ardaemon.core.config import ATTEMPTS_MAX
-from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.errors import ArdaemonError, OwnedElsewhere, StorageError
 from ardaemon.core.layout import Experiment, Host, Project, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Stranded
@@ -71,23 +71,23 @@ async def recover(
     that was removed is written down here, before anybody can submit another. When a project is back later,
     others may change it at the same time: so this is alone with its experiments. The runs of a project whose
     disk does not answer are stranded, and nobody else gets at that disk before the thread that hangs is back.
+    So are those of a project that another daemon owns: they are looked at again.
     """
     projects = _by_project(entries)
     projects_taken: list[_TakenUp] = []
 
     async def take_up(project: Path) -> None:
         there = [entry for entry, _ in projects[project]]
+        work = partial(_take_up, project, there, engine, started_here)
         try:
             with anyio.fail_after(LOCKS_S):
                 home = Project(project).home  # its chain's
                 async with _alone(locks, {home, *(folder for _, folder in projects[project])}):
-                    projects_taken.append(
-                        await disks.ask(project, partial(_take_up, project, there, engine, started_here))
-                    )
+                    projects_taken.append(await disks.ask(project, partial(disks.owned, project, work)))
         except TimeoutError:
             busy = Stranded("a change of its experiment takes long", "the daemon looks again by itself")
             projects_taken.append(_TakenUp([], [], [], dict.fromkeys(there, busy)))
-        except StorageError as error:
+        except (StorageError, OwnedElsewhere) as error:
             log.warning("stranded", extra={"facts": {"project": str(project), "why": error.message}})
             stranded = dict.fromkeys(there, Stranded(error.message, error.mend))
             projects_taken.append(_TakenUp([], [], [], stranded))

@@ -6,6 +6,7 @@
     ├── Refused               the circumstances are wrong; nothing was changed  exit 65
     │   ├── SealBroken · Unclean · SessionNotLive · BadTrainFile
     │   ├── RunnerNotFound · CorruptState · UnknownSchema · ForeignOwner
+    │   ├── OwnedElsewhere · Replaced
     ├── Stuck                 the run is recorded, and does not move by itself  exit 76
     │   └── Unfollowed
     ├── UnderWay              a run of the same train.py waits or is at work    exit 75
@@ -134,6 +135,18 @@ class ForeignOwner(Refused):
     """A folder or a file of the project belongs to another user; data["path"] names it."""
 
     code = -32028
+
+
+class OwnedElsewhere(Refused):
+    """Another daemon may change the project; data["standing"] is a word of core/project_owner.py."""
+
+    code = -32029
+
+
+class Replaced(Refused):
+    """The project's `.autoresearch/` is another one than the daemon has locked."""
+
+    code = -32070
 
 
 class Stuck(ArdaemonError):

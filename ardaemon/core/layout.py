@@ -258,6 +258,11 @@ class Project:
         """The file by which git ignores the experiments, and itself."""
         return self.home / ".gitignore"
 
+    @property
+    def owner(self) -> Path:
+        """Which daemon may change the project: a kernel lock, and a record of who holds it."""
+        return self.home / ".owner"
+
     def experiment(self, slug: str) -> Experiment:
         return _experiment(self.folder, slug)
 

@@ -1,6 +1,7 @@
 """The context that all handlers share: the board, the experiments' locks, and what is wanted of runs."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
+from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError
 from ardaemon.core.layout import Experiment, Host, Project, project_folder
 from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.project_owner import LET_GO_S
 from ardaemon.experiment import chaining, choose, session
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.ownership import Ownership
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load, sweep
@@ -28,6 +31,9 @@ from ardaemon.queue.control import Control
 from ardaemon.queue.views import Views
 
 T = TypeVar("T")
+
+# For another daemon to let go of a project in which it has no run. Nobody tells when it does.
+OWNER_WAIT_S, OWNER_LOOK_S = LET_GO_S + 15.0, 0.5
 
 log = logging.getLogger("ardaemon.run")
 
@@ -48,6 +54,7 @@ class Context:
     started_here: StartedHere
     facts: FactsKeeper
     notifier: Notifier
+    ownership: Ownership
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
     settled: set[Path] = field(default_factory=set)  # projects in which no chain.init is cut short
 
@@ -57,6 +64,7 @@ class Context:
 
         `mending`: what a person does about that is let through, and the commit is tried again after it.
         """
+        await self._owned(experiment.project)
         flights = self.board.of(experiment)
         removed = []
         if flights:
@@ -77,12 +85,26 @@ class Context:
         for flight in self.board.of(experiment):
             flight.nudge()
 
+    async def _owned(self, project: Path) -> None:
+        """Take the project, once another daemon that has no run in it lets go. Raises OwnedElsewhere."""
+        if project in self.ownership.owned():
+            return
+        end = time.monotonic() + OWNER_WAIT_S
+        while True:
+            try:
+                return await self.disks.do(project, _nothing)
+            except OwnedElsewhere as error:
+                if error.data.get("standing") != "resting" or time.monotonic() > end:
+                    raise
+            await anyio.sleep(OWNER_LOOK_S)
+
     @asynccontextmanager
     async def changing_chain(self, project: Path) -> AsyncIterator[None]:
         """Be alone with a project's chain and the names of its experiments; what was cut short is over then.
 
         Whoever wants an experiment's lock as well takes that second.
         """
+        await self._owned(project)
         async with self.locks.of(Project(project).home):
             if project not in self.settled:
                 known, parent = await self._in_making(project)
@@ -122,15 +144,29 @@ class Context:
                 await self.control.cancel(flight, "cancel")
         await self.disks.do(project, partial(chaining.finish, Project(project)))
 
-    async def keep_delivered(self) -> None:
-        """Write down, at a stop, who has got which verdict, so that the next daemon gives none twice."""
+    async def let_go(self, project: Path) -> None:
+        """Give the project back, and keep nothing in memory of what another daemon may change from now on."""
+        await self.keep_delivered(project)
+        if await self.disks.ask(project, partial(self.ownership.let_go, project)):
+            for folder in [
+                f for f in self.board.verdicts_delivered if Experiment(Path(f)).project == project
+            ]:
+                del self.board.verdicts_delivered[folder]
+            self.swept.difference_update([f for f in self.swept if Experiment(f).project == project])
+            self.settled.discard(project)
+
+    async def keep_delivered(self, project: Path) -> None:
+        """Write down who has got which verdict of a project, so that the next daemon gives none twice."""
         for folder in list(self.board.verdicts_delivered):
             experiment = Experiment(Path(folder))
+            if experiment.project != project:
+                continue
             try:
                 async with self.locks.of(experiment.folder):
                     delivered = self.board.delivered(experiment.folder)
                     forget = partial(session.forget_delivered, experiment, delivered)
-                    await anyio.to_thread.run_sync(forget, abandon_on_cancel=True)
+                    owned = partial(self.disks.owned, project, forget)
+                    await anyio.to_thread.run_sync(owned, abandon_on_cancel=True)
             except (ArdaemonError, OSError) as error:
                 log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
 
@@ -174,6 +210,10 @@ class Context:
             experiment = await self.resolve(project, expr)
             state = await self.load(experiment)
             return await self.ask(experiment, lambda: look(experiment, state))
+
+
+def _nothing() -> None:
+    """Change nothing: the project is owned for it."""
 
 
 def _in_making(project: Project, trusted: Sequence[str]) -> tuple[bool, Experiment | None]:

@@ -10,6 +10,7 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -36,7 +37,13 @@ class Disks:
     Those that were made last are kept. Any other is forgotten when nobody asks it.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        owning: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Ask nothing yet. Each change of a project is made within `owning`; `changed` is called after it."""
+        self._owning, self._changed = owning, changed
         self._disks: WeakValueDictionary[Path, _Disk] = WeakValueDictionary()
         self._kept: deque[_Disk] = deque(maxlen=DISKS_KEPT)
 
@@ -47,11 +54,19 @@ class Disks:
     async def do(self, project: Path, work: Callable[[], T]) -> T:
         """Do `work`, which may write, in a thread, and wait for as long as it takes.
 
-        Raises StorageError at once if the disk is known to hang.
+        Raises StorageError at once if the disk is known to hang, and what `owning` raises.
         """
         disk = self._of(project)
         disk.require()
-        return await anyio.to_thread.run_sync(work, limiter=disk.workers)
+        try:
+            return await anyio.to_thread.run_sync(self.owned, project, work, limiter=disk.workers)
+        finally:
+            self._changed()
+
+    def owned(self, project: Path, work: Callable[[], T]) -> T:
+        """Do `work`, which may write, as the project's owner. For a thread."""
+        with self._owning(project):
+            return work()
 
     def _of(self, project: Path) -> "_Disk":
         disk = self._disks.get(project)

@@ -46,7 +46,7 @@ class Driver:
     ) -> None:
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks)
-        pruner = Pruner(locks, listener.in_use, background)
+        pruner = Pruner(locks, listener.in_use, background, disks)
         self.watcher = Watcher(engine, listener, background, machine, patience)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(

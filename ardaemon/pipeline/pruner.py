@@ -6,12 +6,12 @@ from functools import partial
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from ardaemon.checkpoints import prune
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment.locks import Locks
+from ardaemon.host.disk import Disks
 
 # Tries in a row, each after twice the pause of the last. A disk that refuses for so long (4 minutes) is left
 # alone; the next commit tries again, and so does the next daemon's first change of the experiment.
@@ -24,9 +24,13 @@ class Pruner:
     """Prune later, with at most one task for each experiment; `in_use` as in prune()."""
 
     def __init__(
-        self, locks: Locks, in_use: Callable[[], frozenset[str]], background: anyio.abc.TaskGroup
+        self,
+        locks: Locks,
+        in_use: Callable[[], frozenset[str]],
+        background: anyio.abc.TaskGroup,
+        disks: Disks,
     ) -> None:
-        self.locks, self.in_use, self.background = locks, in_use, background
+        self.locks, self.in_use, self.background, self.disks = locks, in_use, background, disks
         self._waiting: set[str] = set()
 
     def later(self, experiment: Experiment, seconds: float) -> None:
@@ -43,7 +47,7 @@ class Pruner:
                 await anyio.sleep(max(pause, prune.REFUSED_S * 2**refused))
                 async with self.locks.of(experiment.folder):
                     work = partial(prune.prune, experiment, self.in_use())
-                    pause = await anyio.to_thread.run_sync(work)
+                    pause = await self.disks.do(experiment.project, work)
                 refused = refused + 1 if pause == prune.REFUSED_S else 0
         except (ArdaemonError, OSError) as error:  # its folder is away, or broken: its next commit says so
             log.warning("not pruned", extra={"facts": {"expr": experiment.slug, "why": str(error)}})

@@ -209,7 +209,10 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
         return True
     if entry.exists():
         return False  # also of a run whose folder is away, or was removed: its job may be at work
-    return record is None or record.state == Queued()
+    if record is None:
+        return True
+    # Another daemon's may wait in that one's queue.
+    return record.state == Queued() and position.started_here.records.read(run) is not None
 
 
 def _lay_out(experiment: Experiment, data: bytes, mode: int, record: RunRecord) -> None:

@@ -92,6 +92,10 @@ class Board:
         folder = str(experiment.folder)
         return sorted((f for f in self.flights.values() if f.key[0] == folder), key=lambda f: f.active.seq)
 
+    def has_runs(self, project: Path) -> bool:
+        """Tell whether runs of that project are on the board. Any thread may ask."""
+        return any(flight.experiment.project == project for flight in list(self.flights.values()))
+
     def find(self, experiment: Experiment, run_id: str) -> Flight | None:
         """Return that run, if it is not committed."""
         return self.flights.get((str(experiment.folder), run_id))

@@ -20,6 +20,7 @@ from ardaemon.core.model import Best, Result, Settings
 from ardaemon.core.run_record import RunRecord
 from ardaemon.experiment.locks import Locks
 from ardaemon.host import operations, state
+from ardaemon.host.disk import Disks
 from ardaemon.pipeline import apply, decide, pruner
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.pruner import Pruner
@@ -139,7 +140,7 @@ def test_a_former_best_that_the_disk_would_not_let_go_goes_without_another_commi
         async with anyio.create_task_group() as tasks:
             first = prune.prune(made)
             assert first is not None
-            one = Pruner(Locks(), frozenset, tasks)
+            one = Pruner(Locks(), frozenset, tasks, Disks())
             one.later(made, first)
             one.later(made, first)
             assert len(one._waiting) == 1, "one task for each experiment"
@@ -161,7 +162,7 @@ def test_what_a_disk_never_lets_go_is_left_alone_in_the_end(
 
     async def pruned() -> None:
         async with anyio.create_task_group() as tasks:
-            Pruner(Locks(), frozenset, tasks).later(made, prune.REFUSED_S)
+            Pruner(Locks(), frozenset, tasks, Disks()).later(made, prune.REFUSED_S)
 
     best = state.read(made.best, Best)
     assert best is not None

@@ -208,6 +208,12 @@ PROMISES = {
         "one daemon per user and host: a stale socket is replaced, a live one respected",
         "20 daemons and 20 clients at once after a kill -9, again and again; one with another state folder",
     ),
+    "one-owner": (
+        "one daemon at a time changes a project: two never give one id, write one row or judge one run twice",
+        "two daemons of other state folders work on one project at once; one is killed (-9) with runs under"
+        " way, lets go, or has a copy of the other's state folder; `.autoresearch/` is made anew, and a"
+        " backup is put in its place",
+    ),
     "credentials": (
         "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"
         " until commit, and nobody reads it in the memory of the daemon or of a shim; nothing stays in the"

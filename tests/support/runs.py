@@ -64,9 +64,12 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
 
 
 def everything(folder: Path) -> dict[str, bytes | str]:
-    """Every file and link below `folder`, by its relative name; folders end with a slash."""
+    """Every file and link below `folder`, by its relative name; folders end with a slash.
+
+    But for `.owner`, which says which daemon may change the project, and since when.
+    """
     found: dict[str, bytes | str] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(p for p in folder.rglob("*") if p.name != ".owner"):
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = os.readlink(path)

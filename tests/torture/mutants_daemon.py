@@ -4,6 +4,7 @@ from tests.torture.mutant import Mutant
 
 _CHECKS = "tests/integration/test_checks.py::"
 _SAME = "tests/integration/test_same.py::"
+_TWO = "tests/integration/test_two_daemons.py::"
 
 MUTANTS = (
     Mutant(
@@ -320,6 +321,50 @@ MUTANTS = (
         "clients start daemons without waiting for each other",
         "if not _wait(lambda: _try_lock(lock), LOCK_DEADLINE_S, what):",
         "if not what:",
+    ),
+    Mutant(
+        "one-owner",
+        "a project is taken though another daemon holds it",
+        'if why != "own":',
+        'if why == "user":',
+    ),
+    Mutant(
+        "one-owner",
+        "the lock of a project is not the kernel's",
+        'fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n        return "held"',
+        'fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n    except BlockingIOError:\n        return "held"',
+    ),
+    Mutant(
+        "one-owner",
+        "what a daemon has left counts as nobody's",
+        'return "left" if record.active else "own"',
+        'return "own"',
+    ),
+    Mutant(
+        "one-owner",
+        "nobody looks whether the lock is still the one that was taken",
+        "if held is not None and not held.file.is_there():",
+        "if held is not None and home is None:",
+    ),
+    Mutant(
+        "one-owner",
+        "a project is given back while its runs are under way",
+        "return held.changes == 0 and not self.has_runs(project)",
+        "return held.changes == 0",
+    ),
+    Mutant(
+        "one-owner",
+        "runs are taken up in a project that another daemon has",
+        "partial(disks.owned, project, work)",
+        "work",
+        (f"{_TWO}test_a_copy_of_a_state_folder_takes_up_nothing_while_the_other_daemon_is_at_work",),
+    ),
+    Mutant(
+        "one-owner",
+        "an id is taken that waits in another daemon's queue",
+        "return record.state == Queued() and position.started_here.records.read(run) is not None",
+        "return record.state == Queued()",
+        (f"{_TWO}test_an_id_that_a_daemon_has_left_is_not_given_again",),
     ),
     Mutant(
         "credentials",

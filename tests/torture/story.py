@@ -175,6 +175,7 @@ VOLATILE = frozenset(
 FACTS = "facts.jsonl"
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.
 SAMPLED = ("samples.jsonl", "measured.json")
+OWNER = ".owner"  # which process holds the project, and since when
 # A shim that could not write at once says so in exit.json: true, and no harm done.
 FORGIVEN = (errno.ENOSPC, errno.EIO)
 KEPT_SECONDS = 30  # the limit is a setting and must be the same; only what was measured may differ
@@ -196,7 +197,7 @@ def pictured(lab: Lab) -> dict[str, Any]:
     for home in (lab.project, lab.home / "active", lab.runtime / "ardaemon/locks"):
         for path in sorted(home.rglob("*")):
             name = str(path.relative_to(lab.root)).replace(lab.home.name, "HOST")
-            if path.name in SAMPLED:
+            if path.name in (*SAMPLED, OWNER):
                 continue
             if ".same" in path.parts:  # its names are hashes of an environment's, which has a random key
                 found.update({f".same {os.readlink(path)}": True} if path.is_symlink() else {})

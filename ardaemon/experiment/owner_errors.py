@@ -1,0 +1,72 @@
+"""The errors that say why this daemon may not change a project, who may, and what to do about it."""
+
+import shlex
+from pathlib import Path
+
+from ardaemon.core.errors import OwnedElsewhere, Replaced
+from ardaemon.core.layout import Project
+from ardaemon.core.owner import user
+from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Standing
+
+
+def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedElsewhere:
+    """Make the error that names the owner, and says what to do there."""
+    path = Project(project).owner
+    data = {"standing": why}
+    if record is None:
+        return OwnedElsewhere(
+            f"another daemon works in {project}, and {path} does not say which",
+            f"stop that daemon (arctl daemon stop); its pid: {shlex.join(['fuser', str(path)])}",
+            data,
+        )
+    if why == "user":
+        return other_users(path, record.uid)
+    who = f"pid {record.pid} on {record.host}, state folder {record.state}, since {record.since}"
+    if why == "left":
+        return OwnedElsewhere(
+            f"the daemon that worked in {project} has ended, and has left runs ({who})",
+            "start it again: with its HOME and XDG_STATE_HOME, arctl status does, and it takes its runs up;"
+            f" if that state folder is gone for good: {shlex.join(['rm', str(path)])}",
+            data,
+        )
+    if why == "host":
+        return OwnedElsewhere(
+            f"a daemon on another host works in {project} ({who}), whose lock may not be seen from here",
+            f"use that one; if it has ended: {shlex.join(['rm', str(path)])}",
+            data,
+        )
+    return OwnedElsewhere(
+        f"another daemon works in {project} ({who})",
+        "use that one, with its HOME and XDG_STATE_HOME; or end its runs there (arctl cancel): it lets go"
+        f" {LET_GO_S:g} s after the last one, or at once with: arctl daemon stop",
+        data,
+    )
+
+
+def other_users(path: Path, uid: int) -> OwnedElsewhere:
+    """Make the error for a project in which another user's daemon works."""
+    return OwnedElsewhere(
+        f"the daemon of another user ({user(uid)}) works in {path.parent.parent}, and a project has one user"
+        " at a time",
+        f"wait until it lets go, {LET_GO_S:g} s after its last run; if it has ended without that:"
+        f" {shlex.join(['rm', str(path)])}",
+        {"standing": "user"},
+    )
+
+
+def other_name(project: Path, other: Path) -> OwnedElsewhere:
+    """Make the error for a project in which this daemon works under another name: its ids would repeat."""
+    return OwnedElsewhere(
+        f"{project} is the same folder as {other}, where this daemon works",
+        f"work in {other}; if the project was moved, move it back until its runs are over",
+        {"standing": "busy"},
+    )
+
+
+def replaced(project: Path) -> Replaced:
+    """Make the error for a project whose folder was exchanged under the daemon's runs."""
+    home = Project(project).home
+    return Replaced(
+        f"{home} is another folder, or a copy from before: this daemon has runs in the one that was there",
+        f"put that one back at {home}; or, to go on with what stands there now: arctl daemon restart",
+    )

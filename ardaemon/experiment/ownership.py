@@ -1,0 +1,219 @@
+"""The projects that this daemon owns: no other daemon changes anything in them.
+
+Whoever is about to change a project comes by here, in the thread that changes it. The first change takes the
+project's lock. Each later one looks whether that lock is still the one in the project's folder: somebody may
+have removed the folder and made it anew, or put a backup in its place. Reading takes no lock.
+
+A folder without `.autoresearch/` has no owner: there is nothing to change but what `arctl init` makes by one
+rename.
+"""
+
+import hmac
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from msgspec.structs import replace
+
+from ardaemon.core import project_owner
+from ardaemon.core.layout import Project, boot_id
+from ardaemon.core.places import machine_id
+from ardaemon.core.project_owner import ProjectOwner, Seen
+from ardaemon.experiment.owner_errors import other_name, other_users, refusal, replaced
+from ardaemon.host import owner_file, proc, state
+from ardaemon.host.owner_file import OwnerFile
+
+log = logging.getLogger("ardaemon.owner")
+
+
+def describe(state_folder: Path, key: bytes) -> ProjectOwner:
+    """Return the record of this process as the daemon of that state folder, which has that secret."""
+    return ProjectOwner(
+        host=os.uname().nodename,
+        machine=machine_id(),
+        boot_id=boot_id(),
+        pid_namespace=os.stat("/proc/self/ns/pid").st_ino,
+        pid=os.getpid(),
+        start=proc.start_time(os.getpid()) or 0,
+        uid=os.getuid(),
+        state=str(state_folder),
+        key=hmac.digest(key, b"project owner", "sha256").hex()[:16],
+        since=state.now(),
+    )
+
+
+@dataclass
+class _Held:
+    """A project's lock in this daemon's hand."""
+
+    file: OwnerFile
+    home: tuple[int, int] | None  # the inode of .autoresearch/
+    record: ProjectOwner
+    changes: int = 0  # under way
+    used: float = field(default_factory=time.monotonic)  # when the last one ended
+
+
+class Ownership:
+    """Take, check and give back the locks of projects. Its methods block, and may be called in any thread.
+
+    `has_runs` tells whether runs of a project are on the board.
+    """
+
+    def __init__(self, me: ProjectOwner, has_runs: Callable[[Path], bool] = lambda _: False) -> None:
+        self.me, self.has_runs = me, has_runs
+        self.changed = anyio.Event()  # replaced after each change
+        self._held: dict[Path, _Held] = {}
+        # One for each project: a disk that hangs holds up nobody else.
+        self._locks: dict[Path, threading.Lock] = {}
+
+    @contextmanager
+    def changing(self, project: Path) -> Iterator[None]:
+        """Own the project for the block. Raises OwnedElsewhere and Replaced, and then nothing is changed."""
+        with self._alone(project), state.storage("look into", Project(project).home):
+            held = self._require(project)
+            if held is not None:
+                held.changes += 1
+        try:
+            yield
+        finally:
+            if held is not None:
+                with self._alone(project):
+                    held.changes -= 1
+                    held.used = time.monotonic()
+
+    def wake(self) -> None:
+        """Let whoever gives projects back look again. On the event loop."""
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    def owned(self) -> list[Path]:
+        """Return the projects whose lock this daemon has."""
+        return list(self._held)
+
+    def rest(self, project: Path) -> None:
+        """Say in the record that no run is left, so that others wait until this daemon lets go."""
+        with self._alone(project):
+            held = self._held.get(project)
+            if held is not None and held.record.active and self._is_idle(project, held):
+                self._mark(project, held, active=False)
+
+    def idle_s(self, project: Path) -> float:
+        """Return for how long nothing was changed, in seconds; 0 if a run or a change is under way."""
+        held = self._held.get(project)
+        if held is None or not self._is_idle(project, held):
+            return 0.0
+        return time.monotonic() - held.used
+
+    def let_go(self, project: Path) -> bool:
+        """Give the project back, if it is idle still; return whether this daemon does not own it any more."""
+        with self._alone(project):
+            held = self._held.get(project)
+            if held is None:
+                return True
+            if not self._is_idle(project, held):
+                return False
+            del self._held[project]
+            held.file.remove()
+            log.info("let go", extra={"facts": {"project": str(project)}})
+            return True
+
+    def _alone(self, project: Path) -> threading.Lock:
+        return self._locks.setdefault(project, threading.Lock())
+
+    def _is_idle(self, project: Path, held: _Held) -> bool:
+        return held.changes == 0 and not self.has_runs(project)
+
+    def _require(self, project: Path) -> _Held | None:
+        """Return the lock, taken now if it was not; None where nothing is there to own."""
+        home = owner_file.inode(Project(project).home)
+        held = self._held.get(project)
+        if held is not None and not held.file.is_there():
+            self._forget(project, held, home)
+            held = None
+        if home is None:
+            return None
+        if held is None:
+            held = self._held[project] = self._take(project, home)
+        elif not held.record.active:
+            self._mark(project, held, active=True)
+        return held
+
+    def _forget(self, project: Path, held: _Held, home: tuple[int, int] | None) -> None:
+        """Forget a lock that is not in its place any more.
+
+        Raises Replaced if another folder, or another lock, stands there while runs are under way.
+        """
+        other = home is not None and (home != held.home or owner_file.inode(held.file.path) is not None)
+        if other and self.has_runs(project):
+            raise replaced(project)
+        log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
+        del self._held[project]
+        held.file.close()
+
+    def _take(self, project: Path, home: tuple[int, int]) -> _Held:
+        path = Project(project).owner
+        self._require_one_name(project, owner_file.inode(path))
+        with state.storage("lock", path):
+            found = _opened(path)
+            try:
+                seen = self._seen(found)
+                why = project_owner.standing(seen, self.me)
+                if why != "own":
+                    raise refusal(project, seen.record, why)
+                record = replace(self.me, since=state.now())
+                found.write(record)
+            except BaseException:
+                found.close()
+                raise
+        log.info("owned", extra={"facts": {"project": str(project), "lock": found.lock}})
+        return _Held(found, home, record)
+
+    def _require_one_name(self, project: Path, inode: tuple[int, int] | None) -> None:
+        """Raise OwnedElsewhere if this daemon works in the project under another name (a move, a bind mount).
+
+        The name of before is forgotten if the project was moved, and no run is left under it.
+        """
+        for other, held in list(self._held.items()):
+            if held.file.inode != inode:
+                continue
+            if held.file.is_there() or self.has_runs(other):
+                raise other_name(project, other)
+            del self._held[other]
+            held.file.close()
+
+    def _seen(self, found: OwnerFile) -> Seen:
+        record = found.read()
+        if record is None:
+            return Seen(None, found.lock, lives=not found.made)
+        return Seen(record, found.lock, self._lives(record))
+
+    def _lives(self, record: ProjectOwner) -> bool | None:
+        """Tell whether the owner's process lives; None if it cannot be seen from here."""
+        there = (record.boot_id, record.pid_namespace)
+        if there != (self.me.boot_id, self.me.pid_namespace):
+            return None
+        return proc.start_time(record.pid) == record.start
+
+    def _mark(self, project: Path, held: _Held, active: bool) -> None:
+        record = replace(held.record, active=active)
+        with state.storage("write", held.file.path):
+            held.file.write(record)
+        held.record = record
+
+
+def _opened(path: Path) -> OwnerFile:
+    """Open the file and try to lock it. Raises OwnedElsewhere for another user's."""
+    try:
+        return owner_file.opened(path)
+    except PermissionError:
+        with suppress(OSError):
+            uid = os.stat(path, follow_symlinks=False).st_uid
+            if uid != os.getuid():
+                raise other_users(path, uid) from None
+        raise

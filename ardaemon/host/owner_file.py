@@ -1,0 +1,118 @@
+"""The file `.autoresearch/.owner`: its kernel lock, and the record in it.
+
+The lock is flock(2)'s. It belongs to the open file, so no other thread that opens and closes the same file
+loses it (as fcntl's record locks would), and it holds between containers that share a kernel. NFS and most
+FUSE file systems know it. It lies on the inode, so the record is written in place, and whoever has got the
+lock looks whether the inode still bears that name.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from ardaemon.core import file_kinds, files
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.project_owner import Lock, ProjectOwner
+from ardaemon.host import durable, operations, state
+
+# Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
+RECORD_BYTES = 1024
+TRIES_MAX = 8  # each time somebody else has removed or replaced the file in between
+# What flock(2) says where a file system has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+log = logging.getLogger("ardaemon.owner")
+
+
+class OwnerFile:
+    """The opened file, which is the one at `path`.
+
+    `lock` says what came of the try to lock it, `made` whether it was made by that.
+    """
+
+    def __init__(self, path: Path, fd: int, lock: Lock, made: bool) -> None:
+        self.path, self.fd, self.lock, self.made = path, fd, lock, made
+        status = os.fstat(fd)
+        self.inode = status.st_dev, status.st_ino
+
+    def is_there(self) -> bool:
+        """Return whether the file is still the one at its path."""
+        return inode(self.path) == self.inode
+
+    def read(self) -> ProjectOwner | None:
+        """Return the record; None if there is none, or if it cannot be read."""
+        return read(self.path)
+
+    def write(self, record: ProjectOwner) -> None:
+        """Write the record over the last one, and sync it. Raises OSError."""
+        data = state.encode(record).ljust(RECORD_BYTES)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        operations.write(self.fd, data)
+        operations.truncate(self.fd, len(data))
+        operations.fsync(self.fd)
+
+    def close(self) -> None:
+        """Give up the lock, and leave the file."""
+        os.close(self.fd)
+
+    def remove(self) -> None:
+        """Remove the file, if it is still the one at its path, and give up the lock."""
+        try:
+            if self.is_there():
+                durable.remove(self.path)
+        finally:
+            self.close()
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file or folder at `path` from all others; None if there is none."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def read(path: Path) -> ProjectOwner | None:
+    """Return the record at `path`; None if there is none, or if it cannot be read."""
+    try:
+        return state.decode(files.read(path, file_kinds.STATE), ProjectOwner, path)
+    except FileNotFoundError:
+        return None
+    except (ArdaemonError, OSError) as error:
+        log.warning("unreadable", extra={"facts": {"file": str(path), "why": str(error)}})
+        return None
+
+
+def opened(path: Path) -> OwnerFile:
+    """Open the file, which is made if it is missing, and try to lock it. Raises OSError."""
+    for _ in range(TRIES_MAX):
+        fd, made = _created(path)
+        found = OwnerFile(path, fd, _locked(fd), made)
+        if found.is_there():
+            return found
+        found.close()
+    raise OSError(errno.EBUSY, "it is removed again and again while it is locked", os.fspath(path))
+
+
+def _created(path: Path) -> tuple[int, bool]:
+    """Open the file; say whether it was made. Where there are no locks, that alone tells who came first."""
+    try:
+        return operations.create(path, os.O_EXCL, 0o600), True
+    except FileExistsError:
+        return operations.create(path, 0, 0o600), False
+
+
+def _locked(fd: int) -> Lock:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "held"
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return "unknown"
+        os.close(fd)
+        raise
+    return "free"

@@ -1,0 +1,51 @@
+"""Give projects back in which nothing is under way any more, so that another daemon may have them."""
+
+import logging
+import math
+from pathlib import Path
+
+import anyio
+
+from ardaemon.core import project_owner
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.experiment.ownership import Ownership
+from ardaemon.handlers.context import Context
+from ardaemon.host.disk import Disks
+
+REST_S = 1.0  # after a change: the next step of the same run comes sooner
+
+log = logging.getLogger("ardaemon.owner")
+
+
+class LettingGo:
+    """Look at the projects that this daemon owns, after each change and when one is due."""
+
+    def __init__(self, ownership: Ownership, disks: Disks, context: Context) -> None:
+        self.ownership, self.disks, self.context = ownership, disks, context
+
+    async def loop(self) -> None:
+        """Give back what is not used, for ever."""
+        while True:
+            changed = self.ownership.changed
+            pauses = [await self._look(project) for project in self.ownership.owned()]
+            with anyio.move_on_after(min(pauses, default=math.inf)):
+                await changed.wait()
+                await anyio.sleep(REST_S)
+
+    async def _look(self, project: Path) -> float:
+        """Do what is due for the project; return after how many seconds to look again."""
+        try:
+            idle = self.ownership.idle_s(project)
+            if idle >= project_owner.LET_GO_S:
+                await self.context.let_go(project)
+            elif idle > 0:
+                await self.disks.ask(project, lambda: self.ownership.rest(project))
+                return project_owner.LET_GO_S - idle
+        except (ArdaemonError, OSError) as error:
+            log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
+        return project_owner.LET_GO_S
+
+    async def now(self) -> None:
+        """Give back at once what has no run, for this daemon ends."""
+        for project in self.ownership.owned():
+            await self.context.let_go(project)

@@ -1,0 +1,59 @@
+"""Who may take a project, by what is seen of its owner: facts in, decision out."""
+
+import pytest
+from msgspec.structs import replace
+
+from ardaemon.core.project_owner import Lock, ProjectOwner, Seen, Standing, standing
+
+ME = ProjectOwner(
+    host="node1",
+    machine="m1",
+    boot_id="b1",
+    pid_namespace=1,
+    pid=10,
+    start=100,
+    uid=1000,
+    state="/home/ann/s",
+    key="k1",
+    since="2026-11-22T10:00:00Z",
+)
+EARLIER = replace(ME, pid=9)  # of the same state folder, which has one daemon at a time
+OTHER = replace(ME, pid=20, state="/home/ann/other", key="k2")
+RESTED = replace(OTHER, active=False)
+CONTAINER = replace(OTHER, machine="", host="c0ffee", pid_namespace=2, state=ME.state)
+BOOTED = replace(OTHER, boot_id="b0")
+FAR = replace(OTHER, host="node2", machine="m2", boot_id="b2")
+USER = replace(OTHER, uid=1001)
+CASES: list[tuple[str, ProjectOwner | None, Lock, bool | None, Standing]] = [
+    ("nobody", None, "free", None, "own"),
+    ("one whose record cannot be read", None, "held", None, "busy"),
+    ("one whose record cannot be read, where there are no locks", None, "unknown", True, "busy"),
+    ("nobody, where there are no locks", None, "unknown", False, "own"),
+    ("a daemon of mine that was killed", EARLIER, "free", False, "own"),
+    ("a daemon of mine that was killed, where there are no locks", EARLIER, "unknown", False, "own"),
+    ("a copy of my state folder", replace(OTHER, key="k1"), "free", False, "left"),
+    ("another one with a run", OTHER, "held", True, "busy"),
+    ("another one with a run, where there are no locks", OTHER, "unknown", True, "busy"),
+    ("another one without a run", RESTED, "held", True, "resting"),
+    ("another one that has ended and left runs", OTHER, "free", False, "left"),
+    ("another one that has ended", RESTED, "free", False, "own"),
+    ("a container's", CONTAINER, "held", None, "busy"),
+    ("a container's that is gone", CONTAINER, "free", None, "left"),
+    ("a container's, where there are no locks", CONTAINER, "unknown", None, "host"),
+    ("one of before the last boot", BOOTED, "free", None, "left"),
+    ("another host's, whose lock is seen", FAR, "held", None, "busy"),
+    ("another host's, whose lock may not be seen", FAR, "free", None, "host"),
+    ("another host's without a run", replace(FAR, active=False), "free", None, "host"),
+    ("another user's", USER, "held", True, "user"),
+    ("another user's that has left runs", USER, "free", False, "user"),
+    ("another user's that has ended", replace(USER, active=False), "free", False, "own"),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "record", "lock", "lives", "expected"), CASES, ids=[case[0] for case in CASES]
+)
+def test_who_may_take_a_project(
+    who: str, record: ProjectOwner | None, lock: Lock, lives: bool | None, expected: Standing
+) -> None:
+    assert standing(Seen(record, lock, lives), ME) == expected, who

@@ -1,0 +1,322 @@
+"""A project's lock, with real files: taken by the first change, looked at by each, given back."""
+
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ardaemon.core.errors import OwnedElsewhere, Replaced, StorageError
+from ardaemon.core.layout import Project
+from ardaemon.experiment.ownership import Ownership, describe
+from ardaemon.host import owner_file
+
+pytestmark = pytest.mark.promise("one-owner")
+STRANGER = 61002
+
+
+class World:
+    """A project, and the daemons that want it: one for each state folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.project = root, root / "p"
+        (self.project / ".autoresearch").mkdir(parents=True)
+        self.runs: set[Path] = set()
+        self.daemons: list[Ownership] = []
+
+    def daemon(self, name: str) -> Ownership:
+        """Make one, as that of the state folder of this name."""
+        owner = Ownership(describe(self.root / name, name.encode()), self.runs.__contains__)
+        self.daemons.append(owner)
+        return owner
+
+    def change(self, owner: Ownership) -> None:
+        """Change something as that daemon."""
+        with owner.changing(self.project):
+            pass
+
+    def kill(self, owner: Ownership) -> None:
+        """Let the kernel take back what it holds, as at its end, and leave the record."""
+        for held in owner._held.values():
+            held.file.close()
+        owner._held.clear()
+
+    @property
+    def file(self) -> Path:
+        """The lock's file."""
+        return Project(self.project).owner
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A world in which no lock is left open."""
+    made = World(tmp_path)
+    yield made
+    for owner in made.daemons:
+        made.kill(owner)
+
+
+@pytest.fixture
+def open_world() -> Iterator[World]:
+    """A world that other users can look into."""
+    with tempfile.TemporaryDirectory(prefix="ar-") as folder:
+        Path(folder).chmod(0o755)
+        made = World(Path(folder))
+        yield made
+        for owner in made.daemons:
+            made.kill(owner)
+
+
+def refused(world: World, owner: Ownership) -> OwnedElsewhere:
+    """The error that this daemon gets."""
+    with pytest.raises(OwnedElsewhere) as caught:
+        world.change(owner)
+    assert caught.value.mend
+    return caught.value
+
+
+def test_the_first_change_takes_the_project_and_another_daemon_is_told_whose_it_is(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    assert one.owned() == []
+    world.change(one)
+    assert one.owned() == [world.project]
+    error = refused(world, other)
+    assert (error.data["standing"], error.exit_code) == ("busy", 65)
+    for told in (f"pid {os.getpid()}", f"state folder {world.root}/one", str(world.project)):
+        assert told in error.message
+    assert other.owned() == []
+    world.change(one)
+
+
+def test_who_has_no_run_any_more_says_so_and_gives_the_project_back(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    one.rest(world.project)
+    assert refused(world, other).data["standing"] == "resting"
+    world.change(one)  # it goes on: the record says so before anything is changed
+    assert refused(world, other).data["standing"] == "busy"
+    assert one.let_go(world.project)
+    assert not world.file.exists()
+    world.change(other)
+    assert refused(world, one).data["standing"] == "busy"
+
+
+def test_nothing_is_given_back_while_a_run_or_a_change_is_under_way(world: World) -> None:
+    one = world.daemon("one")
+    with one.changing(world.project):
+        assert one.idle_s(world.project) == 0
+        one.rest(world.project)
+        assert not one.let_go(world.project)
+    world.runs.add(world.project)
+    one.rest(world.project)
+    assert not one.let_go(world.project)
+    record = owner_file.read(world.file)
+    assert record is not None
+    assert record.active
+    world.runs.clear()
+    assert one.let_go(world.project)
+
+
+def test_the_next_daemon_of_the_same_state_folder_goes_on_and_another_needs_the_word_of_a_person(
+    world: World,
+) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    world.kill(one)
+    error = refused(world, other)
+    assert error.data["standing"] == "left"
+    assert f"rm {world.file}" in error.mend
+    world.change(world.daemon("one"))
+    assert refused(world, other).data["standing"] == "busy"
+
+
+def test_the_command_of_the_refusal_works(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    world.kill(one)
+    command = refused(world, other).mend.rpartition(": ")[2]
+    subprocess.run(command, shell=True, check=True)
+    world.change(other)
+
+
+def test_of_who_has_ended_without_a_run_nothing_is_in_the_way(world: World) -> None:
+    one = world.daemon("one")
+    world.change(one)
+    one.rest(world.project)
+    world.kill(one)
+    world.change(world.daemon("other"))
+
+
+def test_the_lock_is_the_kernels_and_ends_with_its_process(world: World) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ardaemon.experiment.ownership import *\n"
+        "root = Path(sys.argv[1]); one = Ownership(describe(root / 'one', b'one'))\n"
+        "with one.changing(root / 'p'): print('owned', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(world.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"owned\n"
+        assert f"pid {holder.pid}" in refused(world, world.daemon("other")).message
+        holder.kill()
+    world.change(world.daemon("one"))
+
+
+def remade(home: Path) -> None:
+    """Remove the folder, and make it anew."""
+    shutil.rmtree(home)
+    home.mkdir()
+
+
+def put_back(home: Path) -> None:
+    """Put a copy in the place of the folder, as a backup is: the record of the lock is in it."""
+    shutil.copytree(home, home.with_name("backup"))
+    shutil.rmtree(home)
+    home.with_name("backup").rename(home)
+
+
+def checked_out(home: Path) -> None:
+    """Write the lock's file anew, as git does with one that somebody has committed."""
+    data = (home / ".owner").read_bytes()
+    (home / "new").write_bytes(data)
+    (home / "new").rename(home / ".owner")
+
+
+EXCHANGES = pytest.mark.parametrize("exchange", [remade, put_back, checked_out])
+
+
+@EXCHANGES
+def test_nothing_is_written_into_another_folder_than_the_one_with_the_runs(
+    world: World, exchange: Callable[[Path], None]
+) -> None:
+    one = world.daemon("one")
+    world.change(one)
+    world.runs.add(world.project)
+    exchange(world.project / ".autoresearch")
+    with pytest.raises(Replaced, match="another folder, or a copy") as caught:
+        world.change(one)
+    assert "arctl daemon restart" in caught.value.mend
+    world.kill(one)
+    world.change(world.daemon("one"))  # the restarted one reads everything anew
+
+
+@EXCHANGES
+def test_without_a_run_the_new_folder_is_taken(world: World, exchange: Callable[[Path], None]) -> None:
+    one = world.daemon("one")
+    world.change(one)
+    exchange(world.project / ".autoresearch")
+    world.change(one)
+    assert refused(world, world.daemon("other")).data["standing"] == "busy"
+
+
+def test_a_lock_that_was_removed_alone_is_taken_again_unless_another_daemon_was_faster(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.runs.add(world.project)
+    world.change(one)
+    world.file.unlink()
+    world.change(one)
+    assert refused(world, other).data["standing"] == "busy"
+    world.file.unlink()
+    world.change(other)
+    with pytest.raises(Replaced):
+        world.change(one)
+
+
+def test_a_folder_that_is_away_has_no_owner_and_the_one_that_comes_back_is_taken_again(world: World) -> None:
+    one, home = world.daemon("one"), world.project / ".autoresearch"
+    world.change(one)
+    home.rename(home.with_name("away"))
+    world.change(one)
+    assert one.owned() == []
+    home.with_name("away").rename(home)
+    world.change(one)
+    assert one.owned() == [world.project]
+
+
+def test_one_folder_under_two_names_is_one_project(world: World) -> None:
+    one, link = world.daemon("one"), world.root / "link"
+    link.symlink_to(world.project)
+    world.change(one)
+    world.project = link
+    error = refused(world, one)
+    assert f"{link} is the same folder as {link.resolve()}" in error.message
+
+
+def test_a_project_that_was_moved_is_taken_under_its_new_name(world: World) -> None:
+    one, moved = world.daemon("one"), world.root / "moved"
+    world.change(one)
+    world.project.rename(moved)
+    with one.changing(moved):
+        assert one.owned() == [moved]
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_a_file_system_has_no_locks_the_record_tells(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    assert refused(world, other).data["standing"] == "busy"
+    assert one.let_go(world.project)
+    world.change(other)
+    far = replace(other.me, host="node2", machine="m2", boot_id="b2", pid_namespace=0)
+    assert refused(world, Ownership(far)).data["standing"] == "host"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's file")
+def test_another_users_project_is_refused_and_the_user_named(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    one.me = replace(one.me, uid=STRANGER)
+    world.change(one)
+    assert f"uid {STRANGER}" in refused(world, other).message
+    world.kill(one)
+    assert refused(world, other).data["standing"] == "user"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_lock_that_cannot_be_opened_is_another_users(open_world: World) -> None:
+    world = open_world
+    world.change(world.daemon("one"))
+    code = (
+        "import os, sys; from pathlib import Path; from ardaemon.experiment.ownership import *\n"
+        "import pwd; one = Ownership(describe(Path('/s'), b''))\n"  # while it may read the code
+        f"os.setgid({STRANGER}); os.setuid({STRANGER})\n"
+        "try:\n"
+        "    with one.changing(Path(sys.argv[1])): pass\n"
+        "except Exception as error: print(type(error).__name__, error, error.mend)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world.project)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("OwnedElsewhere the daemon of another user (uid 0, root)"), done.stderr
+    assert f"rm {world.file}" in done.stdout
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(world: World) -> None:
+    home = world.project / ".autoresearch"
+    home.rmdir()
+    home.symlink_to(home.name)  # a circle
+    with pytest.raises(StorageError, match=str(home)) as caught:
+        world.change(world.daemon("one"))
+    assert caught.value.mend
+
+
+def test_a_record_that_cannot_be_read_keeps_nobody_out_once_its_daemon_has_ended(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    world.file.write_bytes(b"{")
+    error = refused(world, other)
+    assert str(world.file) in error.message
+    world.kill(one)
+    world.change(other)

@@ -1,0 +1,208 @@
+"""Two daemons and one project, as with another HOME, in a container, or with a copied state folder."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core.errors import OwnedElsewhere
+from tests.support import lab as labs
+from tests.support.jobs import launched
+from tests.support.lab import Lab, wait_until
+from tests.support.promises import some
+
+pytestmark = pytest.mark.promise("one-owner")
+PROMPT = "tests.support.prompt"
+KEY = Path("ardaemon/session.key")  # one user's, who has started the session
+WAITING = """import os, time
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
+print("val/loss: 0.5")
+"""
+
+
+@pytest.fixture
+def two(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
+    """A daemon with a project, and the world of another one on the same project, which is not started."""
+    other = labs.make()
+    try:
+        lab.start(PROMPT)
+        lab.init()
+        lab.session(gpus=0)
+        shutil.rmtree(other.project)
+        other.project = lab.project
+        (other.state_home / KEY).parent.mkdir(mode=0o700)
+        shutil.copy(lab.state_home / KEY, other.state_home / KEY)
+        yield lab, other
+    finally:
+        other.close()
+
+
+def owner(lab: Lab) -> dict[str, Any] | None:
+    """Who has the project; None if nobody has."""
+    try:
+        found: dict[str, Any] = json.loads((lab.project / ".autoresearch/.owner").read_bytes())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def waiting(lab: Lab) -> Callable[[], object]:
+    """Launch a run that waits for what this returns to be called."""
+    go = lab.project / "go"
+    launched(lab, WAITING.format(go=str(go)))
+    return go.touch
+
+
+def rows(lab: Lab) -> list[str]:
+    """The run of each row of results.tsv."""
+    table = lab.folder / "results.tsv"
+    lines = table.read_text().splitlines()[1:] if table.exists() else []
+    return [line.split("\t")[0] for line in lines]
+
+
+def tried(lab: Lab) -> str | OwnedElsewhere:
+    """The id of a run, or why it was refused."""
+    try:
+        run_id: str = lab.run()["run_id"]
+    except OwnedElsewhere as error:
+        return error
+    return run_id
+
+
+def test_of_two_daemons_that_are_asked_at_once_one_has_the_project_and_no_id_is_given_twice(
+    two: tuple[Lab, Lab], record_property: Callable[[str, object], None]
+) -> None:
+    two[1].start(PROMPT)
+    rounds = len(some(range(20), 2))
+    with ThreadPoolExecutor() as pool:
+        for _ in range(rounds):
+            answers = list(pool.map(tried, two))
+            ids = [answer for answer in answers if isinstance(answer, str)]
+            assert ids, answers
+            assert len(set(ids)) == len(ids)
+            for lab in two:
+                wait_until(lambda: owner(two[0]) is None, "the owner to let go")
+                ids.append(lab.run()["run_id"])
+    record_property("cases", rounds)
+    assert rows(two[0]) == [f"r{number:04d}" for number in range(1, len(rows(two[0])) + 1)]
+    counters = two[0].read(".ar-session.json")["counters"]
+    assert counters["advance"] + counters["revert"] == len(rows(two[0])) >= 3 * rounds
+
+
+def test_a_daemon_is_refused_while_the_other_has_a_run_and_waits_once_it_has_none(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, other = two
+    go = waiting(one)
+    other.start(PROMPT)
+    with pytest.raises(OwnedElsewhere) as caught:
+        other.submit()
+    assert f"pid {one.pid}" in caught.value.message
+    assert str(one.home) in caught.value.message
+    go()
+    assert one.wait("r0001")["result"]["verdict"] == "advance"
+    wait_until(lambda: (owner(one) or {"active": False})["active"] is False, "the owner to rest")
+    other.edit(0.4)
+    assert other.run()["run_id"] == "r0002"
+    wait_until(lambda: owner(one) is None, "the owner to let go")
+    assert one.tried(0.3)["primary"]["best_run_before"] == "r0002"  # it has read everything anew
+    assert rows(one) == ["r0001", "r0002", "r0003"]
+
+
+def test_reading_takes_no_project_and_is_let_in_by_every_owner(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    wait_until(lambda: owner(one) is None, "the owner to let go")
+    other.start(PROMPT)
+    for lab in two:
+        assert lab.get("status.get", last=5)["session"]["live"]
+        lab.get("run.list", last=5)
+        lab.get("session.get")
+    assert owner(one) is None
+    go = waiting(one)
+    assert other.get("status.get", last=5)["session"]["live"]
+    go()
+    one.wait("r0001")
+
+
+def test_a_daemon_that_is_stopped_lets_go_at_once(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    one.run()
+    one.stop()
+    assert owner(one) is None
+    other.start(PROMPT)
+    assert other.tried(0.9)["run_id"] == "r0002"
+
+
+def test_what_a_killed_daemon_has_left_is_its_own_and_goes_on_with_it(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    go = waiting(one)
+    one.kill()
+    other.start(PROMPT)
+    with pytest.raises(OwnedElsewhere, match="has ended, and has left runs") as caught:
+        other.submit()
+    assert str(one.home) in caught.value.message
+    one.start(PROMPT)
+    go()
+    assert one.wait("r0001")["result"]["verdict"] == "advance"
+    assert rows(one) == ["r0001"]
+
+
+def test_an_id_that_a_daemon_has_left_is_not_given_again(two: tuple[Lab, Lab]) -> None:
+    """A person has removed the lock, for the state folder with the run in it is gone."""
+    one, other = two
+    one.call("queue.pause")
+    one.submit()
+    one.kill()
+    (other.state_home / KEY).unlink()  # it is another user's home
+    (one.project / ".autoresearch/.owner").unlink()
+    other.start(PROMPT)
+    other.session(resume="continue", gpus=0)
+    assert other.tried(0.9)["run_id"] == "r0002"
+    assert rows(one) == ["r0002"]
+
+
+def test_a_copy_of_a_state_folder_takes_up_nothing_while_the_other_daemon_is_at_work(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, other = two
+    go = waiting(one)
+    shutil.copytree(one.home / "active", other.state_home / "ardaemon" / one.home.name / "active")
+    other.home.chmod(0o700)
+    other.start(PROMPT)
+    (warning,) = other.call("queue.list")["warnings"]
+    assert f"another daemon works in {one.project} (pid {one.pid}" in warning
+    go()
+    assert one.wait("r0001")["result"]["verdict"] == "advance"
+    one.stop()
+    wait_until(lambda: not any((other.home / "active").iterdir()), "the copied entry to be dropped")
+    assert rows(one) == ["r0001"]
+    assert other.tried(0.4)["run_id"] == "r0002"
+
+
+def test_a_backup_that_is_put_back_under_a_run_is_told_and_nothing_is_written_into_it(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, _ = two
+    home, backup = one.project / ".autoresearch", one.project / "backup"
+    go = waiting(one)
+    shutil.copytree(home, backup, symlinks=True)
+    home.rename(one.project / "away")
+    backup.rename(home)
+    go()
+
+    def blocked() -> str:
+        (run,) = one.call("queue.list")["runs"]
+        return run["why"] or ""
+
+    why = wait_until(lambda: "another folder, or a copy" in blocked() and blocked(), "the run to be blocked")
+    assert "arctl daemon restart" in why
+    assert rows(one) == []
+    one.stop()
+    one.start(PROMPT)
+    assert one.wait("r0001")["result"] is not None
+    assert rows(one) == ["r0001"]
