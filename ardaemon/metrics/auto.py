@@ -3,16 +3,24 @@
 The session's own settings come first: its command, its regular expression for the log, its path. The log
 comes next, because what the script prints is certainly this run's. The files in the run's folder come last.
 If the metric ended as nan in a source, no later source is asked: no other value may stand in for it.
+
+A log has a value as it was printed, perhaps rounded. Where a file of the run agrees with it to the digits
+printed, the file's value counts.
 """
 
 import fnmatch
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from msgspec.structs import replace
 
 from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.base import NEAREST, AttemptOutput, FileBackend, MetricBackend, Query, Readings
+
+# Half of a last digit is rounded up or down, and a file may have it as a float of 32 bits.
+ROUNDING = Decimal("1.00001")
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,28 @@ class AutoBackend:
             readings = _read(backend, attempt, asked)
             if readings.absent:
                 continue
+            readings = _unless_stale(readings, misses, query.primary.metric)
             if readings.settled:
-                return replace(readings, passed=tuple(f"{miss.source}: {miss.problem}" for miss in misses))
+                passed = tuple(f"{miss.source}: {miss.problem}" for miss in misses)
+                exact = self._exact(attempt, query, readings) if backend is self.log else None
+                return replace(exact or readings, passed=passed)
             misses.append(readings)
         return _together(misses)
+
+    def _exact(self, attempt: AttemptOutput, query: Query, log: Readings) -> Readings | None:
+        """Return the log's answer with the exact value of a file that agrees with it; None if none does."""
+        if log.value is None or log.printed is None or query.regex:
+            return None
+        for backend in self.files:
+            try:
+                found = backend.read(attempt, replace(query, path=None))
+            except Unsearched:  # the other files lie in the same folder
+                return None
+            if found.value is not None and found.value != log.value and agree(log.printed, found.value):
+                name = query.primary.metric
+                metrics = {**found.metrics, **log.metrics, name: found.metrics[name]}
+                return replace(found, metrics=metrics)
+        return None
 
     def sources(self, attempt: AttemptOutput, query: Query) -> Iterator[tuple[MetricBackend, Query]]:
         """Yield the backends to ask, in order, each with the query for it."""
@@ -78,6 +104,28 @@ def _read(backend: MetricBackend, attempt: AttemptOutput, query: Query) -> Readi
         return backend.read(attempt, query)
     except Unsearched as error:
         return Readings(backend.name, {}, problem=str(error))
+
+
+def agree(printed: str, value: float) -> bool:
+    """Return whether `value`, rounded to the digits of the printed number, is that number."""
+    try:
+        number = Decimal(printed.replace(",", ""))
+        exponent = number.as_tuple().exponent
+        if not isinstance(exponent, int) or not math.isfinite(value):
+            return False
+        return abs(Decimal(value) - number) * 2 <= Decimal(1).scaleb(exponent) * ROUNDING
+    except (ValueError, ArithmeticError):  # no number, or one beyond what Decimal holds
+        return False
+
+
+def _unless_stale(readings: Readings, misses: Sequence[Readings], name: str) -> Readings:
+    """Take away a file's value that the log had before its last mention, which could not be read."""
+    value = readings.value
+    if value is None or not any(miss.stale is not None and agree(repr(miss.stale), value) for miss in misses):
+        return readings
+    problem = f"its last {name} is {value:g}, which the log has before the one that cannot be read"
+    others = {other: metric for other, metric in readings.metrics.items() if other != name}
+    return replace(readings, value=None, settled=False, metrics=others, problem=problem)
 
 
 def _has_files(backend: FileBackend, attempt: AttemptOutput, path: str) -> bool:

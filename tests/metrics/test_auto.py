@@ -12,6 +12,8 @@ from ardaemon.core.model import Primary
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Query, Readings
 from ardaemon.metrics.registry import BACKENDS, FILES
 
+LOSS = Query(Primary("loss"))
+
 
 def ask(folder: Path, log: str, command: str | None) -> Readings:
     return ask_for(folder, log, Query(Primary("loss"), command=command))
@@ -149,3 +151,59 @@ def test_each_backend_says_that_there_is_too_much_to_look_through(
     follower = backend.follower(evidence, query)
     with pytest.raises(Unsearched):
         follower.feed()
+
+
+def with_csv(folder: Path, log: str, rows: str, query: Query = LOSS) -> Readings:
+    (folder / "metrics.csv").write_text(f"step,loss\n{rows}")
+    return ask_for(folder, log, query)
+
+
+@pytest.mark.parametrize(
+    ("log", "exact"),
+    [
+        ("loss=2.310", 2.3104912),
+        ("loss: 2.31", 2.3104912),
+        ("loss: 2", 2.3104912),
+        ("loss: 2.3e+00", 2.3104912),
+        ("{'loss': 2.3105}", 2.3104912),
+        ("loss: 1,234.57", 1234.5678),
+        ("loss: 0.00", 0.0012),
+        ("loss: -0.5", -0.4999),
+        ("loss: 0.1", 0.10000000149011612),
+    ],
+)
+def test_a_file_that_agrees_with_what_was_printed_has_the_exact_value(
+    tmp_path: Path, log: str, exact: float
+) -> None:
+    readings = with_csv(tmp_path, f"{log} vram=3\n", f"10,2.5\n20,{exact}\n")
+    assert (readings.source, readings.value, readings.counted) == ("csv", exact, "last@20")
+    assert readings.metrics["vram"].last == 3.0
+    assert readings.metrics["loss"].last == exact
+
+
+@pytest.mark.parametrize(
+    ("log", "other"),
+    [("loss: 2.310", 2.3111), ("loss: 0.9", 0.5), ("loss: 93.1%", 0.931), ("loss: 1", 1e300)],
+)
+def test_where_a_file_has_another_value_the_log_counts(tmp_path: Path, log: str, other: float) -> None:
+    readings = with_csv(tmp_path, log, f"10,{other}\n")
+    assert readings.source == "log"
+    assert ask_for(tmp_path, log, Query(LOSS.primary, regex=r"(\d\.?\d*)")).source == "log"
+
+
+def test_the_best_of_a_file_that_agrees_with_the_best_that_was_printed_counts(tmp_path: Path) -> None:
+    readings = with_csv(
+        tmp_path, "loss: 0.51\nloss: 0.9\n", "1,0.5094\n2,0.9\n", Query(LOSS.primary, count="best")
+    )
+    assert (readings.source, readings.value) == ("csv", 0.5094)
+
+
+def test_what_the_log_shows_and_nobody_can_read_may_stand_in_a_file_but_no_older_value(
+    tmp_path: Path,
+) -> None:
+    log = "loss: 0.9\nloss: 0.5ms\n"
+    assert with_csv(tmp_path, log, "1,0.9\n2,0.5\n").value == 0.5
+    stale = with_csv(tmp_path, log, "1,0.9\n")
+    assert (stale.value, stale.settled, "loss" in stale.metrics) == (None, False, False)
+    assert "log: the last value of loss cannot be read: '0.5ms': a unit" in (stale.problem or "")
+    assert "csv: its last loss is 0.9" in (stale.problem or "")
