@@ -86,7 +86,7 @@ OPTIONS = (
     setting(
         "--exec",
         type=click.Choice(["snapshot", "live"]),
-        help="Run the snapshot (default) or the file itself.",
+        help="Run the snapshot (default), or live: in the folder that train.py came from.",
     ),
     setting("--max-runs", type=count, metavar="N", help="End the session after N runs."),
     setting("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement."),

@@ -14,6 +14,7 @@ from ardaemon.core.hours import Hours, hours
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
 NOTE_MAX = 200  # characters of a note that are kept; a line of results stays readable
 SIBLINGS_MAX = 256  # files beside train.py that are linked into a job's folder
+NEIGHBOURS_MAX = 4096  # files beside the original of train.py that are: 40 ms of a launch
 RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, not within 64 runs
 ATTEMPTS_MAX = 3  # launches of one run; more would hide a real fault
 RESULT_MAX_BYTES = 2048  # result.json: what an agent reads per iteration is bounded

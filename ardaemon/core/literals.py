@@ -12,6 +12,8 @@ import warnings
 SOURCE_MAX = 1 << 20  # bytes of a source: a script, not data; the search takes up to 70 ms
 # Bytes of the assignment itself. The slowest that is known, an f-string, is parsed in 40 ms.
 STATEMENT_MAX = 16 << 10
+# Bytes of a whole source that is parsed, where its lines say little alone: the slowest one takes some 3 s.
+WHOLE_MAX = 128 << 10
 # Errors that parsing and evaluating a hostile source may raise. MemoryError is the parser's own depth limit.
 _UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 # The warning filters are one per process: only one thread may exchange them at a time.
@@ -51,6 +53,21 @@ def literal(source: bytes, name: str) -> object | None:
         return None
 
 
+def parsed(source: bytes) -> ast.Module | None:
+    """Return the tree of a whole source; None if it is larger than WHOLE_MAX, or cannot be parsed."""
+    try:
+        return _parse_quietly(source) if len(source) <= WHOLE_MAX else None
+    except _UNREADABLE:
+        return None
+
+
+def _parse_quietly(source: bytes) -> ast.Module:
+    """Parse a source without Python's warnings about it (as for an invalid escape in a string)."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def _last_assignment(source: bytes, name: bytes) -> bytes | None:
     """Return the last statement that assigns to `name`; None if there is none that may be read."""
     assignment = re.compile(_ASSIGNMENT % re.escape(name), re.MULTILINE)
@@ -76,10 +93,8 @@ def _statement(source: bytes) -> bytes | None:
 
 
 def _parse(statement: bytes, coding: bytes) -> ast.Module:
-    """Parse a statement without Python's warnings about it (as for an invalid escape in a string)."""
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(b"# coding: %s\n" % coding + statement)
+    """Parse a statement, written in the coding of its source."""
+    return _parse_quietly(b"# coding: %s\n" % coding + statement)
 
 
 def _value(tree: ast.Module, name: str) -> object | None:

@@ -94,6 +94,7 @@ class Contract(Record, frozen=True, kw_only=True):
     constraints: tuple[str, ...] = ()
     contract: Any = None
     sealed_at: str = ""
+    origin: str | None = None  # where train.py was taken from (experiment/script_place.py); not sealed
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -131,6 +131,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     variables: tuple[str, ...] = ()  # names in that environment (pipeline/variables.py); never values
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
+    origin: str | None = None  # of train.py, as the contract had it at submit (experiment/script_place.py)
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     normal: str = ""  # normal form of the snapshot (source/normal.py); "": there was nothing to compare
     measure: bool = False  # a rerun of the best: its value is a measurement, and decides nothing

@@ -51,7 +51,7 @@ def _sealed(partial: Experiment, child: Child, trusted: Sequence[str]) -> Contra
     if gone:
         raise _broken(child.parent, gone)
     names = [_taken_along(child.parent, partial, sealed.path, trusted) for sealed in before]
-    made = seal.make(partial, tuple(names))
+    made = seal.make(partial, tuple(names), child.contract.origin)
     hashes = {sealed.path: sealed.sha256 for sealed in made.sealed}
     changed = [s for s, name in zip(before, names, strict=True) if hashes.get(name) != s.sha256]
     if changed:

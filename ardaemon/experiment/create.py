@@ -10,7 +10,7 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import FOLDER, ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
-from ardaemon.experiment import how_run, seal, train_file, versions
+from ardaemon.experiment import climbing, how_run, script_place, seal, train_file, versions
 from ardaemon.experiment import program as program_md
 from ardaemon.host import durable, operations, state
 from ardaemon.metrics.readable import METRIC_NAME_MAX
@@ -135,14 +135,33 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
         if name != "program.md":
             data, mode = files.read(path, file_kinds.SOURCE), durable.mode_of(path, 0o644)
             durable.write(experiment.folder / name, data, mode, folder=False)
+    done += _take_lock(experiment, sources["train.py"])
     if "prepare.py" in sources:
         done.append(f"prepare.py copied from {sources['prepare.py']}, and sealed")
     done += _write_program(experiment, params, sources.get("program.md"))
     seals = tuple(params.seal)
-    state.write(experiment.contract, seal.make(experiment, seals))
+    origin = script_place.origin_of(sources["train.py"], experiment.project)
+    state.write(experiment.contract, seal.make(experiment, seals, origin))
     done += [f"sealed {path}" for path in seals]
+    done += _notes(experiment, params, origin)
     state.write(experiment.session, Session(last_run=0, placed=keep_original(experiment)))
     return done
+
+
+def _take_lock(experiment: Experiment, train: Path) -> list[str]:
+    """Copy uv's lock of the script's dependencies (uv lock --script), if there is one."""
+    lock = script_place.lock_of(train)
+    if not lock.is_file():
+        return []
+    target = script_place.lock_of(experiment.train)
+    durable.write(target, files.read(lock, file_kinds.SOURCE), durable.mode_of(lock, 0o644), folder=False)
+    return [f"{target.name} copied from {lock}"]
+
+
+def _notes(experiment: Experiment, params: Init, origin: str | None) -> list[str]:
+    """Return a line for each way in which a run's copy of the script cannot find what the original does."""
+    climbs = climbing.notes(train_file.snapshot(experiment.train), origin, params.slug)
+    return [*climbs, *script_place.notes(experiment, origin)]
 
 
 def keep_original(experiment: Experiment) -> Placed:

@@ -9,6 +9,7 @@ from ardaemon.core.command_line import CommandLine
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
+from ardaemon.experiment import script_place
 
 SCRIPTS = ("train.py", "{train}")
 
@@ -128,11 +129,15 @@ def _on_path(name: str, environment: Mapping[str, str], cwd: str) -> str | None:
 
 
 def command(
-    settings: Settings, environment: Mapping[str, str], experiment: Experiment, run: Run
+    settings: Settings,
+    environment: Mapping[str, str],
+    experiment: Experiment,
+    run: Run,
+    origin: str | None = None,
 ) -> tuple[str, ...]:
     """Return the whole command line of an attempt, with the script's path and the run's folder put in."""
     cwd = str(experiment.project)
-    script = str(experiment.train if settings.exec == "live" else run.script)
+    script = str(script_place.script(experiment, run, settings, origin))
     argv = [
         script if argument in SCRIPTS else argument.replace("{run_dir}", str(run.job))
         for argument in read_runner(settings.runner, command_line.home_of(environment)).words

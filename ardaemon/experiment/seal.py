@@ -31,9 +31,10 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     if current is not None and not params.add:
         checks = differing(experiment, current.session.checks_sealed)
         return [*changed(experiment, current.contract), *checks] or [SEAL_HOLDS]
-    before = _sealed_before(experiment)
+    contract = _contract_before(experiment)
+    before = contract.sealed if contract else ()
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
-    made = make(experiment, (*names, *params.add))
+    made = make(experiment, (*names, *params.add), contract.origin if contract else None)
     hashes_before = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
     done = [f"sealed {s.path}" for s in made.sealed if hashes_before.get(s.path) != s.sha256]
@@ -44,20 +45,22 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     return done or ["nothing had changed"]
 
 
-def _sealed_before(experiment: Experiment) -> tuple[Sealed, ...]:
+def _contract_before(experiment: Experiment) -> Contract | None:
     try:
-        contract = state.read(experiment.contract, Contract)
+        return state.read(experiment.contract, Contract)
     except CorruptState:
         state.put_aside(experiment.contract)
-        return ()
-    return contract.sealed if contract else ()
+        return None
 
 
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
 
 
-def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
-    """Make the seal of prepare.py, program.md's front matter and `paths`, as they are now."""
+def make(experiment: Experiment, paths: tuple[str, ...], origin: str | None = None) -> Contract:
+    """Make the seal of prepare.py, program.md's front matter and `paths`, as they are now.
+
+    `origin` is where train.py was taken from (script_place.py).
+    """
     text, front = read_front(experiment)
     require_readable(front.primary.metric)
     sealed = [Sealed("program.md", hashlib.sha256(text.encode()).hexdigest())]
@@ -70,6 +73,7 @@ def make(experiment: Experiment, paths: tuple[str, ...]) -> Contract:
         sealed=tuple(sealed),
         contract=_literal(experiment),
         sealed_at=now(),
+        origin=origin,
     )
 
 

@@ -11,6 +11,7 @@ from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit
 from ardaemon.core.queue import seat_of
 from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
+from ardaemon.experiment import script_place
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import extract
@@ -86,12 +87,14 @@ def gather(flight: Flight, current: State) -> Ended:
     going = flight.going
     assert going is not None
     assert going.exit is not None
+    record = flight.record
+    script_place.clear_live(flight.experiment, record.settings, record.origin)
     extracted = _extract(flight, current, going.exit, going.restarted)
-    faults = going.seal_faults or seal_faults(flight.experiment, flight.record, current, launched=True)
+    faults = going.seal_faults or seal_faults(flight.experiment, record, current, launched=True)
     return Ended(
         experiment=flight.experiment,
         run=flight.run,
-        record=flight.record,
+        record=record,
         # What the log does not say may stand in files that the restart has torn.
         exit=replace(going.exit, ending="host_restart") if extracted.silent else going.exit,
         attempts=flight.attempts,

@@ -10,7 +10,7 @@ from ardaemon.core.config import Config, denied
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.core.own_variables import OWN
-from ardaemon.experiment import runner
+from ardaemon.experiment import runner, script_place
 from ardaemon.metrics import registry
 from ardaemon.pipeline.flight import Flight
 
@@ -68,8 +68,8 @@ def visible(devices: tuple[str, ...] | None) -> dict[str, str]:
 
 def of_attempt(flight: Flight, attempt: int, settings: Settings) -> dict[str, str]:
     """Return the environment of a flight's attempt under these settings of its session."""
-    given = flight.active.environment
-    return environment_of(given, settings, flight.experiment, flight.run, attempt, flight.seed)
+    given, origin = flight.active.environment, flight.record.origin
+    return environment_of(given, settings, flight.experiment, flight.run, attempt, flight.seed, origin)
 
 
 def environment_of(
@@ -79,6 +79,7 @@ def environment_of(
     run: Run,
     attempt: int,
     seed: int = 0,
+    origin: str | None = None,
 ) -> dict[str, str]:
     """Return the job's environment: `base` is the client's, already filtered."""
     base = {**base, **runner.variables(settings.runner, base)}
@@ -87,8 +88,10 @@ def environment_of(
     # take another sitecustomize.
     first = [str(AUTO)] if settings.capture == "auto" else []
     inherited = base.get("PYTHONPATH", "")
+    # By hand the root is not on the path of a script in src/: a calendar.py there would hide Python's.
     own = [_on_path(str(folder), project) for folder in (experiment.folder, experiment.project)]
-    paths = [*first, own[0], inherited, own[1], str(CAPTURE)]
+    root = "" if script_place.in_subfolder(origin) else own[1]
+    paths = [*first, own[0], inherited, root, str(CAPTURE)]
     added = {
         "PWD": project,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),

@@ -9,10 +9,10 @@ from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Exit, Settings
+from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
-from ardaemon.experiment import checks, runner, seal, train_file, versions
+from ardaemon.experiment import checks, runner, script_place, seal, train_file, versions
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
@@ -44,6 +44,7 @@ def prepare(flight: Flight, engine: Engine, config: Config, started_here: Starte
     experiment, run = flight.experiment, flight.run
     current = load_or_repair(experiment)
     record = _of_session(flight, current, started_here)
+    script_place.clear_live(experiment, record.settings, record.origin)  # of a run whose daemon was killed
     faults = seal_faults(experiment, record, current, launched=False)
     if faults:
         return Order(what=Exit(ending="seal_broken"), record=record, seal_faults=faults)
@@ -51,11 +52,11 @@ def prepare(flight: Flight, engine: Engine, config: Config, started_here: Starte
     environment = job_environment.of_attempt(flight, attempt, record.settings)
     environment |= job_environment.visible(flight.seat.devices)
     try:
-        argv = runner.command(record.settings, environment, experiment, run)
+        argv = runner.command(record.settings, environment, experiment, run, record.origin)
     except Refused as error:
         return Order(what=Exit(ending="spawn_failed", error=error.message), record=record)
     handle = engine.handle(run, attempt)
-    _lay_out(flight, handle, record.settings)
+    _lay_out(flight, handle, record)
     launching = _launching(flight, handle, job_environment.reads(environment))
     record = replace(record, argv=argv, state=launching)
     # The intent is on disk before the engine hears of it: a daemon that comes after a kill asks the engine
@@ -77,10 +78,10 @@ def _of_session(flight: Flight, current: State, started_here: StartedHere) -> Ru
     return of_session(record, session)
 
 
-def _lay_out(flight: Flight, handle: Handle, settings: Settings) -> None:
+def _lay_out(flight: Flight, handle: Handle, record: RunRecord) -> None:
     """Make the attempt's folders, and note what lies already where it may write: that is not its own."""
-    experiment, run = flight.experiment, flight.run
-    make_job_folder(experiment, run, handle.attempt)
+    experiment, run, settings = flight.experiment, flight.run, record.settings
+    make_job_folder(experiment, run, handle.attempt, settings, record.origin)
     with state.storage("prepare", Path(handle.folder)):
         durable.make_own_folder(handle.folder, folder=False)  # synced with run.json
     checkpoint.note(experiment, run, run.attempt(handle.attempt), settings)
@@ -136,6 +137,7 @@ def seal_faults(
         faults = [*faults, f"runs/{record.run_id}/run.json has other settings than the session"]
     if record.seal and record.seal != seal.fingerprint(current.contract):
         faults = [*faults, "another seal was accepted since the submit"]
+    faults = [*faults, *script_place.live_faults(experiment, record.settings, record.origin)]
     live = record.settings.exec == "live"
     if live and not launched and train_file.current(experiment) != record.sha256:
         faults = [*faults, "train.py changed between submit and launch (--exec live runs it in place)"]

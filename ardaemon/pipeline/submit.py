@@ -28,7 +28,7 @@ from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.experiment import history, placing, runner, seal, train_file, versions
+from ardaemon.experiment import history, placing, runner, script_place, seal, train_file, versions
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.same import Version
@@ -80,6 +80,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     environment = job_environment.filtered(params.environment, config)
     _check_room(experiment, environment)
     runner.command(settings, environment, experiment, experiment.run("r0000"))
+    origin = script_place.checked(current.contract.origin)
     data = train_file.read(experiment.train)
     target = version_to_restore(experiment, current)
     asked = need(settings, params, position.inventory)
@@ -88,6 +89,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     record = replace(
         _record(params, run_name(number), data, current, settings, fingerprint),
         variables=variables.names_of(environment),
+        origin=origin,
         need=asked,
         normal=looked.normal,
         measure=looked.measure,

@@ -138,14 +138,17 @@ def test_a_job_works_in_a_folder_of_its_own_beside_what_the_daemon_keeps(lab: La
     lab.write(script)
     assert lab.run()["status"] == "ok"
     run, job = lab.folder / "runs/r0001", lab.folder / "runs/r0001/job"
-    assert lab.read("runs/r0001/job/seen.json") == [str(job / "train.py"), str(job), str(job)]
-    assert lab.read("runs/r0001/run.json")["argv"][1:] == [str(job / "train.py"), str(job)]
+    place = job / "project"  # of the script: as the project's root, where it was taken from
+    assert lab.read("runs/r0001/job/project/seen.json") == [str(place / "train.py"), str(job), str(job)]
+    assert lab.read("runs/r0001/run.json")["argv"][1:] == [str(place / "train.py"), str(job)]
     assert {path.name for path in run.iterdir()} == {
         *("train.py", "run.json", "result.json", "run.log", "a1", "job")
     }
-    assert {path.name for path in job.iterdir()} == {"train.py", "seen.json", "vocabulary.txt", "program.md"}
-    assert (job / "vocabulary.txt").is_symlink()
-    kept, copy = run / "train.py", job / "train.py"
+    assert {path.name for path in job.iterdir()} == {"project", "vocabulary.txt", "program.md"}
+    beside = {path.name for path in place.iterdir()}
+    assert beside == {"train.py", "seen.json", "vocabulary.txt", "program.md"}
+    assert (place / "vocabulary.txt").is_symlink()
+    kept, copy = run / "train.py", place / "train.py"
     assert kept.read_text() == copy.read_text() == script
     assert kept.stat().st_mode & 0o777 == 0o444
     assert not kept.samefile(copy), "what the job writes to its copy would change what is kept"
@@ -208,9 +211,9 @@ def test_another_attempt_finds_nothing_of_the_one_before_and_that_is_kept(lab: L
         "import os, pathlib\n"
         "run_dir, attempt = pathlib.Path(os.environ['AR_RUN_DIR']), os.environ['AR_ATTEMPT']\n"
         "found = sorted(path.name for path in run_dir.iterdir() if not path.is_symlink())\n"
-        "assert found == ['train.py'], found\n"
+        "assert found == ['project'], found\n"
         "(run_dir / f'left-by-{attempt}').write_text(attempt)\n"
-        "(run_dir / 'train.py').unlink()\n"
+        "pathlib.Path(__file__).unlink()\n"
         "if attempt == '1':\n"
         "    raise RuntimeError('CUDA out of memory. Tried to allocate 20 GiB')\n"
         "print('val/loss: 0.5')\n"

@@ -45,3 +45,42 @@ def test_what_an_attempt_left_is_put_aside_before_the_next(tmp_path: Path) -> No
     (run.job / "mine").write_text("of the second attempt")
     make_job_folder(made, run, 2)
     assert (run.job / "mine").exists(), "a launch that is prepared again puts nothing of its own aside"
+
+
+def test_a_copy_finds_what_lies_beside_its_original_and_above_it(tmp_path: Path) -> None:
+    made = with_run(tmp_path)
+    run = made.run("r0001")
+    for name in (
+        "src/train.py",
+        "src/model.py",
+        "src/data/x",
+        "src/.env",
+        "top.txt",
+        ".git/HEAD",
+        "src/data.txt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (made.folder / "train.py.lock").write_text("the experiment's")
+    for _ in range(2):  # a second time, as after a kill
+        make_job_folder(made, run, 1, None, "src/train.py")
+        place = run.job / "project"
+        assert (place / "src/train.py").read_text() == "print(1)\n"
+        assert not (place / "src/train.py").is_symlink()
+        for name in ("src/model.py", "src/data/x", "src/.env", "top.txt"):
+            assert (place / name).read_text() == name
+        assert (place / "src/data.txt").read_text() == "data", "the experiment's own file comes first"
+        assert (place / "src/train.py.lock").read_text() == "the experiment's"
+        assert not {".git", ".autoresearch"} & {path.name for path in place.iterdir()}
+    assert {path.name for path in run.job.iterdir()} >= {"project", "data.txt"}
+    assert not (run.job / "train.py").exists()
+
+
+def test_a_copy_whose_original_is_away_runs_all_the_same(tmp_path: Path) -> None:
+    made = with_run(tmp_path)
+    run = made.run("r0001")
+    make_job_folder(made, run, 1, None, "gone/main.py")
+    beside = {path.name for path in (run.job / "project/gone").iterdir()}
+    assert beside == {"main.py", "data.txt", "prepare.py", "program.md"}
+    make_job_folder(made, run, 1, None, "/gone/main.py")
+    assert (run.job / "project/main.py").read_text() == "print(1)\n"

@@ -257,6 +257,15 @@ def test_pythonpath_is_experiment_then_the_clients_then_project_and_ar_capture(t
         assert job["PYTHONPATH"].split(os.pathsep) == path
 
 
+def test_the_root_is_not_on_the_path_of_a_script_in_a_folder_below_it(tmp_path: Path) -> None:
+    """As by hand: a calendar.py in the root must not hide Python's own."""
+    made = experiment(tmp_path)
+    settings, run = Settings(seconds=1), made.run("r0001")
+    for origin, on_path in (("src/train.py", False), ("train.py", True), ("/x/train.py", True), (None, True)):
+        job = job_environment.environment_of({}, settings, made, run, 1, 0, origin)
+        assert (str(tmp_path) in job["PYTHONPATH"].split(os.pathsep)) == on_path
+
+
 def test_a_colon_in_the_projects_path_makes_no_other_entries_of_pythonpath(tmp_path: Path) -> None:
     """Seen by an interpreter in the project: its folders are there, and no other is."""
     folder = tmp_path / "a:b"
