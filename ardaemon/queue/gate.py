@@ -1,8 +1,8 @@
 """The gate of the queue: whether runs may start, by a person's order on disk and the hours of config.toml."""
 
 import logging
+import stat
 import time
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -66,11 +66,26 @@ class Gate:
         """
         async with self._writing:
             order = gate.joined(self._held(), new, time.time())
-            await anyio.to_thread.run_sync(partial(state.write, self.file, order, 0o600))
+            await anyio.to_thread.run_sync(self._write, order)
             self.order, self.broken = order, None
         log.info("queue", extra={"facts": {"state": order.state, "until": order.until}})
         return order
 
+    def _write(self, order: Order) -> None:
+        """Write the order; a folder in the file's place, which nothing can replace, is moved away."""
+        if stat.S_ISDIR(_mode(self.file)):
+            aside = state.put_aside(self.file)
+            log.warning("put aside", extra={"facts": {"path": str(self.file), "aside": str(aside)}})
+        state.write(self.file, order, 0o600)
+
     def _held(self) -> Order | None:
         """Return the order that holds; what cannot be read may say that the queue is closed without end."""
         return self.order if self.broken is None else Order(state="paused")
+
+
+def _mode(file: Path) -> int:
+    """Return what stands at a path, as lstat(2) says it; 0: nothing."""
+    try:
+        return file.lstat().st_mode
+    except OSError:
+        return 0

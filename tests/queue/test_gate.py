@@ -48,3 +48,26 @@ def test_a_view_looks_again_where_the_clock_may_change_something(tmp_path: Path)
     assert sometimes.opened_until() == sometimes.order.until
     always.order = Order(state="paused")
     assert always.look_s() == always.sleep_s() == LOOK_S
+
+
+@pytest.mark.parametrize("place", ["folder", "link", "text"])
+def test_what_is_in_the_place_of_the_order_keeps_the_queue_closed_until_resume(
+    tmp_path: Path, place: str
+) -> None:
+    """`arctl queue resume`, as the reason says, works whatever stands there; a folder's files are kept."""
+    file, elsewhere = tmp_path / "queue.json", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if place == "folder":
+        (file / "x").mkdir(parents=True)
+    elif place == "link":
+        file.symlink_to(elsewhere)
+    else:
+        file.write_text("{")
+    gate = Gate(file, None)
+    closed = gate.closed()
+    assert closed is not None
+    assert closed.why.endswith("the queue is paused: arctl queue resume")
+    anyio.run(gate.set, Order(state="open", until=0.0))
+    assert gate.closed() is None
+    assert state.read(file, Order) == gate.order
+    assert [path.name for path in tmp_path.glob("*/x")] == ["x"] * (place == "folder")
