@@ -14,7 +14,7 @@ from typing import NoReturn
 from arctl.dial import Busy, NotRunning, Stopped, dial, read_info, require_way
 from arctl.lock_holder import holder, is_locked, unreachable
 from arctl.pid_namespace import require_lasting
-from ardaemon.core import isolated, words
+from ardaemon.core import isolated, places, words
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
@@ -155,14 +155,18 @@ def _detach(host: Host, deadline: float) -> None:
         return
     why = words.refused(line)
     if why is not None:
-        raise DaemonUnavailable(
-            f"the daemon cannot start: {one_line(why, SHOWN_MAX)}", f"its log: {host.log}"
-        )
+        raise DaemonUnavailable(f"the daemon cannot start: {one_line(why, SHOWN_MAX)}", _mend(why, host))
     if line != words.READY:
         raise DaemonUnavailable(
             f"the daemon ended before it was ready: {_last_line(host.stderr, before)}",
             f"its log: {host.log}",
         )
+
+
+def _mend(why: str, host: Host) -> str:
+    """Return what to do about it: where it is a setting, `config check` shows all that is wrong."""
+    is_setting = places.config_file() in why or why.startswith("AR_")
+    return "arctl config check" if is_setting else f"its log: {host.log}"
 
 
 def _require_socket(host: Host, waited: float) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 from typing import Any
 
 import click
@@ -52,6 +54,19 @@ def check(as_json: bool) -> None:
         say(f"there is no file {path}: the defaults hold")
     else:
         say(f"{path} is right: {', '.join(set_here) or 'it sets nothing'}")
+    if loaded.config.on_event is not None and not _is_found(loaded.config.on_event):
+        complain(
+            f"warning: on_event: {_program(loaded.config.on_event)!r} is no program that this shell finds"
+        )
+
+
+def _is_found(command: str) -> bool:
+    return shutil.which(_program(command)) is not None
+
+
+def _program(command: str) -> str:
+    """Return the program of a command, as the daemon starts it."""
+    return os.path.expanduser(shlex.split(command)[0])
 
 
 def _daemon() -> Answer:

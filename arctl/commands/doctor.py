@@ -180,12 +180,15 @@ def _daemon(sock: socket.socket, folder: str | None, expr: str | None) -> Iterat
 
 
 def _config(state: Answer) -> Iterator[Check]:
-    """Report what the daemon has not taken up of config.toml."""
+    """Report what the daemon has not taken up of config.toml, and the command in it that fails."""
     if state.get("fault"):
         yield Check("warn", "config.toml", f"not taken up: {state['fault']}", "arctl config check")
     if state.get("held"):
         names = ", ".join(state["held"])
         yield Check("warn", "config.toml", f"{names}: as before for now", "arctl daemon restart")
+    if state.get("on_event"):
+        why = f"the command of config.toml failed when it last ran: {state['on_event']}"
+        yield Check("warn", "on_event", why, "arctl daemon logs")
 
 
 def _queue(connection: Connection) -> Iterator[Check]:

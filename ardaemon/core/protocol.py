@@ -571,11 +571,13 @@ class ConfigState(Answer, frozen=True, kw_only=True):
     `held` has the settings of which a change waits for the next daemon: name -> the value until then, in
     JSON.
     `fault` says why the file as it is now is not taken up; then the settings of before hold.
+    `on_event` says why that command failed when it last ran.
     """
 
     held: dict[str, str] = {}
     variables: dict[str, str] = {}  # of the daemon's environment that give a setting
     fault: str = ""
+    on_event: str = ""
 
 
 class DaemonInfo(Answer, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from msgspec.json import encode
 
 from ardaemon.core import protocol as p
 from ardaemon.core.config import SUBSCRIBER_QUEUE
-from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.text import as_text
 from ardaemon.core.version import VERSION
 from ardaemon.handlers.context import Context
@@ -66,7 +65,7 @@ class Daemon:
             log=as_text(str(self.host.log)),
             unit=cgroup.unit() if self.manager.address else "",
             watchdog_s=self.manager.watchdog_s,
-            config=_state_of(self.context.config),
+            config=_state_of(self.context),
         )
 
     async def daemon_stop(self, _: p.Nothing, __: Notify) -> p.Done:
@@ -84,9 +83,12 @@ class Daemon:
         return discover.document()
 
 
-def _state_of(config: LiveConfig) -> p.ConfigState:
+def _state_of(context: Context) -> p.ConfigState:
+    config, notifier = context.config, context.notifier
     held = {name: encode(getattr(config.now, name)).decode() for name in config.waiting}
-    return p.ConfigState(held=held, variables=config.variables, fault=config.fault)
+    return p.ConfigState(
+        held=held, variables=config.variables, fault=config.fault, on_event=notifier.trouble()
+    )
 
 
 def _is_wanted(event: Message, params: p.Subscribe) -> bool:

@@ -58,7 +58,7 @@ class Notifier:
         self.waiting: deque[Notice] = deque(maxlen=WAITING_MAX)
         self.current: Notice | None = None  # for which the command runs now
         self.came = anyio.Event()
-        self.failure = ""  # the last one that was told
+        self.command, self.failure = "", ""  # the command that ran last, and what failed
         self.printed: dict[RunOf, list[str]] = {}  # by run, what the command printed of each notice
         self.ran = anyio.Event()
 
@@ -131,10 +131,14 @@ class Notifier:
         except (ArdaemonError, OSError) as error:
             failure, printed = f"it cannot be started: {_why(error)}", ""
         self._keep(notice, printed)
-        if failure and failure != self.failure:
+        if failure and (config.on_event, failure) != (self.command, self.failure):
             facts = {"command": config.on_event, "notice": notice.event, "why": failure}
             log.warning("on_event failed", extra={"facts": facts})
-        self.failure = failure
+        self.command, self.failure = config.on_event, failure
+
+    def trouble(self) -> str:
+        """Return why the command that config.toml names now failed when it last ran; "" if it did not."""
+        return self.failure if self.command == self.config.now.on_event else ""
 
     def _keep(self, notice: Notice, printed: str) -> None:
         self.printed.setdefault((notice.project, notice.expr, notice.run_id), []).append(printed)

@@ -59,6 +59,33 @@ def test_check_is_content_with_a_right_file_and_with_none(lab: Lab) -> None:
     assert config(lab, "check") == (0, f"{config_of(lab)} is right: grace, cpu_slots\n", "")
 
 
+def test_a_command_that_is_not_there_is_a_warning(lab: Lab) -> None:
+    """It is no fault: the daemon may have another PATH, and the file may be for several machines."""
+    for command, said in (
+        ("~/bin/notify -a", f"{lab.root}/h/bin/notify"),
+        ("no-such-command", "no-such-command"),
+    ):
+        configured(lab, f'on_event = "{command}"\n')
+        code, out, err = config(lab, "check")
+        assert (code, out) == (0, f"{config_of(lab)} is right: on_event\n")
+        assert err == f"warning: on_event: '{said}' is no program that this shell finds\n"
+    configured(lab, 'on_event = "cat"\n')
+    assert config(lab, "check")[2] == ""
+
+
+def test_who_cannot_start_the_daemon_for_a_fault_is_told_how_to_see_them_all(lab: Lab) -> None:
+    configured(lab, "grase = 3\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "arctl", "daemon", "start"],
+        env=lab.environment,
+        cwd=lab.project,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 69
+    assert done.stderr.endswith("arctl config check\n")
+
+
 @pytest.mark.parametrize("word", ["check", "show"])
 def test_a_fault_is_named_with_file_and_line_on_stderr(lab: Lab, word: str) -> None:
     configured(lab, "verify = 3\ngrase = 3\ncpu_slots = 0\n")

@@ -166,6 +166,12 @@ def test_a_failure_is_told_once_and_what_it_printed_is_clean(lab: Lab) -> None:
     told(path, 3)
     wait_until(lambda: lab.events("on_event failed"), "the failure is told")
     assert [event["why"] for event in lab.events("on_event failed")] == ["exit code 3: no way"]
+    assert lab.call("daemon.info")["config"]["on_event"] == "exit code 3: no way"
+    checks = [check for check in Shell(lab).json("doctor")["checks"] if check["name"] == "on_event"]
+    assert [check["level"] for check in checks] == ["warn"]
+    assert checks[0]["found"].endswith("failed when it last ran: exit code 3: no way")
+    configured(lab, 'on_event = "true"\n')
+    wait_until(lambda: not lab.call("daemon.info")["config"]["on_event"], "another command has not failed")
 
 
 def test_a_command_that_is_not_there_is_named(lab: Lab) -> None:
