@@ -3,8 +3,8 @@
     oom · host_oom · nan · import_error · exception:TypeName · signal:NAME
 
 These are the tokens; the message is the error's own. Where nothing is recognised there is no token, and the
-message names the exit code. Evidence, the strongest first: the kernel's word (OOM killer, signal), the last
-traceback that no launcher wrote, the last lines, the code.
+message names the exit code and the last line that says what is wrong. Evidence, the strongest first: the
+kernel's word (OOM killer, signal), the last traceback that no launcher wrote, the last lines, the code.
 """
 
 import re
@@ -13,6 +13,7 @@ import signal
 from ardaemon.core.model import Exit
 from ardaemon.core.reason import OOM, REASON_MAX, Reason
 from ardaemon.core.text import clean, one_line
+from ardaemon.judging.last_words import last_words
 from ardaemon.judging.tracebacks import Failure, find
 
 # A traceback further from the log's end was handled. Launchers and wandb print some forty lines after one.
@@ -54,7 +55,7 @@ def recognise(exit: Exit, tail: str, host_oom: bool = False) -> Reason | None:
         return Reason("host_oom")
     if exit.signal:
         return _by_signal(exit.signal, lines)
-    return _by_traceback(lines) or _by_last_lines(lines) or _by_code(exit.exit_code or 0)
+    return _by_traceback(lines) or _by_last_lines(lines) or _by_code(exit.exit_code or 0, lines)
 
 
 def _killed(exit: Exit) -> bool:
@@ -98,9 +99,12 @@ def _by_last_lines(lines: list[str]) -> Reason | None:
     return _cut("nan", not_finite) if not_finite is not None else _child_signal(lines)
 
 
-def _by_code(code: int) -> Reason:
-    """Name the exit code; above 128 it is a signal that a shell or a launcher has passed on."""
-    return _signal(code - 128) or Reason("", f"exit code {code}")
+def _by_code(code: int, lines: list[str]) -> Reason:
+    """Name the exit code and the last words; a code above 128 is a signal that a launcher has passed on."""
+    if (passed_on := _signal(code - 128)) is not None:
+        return passed_on
+    words = last_words(lines[-LAST_LINES:], code)
+    return Reason("", one_line(f"exit code {code}: {words}" if words else f"exit code {code}", REASON_MAX))
 
 
 def _exhausted(lines: list[str]) -> Reason | None:

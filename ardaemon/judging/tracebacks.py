@@ -1,8 +1,8 @@
 """Python tracebacks in a log: where they stand, and which of them says why the process failed. Pure.
 
 These forms are known: plain tracebacks, chained ones, syntax errors (which have no header), exception groups,
-and tracebacks that torchrun prefixes with a rank. What a launcher or the interpreter's shutdown prints
-afterwards is not the cause.
+tracebacks that torchrun prefixes with a rank, rich's boxes and IPython's. What a launcher or
+the interpreter's shutdown prints afterwards is not the cause.
 """
 
 import re
@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _HEADER = "Traceback (most recent call last):"
+# The headers of rich's box and of IPython.
+_OTHER_HEADER = re.compile(
+    r"[╭┌+][─━-]+ .*Traceback \(most recent call last\)|[A-Z]\w+ {2,}Traceback \(most recent"
+)
 _RANK = re.compile(r"\[\w+\]: ?")
 _GROUP_BAR = re.compile(r" *(?:\| ?|\+ (?=Exception Group))")
 _GROUP_MEMBER = re.compile(r" *\+[-+]+ (?:\d+|\.\.\.) -+")
@@ -91,7 +95,7 @@ def _endings(lines: list[str]) -> Iterator[Ending]:
     for index, raw in enumerate(lines):
         line, depth = _bare(raw)
         if _opens(line, start):
-            if start is None or line.endswith(_HEADER):
+            if start is None or _is_header(line):
                 start, aside = index, last_line.startswith(_ASIDE)
         elif line.startswith(_LINKS):
             linked = True
@@ -103,9 +107,13 @@ def _endings(lines: list[str]) -> Iterator[Ending]:
 
 
 def _opens(line: str, start: int | None) -> bool:
-    if line.endswith(_HEADER) or _GROUP_MEMBER.fullmatch(line):
+    if _is_header(line) or _GROUP_MEMBER.fullmatch(line):
         return True
     return start is None and _FRAME.match(line) is not None
+
+
+def _is_header(line: str) -> bool:
+    return line.endswith(_HEADER) or _OTHER_HEADER.match(line) is not None
 
 
 def _bare(line: str) -> tuple[str, int]:

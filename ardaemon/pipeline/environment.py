@@ -23,6 +23,9 @@ OF_A_SHELL = frozenset(
     " WINDOWID GPG_TTY STY WINDOW TMUX TMUX_PANE SSH_CLIENT SSH_CONNECTION SSH_TTY XDG_SESSION_ID"
     " INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID".split()
 )
+# Where there is no terminal, rich and its like fold what they print at 80 columns, and a number comes off its
+# name. This is wide enough for a line of metrics; forty lines filled up to it still fit `arctl tail`.
+COLUMNS = "200"
 # Folders of their own: nothing else of ours can be imported from them by the job's interpreter.
 JOB = Path(__file__).resolve().parents[1] / "job"
 CAPTURE, AUTO = JOB / "capture", JOB / "auto"
@@ -97,6 +100,7 @@ def environment_of(
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         # What was printed before a kill is in the log then, and a stall is a stall.
         "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
+        "COLUMNS": base.get("COLUMNS", COLUMNS),
         "AR_RUN_ID": run.run_id,
         "AR_RUN_DIR": str(run.job),
         "AR_EXPR_DIR": str(experiment.folder),

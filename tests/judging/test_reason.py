@@ -71,7 +71,11 @@ def crash(folder: Path, source: str) -> tuple[Exit, str]:
         ("raise ValueError('no information on the loss')", "exception:ValueError no information on the loss"),
         ("import sys\nprint('step 3 loss: nan'); print('FAIL'); sys.exit(1)", "nan step 3 loss: nan"),
         ("import sys; sys.exit(3)", "exit code 3"),
-        ("import sys; sys.exit('bad flag')", "exit code 1"),
+        ("import sys; sys.exit('bad flag')", "exit code 1: bad flag"),
+        ("import sys; sys.exit('the shard lies elsewhere')", "exit code 1: the shard lies elsewhere"),
+        ("import sys; print('epoch 3 test error: 0.5'); sys.exit(1)", "exit code 1"),
+        ("import sys; print('lost the data: it is not found'); sys.exit(4)", "exit code 4: lost the data"),
+        ("import argparse as a; a.ArgumentParser().parse_args(['--lrr'])", "exit code 2: train.py: error: "),
         ("import sys; print('CUDA out of memory'); sys.exit(1)", "oom CUDA out of memory"),
         ("import sys; sys.exit(139)", "signal:SIGSEGV"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal:SIGSEGV"),
@@ -237,3 +241,54 @@ def test_a_hostile_log_gives_one_clean_short_line_in_time() -> None:
     ):
         recognise(FAILED, piece * (65536 // len(piece)))
     assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize(
+    ("log", "begin"),
+    [
+        (
+            "Could not override 'optimizer.lrr'.\nKey 'lrr' is not in struct\n    full_key: optimizer.lrr\n\n"
+            "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
+            "exit code 1: Key 'lrr' is not in struct",
+        ),
+        (
+            "In 'config': Could not find 'db/x'\n\nAvailable options in 'db':\n\tmysql\nSet the environment"
+            " variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
+            "exit code 1: In 'config': Could not find 'db/x'",
+        ),
+        (
+            "Usage: train.py [OPTIONS]\nTry 'train.py --help' for help.\n\nError: No such option: --lrr\n",
+            "exit code 1: Error: No such option: --lrr",
+        ),
+        (
+            "Usage: train.py [OPTIONS]\nTry 'train.py --help' for help.\n╭─ Error ───────╮\n"
+            "│ No such option: --lrr │\n╰───────────────╯\n",
+            "exit code 1: No such option: --lrr",
+        ),
+        (
+            'usage: train.py [-h] [--config]\nerror: Parser key "model.lr":\n  Expected a float\n',
+            'exit code 1: error: Parser key "model.lr":',
+        ),
+        (
+            "train.sh: line 3: prog: command not found\n",
+            "exit code 1: train.sh: line 3: prog: command not found",
+        ),
+        (
+            "╭──── Traceback (most recent call last) ────╮\n│ /train.py:42 in main │\n│ ❱ 42  f() │\n"
+            "╰────────────────────────────────────────────╯\nValueError: batch of 32, not 31\n",
+            "exception:ValueError batch of 32, not 31",
+        ),
+        (
+            "------\nValueError                Traceback (most recent call last)\nCell In[3], line 2\n"
+            "      1 x = 3\n----> 2 f()\n\nValueError: batch of 32\n",
+            "exception:ValueError batch of 32",
+        ),
+        ("epoch 3: 100%|████| 5/5\nval_loss: 0.5\n", "exit code 1"),
+        ("2026-11-24 INFO all went well\n", "exit code 1"),
+    ],
+)
+def test_without_a_plain_traceback_the_last_telling_line_is_the_reason(log: str, begin: str) -> None:
+    text = told(Exit(ending="exited", exit_code=1), "step 1 loss: 0.5\n" + log)
+    assert text is not None
+    assert text == begin if begin == "exit code 1" else text.startswith(begin)
+    assert read(text).text() == text

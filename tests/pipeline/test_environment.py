@@ -336,3 +336,17 @@ def test_the_fingerprint_tells_environments_apart_and_holds_no_value() -> None:
     assert one != job_environment.fingerprint({"A": "secret", "B": "3"}, b"key")
     assert one != job_environment.fingerprint({"A": "secret", "B": "2"}, b"another machine's")
     assert "secret" not in one
+
+
+def test_a_job_has_200_columns_unless_the_caller_says_otherwise(tmp_path: Path) -> None:
+    """With them rich does not fold a line of metrics; with 80 it does."""
+    made = experiment(tmp_path)
+    script = (
+        "import logging; from rich.logging import RichHandler\n"
+        "logging.basicConfig(level='INFO', format='%(message)s', handlers=[RichHandler()])\n"
+        "logging.info('epoch 10 ' + ' '.join(f'metric_{i}: 1.2345678' for i in range(5)) + ' val_loss: 0.5')"
+    )
+    for given, folded in (({}, False), ({"COLUMNS": "80"}, True)):
+        environment_of_job = environment(made, 1, **given)
+        said = subprocess.check_output([sys.executable, "-c", script], env=environment_of_job, text=True)
+        assert (len(said.rstrip().split("\n")) > 1) == folded
