@@ -1,5 +1,6 @@
 """Options of more than one command."""
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -57,7 +58,19 @@ class Scope(click.ParamType[list[str]]):
 MEMORY = Memory()
 DURATION = Duration()
 SCOPE = Scope()
-file_type = click.Path(exists=True, dir_okay=False)
+
+
+class HomePath(click.Path):
+    """A path that may begin with ~: a shell leaves that of --train=~/train.py as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, with the home folder in the place of ~."""
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+file_type = HomePath(exists=True, dir_okay=False)
+folder_type = HomePath(exists=True, file_okay=False)
+path_type = HomePath()
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
 
 GPUS = click.IntRange(min=0)

@@ -10,7 +10,7 @@ from arctl import chain_request
 from arctl.base import ask_missing, environment, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
-from arctl.options import SCOPE, file_type
+from arctl.options import SCOPE, file_type, path_type
 from arctl.session_options import session_options, take_settings
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import check_slug
@@ -36,7 +36,7 @@ EXPORT = "export AR_NONINTERACTIVE=1"
 @click.option("--train", type=file_type, help="Its train.py. Default: the parent's best.")
 @click.option(
     "--parent-ckpt",
-    type=click.Path(),
+    type=path_type,
     metavar="PATH|none",
     help="The checkpoint that it gets a copy of. Default: the best's.",
 )

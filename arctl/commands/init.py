@@ -11,7 +11,7 @@ import click
 from arctl.base import Here, ask_missing, json_option, project, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
-from arctl.options import SCOPE, file_type
+from arctl.options import SCOPE, file_type, folder_type, path_type
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import SLUG, check_slug
 
@@ -23,9 +23,7 @@ TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 @click.option("--train", type=file_type, help="The training script; it is copied.")
 @click.option("--prepare", type=file_type, help="prepare.py, the data and the metric; copied and sealed.")
 @click.option("--program", type=file_type, help="program.md, the agent's instructions; copied.")
-@click.option(
-    "--from", "source", type=click.Path(exists=True, file_okay=False), help="A folder that has these three."
-)
+@click.option("--from", "source", type=folder_type, help="A folder that has these three.")
 @click.option("--primary-metric", metavar="NAME", help="The metric that is compared, as val/loss.")
 @click.option("--primary-direction", type=click.Choice(["min", "max"]), help="Which way is better.")
 @click.option("--goal", metavar="TEXT", help="What the experiment is for.")
@@ -33,7 +31,13 @@ TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
     "--constraint", "constraints", multiple=True, metavar="EXPR", help="As 'peak_vram_mb<=70000'; repeatable."
 )
 @click.option("--mutation-scope", type=SCOPE, metavar="A,B", help="What may be changed; default: train.py.")
-@click.option("--seal", multiple=True, metavar="PATH", help="Data or code that must not change; repeatable.")
+@click.option(
+    "--seal",
+    type=path_type,
+    multiple=True,
+    metavar="PATH",
+    help="Data or code that must not change; repeatable.",
+)
 @json_option
 def init(
     slug: str,

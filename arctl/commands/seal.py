@@ -6,11 +6,14 @@ import click
 
 from arctl.base import Here, common, say, say_json
 from arctl.dial import Answer
+from arctl.options import path_type
 
 
 @click.command()
 @click.option("--accept", "--yes", "accept", is_flag=True, help="Seal the files as they are now.")
-@click.option("--add", multiple=True, metavar="PATH", help="Seal this path as well; repeatable.")
+@click.option(
+    "--add", type=path_type, multiple=True, metavar="PATH", help="Seal this path as well; repeatable."
+)
 @common
 def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> None:
     """Report which sealed files have changed; --accept seals them as they are now."""

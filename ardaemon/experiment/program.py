@@ -39,15 +39,16 @@ def front_text(front: Front) -> str:
 
 
 def split_program(text: str) -> tuple[str | None, str]:
-    """Split program.md into front matter, None if there is none within FRONT_MAX characters, and prose."""
+    """Split program.md into front matter, None if there is none within FRONT_MAX characters, and prose.
+
+    Editors put a byte order mark before it, and people empty lines.
+    """
     lines = text[:FRONT_MAX].splitlines(keepends=True)
-    if not lines or lines[0].strip() != FENCE:
+    fences = [at for at, line in enumerate(lines) if line.strip("\ufeff \t\r\n") == FENCE][:2]
+    if len(fences) < 2 or "".join(lines[: fences[0]]).strip("\ufeff \t\r\n"):
         return None, text
-    for at, line in enumerate(lines[1:], 1):
-        if line.strip() == FENCE:
-            front = "".join(lines[1:at])
-            return front, text[len(lines[0]) + len(front) + len(line) :]
-    return None, text
+    first, last = fences
+    return "".join(lines[first + 1 : last]), text[len("".join(lines[: last + 1])) :]
 
 
 def read_whole(path: Path, kind: file_kinds.Kind) -> str:

@@ -1,5 +1,6 @@
 """Makes a new session's settings from the last session's, and checks them before anything is done by them."""
 
+import os
 from typing import Any
 
 from msgspec import NODEFAULT, UNSET
@@ -17,6 +18,7 @@ from ardaemon.metrics.log import check_regex
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
 CHECKS_MAX = 16  # each may take --check-seconds
 HOURS_MAX = 1e6  # a century: likewise
+_PATHS = ("metric_path", "checkpoint_glob")  # a shell leaves the ~ of --metric-path=~/logs as it is
 
 
 DEFAULTS: dict[str, Any] = {
@@ -46,6 +48,7 @@ def given_values(given: SomeSettings) -> dict[str, Any]:
     values = {name: value for name, value in asdict(given).items() if value is not UNSET}
     if "seconds" in values and values["seconds"] is None:
         raise UsageError("--seconds cannot be cleared: every run has a limit", "give one, as --seconds 600")
+    values |= {name: os.path.expanduser(values[name]) for name in _PATHS if values.get(name)}
     return {name: DEFAULTS.get(name) if value is None else value for name, value in values.items()}
 
 
@@ -122,9 +125,9 @@ def _check_path(settings: Settings) -> None:
     path = settings.metric_path
     if path is not None and (not path.strip("/ ") or "\0" in path):
         raise UsageError(f"--metric-path {path!r} names no file", "give a glob of files")
-    if path is not None and settings.metrics in ("log", "custom"):
+    if path is not None and settings.metrics == "custom":
         raise UsageError(
-            f"--metric-path is for files, and --metrics {settings.metrics} reads none",
+            "--metric-path is for files, and --metrics custom reads none",
             "clear it, as --metric-path none, or read the metrics from files",
         )
     if isinstance(settings.value, int) and settings.value < 0:

@@ -75,10 +75,10 @@ async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def read_at(path: Path, offset: int) -> bytes:
+def read_at(path: Path, offset: int, kind: file_kinds.Kind = file_kinds.LOG) -> bytes:
     """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter."""
     try:
-        fd = files.descriptor(path, file_kinds.LOG)
+        fd = files.descriptor(path, kind)
     except OSError:
         return b""
     try:

@@ -26,6 +26,7 @@ def read(attempt: AttemptOutput, query: Query, limits: dict[str, int], deadline:
     request = json.dumps(
         {
             "log": str(attempt.log),
+            "log_from": attempt.log_from,
             "query": msgspec.to_builtins(query),
             "limits": limits,
         }

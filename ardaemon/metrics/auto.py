@@ -25,11 +25,15 @@ ROUNDING = Decimal("1.00001")
 
 @dataclass(frozen=True)
 class AutoBackend:
-    """Asks the custom backend, the log backend and the file backends."""
+    """Asks the custom backend, the log backend and the file backends.
+
+    `own_log` reads a log that the script writes itself, where the session's path leads to nothing else.
+    """
 
     custom: MetricBackend
     log: MetricBackend
     files: Sequence[FileBackend]
+    own_log: FileBackend
     name: str = "auto"
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
@@ -81,8 +85,10 @@ class AutoBackend:
         yield from ((backend, replace(query, path=None)) for backend in self.files)
 
     def _present(self, attempt: AttemptOutput, query: Query) -> list[FileBackend]:
-        """Return the file backends for whose kind of file the session's path leads to one."""
-        return [backend for backend in self.files if _has_files(backend, attempt, query.path or "")]
+        """Return the file backends for whose kind the session's path leads to a file, else that of logs."""
+        path = query.path or ""
+        present = [backend for backend in self.files if _has_files(backend, attempt, path)]
+        return present or [backend for backend in (self.own_log,) if _has_files(backend, attempt, path)]
 
     def _unknown(self, attempt: AttemptOutput, query: Query) -> str | None:
         """Say why no file backend reads the session's path; None if one does."""
@@ -95,7 +101,7 @@ class AutoBackend:
                 return attempt.absent(path)
         except Unsearched as error:
             return str(error)
-        return f"{attempt.shown(files[0].path)} is of no known kind: say which with --metrics"
+        return f"{attempt.shown(files[0].path)} is of no known kind: say which, as --metrics log for text"
 
 
 def _read(backend: MetricBackend, attempt: AttemptOutput, query: Query) -> Readings:

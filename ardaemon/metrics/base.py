@@ -43,6 +43,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     `started_at` is the attempt's start in seconds since 1970. `before` has the marks of the files that were
     there at the launch, `noted` the patterns by which they were looked for, and `unseen` those that were too
     much to look through, each with the reason (metrics/own.py). `searches` remembers what was found.
+    `log_from` is set where the log is a file of the script's own: what is before that byte is not this run's.
     """
 
     log: Path
@@ -55,6 +56,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     noted: tuple[str, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
     searches: Searches = field(default_factory=Searches)
+    log_from: int | None = None
 
     def mine(self, pattern: str, names: str = "*") -> list[Mine]:
         """Return the files that match the glob and that this attempt wrote, sorted by name.

@@ -34,6 +34,7 @@ from ardaemon.metrics.formats.log_reader import (
     lines,
     read_at,
 )
+from ardaemon.metrics.formats.part import from_position
 from ardaemon.metrics.series import Series
 
 # Bytes. Programs that buffer what they print write it in multiples of this: if one is killed, the log ends at
@@ -66,7 +67,7 @@ class LogBackend:
         """Return the log's metrics, read in this process, where a regex may take for ever."""
         series = Series(query)
         try:
-            with files.opened(attempt.log, file_kinds.LOG) as file:
+            with _opened(attempt) as file:
                 reading = _Reading(
                     file, LineReader(query.primary.metric, query.regex, self.limits.line), series
                 )
@@ -231,6 +232,13 @@ class GrowingLog:
         self.latest, self.step = (report.value if finite else None), step(report.place)
 
 
+def _opened(attempt: AttemptOutput) -> BinaryIO:
+    """Open run.log, or this run's part of a log that the script writes itself."""
+    if attempt.log_from is None:
+        return files.opened(attempt.log, file_kinds.LOG)
+    return from_position(files.opened(attempt.log, file_kinds.METRICS), attempt.log_from)
+
+
 def _absent(query: Query, size: int) -> str:
     if size == 0:
         return "the log is empty"
@@ -243,7 +251,13 @@ def main() -> None:
     """Answer the request in the last argument, in the process that metrics/apart.py starts."""
     request = json.loads(sys.argv[2])
     log = Path(request["log"])
-    attempt = AttemptOutput(log=log, run_folder=log.parent, attempt_folder=log.parent, project=log.parent)
+    attempt = AttemptOutput(
+        log=log,
+        run_folder=log.parent,
+        attempt_folder=log.parent,
+        project=log.parent,
+        log_from=request["log_from"],
+    )
     backend = LogBackend(ReadLimits(**request["limits"]))
     answer = backend.read_here(attempt, msgspec.convert(request["query"], Query))
     sys.stdout.buffer.write(msgspec.json.encode(answer))

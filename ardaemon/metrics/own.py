@@ -128,6 +128,14 @@ def mine(pattern: str, names: str, launch: LaunchMarks) -> list[Mine]:
     return list(by_path.values())
 
 
+def written(mine: Mine) -> tuple[int, str]:
+    """Return a key that sorts files by the time of their writing, and those of the same moment by name."""
+    try:
+        return os.stat(mine.path).st_mtime_ns, str(mine.path)
+    except OSError:  # gone since it was listed: opening it will say so
+        return 0, str(mine.path)
+
+
 def anybodys(pattern: str, project: Path) -> list[Mine]:
     """Return all that a pattern matches, sorted by name. Raises Unsearched."""
     found = folders.matches(pattern, os.path.realpath(project), Look(pattern))

@@ -10,6 +10,7 @@ from ardaemon.metrics.csv_rows import CSV
 from ardaemon.metrics.custom import CustomBackend
 from ardaemon.metrics.json_lines import JSONL
 from ardaemon.metrics.log import LogBackend
+from ardaemon.metrics.own_log import OwnLogBackend
 from ardaemon.metrics.trainer_state import TrainerStateBackend
 
 # In the order in which `auto` asks them: first those whose files certainly have a run's history by its steps.
@@ -22,9 +23,10 @@ FILES: tuple[FileBackend, ...] = (
     trackio.TrackioBackend(),
     mlflow.MlflowBackend(),
 )
-AUTO = AutoBackend(CustomBackend(), LogBackend(), FILES)
+LOG = LogBackend()
+AUTO = AutoBackend(CustomBackend(), LOG, FILES, OwnLogBackend(LOG))
 BACKENDS: dict[str, MetricBackend] = {
-    backend.name: backend for backend in (AUTO.custom, AUTO.log, *FILES, AUTO)
+    backend.name: backend for backend in (AUTO.custom, AUTO.own_log, *FILES, AUTO)
 }
 
 # Functions of the run's folder and the attempt's id ("r0043-a2"). The variables that they return make a

@@ -3,7 +3,6 @@
 A row is some numbers, a step and a time.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 
 from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
 from ardaemon.metrics.formats.growing import LINE_MAX, Growing
-from ardaemon.metrics.own import Mine
+from ardaemon.metrics.own import Mine, written
 from ardaemon.metrics.series import Series
 
 STEP_NAMES = ("step", "global_step", "_step", "iteration", "iter")
@@ -152,7 +151,7 @@ class RowsBackend:
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Read all rows of the run's files, the file that was written last at the end."""
-        files = sorted(_mine(self, attempt, query), key=_written)
+        files = sorted(_mine(self, attempt, query), key=written)
         if not files:
             problem = attempt.absent(self.pattern(attempt, query))
             return Readings(self.name, {}, problem=problem, absent=True)
@@ -213,10 +212,3 @@ def _add(series: Series, row: Row) -> None:
         series.add(name, value, row.step, row.wall)
     if row.unread is not None:
         series.add_unread(row.unread)
-
-
-def _written(mine: Mine) -> tuple[int, str]:
-    try:
-        return os.stat(mine.path).st_mtime_ns, str(mine.path)
-    except OSError:  # gone since it was listed: opening it will say so
-        return 0, str(mine.path)

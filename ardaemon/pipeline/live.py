@@ -1,6 +1,5 @@
 """The newest value of the primary metric while a run trains: a view, nothing is decided by it."""
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,9 @@ import anyio.to_thread
 from ardaemon.core.folders import Unsearched
 from ardaemon.experiment.state import load
 from ardaemon.host.disk import until_cancelled
-from ardaemon.host.follow import changes, read_at
-from ardaemon.metrics import log
+from ardaemon.host.follow import changes
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Follower, Query
+from ardaemon.metrics.log_follower import LogFollower
 from ardaemon.metrics.registry import AUTO, BACKENDS
 from ardaemon.metrics.searches import Searches
 from ardaemon.pipeline import environment as job_environment
@@ -28,8 +27,6 @@ FOLLOW_AFTER_S = 1.0
 WATCHED_MAX = 64
 FOLLOWED_MAX = 256  # files of one source: each is opened again at each change
 SEARCHED_S = 1.0  # until new files are looked for again; longer if a search takes long
-# Bytes of a log that are read at one look: a script prints less between two, and a hole has no end.
-FEED_MAX = 64 << 20
 
 
 async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
@@ -44,7 +41,7 @@ async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
     files = _files(flight.record.settings.metrics)
     sources: list[Follower] = [backend.follower(output, query) for backend in files]
     # A pattern of the user's may run for ever: never in this process.
-    if flight.record.settings.metrics in ("log", "auto") and query.regex is None:
+    if _is_printed(flight.record.settings.metrics, query) and query.regex is None:
         sources.insert(len(files) if query.path is not None else 0, LogFollower(output.log, query))
     if not sources:
         return
@@ -57,8 +54,13 @@ async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
 
 
 def _files(name: str) -> list[FileBackend]:
-    backends = AUTO.files if name == "auto" else [BACKENDS[name]]
+    backends = (*AUTO.files, AUTO.own_log) if name == "auto" else [BACKENDS[name]]
     return [backend for backend in backends if isinstance(backend, FileBackend)]
+
+
+def _is_printed(name: str, query: Query) -> bool:
+    """Return whether run.log may hold the primary metric, and not a log that the script writes itself."""
+    return name == "auto" or (name == "log" and query.path is None)
 
 
 def _output(flight: Flight) -> AttemptOutput:
@@ -69,28 +71,6 @@ def _output(flight: Flight) -> AttemptOutput:
     return extract.output_of(
         flight.experiment, flight.run, environment, attempt, record.submitted_at, found=found
     )
-
-
-class LogFollower:
-    """Follow a log as it grows: `latest` is what it printed last of the primary metric."""
-
-    def __init__(self, path: Path, query: Query) -> None:
-        self.latest: float | None = None
-        self.step: int | None = None
-        self._path, self._at, self._reader = path, 0, log.GrowingLog(query)
-
-    def feed(self) -> None:
-        """Read on, from FEED_MAX bytes before the end at the earliest."""
-        size = 0
-        with contextlib.suppress(OSError):
-            size = self._path.lstat().st_size
-        if size - self._at > FEED_MAX:
-            self._at = size - FEED_MAX
-            self._reader.skip()
-        while self._at < size and (data := read_at(self._path, self._at)):
-            self._at += len(data)
-            self._reader.feed(data)
-        self.latest, self.step = self._reader.latest, self._reader.step
 
 
 class Newest(NamedTuple):

@@ -8,8 +8,10 @@ from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory, Need, is_allowe
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.size import shown
+from ardaemon.core.text import one_line
 
 ALLOWED = "CUDA_VISIBLE_DEVICES"
+NAMED_MAX = 80  # characters of its value that an error shows
 
 
 def need(settings: Settings, params: Submit, inventory: Inventory | None) -> Need:
@@ -41,6 +43,8 @@ def _possible(
 ) -> int:
     """Return the number of GPUs that is meant; None is one, where there is one."""
     there = present(inventory, allowed)
+    if gpus != 0 and allowed and not there:
+        _require_known(allowed, inventory)
     if gpus is None:
         gpus = min(1, len(there)) if _is_known(inventory) else 1
     _check_count(gpus, there, inventory, allowed)
@@ -63,6 +67,17 @@ def present(inventory: Inventory | None, allowed: Sequence[str] | None) -> list[
     """Return the GPUs that the caller allows; MIG instances in the place of the GPU that they divide."""
     there = inventory.cards if inventory is not None else ()
     return [gpu for gpu in there if allowed is None or is_allowed(gpu.index, gpu.uuid, allowed)]
+
+
+def _require_known(allowed: tuple[str, ...], inventory: Inventory | None) -> None:
+    """Raise UsageError if a caller names GPUs and this machine has others: it is not to run without one."""
+    every = present(inventory, None)
+    if every and _is_known(inventory):
+        named, are = ",".join(allowed), ", ".join(dict.fromkeys(str(gpu.index) for gpu in every))
+        raise UsageError(
+            f"{ALLOWED}={one_line(named, NAMED_MAX)} names no GPU of this machine, whose GPUs are {are}",
+            f"unset {ALLOWED}, or set it to one of them; without a GPU: --gpus 0",
+        )
 
 
 def _is_known(inventory: Inventory | None) -> bool:

@@ -169,6 +169,16 @@ def test_front_matter_of_ones_own_is_kept_and_options_beside_it_refused(tmp_path
     )
 
 
+def test_a_front_matter_behind_a_byte_order_mark_is_taken_and_kept_as_it_is(tmp_path: Path) -> None:
+    repository(tmp_path)
+    text = '\n+++\n[primary]\nmetric = "val_bpb"\ndirection = "min"\n+++\nprose\n'
+    (tmp_path / "program.md").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    made = create(tmp_path, source=str(tmp_path))
+    assert made.program.read_bytes().startswith(b"\xef\xbb\xbf\n+++\n")
+    assert load(made).contract.primary.metric == "val_bpb"
+    assert seal.changed(made, load(made).contract) == []
+
+
 # --- the part of program.md that says how the experiment is run ---
 
 

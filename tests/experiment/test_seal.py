@@ -78,6 +78,13 @@ def test_plus_signs_within_the_prose_do_not_end_or_begin_anything() -> None:
     assert program_md.split_program("prose\n" + text) == (None, "prose\n" + text)
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "\n\n", "\ufeff\r\n \n", "\n\ufeff"])
+def test_a_byte_order_mark_and_empty_lines_may_stand_before_the_front_matter(before: str) -> None:
+    text = "+++\na = 1\n+++\nprose\n+++\n"
+    assert program_md.split_program(before + text) == ("a = 1\n", "prose\n+++\n")
+    assert program_md.split_program(before + "prose\n" + text)[0] is None
+
+
 # --- what is sealed ---
 
 

@@ -68,7 +68,7 @@ def test_a_train_py_that_is_a_link_is_refused(lab: Lab) -> None:
         ({"runner": "python"}, "--runner"),
         ({"runner": "python 'train.py"}, "--runner"),
         ({"metrics": "custom"}, "--metrics"),
-        ({"metrics": "log", "metric_path": "out/*.csv"}, "--metric-path"),
+        ({"metrics": "custom", "metric_command": "true", "metric_path": "out/*.csv"}, "--metric-path"),
         ({"metric_path": "/"}, "--metric-path"),
         ({"value": -1}, "--value"),
     ],

@@ -72,9 +72,10 @@ def test_where_none_has_it_each_source_tells_its_problem(tmp_path: Path) -> None
 
 
 def files(folder: Path) -> None:
-    """The same metric in two kinds of files, with values that tell which."""
+    """The same metric in three kinds of files, with values that tell which."""
     (folder / "metrics.csv").write_text("step,loss\n1,3\n")
     (folder / "metrics.jsonl").write_text('{"loss": 4, "only": 5}\n')
+    (folder / "own.txt").write_text("epoch 1 loss: 6\n")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ def files(folder: Path) -> None:
         ("loss: 1", Query(Primary("loss"), path="metrics.*"), "csv", 3.0),
         ("loss: 1", Query(Primary("loss"), path="nothing*"), "log", 1.0),
         ("loss: 1", Query(Primary("loss"), path="run.log"), "log", 1.0),
+        ("loss: 1", Query(Primary("loss"), path="own.t?t"), "log", 6.0),
         ("loss is 1", Query(Primary("loss"), regex=r"loss is (\S+)", path="*.csv"), "log", 1.0),
         ("loss: 1", Query(Primary("loss"), command=echo('{"loss": 2}'), path="*.csv"), "custom", 2.0),
         ("loss: 1", Query(Primary("loss"), count=1), "csv", 3.0),
@@ -107,8 +109,9 @@ def test_it_says_why_the_sources_before_do_not_count(tmp_path: Path) -> None:
     assert ask_for(tmp_path, "acc: 1", Query(Primary("only"), path="x*")).passed[0] == (
         "--metric-path: no file matches x*"
     )
-    unknown = ask_for(tmp_path, "acc: 1", Query(Primary("only"), path="run.log")).passed[0]
-    assert unknown == "--metric-path: run.log is of no known kind: say which with --metrics"
+    (tmp_path / "own.dat").write_text("loss: 6\n")
+    unknown = ask_for(tmp_path, "acc: 1", Query(Primary("only"), path="own.dat")).passed[0]
+    assert unknown == "--metric-path: own.dat is of no known kind: say which, as --metrics log for text"
 
 
 def test_a_metric_that_ended_as_nan_is_looked_for_nowhere_else(tmp_path: Path) -> None:

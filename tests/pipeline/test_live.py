@@ -10,6 +10,7 @@ from ardaemon.core import folders
 from ardaemon.core.model import Primary
 from ardaemon.metrics.base import AttemptOutput, Query
 from ardaemon.metrics.csv_rows import CSV
+from ardaemon.metrics.log_follower import FEED_MAX, LogFollower
 from ardaemon.metrics.searches import Searches
 from ardaemon.pipeline import live
 from tests.support import attempt
@@ -26,7 +27,7 @@ def evidence(project: Path, **given: Any) -> AttemptOutput:
 
 def test_the_first_source_that_has_a_value_is_taken(tmp_path: Path) -> None:
     found = evidence(tmp_path)
-    sources = [live.LogFollower(found.log, LOSS), CSV.follower(found, LOSS)]
+    sources = [LogFollower(found.log, LOSS), CSV.follower(found, LOSS)]
     assert live.latest(sources) == (None, None, [])
     (found.run_folder / "metrics.csv").write_text("loss\n2\n")
     assert live.latest(sources) == (2.0, None, [])
@@ -65,7 +66,7 @@ def test_a_source_with_too_much_to_look_through_is_left_and_the_others_are_read(
     for number in range(4):
         (found.run_folder / str(number)).touch()
     found.log.write_text("loss: 1\n")
-    sources = [CSV.follower(found, LOSS), live.LogFollower(found.log, LOSS)]
+    sources = [CSV.follower(found, LOSS), LogFollower(found.log, LOSS)]
     why = "{run_dir}/**/metrics.csv: more than 3 files and folders are there: name a smaller folder"
     assert live.latest(sources) == (1.0, None, [why])
     assert live.latest(sources) == (1.0, None, [])
@@ -76,15 +77,15 @@ def test_a_source_with_too_much_to_look_through_is_left_and_the_others_are_read(
 def test_of_a_log_that_grew_by_a_terabyte_the_end_is_read(tmp_path: Path) -> None:
     """Half of the line in which the reading goes on says nothing."""
     found = evidence(tmp_path)
-    follower = live.LogFollower(found.log, LOSS)
+    follower = LogFollower(found.log, LOSS)
     with found.log.open("wb") as log:
         log.truncate(1 << 40)
         log.seek(0, 2)
-        log.write(b"loss: 3\n" + b"x" * (live.FEED_MAX - 12) + b"loss: 2\n")
+        log.write(b"loss: 3\n" + b"x" * (FEED_MAX - 12) + b"loss: 2\n")
     before = bytes_read()
     follower.feed()
     assert follower.latest is None
-    assert bytes_read() - before < live.FEED_MAX * 2
+    assert bytes_read() - before < FEED_MAX * 2
     with found.log.open("ab") as log:
         log.write(b"loss: 1\n")
     follower.feed()

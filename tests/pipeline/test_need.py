@@ -34,6 +34,9 @@ def test_without_a_word_it_is_one_gpu_where_there_are_any_else_a_cpu_slot() -> N
     assert asked(machine(*TWO)).gpus == 1
     assert asked(machine(state="none")).gpus == 0
     assert asked(machine(*TWO), visible="").gpus == 0
+    assert asked(machine(*TWO), visible="-1").gpus == 0
+    assert asked(machine(*TWO), visible="7", gpus=0).gpus == 0
+    assert asked(machine(state="none"), visible="0").gpus == 0
     assert asked(machine(state="unknown")).gpus == 1, "there is a driver, so there is a GPU"
     assert asked(None).gpus == 1
 
@@ -51,7 +54,21 @@ def test_the_callers_word_counts_more_than_the_sessions() -> None:
     [
         (machine(*TWO), None, {"gpus": 3}, "--gpus 3: this machine has 2"),
         (machine(*TWO), "0", {"gpus": 2}, "this machine has 2, and CUDA_VISIBLE_DEVICES=0 allows 1"),
-        (machine(*TWO), "7", {"gpus": 1}, "CUDA_VISIBLE_DEVICES=7 allows 0"),
+        (
+            machine(*TWO),
+            "7",
+            {"gpus": 1},
+            "_DEVICES=7 names no GPU of this machine, whose GPUs are 0, 1",
+        ),
+        (machine(*TWO), "7", {}, "CUDA_VISIBLE_DEVICES=7 names no GPU of this machine"),
+        (machine(*TWO), "GPU-7", {}, "CUDA_VISIBLE_DEVICES=GPU-7 names no GPU of this machine"),
+        (machine(*TWO), "none", {}, "CUDA_VISIBLE_DEVICES=none names no GPU of this machine"),
+        (
+            machine(PARENT, *MIG),
+            "1",
+            {},
+            "_DEVICES=1 names no GPU of this machine, whose GPUs are 0",
+        ),
         (machine(state="none", why="no driver"), None, {"gpus": 1}, r"no NVIDIA GPU \(no driver\)"),
         (machine(*TWO), None, {"gpus": -1}, "--gpus -1: it must be between 0 and 64"),
         (machine(state="unknown"), None, {"gpus": 65}, "--gpus 65"),
