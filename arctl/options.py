@@ -1,6 +1,7 @@
 """Options of more than one command."""
 
 import os
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -30,15 +31,20 @@ class Memory(click.ParamType[float]):
 
 
 class Duration(click.ParamType[float]):
-    """A length of time, written as `90s`, `10m` or `2h`; its value is in seconds."""
+    """A length of time, written as `90s`, `10m` or `2h`; its value is in seconds, 0 only with `zero`."""
 
     name = "duration"
+
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read the length, or raise click's error, which names the option."""
         if isinstance(value, float):
             return value
         option = param.opts[0] if param is not None else "duration"
+        if self.zero and str(value).strip() in ("0", "0.0", "0s"):
+            return 0.0
         try:
             return seconds(str(value), option)
         except UsageError as error:
@@ -55,8 +61,23 @@ class Scope(click.ParamType[list[str]]):
         return value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
 
 
+class RunId(click.ParamType[str]):
+    """A run, written as r0042, r42 or 42. What is none of these the daemon refuses."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Write the id out; `best` and the like stay."""
+        match = SHORT_ID.fullmatch(str(value))
+        return f"r{int(match[1]):04d}" if match else str(value)
+
+
+SHORT_ID = re.compile(r"r?([0-9]{1,9})", re.ASCII)
 MEMORY = Memory()
-DURATION = Duration()
+
+
+RUN = RunId()
+DURATION, DURATION_OR_0 = Duration(), Duration(zero=True)
 SCOPE = Scope()
 
 
@@ -84,8 +105,8 @@ vram_option = click.option("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP
 def which_run(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the two ways to name a run, RUN and --run ID; the command gets `run_id`, None for the latest."""
 
-    @click.argument("run_id", metavar="[RUN]", required=False)
-    @click.option("--run", "named", metavar="RUN", help="Another way to give RUN.")
+    @click.argument("run_id", metavar="[RUN]", type=RUN, required=False)
+    @click.option("--run", "named", type=RUN, metavar="RUN", help="Another way to give RUN.")
     @wraps(command)
     def with_run(run_id: str | None, named: str | None, **options: Any) -> Any:
         if run_id is not None and named is not None:

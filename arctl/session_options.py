@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from arctl.options import GPUS, GPUS_HELP, MEMORY, VRAM_HELP
+from arctl.options import DURATION, DURATION_OR_0, GPUS, GPUS_HELP, MEMORY, VRAM_HELP
 from ardaemon.core.metric_names import METRIC_SOURCES
 
 # The fields of Settings in ardaemon.core.model, each an option here. A list's is named without the s at its
@@ -81,7 +81,7 @@ def setting(
 
 
 OPTIONS = (
-    setting("--seconds", type=positive, metavar="N", help="Wall-clock limit of each run."),
+    setting("--seconds", type=DURATION, metavar="TIME", help="Wall-clock limit of each run, as 600 or 10m."),
     setting("--runner", metavar="COMMAND", help="Command that runs train.py; default: python train.py"),
     setting(
         "--exec",
@@ -138,17 +138,17 @@ OPTIONS = (
     ),
     setting(
         "--startup",
-        type=positive,
-        metavar="N",
-        help="Start the clock when the script is ready, after N s at the latest.",
+        type=DURATION,
+        metavar="TIME",
+        help="Start the clock when the script is ready, after this time at the latest.",
     ),
     setting("--ready-regex", metavar="RE", help="The script is ready when a log line matches."),
-    setting("--stall", type=positive, metavar="N", help="Kill a run that prints nothing for N s."),
+    setting("--stall", type=DURATION, metavar="TIME", help="Kill a run that prints nothing for so long."),
     setting(
         "--settle",
-        type=click.FloatRange(min=0),
-        metavar="N",
-        help="Seconds for processes that the script leaves; default: 5.",
+        type=DURATION_OR_0,
+        metavar="TIME",
+        help="Time for processes that the script leaves; default: 5 seconds.",
     ),
     setting("--gpus", type=GPUS, metavar="N", help=GPUS_HELP),
     setting(
@@ -158,7 +158,7 @@ OPTIONS = (
         metavar="COMMAND",
         help="Run on each win before it is kept; if it fails, the win is reverted; repeatable.",
     ),
-    setting("--check-seconds", type=positive, metavar="N", help="Limit of each check; default: 300."),
+    setting("--check-seconds", type=DURATION, metavar="TIME", help="Limit of each check; default: 5m."),
     click.option(
         "--prefer-shorter/--no-prefer-shorter",
         default=None,

@@ -5,7 +5,7 @@ import click
 from arctl import difference
 from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
-from arctl.options import which_run
+from arctl.options import RUN, which_run
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import ORIGINAL, run_number
 
@@ -17,6 +17,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @which_run
 @click.option(
     "--against",
+    type=RUN,
     default="base",
     show_default=True,
     metavar="base|best|RUN",

@@ -7,7 +7,7 @@ import click
 from arctl.base import EXIT_STILL_RUNNING, Here, at_terminal, common, json_option, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
-from arctl.options import DURATION, PRIORITY
+from arctl.options import DURATION, PRIORITY, RUN
 from arctl.render import queue as queue_lines
 
 DRAINED_S = 30.0  # the longest time that the daemon waits for the end of all runs at one question
@@ -39,7 +39,7 @@ def queue(ctx: click.Context, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RUN)
 @click.option("--first", "to", flag_value="first", help="Before all others of its priority.")
 @click.option("--last", "to", flag_value="last", help="After all others of its priority.")
 @click.option("--priority", type=PRIORITY, metavar="N", help="Higher goes first.")
@@ -52,7 +52,7 @@ def move(expr: str | None, as_json: bool, run_id: str, to: str | None, priority:
 
 
 @queue.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RUN)
 @common
 def hold(expr: str | None, as_json: bool, run_id: str) -> None:
     """Keep a waiting run from starting, until it is released."""
@@ -60,7 +60,7 @@ def hold(expr: str | None, as_json: bool, run_id: str) -> None:
 
 
 @queue.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=RUN)
 @common
 def release(expr: str | None, as_json: bool, run_id: str) -> None:
     """Let a run start again that was held."""

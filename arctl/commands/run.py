@@ -9,16 +9,16 @@ import click
 from arctl.base import Here, common, environment, say, say_json
 from arctl.commands.waiting import Watch, say_project
 from arctl.dial import Answer
-from arctl.options import PRIORITY, gpus_option, vram_option
+from arctl.options import DURATION_OR_0, PRIORITY, RUN, gpus_option, vram_option
 from arctl.render import run as run_lines
 from ardaemon.core.errors import UnderWay
 from ardaemon.core.umask import umask
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
-    metavar="S",
-    help="Give up waiting after S seconds (exit code 75); the run goes on.",
+    type=DURATION_OR_0,
+    metavar="TIME",
+    help="Give up waiting after so long, as 600 or 10m (exit code 75); the run goes on.",
 )
 exit_zero_option = click.option(
     "--exit-zero",
@@ -80,7 +80,7 @@ def _queue(here: Here, as_json: bool, submit: Callable[[], Answer]) -> int:
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
+@click.argument("run_id", metavar="[RUN]", type=RUN, required=False)
 @click.option("--any", "any_run", is_flag=True, help="The next of the experiment's runs to finish.")
 @timeout_option
 @exit_zero_option

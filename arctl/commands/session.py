@@ -7,9 +7,10 @@ import click
 
 from arctl.base import Here, common, environment, interactive, noninteractive, say, say_json
 from arctl.dial import Answer
+from arctl.options import DURATION
 from arctl.render import status as status_lines
 from arctl.render.line import setting
-from arctl.session_options import positive, session_options, take_settings
+from arctl.session_options import session_options, take_settings
 from ardaemon.core.errors import SecondsNeeded, UsageError
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
@@ -130,7 +131,7 @@ def show(expr: str | None, as_json: bool) -> None:
 
 def _ask_seconds() -> float:
     return float(
-        click.prompt("Seconds per run (--seconds)", type=positive, default=SECONDS_SUGGESTED, err=True)
+        click.prompt("Seconds per run (--seconds)", type=DURATION, default=SECONDS_SUGGESTED, err=True)
     )
 
 

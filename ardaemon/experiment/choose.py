@@ -19,6 +19,7 @@ CLOSE_S = 60.0
 def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experiment:
     """Return the experiment `expr`; without it the only live, the chain's current or the last changed one.
 
+    A name may come without its date where it is the only one of that name.
     With CHAIN_FIRST in the place of a name, the chain's current one comes before the only live one.
     Raises UsageError: UnknownExperiment, or AmbiguousExperiment if two live or freshly changed ones could be
     meant. Raises ForeignOwner if another user could have put it there, unless the project is in or below one
@@ -26,6 +27,7 @@ def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experimen
     """
     folder, name = project_folder(project), None if expr == CHAIN_FIRST else expr
     with state.storage("look into", folder):
+        name = name and _whole(folder, name)
         names = (FOLDER,) if name is None else (FOLDER, check_slug(name))
         require_ours(project, names, lambda: trusted)  # before anything is read there
         if name is not None:
@@ -33,6 +35,14 @@ def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experimen
         experiment = _meant(folder, expr == CHAIN_FIRST)
         require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
         return experiment
+
+
+def _whole(folder: Path, name: str) -> str:
+    """Return the dated name for one that was given without its date, as it was to init: lr-warmup."""
+    meant = [e for e in Project(folder).experiments() if e.slug.partition("-")[2] == name]
+    if len(meant) > 1:
+        raise _ambiguous(meant, f"several experiments are named {name}")
+    return meant[0].slug if meant else name
 
 
 def require_place(project: Path, trusted: Sequence[str]) -> None:
