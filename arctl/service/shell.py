@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from ardaemon.core.umask import umask
 
-# Variables that systemd does not know: where the state and config.toml lie, and in which folders the loader
-# finds the driver's library.
-VARIABLES = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH")
+# Variables that systemd does not know: where the state and config.toml lie, in which folders the loader finds
+# the driver's library, and what of the machine the daemon may use (core/config_file.py).
+VARIABLES = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH", "AR_GPUS", "AR_CPU_SLOTS")
 # Limits that trainings run into. Those of time and memory, which may be meant for an agent, are left out.
 LIMITS = ("NOFILE", "MEMLOCK", "STACK", "CORE")
 
