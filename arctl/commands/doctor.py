@@ -268,6 +268,9 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
             yield Check("FAIL", "sentinel", "processes survived a kill; runs are refused", "arctl clean")
         for warning in view.get("warnings") or ():
             yield Check("warn", "experiment", str(warning))
+        for run in view.get("active") or ():
+            if run.get("blocked"):
+                yield Check("FAIL", "run", f"{run['run_id']} cannot go on: {run.get('why')}")
         sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
     except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))

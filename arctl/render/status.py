@@ -6,6 +6,8 @@ from ardaemon.core.line import cut, fit, hours, number, short
 
 STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
+EXTRA_MAX = 5  # lines beside the five that are always there
+BLOCKED = "blocked: "  # begins the line of a run that cannot go on
 RECENT_MAX = 200  # bytes of the line of one run in `status --last N`
 
 
@@ -20,7 +22,12 @@ def compact(status: Answer) -> str:
         *_extra(status),
     ]
     most = min(STATUS_LINE_MAX, STATUS_MAX // len(lines))
-    return "\n".join(short(line, most - 1) for line in lines)
+    shown = [short(line, most - 1) for line in lines]
+    spare = STATUS_MAX - sum(len(line.encode()) + 1 for line in shown)
+    for at, line in enumerate(lines):  # what is in the way is said as whole as there is room
+        if line.startswith(BLOCKED):
+            shown[at] = short(line, len(shown[at].encode()) + spare)
+    return "\n".join(shown)
 
 
 def _primary(status: Answer) -> str:
@@ -69,15 +76,19 @@ def chain(place: Answer, slug: str) -> str:
 
 
 def _extra(status: Answer) -> list[str]:
-    """Return the lines that are not always there: chain, session, running, queued, unclean."""
+    """Return the lines that are not always there: chain, session, blocked, running, queued, unclean."""
     session, active = status["session"], status.get("active") or ()
     lines = []
     if status.get("chain"):
         lines.append(chain(status["chain"], status["expr"]))
     if not session.get("live"):
         lines.append(f"session: {liveness(session)}")
-    waiting = [view for view in active if view["state"] == "queued"]
-    running = [view for view in active if view["state"] != "queued"]
+    blocked = [view for view in active if view.get("blocked")]
+    if blocked:
+        more = f" (+{len(blocked) - 1} more)" if len(blocked) > 1 else ""
+        lines.append(f"{BLOCKED}{short_id(blocked[0])}{more} — {blocked[0].get('why')}")
+    waiting = [view for view in active if view["state"] == "queued" and view not in blocked]
+    running = [view for view in active if view["state"] != "queued" and view not in blocked]
     if running:
         more = f" (+{len(running) - 1} more)" if len(running) > 1 else ""
         name = short(status["contract"]["primary"]["metric"], NAME_MAX)
@@ -85,6 +96,8 @@ def _extra(status: Answer) -> list[str]:
     if waiting:
         stuck = waiting[0].get("why") if not waiting[0].get("position") else None
         lines.append(f"queued: {len(waiting)}" + (f" — {stuck}" if stuck else ""))
+    if blocked and running and waiting and len(lines) == EXTRA_MAX:
+        lines[-2:] = ["; ".join(lines[-2:])]
     if status.get("unclean"):
         lines.append("UNCLEAN: processes survived a kill; runs are refused until: arctl clean")
     return lines

@@ -88,6 +88,8 @@ def promote(
                 if problem is not None:
                     return problem
             promotion.made = True
+            if os.path.lexists(experiment.best_checkpoint) and not experiment.best_checkpoint.is_symlink():
+                state.put_aside(experiment.best_checkpoint)  # none of ours: it stays, under another name
             if not _points_to(experiment.best_checkpoint, home):
                 durable.link_to(os.path.join(experiment.checkpoints.name, run_id), experiment.best_checkpoint)
     except StorageError as error:

@@ -308,6 +308,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     state: str  # of core/lifecycle.py
     position: int | None = None  # in the queue, from 1
     why: str | None = None  # what it waits for
+    blocked: bool = False  # `why` is what is in the way: it is tried again until that is mended
     runner: str = ""  # as the session has it
     argv: tuple[str, ...] = ()
     seconds: float | None = None  # the limit

@@ -74,7 +74,8 @@ class Context:
                 self.control.drop(flight)
             elif flight.blocked is not None and not mending:
                 raise StorageError(
-                    f"{flight.run.run_id} waits for the disk: {flight.blocked}", "mend that first"
+                    f"{flight.run.run_id} cannot go on: {flight.blocked}",
+                    "mend that first; the daemon sees it, and tries again by itself",
                 )
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:

@@ -16,7 +16,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError, UnknownSchema
 from ardaemon.core.model import SCHEMA, Record
 from ardaemon.core.project import foreign_file
-from ardaemon.host import durable, operations
+from ardaemon.host import durable, obstacle, operations
 
 R = TypeVar("R", bound=Record)
 # What msgspec raises for bytes that cannot be decoded, also for lists a thousand levels deep.
@@ -27,7 +27,6 @@ _MENDS = {
     errno.ENOSPC: "free some space and try again",
     errno.EDQUOT: "your disk quota is used up: free some space and try again",
     errno.EROFS: "the filesystem is read-only: remount it, or move the project",
-    errno.EACCES: "check the owner and the mode of the folder",
     errno.ENOENT: "the folder was moved or deleted: put it back and try again",
 }
 
@@ -73,10 +72,16 @@ class storage:
     def _translated(self, error: OSError) -> ArdaemonError:
         if isinstance(error, files.ForeignFile):
             return foreign_file(str(error.filename), error.uid)
-        mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
+        facts, problem = {"path": str(self.path)}, error.strerror or str(error)
         if isinstance(error, files.NotPlain):
             mend = _move_away(Path(error.filename or self.path))
-        return StorageError(f"cannot {self.what} {self.path}: {error.strerror or error}", mend)
+        elif (found := obstacle.find(str(self.path), error)) is not None:
+            where = "" if found.path == str(self.path) else f" {found.path}:"
+            problem, mend = f"{problem};{where} {found.why}", found.mend
+            facts = {"path": found.path}
+        else:
+            mend = _MENDS.get(error.errno or 0, "check the disk and the folder's rights")
+        return StorageError(f"cannot {self.what} {self.path}: {problem}", mend, facts)
 
 
 class reading(storage):

@@ -130,8 +130,12 @@ def _point_log(run: Run) -> None:
     with state.storage("link", run.log):
         if not os.path.lexists(run.log):
             operations.symlink(target, run.log)
-        elif not run.log.is_symlink() or os.readlink(run.log) != target:  # a clone brought it along
-            durable.link_to(target, run.log)
+            return
+        if not run.log.is_symlink():  # a job, or a clone, has put it there: it stays, under another name
+            state.put_aside(run.log)
+        elif os.readlink(run.log) == target:
+            return
+        durable.link_to(target, run.log)
 
 
 def finish(entry: Path) -> None:

@@ -265,6 +265,7 @@ class Flight:
             folder=str(self.run.folder),
             state=self.state,
             position=position,
+            blocked=self.blocked is not None,
             why=self.blocked or self.promoting or (CHECKING if self.checking is not None else why),
             runner=record.settings.runner,
             argv=record.argv,

@@ -1,8 +1,9 @@
 """Try again what the disk refuses, for as long as it takes: a result is never dropped."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -11,13 +12,27 @@ import anyio.abc
 from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.events import RunBlocked, RunUnblocked
 from ardaemon.experiment.locks import Locks
+from ardaemon.host import obstacle
 from ardaemon.host.disk import Disks
+from ardaemon.host.folder_events import FolderEvents
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.ports import Listener
 
 T = TypeVar("T")
 # There is no event for "space is back".
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+
+
+async def _first(*waits: Callable[[], Awaitable[object]] | None) -> None:
+    """Wait for the first of these."""
+    async with anyio.create_task_group() as tasks:
+
+        async def wait(for_it: Callable[[], Awaitable[object]]) -> None:
+            await for_it()
+            tasks.cancel_scope.cancel()
+
+        for each in filter(None, waits):
+            tasks.start_soon(wait, each)
 
 
 class Dropped(Exception):
@@ -81,11 +96,37 @@ class Patience:
             raise Dropped from error
         pause = pause or RETRY_FIRST_S
         self._block(flight, error, pause)
-        with anyio.move_on_after(pause):
-            await flight.nudged.wait()
+        await self._until_changed(flight, error, pause)
         if flight.dropped and not alive:
             raise Dropped from error
         return min(pause * 2, RETRY_MOST_S)
+
+    async def _until_changed(self, flight: Flight, error: Exception, pause: float) -> None:
+        """Wait for a nudge, for a change where the thing in the way stands, or until `pause` is over.
+
+        A folder that changes all the time costs one try each second, as the first one after a failure does.
+        """
+        begun, nudged = anyio.current_time(), flight.nudged
+        events = await self._watched(flight, error)
+        try:
+            with anyio.move_on_after(pause):
+                await _first(nudged.wait, events.changed if events is not None else None)
+                if not nudged.is_set():
+                    await anyio.sleep(max(0.0, begun + RETRY_FIRST_S - anyio.current_time()))
+        finally:
+            if events is not None:
+                events.close()
+
+    async def _watched(self, flight: Flight, error: Exception) -> FolderEvents | None:
+        """Watch the folder of what is in the way; None if no change there would tell that it is gone."""
+        path = error.data.get("path") if isinstance(error, ArdaemonError) else None
+        cause = error.__cause__
+        if path is None or (isinstance(cause, OSError) and cause.errno in obstacle.OF_THE_DISK):
+            return None
+        with contextlib.suppress(StorageError, OSError):
+            folders = [Path(path).parent]
+            return await self.disks.ask(flight.experiment.project, lambda: FolderEvents(folders))
+        return None
 
     async def _look_for(self, flight: Flight) -> None:
         """Note whether the run's folder was removed; on a disk that does not answer it was not."""

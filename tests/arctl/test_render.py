@@ -295,6 +295,14 @@ def test_the_compact_status_adds_what_there_is_to_say() -> None:
     ]
 
 
+def test_the_compact_status_says_what_is_in_a_runs_way_as_whole_as_there_is_room() -> None:
+    why = f"cannot write {'/long' * 30}/best.json: Is a directory; a folder of uid 0 stands there, not a file"
+    stuck = {**VIEW, "state": "judged", "blocked": True, "why": why}
+    waiting = {**VIEW, "state": "queued", "run_id": "r0044", "position": 1}
+    shown = status_lines.compact(status(active=[stuck, waiting]))
+    assert shown.splitlines()[5:] == [f"blocked: r0043 — {why}", "queued: 1"]
+
+
 def test_the_compact_status_has_a_line_for_the_chain_only_where_there_is_one() -> None:
     place = {"position": 2, "current": "261122-lr", "remaining": 1}
     assert status_lines.compact(status(chain=place)).splitlines()[5:] == ["chain: 1 left, experiment 2"]
@@ -384,6 +392,7 @@ def test_no_result_makes_run_wait_print_more_than_600_bytes(
     best=value,
     count=st.integers(0, 10**12),
     active=st.integers(0, 3),
+    blocked=st.none() | text,
     chain=st.none()
     | st.fixed_dictionaries({"position": st.integers(1), "current": text, "remaining": value}),
 )
@@ -396,6 +405,7 @@ def test_no_experiment_makes_the_compact_status_longer(
     best: float | None,
     count: int,
     active: int,
+    blocked: str | None,
     chain: dict[str, Any] | None,
 ) -> None:
     """At most 10 lines and 800 bytes, at 10 runs as at a billion."""
@@ -409,7 +419,9 @@ def test_no_experiment_makes_the_compact_status_longer(
             train_py=train_py,
             unclean=unclean,
             chain=chain,
-            active=[{**VIEW, "latest": best}] * active + [{**VIEW, "state": "queued"}],
+            active=[{**VIEW, "latest": best}] * active
+            + [{**VIEW, "state": "queued", "held": True}]
+            + [{**VIEW, "state": "judged", "blocked": True, "why": blocked}] * (blocked is not None),
         )
     )
     assert len(shown.splitlines()) <= COMPACT_LINES

@@ -107,6 +107,12 @@ PROMISES = {
         "a job writes every name of the daemon's, and the daemon is killed (-9) before the verdict; results"
         " that no commit has written lie where those of commits do",
     ),
+    "in-the-way": (
+        "what keeps a run from its commit is named with its owner, and the run goes on when it is gone; no"
+        " other experiment waits for it",
+        "a job puts folders into the places of the daemon's files, in its run's folder and the experiment's;"
+        " `status`, `doctor` and the next submit are asked; the command that they name is run",
+    ),
     "rewritten": (
         "what is put back into train.py is what was judged, whatever a job makes of its source or of"
         " the runs",

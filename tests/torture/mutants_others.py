@@ -10,6 +10,7 @@ _ENGINE = "tests/engines/test_local.py::"
 _TRUSTED = "tests/integration/test_trusted_files.py::"
 _FORGED = f"{_TRUSTED}test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon"
 _NOT_COMMITTED = f"{_TRUSTED}test_a_result_that_the_daemon_did_not_write_is_not_believed"
+_WAY = "tests/integration/test_in_the_way.py::"
 _REWRITTEN = "tests/integration/test_rewritten.py::"
 _VERSIONS = "tests/experiment/test_versions.py::"
 _REMOVED = "tests/integration/test_removed_run.py::"
@@ -94,6 +95,27 @@ MUTANTS = (
         "if result is not None and result.run_id == run.run_id:",
         "if result is not None:",
         (f"{_TRUSTED}test_a_run_that_is_copied_by_hand_is_not_counted_twice",),
+    ),
+    Mutant(
+        "in-the-way",
+        "status does not say that a run is blocked",
+        "blocked=self.blocked is not None,",
+        "blocked=False,",
+        (f"{_WAY}test_what_is_in_the_way_is_named_with_its_owner_and_the_commit_follows_when_it_is_gone",),
+    ),
+    Mutant(
+        "in-the-way",
+        "what stands in the place of a file is not looked at",
+        "if error.errno in _WRONG_KIND:",
+        "if error.errno is None:",
+        (f"{_WAY}test_what_is_in_the_way_is_named_with_its_owner_and_the_commit_follows_when_it_is_gone",),
+    ),
+    Mutant(
+        "in-the-way",
+        "what a job puts into the place of the link to its log holds up its commit",
+        "state.put_aside(run.log)",
+        "pass",
+        (f"{_WAY}test_what_a_job_puts_into_another_place_is_kept_and_holds_nothing_up[run.log]",),
     ),
     Mutant(
         "rewritten",

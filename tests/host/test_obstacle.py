@@ -1,0 +1,99 @@
+"""What stands in the way of a file is found, whoever put it there, and the command that is named mends it."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.errors import StorageError
+from ardaemon.host import durable, state
+from ardaemon.host.obstacle import find
+
+root_alone = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+
+
+def folder(path: Path) -> None:
+    (path / "mine").mkdir(parents=True)
+
+
+def file_above(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.parent.rmdir()
+    path.parent.write_text("a file")
+
+
+def link_in_a_circle(path: Path) -> None:
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.symlink_to(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("put", "what"),
+    [
+        (folder, "a folder of uid {uid}"),
+        (file_above, "a file of uid {uid}"),
+        (link_in_a_circle, "a link of uid {uid}"),
+    ],
+)
+def test_a_thing_of_the_wrong_kind_is_named_with_its_owner_and_moved_away_by_the_command(
+    tmp_path: Path, put: Callable[[Path], None], what: str
+) -> None:
+    path = tmp_path / "runs/r0001/result.json"
+    put(path)
+    with pytest.raises(StorageError) as caught, state.storage("write", path):
+        durable.write(path, b"{}")
+    assert what.format(uid=os.getuid()) in caught.value.message
+    subprocess.run(caught.value.mend, shell=True, check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, b"{}")
+
+
+def as_user(uid: int, path: Path) -> tuple[str, str]:
+    """What another user is told of a path that he may not write."""
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        found = find(str(path), PermissionError(13, "Permission denied", str(path)))
+        os.write(write, "|".join(found or ("", "", "")).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        _, why, mend = pipe.read().decode().split("|")
+    os.waitpid(pid, 0)
+    return why, mend
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user may look into, with all above it."""
+    with tempfile.TemporaryDirectory(prefix="ar-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@root_alone
+def test_a_folder_that_may_not_be_written_is_named_with_owner_and_mode(open_folder: Path) -> None:
+    closed, path = open_folder / "closed", open_folder / "closed/best.json"
+    closed.mkdir(mode=0o755)
+    assert as_user(1234, path) == ("it belongs to uid 0, root, mode 0755", f"sudo chown 1234 {closed}")
+    os.chown(closed, 1234, 1234)
+    closed.chmod(0o555)
+    assert as_user(1234, path) == ("its mode 0555 forbids it", f"chmod u+wx {closed}")
+    closed.chmod(0o755)
+    path.write_text("{}")
+    assert as_user(1234, path) == ("it belongs to uid 0, root, mode 0644", f"sudo chown 1234 {path}")
+
+
+def test_where_the_modes_allow_it_the_attributes_are_to_be_looked_at(tmp_path: Path) -> None:
+    found = find(str(tmp_path / "x"), PermissionError(1, "Operation not permitted"))
+    assert found is not None
+    assert found.mend.endswith(f"lsattr -d {tmp_path}")
+
+
+def test_of_other_errors_a_look_at_the_path_says_nothing(tmp_path: Path) -> None:
+    assert find(str(tmp_path / "x"), OSError(28, "No space left on device")) is None
