@@ -141,6 +141,8 @@ class Notifier:
         return self.failure if self.command == self.config.now.on_event else ""
 
     def _keep(self, notice: Notice, printed: str) -> None:
+        if notice.run_id is None:  # nobody asks for it, and it would be kept for ever
+            return
         self.printed.setdefault((notice.project, notice.expr, notice.run_id), []).append(printed)
         while len(self.printed) > PRINTED_MAX:
             del self.printed[next(iter(self.printed))]

@@ -5,9 +5,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from ardaemon.core.config import Config
+from ardaemon.core.live_config import LiveConfig
+from ardaemon.gpus.book import GpuBook
 from ardaemon.machine import on_event
 from ardaemon.machine.notices import Notice
 from ardaemon.machine.on_event import FEEDBACK_S
+from ardaemon.queue.board import Board
+from ardaemon.queue.gate import Gate
+from ardaemon.queue.placement import Placement
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import config_of, configured, with_gpus
 from tests.support.shell import Shell
@@ -188,6 +196,22 @@ def test_a_command_that_is_not_there_is_named(lab: Lab) -> None:
 def test_a_command_that_a_signal_has_ended_is_told_by_its_name() -> None:
     failure, printed = on_event.run("sh -c 'echo no; kill -9 $$'", 30.0, Notice(event="crash", text="x"))
     assert (failure, printed) == ("it was ended by SIGKILL: no", "")
+
+
+def test_only_what_was_printed_of_a_run_is_kept_and_of_few_of_them(tmp_path: Path) -> None:
+    async def story() -> on_event.Notifier:
+        config = LiveConfig(Config())
+        gate = Gate(tmp_path / "queue.json", None)
+        notifier = on_event.Notifier(config, Board(config, Placement(config.now, GpuBook()), gate))
+        for number in range(on_event.PRINTED_MAX + 9):
+            for run_id in (f"r{number}", None):
+                notice = Notice(event="terminated", text="over", project="/p", expr="e", run_id=run_id)
+                notifier._keep(notice, "noted")
+        return notifier
+
+    printed = anyio.run(story).printed
+    assert len(printed) == on_event.PRINTED_MAX
+    assert all(run_id is not None for _, _, run_id in printed)
 
 
 def test_a_project_cannot_name_a_command(lab: Lab) -> None:
