@@ -46,7 +46,7 @@ def test_a_time_has_its_unit(shell: Shell) -> None:
     assert (settings["stall"], settings["check_seconds"]) == (120.0, 3600.0)
     shell("session", "set", "--stall", "none", "--settle", "0")
     settings = shell.lab.get("session.get")["session"]["settings"]
-    assert (settings["stall"], settings["settle"]) == (None, 0.0)
+    assert (settings.get("stall"), settings["settle"]) == (None, 0.0)
     code, _, err = shell.end(shell.start("session", "set", "--stall", "soon"))
     assert code == 64
     assert "--stall 'soon': it is not a length of time" in err
