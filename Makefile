@@ -22,7 +22,7 @@ FUZZ_SECONDS ?= 300
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench people fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -80,6 +80,9 @@ plugin: ## skill/ as Claude Code itself sees it (needs npx, of Node.js)
 
 bench: $(VENV)/.dev ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench
+
+people: $(VENV)/.dev ## the figures of docs/watch.md and docs/service.md, and docs/screens (root, systemd, tmux; 14 minutes, MINUTES=1: 5)
+	@$(BIN)/python -m tests.bench.people docs/screens $(MINUTES)
 
 fuzz: $(VENV)-fuzz/.fuzz ## coverage-guided fuzzing of the protocol (atheris; FUZZ_SECONDS, 300 by default)
 	@nice $(VENV)-fuzz/bin/python -m tests.fuzz.atheris_frames .fuzz/corpus -max_total_time=$(FUZZ_SECONDS) -timeout=20
