@@ -56,6 +56,7 @@ COMMANDS = {
     "gpus": ("gpus", "Show the GPUs and who uses them."),
     "seal": ("seal", "Report changes of sealed files, or accept them."),
     "clean": ("seal", "Accept runs again after a kill that left processes."),
+    "adopt": ("adopt", "Take over the runs of a daemon that has ended, of another state folder."),
     "skill": ("skill", "Install the skill by which an agent runs the loop, and show where it is installed."),
     "doctor": ("doctor", "Check this machine and this project."),
     "config": ("config", "Show the settings of config.toml and where each comes from; check them."),

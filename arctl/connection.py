@@ -19,7 +19,7 @@ SLOW_ANSWER_S = 900.0  # the same where sealed data is hashed, a kill verified, 
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"
-    " chain.init report.page".split()
+    " chain.init report.page project.adopt".split()
 )
 GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -126,6 +127,12 @@ def build(
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     notifier = Notifier(config, board)
+
+    async def take_up(entries: list[Path]) -> None:
+        left = await recovery.recover(board, engine, disks, locks, started_here, entries)
+        tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
+        board.wake()
+
     context = Context(
         host,
         config,
@@ -140,6 +147,7 @@ def build(
         facts,
         notifier,
         ownership,
+        take_up,
     )
     letting_go = LettingGo(ownership, disks, context)
     methods = Daemon(context, manager, tasks)

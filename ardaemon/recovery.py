@@ -97,7 +97,8 @@ async def recover(
             tasks.start_soon(take_up, project)
     _add(board, engine, projects_taken)
     left = {entry: why for taken in projects_taken for entry, why in taken.stranded.items()}
-    board.stranded.clear()
+    for entry in entries:
+        board.stranded.pop(entry.name, None)
     board.stranded.update({entry.name: why for entry, why in left.items()})
     return Recovered(
         stranded=list(left),

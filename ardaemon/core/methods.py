@@ -5,6 +5,8 @@ from typing import Any
 from msgspec import Struct
 
 from ardaemon.core.protocol import (
+    Adopt,
+    Adopted,
     Cancel,
     ChainGet,
     ChainInit,
@@ -105,6 +107,9 @@ METHODS: dict[str, Method] = {
     ),
     "chain.get": Method(ChainGet, ChainView, "The chain: its links, and what is left.", repeatable=True),
     "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
+    "project.adopt": Method(
+        Adopt, Adopted, "Take over the runs of a daemon that has ended.", slow=True, repeatable=True
+    ),
     "report.get": Method(
         Report, ReportView, "What the runs have shown, in 8 KiB whatever their number.", repeatable=True
     ),

@@ -263,6 +263,12 @@ class ChainStop(Params, frozen=True, kw_only=True):
     project: str
 
 
+class Adopt(Params, frozen=True, kw_only=True):
+    """project.adopt."""
+
+    project: str
+
+
 class Report(Where, frozen=True, kw_only=True):
     """report.get. `all`: every list whole, in place of the first entries that fit into 8 KiB."""
 
@@ -477,6 +483,15 @@ class ChainView(Answer, frozen=True, kw_only=True):
     chain_trail: tuple[str, ...] = ()  # of the links
     links: tuple[ChainLink, ...] = ()
     earlier: int = 0  # links before them
+
+
+class Adopted(Answer, frozen=True, kw_only=True):
+    """project.adopt: runs are named as 261122-lr/r0043."""
+
+    project: str
+    runs: tuple[str, ...] = ()  # that are followed here from now on
+    unseen: tuple[str, ...] = ()  # that are not, each with the reason
+    said: tuple[str, ...] = ()  # the same, one line each
 
 
 class ExperimentView(Answer, frozen=True, kw_only=True):

@@ -135,6 +135,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     normal: str = ""  # normal form of the snapshot (source/normal.py); "": there was nothing to compare
     measure: bool = False  # a rerun of the best: its value is a measurement, and decides nothing
+    laid_out_by: str = ""  # which state folder's daemon (ProjectOwner.key); "": an earlier version's
     state: Queued | Launching | Judged = Queued()
     signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)
 

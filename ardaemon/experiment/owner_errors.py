@@ -26,7 +26,7 @@ def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedE
         return OwnedElsewhere(
             f"the daemon that worked in {project} has ended, and has left runs ({who})",
             "start it again: with its HOME and XDG_STATE_HOME, arctl status does, and it takes its runs up;"
-            f" if that state folder is gone for good: {shlex.join(['rm', str(path)])}",
+            " or have this daemon take them over: arctl adopt",
             data,
         )
     if why == "host":

@@ -29,6 +29,8 @@ from ardaemon.experiment.owner_errors import other_name, other_users, refusal, r
 from ardaemon.host import owner_file, proc, state
 from ardaemon.host.owner_file import OwnerFile
 
+TakeOver = Callable[[ProjectOwner], None]
+
 log = logging.getLogger("ardaemon.owner")
 
 
@@ -43,9 +45,14 @@ def describe(state_folder: Path, key: bytes) -> ProjectOwner:
         start=proc.start_time(os.getpid()) or 0,
         uid=os.getuid(),
         state=str(state_folder),
-        key=hmac.digest(key, b"project owner", "sha256").hex()[:16],
+        key=described(key),
         since=state.now(),
     )
+
+
+def described(key: bytes) -> str:
+    """Return what an owner's record says of its state folder's secret."""
+    return hmac.digest(key, b"project owner", "sha256").hex()[:16]
 
 
 @dataclass
@@ -86,6 +93,14 @@ class Ownership:
                 with self._alone(project):
                     held.changes -= 1
                     held.used = time.monotonic()
+
+    def adopt(self, project: Path, take_over: TakeOver) -> None:
+        """Own the project also if its owner has ended and left runs: `take_over` takes them first.
+
+        Raises OwnedElsewhere if the owner lives. Where `take_over` fails, the project stays the other one's.
+        """
+        with self._alone(project), state.storage("look into", Project(project).home):
+            self._require(project, take_over)
 
     def wake(self) -> None:
         """Let whoever gives projects back look again. On the event loop."""
@@ -129,7 +144,7 @@ class Ownership:
     def _is_idle(self, project: Path, held: _Held) -> bool:
         return held.changes == 0 and not self.has_runs(project)
 
-    def _require(self, project: Path) -> _Held | None:
+    def _require(self, project: Path, take_over: TakeOver | None = None) -> _Held | None:
         """Return the lock, taken now if it was not; None where nothing is there to own."""
         home = owner_file.inode(Project(project).home)
         held = self._held.get(project)
@@ -139,7 +154,7 @@ class Ownership:
         if home is None:
             return None
         if held is None:
-            held = self._held[project] = self._take(project, home)
+            held = self._held[project] = self._take(project, home, take_over)
         elif not held.record.active:
             self._mark(project, held, active=True)
         return held
@@ -156,7 +171,7 @@ class Ownership:
         del self._held[project]
         held.file.close()
 
-    def _take(self, project: Path, home: tuple[int, int]) -> _Held:
+    def _take(self, project: Path, home: tuple[int, int], take_over: TakeOver | None) -> _Held:
         path = Project(project).owner
         self._require_one_name(project, owner_file.inode(path))
         with state.storage("lock", path):
@@ -164,7 +179,9 @@ class Ownership:
             try:
                 seen = self._seen(found)
                 why = project_owner.standing(seen, self.me)
-                if why != "own":
+                if why == "left" and take_over is not None and seen.record is not None:
+                    take_over(seen.record)
+                elif why != "own":
                     raise refusal(project, seen.record, why)
                 record = replace(self.me, since=state.now())
                 found.write(record)

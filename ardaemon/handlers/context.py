@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,6 +55,7 @@ class Context:
     facts: FactsKeeper
     notifier: Notifier
     ownership: Ownership
+    take_up: Callable[[list[Path]], Awaitable[None]]  # the runs of these active entries
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before
     settled: set[Path] = field(default_factory=set)  # projects in which no chain.init is cut short
 

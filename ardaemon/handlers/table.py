@@ -9,6 +9,7 @@ from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
 from ardaemon.handlers.overview import Overview
 from ardaemon.handlers.pages import Pages
+from ardaemon.handlers.projects import Projects
 from ardaemon.handlers.queue import Queue
 from ardaemon.handlers.reports import Reports
 from ardaemon.handlers.runs import Runs
@@ -27,6 +28,7 @@ _HOMES = {
     "experiment": "experiments",
     "session": "experiments",
     "chain": "chains",
+    "project": "projects",
     "report": "reports",
     "report.page": "pages",
     "history": "reports",
@@ -48,6 +50,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "experiments": Experiments(context),
         "overview": Overview(context),
         "chains": Chains(context),
+        "projects": Projects(context),
         "reports": Reports(context),
         "pages": Pages(context),
         "queue": Queue(context),

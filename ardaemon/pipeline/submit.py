@@ -29,6 +29,7 @@ from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.experiment import history, placing, runner, script_place, seal, train_file, versions
+from ardaemon.experiment.ownership import described
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.same import Version
@@ -93,6 +94,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         need=asked,
         normal=looked.normal,
         measure=looked.measure,
+        laid_out_by=described(position.key),
     )
     missing = _missing(experiment, current, environment, config)
     mode = durable.mode_of(experiment.train, 0o444)
@@ -214,7 +216,7 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
     if record is None:
         return True
     # Another daemon's may wait in that one's queue.
-    return record.state == Queued() and position.started_here.records.read(run) is not None
+    return record.state == Queued() and record.laid_out_by in ("", described(position.key))
 
 
 def _lay_out(experiment: Experiment, data: bytes, mode: int, record: RunRecord) -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import OwnedElsewhere, Replaced, StorageError
 from ardaemon.core.layout import Project
+from ardaemon.core.project_owner import ProjectOwner
 from ardaemon.experiment.ownership import Ownership, describe
 from ardaemon.host import owner_file
 
@@ -132,18 +133,30 @@ def test_the_next_daemon_of_the_same_state_folder_goes_on_and_another_needs_the_
     world.kill(one)
     error = refused(world, other)
     assert error.data["standing"] == "left"
-    assert f"rm {world.file}" in error.mend
+    assert "arctl adopt" in error.mend
     world.change(world.daemon("one"))
     assert refused(world, other).data["standing"] == "busy"
 
 
-def test_the_command_of_the_refusal_works(world: World) -> None:
+def test_who_takes_over_is_told_from_whom_and_where_that_fails_the_project_stays_as_it_was(
+    world: World,
+) -> None:
     one, other = world.daemon("one"), world.daemon("other")
     world.change(one)
+    with pytest.raises(OwnedElsewhere):
+        other.adopt(world.project, lambda _: None)
     world.kill(one)
-    command = refused(world, other).mend.rpartition(": ")[2]
-    subprocess.run(command, shell=True, check=True)
-    world.change(other)
+    before: list[ProjectOwner] = []
+
+    def fail(_: ProjectOwner) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with pytest.raises(StorageError):
+        other.adopt(world.project, fail)
+    assert refused(world, other).data["standing"] == "left"
+    other.adopt(world.project, before.append)
+    assert [record.state for record in before] == [f"{world.root}/one"]
+    assert refused(world, world.daemon("one")).data["standing"] == "busy"
 
 
 def test_of_who_has_ended_without_a_run_nothing_is_in_the_way(world: World) -> None:

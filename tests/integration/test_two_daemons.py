@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ardaemon.core.errors import OwnedElsewhere
+from ardaemon.core.errors import OwnedElsewhere, Refused, UnknownExperiment
 from tests.support import lab as labs
 from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
@@ -206,3 +206,72 @@ def test_a_backup_that_is_put_back_under_a_run_is_told_and_nothing_is_written_in
     one.start(PROMPT)
     assert one.wait("r0001")["result"] is not None
     assert rows(one) == ["r0001"]
+
+
+def adopted(lab: Lab) -> dict[str, Any]:
+    """Take over what is left in the project."""
+    answer: dict[str, Any] = lab.call("project.adopt", project=str(lab.project))
+    return answer
+
+
+def test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    (other.state_home / KEY).unlink()
+    go = waiting(one)
+    queued = one.submit()["run_id"]
+    other.start(PROMPT)
+    with pytest.raises(OwnedElsewhere, match=f"pid {one.pid}"):
+        adopted(other)
+    one.kill()
+    answer = adopted(other)
+    assert answer["runs"] == [f"{labs.SLUG}/r0001", f"{labs.SLUG}/{queued}"]
+    assert answer["unseen"] == []
+    assert adopted(other)["runs"] == answer["runs"]
+    go()
+    assert other.wait("r0001")["result"]["verdict"] == "advance"
+    assert other.wait(queued)["result"] is not None
+    assert other.tried(0.3)["verdict"] == "advance"
+    one.start(PROMPT)  # it has no run there any more
+    assert one.call("queue.list")["runs"] == []
+    assert rows(one) == ["r0001", "r0002", "r0003"]
+    counters = one.read(".ar-session.json")["counters"]
+    assert counters["advance"] + counters["revert"] == 3
+
+
+def test_a_run_whose_state_folder_is_gone_is_named_and_its_id_is_not_given_again(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, other = two
+    one.call("queue.pause")
+    one.submit()
+    one.kill()
+    shutil.rmtree(one.home)
+    other.start(PROMPT)
+    answer = adopted(other)
+    assert answer["runs"] == []
+    assert [line.split(":")[0] for line in answer["unseen"]] == [f"{labs.SLUG}/r0001"]
+    assert "state folder" in answer["said"][0]
+    assert other.tried(0.9)["run_id"] == "r0002"
+
+
+def test_a_daemon_that_is_there_again_keeps_its_runs(two: tuple[Lab, Lab]) -> None:
+    """It is there, and the lock is not: somebody has removed the file, and put it back."""
+    one, other = two
+    waiting(one)
+    file = one.project / ".autoresearch/.owner"
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data)
+    other.start(PROMPT)
+    with pytest.raises(Refused, match="is there again"):
+        adopted(other)
+    (one.project / "go").touch()
+
+
+def test_where_no_run_or_no_experiment_is_left_that_is_said(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    one.stop()
+    other.start(PROMPT)
+    with pytest.raises(UnknownExperiment):
+        other.call("project.adopt", project=str(other.root))
+    assert adopted(other)["said"] == [f"this daemon has {one.project}, and no run was left"]

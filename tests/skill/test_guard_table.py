@@ -80,5 +80,5 @@ def test_what_a_person_decides_is_refused_as_the_page_says(tmp_path: Path, comma
     ["arctl seal", "arctl session show", "arctl chain", "arctl cancel --help", "arctl run --note 'clean up'"],
 )
 def test_what_looks_like_it_passes(tmp_path: Path, command: str) -> None:
-    assert len(of_a_person()) == 6
+    assert len(of_a_person()) == 7
     assert ask("edit", edit("Bash", project(tmp_path / "p"), command=command)).code == 0

@@ -325,8 +325,8 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "a project is taken though another daemon holds it",
-        'if why != "own":',
-        'if why == "user":',
+        'elif why != "own":',
+        'elif why == "user":',
     ),
     Mutant(
         "one-owner",
@@ -362,9 +362,23 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "an id is taken that waits in another daemon's queue",
-        "return record.state == Queued() and position.started_here.records.read(run) is not None",
+        'return record.state == Queued() and record.laid_out_by in ("", described(position.key))',
         "return record.state == Queued()",
-        (f"{_TWO}test_an_id_that_a_daemon_has_left_is_not_given_again",),
+        (f"{_TWO}test_a_run_whose_state_folder_is_gone_is_named_and_its_id_is_not_given_again",),
+    ),
+    Mutant(
+        "one-owner",
+        "runs are taken over from a daemon that is there again",
+        "if file_lock.is_locked(str(left.lock)):",
+        "if left.lock.is_dir():",
+        (f"{_TWO}test_a_daemon_that_is_there_again_keeps_its_runs",),
+    ),
+    Mutant(
+        "one-owner",
+        "a run that is taken over stays in the queue of before",
+        "durable.remove(entry)\n            self.done.entries.append(here)",
+        "self.done.entries.append(here)",
+        (f"{_TWO}test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on",),
     ),
     Mutant(
         "credentials",

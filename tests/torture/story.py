@@ -168,9 +168,9 @@ class Story:
 
 # What differs between two tellings of the same story: times, pids, what is measured, what has a random key.
 VOLATILE = frozenset(
-    "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 job max_rss_kb"
-    " monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup results_bytes sealed_at seconds shim"
-    " signature started_at submitted_at system_s untold user_s".split()
+    "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 job laid_out_by"
+    " max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup results_bytes sealed_at"
+    " seconds shim signature started_at submitted_at system_s untold user_s".split()
 )
 FACTS = "facts.jsonl"
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.

@@ -53,7 +53,7 @@ GIT_READS_WITH = {
 GIT_WHY = "arctl keeps every version that was tried and puts the best one back"
 
 # Decisions about the person's runs, results and machine: a person makes them, in a shell of their own.
-ARCTL_OF_A_PERSON = ("cancel", "session stop", "chain stop", "daemon stop", "seal --accept", "clean")
+ARCTL_OF_A_PERSON = ("cancel", "session stop", "chain stop", "daemon stop", "seal --accept", "clean", "adopt")
 
 
 def of_a_person(words: list[str]) -> str | None:
