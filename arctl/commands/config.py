@@ -51,7 +51,8 @@ def check(as_json: bool) -> None:
     if as_json:
         say_json({"file": path, "exists": os.path.isfile(path), "settings": set_here})
     elif not os.path.isfile(path):
-        say(f"there is no file {path}: the defaults hold")
+        absent = f"{path} leads to no file" if os.path.islink(path) else f"there is no file {path}"
+        say(f"{absent}: the defaults hold")
     else:
         say(f"{path} is right: {', '.join(set_here) or 'it sets nothing'}")
     if loaded.config.on_event is not None and not _is_found(loaded.config.on_event):

@@ -55,6 +55,10 @@ def test_show_as_json_has_the_same(lab: Lab) -> None:
 
 def test_check_is_content_with_a_right_file_and_with_none(lab: Lab) -> None:
     assert config(lab, "check") == (0, f"there is no file {config_of(lab)}: the defaults hold\n", "")
+    config_of(lab).parent.mkdir(parents=True)
+    config_of(lab).symlink_to("gone.toml")
+    assert config(lab, "check") == (0, f"{config_of(lab)} leads to no file: the defaults hold\n", "")
+    config_of(lab).unlink()
     configured(lab, "grace = 3\ncpu_slots = 2\n")
     assert config(lab, "check") == (0, f"{config_of(lab)} is right: grace, cpu_slots\n", "")
 
