@@ -40,6 +40,7 @@ from ardaemon.metrics.series import Series
 # Bytes. Programs that buffer what they print write it in multiples of this: if one is killed, the log ends at
 # one of them.
 WRITTEN_AT_ONCE = 4 << 10
+SEEN_MAX = 80  # characters of a line that names the primary metric and reports nothing of it
 CONTEXT = ReadLimits().context
 
 
@@ -72,10 +73,10 @@ class LogBackend:
                     file, LineReader(query.primary.metric, query.regex, self.limits.line), series
                 )
                 whole = reading.read(self.limits)
-                size = file.seek(0, 2)
+                absent = _absent(query, file.seek(0, 2), reading.seen)
         except OSError as error:
             return Readings(self.name, {}, problem=f"{attempt.log.name} cannot be read: {error.strerror}")
-        readings = series.readings(self.name, whole=whole, absent=_absent(query, size))
+        readings = series.readings(self.name, whole=whole, absent=absent)
         # A file of the run may still hold what the log shows and nobody can read.
         return (
             replace(readings, settled=readings.value is not None) if series.unread is not None else readings
@@ -89,6 +90,7 @@ class _Reading:
     file: BinaryIO
     reader: LineReader
     series: Series
+    seen: bytes = b""  # the last line that has the primary metric's name and reports nothing of it
 
     def read(self, limits: ReadLimits) -> bool:
         """Add the log's reports to the series, and return whether every line was read."""
@@ -109,11 +111,19 @@ class _Reading:
         """Take all reports of the log's end."""
         unfinished = data[after_last_end(data) :] if size % WRITTEN_AT_ONCE == 0 else b""
         for line in lines(data[: len(data) - len(unfinished)]):
-            self._add(self.reader.reports(line))
+            found = self.reader.reports(line)
+            self._add(found)
+            self._note_seen(line, found)
         for report in self.reader.reports(unfinished) if unfinished else []:
             torn = report.name == self.reader.primary and decode(unfinished).rstrip().endswith(report.printed)
             self._add([report._replace(value=None, printed="the log ends within it") if torn else report])
         self._add(self.reader.end())
+
+    def _note_seen(self, line: bytes, found: Iterable[Report]) -> None:
+        if self.series.primary is not None or self.reader.pattern is not None:
+            return
+        if self.reader.possible(line) and all(report.name != self.reader.primary for report in found):
+            self.seen = line
 
     def _warm_up(self, begin: int, limits: ReadLimits) -> None:
         """Read what stands before `begin`, where a line begins, for the sake of the lines from there on."""
@@ -153,7 +163,10 @@ class _Reading:
 
     def _of_line(self, line: bytes) -> list[Report]:
         if self.reader.is_folded or self.reader.possible(line):
-            return self.reader.primaries(line)
+            found = self.reader.primaries(line)
+            if not found and not self.seen:
+                self.seen = line
+            return found
         self.reader.skip(line)
         return []
 
@@ -239,12 +252,14 @@ def _opened(attempt: AttemptOutput) -> BinaryIO:
     return from_position(files.opened(attempt.log, file_kinds.METRICS), attempt.log_from)
 
 
-def _absent(query: Query, size: int) -> str:
+def _absent(query: Query, size: int, seen: bytes) -> str:
+    """Say why the log has no report of the primary metric, and what it has instead."""
     if size == 0:
         return "the log is empty"
     if query.regex:
         return f"--metric-regex {one_line(query.regex, 80)!r} found no {query.primary.metric} in the log"
-    return f"{query.primary.metric} was never printed"
+    where = f"; it stands only in lines such as {one_line(decode(seen), SEEN_MAX)!r}" if seen else ""
+    return f"{query.primary.metric} was never printed{where}"
 
 
 def main() -> None:

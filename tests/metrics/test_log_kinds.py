@@ -30,6 +30,20 @@ SOURCE = {
         /work/train.py:12: RuntimeWarning: mean of an empty slice
           val_loss = 0.5
         """,
+    "a warning of several lines": """
+        /work/train.py:12: UserWarning: careful
+          about this
+        and that
+          warnings.warn(text); val_loss = 0.5
+        """,
+    "a warning, then a traceback": """
+        /work/train.py:12: UserWarning: careful
+          warnings.warn(text); val_loss = 0.5
+        Traceback (most recent call last):
+          File "/work/train.py", line 12, in <module>
+            val_loss = 0.5
+        KeyError: 'x'
+        """,
     "a warning by logging": """
         WARNING:py.warnings:/work/train.py:12: RuntimeWarning: mean of an empty slice
           val_loss = 0.5 * 0.4 + mean([])
@@ -234,6 +248,13 @@ VALUES = [
     ('{"val_loss": 0.5, "text": "val_loss: 0.9 {"}\n', 0.5),
     ("{'val_loss': 0.5, 'history': [{'val_loss': 0.9}]}\n", 0.5),
     ("loss of function main() {\nval_loss: 0.5\n}\n", 0.5),
+    ("R(\n    val_loss=0.5,\n    ema=R(\n        val_loss=0.9,\n        ema=None\n    )\n)\n", 0.5),
+    ("val_loss: 0.5\nema:\n  val_loss: 0.9\nBest:\n  epoch: 3\n  val_loss: 0.9\n", 0.5),
+    ("val_loss: 0.5\nby_domain:\n  code:\n    val_loss: 0.9\n  web:\n    val_loss: 0.1\n", 0.5),
+    ("ema:\n  val_loss: 0.9\nval_loss: 0.5\n", 0.5),
+    ("Results:\n  val_loss: 0.5\n", 0.5),
+    ("validation:\n  val_loss: 0.5\n", 0.5),
+    ("Results:\n  Validation:\n    val_loss: 0.5\n", 0.5),
     # Scalars of libraries.
     ("{'step': 10, 'val_loss': Array(0.5, dtype=float32)}\n", 0.5),
     ("val_loss: Array(0.5, dtype=float32, weak_type=True)\n", 0.5),
@@ -326,6 +347,13 @@ VALUES = [
 def test_a_log_has_this_value(text: str, value: float, tmp_path: Path) -> None:
     readings = read(tmp_path, BEFORE + text)
     assert readings.value == value, readings.problem
+
+
+@pytest.mark.parametrize("line", ["epoch train_loss val_loss time", "best val_loss: 0.5", "no val_loss yet"])
+def test_what_names_the_metric_and_reports_nothing_is_shown(line: str, tmp_path: Path) -> None:
+    for text in (f"a: 1\n{line}\nb: 2\n", f"{line}\n" + "b: 2\n" * 30):
+        readings = read(tmp_path, text, LOSS, ReadLimits(tail=60, block=200, line=150))
+        assert readings.problem == f"val_loss was never printed; it stands only in lines such as {line!r}"
 
 
 UNREAD = [

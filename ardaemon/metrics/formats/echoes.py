@@ -8,6 +8,7 @@ opened their block, so the lines of a log are handed over in their order.
 import re
 from typing import NamedTuple
 
+WARNING_LINES = 4  # of a warning, below its first one, among which its source is
 BLOCK_LINES = 500  # of one block: a traceback through a recursion that Python has cut has fewer
 
 # What launchers write before each line of a process: torchrun, Ray, mpirun.
@@ -43,6 +44,7 @@ class Kind(NamedTuple):
     goes_on: str
     last: re.Pattern[str] | None = None
     lines: int = BLOCK_LINES
+    outer: bool = False  # another block may begin in it, and ends it
 
 
 _DEEPER = r" {{{indent}}} +\S"
@@ -57,8 +59,13 @@ _KINDS = (
     ),
     # A frame whose header is lost, as between the lines of two processes; py-spy.
     Kind(r'^ *+(?:[|>] *)?File ".*", line \d+|^\s++\S.* \(\S+\.pyx?:\d+\)$', _DEEPER),
-    # warnings.warn: the source stands below the message.
-    Kind(r"[^<>\s]:\d+: \w*Warning: ", r" {{2}}\S", lines=1),
+    # warnings.warn: the source stands two columns in, below a message that may have several lines.
+    Kind(
+        r"[^<>\s]:\d+: \w*Warning: ",
+        r" {{2}}(?![\w/.%@+-]+: [\d.])\S|(?!.*[:=][ \t]*+[+-]?[\d.])",
+        lines=WARNING_LINES,
+        outer=True,
+    ),
     # ruff, rustc.
     Kind(r"^\s*+\|\s*$|^\s*+--> \S+:\d+", r" *+\d*+ *+\|"),
     # mypy --pretty, flake8 --show-source, gcc, nvcc.
@@ -89,6 +96,8 @@ class Echoes:
         """Return whether the next cleaned line of the log shows source code, or belongs to a traceback."""
         if line[:1] in "[(" and (prefix := PREFIX.match(line)):
             line = line[prefix.end() :]
+        if self._kind is not None and self._kind.outer and self._opens(line):
+            return True
         if self._kind is not None and self._is_in_block(line):
             return True
         return self._opens(line) or _SINGLE.match(line) is not None

@@ -35,6 +35,7 @@ _LOGGED = re.compile(
 _NOT_IN_NAMES = re.compile(r"[^\w/.@%+-]")
 _COUNT = re.compile(r"\d[\d./%]*")
 _ANY = re.compile(rf"(?<![\w/.@%+-])(?i:{_OTHERS}|{_SPLITS})(?![\w/@%+-])")
+OTHERS_MAX = 4  # qualifiers before one name that are looked at, the last ones
 _BEFORE_MAX = 200  # characters before a name in which a qualifier is looked for
 
 
@@ -70,6 +71,16 @@ def qualified(text: str, name: str, begin: int, seen: Collection[str]) -> str:
     return f"{word} {name}" if word else name
 
 
+def heading_qualifies(word: str, name: str) -> bool:
+    """Return whether a heading makes the names below it those of other metrics: `Best:`, `train:`."""
+    return re.fullmatch(f"(?i:{_OTHERS}|{_SPLITS})", word) is not None and not says_split(word, name)
+
+
+def says_split(word: str, name: str) -> bool:
+    """Return whether a word names a part of the data, and the metric's name says such a part by itself."""
+    return re.fullmatch(f"(?i:{_SPLITS})", word) is not None and _HAS_SPLIT.search(name) is not None
+
+
 @lru_cache(maxsize=8)  # the names of one line ask one after the other
 def _has_qualifiers(line: str) -> bool:
     return _ANY.search(line) is not None
@@ -87,7 +98,7 @@ def _message(text: str, first: int, begin: int) -> str:
 
 def _other(before: str, name: str, seen: Collection[str]) -> str | None:
     """Return the last word of _OTHERS that speaks of the name."""
-    for match in reversed(list(_OTHER.finditer(before))):
+    for match in reversed(list(_OTHER.finditer(before))[-OTHERS_MAX:]):
         word, between = match[0].rstrip("."), before[match.end() :]
         if not _is_used(before, match, between) and f"{word} {name}" not in seen:
             return word

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats import numbers
+from ardaemon.metrics.formats.headings import Headings
 from ardaemon.metrics.formats.lines import STAND_IN, Report, literally
 from ardaemon.metrics.formats.names import name_before, qualified
 from ardaemon.metrics.formats.objects import Found, Objects
@@ -30,7 +31,7 @@ class Scan:
         """Take the metric, in one spelling, whose unread mentions are reported too; "" for none."""
         self._spelled, self._literally = primary, literally(primary)
         self.primary = primary = STAND_IN if self._literally else primary
-        self._objects = Objects()
+        self._objects, self._headings = Objects(), Headings()
         self._folded: tuple[str, int] | None = None  # a line that ends with the primary metric's name
         name = re.escape(primary)
         self._mention = re.compile(rf"{name}(?=\.*+{_QUOTES}[ \t]*+(?P<separator>{numbers.SEPARATOR}))")
@@ -45,6 +46,7 @@ class Scan:
 
     def line(self, text: str) -> list[Report]:
         """Return the reports of the next line, from left to right."""
+        self._headings.line(text)
         if not (_SIGNS.search(text) or self._folded or self._objects.is_open) and (
             not self._spelled or self._spelled not in text
         ):
@@ -64,6 +66,7 @@ class Scan:
 
     def skip(self, text: str) -> None:
         """Take note of a line whose reports do not count."""
+        self._headings.line(text)
         if self._folded or self._objects.is_open or "{" in text or text.count("(") > text.count(")"):
             self.line(text)
 
@@ -106,7 +109,7 @@ class Scan:
             taken.add(match.start())
             full = qualified(text, *name, seen)
             seen.add(full)
-            found.append(_report(full, match["value"], text, name[1]))
+            found.append(_report(self._headings.named(full), match["value"], text, name[1]))
         if self.primary and self.primary in text[begin:stop]:
             found += self._spaced_ones(text, begin, stop)
             found += self._unread(text, begin, stop, taken)
@@ -135,7 +138,10 @@ class Scan:
     def _is_named(self, text: str, at: int, begin: int) -> bool:
         """Return whether the primary metric's name at `at` is the whole name."""
         name = name_before(text, begin, at + len(self.primary), self.primary)
-        return name is not None and name[1] == at and qualified(text, *name, ()) == self.primary
+        return name is not None and name[1] == at and self._full(text, name) == self.primary
+
+    def _full(self, text: str, name: tuple[str, int]) -> str:
+        return self._headings.named(qualified(text, *name, ()))
 
     def _members(self, text: str, members: list[Found], before: str) -> list[Report]:
         found = []
