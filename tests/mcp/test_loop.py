@@ -74,7 +74,8 @@ def test_every_tool_answers_with_text_and_with_what_its_schema_says(lab: Lab) ->
                 assert len(done.content[0].text.encode()) <= ITERATION_MAX  # type: ignore[union-attr]
                 assert len(json.dumps(done.structured_content).encode()) <= ITERATION_MAX
             for name in ("status", "result", "wait", "tail", "history", "report", "cancel"):
-                done = await client.call_tool(name, {"project": str(lab.project), "expr": SLUG})
+                of_run = {"run_id": "r0003"} if name == "cancel" else {}  # none is under way
+                done = await client.call_tool(name, {"project": str(lab.project), "expr": SLUG, **of_run})
                 assert not done.is_error, done
                 assert done.structured_content is not None
                 assert done.structured_content["expr"] == SLUG
