@@ -18,7 +18,12 @@ GEMINI_SAYS = '"context": {"fileFiltering": {"respectGitIgnore": false}}'
 def git_checks(folder: Path) -> Iterator[Check]:
     """Report what git's everyday commands would do to the experiments of a project in a repository."""
     project = Project(folder)
-    if not os.path.lexists(project.home) or not git.is_in_repository(str(folder)):
+    if not git.is_in_repository(str(folder)):
+        return
+    if not os.path.lexists(project.home):
+        command = git.way_back(str(folder), FOLDER)
+        if command is not None:
+            yield Check("FAIL", "git", f"{FOLDER} is gone, and git has one that was here", command)
         return
     count = git.tracked(str(folder), FOLDER)
     if count:

@@ -4,9 +4,11 @@ git may be missing, and a project need not be in a repository: then there is no 
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 
-WAIT_S = 10.0  # for one answer; more than git needs for 100,000 files on a cold disk
+WAIT_S = 5.0  # for one answer; more than git needs for 100,000 files
+STASHES_MAX, COMMITS_MAX = 5, 20  # that are looked through for what is gone; the newest
 # What a project's configuration could have git start.
 _ALONE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-pager")
 _REPOSITORY = "GIT_"  # as the variables begin by which a shell names another repository
@@ -50,3 +52,24 @@ def tracked(folder: str, name: str) -> int:
 def is_ignored(folder: str, path: str) -> bool:
     """Tell whether git passes over the path."""
     return answer(folder, "check-ignore", "--no-index", "-q", "--", path) is not None
+
+
+def way_back(folder: str, path: str) -> str | None:
+    """Return the command by which git brings `path` back, which is gone or an earlier one; or None.
+
+    Looks into the newest stashes, then into the commits that were checked out before this one.
+    """
+    for name in (answer(folder, "stash", "list", "--format=%gd") or "").split()[:STASHES_MAX]:
+        unseen = answer(folder, "ls-tree", "-r", "--name-only", f"{name}^3", "--", path)  # those of stash -u
+        if unseen or answer(folder, "diff", "--name-only", f"{name}^", name, "--", path):
+            return "git stash pop" if name == "stash@{0}" else f"git stash pop {shlex.quote(name)}"
+    now = _tree(folder, "HEAD", path)
+    commits = answer(folder, "log", "-g", f"-n{COMMITS_MAX}", "--format=%h", "HEAD", "--") or ""
+    for commit in commits.split():
+        if _tree(folder, commit, path) not in (None, now):
+            return f"git restore --source={commit} --worktree -- {shlex.quote(path)}"
+    return None
+
+
+def _tree(folder: str, commit: str, path: str) -> str | None:
+    return answer(folder, "rev-parse", "--verify", "-q", f"{commit}:./{path}")

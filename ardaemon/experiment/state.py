@@ -11,7 +11,7 @@ from ardaemon.core.config import HOUR_S
 from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, Run
 from ardaemon.core.model import Best, Contract, Session
-from ardaemon.experiment import ledger
+from ardaemon.experiment import ledger, vanished
 from ardaemon.host import durable, state
 
 
@@ -40,7 +40,7 @@ def load(experiment: Experiment) -> State:
     ledger.check(experiment.results)
     contract = state.read(experiment.contract, Contract)
     if contract is None and not experiment.folder.is_dir():
-        raise StorageError(f"the folder {experiment.folder} is gone", "put it back where it was")
+        raise StorageError(f"the folder {experiment.folder} is gone", vanished.way_back(experiment))
     if contract is None:
         raise CorruptState(
             f"{experiment.contract} is missing", "a person can seal again with: arctl seal --accept"

@@ -12,11 +12,11 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError
+from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError, UnknownExperiment
 from ardaemon.core.layout import Experiment, Host, Project, project_folder
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
-from ardaemon.experiment import chaining, choose, session
+from ardaemon.experiment import chaining, choose, session, vanished
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.ownership import Ownership
 from ardaemon.experiment.repair import load_or_repair
@@ -186,7 +186,14 @@ class Context:
         """Return the experiment that is meant, as choose.resolve does."""
         await self.settle(project_folder(project))
         work = partial(choose.resolve, project, expr, self.config.now.trusted)
-        return await self.disks.ask(project_folder(project), work)
+        try:
+            return await self.disks.ask(project_folder(project), work)
+        except UnknownExperiment as error:
+            raise await self._explained(error, project_folder(project)) from error
+
+    async def _explained(self, error: UnknownExperiment, project: Path) -> UnknownExperiment:
+        known = frozenset(self.board.newest)
+        return await self.disks.ask(project, partial(vanished.explained, error, project, known))
 
     async def load(self, experiment: Experiment) -> State:
         """Return the state; repaired, with warnings, where a file is broken."""
@@ -208,6 +215,8 @@ class Context:
 
         try:
             return await self.disks.ask(project_folder(project), at_once)
+        except UnknownExperiment as error:
+            raise await self._explained(error, project_folder(project)) from error
         except CorruptState:
             experiment = await self.resolve(project, expr)
             state = await self.load(experiment)

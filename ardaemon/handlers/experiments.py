@@ -10,11 +10,11 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import ArdaemonError, StorageError
+from ardaemon.core.errors import ArdaemonError, Refused, StorageError
 from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.core.model import Settings
-from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean
+from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean, vanished
 from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.restore import restore
 from ardaemon.experiment.started_here import StartedHere
@@ -81,8 +81,24 @@ class Experiments:
             gpu_hours=state.session.counters.gpu_hours,
             active=tuple(self.context.views.view(f, sight) for f in flights),
             recent=seen.rows,
-            warnings=(*state.warnings, *left, *self.board.placement.in_quarantine.values()),
+            warnings=(
+                *state.warnings,
+                *await self._went_back(experiment, state),
+                *left,
+                *self.board.placement.in_quarantine.values(),
+            ),
         )
+
+    async def _went_back(self, experiment: Experiment, state: State) -> list[str]:
+        """Return a line if the files know less than what was committed here."""
+        newest = self.board.newest_of(experiment.folder)
+        look = partial(vanished.require_newest, experiment, state.session, newest)
+        try:
+            if state.session.last_run < newest:
+                await self.context.ask(experiment, look)
+        except Refused as error:
+            return [f"{error.message} ({error.mend})"]
+        return []
 
     async def _left(self, experiment: Experiment, suspects: set[str]) -> list[str]:
         """Return a line for each run that nobody follows."""
@@ -99,6 +115,7 @@ class Experiments:
         work = partial(create.create, params)
         async with self.context.changing_chain(project):  # nobody else makes one of that name meanwhile
             experiment, report = await self.context.disks.do(project, work)
+        self.board.newest.pop(str(experiment.folder), None)
         return await self._experiment_view(experiment, report)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
@@ -152,6 +169,9 @@ class Experiments:
             possible = await self._possible(params.environment)
             work = partial(session.start, experiment, params, active, self.context.started_here, possible)
             started = await self.context.do(experiment, work)
+            self.board.newest.pop(
+                str(experiment.folder), None
+            )  # whatever state this is, a person begins with it
         self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
         self.board.announce(experiment, SessionChanged(live=True))

@@ -96,7 +96,8 @@ class Committer:
 
         A run that has kept its place for its checks lets go of it.
         """
-        work = until_cancelled(partial(decide.decide, as_wanted(ended, flight), self.records))
+        newest = self.listener.newest_of(flight.experiment.folder)
+        work = until_cancelled(partial(decide.decide, as_wanted(ended, flight), self.records, newest))
         flight.record = await self.patience.once(flight, work)
         if flight.record.settings.checks and not ended.exit.survivors:
             if flight.handle is not None:

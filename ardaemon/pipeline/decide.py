@@ -26,6 +26,7 @@ from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.experiment.ready import version_to_restore
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State, hours_of
+from ardaemon.experiment.vanished import require_newest
 from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.judging.next_step import next_step
@@ -39,13 +40,14 @@ class ChecksFirst(Exception):
     """The run would win, and the session's checks come before that; nothing was decided."""
 
 
-def decide(ended: Ended, records: Records = PLAIN) -> RunRecord:
+def decide(ended: Ended, records: Records = PLAIN, newest: int = 0) -> RunRecord:
     """Judge against the best of this moment; the decision is durable when this returns.
 
-    The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. Raises
-    ChecksFirst.
+    The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. `newest`
+    is the highest run that was committed here. Raises ChecksFirst, and Refused if the files know less.
     """
     current = load_or_repair(ended.experiment)
+    require_newest(ended.experiment, current.session, newest)
     # Its job may have rewritten the snapshot. Where no copy is left, the commit says so as it places it.
     versions.put_right(ended.experiment, ended.run.run_id, ended.record.sha256)
     judged = verdict.judge(_facts(ended, current))

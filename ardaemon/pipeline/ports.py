@@ -32,6 +32,10 @@ class Listener(Protocol):
         """Return the runs of that experiment whose verdict a client has got."""
         ...
 
+    def newest_of(self, folder: Path) -> int:
+        """Return the highest run of that experiment that was committed here; 0 if there was none."""
+        ...
+
     def in_use(self) -> frozenset[str]:
         """Return the promoted checkpoints that runs under way were launched with."""
         ...

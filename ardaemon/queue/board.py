@@ -11,8 +11,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ardaemon.core.config import QUEUE_MAX
 from ardaemon.core.errors import Overloaded
-from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunEvent
-from ardaemon.core.layout import Experiment
+from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunCommitted, RunEvent
+from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
 from ardaemon.core.queue import CPU, Key, Stranded
@@ -49,6 +49,9 @@ class Board:
         # kill of the daemon a verdict may be delivered once more, never once less.
         self.verdicts_delivered: dict[str, set[str]] = {}
         self.subscribers: set[MemoryObjectSendStream[Message]] = set()
+        # Experiment's folder -> the highest run that was committed since this daemon started. Files that know
+        # less were taken back to an earlier state.
+        self.newest: dict[str, int] = {}
         self._top = 0
 
     # --- flights ---
@@ -181,7 +184,14 @@ class Board:
 
     def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
+        if isinstance(event, RunCommitted):
+            folder, number = str(flight.experiment.folder), run_number(flight.run.run_id)
+            self.newest[folder] = max(number, self.newest_of(flight.experiment.folder))
         self._tell(flight.experiment, {"run_id": flight.run.run_id}, event)
+
+    def newest_of(self, folder: Path) -> int:
+        """Return the highest run of an experiment that was committed here; 0 if there was none."""
+        return self.newest.get(str(folder), 0)
 
     def announce(self, experiment: Experiment, event: ExperimentEvent) -> None:
         """Log an event of an experiment and pass it on, as tell() does."""

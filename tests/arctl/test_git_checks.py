@@ -29,6 +29,9 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+pytestmark = pytest.mark.promise("git")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A repository with one commit."""
@@ -122,7 +125,8 @@ def test_files_that_git_tracks_are_counted_and_the_command_that_is_named_ends_it
     git(project, "add", "-f", ".autoresearch")
     [check] = git_checks(project)
     assert check.level == "warn"
-    assert check.found.startswith("git tracks 6 files of .autoresearch")
+    count = len(contents(folder.parent))
+    assert check.found.startswith(f"git tracks {count} files of .autoresearch")
     command = check.mend.removesuffix(", and commit that")
     assert command == f"git rm -r --cached {project}/.autoresearch"
     before = contents(folder)
@@ -164,6 +168,18 @@ def test_a_look_runs_nothing_that_the_project_names(project: Path, tmp_path: Pat
     git(project, "config", "core.hooksPath", str(hooks))
     assert [check.level for check in git_checks(project)] == ["ok"]
     assert not ran.exists()
+
+
+def test_experiments_that_are_gone_are_named_with_the_command_that_brings_them_back(project: Path) -> None:
+    folder, _ = initialised(project)
+    (project / ".autoresearch/.gitignore").unlink()
+    before = contents(folder)
+    git(project, "stash", "-u")
+    assert not folder.exists()
+    [check] = git_checks(project)
+    assert (check.level, check.mend) == ("FAIL", "git stash pop")
+    subprocess.run(check.mend, shell=True, cwd=project, check=True)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("place", ["project", "home"])

@@ -119,6 +119,12 @@ PROMISES = {
         "jobs that rewrite themselves, their snapshot, each snapshot or each Python file of the runs, in"
         " place and as a new file, or remove it; each then advances, reverts, and is run again",
     ),
+    "git": (
+        "what git takes away under a daemon is told with the command that brings it back; nothing is made"
+        " anew or merged meanwhile",
+        "stash, reset, checkout and clean, with experiments that git tracks or does not ignore, also while"
+        " a run is at work; the command that is named is run, and folders are compared whole",
+    ),
     "removed-run": (
         "a run whose folder is removed is ended, its slot is held until its job is gone, its id is not used"
         " again",

@@ -11,6 +11,8 @@ _TRUSTED = "tests/integration/test_trusted_files.py::"
 _FORGED = f"{_TRUSTED}test_a_job_may_write_names_like_ours_and_is_judged_by_the_next_daemon"
 _NOT_COMMITTED = f"{_TRUSTED}test_a_result_that_the_daemon_did_not_write_is_not_believed"
 _WAY = "tests/integration/test_in_the_way.py::"
+_GIT = "tests/arctl/test_git_checks.py::"
+_VANISHED = "tests/integration/test_vanished.py::"
 _REWRITTEN = "tests/integration/test_rewritten.py::"
 _VERSIONS = "tests/experiment/test_versions.py::"
 _REMOVED = "tests/integration/test_removed_run.py::"
@@ -153,6 +155,34 @@ MUTANTS = (
         "if data is None or train_file.sha256(data) != sha256 or not path.parent.is_dir():",
         "if data is None or not path.parent.is_dir():",
         (f"{_VERSIONS}test_a_copy_is_believed_by_its_hash_alone[another version]",),
+    ),
+    Mutant(
+        "git",
+        "init writes no .gitignore",
+        "if not durable.write_new(project.ignore, IGNORE_ALL):",
+        "if project.ignore.name:",
+        (f"{_GIT}test_gits_everyday_commands_leave_an_experiment_as_it_is[stash -u]",),
+    ),
+    Mutant(
+        "git",
+        "a run is taken into a state that went back",
+        "require_newest(experiment, current.session, position.newest)",
+        "pass",
+        (f"{_VANISHED}test_an_experiment_that_went_back_takes_no_run_until_it_is_brought_back[reset]",),
+    ),
+    Mutant(
+        "git",
+        "a run under way is committed into a state that went back",
+        "require_newest(ended.experiment, current.session, newest)",
+        "pass",
+        (f"{_VANISHED}test_a_run_under_way_is_not_committed_into_an_earlier_state",),
+    ),
+    Mutant(
+        "git",
+        "nobody looks into git's stashes for what is gone",
+        'if unseen or answer(folder, "diff", "--name-only", f"{name}^", name, "--", path):',
+        "if not name:",
+        (f"{_VANISHED}test_an_experiment_that_is_gone_is_named_with_the_command_that_brings_it_back",),
     ),
     Mutant(
         "removed-run",

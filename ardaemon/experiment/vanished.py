@@ -1,0 +1,52 @@
+"""Says what somebody took away, or took back to an earlier state, and how git brings it back.
+
+git's stash, clean, reset and checkout do that in one word, and nobody means the experiments. Nothing is made
+anew and nothing is written into what an earlier state has left, until a person has decided.
+"""
+
+from pathlib import Path
+
+from ardaemon.core import git
+from ardaemon.core.errors import Refused, UnknownExperiment
+from ardaemon.core.layout import FOLDER, Experiment, run_name
+from ardaemon.core.model import Session
+
+
+def require_newest(experiment: Experiment, session: Session, newest: int) -> None:
+    """Raise Refused if the session knows less than the run `newest`, which was committed here."""
+    if session.last_run < newest:
+        slug, before = experiment.slug, run_name(session.last_run)
+        accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
+        raise Refused(
+            f"{slug} went back to {before}: {run_name(newest)} was committed here, and its files know nothing"
+            " of it (a checkout, reset or stash of git's?)",
+            f"{way_back(experiment)}; or, to go on from {before}: {accept}",
+        )
+
+
+def way_back(experiment: Experiment) -> str:
+    """Return the command that brings the experiment back, or what else can be done."""
+    return _command(experiment.project, f"{FOLDER}/{experiment.slug}") or "put a copy of it back"
+
+
+def explained(error: UnknownExperiment, project: Path, known: frozenset[str]) -> UnknownExperiment:
+    """Return the error, with what is known of experiments that were here: `known`, by their folders."""
+    home = project / FOLDER
+    gone = sorted(Path(one).name for one in known if Path(one).parent == home and not Path(one).exists())
+    if not gone and _has_experiments(home):
+        return error
+    command = _command(project, f"{FOLDER}/{gone[0]}" if gone else FOLDER)
+    if not gone and command is None:
+        return error
+    was = f"{', '.join(gone)} was here, and is gone" if gone else "git has experiments that were here"
+    return UnknownExperiment(
+        f"{error.message}; {was}", command or "git has no copy of it: put one back", error.data
+    )
+
+
+def _has_experiments(home: Path) -> bool:
+    return home.is_dir() and any(one.is_dir() for one in home.iterdir())
+
+
+def _command(project: Path, path: str) -> str | None:
+    return git.way_back(str(project), path) if git.is_in_repository(str(project)) else None
