@@ -1,5 +1,6 @@
 """What people's training prints: the right value of val_loss in each log, or none; never a wrong one."""
 
+import itertools
 import textwrap
 from pathlib import Path
 
@@ -327,6 +328,10 @@ VALUES = [
     ("best: 0.1 val_loss: 0.5\n", 0.5),
     ("best acc: 0.9 | val_loss: 0.5\n", 0.5),
     ("took 5 min val_loss: 0.5\n", 0.5),
+    ("max epochs 10, val_loss: 0.5\n", 0.5),
+    ("initial lr 0.1 | max steps: 9 | val_loss: 0.5\n", 0.5),
+    ("best 0.4 at 2 | val_loss: 0.5\n", 0.5),
+    ("best epoch 3 val_loss: 0.1\n", 0.73),
     ("Validation: val_loss=0.5\n", 0.5),
     ("eval | val_loss=0.5\n", 0.5),
     ("INFO:train:val_loss: 0.5\n", 0.5),
@@ -339,6 +344,7 @@ VALUES = [
     ("{'loss': [0.9, 0.8], 'val_loss': [0.9, 0.8]}\n", 0.73),
     ("Epoch 3: val_loss did not improve from 0.73\nEpoch 4: val_loss improved from 0.9 to 0.73\n", 0.73),
     ("--val_loss=0.1 other.val_loss: 0.1 val_loss == 0.1 val_loss >= 0.1\n", 0.73),
+    ('print(f"val_loss: {val_loss:.4f} {val_loss:,}")\nval_loss: {}\n', 0.73),
     ("monitor: val_loss, mode: min\nval_loss: lower is better\n", 0.73),
 ]
 
@@ -385,3 +391,21 @@ def test_a_last_mention_that_cannot_be_read_gives_no_older_value(text: str, why:
     assert "val_loss" not in readings.metrics
     assert read(tmp_path, BEFORE + text, Query(Primary("val_loss"), count="best")).value == 0.73
     assert read(tmp_path, BEFORE + text + "\nval_loss: 0.5\n").value == 0.5
+
+
+@pytest.mark.parametrize(
+    "pieces", [["val_loss: {}", "\n"], ["val_loss:", " ", "{}", "\n"], ["epoch 3", " ", "val_loss={}", "\n"]]
+)
+def test_what_two_processes_print_at_once_is_one_of_theirs_or_unread(
+    pieces: list[str], tmp_path: Path
+) -> None:
+    """Unbuffered, print() writes each of its arguments by itself, and they come in any order."""
+    count = len(pieces)
+    read_ones = 0
+    for first in itertools.combinations(range(2 * count), count):
+        one, other = (iter([piece.format(value) for piece in pieces]) for value in (0.84, 0.91))
+        text = "".join(next(one if at in first else other) for at in range(2 * count))
+        value = read(tmp_path, BEFORE + text).value
+        assert value in (0.84, 0.91, None), text
+        read_ones += value is not None
+    assert read_ones > 0

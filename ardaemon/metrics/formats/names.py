@@ -22,10 +22,13 @@ _OTHER = re.compile(rf"(?<![\w/.@%+-])(?i:{_OTHERS})\.?(?![\w/@%+-]|\.\w)")
 _SPLIT_BEFORE = re.compile(rf"(?<![\w/.@%+:-])(?i:{_SPLITS})[ \t]+$")
 _LABEL = re.compile(rf"(?:^|[|;\[({{,])[ \t]*+(?P<word>(?i:{_SPLITS}))(?:[\])]|[ \t]*+[:|>(-])(?![\w\[])")
 _HAS_SPLIT = re.compile(rf"(?:^|[/_.-])(?i:{_SPLITS})(?:[/_.-]|$)")
-# A name that counts and measures nothing: `best epoch: 3 val_loss: 0.5` goes on to speak of the best.
+# A name that counts and measures nothing: `best epoch: 3 val_loss: 0.5` goes on to speak of the best, while
+# `max epochs 10, val_loss: 0.5` has said it all.
+_BOUND = re.compile(r"(?i:max|min|maximum|minimum|initial|target|goal|threshold)\.?$")
 _COUNTER = re.compile(r"(?i:(?:global_?)?(?:step|epoch|iter|iteration|trial|run|fold|seed|round|at)s?)$")
 _OWN_NUMBER = re.compile(r"[\"'`*]*+[ \t]*+[:=][ \t]*+[\"'`]?[+-]?[.\d]")
-_NEXT_NAME = re.compile(r"[ \t]+(?P<name>[^\W\d][\w/.@%+-]*)[ \t]*[:=][ \t]*[\"'`]?[+-]?[.\d]")
+_NUMBER_BEHIND = re.compile(r"[ \t]++[+-]?[.\d]")
+_NEXT_NAME = re.compile(r"[ \t]+(?P<name>[^\W\d][\w/.@%+-]*)[ \t]*(?:[:=][ \t]*|[ \t])[\"'`]?[+-]?[.\d]")
 _MINUTES = re.compile(r"\d[ \t]*$")
 _NOW = re.compile(r"\b(?i:current|now|this|latest|last)\b")
 # What logging writes before a message: the name of a logger is no qualifier.
@@ -107,12 +110,19 @@ def _other(before: str, name: str, seen: Collection[str]) -> str | None:
 
 def _is_used(before: str, match: re.Match[str], between: str) -> bool:
     """Return whether the word speaks of something else: its own number, minutes, what its brackets hold."""
-    if _OWN_NUMBER.match(between) or _NOW.search(between) or _closes(before, match):
+    if (
+        _OWN_NUMBER.match(between)
+        or _NUMBER_BEHIND.match(between)
+        or _NOW.search(between)
+        or _closes(before, match)
+    ):
         return True
     if match[0].lower() in ("min", "min.") and _MINUTES.search(before[: match.start()]):
         return True
     following = _NEXT_NAME.match(between)
-    return following is not None and _COUNTER.match(following["name"]) is None
+    if following is None:
+        return False
+    return _COUNTER.match(following["name"]) is None or _BOUND.match(match[0]) is not None
 
 
 def _closes(before: str, match: re.Match[str]) -> bool:

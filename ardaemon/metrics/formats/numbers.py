@@ -35,6 +35,7 @@ _END = (
 VALUE = rf"[ \t]*+{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{NUMBER})(?P=quote)(?(list)\]){_END}"
 _NOTHING = re.compile(r"(?i:null|none|true|false|n/?a|undefined)\b|[-–—?. ]+(?:$|[\s|,;)\]}])|[\[{(]")
 _OTHER_NUMBER = re.compile(rf"(?P<value>{NUMBER})")
+_FORMAT = re.compile(r"[<>^]?[+-]?\d*,?(?:\.\d+)?[eEfFgGdn%]?\}")  # of an f-string that is printed as source
 _ANY_WRAPPED = re.compile(r"(?:[\w.]*(?:[Aa]rray|[Tt]ensor|[Ff]loat\d*)\(|<(?:tf\.)?Tensor)")
 
 
@@ -72,6 +73,8 @@ def unread(text: str) -> str | None:
     if not text:
         return "nothing stands behind it"
     if _NOTHING.match(text):
+        return None
+    if _FORMAT.match(text):
         return None
     seen = one_line(text, SEEN_MAX)
     if match := _OTHER_NUMBER.match(text):
