@@ -70,7 +70,7 @@ def uninstall(dry_run: bool, force: bool, as_json: bool) -> None:
     if dry_run:
         return _show(plan, False, False, as_json)
     with _alone():
-        planning.carry_out(plan, output.write)
+        planning.carry_out(plan)
     if as_json:
         return say_json({"removed": plan.removed})
     for path in plan.removed:
@@ -105,18 +105,21 @@ def _of_lingering(lingers: bool | None) -> Iterator[str]:
 
 def _show(plan: planning.Plan, by_socket: bool, linger: bool, as_json: bool) -> None:
     """Show a plan, in the order in which it would be carried out."""
-    before = [lingering.COMMAND] if linger else []
-    before += [_ctl(words) for words in plan.before]
+    first = [lingering.COMMAND] if linger else []
+    before = [_ctl(words) for words in plan.before]
     after = [_ctl(words) for words in plan.after]
     if plan.written:
         after.append(_ctl(["restart", SOCKET if by_socket else SERVICE]))
     if as_json:
+        before = first + before
         return say_json({"before": before, "written": plan.written, "removed": plan.removed, "after": after})
-    for line in before:
+    for line in first:
         say(line)
     for path, text in plan.written.items():
         say(f"write {path}:")
         say("".join(f"    {line}\n" for line in text.splitlines()).rstrip("\n"))
+    for line in before:
+        say(line)
     for path in plan.removed:
         say(f"rm {path}")
     for line in after:
@@ -131,12 +134,13 @@ def _ctl(words: list[str]) -> str:
 def _take_over(plan: planning.Plan, by_socket: bool) -> None:
     """Install, and have systemd start the daemon in the place of one that runs.
 
-    That one is stopped first: systemd's socket would take the place of its socket, and a unit without a file
-    that of the installed one. Clients that wait for a run go on waiting.
+    That one is stopped once the files are there: systemd's socket would take the place of its socket, and a
+    unit without a file that of the installed one. Clients that wait for a run go on waiting.
     """
     with _alone() as host:
+        planning.put(plan, lambda path, data: output.write(path, data, planning.AGAIN))
         was_running = stop_running(host) is not None
-        planning.carry_out(plan, output.write)
+        planning.carry_out(plan)
         if not by_socket:
             _restart(SERVICE)
             return

@@ -9,18 +9,19 @@ from typing import NamedTuple
 from arctl.service import manager, shell, units
 from arctl.service.manager import SERVICE, SOCKET
 from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import Refused
+from ardaemon.core.errors import Refused, StorageError
 
 DOWN = "inactive"  # of ActiveState; systemd refuses to stop such a unit if its file has a fault
+AGAIN = "mend that; then: arctl daemon install"
 FOLDER_MODE = 0o755  # as systemctl makes it
 Commands = list[list[str]]  # words for `systemctl --user`
 
 
 class Plan(NamedTuple):
-    """What is to be done: words for systemctl, files to be written and to be removed, more words."""
+    """What is to be done: files to be written, words for systemctl, files to be removed, more words."""
 
-    before: Commands
     written: dict[str, str]
+    before: Commands
     removed: list[str]
     after: Commands
 
@@ -34,7 +35,7 @@ def installation(socket: bool) -> Plan:
     removed = [] if socket else _present(SOCKET)
     before = [["disable", SERVICE]] if socket and _present(SERVICE) else []
     before += [["disable", "--now", SOCKET]] if removed else []
-    return Plan(before, texts, removed, [["daemon-reload"], ["enable", SOCKET if socket else SERVICE]])
+    return Plan(texts, before, removed, [["daemon-reload"], ["enable", SOCKET if socket else SERVICE]])
 
 
 def removal() -> Plan:
@@ -43,7 +44,7 @@ def removal() -> Plan:
     before = [["disable", *present]] if present else []
     up = [name for name in present if manager.show(name, "ActiveState")["ActiveState"] != DOWN]
     before += [["stop", *up]] if up else []
-    return Plan(before, {}, [_path(name) for name in present], [["daemon-reload"]] if present else [])
+    return Plan({}, before, [_path(name) for name in present], [["daemon-reload"]] if present else [])
 
 
 def require_ours(plan: Plan, command: str) -> None:
@@ -56,18 +57,39 @@ def require_ours(plan: Plan, command: str) -> None:
             )
 
 
-def carry_out(plan: Plan, write: Callable[[str, bytes], None]) -> None:
-    """Do what is planned; `write` puts a file in its place."""
+def put(plan: Plan, write: Callable[[str, bytes], None]) -> None:
+    """Put the planned files in their places; `write` does so with one of them.
+
+    systemd reads them when it is told to. So nothing has changed if one cannot be written: those that were
+    not there before are removed again. Raises StorageError.
+    """
+    made = [path for path in plan.written if not os.path.lexists(path)]
+    try:
+        for path, text in plan.written.items():
+            _make_folder(os.path.dirname(path))
+            write(path, text.encode())
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
+
+
+def carry_out(plan: Plan) -> None:
+    """Do what is planned beside the files that were put in their places."""
     for words in plan.before:
         manager.ask(*words, seconds=manager.SETTLE_S)
-    for path, text in plan.written.items():
-        os.makedirs(os.path.dirname(path), FOLDER_MODE, exist_ok=True)
-        _make_way(path)
-        write(path, text.encode())
     for path in plan.removed:
         os.unlink(path)
     for words in plan.after:
         manager.ask(*words)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, FOLDER_MODE, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made: {error.strerror}", AGAIN) from error
 
 
 def installed() -> list[str]:
@@ -98,10 +120,3 @@ def _is_changed(path: str) -> bool:
         return units.is_changed(files.text(path, file_kinds.INSTALLED))
     except (OSError, ValueError):  # a link, as of a masked unit, no plain file, or no text
         return True
-
-
-def _make_way(path: str) -> None:
-    """Remove a link, whose target is not ours to write."""
-    if os.path.islink(path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)

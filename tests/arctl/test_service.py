@@ -178,6 +178,20 @@ def test_a_dry_run_shows_files_and_commands_and_does_nothing(service: Service) -
     assert service.systemd.is_active()
 
 
+@pytest.mark.parametrize("place", ["systemd", f"systemd/user/{SOCKET}/x"], ids=["folder", "second file"])
+def test_an_installation_that_cannot_be_written_changes_nothing(service: Service, place: str) -> None:
+    """The daemon that runs goes on, and no unit is left."""
+    pid = service.json("daemon", "start")["pid"]
+    way = Path(service.lab.environment["HOME"], ".config", place)
+    way.parent.mkdir(parents=True)
+    way.touch()
+    code, err = error_of(service, "daemon", "install", "--socket", "--force")
+    assert code == 74
+    assert err.endswith("→ mend that; then: arctl daemon install\n")
+    assert service.info()["pid"] == pid
+    assert not (service.systemd.units / UNIT).exists()
+
+
 def test_what_a_person_has_changed_is_kept_unless_force_is_given(service: Service) -> None:
     service("daemon", "install")
     path = service.systemd.units / UNIT
