@@ -36,6 +36,7 @@ HELPERS = (
         "ardaemon.core.files",
         "ardaemon.core.file_kinds",
         "ardaemon.core.owner",
+        "ardaemon.core.shell_state",
     ),
     # Loaded only where a file is another user's: to ask whether he is trusted.
     *(f"ardaemon.core.{name}" for name in "trust config_text config_faults places errors toml text".split()),

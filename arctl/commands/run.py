@@ -12,7 +12,7 @@ from arctl.dial import Answer
 from arctl.options import DURATION_OR_0, PRIORITY, RUN, gpus_option, vram_option
 from arctl.render import run as run_lines
 from ardaemon.core.errors import UnderWay
-from ardaemon.core.umask import umask
+from ardaemon.core.shell_state import of_this_process, umask
 
 timeout_option = click.option(
     "--timeout",
@@ -107,7 +107,7 @@ def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any])
     if not asked["again"]:
         del asked["again"]  # an earlier daemon does not know it, and refuses nothing
     submit_id = os.urandom(16).hex()
-    variables, mask = environment(), umask()
+    variables, mask, shell = environment(), umask(), of_this_process()
     restore = "at_verdict" if wait else "at_submit"
 
     def submit() -> Answer:
@@ -116,6 +116,7 @@ def _submission(here: Here, note: str | None, wait: bool, asked: dict[str, Any])
             submit_id=submit_id,
             environment=variables,
             umask=mask,
+            shell=shell,
             note=note,
             restore=restore,
             **asked,

@@ -23,7 +23,7 @@ from arctl.render.line import ID_MAX, SLUG_MAX
 from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UnderWay, UsageError
 from ardaemon.core.layout import check_slug
 from ardaemon.core.line import short
-from ardaemon.core.umask import umask
+from ardaemon.core.shell_state import of_this_process, umask
 
 Client = Context[Any, Any]  # who called the tool: progress goes there
 
@@ -41,7 +41,7 @@ class Calls:
 
     def __init__(self, threads: Threads, wait_max: float) -> None:
         self._threads, self._wait_max = threads, wait_max
-        self._environment, self._umask = environment(), umask()
+        self._environment, self._umask, self._shell = environment(), umask(), of_this_process()
         self._writing = Lock()  # from the write of a train.py to its submit: the next one would replace it
 
     async def look(
@@ -118,6 +118,7 @@ class Calls:
             submit_id=os.urandom(16).hex(),
             environment=self._environment,
             umask=self._umask,
+            shell=self._shell,
             restore=restore,
             **asked,
         )

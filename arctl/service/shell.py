@@ -7,7 +7,7 @@ import os
 import resource
 from collections.abc import Mapping
 
-from ardaemon.core.umask import umask
+from ardaemon.core.shell_state import umask
 
 # Variables that systemd does not know: where the state and config.toml lie, in which folders the loader finds
 # the driver's library, and what of the machine the daemon may use (core/config_file.py).

@@ -137,6 +137,20 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 LIMITS = ("threshold", "plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures")
 
 
+class ShellState(Struct, frozen=True, kw_only=True):
+    """What a submitter's shell gives a job beside its environment (core/shell_state.py).
+
+    `limits` are soft limits by their names in getrlimit(2), -1 for unlimited. What is left out is the
+    daemon's.
+    """
+
+    limits: dict[Annotated[str, Meta(max_length=16)], Annotated[int, Meta(ge=-1, le=(1 << 63) - 1)]] = field(
+        default_factory=dict
+    )
+    affinity: Annotated[tuple[Annotated[int, Meta(ge=0, lt=1 << 16)], ...], Meta(max_length=1 << 16)] = ()
+    nice: Annotated[int, Meta(ge=-20, le=19)] | None = None
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Counts from which termination and status are computed, so that neither reads the history."""
 

@@ -24,6 +24,7 @@ from ardaemon.core.model import (
     Resume,
     Session,
     Settings,
+    ShellState,
 )
 from ardaemon.core.summary import Summary
 
@@ -74,6 +75,7 @@ class Submit(Where, frozen=True, kw_only=True):
     priority: int = 0
     again: bool = False  # also a version that was run before; one that is the best is measured again
     umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None  # of the job; None: the daemon's
+    shell: ShellState | None = None  # of the job, likewise
 
 
 class WhichRun(Where, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from ardaemon.core.model import (
     Result,
     Session,
     Settings,
+    ShellState,
     Termination,
     UncleanRecord,
 )
@@ -129,6 +130,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
     seal: str = ""  # fingerprint of the contract at submit
     environment_sha256: str  # HMAC-SHA256 with the machine's key; without a key in earlier versions
     variables: tuple[str, ...] = ()  # names in that environment (pipeline/variables.py); never values
+    shell: ShellState | None = None  # whose limits, CPUs and priority the job gets; None: the daemon's
+    not_given: tuple[str, ...] = ()  # what of that the kernel does not let it have, a line each
     need: Need | None = None  # None: queued by a version that knew of no GPUs
     argv: tuple[str, ...] = ()  # of the last attempt
     origin: str | None = None  # of train.py, as the contract had it at submit (experiment/script_place.py)
@@ -170,6 +173,7 @@ class Active(Record, frozen=True, kw_only=True):
     submit_id: str = ""  # of the record that belongs to it; "": of an earlier version, which signed none
     environment: dict[str, str]
     umask: int | None = None  # of the job; None: the daemon's
+    shell: ShellState | None = None  # of the job, likewise
     wanted: Wanted = "run"
     priority: int = 0
     front: int = 0  # `arctl queue move --first | --last`: higher goes first among equal priorities

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Run
-from ardaemon.core.model import Ending, Exit, Process
+from ardaemon.core.model import Ending, Exit, Process, ShellState
 from ardaemon.core.queue import NOWHERE, Seat, Stranger
 from ardaemon.core.run_record import Handle
 from ardaemon.gpus.lease import Taken
@@ -25,6 +25,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     environment: dict[str, str]
     umask: int | None = None  # of the job; None: the shim's
+    shell: ShellState | None = None  # of the job, likewise
     cwd: str
     limit: float
     startup: float | None

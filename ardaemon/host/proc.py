@@ -120,3 +120,12 @@ def send(pid: int, start: int, number: int) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def capabilities() -> int:
+    """Return this process's effective capabilities as bits (capabilities(7)); 0 if the kernel tells none."""
+    try:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+            return next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
+    except OSError:
+        return 0

@@ -111,6 +111,7 @@ def _launch(
         argv=record.argv,
         environment=environment,
         umask=flight.active.umask,
+        shell=flight.active.shell,
         cwd=str(flight.experiment.project),
         limit=settings.seconds,
         startup=settings.startup,

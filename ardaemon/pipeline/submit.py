@@ -39,7 +39,7 @@ from ardaemon.experiment.state import State
 from ardaemon.experiment.vanished import require_newest
 from ardaemon.host import durable, state
 from ardaemon.pipeline import environment as job_environment
-from ardaemon.pipeline import tried, variables
+from ardaemon.pipeline import shell, tried, variables
 from ardaemon.pipeline.need import need
 from ardaemon.source.normal import raw
 
@@ -94,6 +94,8 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         _record(params, run_name(number), data, current, settings, fingerprint),
         variables=variables.names_of(environment),
         origin=origin,
+        shell=params.shell,
+        not_given=shell.not_given(params.shell),
         need=asked,
         normal=looked.normal,
         measure=looked.measure,
@@ -109,10 +111,12 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         submit_id=record.submit_id,
         environment=environment,
         umask=params.umask,
+        shell=params.shell,
         priority=params.priority,
     )
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
-    warnings = (*current.warnings, *put_back(experiment, record, current, target))
+    told = shell.warnings(record, shell.before(experiment, record))
+    warnings = (*current.warnings, *told, *put_back(experiment, record, current, target))
     return Submitted(record, active, warnings, missing, current.session.peaks)
 
 

@@ -22,7 +22,7 @@ import time
 from ardaemon.host import cgroup, core_files, durable, operations, proc, signals
 from ardaemon.host.descendants import KILL_POLL_S, Descendants, signal_group
 from ardaemon.shim import ending as ending_file
-from ardaemon.shim import handover, records
+from ardaemon.shim import handover, records, shell_state
 from ardaemon.shim.clocks import Clocks
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -66,8 +66,9 @@ class Supervisor:
         """
         self.spec, self.channel, self.tree = spec, channel, tree
         self.below = Descendants(tree, self._reap, self._pause)
-        given = spec.get("core_limit")
-        self.core_limit = core_limit if given is None else given
+        self.shell = shell_state.given(spec.get("shell"))
+        given = spec.get("core_limit")  # config.toml's; else the shell's
+        self.core_limit = self.shell.core_limit(core_limit) if given is None else given
         self.job_lock, self.inherited = inherited[0], inherited
         # Folders by descriptor, so that exit.json finds its place even if the project is moved meanwhile.
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], FOLDER)}"
@@ -173,8 +174,9 @@ class Supervisor:
             for fd in self.inherited:
                 os.set_inheritable(fd, True)
             os.chdir(self.spec["cwd"])
-            with core_files.allowed(self.core_limit):
+            with core_files.allowed(self.core_limit), self.shell as shell:
                 self.pid = self._exec()
+                shell.complete(self.pid)
         except Exception as error:
             self.error = ending_file.text(error)
             self._acknowledge()

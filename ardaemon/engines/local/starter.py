@@ -164,6 +164,7 @@ def specification(launch: Launch, core_limit: int | None = None) -> bytes:
             "argv": launch.argv,
             "environment": launch.environment,
             "umask": launch.umask,
+            "shell": None if launch.shell is None else msgspec.to_builtins(launch.shell),
             "cwd": launch.cwd,
             "limit": launch.limit,
             "startup": launch.startup,
