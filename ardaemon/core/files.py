@@ -10,11 +10,14 @@ standard library alone.
 import errno
 import os
 import stat
-from collections.abc import Sequence
 from io import BufferedReader
 
 from ardaemon.core.file_kinds import CONFIG, Kind
 from ardaemon.core.owner import is_ours, user
+
+TYPE_CHECKING = False  # typing costs more to import than this module, and the shim loads it
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Path = str | os.PathLike[str]
 
@@ -102,7 +105,7 @@ def _is_trusted(path: str) -> bool:
         return False
 
 
-def trusted_folders() -> Sequence[str]:
+def trusted_folders() -> "Sequence[str]":
     """Return `trusted` of config.toml as it is now. Raises UsageError naming file and fault."""
     from ardaemon.core import places
 
