@@ -222,9 +222,10 @@ PROMISES = {
     ),
     "one-owner": (
         "one daemon at a time changes a project: two never give one id, write one row or judge one run twice",
-        "two daemons of other state folders work on one project at once; one is killed (-9) with runs under"
-        " way, lets go, or has a copy of the other's state folder; `.autoresearch/` is made anew, and a"
-        " backup is put in its place",
+        "two daemons of other state folders work on one project at once; one is killed (-9) before each"
+        " change that it makes, and the other one takes its runs over; that one is killed as it does so; one"
+        " lets go, or has a copy of the other's state folder; `.autoresearch/` is made anew, and a backup is"
+        " put in its place",
     ),
     "credentials": (
         "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"
