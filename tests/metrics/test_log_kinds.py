@@ -231,6 +231,13 @@ VALUES = [
     ("val_loss: 0.5 - acc: 0.9 - lr: 1e-3\n", 0.5),
     ("val_loss: 0.5 +/- 0.1\n", 0.5),
     ("12\tval_loss: 0.5\n", 0.5),
+    ("-> val_loss: 0.5\n", 0.5),
+    (">>> epoch 3 val_loss: 0.5\n", 0.5),
+    ("... val_loss: 0.5\n", 0.5),
+    ("+ val_loss: 0.5\n", 0.5),
+    (">    val_loss: 0.5\n", 0.5),
+    ("train.py(42): val_loss: 0.5\n", 0.5),
+    ("class weights are off:\n  val_loss: 0.5\n", 0.5),
     ("| 3 | val_loss: 0.5 | lr: 0.1 |\n", 0.5),
     # Objects.
     ('{"val_loss": 0.5, "ema": {"val_loss": 0.9}}\n', 0.5),

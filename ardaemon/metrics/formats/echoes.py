@@ -17,13 +17,15 @@ PREFIX = re.compile(r"\[\w+\]: ?|\(\w+ pid=\d+(?:, ip=[\d.]+)?\) |\[\d+,\d+\]<st
 _ERROR = re.compile(r"(?:(?:[^\W\d]\w*\.)+[^\W\d]\w*|[A-Z_]\w*)(?:: (?P<message>.*)|:?$)")
 _A_NUMBER = re.compile(r"[+-]?[\d.][\d.eE+-]*$")
 
+# People begin lines with such signs too: `-> val_loss: 0.5` is a report, `-> val_loss = 0.5` a line of pdb's.
+_NO_PROSE = r"(?![^=(){}\[\]\"']*:[ \t]+[+-]?[.\d])"
 _SINGLE = re.compile(
-    r"\++ "  # bash's `set -x`
+    rf"(?:\++ |(?:>>>|\.\.\.)(?: |$)|-> ){_NO_PROSE}"  # bash's `set -x`, a console, pdb
     r"|\S+: line \d+: "  # an error of bash
-    r"|(?:>>>|\.\.\.)(?: |$)|\((?:Pdb|Epdb)[^)]*\)|ipdb> |In \[\d+\]: |-> "  # consoles and debuggers
+    r"|\((?:Pdb|Epdb)[^)]*\)|ipdb> |In \[\d+\]: "  # debuggers, IPython
     r"|-+> ?\d+ "  # the line of an IPython traceback that failed
-    r"|[>E] {3,}\S"  # pytest
-    r"|\S+\.py\(\d+\): "  # `python -m trace --trace`
+    rf"|[>E] {{3,}}(?=\S){_NO_PROSE}"  # pytest
+    rf"|\S+\.py\(\d+\): {_NO_PROSE}"  # `python -m trace --trace`
     r"|\d\d:\d\d:\d\d\.\d+ (?:line|call|return|exception) +\d+ "  # PySnooper
 )
 # Headers of Python's compound statements. Prose that begins so, `for the validation set:`, is none.
@@ -75,7 +77,7 @@ _KINDS = (
         lines=2,
     ),
     # inspect, `cat train.py`.
-    Kind(r"^ *(?:(?:async )?def \w+\(|class \w+.*:$)", r"\s*$|" + _DEEPER + r"|\s*\).*:$"),
+    Kind(r"^ *(?:(?:async )?def \w+\(|class [A-Z_]\w*.*:$)", r"\s*$|" + _DEEPER + r"|\s*\).*:$"),
     Kind(_COMPOUND.pattern, r"\s*$|" + _DEEPER),
     Kind(r"^diff --git |^@@ -\d", r"[-+ @\\]|index |new |deleted |rename |similarity "),
     # line_profiler, memory_profiler.
