@@ -22,7 +22,7 @@ from arctl.service import lingering, manager
 from arctl.starter import dial_running
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Host
-from ardaemon.core.words import SEAL_HOLDS
+from ardaemon.core.words import CREATE, SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
 FREE_WARN = 1 << 30  # bytes; with less, the logs of a night may not fit
@@ -152,9 +152,7 @@ def _disk(name: str, folder: Path) -> Check:
 
 def _project(folder: Path) -> Check:
     if not (folder / FOLDER).is_dir():
-        return Check(
-            "warn", "project", f"{folder} has no experiment", "arctl init SLUG --train PATH, in the project"
-        )
+        return Check("warn", "project", f"{folder} has no experiment", f"{CREATE}, in the project")
     if not os.access(folder / FOLDER, os.W_OK):
         return Check(
             "FAIL", "project", f"{folder / FOLDER} cannot be written", "check its owner and the mount"

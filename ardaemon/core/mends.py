@@ -19,6 +19,16 @@ def go_on(slug: str) -> str:
     return f"{_CONTINUE} --expr {slug}"
 
 
+def measure_anew(slug: str) -> str:
+    """Return the commands that put an experiment's results aside and begin with its original train.py."""
+    return f"arctl session stop --expr {slug} && arctl session start --resume fresh --yes --expr {slug}"
+
+
+def keep_best(slug: str) -> str:
+    """Return the commands that begin a session in which the best stays the one to beat."""
+    return f"arctl session stop --expr {slug} && {_CONTINUE} --ack-baseline --expr {slug}"
+
+
 def session_anew(settings: Settings, slug: str) -> str:
     """Return the command that starts a session with these settings where nothing is inherited.
 

@@ -12,6 +12,9 @@ READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does
 _REFUSAL = "error:"
 
+# What `arctl init` must be told where nobody can be asked.
+CREATE = "arctl init SLUG --train PATH --primary-metric NAME --primary-direction min|max --goal TEXT"
+
 _OPTIONS = {"constraints": "--constraint", "checks": "--check"}
 
 

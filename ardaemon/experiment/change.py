@@ -96,7 +96,7 @@ def _require_comparable(before: Settings, changed: dict[str, Any], contract: Con
         raise Refused(
             f"{options}: values that were measured before and after the change could not be compared",
             "arctl session stop, then arctl session start with the change and --ack-baseline, or with"
-            " --resume fresh",
+            " --resume fresh --yes",
         )
 
 

@@ -7,7 +7,7 @@ from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExpe
 from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug, project_folder
 from ardaemon.core.model import Session
 from ardaemon.core.project import require_ours
-from ardaemon.core.words import CHAIN_FIRST
+from ardaemon.core.words import CHAIN_FIRST, CREATE
 from ardaemon.experiment import chain as chains
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
@@ -54,7 +54,7 @@ def require_place(project: Path, trusted: Sequence[str]) -> None:
 def _meant(folder: Path, chain_first: bool) -> Experiment:
     every = Project(folder).experiments()
     if not every:
-        raise UnknownExperiment(f"there is no experiment in {folder}", "create one with: arctl init")
+        raise UnknownExperiment(f"there is no experiment in {folder}", f"create one with: {CREATE}")
     if len(every) == 1:
         return every[0]
     if chain_first and (current := _current(folder, every)) is not None:

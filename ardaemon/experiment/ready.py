@@ -5,7 +5,7 @@ from ardaemon.core.errors import (
     SessionNotLive,
 )
 from ardaemon.core.layout import Experiment
-from ardaemon.core.mends import go_on, session_anew
+from ardaemon.core.mends import go_on, keep_best, measure_anew, session_anew
 from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.experiment import checks, placing, seal
 from ardaemon.experiment.chain import chain_of
@@ -27,8 +27,8 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
     started_here.require(experiment, session)
     seal.require(experiment, current.contract)
     checks.require(experiment, session)
-    require_same_primary(current)
-    _require_same_conditions(current, session.settings)
+    require_same_primary(experiment.slug, current)
+    _require_same_conditions(experiment.slug, current, session.settings)
     return session.settings
 
 
@@ -43,25 +43,25 @@ def _over(experiment: Experiment, session: Session, settings: Settings, known: b
     return SessionNotLive(f"the session of {slug} is over ({why})", f"go on with: {command}")
 
 
-def require_same_primary(current: State) -> None:
+def require_same_primary(slug: str, current: State) -> None:
     """Raise Refused if the best was measured by another metric: nothing can be compared with it."""
     best, primary = current.best, current.contract.primary
     if best is not None and best.primary != primary:
         raise Refused(
             f"the best ({best.run_id}) is by {best.primary.metric} ({best.primary.direction}),"
             f" the seal now says {primary.metric} ({primary.direction})",
-            "measure anew: arctl session start --resume fresh",
+            f"measure anew: {measure_anew(slug)}",
         )
 
 
-def _require_same_conditions(current: State, settings: Settings) -> None:
+def _require_same_conditions(slug: str, current: State, settings: Settings) -> None:
     """Raise Refused if another seal was accepted since the session began: a person has to decide anew."""
     best, agreed = current.best, current.session.conditions
     if best is not None and agreed and agreed != seal.conditions(settings, current.contract):
         raise Refused(
             f"another seal was accepted since the session began: the best ({best.value:.6g} @ {best.run_id})"
             " is not comparable any more",
-            "arctl session stop, then arctl session start with --resume fresh, or with --ack-baseline",
+            f"keep it as the one to beat: {keep_best(slug)}; or measure anew: {measure_anew(slug)}",
         )
 
 

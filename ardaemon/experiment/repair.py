@@ -92,7 +92,10 @@ def _mend_session(experiment: Experiment) -> list[str]:
         aside = state.put_aside(experiment.session)
         fault = f".ar-session.json was broken: kept as {aside.name}, rebuilt"
     state.write(experiment.session, _rebuilt_session(experiment))
-    return [f"{fault} from results.tsv and runs/; its settings are lost: arctl session start"]
+    return [
+        f"{fault} from results.tsv and runs/; its settings are lost:"
+        f" arctl session start --resume continue --seconds N --expr {experiment.slug}"
+    ]
 
 
 def _rebuilt_session(experiment: Experiment) -> Session:

@@ -54,7 +54,7 @@ def start(
     sealed = checks.sealed(experiment, chosen.settings)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
-    require_same_primary(current)
+    require_same_primary(experiment.slug, current)
     _require_comparable(current, chosen)
     if params.resume == "revert":
         current = _revert(experiment, current)
@@ -106,7 +106,7 @@ def _require_comparable(current: State, chosen: Chosen) -> None:
     if best.conditions != seal.conditions(chosen.settings, current.contract):
         raise Refused(
             f"the best ({best.value:.6g} @ {best.run_id}) was measured under other settings or another seal",
-            "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh",
+            "keep it as the one to beat with --ack-baseline, or measure anew with --resume fresh --yes",
         )
 
 

@@ -24,7 +24,7 @@ from ardaemon.host import secret, state
 
 SHOWN_MAX = 200  # characters of each setting that runs something, as the error shows it
 SESSIONS_KEPT = 64  # whose signatures are remembered: making one costs `status` 15 us
-SESSIONS_END = "no session from before is live: start each anew with arctl session start"
+SESSIONS_END = "no session from before is live: start each anew; arctl status names the command"
 # Settings by which something is run, or files are taken as this user, with the words for them.
 _RUNS = {
     "runner": "runner",

@@ -11,6 +11,7 @@ from ardaemon.core.config import HOUR_S
 from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, Run
 from ardaemon.core.model import Best, Contract, Session
+from ardaemon.core.words import CREATE
 from ardaemon.experiment import ledger, vanished
 from ardaemon.host import durable, state
 
@@ -31,7 +32,7 @@ def find(project: Path, slug: str) -> Experiment:
     if experiment.contract.exists() or experiment.runs.is_dir():
         return experiment
     slugs = [e.slug for e in Project(project).experiments()]
-    mend = f"known here: {', '.join(slugs[-8:])}" if slugs else "create one with: arctl init"
+    mend = f"known here: {', '.join(slugs[-8:])}" if slugs else f"create one with: {CREATE}"
     raise UnknownExperiment(f"no experiment {slug!r} in {project}", mend)
 
 

@@ -23,8 +23,11 @@ def read(path: Path, kind: file_kinds.Kind = file_kinds.TRAIN) -> bytes:
     try:
         data = files.read(path, kind)
     except FileNotFoundError:
+        slug = path.parent.name
+        back = f"arctl session stop --expr {slug} && arctl session start --resume revert --expr {slug}"
         raise BadTrainFile(
-            f"{path} is missing", "write it, or: arctl session start --resume revert"
+            f"{path} is missing",
+            f"write it, or: {back}" if kind is file_kinds.TRAIN else "name one that is there",
         ) from None
     except files.NotPlain as error:
         raise _not_plain(path, error) from error

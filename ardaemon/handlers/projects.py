@@ -8,6 +8,7 @@ import anyio.to_thread
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import UnknownExperiment
 from ardaemon.core.layout import Project, project_folder
+from ardaemon.core.words import CREATE
 from ardaemon.experiment import choose
 from ardaemon.handlers.context import Context
 from ardaemon.pipeline import adopt
@@ -34,7 +35,7 @@ class Projects:
 
     def _take_over(self, project: Path) -> Adopted:
         if not Project(project).home.is_dir():
-            raise UnknownExperiment(f"there is no experiment in {project}", "create one with: arctl init")
+            raise UnknownExperiment(f"there is no experiment in {project}", f"create one with: {CREATE}")
         context = self.context
         adoption = Adoption(
             project, context.host, context.ownership.me, context.started_here, self.board.next_seq

@@ -9,6 +9,7 @@ from ardaemon.checkpoints import find as checkpoint
 from ardaemon.core.config import ATTEMPTS_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.layout import Experiment
+from ardaemon.core.mends import go_on
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
@@ -70,7 +71,9 @@ def _of_session(flight: Flight, current: State, started_here: StartedHere) -> Ru
     session, record = current.session, flight.record
     require_no_unclean(flight.experiment)
     if session.settings is None or not session.live:
-        raise SessionNotLive(f"the session of {flight.experiment.slug} is over", "arctl session start")
+        raise SessionNotLive(
+            f"the session of {flight.experiment.slug} is over", go_on(flight.experiment.slug)
+        )
     started_here.require(flight.experiment, session)
     if (record.epoch, record.revision) == (session.epoch, session.revision):
         return record

@@ -14,20 +14,45 @@ from arctl.cli import arctl
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|.*[…\[\]{}<>].*|\.\.\.")
 
 
+class _Unknown(Exception):
+    """Raised for a command that there is not."""
+
+
 def faults(line: str) -> list[str]:
     """What is wrong with a command line that begins with `arctl`: unknown commands, options, values."""
+    try:
+        command, context, words = _resolved(line)
+    except _Unknown as error:
+        return [f"no command {str(error)!r}"]
+    return [fault for option, value in _options(words) for fault in _option(command, context, option, value)]
+
+
+def missing(line: str) -> list[str]:
+    """What a command needs where nobody can be asked, and the line does not give."""
+    command, context, words = _resolved(line)
+    if "--help" in words or PLACEHOLDER.fullmatch(context.info_name or ""):
+        return []
+    given = any(not word.startswith("-") for word in words)
+    needed = [one for one in command.get_params(context) if isinstance(one, click.Argument) and one.required]
+    arguments = [] if given else [one.make_metavar(context) for one in needed]
+    fresh = "--resume fresh" in " ".join(words) and command.name == "start" and "--yes" not in words
+    return [*arguments, *(["--yes"] if fresh else [])]
+
+
+def _resolved(line: str) -> tuple[click.Command, click.Context, list[str]]:
+    """The command that a line names, and the words behind it."""
     words = [word.strip("[]") for word in shlex.split(line)][1:]
     context = click.Context(arctl, info_name="arctl")
     command: click.Command = arctl
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)
         if PLACEHOLDER.fullmatch(name):
-            return []
+            return command, click.Context(command, parent=context, info_name=name), []
         found = _subcommand(command, context, name)
         if found is None:
-            return [f"no command {name!r}"]
+            raise _Unknown(name)
         command, context = found, click.Context(found, parent=context, info_name=name)
-    return [fault for option, value in _options(words) for fault in _option(command, context, option, value)]
+    return command, context, words
 
 
 def _subcommand(group: click.Group, context: click.Context, name: str) -> click.Command | None:
