@@ -66,6 +66,8 @@ class Waiter:
             if view is not None:
                 return view
             flights = self.board.of(experiment)
+            if not flights and changed.is_set():
+                continue  # the last one was committed while its session was read: look at both again
             if not flights:
                 raise await self._nothing_under_way(experiment)
             # One that does not move by itself is the answer only if none does.
