@@ -6,12 +6,13 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
 from ardaemon.core.layout import run_name
+from ardaemon.core.text import clean
 from tests.bench.report import Figure, Section, ratio
 from tests.bench.world import BIN, NO_OP, SLUG, BenchError, Rpc, World, wait_for
 
@@ -22,6 +23,8 @@ IDLE_S = 10.0  # over which the idle daemon's CPU time is counted
 SIZES = (10, 1_000, 10_000, 100_000)
 READ_SIZES = (10, 1_000, 10_000)
 PYTHON = str(BIN / "python")
+METRIC = b"val/loss: 0.5"  # what the script prints
+SAID_MAX = 80  # of what a command that failed said
 SLEEPER = 'import time\nprint("val/loss: 0.5", flush=True)\ntime.sleep(600)\n'
 # The first one holds the slot until all the others wait behind it.
 GATED = 'import os, time\nwhile not os.path.exists("gate"):\n    time.sleep(0.02)\nprint("val/loss: 0.5")\n'
@@ -33,16 +36,61 @@ grep '^val/loss:' run.log
 git reset --quiet --hard HEAD~1
 """
 
-Contender = Callable[[int], float]
+# Milliseconds of one round; None where it failed, which is no measurement.
+Contender = Callable[[int], float | None]
 
 
-def interleave(rounds: int, contenders: dict[str, Contender]) -> dict[str, float]:
-    """The median of each, taken in turns; the first round warms up and does not count."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+def interleave(rounds: int, contenders: Mapping[str, Contender]) -> dict[str, float]:
+    """The median of each that never failed, taken in turns; the first round warms up and does not count."""
+    found: dict[str, list[float | None]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, contender in contenders.items():
             found[name].append(contender(number))
-    return {name: statistics.median(values[1:]) for name, values in found.items()}
+    whole = {name: [value for value in values if value is not None] for name, values in found.items()}
+    return {name: statistics.median(values[1:]) for name, values in whole.items() if len(values) > rounds}
+
+
+class Peer:
+    """Another way to run the script. Whether it did, its metric on the command's output tells."""
+
+    def __init__(self, world: World, folder: Path, *command: str) -> None:
+        self.world, self.folder, self.command = world, folder, command
+        self.note = "" if shutil.which(command[0]) else "not installed"
+
+    def __call__(self, number: int) -> float | None:
+        """Run it once; not again once it has failed."""
+        if self.note:
+            return None
+        self.edit(number)
+        done = self.world.time(list(self.command), self.folder)
+        if done.code == 0 and METRIC in done.output:
+            return done.ms
+        said = clean(done.output.decode(errors="replace")).split("\n")[0][:SAID_MAX]
+        self.note = f"did not run the script (exit code {done.code}): {said}".rstrip(": ")
+        return None
+
+    def edit(self, number: int) -> None:
+        """Make the candidate of that round, where the command needs one of its own."""
+
+
+class GitLoop(Peer):
+    """A commit for each candidate, taken back after its run."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        super().__init__(world, folder, "git")
+        self.command = ("sh", "-ec", GIT_LOOP)
+        if self.note:
+            return
+        folder.mkdir()
+        (folder / "train.py").write_text(NO_OP)
+        for word in ("AUTHOR", "COMMITTER"):
+            world.environment |= {f"GIT_{word}_NAME": "bench", f"GIT_{word}_EMAIL": "bench@localhost"}
+        first = "git init --quiet && git add train.py && git commit --quiet --message first"
+        if world.time(["sh", "-c", first], folder).code:
+            raise BenchError("git cannot make a commit here")
+
+    def edit(self, number: int) -> None:
+        (self.folder / "train.py").write_text(f"{NO_OP}# candidate {number}\n")
 
 
 # --- one run ---
@@ -51,16 +99,22 @@ def interleave(rounds: int, contenders: dict[str, Contender]) -> dict[str, float
 def one_run(world: World) -> Section:
     """The whole command beside the bare script and other ways to run it."""
     world.create("one")
-    contenders = _contenders(world)
+    peers = _peers(world)
     daemon = psutil.Process(world.daemon_pid())
     before = cpu_ms([daemon])
-    medians = interleave(ROUNDS, contenders)
+    medians = interleave(ROUNDS, {"arctl": _ours(world), "client": _client(world), **peers})
     cpu = (cpu_ms([daemon]) - before) / (ROUNDS + 1)
+    if peers["bare"].note:
+        raise BenchError(f"python train.py {peers['bare'].note}")
     bare, ours, start = medians["bare"], medians["arctl"], medians["client"]
     to_exec, to_result = logged(world, "to_exec_ms"), logged(world, "to_result_ms")
     rest = ours - bare - start - to_exec - to_result
     if shutil.which("tsp"):
         world.time(["tsp", "-K"], world.project("one"))  # its server stays otherwise
+
+    def peer(title: str, name: str) -> Figure:
+        return Figure(title, medians.get(name), note=peers[name].note)
+
     figures = (
         Figure("`python train.py`, bare", bare),
         Figure("`arctl run --wait`, whole", ours),
@@ -69,9 +123,9 @@ def one_run(world: World) -> Section:
         Figure("… of it, in the daemon: request to the script's exec", to_exec, target=15),
         Figure("… of it, in the daemon: script's exit to result.json durable", to_result, target=15),
         Figure("… of it: the rest (arctl's own modules, the socket, printing, exit)", rest),
-        Figure("`git commit`, run, `grep`, `git reset` in a shell", medians.get("git"), note=_missing("git")),
-        Figure("`tsp -f python train.py`", medians.get("tsp"), note=_missing("tsp")),
-        Figure("`srun python train.py`", medians.get("srun"), note=_missing("srun")),
+        peer("`git commit`, run, `grep`, `git reset` in a shell", "git"),
+        peer("`tsp -nf python train.py`", "tsp"),
+        peer("`srun python train.py`", "srun"),
         Figure("`arctl run --wait` / bare", ours / bare, "times"),
         Figure("CPU time of the daemon per run", cpu),
     )
@@ -79,50 +133,27 @@ def one_run(world: World) -> Section:
     return Section("One run", how, figures)
 
 
-def _missing(program: str) -> str:
-    return "" if shutil.which(program) else "not installed"
-
-
-def _contenders(world: World) -> dict[str, Contender]:
+def _peers(world: World) -> dict[str, Peer]:
     folder = world.project("one")
+    world.environment["TMPDIR"] = str(world.folder)  # for tsp's socket
+    return {
+        "bare": Peer(world, folder, PYTHON, "train.py"),
+        "git": GitLoop(world, world.project("git")),
+        "tsp": Peer(world, folder, "tsp", "-nf", PYTHON, "train.py"),  # -n: what the script prints is seen
+        "srun": Peer(world, folder, "srun", PYTHON, "train.py"),
+    }
 
-    def command(*argv: str) -> Contender:
-        return lambda _: world.time(list(argv), folder).ms
 
+def _ours(world: World) -> Contender:
     def ours(number: int) -> float:
         world.edit("one", number)
         return world.arctl("one", "run", "--wait").ms
 
-    found: dict[str, Contender] = {
-        "bare": command(PYTHON, "train.py"),
-        "arctl": ours,
-        "client": command(PYTHON, "-c", "import click, json, socket"),
-    }
-    if shutil.which("git"):
-        found["git"] = _git_loop(world)
-    if shutil.which("tsp"):
-        world.environment["TMPDIR"] = str(world.folder)  # its socket
-        found["tsp"] = command("tsp", "-f", PYTHON, "train.py")
-    if shutil.which("srun"):
-        found["srun"] = command("srun", PYTHON, "train.py")
-    return found
+    return ours
 
 
-def _git_loop(world: World) -> Contender:
-    folder = world.project("git")
-    folder.mkdir()
-    (folder / "train.py").write_text(NO_OP)
-    for word in ("AUTHOR", "COMMITTER"):
-        world.environment |= {f"GIT_{word}_NAME": "bench", f"GIT_{word}_EMAIL": "bench@localhost"}
-    first = "git init --quiet && git add train.py && git commit --quiet --message first"
-    if world.time(["sh", "-c", first], folder).code:
-        raise BenchError("git cannot make a commit here")
-
-    def loop(number: int) -> float:
-        (folder / "train.py").write_text(f"{NO_OP}# candidate {number}\n")
-        return world.time(["sh", "-ec", GIT_LOOP], folder).ms
-
-    return loop
+def _client(world: World) -> Contender:
+    return lambda _: world.time([PYTHON, "-c", "import click, json, socket"], world.project("one")).ms
 
 
 def logged(world: World, name: str) -> float:
