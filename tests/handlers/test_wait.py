@@ -26,9 +26,10 @@ def test_a_verdict_that_comes_while_the_session_is_read_is_given(
     experiment = Project(tmp_path).experiment(SLUG)
     board = Board(LiveConfig(Config()), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
     key = (str(experiment.folder), "r0001")
-    flight: Any = SimpleNamespace(key=key, active=SimpleNamespace(seq=1))
+    run = SimpleNamespace(run_id="r0001")
+    flight: Any = SimpleNamespace(key=key, run=run, active=SimpleNamespace(seq=1))
     board.flights[key] = flight
-    committed = SimpleNamespace(result="the verdict")
+    committed = SimpleNamespace(run_id="r0001", result="the verdict")
     undelivered: tuple[str, ...] = ()
 
     async def load(_: object) -> Any:
@@ -42,10 +43,14 @@ def test_a_verdict_that_comes_while_the_session_is_read_is_given(
     async def stored(*_: object) -> Any:
         return committed
 
+    async def as_it_is(view: object, *_: object) -> object:
+        return view
+
     async def resolve(*_: object) -> Any:
         return experiment
 
     monkeypatch.setattr(wait, "stored", stored)
+    monkeypatch.setattr(wait.Waiter, "_with_feedback", lambda self, *given: as_it_is(*given))
     context: Any = SimpleNamespace(board=board, views=None, load=load, resolve=resolve)
     asked = p.Wait(project=str(tmp_path), expr=SLUG, any=True)
     notify: Any = None

@@ -1,6 +1,5 @@
 """The SDK is an extra: whoever does not have it is told how to get it, and nothing else loads it."""
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -13,16 +12,13 @@ from tests.support.imports import ROOT, importers, read_tree
 from tests.support.lab import Lab
 
 REFUSED = 65
+# arctl where the SDK is not installed: a name that is None cannot be imported.
+WITHOUT_THE_SDK = "import sys; sys.modules['mcp'] = None; from arctl.__main__ import main; main()"
 
 
 def test_without_the_sdk_one_line_says_how_to_get_it(lab: Lab) -> None:
-    """The SDK is hidden by a module of its name that cannot be imported."""
-    hidden = lab.root / "hidden"
-    hidden.mkdir()
-    (hidden / "mcp.py").write_text("raise ImportError('hidden')\n")
-    environment = {**lab.environment, "PYTHONPATH": f"{hidden}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "arctl", "mcp"]
-    done = subprocess.run(command, env=environment, cwd=lab.project, capture_output=True, text=True)
+    command = [sys.executable, "-c", WITHOUT_THE_SDK, "mcp"]
+    done = subprocess.run(command, env=lab.environment, cwd=lab.project, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (REFUSED, "")
     error, mend = done.stderr.splitlines()
     assert error.startswith(f"Error: arctl mcp needs {extra.SDK}")

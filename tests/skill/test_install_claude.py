@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from arctl.skill import jsonc
+from tests.mcp.test_extra import WITHOUT_THE_SDK
 from tests.support.guards import SLUG, edit, project
 from tests.support.homes import Home
 from tests.support.lab import Lab
@@ -206,11 +207,16 @@ def test_the_mcp_server_is_the_plugins_or_a_persons(home: Home) -> None:
 
 
 def test_without_the_sdk_there_is_no_server_and_the_mend_is_named(home: Home) -> None:
-    broken = home.lab.root / "broken/mcp/__init__.py"
-    broken.parent.mkdir(parents=True)
-    broken.write_text("raise ImportError('not here')\n")
-    path = f"{broken.parents[1]}:{home.environment['PYTHONPATH']}"
-    said = home.done("install", "--claude", PYTHONPATH=path)
+    """The program that is asked lies beside Python's: there it cannot import the SDK."""
+    folder = home.lab.root / "without"
+    folder.mkdir()
+    program = folder / "arctl"
+    program.write_text(f"#!{sys.executable}\n{WITHOUT_THE_SDK}\n")
+    program.chmod(0o755)
+    here = f"import sys; sys.executable = {str(folder / 'python')!r}"
+    script = f"{here}; from arctl.__main__ import main; main()"
+    done = home.run([sys.executable, "-c", script, "skill", "install", "--claude"])
+    said = done.stdout
     assert (
         "Claude Code gets no MCP server, for arctl mcp does not start: Error: arctl mcp needs mcp>=" in said
     )
