@@ -2,12 +2,18 @@
 
 import contextlib
 import os
+import time
 
 from ardaemon.core import words
 from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.host import file_lock
 from ardaemon.host.notify import Manager
+
+# A daemon that is killed while it starts a helper leaves a copy of itself, which has the lock until it
+# becomes that helper: some milliseconds, more where the processors are busy.
+RELEASE_S = 2.0
+RELEASE_POLL_S = 0.01  # the kernel tells nobody that a lock is free but who waits for it without an end
 
 
 class AlreadyRunning(Exception):
@@ -16,12 +22,22 @@ class AlreadyRunning(Exception):
 
 def take_lock(host: Host) -> int:
     """Return the single instance's lock, held until this process ends. Raises AlreadyRunning."""
-    try:
-        lock = file_lock.take(str(host.lock))
-    except BlockingIOError:
-        raise AlreadyRunning from None
+    end = time.monotonic() + RELEASE_S
+    while True:
+        try:
+            lock = file_lock.take(str(host.lock))
+            break
+        except BlockingIOError:
+            if not _is_left(str(host.lock)) or time.monotonic() > end:
+                raise AlreadyRunning from None
+            time.sleep(RELEASE_POLL_S)
     file_lock.name_holder(lock, os.getpid())  # the way to us if daemon.json and the socket are removed
     return lock
+
+
+def _is_left(path: str) -> bool:
+    """Tell whether the lock's holder has ended: what has it still is a copy that closes by itself."""
+    return file_lock.note(path) is not None and file_lock.named_holder(path) is None
 
 
 def prepare(host: Host) -> None:
