@@ -15,11 +15,13 @@ from ardaemon.core.errors import DaemonUnavailable, InternalError, UsageError, f
 # One wait; the daemon cuts longer ones too.
 WAIT_MAX_S = 7 * 86400.0
 ANSWER_S = 60.0  # the longest that a daemon may think before it counts as hung
-SLOW_ANSWER_S = 900.0  # the same where sealed data is hashed, a kill verified, or a chain read
+SLOW_ANSWER_S = (
+    900.0  # the same where sealed data is hashed, a kill verified, a chain read, or a project let go of
+)
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"
-    " chain.init report.page project.adopt".split()
+    " session.set chain.init chain.stop experiment.restore report.page project.adopt".split()
 )
 GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16

@@ -58,7 +58,9 @@ class Method(Struct, frozen=True):
     result: type
     summary: str
     streams: bool = False  # sends notifications before its result
-    slow: bool = False  # sealed data is hashed in it, a kill verified, or a chain's runs all read: minutes
+    # Minutes: sealed data is hashed in it, a kill verified, a chain's runs are all read, or another daemon
+    # lets go of the project first.
+    slow: bool = False
     repeatable: bool = False  # asked twice it gives what it gives once: a client may ask the next daemon
 
 
@@ -89,11 +91,11 @@ METHODS: dict[str, Method] = {
     "experiment.clean": Method(
         Where, ExperimentView, "Verify that no survivor is left; lift the sentinel.", slow=True
     ),
-    "experiment.restore": Method(WhichRun, ExperimentView, "Make train.py the version of a run."),
+    "experiment.restore": Method(WhichRun, ExperimentView, "Make train.py the version of a run.", slow=True),
     "session.start": Method(
         SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
     ),
-    "session.set": Method(SessionSet, SessionView, "Change settings of the live session."),
+    "session.set": Method(SessionSet, SessionView, "Change settings of the live session.", slow=True),
     "session.stop": Method(
         Where, SessionView, "End the session; interrupt what runs, hold what waits.", slow=True
     ),
@@ -106,7 +108,7 @@ METHODS: dict[str, Method] = {
         repeatable=True,
     ),
     "chain.get": Method(ChainGet, ChainView, "The chain: its links, and what is left.", repeatable=True),
-    "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more."),
+    "chain.stop": Method(ChainStop, ChainView, "End the chain: no experiment follows any more.", slow=True),
     "project.adopt": Method(
         Adopt, Adopted, "Take over the runs of a daemon that has ended.", slow=True, repeatable=True
     ),

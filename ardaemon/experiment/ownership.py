@@ -220,7 +220,7 @@ class Ownership:
     def _mark(self, project: Path, held: _Held, active: bool) -> None:
         record = replace(held.record, active=active)
         with state.storage("write", held.file.path):
-            held.file.write(record)
+            held.file.write(record, sync=False)  # each run marks it twice
         held.record = record
 
 

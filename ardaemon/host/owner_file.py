@@ -45,13 +45,17 @@ class OwnerFile:
         """Return the record; None if there is none, or if it cannot be read."""
         return read(self.path)
 
-    def write(self, record: ProjectOwner) -> None:
-        """Write the record over the last one, and sync it. Raises OSError."""
+    def write(self, record: ProjectOwner, sync: bool = True) -> None:
+        """Write the record over the last one. Raises OSError.
+
+        `sync=False` is for what a power cut may undo, for the next boot is told from this one anyway.
+        """
         data = state.encode(record).ljust(RECORD_BYTES)
         os.lseek(self.fd, 0, os.SEEK_SET)
         operations.write(self.fd, data)
         operations.truncate(self.fd, len(data))
-        operations.fsync(self.fd)
+        if sync:
+            operations.fsync(self.fd)
 
     def close(self) -> None:
         """Give up the lock, and leave the file."""

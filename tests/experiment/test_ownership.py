@@ -18,6 +18,7 @@ from ardaemon.core.layout import Project
 from ardaemon.core.project_owner import ProjectOwner
 from ardaemon.experiment.ownership import Ownership, describe
 from ardaemon.host import owner_file
+from tests.support.lab import wait_until
 
 pytestmark = pytest.mark.promise("one-owner")
 STRANGER = 61002
@@ -180,6 +181,70 @@ def test_the_lock_is_the_kernels_and_ends_with_its_process(world: World) -> None
         assert f"pid {holder.pid}" in refused(world, world.daemon("other")).message
         holder.kill()
     world.change(world.daemon("one"))
+
+
+# A project through another mount: $1 is where it lies, $2 where it is to be seen.
+BOUND = 'mkdir -p "$2" && mount --bind "$1" "$2" && exec "$0" -c "$3" "$2"'
+OVERLAID = (
+    'mkdir -p "$1/../up" "$1/../work" "$2" && mount -t overlay overlay -o'
+    ' "lowerdir=$1,upperdir=$1/../up,workdir=$1/../work" "$2" && exec "$0" -c "$3" "$2"'
+)
+HOLDING = (
+    "import sys; from pathlib import Path; from ardaemon.experiment.ownership import *\n"
+    "one = Ownership(describe(Path('/s'), b'one'))\n"
+    "with one.changing(Path(sys.argv[1])): print('owned', flush=True); sys.stdin.read()\n"
+)
+TWO_THERE = (
+    "import sys; from pathlib import Path; from ardaemon.experiment.ownership import *\n"
+    "one, other = (Ownership(describe(Path('/s') / name, name.encode())) for name in ('one', 'other'))\n"
+    "with one.changing(Path(sys.argv[1])): pass\n"
+    "try:\n"
+    "    with other.changing(Path(sys.argv[1])): pass\n"
+    "except Exception as error: print(error.data['standing'])\n"
+    "one.let_go(Path(sys.argv[1]))\n"
+    "with other.changing(Path(sys.argv[1])): print('owned')\n"
+)
+
+
+def contained(world: World, mount: str, code: str) -> list[str]:
+    """The command for that code in a PID and mount namespace of its own, as a container is."""
+    unshare = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+    arguments = [sys.executable, str(world.project), str(world.root / "seen"), code]
+    return [*unshare, "sh", "-c", mount, *arguments]
+
+
+def require(mount: str) -> None:
+    """Skip the test where this machine lets nobody make such a mount in a namespace of its own."""
+    if os.getuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("only root may make namespaces with mounts in them")
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(contained(World(Path(folder)), mount, ""), capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no such mount here: {done.stderr.decode()}")
+
+
+def test_a_daemon_in_a_container_holds_the_project_until_the_container_is_gone(world: World) -> None:
+    require(BOUND)
+    other = world.daemon("other")
+    command = contained(world, BOUND, HOLDING)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"owned\n"
+        record = owner_file.read(world.file)
+        assert record is not None
+        assert record.pid_namespace != other.me.pid_namespace
+        assert refused(world, other).data["standing"] == "busy"
+        holder.kill()
+    wait_until(lambda: refused(world, other).data["standing"] == "left", "the container to be gone")
+    other.adopt(world.project, lambda _: None)
+    assert other.owned() == [world.project]
+
+
+def test_the_lock_holds_on_overlayfs(world: World) -> None:
+    require(OVERLAID)
+    command = contained(world, OVERLAID, TWO_THERE)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["busy", "owned"]
 
 
 def remade(home: Path) -> None:

@@ -227,6 +227,7 @@ def test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on(
     assert answer["runs"] == [f"{labs.SLUG}/r0001", f"{labs.SLUG}/{queued}"]
     assert answer["unseen"] == []
     assert adopted(other)["runs"] == answer["runs"]
+    assert not any((one.home / "active").iterdir())
     go()
     assert other.wait("r0001")["result"]["verdict"] == "advance"
     assert other.wait(queued)["result"] is not None
