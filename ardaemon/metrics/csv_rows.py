@@ -15,13 +15,15 @@ from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.cells import OpenQuote, Unread, delimiter_of, split, value
-from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
+from ardaemon.metrics.rows import STEP_NAMES, Row, RowsBackend, step_of, wall_of
 
 # Of a row with quoted cells over several lines: its characters, and how often one of its lines may end it. A
 # quote that is still open then is a slip.
 HELD_MAX = 64 << 10
 TRIES_MAX = 64
 SHOWN_MAX = 40  # characters of a cell that a reason shows
+# Names of a first column that counts rows; "" is an index without a name.
+COUNTS = frozenset((*STEP_NAMES, "", "#", "epoch", "epochs", "batch", "fold", "index"))
 _EXCEL = "sep="  # a first line that tells spreadsheets the delimiter
 
 
@@ -38,6 +40,7 @@ class CsvParser:
         self._held: list[str] = []  # the lines of a row whose quoted cell goes on
         self._size = self._tries = 0  # their characters, and how often they were looked at
         self._text: list[str] = []  # the cells of a line without numbers, which may be a header
+        self._is_numbered = False  # rows of this header begin with a number: one with a word sums them up
         self._is_doubted = False  # rows below it were refused, for nobody knows whether it is one
 
     def rows(self, line: str) -> Iterator[Row]:
@@ -135,11 +138,12 @@ class CsvParser:
         return self._is_primary_in(self._names)
 
     def _take(self, names: list[str], delimiter: str) -> None:
-        self._names, self._delimiter, self._text, self._is_doubted = names, delimiter, [], False
+        self._names, self._delimiter, self._text = names, delimiter, []
+        self._is_doubted = self._is_numbered = False
 
     def _note_text(self, names: list[str], cells: list[str]) -> None:
         """Keep a line without numbers: the row below it tells whether it was a header or text."""
-        is_empty = all(value(cell) is None for cell in cells)
+        is_empty = not any(sign.isalnum() for cell in cells if value(cell) is not None for sign in cell)
         is_prose = any(" " in name for name in names) and not any(" " in name for name in self._names)
         if not is_empty:
             self._text = [] if is_prose or len(names) == 1 < len(self._names) else names
@@ -161,6 +165,10 @@ class CsvParser:
                 found[name] = one
             elif isinstance(one, Unread) and name == self._primary:
                 unread = f"has {one_line(cell, SHOWN_MAX)!r}, {one}"
+        if isinstance(values[0], float):
+            self._is_numbered = self._names[0].casefold() in COUNTS
+        elif isinstance(values[0], Unread) and self._is_numbered and self._primary in found:
+            unread = f"begins with {one_line(cells[0], SHOWN_MAX)!r}, where rows before it have a number"
         if self._has_column and self._names.count(self._primary) > 1:
             unread = f"has {self._names.count(self._primary)} columns of that name above it"
         return Row(found, step_of(found), wall_of(found), unread)
@@ -171,7 +179,7 @@ class CsvParser:
         if len(text) != count:
             return None
         if count != len(self._names) or set(text) & set(self._names):
-            self._names = text
+            self._names, self._is_numbered = text, False
             return None
         self._text, self._is_doubted = text, True  # the rows below it are as unclear as this one
         return f"stands below {one_line(','.join(text), SHOWN_MAX)!r}, which may be a header"

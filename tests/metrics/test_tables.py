@@ -35,6 +35,8 @@ READ = {
     "text at the end": ("epoch,val_loss\n1,0.6\nTraining has ended\n", 0.6),
     "text before the header": ("Results of run 5\nepoch,val_loss\n1,0.6\n", 0.6),
     "text of three parts": ("epoch,val_loss\n1,0.8\nsaved,best,last\n2,0.6\n", 0.6),
+    "a line of dashes": ("epoch,val_loss\n-----,--------\n1,0.8\n-----,--------\n2,0.6\n", 0.6),
+    "a first column of words and numbers": ("run,val_loss\n7,0.7\na,0.6\n", 0.6),
     "the header again": ("epoch,val_loss\n1,0.8\nepoch,val_loss\n1,0.7\n2,0.6\n", 0.6),
     "the header with one more": ("epoch,val_loss\n1,0.8\nepoch,lr,val_loss\n2,0.1,0.6\n", 0.6),
     "the columns changed places": ("epoch,val_loss\n1,0.8\nval_loss,epoch\n0.6,2\n", 0.6),
@@ -91,6 +93,14 @@ UNREAD = {
     "a unit": ("epoch,val_loss\n1,0.5\n2,12.3ms\n", "line 3 of metrics.csv has '12.3ms', which is no number"),
     "a unit in a row without numbers": ("tag,val_loss\na,0.5\nb,12ms\n", "has '12ms', which is no number"),
     "words": ("epoch,val_loss\n1,0.5\n2,failed\n", "has 'failed', which is no number"),
+    "a row that sums up": (
+        "epoch,val_loss\n1,0.8\n2,0.6\nmean,0.7\n",
+        "line 4 of metrics.csv begins with 'mean'",
+    ),
+    "a best row": (
+        ",epoch,val_loss\n0,1,0.5\n1,2,0.6\nbest,1,0.5\n",
+        "begins with 'best', where rows before it",
+    ),
     "a list": ('epoch,val_loss\n1,0.5\n2,"[0.4]"\n', "has '[0.4]', which is no number"),
     "a truth value": ("epoch,val_loss\n1,0.5\n2,True\n", "has 'True', which is no number"),
     "what may be a header": (
