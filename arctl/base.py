@@ -31,10 +31,30 @@ def has_ended(view: Answer) -> bool:
     return view["state"] in ("exited", "judged", "committed") and not wished
 
 
-expr_option = click.option(
+_given: list[str] = []  # the folder that --project names, if it was given
+
+
+def _take(_context: click.Context, _option: click.Parameter, folder: str | None) -> None:
+    _given[:] = [os.path.abspath(folder)] if folder is not None else []
+
+
+project_option = click.option(
+    "--project",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    expose_value=False,
+    callback=_take,
+    help="A folder of the project. Default: the current one.",
+)
+_expr_option = click.option(
     "--expr", metavar="SLUG", help="The experiment. Default: AR_EXPR, else the live or the newest one."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+
+
+def expr_option(command: F) -> F:
+    """Add the options that say which experiment is meant: --expr and --project."""
+    return _expr_option(project_option(command))
 
 
 def common(command: F) -> F:
@@ -104,7 +124,7 @@ def project(start: str | None = None) -> str:
     Raises UsageError if the current folder was deleted, and ForeignOwner if the project is another user's.
     """
     try:
-        folder = find_project(start or os.getcwd())
+        folder = find_project(start or next(iter(_given), None) or os.getcwd())
     except FileNotFoundError:
         raise UsageError("the current folder was deleted", "change to the project's folder") from None
     require_ours(folder, (FOLDER,), trusted_folders)

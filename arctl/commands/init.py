@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from arctl.base import Here, ask_missing, json_option, project, say, say_json, warn
+from arctl.base import Here, ask_missing, json_option, project, project_option, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type, folder_type, path_type
@@ -38,6 +38,7 @@ TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
     metavar="PATH",
     help="Data or code that must not change; repeatable.",
 )
+@project_option
 @json_option
 def init(
     slug: str,

@@ -40,6 +40,15 @@ def find_project(start: str) -> str:
     return folder
 
 
+def above(folder: str) -> str | None:
+    """Return the nearest project with experiments above the project `folder`, by the same rules; or None."""
+    while (parent := os.path.dirname(folder)) != folder and _may_enter(parent, folder):
+        folder = parent
+        if os.path.lexists(os.path.join(folder, FOLDER)):
+            return folder
+    return None
+
+
 def _is_root(folder: str) -> bool:
     """Return whether the folder is a project's root. A link to a disk that is away counts."""
     return any(os.path.lexists(os.path.join(folder, name)) for name in (FOLDER, GIT))

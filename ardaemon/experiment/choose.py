@@ -1,12 +1,13 @@
 """Chooses the experiment for a request that names none."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment
 from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug, project_folder
 from ardaemon.core.model import Session
-from ardaemon.core.project import require_ours
+from ardaemon.core.project import above, require_ours
 from ardaemon.core.words import CHAIN_FIRST, CREATE
 from ardaemon.experiment import chain as chains
 from ardaemon.experiment import state as experiments
@@ -60,6 +61,25 @@ def _meant(folder: Path, chain_first: bool) -> Experiment:
     if chain_first and (current := _current(folder, every)) is not None:
         return current
     return _only_live(every) or _current(folder, every) or _last_changed(every)
+
+
+def with_above(error: UnknownExperiment, project: Path) -> UnknownExperiment:
+    """Return the error of a project without experiments; it names the project above that has some.
+
+    As where somebody stands in a worktree or a submodule inside the project that he means.
+    """
+    outer = above(str(project))
+    every = Project(Path(outer)).experiments() if outer is not None else []
+    if not every or Project(project).experiments():
+        return error
+    live = [experiment for experiment in every if _is_live(experiment)]
+    shown = f"{live[0].slug}, whose session is live" if live else every[-1].slug
+    return UnknownExperiment(
+        f"{error.message}; the project above it, {outer}, has {shown}",
+        f"if you mean that one: {shlex.join(['arctl', 'status', '--project', str(outer)])};"
+        f" to begin one here: {CREATE}",
+        error.data,
+    )
 
 
 def _only_live(every: list[Experiment]) -> Experiment | None:

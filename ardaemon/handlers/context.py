@@ -193,7 +193,7 @@ class Context:
 
     async def _explained(self, error: UnknownExperiment, project: Path) -> UnknownExperiment:
         known = frozenset(self.board.newest)
-        return await self.disks.ask(project, partial(vanished.explained, error, project, known))
+        return await self.disks.ask(project, partial(_explained, error, project, known))
 
     async def load(self, experiment: Experiment) -> State:
         """Return the state; repaired, with warnings, where a file is broken."""
@@ -225,6 +225,12 @@ class Context:
 
 def _nothing() -> None:
     """Change nothing: the project is owned for it."""
+
+
+def _explained(error: UnknownExperiment, project: Path, known: frozenset[str]) -> UnknownExperiment:
+    """Return the error with what is known of the experiment: that it was here, or that one is above."""
+    told = vanished.explained(error, project, known)
+    return choose.with_above(told, project) if told is error else told
 
 
 def _in_making(project: Project, trusted: Sequence[str]) -> tuple[bool, Experiment | None]:

@@ -34,8 +34,9 @@ class Shell:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """A command in the background."""
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": self.lab.environment}
+        given["cwd"] = self.lab.project
         given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen([sys.executable, "-m", "arctl", *arguments], cwd=self.lab.project, **given)
+        return subprocess.Popen([sys.executable, "-m", "arctl", *arguments], **given)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """A command to its end; its stdout, if its exit code is the expected one."""
