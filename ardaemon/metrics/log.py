@@ -156,10 +156,10 @@ class _Reading:
             return []
         self._warm_up(begin, limits)
         found = [report for line in lines(data) for report in self._of_line(line)]
-        after = self.file.seek(begin + len(data)) and self.file.read(limits.line)
-        following = next(lines(after or b""), b"")
-        left = self.reader.primaries(following)[:1] if self.reader.is_folded and following else []
-        return found + left + self.reader.end()
+        if self.reader.is_folded:
+            after = read_at(self.file, begin + len(data), begin + len(data) + limits.line + 1)
+            found += self.reader.unfolded(next(lines(after), b""))
+        return found
 
     def _of_line(self, line: bytes) -> list[Report]:
         if self.reader.is_folded or self.reader.possible(line):

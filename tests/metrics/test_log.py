@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ardaemon.core.errors import UsageError
@@ -384,3 +384,36 @@ def test_a_log_in_whose_place_a_link_stands_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "run.log").symlink_to("secret")
     readings = LogBackend().read_here(evidence(tmp_path / "run.log"), LOSS)
     assert readings.problem == "run.log cannot be read: it is a link, not a plain file"
+
+
+# Lines that open something for those after them, and lines whose meaning depends on it.
+OPENERS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "Traceback (most recent call last):",
+                '  File "x", line 1, in f',
+                "    loss = 3",
+                "KeyError: 1",
+            ),
+            *("{", '  "loss": 4,', '  "ema": {', '    "loss": 5', "  }", "}", "{'loss': 1, 'b':", "'loss':"),
+            *("loss:", "0.5", "loss: 0.7", "loss: 0.8ms", "best loss: 0.1", "ema:", "  loss: 0.9", "R("),
+            *("  loss=0.3,", ")", "a.py:1: UserWarning: x", "  loss = 2", "x" * 30, "epoch 3 loss", "note"),
+            "loss: 9 " + "y" * 70,
+        ]
+    ),
+    max_size=12,
+)
+
+
+@settings(derandomize=True)
+@given(OPENERS, st.integers(1, 120), st.integers(62, 100), st.sampled_from(["last", "best"]))
+def test_what_earlier_lines_opened_counts_wherever_blocks_begin(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], tail: int, block: int, count: Count
+) -> None:
+    """Read in one piece, and by a tail and small blocks, a log has the same value."""
+    folder, query = tmp_path_factory.getbasetemp(), Query(Primary("loss"), count=count)
+    text = "".join(f"{line}\n" for line in lines)
+    whole = read(folder, text, query, ReadLimits(line=60))
+    parts = read(folder, text, query, ReadLimits(tail=tail, block=block, line=60))
+    assert (whole.value, whole.stale) == (parts.value, parts.stale)

@@ -67,10 +67,10 @@ class LineReader:
     def reports(self, line: bytes) -> list[Report]:
         """Return every report of the next line."""
         if len(line) > self.line_max:
-            return self.too_long(line, len(line))
+            return [*self.end(), *self.too_long(line, len(line))]
         text = self._text(line)
         if text is None:
-            return []
+            return self.end()
         found = self._scan.line(text)
         if self.pattern is None:
             return found
@@ -80,23 +80,30 @@ class LineReader:
     def primaries(self, line: bytes) -> list[Report]:
         """Return the reports of the primary metric alone."""
         if len(line) > self.line_max:
-            return self.too_long(line, len(line))
+            return [*self.end(), *self.too_long(line, len(line))]
         text = self._text(line)
         if text is None:
-            return []
+            return self.end()
         every = regex_reports(self.pattern, text, self.primary) if self.pattern else self._scan.line(text)
         return [report for report in every if report.name == self.primary]
 
     def skip(self, line: bytes) -> None:
         """Take note of a line whose reports do not count: the lines after it may depend on it."""
         text = self._text(line) if len(line) <= self.line_max else None
-        if text is not None and self.pattern is None:
+        if text is None:
+            self.end()
+        elif self.pattern is None:
             self._scan.skip(text)
 
     @property
     def is_folded(self) -> bool:
         """Return whether the last line ended with the primary metric's name: the next may have its number."""
         return self._scan.is_folded
+
+    def unfolded(self, line: bytes) -> list[Report]:
+        """Return what the next line holds of the report that the last line began, and nothing else."""
+        text = self._text(line) if len(line) <= self.line_max else None
+        return self._scan.unfolded(text) if text is not None else self.end()
 
     def end(self) -> list[Report]:
         """Return what is left when no line follows: the primary metric's name without a number."""

@@ -66,6 +66,15 @@ class Objects:
         """Return whether the last line ended within an object."""
         return bool(self._open)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether the last line ended with a key, whose value the next line may begin with."""
+        return bool(self._waiting)
+
+    def stop_waiting(self) -> None:
+        """Expect no value at the beginning of the next line."""
+        self._waiting = ""
+
     def goes_on(self, line: str) -> bool:
         """Return whether the line belongs to an object that an earlier line opened."""
         if not self._open:
@@ -75,9 +84,9 @@ class Objects:
         if match is not None and not named and not line.startswith("{"):
             self._aside = 0
             return True
-        self._aside += 1
+        self._aside, self._waiting = self._aside + 1, ""
         if self._aside > ASIDE_LINES or line.startswith("{"):
-            self._open, self._waiting = [], ""
+            self._open = []
         return False
 
     def opens(self, text: str, begin: int) -> re.Match[str] | None:

@@ -72,11 +72,16 @@ class Scan:
 
     @property
     def is_folded(self) -> bool:
-        """Return whether the last line ended with the primary metric's name."""
-        return self._folded is not None
+        """Return whether the last line ended with a name whose number the next line may begin with."""
+        return self._folded is not None or self._objects.is_waiting
+
+    def unfolded(self, text: str) -> list[Report]:
+        """Return what the next line holds of the report that the last line began, and nothing else."""
+        return [self._under_its_name(report) for report in self._unfolded(one_spelling(text))]
 
     def end(self) -> list[Report]:
-        """Return what the last line leaves: a name without its number."""
+        """Return what the last line leaves, a name without its number: the next line is no part of it."""
+        self._objects.stop_waiting()
         return [self._under_its_name(report) for report in self._unfolded("")]
 
     def _piece(self, text: str) -> list[Report]:
