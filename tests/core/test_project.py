@@ -164,11 +164,9 @@ def test_each_folder_of_another_user_is_refused_by_name_and_owner(above: Path, n
 
 @needs_root
 @pytest.mark.parametrize("name", [".autoresearch", f".autoresearch/{SLUG}"])
-def test_a_link_is_refused_if_it_or_its_folder_is_another_users(
-    above: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_link_is_refused_if_it_or_its_folder_is_another_users(above: Path, name: str) -> None:
     """A link of one's own to a folder of one's own is as good as the folder: a larger disk, say."""
-    moved = tmp_path / "moved"
+    moved = above / "moved"
     (above / name).rename(moved)
     (above / name).symlink_to(moved)
     require_ours(str(above), (".autoresearch", SLUG), nobody)

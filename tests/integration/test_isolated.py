@@ -75,6 +75,7 @@ def by_arctl(lab: Lab) -> int:
 
 def by_hand(lab: Lab) -> int:
     """Start the daemon as a systemd unit does, and return its pid."""
+    lab.forges = False
     return lab.start().pid
 
 

@@ -1,5 +1,6 @@
 """config.toml is taken up when it is saved, without a restart; a broken one changes nothing."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -177,4 +178,8 @@ def test_an_idle_daemon_does_nothing_for_the_file(lab: Lab) -> None:
 
 
 def _open_in(pid: int) -> list[str]:
-    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(entry))
+    return found

@@ -200,6 +200,7 @@ def table(before: Use, after: Use, rows: dict[str, tuple[float, float]], said: s
 def test_many_runs_leave_nothing_behind_and_none_costs_more_than_the_first(
     lab: Lab, record_property: pytest.FixtureRequest
 ) -> None:
+    lab.forges = False  # what a daemon shares with the process that forked it is no memory of its own
     lab.ready(runner=RUNNER, metrics="log")
     load = Load(lab)
     load.runs(WARM_UP)

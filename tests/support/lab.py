@@ -16,7 +16,7 @@ from typing import Any
 
 from ardaemon.core.errors import from_wire
 from ardaemon.host import proc
-from tests.support.forge import Forge, Forked
+from tests.support import forge
 
 DEADLINE_S = 30.0
 SLUG = "261122-test"
@@ -100,8 +100,9 @@ class Lab:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
-        self.process: subprocess.Popen[bytes] | Forked | None = None
-        self.forge: Forge | None = None  # daemons from there, not from interpreters of their own
+        self.process: subprocess.Popen[bytes] | forge.Forked | None = None
+        self.program = "ardaemon"  # the module that is run as the daemon
+        self.forges = True  # daemons are forked (tests/support/forge.py), and no interpreters of their own
         self.clients: list[Rpc] = []
         self.stopped: list[
             int
@@ -119,11 +120,13 @@ class Lab:
 
     # --- daemon ---
 
-    def start(self, program: str = "ardaemon", **environment: str) -> "Lab":
-        """Start a daemon and wait until it listens; `program` is the module that is run."""
+    def start(self, program: str | None = None, **environment: str) -> "Lab":
+        """Start a daemon and wait until it listens; `program` is run in the place of the lab's."""
         read, write = os.pipe()
         with (self.root / "stderr").open("ab") as stderr:
-            self.process = self._boot(program, {**self.environment, **environment}, write, stderr.fileno())
+            self.process = self._boot(
+                program or self.program, {**self.environment, **environment}, write, stderr.fileno()
+            )
         os.close(write)
         with open(read, "rb") as pipe:
             word = pipe.read()
@@ -132,9 +135,9 @@ class Lab:
 
     def _boot(
         self, program: str, environment: dict[str, str], ready: int, stderr: int
-    ) -> subprocess.Popen[bytes] | Forked:
-        if self.forge is not None:
-            return self.forge.start(environment, ready, stderr)
+    ) -> subprocess.Popen[bytes] | forge.Forked:
+        if self.forges and program in forge.PROGRAMS:
+            return forge.shared().start(program, environment, ready, stderr)
         return subprocess.Popen(
             [sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
             env=environment,

@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,9 @@ from tests.support.seccomp import AF_UNIX, Refused, install
 NOT_PLAIN = re.compile(r"[;&|<>$`()\n*?]")
 SHELLS = ("sh", "bash")
 BWRAP = "bwrap --dev-bind / / --unshare-pid --proc /proc --die-with-parent --".split()
-READ_ONLY = "bwrap --ro-bind / / --dev /dev --unshare-pid --proc /proc --die-with-parent --".split()
+_LABS = tempfile.gettempdir()  # it may lie in /dev
+_SEEN = f"--ro-bind / / --dev /dev --ro-bind {_LABS} {_LABS}"
+READ_ONLY = f"bwrap {_SEEN} --unshare-pid --proc /proc --die-with-parent --".split()
 
 
 class Way(NamedTuple):

@@ -1,6 +1,5 @@
 """Every point of the story at which it can be cut: recorded once, then each cut in a world of its own."""
 
-import atexit
 import json
 import os
 from collections import Counter
@@ -12,7 +11,6 @@ from typing import Any
 
 from ardaemon.core.errors import ArdaemonError
 from tests.support import lab as labs
-from tests.support.forge import Forge
 from tests.support.lab import Lab, wait_until
 from tests.torture.story import Story, pictured
 
@@ -35,21 +33,11 @@ class Point:
         return f"{self.who}: {self.name} {self.subject} #{self.nth}"
 
 
-_forges: list[Forge] = []  # one for each test process, made when it is first needed
-
-
-def _forge() -> Forge:
-    if not _forges:
-        _forges.append(Forge())
-        atexit.register(_forges[0].close)
-    return _forges[0]
-
-
 @contextmanager
 def world() -> Iterator[Lab]:
-    """A lab of its own for one case, with daemons that boot fast; nothing of it is left."""
+    """A lab of its own for one case, whose daemons can be struck; nothing of it is left."""
     lab = labs.make()
-    lab.forge = _forge()
+    lab.program = PROGRAM
     try:
         yield lab
     finally:

@@ -137,7 +137,6 @@ def test_a_daemon_that_cannot_come_up_says_why_in_a_line_and_leaves_with_the_cod
     record_property("cases", len(at_start))
     for point in at_start:
         with world() as lab:
-            lab.forge = None  # a process of its own has an exit code
             plan = planned(lab, point, errno.EIO)
             with pytest.raises(AssertionError):
                 lab.start(PROGRAM, FAULT_PLAN=json.dumps(plan))

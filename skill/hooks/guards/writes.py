@@ -72,10 +72,14 @@ OUTPUT = {
 def of(command: Command) -> Iterator[Change]:
     """Yield what the command changes. Raises Unclear if that cannot be told."""
     for path in command.outputs:
-        if path is None or not os.path.normpath(path).startswith("/dev/"):
+        if path is None or not _is_device(os.path.normpath(path)):
             yield Write(resolved(path, command.folder))
     words = _itself(command.words)
     yield from _of(words, command.folder, "xargs" in command.words)
+
+
+def _is_device(path: str) -> bool:
+    return path.startswith("/dev/") and not path.startswith("/dev/shm/")  # that is a folder like others
 
 
 def _of(words: list[Text], folder: Text, by_xargs: bool) -> Iterator[Change]:
