@@ -6,7 +6,9 @@ import pytest
 
 from ardaemon.core.config import NEIGHBOURS_MAX
 from ardaemon.core.model import Settings
-from ardaemon.experiment import script_place
+from ardaemon.core.protocol import Seal
+from ardaemon.experiment import script_place, seal
+from ardaemon.experiment.state import load
 from tests.support.folders import experiment
 
 
@@ -63,3 +65,13 @@ def test_a_folder_of_too_many_names_is_said(tmp_path: Path) -> None:
     assert f"{tmp_path}/src holds more than {NEIGHBOURS_MAX}" in note
     assert script_place.notes(made, "gone/train.py") == []
     assert script_place.notes(made, None) == []
+
+
+def test_a_seal_that_is_made_anew_keeps_the_origin_and_the_lock_goes_along(tmp_path: Path) -> None:
+    (tmp_path / "train.py.lock").write_text("version = 1\n")
+    made = experiment(tmp_path)
+    assert script_place.lock_of(made.train).read_text() == "version = 1\n"
+    assert load(made).contract.origin == "train.py"
+    made.prepare.write_text("CONTRACT = {'version': 2}\n")
+    seal.seal(made, Seal(project=str(tmp_path), accept=True))
+    assert load(made).contract.origin == "train.py"
