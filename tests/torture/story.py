@@ -202,7 +202,7 @@ def pictured(lab: Lab) -> dict[str, Any]:
             if ".same" in path.parts:  # its names are hashes of an environment's, which has a random key
                 found.update({f".same {os.readlink(path)}": True} if path.is_symlink() else {})
             elif path.is_symlink():
-                found[name] = os.readlink(path)
+                found[name] = os.readlink(path).replace(str(lab.root), "~")
             elif path.is_dir():
                 found[f"{name}/"] = oct(path.stat().st_mode)
             else:
