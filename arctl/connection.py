@@ -15,9 +15,8 @@ from ardaemon.core.errors import DaemonUnavailable, InternalError, UsageError, f
 # One wait; the daemon cuts longer ones too.
 WAIT_MAX_S = 7 * 86400.0
 ANSWER_S = 60.0  # the longest that a daemon may think before it counts as hung
-SLOW_ANSWER_S = (
-    900.0  # the same where sealed data is hashed, a kill verified, a chain read, or a project let go of
-)
+# The same where sealed data is hashed, a kill verified, a chain read, or another daemon lets go first.
+SLOW_ANSWER_S = 900.0
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"

@@ -16,6 +16,7 @@ from arctl.connection import Connection, ConnectionLost
 from arctl.dial import OUTSIDE, Answer, Busy, NotRunning, peer
 from arctl.git_checks import agent_checks, git_checks
 from arctl.lock_holder import CANNOT_BE_REACHED, holder, unreachable
+from arctl.owner_check import owner_checks
 from arctl.pid_namespace import require_lasting
 from arctl.sandbox import Sandboxed
 from arctl.service import lingering, manager
@@ -72,6 +73,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
     else:
         yield _project(Path(folder))
         yield _disk("disk of the project", Path(folder))
+        yield from owner_checks(Path(folder), host)
         yield from git_checks(Path(folder))
         yield from agent_checks(Path(folder), os.environ)
     try:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,6 +129,25 @@ def test_reading_takes_no_project_and_is_let_in_by_every_owner(two: tuple[Lab, L
     assert other.get("status.get", last=5)["session"]["live"]
     go()
     one.wait("r0001")
+
+
+def doctor(lab: Lab) -> list[str]:
+    """What `arctl doctor` says of the project's owner."""
+    command = [sys.executable, "-m", "arctl", "doctor", "--json"]
+    done = subprocess.run(command, cwd=lab.project, env=lab.environment, capture_output=True, check=False)
+    return [check["found"] for check in json.loads(done.stdout)["checks"] if check["name"] == "owner"]
+
+
+def test_doctor_names_the_other_daemon_that_has_the_project(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    go = waiting(one)
+    assert doctor(one) == []
+    (found,) = doctor(other)
+    assert f"pid {one.pid}" in found
+    assert str(one.home) in found
+    (one.project / ".autoresearch/.owner").write_bytes(b"{")
+    assert "cannot be read" in doctor(other)[0]
+    go()
 
 
 def test_a_daemon_that_is_stopped_lets_go_at_once(two: tuple[Lab, Lab]) -> None:
