@@ -126,7 +126,7 @@ def test_a_fifo_in_the_place_of_train_py_blocks_nobody(lab: Lab) -> None:
     lab.ready()
     (lab.folder / "train.py").unlink()
     os.mkfifo(lab.folder / "train.py")
-    assert lab.get("status.get")["train_py"] == "missing"
+    assert lab.get("status.get")["train_py"] == "unreadable"
     with pytest.raises(errors.BadTrainFile, match="not a plain file"):
         lab.submit()
 
