@@ -121,11 +121,15 @@ def _failed(result: Answer, tail: str) -> str:
 
 
 def _look(result: Answer, run: str) -> str:
-    """Return the commands that show why, and that bring the edit back if train.py is the best again."""
+    """Return the commands that show why, and that bring the edit back if train.py is the best again.
+
+    Of a metric that is not read the reason needs the room: it names the option to give.
+    """
     if result["status"] == "unclean":
         return "arctl clean"
     words = [] if result["status"] == "interrupted" else ["tail"]
-    words += ["restore"] if result.get("train_py") == "restored" else []
+    is_back = result.get("train_py") == "restored" and result["status"] != "invalid"
+    words += ["restore"] if is_back else []
     return f"arctl {' or '.join(words)} {run}" if words else ""
 
 

@@ -34,6 +34,8 @@ def make_job_folder(
             _copy_snapshot(run, run.script)
         else:
             _lay_out_place(experiment, run, origin)
+            # Where checks and metric commands look for it, whatever the original's name and depth.
+            _link(os.path.relpath(script_place.snapshot(run, origin), run.job), run.script)
         _link_siblings(experiment, run.job)
     if settings is not None and settings.exec == "live":
         _copy_live(experiment, run, origin)

@@ -200,7 +200,7 @@ VERDICTS = {
     ),
     "invalid": (
         failed("invalid", verdict="revert", reason="metric val/loss not found", best=None),
-        "[r0043] invalid: metric val/loss not found — no best yet; arctl tail or restore r0043",
+        "[r0043] invalid: metric val/loss not found — no best yet; arctl tail r0043",
     ),
     "interrupted": (
         failed("interrupted", reason="stopped on request", exit_code=None),

@@ -65,14 +65,14 @@ def test_a_session_of_a_clone_runs_nothing_until_it_is_started(lab: Lab) -> None
 
 
 def test_a_session_of_a_clone_is_shown_as_not_live(lab: Lab) -> None:
-    lab.ready(metric_command="python\x1b]0;title\x07 read.py\n# and more")
+    lab.ready(metric_command="python\x1b]0title\x07 read.py")
     as_another_user(lab)
     for method in ("status.get", "session.get"):
         view = lab.get(method)
         assert not view["session"]["live"]
         (line,) = view["warnings"]
         assert "started elsewhere" in line
-        assert "metric command 'python read.py # and more'" in line
+        assert "metric command 'python read.py'" in line
         assert line.isprintable()
     lab.get("session.stop")
     assert lab.get("status.get")["warnings"] == []

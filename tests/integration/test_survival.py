@@ -206,7 +206,7 @@ def test_a_run_that_ended_before_a_reboot_advances_without_the_checkpoint_that_n
 
 @pytest.mark.promise("host-restart")
 def test_a_metric_command_is_not_asked_about_files_that_a_reboot_may_have_torn(lab: Lab) -> None:
-    lab.ready(metrics="custom", metric_command="python -c print('{}')")
+    lab.ready(metrics="custom", metric_command="""python -c "print('{}')" """)
     result = lab.wait(ended_before_a_reboot(lab))["result"]
     assert (result["status"], result["reason"]) == ("crash", "host_restart")
 

@@ -73,7 +73,7 @@ def test_a_copy_finds_what_lies_beside_its_original_and_above_it(tmp_path: Path)
         assert (place / "src/train.py.lock").read_text() == "the experiment's"
         assert not {".git", ".autoresearch"} & {path.name for path in place.iterdir()}
     assert {path.name for path in run.job.iterdir()} >= {"project", "data.txt"}
-    assert not (run.job / "train.py").exists()
+    assert (run.job / "train.py").resolve() == (run.job / "project/src/train.py").resolve()
 
 
 def test_a_copy_whose_original_is_away_runs_all_the_same(tmp_path: Path) -> None:

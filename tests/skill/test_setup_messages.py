@@ -23,6 +23,7 @@ pathlib.Path("runs/events.out.tfevents.1").touch()
 CASES = (
     ("pass\n", ""),
     (PYTHON.format("the loss is 3"), ""),
+    (PYTHON.format("the val_loss of epoch 3 went down"), ""),
     (PYTHON.format("VAL_LOSS=3"), ""),
     (PYTHON.format("the loss is 3"), "--metric-regex 'loss: (?P<value>.*)'"),
     (CSV, "--metrics csv --metric-path 'log/*.csv'"),
