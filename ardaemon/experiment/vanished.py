@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ardaemon.core import git
 from ardaemon.core.errors import Refused, UnknownExperiment
+from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import FOLDER, Experiment, run_name
 from ardaemon.core.model import Session
 
@@ -45,7 +46,7 @@ def explained(error: UnknownExperiment, project: Path, known: frozenset[str]) ->
 
 
 def _has_experiments(home: Path) -> bool:
-    return home.is_dir() and any(one.is_dir() for one in home.iterdir())
+    return home.is_dir() and any(one.is_folder for one in listing(str(home), Look(home), follow=True))
 
 
 def _command(project: Path, path: str) -> str | None:

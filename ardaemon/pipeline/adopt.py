@@ -18,7 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner, Refused, UnknownSchema
-from ardaemon.core.layout import Experiment, Host, Project, Run
+from ardaemon.core.folders import Look, listing
+from ardaemon.core.layout import RUN_ID, Experiment, Host, Project, Run
 from ardaemon.core.model import Session
 from ardaemon.core.owner import is_ours
 from ardaemon.core.project_owner import ProjectOwner
@@ -76,7 +77,8 @@ class Adoption:
             state.write(experiment.session, self.mine.signed(session))
 
     def _entries(self, left: Host) -> Iterator[tuple[Path, Active]]:
-        for entry in sorted(left.active.glob("*.json")):
+        names = (one.name for one in listing(str(left.active), Look(left.active)))
+        for entry in sorted(left.active / name for name in names if name.endswith(".json")):
             active = None
             with suppress(ArdaemonError):  # an entry that cannot be read: its run is named as one left over
                 active = state.read(entry, Active)
@@ -114,13 +116,16 @@ class Adoption:
 def left_over(project: Path, entries: Path) -> Iterator[str]:
     """Yield the runs of the project that have no verdict, and no active entry in the folder `entries`."""
     for experiment in Project(project).experiments():
-        for folder in sorted(experiment.runs.glob("r[0-9]*")):
-            run = experiment.run(folder.name)
-            if run.result.exists() or entry_path(entries, experiment, folder.name).exists():
+        if not experiment.runs.is_dir():
+            continue
+        names = (one.name for one in listing(str(experiment.runs), Look(experiment.runs), follow=True))
+        for name in sorted(filter(RUN_ID.fullmatch, names)):
+            run = experiment.run(name)
+            if run.result.exists() or entry_path(entries, experiment, name).exists():
                 continue
             try:
                 record = state.read(run.record, RunRecord)
             except ArdaemonError:
                 continue  # others say so
             if record is not None:
-                yield f"{experiment.slug}/{folder.name}"
+                yield f"{experiment.slug}/{name}"

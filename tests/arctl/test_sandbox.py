@@ -49,7 +49,7 @@ ASKING = (
         "report --html -o page.html",
         "history --best 3",
     ),
-    *("events", "metrics", "queue pause", "queue resume", "queue drain"),
+    *("adopt", "events", "metrics", "queue pause", "queue resume", "queue drain"),
     *("daemon start", "daemon stop", "daemon restart", "daemon status"),
 )
 # The first two have tests of their own; config and skill read files.

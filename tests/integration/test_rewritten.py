@@ -14,6 +14,7 @@ pytestmark = pytest.mark.promise("rewritten")
 # Each rewrites what a tool of its kind would, and then reports.
 _HEAD = """import os, pathlib
 here, runs = pathlib.Path(__file__), pathlib.Path(os.environ["AR_EXPR_DIR"]) / "runs"
+snapshot = pathlib.Path(os.environ["AR_RUN_DIR"]).parent / "train.py"
 def rewrite(path):
     path.chmod(0o644)
     new = path.with_name("saved.tmp")
@@ -27,11 +28,11 @@ def in_place(path):
 HABITS = {
     "itself": "rewrite(here)",
     "itself, in place": "in_place(here)",
-    "its snapshot": "rewrite(here.parent.parent / 'train.py')",
-    "its snapshot, in place": "in_place(pathlib.Path(os.environ['AR_RUN_DIR']) / '../train.py')",
+    "its snapshot": "rewrite(snapshot)",
+    "its snapshot, in place": "in_place(snapshot)",
     "each snapshot": "[rewrite(path) for path in runs.glob('*/train.py')]",
     "each Python file of the runs": "[in_place(path) for path in runs.rglob('*.py') if path != here]",
-    "its snapshot, which is gone then": "(here.parent.parent / 'train.py').unlink()",
+    "its snapshot, which is gone then": "snapshot.unlink()",
 }
 
 

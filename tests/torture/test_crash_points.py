@@ -2,6 +2,7 @@
 
 import errno
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,7 +96,16 @@ def once_and_alone(lab: Lab, story: Story, _point: Point) -> None:
         result = lab.read(f"runs/{story.runs[candidate.name]}/result.json")
         lost = (result["verdict"], result["reason"]) == ("crash", "supervisor_lost")
         assert lost or result["attempts"] == 1, result
-    assert [pid for pid in lab.processes() if pid != lab.pid and alive(pid)] == []
+    assert [command(pid) for pid in lab.processes() if pid != lab.pid and alive(pid)] == []
+
+
+def command(pid: int) -> str:
+    """Return the command line of a process, to name one that is left."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return f"{pid}, which has just ended"
+    return f"{pid}: {b' '.join(words).decode(errors='replace')}"
 
 
 @CHUNK
