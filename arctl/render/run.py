@@ -115,22 +115,22 @@ def _failed(result: Answer, tail: str) -> str:
     stays = (
         f"best stays {number(result.get('best_value'))} @ {short(best, ID_MAX)}" if best else "no best yet"
     )
-    look = _look(result, run)
-    tail += f"; {look}" if look else ""
-    return fit(f"[{run}] {result['status']}: ", _why(result), f" — {stays}{tail}", VERDICT_MAX)
+    head, why, rest = f"[{run}] {result['status']}: ", _why(result), f" — {stays}{tail}"
+    lines = [fit(head, why, f"{rest}{look}", VERDICT_MAX) for look in _looks(result, run)]
+    return next((line for line in lines if short(why, VERDICT_MAX) in line), lines[-1])
 
 
-def _look(result: Answer, run: str) -> str:
-    """Return the commands that show why, and that bring the edit back if train.py is the best again.
+def _looks(result: Answer, run: str) -> tuple[str, ...]:
+    """Return the commands that show why, with the one that brings the edit back if it was taken away.
 
-    Of a metric that is not read the reason needs the room: it names the option to give.
+    The second one is without that: the reason, which may name the option to give, needs the room more.
     """
     if result["status"] == "unclean":
-        return "arctl clean"
-    words = [] if result["status"] == "interrupted" else ["tail"]
-    is_back = result.get("train_py") == "restored" and result["status"] != "invalid"
-    words += ["restore"] if is_back else []
-    return f"arctl {' or '.join(words)} {run}" if words else ""
+        return ("; arctl clean",)
+    why = "" if result["status"] == "interrupted" else f"; arctl tail {run}"
+    if result.get("train_py") != "restored":
+        return (why,)
+    return (f"; arctl {'tail or ' if why else ''}restore {run}", why)
 
 
 def _why(result: Answer) -> str:

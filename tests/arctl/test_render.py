@@ -191,8 +191,8 @@ VERDICTS = {
     ),
     "timeout with notes": (
         failed("timeout", reason="limit; pids_max was reached: a fork was refused; Xid 31", seconds=30.0),
-        "[r0043] timeout: time limit reached after 30 s; pids_max was reached: a fork was refused…"
-        " — best stays 0.851 @ r0040; arctl tail or restore r0043",
+        "[r0043] timeout: time limit reached after 30 s; pids_max was reached: a fork was refused; Xid 31"
+        " — best stays 0.851 @ r0040; arctl tail r0043",
     ),
     "crash by a signal that the reason names": (
         failed("crash", reason="signal:SIGSEGV; Xid 31", exit_code=None, signal="SIGSEGV"),
@@ -200,7 +200,7 @@ VERDICTS = {
     ),
     "invalid": (
         failed("invalid", verdict="revert", reason="metric val/loss not found", best=None),
-        "[r0043] invalid: metric val/loss not found — no best yet; arctl tail r0043",
+        "[r0043] invalid: metric val/loss not found — no best yet; arctl tail or restore r0043",
     ),
     "interrupted": (
         failed("interrupted", reason="stopped on request", exit_code=None),
