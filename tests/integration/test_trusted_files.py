@@ -144,7 +144,7 @@ def test_a_job_works_in_a_folder_of_its_own_beside_what_the_daemon_keeps(lab: La
     assert {path.name for path in run.iterdir()} == {
         *("train.py", "run.json", "result.json", "run.log", "a1", "job")
     }
-    assert {path.name for path in job.iterdir()} == {"project", "vocabulary.txt", "program.md"}
+    assert {path.name for path in job.iterdir()} == {"project", "train.py", "vocabulary.txt", "program.md"}
     beside = {path.name for path in place.iterdir()}
     assert beside == {"train.py", "seen.json", "vocabulary.txt", "program.md"}
     assert (place / "vocabulary.txt").is_symlink()

@@ -33,6 +33,7 @@ class Agent:
     ) -> None:
         self.protocol, self.count = protocol, 0
         self.notifications: list[Message] = []
+        self._early: dict[int, Message] = {}  # answers that came before they were asked for
         self.read = 0  # bytes of the answers' texts and structures: what a model may see
         self.process = subprocess.Popen(
             [*command, *options],
@@ -92,14 +93,16 @@ class Agent:
         return message
 
     def answer(self, request: int, deadline: float = DEADLINE_S) -> Message:
-        """Return the answer to a request; notifications before it are kept."""
-        while True:
+        """Return the answer to a request; notifications and other requests' answers before it are kept."""
+        while request not in self._early:
             message = self.receive(deadline)
             assert message is not None, self.errors()
-            if message.get("id") == request:
-                return message
-            assert "method" in message, message
-            self.notifications.append(message)
+            if "method" in message:
+                self.notifications.append(message)
+            else:
+                assert 0 < message["id"] <= self.count, message
+                self._early[message["id"]] = message
+        return self._early.pop(request)
 
     def answers(self, requests: list[int], deadline: float = DEADLINE_S) -> dict[int, Message]:
         """Return the answers to several requests, in whatever order they come."""
