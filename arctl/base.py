@@ -198,6 +198,15 @@ def warn(answer: Answer) -> None:
         complain(f"warning: {warning}")
 
 
+def say_answer(answer: Answer, as_json: bool) -> None:
+    """Print what was done or found (`said`), one line each, or the whole answer as JSON."""
+    if as_json:
+        say_json(answer)
+        return
+    for line in answer.get("said") or ():
+        say(line)
+
+
 def say_json(value: Any, err: bool = False) -> None:
     """Print one compact line of JSON, escaped so that nothing in it acts on a terminal."""
     click.echo(escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), err=err)

@@ -2,7 +2,7 @@
 
 import click
 
-from arctl.base import json_option, project, say, say_json
+from arctl.base import json_option, project, say_answer
 from arctl.client import Client
 
 
@@ -13,9 +13,4 @@ def adopt(as_json: bool) -> None:
 
     Runs that cannot be seen from here are named, and left as they are.
     """
-    answer = Client().call("project.adopt", project=project())
-    if as_json:
-        say_json(answer)
-        return
-    for line in answer.get("said") or ():
-        say(line)
+    say_answer(Client().call("project.adopt", project=project()), as_json)

@@ -2,7 +2,7 @@
 
 import click
 
-from arctl.base import Here, common, say, say_json
+from arctl.base import Here, common, say_answer
 from arctl.options import which_run
 
 
@@ -11,9 +11,4 @@ from arctl.options import which_run
 @common
 def restore(expr: str | None, as_json: bool, run_id: str | None) -> None:
     """Make train.py the version of a run. Without RUN: the latest. An edit that stands there is archived."""
-    answer = Here(expr).ask("experiment.restore", run_id=run_id)
-    if as_json:
-        say_json(answer)
-        return
-    for line in answer["said"]:
-        say(line)
+    say_answer(Here(expr).ask("experiment.restore", run_id=run_id), as_json)

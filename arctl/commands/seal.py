@@ -4,8 +4,7 @@ import os
 
 import click
 
-from arctl.base import Here, common, say, say_json
-from arctl.dial import Answer
+from arctl.base import Here, common, say_answer
 from arctl.options import path_type
 
 
@@ -17,7 +16,7 @@ from arctl.options import path_type
 @common
 def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> None:
     """Report which sealed files have changed; --accept seals them as they are now."""
-    _say(
+    say_answer(
         Here(expr).ask("experiment.seal", accept=accept, add=[os.path.abspath(path) for path in add]), as_json
     )
 
@@ -26,12 +25,4 @@ def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) ->
 @common
 def clean(expr: str | None, as_json: bool) -> None:
     """Verify that no process of an unclean run is left, and accept runs again."""
-    _say(Here(expr).ask("experiment.clean"), as_json)
-
-
-def _say(answer: Answer, as_json: bool) -> None:
-    if as_json:
-        say_json(answer)
-        return
-    for line in answer.get("said") or ():
-        say(line)
+    say_answer(Here(expr).ask("experiment.clean"), as_json)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -44,9 +45,14 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
     )
 
 
-def archive_train(experiment: Experiment, stamp: str) -> str | None:
-    """Copy train.py into archive/{stamp}/, once, and return the copy's hash; None without a train.py."""
-    home = experiment.archive / stamp
+def stamp() -> str:
+    """Return a new name for a folder in archive/."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+
+
+def archive_train(experiment: Experiment, name: str) -> str | None:
+    """Copy train.py into archive/{name}/, once, and return the copy's hash; None without a train.py."""
+    home = experiment.archive / name
     copy = home / experiment.train.name
     with state.storage("archive into", home):
         _make_archive(experiment)

@@ -26,7 +26,7 @@ from ardaemon.core.layout import Project, boot_id
 from ardaemon.core.places import machine_id
 from ardaemon.core.project_owner import ProjectOwner, Seen
 from ardaemon.experiment.owner_errors import other_name, other_users, refusal, replaced
-from ardaemon.host import owner_file, proc, state
+from ardaemon.host import file_lock, owner_file, proc, state
 from ardaemon.host.owner_file import OwnerFile
 
 TakeOver = Callable[[ProjectOwner], None]
@@ -146,7 +146,7 @@ class Ownership:
 
     def _require(self, project: Path, take_over: TakeOver | None = None) -> _Held | None:
         """Return the lock, taken now if it was not; None where nothing is there to own."""
-        home = owner_file.inode(Project(project).home)
+        home = file_lock.inode(Project(project).home)
         held = self._held.get(project)
         if held is not None and not held.file.is_there():
             self._forget(project, held, home)
@@ -164,7 +164,7 @@ class Ownership:
 
         Raises Replaced if another folder, or another lock, stands there while runs are under way.
         """
-        other = home is not None and (home != held.home or owner_file.inode(held.file.path) is not None)
+        other = home is not None and (home != held.home or file_lock.inode(held.file.path) is not None)
         if other and self.has_runs(project):
             raise replaced(project)
         log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
@@ -173,7 +173,7 @@ class Ownership:
 
     def _take(self, project: Path, home: tuple[int, int], take_over: TakeOver | None) -> _Held:
         path = Project(project).owner
-        self._require_one_name(project, owner_file.inode(path))
+        self._require_one_name(project, file_lock.inode(path))
         with state.storage("lock", path):
             found = _opened(path)
             try:

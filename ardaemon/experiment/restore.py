@@ -1,14 +1,18 @@
-"""Puts a run's edit into train.py again: what a crash, a Ctrl+C or a revert has put back is not lost."""
+"""Puts a version into train.py again: a run's edit that a crash or a Ctrl+C took away, or the best.
 
-from datetime import UTC, datetime
+An edit that stands there, and that no run has, is archived first.
+"""
+
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ardaemon.core.errors import StorageError, UnknownRun
 from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Placed
 from ardaemon.experiment import placing, train_file
-from ardaemon.experiment.fresh import archive_train
+from ardaemon.experiment.fresh import archive_train, stamp
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
@@ -30,18 +34,30 @@ def restore(experiment: Experiment, run_id: str) -> Restored:
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
     current = load_or_repair(experiment)
     target = placing.kept(experiment, run_id)
-    standing, said = train_file.current(experiment), []
+    is_there, archived = put_back(experiment, current, target)
+    if not is_there:
+        raise StorageError(f"{experiment.train} changes while it is restored", "try again")
+    state.write(experiment.session, replace(current.session, placed=target))
+    said = (f"the edit that stood there is in {archived}",) if archived is not None else ()
+    return Restored((f"train.py is that of {run_id}", *said), current)
+
+
+def put_back(experiment: Experiment, current: State, target: Placed) -> tuple[bool, Path | None]:
+    """Make train.py the version `target`, durably; an edit that stands there is archived first.
+
+    Returns whether it is there (somebody may edit the file in that moment), and the folder of the archived
+    edit. Raises StorageError.
+    """
+    standing, archived = train_file.current(experiment), None
     accepted = {target.sha256, *_known(current)}
     if standing is not None and standing not in accepted:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        accepted.add(archive_train(experiment, stamp) or "")
-        said.append(f"the edit that stood there is in {experiment.archive / stamp}")
+        archived = experiment.archive / stamp()
+        accepted.add(archive_train(experiment, archived.name) or "")
     if placing.place(experiment, target, accepted, None) == "edited_since":
-        raise StorageError(f"{experiment.train} changes while it is restored", "try again")
+        return False, archived
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)
-    state.write(experiment.session, replace(current.session, placed=target))
-    return Restored((f"train.py is that of {run_id}", *said), current)
+    return True, archived
 
 
 def _known(current: State) -> set[str]:

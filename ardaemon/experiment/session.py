@@ -1,7 +1,6 @@
 """Start and stop a session."""
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -10,16 +9,17 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, placing, runner, seal, train_file
-from ardaemon.experiment.fresh import archive_train, finish_fresh
+from ardaemon.experiment import chain, checks, runner, seal, train_file
+from ardaemon.experiment.fresh import finish_fresh, stamp
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.restore import put_back
 from ardaemon.experiment.settings import check
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, hours_of, load
 from ardaemon.experiment.unclean import require_no_unclean
-from ardaemon.host import durable, state
+from ardaemon.host import state
 
 
 class Started(NamedTuple):
@@ -113,14 +113,9 @@ def _require_comparable(current: State, chosen: Chosen) -> None:
 def _revert(experiment: Experiment, current: State) -> State:
     """Put the best back into train.py; an edit that stands there is archived first."""
     target = version_to_restore(experiment, current)
-    standing = train_file.current(experiment)
-    accepted = {target.sha256} | ({current.session.placed.sha256} if current.session.placed else set())
-    if standing is not None and standing not in accepted:
-        accepted.add(archive_train(experiment, _stamp()) or "")
-    if placing.place(experiment, target, accepted, None) == "edited_since":
+    is_there, _ = put_back(experiment, current, target)
+    if not is_there:
         return current
-    with state.storage("sync", experiment.folder):
-        durable.sync_folder(experiment.folder)
     return State(current.contract, replace(current.session, placed=target), current.best, current.warnings)
 
 
@@ -134,17 +129,12 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
     with state.storage("read", original):
         # Without the original nothing can begin anew: refuse before anything is moved.
         train_file.snapshot(original)
-    intent = replace(current.session, archiving=_stamp(), live=False)
+    intent = replace(current.session, archiving=stamp(), live=False)
     state.write(experiment.session, intent)
     finish_fresh(experiment, intent)
     fresh = load(experiment)
     fresh.warnings.extend(current.warnings)
     return fresh
-
-
-def _stamp() -> str:
-    """Return a new name for a folder in archive/."""
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
 def forget_delivered(experiment: Experiment, delivered: Collection[str]) -> None:

@@ -135,15 +135,7 @@ class Experiments:
         return await self._experiment_view(experiment, report)
 
     async def _experiment_view(self, experiment: Experiment, report: list[str]) -> p.ExperimentView:
-        state = await self.context.load(experiment)
-        return p.ExperimentView(
-            project=str(experiment.project),
-            expr=experiment.slug,
-            folder=str(experiment.folder),
-            contract=state.contract,
-            said=tuple(report),
-            warnings=tuple(state.warnings),
-        )
+        return _experiment_view(experiment, await self.context.load(experiment), tuple(report))
 
     async def experiment_restore(self, params: p.WhichRun, _: Notify) -> p.ExperimentView:
         """Make train.py the version of a run; what stood there is archived if no run has it."""
@@ -151,14 +143,7 @@ class Experiments:
         run_id = await named(self.context, experiment, params.run_id)
         async with self.context.changing(experiment):
             restored = await self.context.do(experiment, partial(restore, experiment, run_id))
-        return p.ExperimentView(
-            project=str(experiment.project),
-            expr=experiment.slug,
-            folder=str(experiment.folder),
-            contract=restored.state.contract,
-            said=restored.said,
-            warnings=tuple(restored.state.warnings),
-        )
+        return _experiment_view(experiment, restored.state, restored.said)
 
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Start a session: runs are accepted from here on."""
@@ -258,6 +243,17 @@ def _train_py(experiment: Experiment, state: State) -> str:
     if placed is not None and standing == placed.sha256:
         return f"in-sync with {placed.run_id}"
     return f"edited since {placed.run_id if placed else fallback_run(experiment, best)}"
+
+
+def _experiment_view(experiment: Experiment, state: State, said: tuple[str, ...]) -> p.ExperimentView:
+    return p.ExperimentView(
+        project=str(experiment.project),
+        expr=experiment.slug,
+        folder=str(experiment.folder),
+        contract=state.contract,
+        said=said,
+        warnings=tuple(state.warnings),
+    )
 
 
 def _place_in_chain(experiment: Experiment, warnings: list[str]) -> p.ChainPlace | None:

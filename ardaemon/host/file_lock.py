@@ -5,6 +5,7 @@ The kernel releases a lock when its holder ends, so a lock tells that its holder
 
 import fcntl
 import os
+from pathlib import Path
 
 from ardaemon.core.model import Process
 from ardaemon.host import operations, proc
@@ -73,3 +74,12 @@ def is_locked(path: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file or folder at `path` from all others; None if there is none."""
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino

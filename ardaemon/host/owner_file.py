@@ -15,7 +15,7 @@ from pathlib import Path
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.project_owner import Lock, ProjectOwner
-from ardaemon.host import durable, operations, state
+from ardaemon.host import durable, file_lock, operations, state
 
 # Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
 RECORD_BYTES = 1024
@@ -39,7 +39,7 @@ class OwnerFile:
 
     def is_there(self) -> bool:
         """Return whether the file is still the one at its path."""
-        return inode(self.path) == self.inode
+        return file_lock.inode(self.path) == self.inode
 
     def read(self) -> ProjectOwner | None:
         """Return the record; None if there is none, or if it cannot be read."""
@@ -68,15 +68,6 @@ class OwnerFile:
                 durable.remove(self.path)
         finally:
             self.close()
-
-
-def inode(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file or folder at `path` from all others; None if there is none."""
-    try:
-        status = os.stat(path, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_dev, status.st_ino
 
 
 def read(path: Path) -> ProjectOwner | None:

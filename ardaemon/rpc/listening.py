@@ -20,7 +20,7 @@ class SocketFile(NamedTuple):
     """Where a socket that we bound lies, and which file that is."""
 
     path: Path
-    inode: int | None
+    inode: tuple[int, int] | None
 
 
 class Listener(NamedTuple):
@@ -31,7 +31,7 @@ class Listener(NamedTuple):
 
     def withdraw(self) -> None:
         """Remove the socket's file, unless another daemon's is there by now."""
-        if self.file is not None and _inode(self.file.path) == self.file.inode:
+        if self.file is not None and file_lock.inode(self.file.path) == self.file.inode:
             durable.remove(self.file.path)
 
 
@@ -46,7 +46,7 @@ def listen(path: Path, passed: socket.socket | None = None) -> Listener:
     operations.at("listen", path)
     sock.listen(BACKLOG)  # also one that was passed: it gets our backlog, and names us as its peer
     sock.setblocking(False)
-    return Listener(sock, SocketFile(path, _inode(path)) if passed is None else None)
+    return Listener(sock, SocketFile(path, file_lock.inode(path)) if passed is None else None)
 
 
 def _bound(path: Path) -> socket.socket:
@@ -65,13 +65,6 @@ def _bound(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return sock
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.lstat().st_ino
-    except OSError:
-        return None
 
 
 def _claim(folder: Path) -> None:

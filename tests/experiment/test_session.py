@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState, StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Counters, Placed, Session
-from ardaemon.experiment import fresh, placing, repair, session, train_file
+from ardaemon.experiment import fresh, placing, repair, restore, session, train_file
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 from tests.support.folders import TRAIN, experiment
@@ -24,7 +24,8 @@ EDIT = "# an idea that nobody has run yet\n"
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """Two runs that advanced, a checkpoint, an edit in train.py; no session is live."""
-    monkeypatch.setattr(session, "_stamp", lambda: STAMP)
+    for module in (session, restore):
+        monkeypatch.setattr(module, "stamp", lambda: STAMP)
     found = experiment(tmp_path)
     start(found)
     tried(found, 1.0)
@@ -150,7 +151,7 @@ def test_fresh_without_its_original_is_refused_before_anything_moves(made: Exper
 def test_fresh_twice_fills_two_folders(made: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     start(made, "fresh")
     session.stop(made)
-    monkeypatch.setattr(session, "_stamp", lambda: "20261122T110000000000")
+    monkeypatch.setattr(session, "stamp", lambda: "20261122T110000000000")
     start(made, "fresh")
     assert len(list(made.archive.iterdir())) == 2
     assert made.train.read_text() == TRAIN

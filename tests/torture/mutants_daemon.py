@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "service",
         "the daemon removes the socket that is systemd's",
-        "SocketFile(path, _inode(path)) if passed is None else None",
-        "SocketFile(path, _inode(path))",
+        "SocketFile(path, file_lock.inode(path)) if passed is None else None",
+        "SocketFile(path, file_lock.inode(path))",
         ("tests/integration/test_service.py",),
     ),
     Mutant(
