@@ -311,6 +311,7 @@ class Result(Record, frozen=True, kw_only=True):
     chain_remaining: int | None = None
     attempts: int = 1
     measure: bool = False  # a rerun of the best, which decides nothing
+    rewritten: bool = False  # the file that was run held another text by the end (script_place.rewritten)
     note: str = ""
     started_at: str | None = None
     ended_at: str | None = None

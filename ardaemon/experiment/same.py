@@ -2,8 +2,8 @@
 
 A link `.same/ab/cdef…` names the newest such run. Its name is a hash of the version's normal form, the
 conditions and the environment: of all by which two runs are measurements of the same. Only runs that ended
-`ok`, measured under fair conditions, are in it. It is derived, as facts.jsonl is, and written with that. So
-whoever finds a run here asks the run's own files before he believes it.
+`ok`, by their own text and under fair conditions, are in it. It is derived, as facts.jsonl is, and written
+with that. So whoever finds a run here asks the run's own files before he believes it.
 """
 
 import hashlib
@@ -76,9 +76,9 @@ def find(experiment: Experiment, version: Version, normal_of: Callable[[bytes], 
 
 
 def counts(record: RunRecord, result: Result) -> bool:
-    """Tell whether the run's value stands: it ended well, and was measured under fair conditions."""
+    """Tell whether the run's value stands: it ended well, by its own text, and under fair conditions."""
     stands = result.status == "ok" and result.primary.value is not None and result.tainted is None
-    return stands and not record.measure
+    return stands and not result.rewritten and not record.measure
 
 
 def conditions(record: RunRecord, contract: Contract) -> str:

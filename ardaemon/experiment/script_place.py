@@ -21,6 +21,8 @@ from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import GIT
+from ardaemon.core.run_record import RunRecord
+from ardaemon.experiment import train_file
 from ardaemon.host import durable
 
 PLACE = "project"  # in the job's folder
@@ -106,6 +108,15 @@ def live(experiment: Experiment, origin: str | None) -> Path:
 def script(experiment: Experiment, run: Run, settings: Settings, origin: str | None) -> Path:
     """Return the path of what a run executes under these settings."""
     return live(experiment, origin) if settings.exec == "live" else snapshot(run, origin)
+
+
+def rewritten(experiment: Experiment, run: Run, record: RunRecord) -> bool:
+    """Tell whether the file that a run has executed holds another text than the run's version.
+
+    A worker that was started later, or the script started anew, may have executed that text.
+    """
+    path = script(experiment, run, record.settings, record.origin)
+    return os.path.lexists(path) and train_file.hash_at(path) != record.sha256
 
 
 def clear_live(experiment: Experiment, settings: Settings, origin: str | None) -> None:

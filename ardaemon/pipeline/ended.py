@@ -41,6 +41,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     restarted: bool = False  # the host, since its end: what was not synced may be torn
     measured: Measured | None = None
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
+    rewritten: bool = False  # what was run held another text by the end
     sick: bool = False  # and that was no fault of the program's
     shared: bool = False  # others could be on its GPUs
     before: tuple[AttemptResult, ...] = ()  # attempts that did not count
@@ -88,6 +89,7 @@ def gather(flight: Flight, current: State) -> Ended:
     assert going is not None
     assert going.exit is not None
     record = flight.record
+    rewritten = script_place.rewritten(flight.experiment, flight.run, record)
     script_place.clear_live(flight.experiment, record.settings, record.origin)
     extracted = _extract(flight, current, going.exit, going.restarted)
     faults = going.seal_faults or seal_faults(flight.experiment, record, current, launched=True)
@@ -105,6 +107,7 @@ def gather(flight: Flight, current: State) -> Ended:
         restarted=going.restarted,
         measured=going.measured,
         notes=going.notes,
+        rewritten=rewritten,
         sick=going.sick,
         shared=going.seat.share,
         before=flight.before,

@@ -42,6 +42,7 @@ def result_of(ended: Ended, judged: verdict.Judgement, stamp: str) -> Result:
         base=ended.record.base,
         attempts=ended.attempts,
         measure=ended.record.measure,
+        rewritten=ended.rewritten,
         note=ended.record.note,
         started_at=ended.exit.started_at,
         ended_at=stamp,

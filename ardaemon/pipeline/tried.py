@@ -1,7 +1,8 @@
 """Refuse a train.py that was run before: before a run is wasted on it.
 
 Two versions are the same if they do the same (source/normal.py), under the same conditions and environment.
-What failed may be tried again, for it may have failed by accident.
+What failed may be tried again, for it may have failed by accident. So may a run that does not show what its
+text gives: it was measured under unfair conditions, or its file was rewritten as it ran.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,7 +44,7 @@ def look(
     if best is None:
         return Look()
     unchanged = _is_unchanged(experiment, best, version)
-    if unchanged and not again:
+    if unchanged and not again and _counts(experiment, best):
         raise _is_the_best(best)
     version = version._replace(normal=normal_of(data))
     if not again:
@@ -61,6 +62,14 @@ def _is_unchanged(experiment: Experiment, best: Best, version: Version) -> bool:
         return False
     record = history.record_of(experiment.run(best.run_id))
     return record is not None and same.is_same(version, same.version_of(record, best.conditions))
+
+
+def _counts(experiment: Experiment, best: Best) -> bool:
+    """Tell whether the best shows what its text gives; where its files are gone, best.json stands for it."""
+    run = experiment.run(best.run_id)
+    record = history.record_of(run)
+    result = history.committed(run, record)
+    return record is None or result is None or same.counts(record, result)
 
 
 def _require_none_under_way(current: State, version: Version, under_way: Iterable[RunRecord]) -> None:

@@ -3,9 +3,11 @@
 import gzip
 import os
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
+from ardaemon.core.errors import Refused
 from tests.support.lab import Lab
 from tests.support.shell import UNTIL_TOLD
 
@@ -95,3 +97,31 @@ def test_a_copy_is_there_before_the_run_is_acknowledged(lab: Lab) -> None:
     copy = lab.folder / f".versions/{run_id}.gz"
     assert gzip.decompress(copy.read_bytes()) == (lab.folder / f"runs/{run_id}/train.py").read_bytes()
     assert os.stat(copy).st_mode & 0o222 == 0
+
+
+def test_a_run_that_was_rewritten_as_it_ran_keeps_nobody_from_running_its_text(lab: Lab) -> None:
+    """A worker that is started later, or the script started anew, executes the other text."""
+    lab.ready()
+    for number, (habit, live) in enumerate(product(("itself", "itself, in place"), (False, True))):
+        lab.call("session.stop", project=str(lab.project), expr=lab.folder.name)
+        lab.session("continue", ack=True, exec="live" if live else "snapshot")
+        best, worse = script(habit, 0.9 - number / 10), script(habit, 5.0 + number)
+        for text, verdict, measure in (
+            (best, "advance", False),
+            (worse, "revert", False),
+            (best, "revert", True),
+        ):
+            lab.write(text)
+            result = lab.run(again=False)
+            assert (result["verdict"], result["measure"], result["rewritten"]) == (verdict, measure, True)
+        lab.write(worse)
+        assert lab.run(again=False)["status"] == "ok"
+
+
+def test_a_snapshot_that_a_job_rewrites_is_not_what_it_runs(lab: Lab) -> None:
+    lab.ready()
+    for habit in ("its snapshot", "its snapshot, which is gone then"):
+        lab.write(script(habit, 0.9))
+        assert lab.run()["rewritten"] is False
+        with pytest.raises(Refused):
+            lab.submit(again=False)
