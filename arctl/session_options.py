@@ -18,7 +18,7 @@ from ardaemon.core.metric_names import METRIC_SOURCES
 SETTINGS = (
     "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
-    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted checks"
+    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted on_nan checks"
     " check_seconds prefer_shorter"
 ).split()
 
@@ -172,6 +172,11 @@ OPTIONS = (
         "--on-tainted",
         type=click.Choice(["rerun", "accept"]),
         help="If others disturbed the measurement: rerun the run (default, once), or accept the value.",
+    ),
+    setting(
+        "--on-nan",
+        type=click.Choice(["end", "ignore"]),
+        help="If the metric is nan or infinite twice in a row: end the run (default), or let it go on.",
     ),
 )
 

@@ -123,7 +123,19 @@ def build(
     started_here = StartedHere.of(host)
     source = Reader(tasks)
     facts = FactsKeeper(locks, disks, source, tasks)
-    driver = Driver(engine, config, locks, board, tasks, host.quarantine, machine, disks, started_here, facts)
+    driver = Driver(
+        engine,
+        config,
+        locks,
+        board,
+        tasks,
+        host.quarantine,
+        machine,
+        disks,
+        started_here,
+        facts,
+        control.limit,
+    )
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)
     notifier = Notifier(config, board)

@@ -76,7 +76,7 @@ class RunUnblocked(RunEvent, frozen=True, kw_only=True, tag="unblocked"):
 
 
 class LimitPassed(RunEvent, frozen=True, kw_only=True, tag="limit"):
-    """The job takes more memory than it may, and is ended."""
+    """The job takes more memory than it may, or its primary metric is nan, and it is ended."""
 
     limit: Limit
 

@@ -38,9 +38,10 @@ Ending = Literal[
     "lost",
     "vram_limit",
     "rss_limit",
+    "nan",
 ]
-# What the daemon itself holds a run to, by its samples: memory on its GPUs, memory of the host.
-Limit = Literal["vram_limit", "rss_limit"]
+# What the daemon itself ends a run for: memory on its GPUs, memory of the host, values that are not finite.
+Limit = Literal["vram_limit", "rss_limit", "nan"]
 # Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
 # card that it had to share.
 Again = Literal["tainted", "oom"]
@@ -128,6 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_vram: float | None = None  # MiB; a run that takes more is ended
     max_rss: float | None = None  # MiB of host memory, likewise
     on_tainted: Literal["rerun", "accept"] = "rerun"
+    on_nan: Literal["end", "ignore"] = "end"
     checks: tuple[str, ...] = ()  # commands that a win must pass before it is kept
     check_seconds: float = CHECK_S  # for each of them
     prefer_shorter: bool = False  # of two equal values the one of the shorter train.py wins

@@ -12,6 +12,7 @@ from ardaemon.core.model import (
     Best,
     Counters,
     Exit,
+    Limit,
     Placed,
     Record,
     Result,
@@ -160,7 +161,7 @@ def with_limits(record: RunRecord, session: Session) -> RunRecord:
 # What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the
 # same, but the job had ended already: the run is judged by that, and gets no other attempt. The limits: the
 # daemon has found that the job takes too much.
-Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", "vram_limit", "rss_limit"]
+Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", Limit]
 TOO_LATE: dict[Wanted, Wanted] = {"cancel": "judge", "stop": "judge_stop"}
 
 

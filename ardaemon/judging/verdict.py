@@ -16,6 +16,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.reason import CHECK_FAILED, LOST, NOT_COMPARABLE, SHORTER, Reason, read
 
+DIVERGED = "was nan or infinite twice in a row: the run was ended (--on-nan)"
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
@@ -99,6 +100,8 @@ def _status(facts: VerdictFacts) -> tuple[Status, Reason | None]:
         return "timeout", Reason(end.ending)
     if end.ending == "spawn_failed":
         return "crash", Reason(end.ending, end.error or "")
+    if end.ending == "nan":
+        return "crash", Reason("nan", f"{facts.contract.primary.metric} {DIVERGED}")
     if end.ending in ("vram_limit", "rss_limit"):  # `error` is the text of a Breach, as measured.json has it
         return "crash", read(end.error) if end.error else Reason(end.ending)
     if end.ending != "exited":

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from ardaemon.core.model import Count, Primary
 from ardaemon.metrics import own
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.searches import Searches
 
@@ -167,6 +168,10 @@ class Follower(Protocol):
     @property
     def step(self) -> int | None:
         """The step of the last value."""
+
+    @property
+    def not_finite(self) -> NotFinite:
+        """How many values in a row were nan or infinite, the newest among them."""
 
     def feed(self) -> None:
         """Read what was added since the last call. It blocks, and costs little if nothing was added.

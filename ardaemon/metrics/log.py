@@ -35,6 +35,7 @@ from ardaemon.metrics.formats.log_reader import (
     read_at,
 )
 from ardaemon.metrics.formats.part import from_position
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.series import Series
 
 # Bytes. Programs that buffer what they print write it in multiples of this: if one is killed, the log ends at
@@ -205,6 +206,8 @@ class GrowingLog:
     def __init__(self, query: Query, line_max: int = LINE_MAX) -> None:
         self.latest: float | None = None  # None as well while the last value is nan or infinite
         self.step: int | None = None
+        self.not_finite = NotFinite()
+        self._printed = 0  # lines, as a terminal shows them: a progress bar is painted in one
         self._reader = LineReader(query.primary.metric, query.regex, line_max)
         self._query = query
         self._line_max = line_max
@@ -232,17 +235,24 @@ class GrowingLog:
         if self._passing:
             end = LINE_END.search(data)
             data = data[end.end() :] if end else b""
-        possible = self._reader.possible(data)
-        for line in lines(data if possible else data[-CONTEXT:]):
-            if not possible or len(line) > self._line_max:
+        if not self._reader.possible(data):
+            self._printed += data.count(b"\n")
+            for line in lines(data[-CONTEXT:]):
                 self._reader.skip(line)
-                continue
-            for report in self._reader.primaries(line):
-                self._note(report)
+            return
+        for count, printed in enumerate(data.split(b"\n")):
+            self._printed += count > 0
+            for line in lines(printed):
+                if len(line) > self._line_max:
+                    self._reader.skip(line)
+                    continue
+                for report in self._reader.primaries(line):
+                    self._note(report)
 
     def _note(self, report: Report) -> None:
         finite = report.value is not None and math.isfinite(report.value)
         self.latest, self.step = (report.value if finite else None), step(report.place)
+        self.not_finite.take(report.value, self._printed, self.step)
 
 
 def _opened(attempt: AttemptOutput) -> BinaryIO:

@@ -7,6 +7,7 @@ from ardaemon.core import file_kinds
 from ardaemon.host.follow import read_at
 from ardaemon.metrics.base import Query
 from ardaemon.metrics.log import GrowingLog
+from ardaemon.metrics.not_finite import NotFinite
 
 # Bytes of a log that are read at one look: a script prints less between two, and a hole has no end.
 FEED_MAX = 64 << 20
@@ -22,6 +23,11 @@ class LogFollower:
         self.step: int | None = None
         self._path, self._at, self._kind = path, begin, kind
         self._query, self._reader = query, GrowingLog(query)
+
+    @property
+    def not_finite(self) -> NotFinite:
+        """How many values in a row were nan or infinite, the newest among them."""
+        return self._reader.not_finite
 
     def feed(self) -> None:
         """Read on, from FEED_MAX bytes before the end at the earliest; anew where the log was cut."""

@@ -13,6 +13,7 @@ from ardaemon.core import file_kinds
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.log import LogBackend
 from ardaemon.metrics.log_follower import LogFollower
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import Mine, written
 
 
@@ -54,6 +55,7 @@ class OwnLogFollower:
     def __init__(self, backend: OwnLogBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
+        self.not_finite = NotFinite()
         self._backend, self._attempt, self._query = backend, attempt, query
         self._files: dict[Path, LogFollower] = {}
 
@@ -69,4 +71,4 @@ class OwnLogFollower:
             self._files = {newest.path: follower}
         follower = self._files[newest.path]
         follower.feed()
-        self.latest, self.step = follower.latest, follower.step
+        self.latest, self.step, self.not_finite = follower.latest, follower.step, follower.not_finite

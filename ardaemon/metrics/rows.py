@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
 from ardaemon.metrics.formats.growing import LINE_MAX, Growing
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import Mine, written
 from ardaemon.metrics.series import Series
 
@@ -185,6 +186,7 @@ class RowsFollower:
     def __init__(self, backend: RowsBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
+        self.not_finite = NotFinite()
         self._backend, self._attempt, self._query = backend, attempt, query
         self._files: dict[Path, _RowsFile] = {}
 
@@ -193,7 +195,7 @@ class RowsFollower:
         for mine in _mine(self._backend, self._attempt, self._query):
             self._files.setdefault(mine.path, self._backend.file(mine, self._query))
         for file in self._files.values():
-            series = Series(self._query)
+            series = Series(self._query, self.not_finite)
             try:
                 for row in file.rows(over=False):
                     _add(series, row)

@@ -8,6 +8,7 @@ from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
 from ardaemon.metrics.formats.lines import Place, step
+from ardaemon.metrics.not_finite import NotFinite
 
 
 class Value(NamedTuple):
@@ -24,13 +25,13 @@ class Series:
     The query's `count` says which one counts.
     """
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, not_finite: NotFinite | None = None) -> None:
         self.query = query
         self.last: dict[str, Value] = {}
         # Why the primary metric's newest value could not be read, and the one before it.
         self.unread: str | None = None
         self.stale: float | None = None
-        self.not_finite = 0  # values of the primary metric that were nan or infinite
+        self.not_finite = not_finite or NotFinite()  # values of the primary metric
         self._name = query.primary.metric
         self._spelled = one_spelling(self._name)
         self._best: Value | None = None
@@ -86,13 +87,14 @@ class Series:
         if isinstance(self.query.count, int) and at is not None and at > self.query.count:
             return
         self.unread, self.stale = why, self.primary.value if self.primary is not None else None
+        self.not_finite.take(None)
 
     def _add_primary(self, one: Value, wall: float | None) -> None:
         value, place = one.value, one.place
+        self.not_finite.take(value, step(place))
         if isinstance(self.query.count, int):
             self._note_at(one, step(place), self.query.count)
         if not math.isfinite(value):
-            self.not_finite += 1
             return
         self._curve.add(value, place, wall)
         if self._best is None or (

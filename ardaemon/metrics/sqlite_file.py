@@ -20,6 +20,7 @@ from urllib.parse import quote
 from ardaemon.core import file_kinds, files
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.series import Series
 
 SUFFIX = ".db"
@@ -58,6 +59,11 @@ class SqliteFollower:
     def step(self) -> int | None:
         """The step of the last value."""
         return self.series.step
+
+    @property
+    def not_finite(self) -> NotFinite:
+        """How many values in a row were nan or infinite, the newest among them."""
+        return self.series.not_finite
 
     def feed(self) -> None:
         """Read what was added."""

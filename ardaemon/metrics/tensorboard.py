@@ -19,6 +19,7 @@ from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.events import Decoder
 from ardaemon.metrics.formats.tfrecord import RECORD_MAX
 from ardaemon.metrics.logdir import Folder
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import RUN_DIR, Mine
 from ardaemon.metrics.series import Series
 
@@ -62,6 +63,7 @@ class EventsFollower:
     def __init__(self, backend: TensorboardBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
+        self.not_finite = NotFinite()
         self._backend, self._attempt, self._query = backend, attempt, query
         self._tree = _Tree(query)
 
@@ -71,6 +73,7 @@ class EventsFollower:
         self._tree.feed(self._attempt.mine(pattern, self._backend.names))
         if self._tree.primary is not None:
             self.latest, self.step = self._tree.primary.latest, self._tree.primary.step
+            self.not_finite = self._tree.primary.not_finite
 
     def readings(self) -> Readings:
         """Make the answer from all that feed() has read."""

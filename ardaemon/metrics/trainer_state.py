@@ -15,6 +15,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.json_array import elements
 from ardaemon.metrics.formats.json_numbers import as_float
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 
@@ -34,6 +35,10 @@ class TrainerStateBackend:
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Read the history in the newest state of this run that can be read."""
+        return self.newest(attempt, query)[0]
+
+    def newest(self, attempt: AttemptOutput, query: Query) -> tuple[Readings, NotFinite]:
+        """Return the answer of read(), and how many values in a row were nan or infinite at its end."""
         pattern = query.path or DEFAULT
         states = sorted(attempt.mine(pattern, self.names), key=_newest, reverse=True)
         problems = []
@@ -46,9 +51,10 @@ class TrainerStateBackend:
                 why = getattr(error, "strerror", None) or error
                 problems.append(f"{attempt.shown(mine.path)}: {why}")
                 continue
-            return series.readings(self.name, "; ".join(problems) or None, attempt.shown(mine.path))
+            answer = series.readings(self.name, "; ".join(problems) or None, attempt.shown(mine.path))
+            return answer, series.not_finite
         problem = "; ".join(problems) or attempt.absent(pattern, self.names)
-        return Readings(self.name, {}, problem=problem, absent=not states)
+        return Readings(self.name, {}, problem=problem, absent=not states), NotFinite()
 
     def follower(self, attempt: AttemptOutput, query: Query) -> "StateFollower":
         """Return a follower, for an attempt that is still running."""
@@ -61,6 +67,7 @@ class StateFollower:
     def __init__(self, backend: TrainerStateBackend, attempt: AttemptOutput, query: Query) -> None:
         self.latest: float | None = None
         self.step: int | None = None
+        self.not_finite = NotFinite()
         self._backend, self._attempt, self._query = backend, attempt, query
         self._seen: tuple[int, int, str] | None = None
 
@@ -71,7 +78,8 @@ class StateFollower:
         if newest is None or newest == self._seen:
             return
         self._seen = newest
-        metric = self._backend.read(self._attempt, self._query).metrics.get(self._query.primary.metric)
+        answer, self.not_finite = self._backend.newest(self._attempt, self._query)
+        metric = answer.metrics.get(self._query.primary.metric)
         self.latest, self.step = (None, None) if metric is None else (metric.last, metric.step)
 
 

@@ -12,6 +12,7 @@ from ardaemon.core.folders import Unsearched
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.wandb_file import HistoryRow, WandbFile
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.series import Series
 from ardaemon.metrics.wandb_place import SUFFIX, environment, find, folders, run_id
 
@@ -77,6 +78,11 @@ class WandbFollower:
     def step(self) -> int | None:
         """The step of the last value."""
         return self._series.step
+
+    @property
+    def not_finite(self) -> NotFinite:
+        """How many values in a row were nan or infinite, the newest among them."""
+        return self._series.not_finite
 
     def feed(self) -> None:
         """Read what was added, from the last whole record of each file on."""

@@ -4,6 +4,7 @@ The same loop serves a new run and one that a restarted daemon finds: it goes on
 state the run is in.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import anyio.abc
 
 from ardaemon.core.layout import run_number
 from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.model import Limit
 from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
@@ -43,11 +45,13 @@ class Driver:
         disks: Disks,
         started_here: StartedHere,
         facts: FactsKeeper,
+        limit: Callable[[Flight, Limit], None],
     ) -> None:
+        """Take the parts of the daemon that it works with; `limit` ends a run that passed one."""
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks)
         pruner = Pruner(locks, listener.in_use, background, disks)
-        self.watcher = Watcher(engine, listener, background, machine, patience)
+        self.watcher = Watcher(engine, listener, background, machine, patience, limit)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(
             engine,

@@ -9,11 +9,13 @@ import anyio
 import anyio.to_thread
 
 from ardaemon.core.folders import Unsearched
+from ardaemon.core.model import Settings
 from ardaemon.experiment.state import load
 from ardaemon.host.disk import until_cancelled
 from ardaemon.host.follow import changes
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Follower, Query
 from ardaemon.metrics.log_follower import LogFollower
+from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.registry import AUTO, BACKENDS
 from ardaemon.metrics.searches import Searches
 from ardaemon.pipeline import environment as job_environment
@@ -26,13 +28,17 @@ FOLLOW_AFTER_S = 1.0
 # watcher looks up without a notification.
 WATCHED_MAX = 64
 FOLLOWED_MAX = 256  # files of one source: each is opened again at each change
+# A run is ended at so many values of the primary metric in a row that are nan or infinite: one may stand
+# for a validation that has not been.
+NOT_FINITE_MAX = 2
 SEARCHED_S = 1.0  # until new files are looked for again; longer if a search takes long
 
 
-async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
+async def keep_latest(flight: Flight, tell: Callable[[str], None], diverged: Callable[[], None]) -> None:
     """Keep the newest value of the primary metric, until cancelled, for those who look while it runs.
 
-    `tell` is called with the reason where a source is not followed any more.
+    `tell` is called with the reason where a source is not followed any more, `diverged` when the run is to
+    be ended because its values are not finite.
     """
     await anyio.sleep(FOLLOW_AFTER_S)
     current = await anyio.to_thread.run_sync(load, flight.experiment)
@@ -51,6 +57,14 @@ async def keep_latest(flight: Flight, tell: Callable[[str], None]) -> None:
             tell(problem)
         if flight.going is not None:  # the attempt may be over meanwhile
             flight.going.note(newest.value, newest.step)
+        if newest.not_finite is not None and _is_lost(newest.not_finite, query, flight.record.settings):
+            diverged()
+
+
+def _is_lost(values: NotFinite, query: Query, settings: Settings) -> bool:
+    """Tell whether a run cannot get a value any more; of one that counts its best, an earlier one stands."""
+    kept = query.count != "last" and values.was_finite
+    return settings.on_nan == "end" and values.in_a_row >= NOT_FINITE_MAX and not kept
 
 
 def _files(name: str) -> list[FileBackend]:
@@ -79,6 +93,7 @@ class Newest(NamedTuple):
     value: float | None
     step: int | None
     problems: list[str]
+    not_finite: NotFinite | None = None  # of the source that the value is, or would be, from
 
 
 def latest(sources: list[Follower]) -> Newest:
@@ -93,8 +108,8 @@ def latest(sources: list[Follower]) -> Newest:
         except Unsearched as error:
             sources.remove(source)
             problems.append(str(error))
-        if source.latest is not None:
-            return Newest(source.latest, source.step, problems)
+        if source.latest is not None or source.not_finite.in_a_row:
+            return Newest(source.latest, source.step, problems, source.not_finite)
     return Newest(None, None, problems)
 
 

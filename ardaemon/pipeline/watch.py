@@ -1,12 +1,14 @@
 """Watch: from the first sign of the job to its end, and what was measured meanwhile."""
 
+from collections.abc import Callable
+
 import anyio
 import anyio.abc
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, InternalError, StorageError
 from ardaemon.core.events import NotFollowed, NotMeasured, RunEnded, RunStarted
-from ardaemon.core.model import Ending, Exit
+from ardaemon.core.model import Ending, Exit, Limit
 from ardaemon.core.run_record import Handle
 from ardaemon.engines.base import Engine, Finished, FolderAway, Lost, NeverStarted, Running, Unsupervised
 from ardaemon.pipeline import extract
@@ -21,7 +23,7 @@ MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
 def ending_of(flight: Flight) -> Ending | None:
     """Return the limit that the job passed, where that is why it was ended."""
     match flight.active.wanted:
-        case "vram_limit" | "rss_limit" as limit:
+        case "vram_limit" | "rss_limit" | "nan" as limit:
             return limit
     return None
 
@@ -56,9 +58,10 @@ class Watcher:
         background: anyio.abc.TaskGroup,
         machine: Machine,
         patience: Patience,
+        limit: Callable[[Flight, Limit], None],
     ) -> None:
         self.engine, self.listener, self.background = engine, listener, background
-        self.machine, self.patience = machine, patience
+        self.machine, self.patience, self.limit = machine, patience, limit
 
     def started(self, flight: Flight, pid: int | None, monotonic: float | None) -> None:
         """Follow and measure the job from now on: it runs, since that moment of CLOCK_MONOTONIC."""
@@ -89,7 +92,11 @@ class Watcher:
     async def _live(self, flight: Flight, scope: anyio.CancelScope) -> None:
         with scope:
             try:
-                await keep_latest(flight, lambda why: self.listener.tell(flight, NotFollowed(why=why)))
+                await keep_latest(
+                    flight,
+                    lambda why: self.listener.tell(flight, NotFollowed(why=why)),
+                    lambda: self.limit(flight, "nan"),
+                )
             except Exception as error:  # only a view: it may end, the daemon and the run go on
                 self.listener.tell(flight, NotFollowed(why=str(error)))
 

@@ -89,7 +89,7 @@ class Control:
         self.board.wake()
 
     def limit(self, flight: Flight, limit: Limit) -> None:
-        """End a job that takes more memory than it may."""
+        """End a job that passed a limit of the daemon's: it takes too much memory, or it has diverged."""
         match flight.state:
             case "running":
                 if flight.active.wanted == "run":

@@ -39,6 +39,7 @@ GIVEN: dict[str, Any] = {
     "max_vram": 10000000.0,
     "max_rss": 0.5,
     "on_tainted": "accept",
+    "on_nan": "ignore",
     "checks": ("python check.py {run_dir}", "true"),
     "check_seconds": 60.0,
     "prefer_shorter": True,

@@ -105,6 +105,7 @@ def test_a_seal_broken_meanwhile_is_invalid_whatever_the_run_did() -> None:
         (Exit(ending="host_restart"), "host_restart"),
         (Exit(ending="supervisor_lost"), "supervisor_lost"),
         (Exit(ending="rss_limit"), "rss_limit"),
+        (Exit(ending="nan"), "nan val/loss was nan or infinite twice in a row: the run was ended (--on-nan)"),
         (Exit(ending="vram_limit", error="vram_limit 9 MiB > 8 MiB"), "vram_limit 9 MiB > 8 MiB"),
     ],
 )
