@@ -32,6 +32,7 @@ CASES = (
     ("print()\n", "--metrics csv --metric-path 'logs/*.csv'"),
     (PYTHON.format("0.5"), "--metric-command 'echo 0.5'"),
     (PYTHON.format("val_loss: nan"), ""),
+    ("import time\nprint('val_loss: nan\\nval_loss: nan', flush=True)\ntime.sleep(60)\n", ""),
 )
 
 
