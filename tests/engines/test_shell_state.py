@@ -20,12 +20,13 @@ NOBODY = 65534
 STARTS = """
 import json, os, resource, subprocess, sys
 from ardaemon.shim.shell_state import given
-state, uid, hard = json.loads(sys.argv[1])
+state, uid, hard, first = json.loads(sys.argv[1])
 for name, both in hard.items():
     resource.setrlimit(getattr(resource, "RLIMIT_" + name), both)
 if uid is not None:
     os.seteuid(uid)  # its capabilities are gone with that
-look = ("import json, os, resource, sys; sys.stdin.readline(); names = json.loads(sys.argv[1]);"
+look = ("import json, os, resource, sys;" + first + "print(flush=True);"
+        " sys.stdin.readline(); names = json.loads(sys.argv[1]);"
         " print(json.dumps([{n: resource.getrlimit(getattr(resource, 'RLIMIT_' + n))[0] for n in names},"
         " sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0)]))")
 own = lambda: [resource.getrlimit(number) for number in range(16)] + [os.sched_getaffinity(0), os.nice(0)]
@@ -34,14 +35,21 @@ with given(state) as shell:
     argv = [sys.executable, "-I", "-c", look, json.dumps(list(state.get("limits", {})))]
     job = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                            preexec_fn=lambda: uid and os.seteuid(0))
+    if first:
+        job.stdout.readline()
     shell.complete(job.pid)
-print(json.dumps([json.loads(job.communicate("go\\n")[0]), before == own()]))
+print(json.dumps([json.loads(job.communicate("go\\n")[0].splitlines()[-1]), before == own()]))
 """
 
 
-def started(state: object, uid: int | None = None, **hard: tuple[int, int]) -> tuple[list[object], bool]:
-    """What a job has that is started with this state, and whether its starter is as before."""
-    command = [sys.executable, "-c", STARTS, json.dumps([state, uid, hard])]
+def started(
+    state: object, uid: int | None = None, first: str = "", **hard: tuple[int, int]
+) -> tuple[list[object], bool]:
+    """What a job has that is started with this state, and whether its starter is as before.
+
+    `first` is what the job does before its starter goes on.
+    """
+    command = [sys.executable, "-c", STARTS, json.dumps([state, uid, hard, first])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -55,6 +63,32 @@ def test_a_job_gets_the_soft_limits_the_cpus_and_the_priority_of_the_shell() -> 
     job, same = started({"limits": limits, "affinity": [cpu], "nice": 7})
     assert job == [limits, [cpu], 7]
     assert same, "what is the job's alone is not its starter's"
+
+
+def test_what_a_job_has_set_by_itself_stays() -> None:
+    """As `nice -n 5 python train.py` does, and `ulimit` in a script: they may be faster than the starter."""
+    sets = (
+        "os.nice(9); [resource.setrlimit(getattr(resource, 'RLIMIT_' + name),"
+        " (soft, resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1]))"
+        " for name, soft in (('CPU', 700), ('AS', 2 << 30), ('FSIZE', 5), ('DATA', 1 << 30))];"
+    )
+    own = {"CPU": 700, "AS": 2 << 30, "FSIZE": 5, "DATA": 1 << 30}
+    for limits in ({"CPU": 900, "AS": 4 << 30, "FSIZE": 9, "DATA": 3 << 30}, {"CPU": 5, "DATA": 200 << 20}):
+        job, same = started({"limits": {**dict.fromkeys(own, UNLIMITED), **limits}, "nice": 3}, first=sets)
+        assert job[0] == own
+        assert job[2] == os.getpriority(os.PRIO_PROCESS, 0) + 9
+        assert same
+
+
+def test_a_job_has_the_shells_limits_from_its_first_moment() -> None:
+    """What it starts within that moment inherits them."""
+    shows = "print(resource.getrlimit(resource.RLIMIT_AS)[0], file=sys.stderr);"
+    limits = {"AS": 4 << 30}
+    code = STARTS.replace("shell.complete(job.pid)", "pass")
+    command = [sys.executable, "-c", code, json.dumps([{"limits": limits}, None, {}, shows])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0][0] == limits
 
 
 def test_a_job_gets_what_an_ordinary_user_may_have() -> None:
