@@ -203,6 +203,7 @@ class Session(Record, frozen=True, kw_only=True):
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
+    generation: int = 0  # how often this file was written: a copy from before has a smaller number
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
     # Committed runs whose verdict nobody has got yet: `arctl wait --any` delivers them.
     undelivered: tuple[str, ...] = field(default=(), name="untold")

@@ -50,6 +50,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     unclean: UncleanRecord | None = None
     promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
     left: tuple[Left, ...] = ()  # what the run left in its output, where the session keeps only so many
+    generation: int = 0  # the session's, when this was decided
 
 
 class Handle(Struct, frozen=True, kw_only=True):

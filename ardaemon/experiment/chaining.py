@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Chain, Making
-from ardaemon.experiment import create
+from ardaemon.experiment import create, generation
 from ardaemon.experiment.chain import is_made, moved_on
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import durable, state
@@ -81,7 +81,7 @@ def _end_session(parent: Experiment, epoch: int) -> None:
         return
     session = load_or_repair(parent).session
     if session.live and session.epoch == epoch:
-        state.write(parent.session, replace(session, live=False, terminated_by="chained"))
+        generation.write(parent, replace(session, live=False, terminated_by="chained"))
 
 
 def finish(project: Project) -> None:

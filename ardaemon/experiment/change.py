@@ -12,12 +12,12 @@ from ardaemon.core.mends import go_on
 from ardaemon.core.model import LIMITS, Contract, Counters, Sealed, Session, Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.words import option
-from ardaemon.experiment import checks, seal
+from ardaemon.experiment import checks, generation, seal
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check, given_values
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import hours_of
-from ardaemon.host import state
+from ardaemon.experiment.vanished import require_newest
 
 # Which runs may become the best: asked of the settings with which a run was launched.
 RULES = ("constraints", "checks", "check_seconds", "prefer_shorter")
@@ -44,6 +44,7 @@ def change(
     """
     current = load_or_repair(experiment)
     session = current.session
+    require_newest(experiment, session)
     before = _settings(experiment, session)
     started_here.require(experiment, session)
     values = given_values(given)
@@ -60,7 +61,7 @@ def change(
     sealed = _sealed(experiment, session, settings)
     session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
-    state.write(experiment.session, session)
+    generation.write(experiment, session)
     slips = checks.slips(settings, experiment.project) if "checks" in changed else ()
     return Changed(session, (*meaning(tuple(changed), settings, session), *slips))
 

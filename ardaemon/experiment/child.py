@@ -33,6 +33,7 @@ from ardaemon.experiment.settings import inherit as inherited_settings
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.experiment.unclean import require_no_unclean
+from ardaemon.experiment.vanished import require_newest
 from ardaemon.host import durable, state
 
 RATIONALE_MAX = 64 << 10  # bytes: some pages of prose
@@ -121,6 +122,7 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     and the parent's.
     """
     project, current = Project(parent.project), load_or_repair(parent)
+    require_newest(parent, current.session)
     chain = chains.require(project)
     best = _require_over(parent, current, params, around)
     _require_current_over(project, chain, parent)

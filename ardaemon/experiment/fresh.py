@@ -12,7 +12,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Session
-from ardaemon.experiment import placing, train_file, versions
+from ardaemon.experiment import generation, placing, train_file, versions
 from ardaemon.host import durable, state
 
 # Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
@@ -39,8 +39,8 @@ def finish_fresh(experiment: Experiment, session: Session) -> None:
     original = placing.kept(experiment, ORIGINAL)
     outcome = placing.place(experiment, original, {original.sha256, archived or original.sha256}, None)
     placed = None if outcome == "edited_since" else original
-    state.write(
-        experiment.session,
+    generation.write(
+        experiment,
         replace(session, archiving=None, counters=Counters(), placed=placed, results_bytes=0, undelivered=()),
     )
 

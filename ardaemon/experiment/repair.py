@@ -9,7 +9,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
-from ardaemon.experiment import history, ledger, train_file, versions
+from ardaemon.experiment import generation, history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
 from ardaemon.host import durable, state
@@ -67,7 +67,7 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
     ledger.rebuild(experiment.results, rows)
     if _expected_bytes(experiment):
         bytes_now = ledger.size(experiment.results)
-        state.write(experiment.session, replace(_session(experiment), results_bytes=bytes_now))
+        generation.write(experiment, replace(_session(experiment), results_bytes=bytes_now))
     return [f"{fault}, rebuilt from runs/*/result.json"]
 
 
@@ -91,7 +91,7 @@ def _mend_session(experiment: Experiment) -> list[str]:
     except CorruptState:
         aside = state.put_aside(experiment.session)
         fault = f".ar-session.json was broken: kept as {aside.name}, rebuilt"
-    state.write(experiment.session, _rebuilt_session(experiment))
+    generation.write(experiment, _rebuilt_session(experiment))
     return [
         f"{fault} from results.tsv and runs/; its settings are lost:"
         f" arctl session start --resume continue --seconds N --expr {experiment.slug}"
@@ -112,8 +112,21 @@ def _rebuilt_session(experiment: Experiment) -> Session:
         counts[verdict] = counts.get(verdict, 0) + 1
     by_verdict = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
     return Session(
-        counters=Counters(**by_verdict), last_run=max(numbers), results_bytes=ledger.size(experiment.results)
+        counters=Counters(**by_verdict),
+        last_run=max(numbers),
+        results_bytes=ledger.size(experiment.results),
+        generation=_newest_generation(experiment),
     )
+
+
+def _newest_generation(experiment: Experiment) -> int:
+    """Return the session's highest number that is known: what is rebuilt is no copy from before."""
+    runs = experiment.runs.iterdir() if experiment.runs.is_dir() else ()
+    numbers = [generation.known(experiment)]
+    for name in [folder.name for folder in runs]:
+        with contextlib.suppress(ArdaemonError):
+            numbers.append(generation.of_decision(experiment, name))
+    return max(numbers)
 
 
 def _mend_best(experiment: Experiment) -> list[str]:
@@ -166,7 +179,7 @@ def _forget_best(experiment: Experiment) -> None:
         durable.sync_folder(experiment.folder)
     session = _session(experiment)
     if session.counters.advance:
-        state.write(experiment.session, replace(session, counters=replace(session.counters, advance=0)))
+        generation.write(experiment, replace(session, counters=replace(session.counters, advance=0)))
 
 
 def _rebuilt_best(experiment: Experiment) -> Best | None:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from ardaemon.core.errors import StorageError, UnknownRun
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed
-from ardaemon.experiment import placing, train_file
+from ardaemon.experiment import generation, placing, train_file
 from ardaemon.experiment.fresh import archive_train, stamp
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
+from ardaemon.experiment.vanished import require_newest
 from ardaemon.host import durable, state
 
 
@@ -33,11 +34,12 @@ def restore(experiment: Experiment, run_id: str) -> Restored:
     if not experiment.run(run_id).train.exists():
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
     current = load_or_repair(experiment)
+    require_newest(experiment, current.session)
     target = placing.kept(experiment, run_id)
     is_there, archived = put_back(experiment, current, target)
     if not is_there:
         raise StorageError(f"{experiment.train} changes while it is restored", "try again")
-    state.write(experiment.session, replace(current.session, placed=target))
+    generation.write(experiment, replace(current.session, placed=target))
     said = (f"the edit that stood there is in {archived}",) if archived is not None else ()
     return Restored((f"train.py is that of {run_id}", *said), current)
 

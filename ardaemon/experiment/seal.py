@@ -20,6 +20,7 @@ from ardaemon.core.words import SEAL_HOLDS
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.sealed_hash import MANIFEST, Hashed, hash_path
+from ardaemon.experiment.vanished import require_newest_there
 from ardaemon.host import state
 from ardaemon.host.state import now
 from ardaemon.metrics.readable import require_readable
@@ -31,6 +32,7 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     if current is not None and not params.add:
         checks = differing(experiment, current.session.checks_sealed)
         return [*changed(experiment, current.contract), *checks] or [SEAL_HOLDS]
+    require_newest_there(experiment)
     contract = _contract_before(experiment)
     before = contract.sealed if contract else ()
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))

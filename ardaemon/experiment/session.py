@@ -6,10 +6,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ardaemon.core.errors import Refused
-from ardaemon.core.layout import ORIGINAL, Experiment
+from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, runner, seal, train_file
+from ardaemon.experiment import chain, checks, generation, runner, seal, train_file
 from ardaemon.experiment.fresh import finish_fresh, stamp
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -44,6 +44,7 @@ def start(
     Refused if the circumstances are wrong; nothing has changed then.
     """
     current = load_or_repair(experiment)
+    went_back = _went_back(experiment, current.session)
     mine = started_here.knows(current.session)
     chosen = choose(experiment.slug, current, params, mine)
     check(chosen.settings)
@@ -59,12 +60,20 @@ def start(
     if params.resume == "revert":
         current = _revert(experiment, current)
     session = replace(_started(current, params, chosen), checks_sealed=sealed)
-    session = started_here.signed(session)
+    session = started_here.signed(generation.accepted(experiment, session))
     if params.chain is not None:  # first: after a kill in between the same command can be given again
         chain.begin(experiment, params.chain)
-    state.write(experiment.session, session)
+    generation.write(experiment, session)
     slips = checks.slips(chosen.settings, experiment.project)
-    return Started(session, chosen.inherited, (*chosen.warnings, *slips))
+    return Started(session, chosen.inherited, (*chosen.warnings, *slips, *went_back))
+
+
+def _went_back(experiment: Experiment, session: Session) -> tuple[str, ...]:
+    """Return a line if the session that a person goes on from is a copy from before."""
+    if not generation.is_older(experiment, session):
+        return ()
+    before = run_name(session.last_run)
+    return (f"{experiment.slug} goes on from a copy from before, with {before} as its last run",)
 
 
 def _require_startable(
@@ -130,7 +139,7 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
         # Without the original nothing can begin anew: refuse before anything is moved.
         train_file.snapshot(original)
     intent = replace(current.session, archiving=stamp(), live=False)
-    state.write(experiment.session, intent)
+    generation.write(experiment, intent)
     finish_fresh(experiment, intent)
     fresh = load(experiment)
     fresh.warnings.extend(current.warnings)
@@ -140,16 +149,18 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
 def forget_delivered(experiment: Experiment, delivered: Collection[str]) -> None:
     """Take runs off the list from which `arctl wait --any` delivers verdicts."""
     session = state.read(experiment.session, Session)
-    if session is not None and not {*session.undelivered}.isdisjoint(delivered):
+    if session is None or generation.is_older(experiment, session):
+        return  # nothing is merged into a copy from before
+    if not {*session.undelivered}.isdisjoint(delivered):
         undelivered = tuple(run_id for run_id in session.undelivered if run_id not in delivered)
-        state.write(experiment.session, replace(session, undelivered=undelivered))
+        generation.write(experiment, replace(session, undelivered=undelivered))
 
 
 def remember_run(experiment: Experiment, number: int) -> None:
     """Write down that the number was used, so that no later run gets it: its own folder is gone."""
     session = load_or_repair(experiment).session
     if session.last_run < number:
-        state.write(experiment.session, replace(session, last_run=number))
+        generation.write(experiment, replace(session, last_run=number))
 
 
 def expire(experiment: Experiment, current: State, started_here: StartedHere) -> State:
@@ -162,7 +173,7 @@ def expire(experiment: Experiment, current: State, started_here: StartedHere) ->
     if not session.live or most is None or hours_of(session) < most or not started_here.knows(session):
         return current
     over = replace(session, live=False, terminated_by="max_hours")
-    state.write(experiment.session, over)
+    generation.write(experiment, over)
     return State(current.contract, over, current.best, current.warnings)
 
 
@@ -172,5 +183,5 @@ def stop(experiment: Experiment) -> Session:
     if not current.session.live:
         return current.session
     session = replace(current.session, live=False, terminated_by="manual")
-    state.write(experiment.session, session)
+    generation.write(experiment, session)
     return session

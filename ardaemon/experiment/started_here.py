@@ -18,6 +18,7 @@ from ardaemon.core.layout import Experiment, Host
 from ardaemon.core.mends import session_anew
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.text import one_line
+from ardaemon.experiment import generation
 from ardaemon.experiment.own_records import OwnRecords
 from ardaemon.experiment.state import State
 from ardaemon.host import secret, state
@@ -64,7 +65,7 @@ class StartedHere:
         """
         session = state.read(experiment.session, Session) if self._first else None
         if session is not None and session.live and session.settings is not None and not session.signature:
-            state.write(experiment.session, self.signed(session))
+            generation.write(experiment, self.signed(session))
 
     def require(self, experiment: Experiment, session: Session) -> None:
         """Raise SessionNotLive, which shows what would be run, unless this user has started the session."""

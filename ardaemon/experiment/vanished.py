@@ -4,25 +4,54 @@ git's stash, clean, reset and checkout do that in one word, and nobody means the
 anew and nothing is written into what an earlier state has left, until a person has decided.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from ardaemon.core import git
-from ardaemon.core.errors import Refused, UnknownExperiment
+from ardaemon.core.errors import CorruptState, Refused, UnknownExperiment
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import FOLDER, Experiment, run_name
 from ardaemon.core.model import Session
+from ardaemon.experiment import generation
+from ardaemon.host import state
 
 
-def require_newest(experiment: Experiment, session: Session, newest: int) -> None:
-    """Raise Refused if the session knows less than the run `newest`, which was committed here."""
+def require_newest(experiment: Experiment, session: Session, newest: int = 0) -> None:
+    """Raise Refused if the session, which was read with the experiment's lock held, is a copy from before.
+
+    So it is if it knows less than the run `newest`, which was committed here, or if it was written less
+    often than this daemon knows of.
+    """
+    _require(experiment, session, newest, generation.known(experiment))
+
+
+def require_newest_there(experiment: Experiment, newest: int = 0, written: int = 0) -> None:
+    """Do the same for the session that is there, which was written `written` times by now, with or without
+    the lock. One that is missing or broken is rebuilt by others.
+    """
+    most = max(written, generation.known(experiment))  # before the file is read: it may be written meanwhile
+    with suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        if session is not None:
+            _require(experiment, session, newest, most)
+
+
+def _require(experiment: Experiment, session: Session, newest: int, written: int) -> None:
+    slug, before = experiment.slug, run_name(session.last_run)
     if session.last_run < newest:
-        slug, before = experiment.slug, run_name(session.last_run)
-        accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
-        raise Refused(
-            f"{slug} went back to {before}: {run_name(newest)} was committed here, and its files know nothing"
-            " of it (a checkout, reset or stash of git's?)",
-            f"{way_back(experiment)}; or, to go on from {before}: {accept}",
+        fault = f"{run_name(newest)} was committed here, and its files know nothing of it"
+    elif generation.is_before(session, written):
+        name = experiment.session.name
+        fault = (
+            f"its {name} was written {written} times, and the one that is there {session.generation} times"
         )
+    else:
+        return
+    accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
+    raise Refused(
+        f"{slug} went back to {before}: {fault} (a backup, or a checkout, reset or stash of git's?)",
+        f"{way_back(experiment)}; or, to go on from {before}: {accept}",
+    )
 
 
 def way_back(experiment: Experiment) -> str:

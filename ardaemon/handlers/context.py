@@ -13,10 +13,10 @@ import anyio
 import anyio.to_thread
 
 from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError, UnknownExperiment
-from ardaemon.core.layout import Experiment, Host, Project, project_folder
+from ardaemon.core.layout import Experiment, Host, Project, project_folder, run_number
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
-from ardaemon.experiment import chaining, choose, session, vanished
+from ardaemon.experiment import chaining, choose, generation, session, vanished
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.ownership import Ownership
 from ardaemon.experiment.repair import load_or_repair
@@ -80,7 +80,9 @@ class Context:
                 )
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:
-                await self.do(experiment, partial(sweep, experiment))
+                newest = await self.do(experiment, partial(_first_look, experiment))
+                if newest and newest not in {run_number(flight.run.run_id) for flight in flights}:
+                    self.board.committed(experiment.folder, newest)
                 self.swept.add(experiment.folder)
                 self.facts.wake(experiment)  # a daemon before this one may have been killed too early
             yield
@@ -221,6 +223,12 @@ class Context:
             experiment = await self.resolve(project, expr)
             state = await self.load(experiment)
             return await self.ask(experiment, lambda: look(experiment, state))
+
+
+def _first_look(experiment: Experiment) -> int:
+    """Sweep the experiment, and return the last run that has a row; 0 if there is none."""
+    sweep(experiment)
+    return generation.learn(experiment)
 
 
 def _nothing() -> None:

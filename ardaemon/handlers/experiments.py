@@ -14,7 +14,18 @@ from ardaemon.core.errors import ArdaemonError, Refused, StorageError
 from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
 from ardaemon.core.model import Settings
-from ardaemon.experiment import change, choose, create, ledger, seal, session, train_file, unclean, vanished
+from ardaemon.experiment import (
+    change,
+    choose,
+    create,
+    generation,
+    ledger,
+    seal,
+    session,
+    train_file,
+    unclean,
+    vanished,
+)
 from ardaemon.experiment.chain import chain_of, of_project
 from ardaemon.experiment.restore import restore
 from ardaemon.experiment.started_here import StartedHere
@@ -92,9 +103,9 @@ class Experiments:
     async def _went_back(self, experiment: Experiment, state: State) -> list[str]:
         """Return a line if the files know less than what was committed here."""
         newest = self.board.newest_of(experiment.folder)
-        look = partial(vanished.require_newest, experiment, state.session, newest)
+        look = partial(vanished.require_newest_there, experiment, newest)
         try:
-            if state.session.last_run < newest:
+            if state.session.last_run < newest or generation.is_older(experiment, state.session):
                 await self.context.ask(experiment, look)
         except Refused as error:
             return [f"{error.message} ({error.mend})"]
@@ -116,6 +127,7 @@ class Experiments:
         async with self.context.changing_chain(project):  # nobody else makes one of that name meanwhile
             experiment, report = await self.context.disks.do(project, work)
         self.board.newest.pop(str(experiment.folder), None)
+        generation.forget(experiment)
         return await self._experiment_view(experiment, report)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:

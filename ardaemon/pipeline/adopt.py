@@ -24,7 +24,7 @@ from ardaemon.core.model import Session
 from ardaemon.core.owner import is_ours
 from ardaemon.core.project_owner import ProjectOwner
 from ardaemon.core.run_record import Active, Launching, RunRecord
-from ardaemon.experiment import ownership
+from ardaemon.experiment import generation, ownership
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import durable, file_lock, secret, state
 from ardaemon.pipeline.submit import entry_path
@@ -74,7 +74,7 @@ class Adoption:
     def _sign(self, experiment: Experiment, theirs: StartedHere) -> None:
         session = state.read(experiment.session, Session)
         if session is not None and theirs.knows(session) and not self.mine.knows(session):
-            state.write(experiment.session, self.mine.signed(session))
+            generation.write(experiment, self.mine.signed(session))
 
     def _entries(self, left: Host) -> Iterator[tuple[Path, Active]]:
         names = (one.name for one in listing(str(left.active), Look(left.active)))

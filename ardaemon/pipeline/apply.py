@@ -15,7 +15,7 @@ from ardaemon.core.config import RECENT_SUBMITS, UNDELIVERED_MAX
 from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import Result, Session, TrainFile
 from ardaemon.core.run_record import Decision, Judged, RunRecord
-from ardaemon.experiment import ledger, placing
+from ardaemon.experiment import generation, ledger, placing, vanished
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline.outcome import fit, without
@@ -37,6 +37,7 @@ def apply(
     """
     assert isinstance(record.state, Judged)
     promotion = promotion or promote.Promotion()
+    vanished.require_newest_there(experiment, written=record.state.decision.generation)
     decision = _promoted(experiment, run, record.state.decision, promotion, records)
     if decision.best is not None:
         if decision.promote is None:
@@ -117,7 +118,7 @@ def _count(
         undelivered=_undelivered(session, record.run_id, delivered),
     )
     if wanted != session:
-        state.write(experiment.session, wanted, folder=False)
+        generation.write(experiment, wanted, folder=False)
 
 
 def _point_log(run: Run) -> None:

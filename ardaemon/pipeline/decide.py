@@ -112,6 +112,7 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decisi
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
         promote=str(promoted) if promoted else None,
         left=left,
+        generation=current.session.generation,
     )
 
 

@@ -28,7 +28,16 @@ from ardaemon.core.model import Placed, Session, Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.core.text import one_line
-from ardaemon.experiment import history, placing, runner, script_place, seal, train_file, versions
+from ardaemon.experiment import (
+    generation,
+    history,
+    placing,
+    runner,
+    script_place,
+    seal,
+    train_file,
+    versions,
+)
 from ardaemon.experiment.ownership import described
 from ardaemon.experiment.ready import require_ready, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
@@ -255,7 +264,7 @@ def put_back(experiment: Experiment, record: RunRecord, current: State, target: 
         if outcome == "edited_since":
             return ("train.py was edited in the same moment: it was left alone",)
         if current.session.placed != target:
-            state.write(experiment.session, replace(current.session, placed=target))
+            generation.write(experiment, replace(current.session, placed=target))
     except (StorageError, ForeignOwner, OSError) as error:
         return (f"{record.run_id} is queued, but the best could not be put back into train.py: {error}",)
     return ()

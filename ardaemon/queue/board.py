@@ -49,7 +49,7 @@ class Board:
         # kill of the daemon a verdict may be delivered once more, never once less.
         self.verdicts_delivered: dict[str, set[str]] = {}
         self.subscribers: set[MemoryObjectSendStream[Message]] = set()
-        # Experiment's folder -> the highest run that was committed since this daemon started. Files that know
+        # Experiment's folder -> the highest run that was committed, as this daemon knows. Files that know
         # less were taken back to an earlier state.
         self.newest: dict[str, int] = {}
         self._top = 0
@@ -185,9 +185,12 @@ class Board:
     def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
         if isinstance(event, RunCommitted):
-            folder, number = str(flight.experiment.folder), run_number(flight.run.run_id)
-            self.newest[folder] = max(number, self.newest_of(flight.experiment.folder))
+            self.committed(flight.experiment.folder, run_number(flight.run.run_id))
         self._tell(flight.experiment, {"run_id": flight.run.run_id}, event)
+
+    def committed(self, folder: Path, number: int) -> None:
+        """Remember that this run of an experiment was committed."""
+        self.newest[str(folder)] = max(number, self.newest_of(folder))
 
     def newest_of(self, folder: Path) -> int:
         """Return the highest run of an experiment that was committed here; 0 if there was none."""

@@ -297,3 +297,57 @@ def test_where_no_run_or_no_experiment_is_left_that_is_said(two: tuple[Lab, Lab]
     with pytest.raises(UnknownExperiment):
         other.call("project.adopt", project=str(other.root))
     assert adopted(other)["said"] == [f"this daemon has {one.project}, and no run was left"]
+
+
+def put(path: Path, data: bytes) -> None:
+    """Put another file in the place of this one, as tools do: a reader sees the one or the other."""
+    path.with_name("new").write_bytes(data)
+    path.with_name("new").rename(path)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "run.submit": {"submit_id": "x", "environment": {}},
+    "experiment.seal": {"accept": True},
+    "session.set": {"given": {"plateau": 3}},
+}
+
+
+def test_a_session_that_is_put_back_alone_is_told_and_nothing_is_merged_into_it(
+    two: tuple[Lab, Lab],
+) -> None:
+    """As by a backup or a sync client: `.autoresearch/` and the lock are the same ones."""
+    one, _ = two
+    session = one.folder / ".ar-session.json"
+    one.tried(0.9)
+    before = session.read_bytes()
+    one.tried(0.5)
+    newest = session.read_bytes()
+    for restarted in (False, True):
+        put(session, before)
+        if restarted:  # then the run's own folder tells
+            one.kill()
+            one.start(PROMPT)
+        for method, params in CHANGES.items():
+            with pytest.raises(Refused, match="went back to r0001"):
+                one.get(method, **params)
+        assert session.read_bytes() == before
+        put(session, newest)
+    go = waiting(one)
+    put(session, before)
+    go()
+    wait_until(lambda: "went back" in (one.get("run.get", run_id="r0003")["why"] or ""), "it to be blocked")
+    assert rows(one) == ["r0001", "r0002"]
+    put(session, newest)
+    wait_until((one.folder / "runs/r0003/result.json").exists, "the commit")
+    assert one.read(".ar-session.json")["counters"]["since_start"] == 3
+
+
+def test_a_person_may_go_on_from_a_session_that_was_put_back(two: tuple[Lab, Lab]) -> None:
+    one, _ = two
+    session = one.folder / ".ar-session.json"
+    before = session.read_bytes()
+    one.tried(0.9)
+    put(session, before)
+    one.get("session.stop")
+    assert "from a copy from before" in one.session(resume="continue", gpus=0)["warnings"][0]
+    assert one.tried(0.5)["run_id"] == "r0002"  # the folder of r0001 is there

@@ -167,12 +167,14 @@ class Story:
 
 
 # What differs between two tellings of the same story: times, pids, what is measured, what has a random key.
-# And `tree`: a daemon that starts removes the empty cgroups of dead ones, at times one that a shim is just
-# about to enter: a daemon gave it that cgroup, and was killed in that moment. The shim walks through /proc.
+# And `generation`: a write of the session that a kill or a broken disk cuts short may be made twice. And
+# `tree`: a daemon that starts removes the empty cgroups of dead ones, at times one that a shim is just about
+# to enter: a daemon gave it that cgroup, and was killed in that moment. The shim walks through /proc.
 VOLATILE = frozenset(
-    "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 job laid_out_by"
-    " max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup results_bytes sealed_at"
-    " seconds shim signature started_at submitted_at system_s tree untold user_s".split()
+    "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 generation job"
+    " laid_out_by max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup"
+    " results_bytes sealed_at seconds shim signature started_at submitted_at system_s tree untold"
+    " user_s".split()
 )
 FACTS = "facts.jsonl"
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.

@@ -1,0 +1,85 @@
+"""Number the writes of `.ar-session.json`, so that a copy of it from before is noticed.
+
+A backup that is put back, a checkout of git's or another machine's older version may stand there, and it
+looks as whole as the file of now. Whoever decides something in an experiment asks first whether the session
+is the newest that this daemon knows of (vanished.require_newest).
+"""
+
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.model import Session
+from ardaemon.core.run_record import Judged
+from ardaemon.experiment import history, ledger
+from ardaemon.host import state
+
+# Experiment's folder -> the highest number that this process has written, or found in the runs' records. The
+# number only grows, whichever daemon writes: so nothing is forgotten when a project is let go.
+_known: dict[str, int] = {}
+
+
+def write(experiment: Experiment, session: Session, folder: bool = True) -> None:
+    """Write the session under the next number, durably; `folder` as in durable.write. Raises StorageError.
+
+    A session that was read from a copy from before keeps that one's number: only accepted() ends that.
+    """
+    step = 0 if is_older(experiment, session) else 1
+    numbered = replace(session, generation=session.generation + step)
+    state.write(experiment.session, numbered, folder=folder)
+    _note(experiment, numbered.generation)
+
+
+def known(experiment: Experiment) -> int:
+    """Return the highest number that is known of the experiment's session; 0 if none is."""
+    return _known.get(str(experiment.folder), 0)
+
+
+def forget(experiment: Experiment) -> None:
+    """Know nothing any more, for another experiment begins in that folder."""
+    _known.pop(str(experiment.folder), None)
+
+
+def is_older(experiment: Experiment, session: Session) -> bool:
+    """Tell whether the session is a copy from before."""
+    return is_before(session, known(experiment))
+
+
+def is_before(session: Session, written: int) -> bool:
+    """Tell whether the session, of one that was written so often, is a copy from before.
+
+    An earlier version writes no number: of its sessions nobody can tell.
+    """
+    return 0 < session.generation < written
+
+
+def accepted(experiment: Experiment, session: Session) -> Session:
+    """Return the session as the newest there is: a person goes on from it."""
+    return replace(session, generation=max(session.generation, known(experiment)))
+
+
+def learn(experiment: Experiment) -> int:
+    """Find out what the last run in results.tsv says, and return its number; 0 if there is no row.
+
+    An earlier daemon has written that. A backup that was put back over it may have left the run's folder.
+    """
+    with suppress(ArdaemonError):  # a broken table is rebuilt by others
+        for row in ledger.last(experiment.results, 1):
+            run = experiment.run(row["run_id"])
+            seen = of_decision(experiment, run.run_id)
+            _note(experiment, seen + 1 if seen and run.result.exists() else seen)  # the commit has written it
+            return run_number(run.run_id)
+    return 0
+
+
+def of_decision(experiment: Experiment, run_id: str) -> int:
+    """Return the session's number when that run was judged; 0 if it was not, or by an earlier version."""
+    record = history.record_of(experiment.run(run_id))
+    judged = record.state if record is not None else None
+    return judged.decision.generation if isinstance(judged, Judged) else 0
+
+
+def _note(experiment: Experiment, number: int) -> None:
+    _known[str(experiment.folder)] = max(number, known(experiment))

@@ -1,0 +1,69 @@
+"""A copy of `.ar-session.json` from before is noticed: by its number, and by the last run's record."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ardaemon.core.errors import Refused
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Session
+from ardaemon.experiment import generation, vanished
+from ardaemon.host import state
+
+pytestmark = pytest.mark.promise("one-owner")
+SLUG = "261122-lr"
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    """An experiment whose session was written three times."""
+    made = Experiment(tmp_path / ".autoresearch" / SLUG)
+    made.folder.mkdir(parents=True)
+    for last_run in (1, 1, 2):
+        generation.write(made, replace(there(made), last_run=last_run))
+    return made
+
+
+def there(experiment: Experiment) -> Session:
+    """The session that is on disk."""
+    return state.read(experiment.session, Session) or Session(last_run=0)
+
+
+def test_each_write_has_the_next_number(experiment: Experiment) -> None:
+    assert there(experiment).generation == generation.known(experiment) == 3
+    vanished.require_newest_there(experiment)
+
+
+def test_a_copy_from_before_is_refused_though_it_has_the_same_last_run(experiment: Experiment) -> None:
+    before = experiment.session.read_bytes()
+    generation.write(experiment, there(experiment))
+    experiment.session.write_bytes(before)
+    with pytest.raises(Refused, match=r"written 4 times, and the one that is there 3") as caught:
+        vanished.require_newest(experiment, there(experiment))
+    assert f"arctl session start --resume continue --expr {SLUG}" in caught.value.mend
+    with pytest.raises(Refused):
+        vanished.require_newest_there(experiment)
+
+
+def test_a_write_on_top_of_a_copy_does_not_make_it_the_newest(experiment: Experiment) -> None:
+    before = there(experiment)
+    generation.write(experiment, before)
+    generation.write(experiment, before)
+    with pytest.raises(Refused):
+        vanished.require_newest_there(experiment)
+    generation.write(experiment, generation.accepted(experiment, there(experiment)))
+    vanished.require_newest_there(experiment)
+
+
+def test_what_a_decision_has_seen_counts_where_nobody_remembers(experiment: Experiment) -> None:
+    generation.forget(experiment)
+    vanished.require_newest_there(experiment)
+    with pytest.raises(Refused):
+        vanished.require_newest_there(experiment, written=4)
+
+
+@pytest.mark.parametrize("table", [b"\0\xff" * 999, b"run_id\tended_at\nr1\n"])
+def test_a_table_that_is_broken_teaches_nothing(experiment: Experiment, table: bytes) -> None:
+    experiment.results.write_bytes(table)
+    assert generation.learn(experiment) == 0
