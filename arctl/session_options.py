@@ -18,7 +18,7 @@ from ardaemon.core.metric_names import METRIC_SOURCES
 SETTINGS = (
     "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
-    " ready_regex stall settle gpus share vram max_vram max_rss on_tainted on_nan checks"
+    " ready_regex stall settle gpus share vram max_vram max_rss max_log on_tainted on_nan checks"
     " check_seconds prefer_shorter"
 ).split()
 
@@ -168,6 +168,12 @@ OPTIONS = (
     setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),
     setting("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory."),
     setting("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory."),
+    setting(
+        "--max-log",
+        type=MEMORY,
+        metavar="SIZE",
+        help="Of a longer log keep the head and the tail, as 256MiB; default: all of it.",
+    ),
     setting(
         "--on-tainted",
         type=click.Choice(["rerun", "accept"]),

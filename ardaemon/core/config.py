@@ -19,6 +19,7 @@ RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, n
 ATTEMPTS_MAX = 3  # launches of one run; more would hide a real fault
 RESULT_MAX_BYTES = 2048  # result.json: what an agent reads per iteration is bounded
 FREE_DISK_MIN = 64 << 20  # bytes that must be free to accept a run: its log and record must fit
+LOG_MIN_MIB = 1.0  # of --max-log: the tail then holds what a verdict and `arctl tail` read of a log
 DRAINED_MAX_S = 30.0  # of one look whether all runs have ended; a client asks again
 QUEUE_MAX = 10_000  # runs waiting or running in one daemon
 ENVIRONMENT_MAX_BYTES = 512 << 10  # of one run; the kernel's own limit is larger (execve(2))

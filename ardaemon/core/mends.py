@@ -5,12 +5,13 @@ import shlex
 from msgspec.structs import asdict
 
 from ardaemon.core.model import Settings
+from ardaemon.core.size import written
 from ardaemon.core.text import clean
 from ardaemon.core.words import option as option_of
 
 COMMAND_MAX = 2000  # characters of a command that can still be copied from a terminal
 _FIRST = ("seconds", "runner", "plateau", "max_runs")
-_MEMORY = ("vram", "max_vram", "max_rss")
+_MEMORY = ("vram", "max_vram", "max_rss", "max_log")
 _CONTINUE = "arctl session start --resume continue"
 
 
@@ -55,7 +56,7 @@ def _option(name: str, value: object) -> list[str]:
         case tuple():
             return [f"{option} {shlex.quote(str(each))}" for each in value]
         case float() if name in _MEMORY:
-            return [f"{option} {f'{value:.3f}'.rstrip('0').rstrip('.')}MiB"]
+            return [f"{option} {written(value)}"]
         case float():
             return [f"{option} {value:.12g}"]
     return [f"{option} {shlex.quote(str(value))}"]

@@ -128,11 +128,17 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     vram: float | None = None  # MiB that a run needs on each GPU that it shares; None: as learned
     max_vram: float | None = None  # MiB; a run that takes more is ended
     max_rss: float | None = None  # MiB of host memory, likewise
+    max_log: float | None = None  # MiB of the disk that a run's log may take
     on_tainted: Literal["rerun", "accept"] = "rerun"
     on_nan: Literal["end", "ignore"] = "end"
     checks: tuple[str, ...] = ()  # commands that a win must pass before it is kept
     check_seconds: float = CHECK_S  # for each of them
     prefer_shorter: bool = False  # of two equal values the one of the shorter train.py wins
+
+    @property
+    def max_log_bytes(self) -> int | None:
+        """Return --max-log in bytes."""
+        return None if self.max_log is None else int(self.max_log * (1 << 20))
 
 
 # The settings by which a session ends by itself.

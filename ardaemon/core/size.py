@@ -24,6 +24,18 @@ def mebibytes(text: str, option: str) -> float:
     return amount
 
 
+def dropped(size: int, max_log: float | None) -> str:
+    """Say how many bytes of a log are gone; `max_log` is the limit in MiB, None where it is not known."""
+    why = "" if max_log is None else f" (--max-log {written(max_log)})"
+    return f"{shown(size / (1 << 20))} of the log were dropped{why}"
+
+
+def written(mib: float) -> str:
+    """Return an amount in MiB as an option takes it: 6144 -> 6GiB, 100.5 -> 100.5MiB."""
+    amount, unit = (mib / 1024, "GiB") if mib % 1024 == 0 else (mib, "MiB")
+    return f"{f'{amount:.3f}'.rstrip('0').rstrip('.')}{unit}"
+
+
 def shown(mib: float) -> str:
     """Return an amount in MiB as people write it: 6144 -> 6.0 GiB."""
     return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

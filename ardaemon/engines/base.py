@@ -31,6 +31,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     startup: float | None
     ready_regex: str | None
     stall: float | None
+    max_log: int | None = None  # bytes that run.log may take of the disk
     settle: float
     grace: float
     verify: float

@@ -12,7 +12,7 @@ from ardaemon.core.mends import go_on
 from ardaemon.core.model import LIMITS, Contract, Counters, Sealed, Session, Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.words import option
-from ardaemon.experiment import checks, generation, seal
+from ardaemon.experiment import checks, generation, max_log, seal
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check, given_values
 from ardaemon.experiment.started_here import StartedHere
@@ -59,11 +59,12 @@ def change(
     if not changed:
         return Changed(session, ("nothing changes: the settings are so already",))
     sealed = _sealed(experiment, session, settings)
+    doubts = max_log.doubts(experiment, settings) if "max_log" in changed else ()
     session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
     generation.write(experiment, session)
     slips = checks.slips(settings, experiment.project) if "checks" in changed else ()
-    return Changed(session, (*meaning(tuple(changed), settings, session), *slips))
+    return Changed(session, (*meaning(tuple(changed), settings, session), *slips, *doubts))
 
 
 def _sealed(experiment: Experiment, session: Session, settings: Settings) -> tuple[Sealed, ...]:

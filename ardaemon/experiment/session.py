@@ -9,7 +9,7 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, generation, runner, seal, train_file
+from ardaemon.experiment import chain, checks, generation, max_log, runner, seal, train_file
 from ardaemon.experiment.fresh import finish_fresh, stamp
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -53,6 +53,7 @@ def start(
         chain.require_room(experiment, params.chain, params.force)
     _require_startable(experiment, current, params, chosen.settings, mine)
     sealed = checks.sealed(experiment, chosen.settings)
+    doubts = max_log.doubts(experiment, chosen.settings)
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
     require_same_primary(experiment.slug, current)
@@ -65,7 +66,7 @@ def start(
         chain.begin(experiment, params.chain)
     generation.write(experiment, session)
     slips = checks.slips(chosen.settings, experiment.project)
-    return Started(session, chosen.inherited, (*chosen.warnings, *slips, *went_back))
+    return Started(session, chosen.inherited, (*chosen.warnings, *slips, *went_back, *doubts))
 
 
 def _went_back(experiment: Experiment, session: Session) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from msgspec import NODEFAULT, UNSET
 from msgspec.structs import asdict, fields
 
 from ardaemon.core import constraints
-from ardaemon.core.config import GPUS_MAX, MEMORY_MAX_MIB
+from ardaemon.core.config import GPUS_MAX, LOG_MIN_MIB, MEMORY_MAX_MIB
 from ardaemon.core.errors import SecondsNeeded, UsageError
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import SomeSettings
+from ardaemon.core.size import written
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
@@ -97,6 +98,12 @@ def _check_gpus(settings: Settings) -> None:
     for option, mib in memory.items():
         if mib is not None and not 0 < mib <= MEMORY_MAX_MIB:
             raise UsageError(f"{option} {mib:g} MiB: it is not an amount of memory", "write it as 6GiB")
+    if settings.max_log is not None and not LOG_MIN_MIB <= settings.max_log <= MEMORY_MAX_MIB:
+        raise UsageError(
+            f"--max-log {written(settings.max_log)}: it must be between {written(LOG_MIN_MIB)} and"
+            f" {written(MEMORY_MAX_MIB)}",
+            "write it as 256MiB; none: no limit",
+        )
     if settings.vram is not None and not settings.share:
         raise UsageError("--vram is what a run needs on a GPU that it shares", "add --share, or --vram none")
 

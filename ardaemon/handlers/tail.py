@@ -6,18 +6,21 @@ import os
 import re
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import Overloaded
+from ardaemon.core.errors import ArdaemonError, Overloaded
 from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.size import dropped
 from ardaemon.core.text import clean
+from ardaemon.experiment import history
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, state_of
-from ardaemon.host import state
-from ardaemon.host.follow import appended, read_at
+from ardaemon.host import holes, state
+from ardaemon.host.follow import Piece, appended, read_at
 from ardaemon.judging import excerpt
 from ardaemon.pipeline.flight import Flight
 from ardaemon.rpc.dispatch import Notify
@@ -40,14 +43,16 @@ class Tailer:
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         flight = self.board.find(experiment, run_id)
-        size, text = await self.context.ask(
-            experiment, lambda: _end_of(_log_of(experiment, run_id, flight), params.lines)
+        end = await self.context.ask(
+            experiment, lambda: _end_of_run(experiment, run_id, flight, params.lines)
         )
+        text = end.text
         if params.follow and (flight is not None or params.offset is not None):
             if params.offset is None:
-                await notify("run.log", {"text": text, "offset": size})
-            offset = size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
-            await self._follow(_Follow(self.context, experiment, run_id, flight, offset, notify))
+                await notify("run.log", {"text": text, "offset": end.size})
+            offset = end.size if params.offset is None else min(max(params.offset, 0), OFFSET_MAX)
+            following = _Follow(self.context, experiment, run_id, flight, offset, notify, end.max_log)
+            await self._follow(following)
             text = ""
         if flight is not None:
             state_now: str = flight.state
@@ -76,7 +81,9 @@ class _Follow:
         flight: Flight | None,
         offset: int,
         notify: Notify,
+        max_log: float | None,
     ) -> None:
+        self.max_log = max_log
         self.context, self.experiment, self.run_id = context, experiment, run_id
         self.flight, self.offset, self.notify = flight, offset, notify
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -85,10 +92,10 @@ class _Follow:
         """Send until the run is committed."""
         if self.flight is not None:
             await self._while_it_runs(self.flight)
-        while data := await self._read():  # what came between the last look and the end
-            await self._send(data)
+        while (piece := await self._read()).data:  # what came between the last look and the end
+            await self._send(piece)
 
-    async def _read(self) -> bytes:
+    async def _read(self) -> Piece:
         return await self.context.ask(self.experiment, lambda: read_at(self._log(), self.offset))
 
     async def _while_it_runs(self, flight: Flight) -> None:
@@ -109,31 +116,73 @@ class _Follow:
 
     async def _send_all(self, flight: Flight) -> None:
         await flight.until(lambda: flight.handle is not None)
-        async for data in appended(self._log(), self.offset):
-            await self._send(data)
+        async for piece in appended(self._log(), self.offset):
+            await self._send(piece)
 
-    async def _send(self, data: bytes) -> None:
-        text = self.decoder.decode(data).replace("\r", "\n")
+    async def _send(self, piece: Piece) -> None:
+        text = self._passed_over(piece) + self.decoder.decode(piece.data).replace("\r", "\n")
         partial_bytes = len(self.decoder.getstate()[0])  # the beginning of a character
         with anyio.CancelScope(shield=True):  # cut off in its midst, it would be lost or sent twice
-            self.offset += len(data)
+            self.offset = piece.end
             await self.notify("run.log", {"text": clean(text), "offset": self.offset - partial_bytes})
+
+    def _passed_over(self, piece: Piece) -> str:
+        """Say what was dropped before it could be sent; the decoder forgets what came before it."""
+        if piece.begin == self.offset:
+            return ""
+        self.decoder.reset()
+        return f"\n{_told(piece.begin - self.offset, self.max_log)}\n"
 
     def _log(self) -> Path:
         return _log_of(self.experiment, self.run_id, self.flight)
 
 
-def _end_of(path: Path, lines: int) -> tuple[int, str]:
-    """Return a log's size in bytes, 0 if there is none, and its end. Raises StorageError, ForeignOwner."""
+class _End(NamedTuple):
+    """The end of a log, its size in bytes, and the --max-log of its run in MiB."""
+
+    size: int = 0
+    text: str = ""
+    max_log: float | None = None
+
+
+def _end_of_run(experiment: Experiment, run_id: str, flight: Flight | None, lines: int) -> _End:
+    """Return the end of a run's log. Raises StorageError, ForeignOwner."""
+    return _end_of(_log_of(experiment, run_id, flight), lines, _max_log(experiment, run_id, flight))
+
+
+def _end_of(path: Path, lines: int, max_log: float | None = None) -> _End:
+    """Return the end of a log, and before it how much of the log was dropped, if any.
+
+    Raises StorageError, ForeignOwner.
+    """
     if not os.path.lexists(path):
-        return 0, ""
+        return _End()
     with state.storage("read", path):
         fd = files.descriptor(path, file_kinds.LOG)
         try:
             size = os.fstat(fd).st_size  # of the file that was opened: the path may be gone by now
+            gap = holes.gap(fd) if max_log is not None else None
         finally:
             os.close(fd)
-    return size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES)
+    if gap is None:
+        return _End(size, excerpt.excerpt(path, lines, TAIL_MAX_BYTES), max_log)
+    told = _told(gap[1] - gap[0], max_log)
+    text = excerpt.excerpt(path, max(lines - 1, 1), TAIL_MAX_BYTES - len(told.encode()) - 1)
+    return _End(size, "\n".join(filter(None, (told, text))), max_log)
+
+
+def _told(size: int, max_log: float | None) -> str:
+    return f"… {dropped(size, max_log)} …"
+
+
+def _max_log(experiment: Experiment, run_id: str, flight: Flight | None) -> float | None:
+    """Return the --max-log of the run, in MiB; None if it has none, or if nobody can tell."""
+    if flight is not None:
+        return flight.record.settings.max_log
+    with contextlib.suppress(ArdaemonError):
+        record = history.record_of(experiment.run(run_id))
+        return record.settings.max_log if record is not None else None
+    return None
 
 
 def _log_of(experiment: Experiment, run_id: str, flight: Flight | None) -> Path:

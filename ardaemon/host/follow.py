@@ -3,11 +3,13 @@
 import os
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import watchfiles
 
 from ardaemon.core import file_kinds, files
+from ardaemon.host import holes
 
 CHUNK = 1 << 16
 # The watcher yields when nothing more came for STEP_MS, or after DEBOUNCE_MS of steady writing.
@@ -18,15 +20,27 @@ DEBOUNCE_MS = 200
 BACKSTOP_MS = 1000
 
 
-async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
-    """Yield the bytes of `path` from offset `start` on, without end. The file may be created later.
+class Piece(NamedTuple):
+    """A part of a file, and where it begins: later than was asked for if a hole is passed over."""
+
+    begin: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Return where the next piece begins."""
+        return self.begin + len(self.data)
+
+
+async def appended(path: Path, start: int = 0) -> AsyncIterator[Piece]:
+    """Yield `path` from offset `start` on, piece by piece, without end. The file may be created later.
 
     Cancel the caller's scope to end it.
     """
     offset = start
-    async for chunk in _new(path, offset):
-        offset += len(chunk)
-        yield chunk
+    async for piece in _new(path, offset):
+        offset = piece.end
+        yield piece
     async for _ in watchfiles.awatch(
         path.parent,
         recursive=False,
@@ -35,9 +49,9 @@ async def appended(path: Path, start: int = 0) -> AsyncIterator[bytes]:
         rust_timeout=BACKSTOP_MS,
         yield_on_timeout=True,
     ):
-        async for chunk in _new(path, offset):
-            offset += len(chunk)
-            yield chunk
+        async for piece in _new(path, offset):
+            offset = piece.end
+            yield piece
 
 
 async def changes(places: Callable[[], Collection[Path]]) -> AsyncIterator[None]:
@@ -66,22 +80,36 @@ async def changes(places: Callable[[], Collection[Path]]) -> AsyncIterator[None]
             yield
 
 
-async def _new(path: Path, offset: int) -> AsyncIterator[bytes]:
+async def _new(path: Path, offset: int) -> AsyncIterator[Piece]:
     while True:
-        chunk = await anyio.to_thread.run_sync(read_at, path, offset)
-        if not chunk:
+        piece = await anyio.to_thread.run_sync(read_at, path, offset)
+        if not piece.data:
             return
-        offset += len(chunk)
-        yield chunk
+        offset = piece.end
+        yield piece
 
 
-def read_at(path: Path, offset: int, kind: file_kinds.Kind = file_kinds.LOG) -> bytes:
-    """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter."""
+def read_at(path: Path, offset: int, kind: file_kinds.Kind = file_kinds.LOG) -> Piece:
+    """Return up to CHUNK bytes from `offset` on; none if the file is missing, unreadable or shorter.
+
+    Nothing of a hole is returned: it takes no disk space, and may be larger than any disk.
+    """
     try:
         fd = files.descriptor(path, kind)
     except OSError:
-        return b""
+        return Piece(offset, b"")
     try:
-        return os.pread(fd, CHUNK, offset)
+        return _data(fd, offset)
     finally:
         os.close(fd)
+
+
+def _data(fd: int, offset: int) -> Piece:
+    while True:
+        begin = holes.data_after(fd, offset)
+        data = os.pread(fd, CHUNK, begin)
+        # Asked after the reading: what has become a hole meanwhile was read as NUL.
+        kept = data[: max(holes.hole_after(fd, begin) - begin, 0)]
+        if kept or not data:
+            return Piece(begin if kept else offset, kept)
+        offset = begin

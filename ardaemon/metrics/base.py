@@ -98,7 +98,7 @@ class Query(Struct, frozen=True):
     """A question to a backend: the primary metric, which value of it counts, the session's ways to find it.
 
     `regex`, `command` and `path` are the session's --metric-regex, --metric-command and --metric-path, a glob
-    for AttemptOutput.mine.
+    for AttemptOutput.mine. `max_log` is its --max-log, in MiB: a hole in run.log is what it has dropped.
     """
 
     primary: Primary
@@ -106,6 +106,7 @@ class Query(Struct, frozen=True):
     command: str | None = None
     path: str | None = None
     count: Count = "last"
+    max_log: float | None = None
 
 
 class Readings(Struct, frozen=True):

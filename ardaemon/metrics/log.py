@@ -35,6 +35,7 @@ from ardaemon.metrics.formats.log_reader import (
     read_at,
 )
 from ardaemon.metrics.formats.part import from_position
+from ardaemon.metrics.kept_log import KeptLog, kept_of
 from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.series import Series
 
@@ -70,27 +71,45 @@ class LogBackend:
         series = Series(query)
         try:
             with _opened(attempt) as file:
-                reading = _Reading(
-                    file, LineReader(query.primary.metric, query.regex, self.limits.line), series
-                )
+                # Of a log that the script writes itself nothing is dropped.
+                kept = kept_of(file, query.max_log if attempt.log_from is None else None)
+                reading = self._reading(kept.tail if kept else file, series, kept.tail_begin if kept else 0)
                 whole = reading.read(self.limits)
-                absent = _absent(query, file.seek(0, 2), reading.seen)
+                if kept is not None:
+                    whole = False
+                    self._note_dropped(kept, series)
+                absent = _absent(query, file.seek(0, 2), reading.seen, kept)
         except OSError as error:
             return Readings(self.name, {}, problem=f"{attempt.log.name} cannot be read: {error.strerror}")
         readings = series.readings(self.name, whole=whole, absent=absent)
         # A file of the run may still hold what the log shows and nobody can read.
-        return (
-            replace(readings, settled=readings.value is not None) if series.unread is not None else readings
-        )
+        is_unknown = series.unread is not None or series.is_lost
+        return replace(readings, settled=readings.value is not None) if is_unknown else readings
+
+    def _reading(self, file: BinaryIO, series: Series, begin: int = 0) -> "_Reading":
+        reader = LineReader(series.query.primary.metric, series.query.regex, self.limits.line)
+        return _Reading(file, reader, series, begin)
+
+    def _note_dropped(self, kept: KeptLog, series: Series) -> None:
+        """Let no value stand in for one that may have been dropped: no earlier one, no best of the rest."""
+        series.lost = kept.told
+        if series.primary is not None or series.unread is not None:
+            return
+        before = Series(replace(series.query, count="last"))
+        self._reading(kept.head, before).read(self.limits)
+        if before.primary is not None or before.unread is not None:
+            series.add_unread(f"{kept.told}, and the tail that is kept has none")
+            series.stale = before.primary.value if before.primary is not None else None
 
 
 @dataclass
 class _Reading:
-    """One reading of one log."""
+    """One reading of one log, or of a part of it that begins at `begin`."""
 
     file: BinaryIO
     reader: LineReader
     series: Series
+    begin: int = 0
     seen: bytes = b""  # the last line that has the primary metric's name and reports nothing of it
 
     def read(self, limits: ReadLimits) -> bool:
@@ -110,7 +129,8 @@ class _Reading:
 
     def _read_end(self, data: bytes, size: int) -> None:
         """Take all reports of the log's end."""
-        unfinished = data[after_last_end(data) :] if size % WRITTEN_AT_ONCE == 0 else b""
+        ends_at = size + self.begin
+        unfinished = data[after_last_end(data) :] if ends_at % WRITTEN_AT_ONCE == 0 else b""
         for line in lines(data[: len(data) - len(unfinished)]):
             found = self.reader.reports(line)
             self._add(found)
@@ -262,10 +282,12 @@ def _opened(attempt: AttemptOutput) -> BinaryIO:
     return from_position(files.opened(attempt.log, file_kinds.METRICS), attempt.log_from)
 
 
-def _absent(query: Query, size: int, seen: bytes) -> str:
+def _absent(query: Query, size: int, seen: bytes, kept: KeptLog | None = None) -> str:
     """Say why the log has no report of the primary metric, and what it has instead."""
     if size == 0:
         return "the log is empty"
+    if kept is not None:
+        return f"{_absent(query, size, seen)}, as far as the log is kept: {kept.told}"
     if query.regex:
         return f"--metric-regex {one_line(query.regex, 80)!r} found no {query.primary.metric} in the log"
     where = f"; it stands only in lines such as {one_line(decode(seen), SEEN_MAX)!r}" if seen else ""

@@ -39,7 +39,9 @@ class LogFollower:
         if size - self._at > FEED_MAX:
             self._at = size - FEED_MAX
             self._reader.skip()
-        while self._at < size and (data := read_at(self._path, self._at, self._kind)):
-            self._at += len(data)
-            self._reader.feed(data)
+        while self._at < size and (piece := read_at(self._path, self._at, self._kind)).data:
+            if piece.begin > self._at:
+                self._reader.skip()
+            self._at = piece.end
+            self._reader.feed(piece.data)
         self.latest, self.step = self._reader.latest, self._reader.step

@@ -31,6 +31,7 @@ class Series:
         # Why the primary metric's newest value could not be read, and the one before it.
         self.unread: str | None = None
         self.stale: float | None = None
+        self.lost: str | None = None  # why other values than the last are not all known
         self.not_finite = not_finite or NotFinite()  # values of the primary metric
         self._name = query.primary.metric
         self._spelled = one_spelling(self._name)
@@ -42,6 +43,11 @@ class Series:
     def primary(self) -> Value | None:
         """The last value (perhaps nan or infinite) and place of the primary metric; None if there is none."""
         return self.last.get(self._name)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the value that counts may be one that is not known."""
+        return self.lost is not None and self.query.count != "last"
 
     @property
     def latest(self) -> float | None:
@@ -153,6 +159,8 @@ class Series:
         return self.primary is not None or self.unread is not None
 
     def _counted(self) -> Value | None:
+        if self.is_lost:
+            return None
         if self.unread is not None and self.query.count != "best":
             return None
         match self.query.count:
@@ -165,6 +173,8 @@ class Series:
 
     def _missing(self, absent: str | None) -> str:
         """Say why there is no value that counts."""
+        if self.is_lost and self._is_known:
+            return f"--value {self.query.count} needs all values of {self._name}, and {self.lost}"
         if self.unread is not None:
             return f"the last value of {self._name} cannot be read: {self.unread}"
         if self.primary is None:

@@ -127,6 +127,7 @@ def query(settings: Settings, contract: Contract) -> Query:
         command=settings.metric_command,
         path=settings.metric_path,
         count=settings.value,
+        max_log=settings.max_log,
     )
 
 

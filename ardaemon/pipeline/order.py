@@ -120,6 +120,7 @@ def _launch(
         startup=settings.startup,
         ready_regex=settings.ready_regex,
         stall=settings.stall,
+        max_log=settings.max_log_bytes,
         settle=settings.settle,
         grace=config.grace,
         verify=config.verify,

@@ -54,6 +54,11 @@ class Clocks:
         if self.searching:
             raise TooSlow
 
+    def pass_over(self, until: int) -> None:
+        """Search no line before that byte of the log: what stood there is gone."""
+        if self.offset < until:
+            self.offset, self.partial = until, b""
+
     def keep_only_limit(self) -> None:
         """Give up the search for readiness and the stall clock; the startup then ends by time."""
         self.waiting, self.stall = False, None

@@ -24,6 +24,7 @@ from ardaemon.host.descendants import KILL_POLL_S, Descendants, signal_group
 from ardaemon.shim import ending as ending_file
 from ardaemon.shim import handover, records, shell_state
 from ardaemon.shim.clocks import Clocks
+from ardaemon.shim.log_limit import LogLimit
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -74,6 +75,7 @@ class Supervisor:
         self.folder = f"/proc/self/fd/{os.open(spec['folder'], FOLDER)}"
         self.run_folder = f"/proc/self/fd/{os.open(spec['run_folder'], FOLDER)}"
         self.log = self._new_log()
+        self.log_limit = LogLimit(self.log, spec.get("max_log"))
         self.stopping = False
         self.status: int | None = None
         self.usage = [0.0, 0.0, 0]
@@ -238,7 +240,8 @@ class Supervisor:
             self._pause(clocks.next(now) - now)
 
     def _pause(self, seconds: float) -> None:
-        """Sleep until a signal, or for `seconds`."""
+        """Sleep until a signal, or for `seconds`, or until the log is to be looked at again."""
+        seconds = min(seconds, self._look_at_log())
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         if poll.poll(max(0.0, min(seconds, 86400.0)) * 1000):
@@ -246,6 +249,13 @@ class Supervisor:
                 os.read(self.wake, 4096)
             except BlockingIOError:
                 pass
+
+    def _look_at_log(self) -> float:
+        """Keep the log within its limit, and return the seconds until another look is due."""
+        due = self.log_limit.look(time.monotonic())
+        if self.clocks is not None:
+            self.clocks.pass_over(self.log_limit.dropped)
+        return due
 
     def _reap(self) -> bool:
         """Reap every child that has ended, and add up its usage; return whether no child is left."""
@@ -281,6 +291,7 @@ class Supervisor:
         return self.below.kill(self.spec["verify"])
 
     def _record(self, ending: str, survivors: list[tuple[int, int, str]]) -> None:
+        self._look_at_log()
         code, number = ending_file.decode(self.status)
         facts = {
             "schema": 1,
@@ -299,7 +310,10 @@ class Supervisor:
             "tree": "cgroup" if self.tree.group else "walk",
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
             "cgroup": self.tree.group if survivors else "",
-            "error": self.error or self.trouble or (self.clocks and self.clocks.trouble),
+            "error": self.error
+            or self.trouble
+            or (self.clocks and self.clocks.trouble)
+            or self.log_limit.trouble,
             "ended_monotonic": self.ended or time.monotonic(),
         }
         ending_file.keep(f"{self.folder}/exit.json", records.encode(facts), self.log)

@@ -38,6 +38,7 @@ GIVEN: dict[str, Any] = {
     "vram": 6144.0,
     "max_vram": 10000000.0,
     "max_rss": 0.5,
+    "max_log": 256.0,
     "on_tainted": "accept",
     "on_nan": "ignore",
     "checks": ("python check.py {run_dir}", "true"),

@@ -3,7 +3,7 @@
 import pytest
 
 from ardaemon.core.errors import UsageError
-from ardaemon.core.size import mebibytes, shown
+from ardaemon.core.size import mebibytes, shown, written
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,12 @@ def test_what_is_no_amount_is_an_error_that_names_the_option(text: str) -> None:
 
 def test_amounts_are_shown_short() -> None:
     assert (shown(500), shown(81920)) == ("500 MiB", "80.0 GiB")
+
+
+@pytest.mark.parametrize(
+    ("mib", "text"),
+    [(1.0, "1MiB"), (1536.0, "1536MiB"), (65536.0, "64GiB"), (0.5, "0.5MiB"), (1e7, "10000000MiB")],
+)
+def test_an_amount_is_written_as_the_option_takes_it(mib: float, text: str) -> None:
+    assert written(mib) == text
+    assert mebibytes(text, "--max-log") == mib

@@ -135,7 +135,7 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
 @pytest.mark.parametrize("thing", NOT_PLAIN)
 def test_who_follows_a_log_does_not_wait_for_it(tmp_path: Path, thing: Put) -> None:
     thing(tmp_path / "run.log")
-    assert follow.read_at(tmp_path / "run.log", 0) == b""
+    assert follow.read_at(tmp_path / "run.log", 0) == (0, b"")
 
 
 def test_a_log_that_is_removed_while_its_end_is_read_is_no_fault_of_the_daemon(
@@ -151,4 +151,4 @@ def test_a_log_that_is_removed_while_its_end_is_read_is_no_fault_of_the_daemon(
 
     opened = files.descriptor
     monkeypatch.setattr(files, "descriptor", removed)
-    assert tail._end_of(log, 1) == (len("step 1\n"), "")
+    assert tail._end_of(log, 1) == (len("step 1\n"), "", None)

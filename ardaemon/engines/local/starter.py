@@ -170,6 +170,7 @@ def specification(launch: Launch, core_limit: int | None = None) -> bytes:
             "startup": launch.startup,
             "ready_regex": launch.ready_regex,
             "stall": launch.stall,
+            "max_log": launch.max_log,
             "settle": launch.settle,
             "grace": launch.grace,
             "verify": launch.verify,

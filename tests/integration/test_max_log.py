@@ -1,0 +1,84 @@
+"""`--max-log`: a job may print what it likes; its log takes no more of the disk, and everybody says so."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ardaemon.core.errors import UsageError
+from tests.support.jobs import launched
+from tests.support.lab import Lab, wait_until
+
+MIB = 1 << 20
+# 24 MiB of numbered lines, then the result.
+CHATTY = """import os
+print("the configuration: lr=0.1", flush=True)
+{first}
+for part in range(24):
+    os.write(1, b"".join(b"line %010d\\n" % (part * 65536 + n) for n in range(65536)))
+{last}
+"""
+GONE = "MiB of the log were dropped (--max-log 2MiB)"
+
+
+def chatty(first: str = "", last: str = "") -> str:
+    return CHATTY.format(first=first, last=last)
+
+
+def taken(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_of_a_long_log_the_head_and_the_tail_are_kept_and_all_who_show_it_say_so(lab: Lab) -> None:
+    lab.start().init()
+    for size in (0.5, 1e9):
+        with pytest.raises(UsageError, match="--max-log"):
+            lab.session(max_log=size)
+    lab.session(max_log=2)
+    lab.write(chatty(last="print('val/loss: 0.5')"))
+    result = lab.run()
+    assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5)
+    log = lab.folder / f"runs/{result['run_id']}/a1/run.log"
+    assert taken(log) <= 2 * MIB
+    text = log.read_bytes()
+    assert len(text) > 24 * MIB
+    assert text.startswith(b"the configuration: lr=0.1\n")
+    assert text.endswith(b"line 0001572863\nval/loss: 0.5\n")
+    lines = lab.get("run.tail", run_id=result["run_id"], lines=4)["text"].split("\n")
+    assert lines[0].startswith("… ")
+    assert GONE in lines[0]
+    assert lines[1:] == ["line 0001572862", "line 0001572863", "val/loss: 0.5"]
+
+    lab.write(chatty(first="print('val/loss: 0.1', flush=True)"))
+    result = lab.run()
+    assert (result["verdict"], result["status"]) == ("revert", "invalid"), "it may not be its last value"
+    assert GONE in result["reason"]
+
+    lab.get("session.set", given={"max_log": None})
+    lab.write(chatty(first="print('val/loss: 0.1', flush=True)", last="# all is kept"))
+    assert lab.run()["verdict"] == "advance"
+
+
+def test_who_follows_is_told_what_was_dropped_before_it_could_be_sent(lab: Lab) -> None:
+    lab.ready(max_log=2)
+    go = lab.root / "go"
+    wait = f"import time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
+    run_id = launched(lab, chatty(last=f"{wait}\nprint('val/loss: 0.5')"))
+    log = lab.folder / f"runs/{run_id}/a1/run.log"
+    wait_until(lambda: log.stat().st_size > 24 * MIB and taken(log) <= 2 * MIB, "a log that is kept small")
+    client = lab.rpc()
+    client.send_raw(request(lab, run_id))
+    go.touch()
+    pieces = []
+    while "method" in (message := client.receive()):
+        pieces.append(message["params"]["text"])
+    text = "".join(pieces)
+    assert text.startswith("the configuration: lr=0.1\nline 0000000000\n")
+    assert f"{GONE} …\n" in text
+    assert text.endswith("val/loss: 0.5\n")
+    assert len(text) < 3 * MIB
+
+
+def request(lab: Lab, run_id: str) -> bytes:
+    params = {"project": str(lab.project), "run_id": run_id, "follow": True, "offset": 0}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "run.tail", "params": params}).encode() + b"\n"
