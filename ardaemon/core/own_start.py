@@ -1,7 +1,7 @@
 """Begins a process of ours, before it imports a library: nothing of the caller's Python stays in it.
 
-The shell's PYTHONPATH belongs to its training jobs. Our own libraries come from where arctl is installed,
-whatever else of the same name lies there. Standard library alone.
+The shell's PYTHONPATH and PYTHONWARNINGS belong to its training jobs. Our own libraries come from where arctl
+is installed, whatever else of the same name lies there. Standard library alone.
 """
 
 import os
@@ -12,12 +12,22 @@ STANDARD_FDS = 3  # standard input, output and error
 
 
 def begin() -> None:
-    """Open what standard descriptors are closed, and take the caller's PYTHONPATH off the search path."""
+    """Open what standard descriptors are closed; forget the caller's PYTHONPATH and his wish for warnings."""
     fill_descriptors()
+    if not sys.flags.ignore_environment:
+        _forget_warnings()
     given = os.environ.get("PYTHONPATH")
     if given and not sys.flags.ignore_environment:
         sys.path[:] = own_path(sys.path, given)
     sys.path[:] = [entry for entry in sys.path if os.path.isabs(entry)]
+
+
+def _forget_warnings() -> None:
+    """Show no warnings where PYTHONWARNINGS or PYTHONDEVMODE asks for them: the caller's own are meant."""
+    if os.environ.get("PYTHONWARNINGS") or os.environ.get("PYTHONDEVMODE"):
+        import warnings  # the interpreter has loaded it in this case
+
+        warnings.simplefilter("ignore")
 
 
 def fill_descriptors() -> None:

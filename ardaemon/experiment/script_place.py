@@ -66,6 +66,11 @@ def real(experiment: Experiment, origin: str, level: str) -> Path:
     return Path(origin).parent if os.path.isabs(origin) else experiment.project / level
 
 
+def folder(experiment: Experiment, origin: str) -> Path:
+    """Return the folder of the original."""
+    return real(experiment, origin, levels(origin)[-1])
+
+
 def neighbours(folder: Path) -> list[str]:
     """Return what lies in a folder that the copy is to find; of a folder that is away, nothing.
 

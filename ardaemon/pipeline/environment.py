@@ -110,6 +110,10 @@ def environment_of(
     }
     # Only where the caller has not said otherwise.
     bound = registry.environment(run.job, f"{run.run_id}-a{attempt}")
+    if origin is not None and settings.exec == "snapshot":
+        # uv 0.13 looks for the project from the script's folder up: in the copy's place it would make each
+        # run an environment of its own, and a uv.lock.
+        bound["UV_PROJECT"] = str(script_place.folder(experiment, origin))
     if experiment.best_checkpoint.exists():
         # Not the link, which may lead elsewhere before the job is done reading (see prune.py).
         added["AR_BEST_CKPT"] = os.path.realpath(experiment.best_checkpoint)

@@ -55,6 +55,20 @@ def test_a_library_on_the_shells_pythonpath_does_not_reach_the_program(tmp_path:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("wish", [{"PYTHONWARNINGS": "error"}, {"PYTHONDEVMODE": "1"}])
+def test_the_shells_wish_for_warnings_does_not_reach_the_program(wish: dict[str, str]) -> None:
+    program = (
+        "import warnings\n"
+        "from ardaemon.core import own_start\n"
+        "own_start.begin()\n"
+        "open('/dev/null')\n"  # a warning, which nothing has closed
+        "warnings.warn('old', DeprecationWarning)\n"
+    )
+    environment = {**os.environ, **wish, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">&- 2>&-"])
 def test_closed_descriptors_are_open_for_whatever_is_started(tmp_path: Path, closed: str) -> None:
     """A program that arctl starts finds all three, and no file of ours has one of their numbers."""

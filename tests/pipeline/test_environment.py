@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,23 @@ def test_libraries_are_bound_to_the_attempt_where_the_caller_has_not_set_them(tm
     assert (found["WANDB_MODE"], found["WANDB_DIR"]) == ("online", folder)
     assert found["TRACKIO_DIR"].startswith(folder)
     assert found["WANDB_RUN_ID"] != environment(made, 2)["WANDB_RUN_ID"]
+
+
+def test_uv_finds_the_project_of_the_original_and_not_of_the_copy(tmp_path: Path) -> None:
+    """It looks from the script's folder up, and would make an environment there for each run."""
+    made = experiment(tmp_path)
+
+    def project(origin: str | None, **given: Any) -> str | None:
+        settings = Settings(seconds=1, exec=given.pop("exec", "snapshot"))
+        made_of = job_environment.environment_of(given, settings, made, made.run("r0001"), 1, origin=origin)
+        return made_of.get("UV_PROJECT")
+
+    assert project("train.py") == str(made.project)
+    assert project("team/one/train.py") == f"{made.project}/team/one"
+    assert project("/elsewhere/train.py") == "/elsewhere"
+    assert project("train.py", UV_PROJECT="/theirs") == "/theirs"
+    assert project("train.py", exec="live") is None, "it runs in the original's own folder"
+    assert project(None) is None
 
 
 # --- templates ---
