@@ -43,6 +43,8 @@ HELPERS = (
 )
 WORKER = "ardaemon.gpus.nvml_worker"
 SOURCE_WORKER = "ardaemon.source.worker"
+NOISE = tuple(f"ardaemon.judging.noise.{name}" for name in ("decide", "best", "line"))
+LINE = ("ardaemon.core.line", "ardaemon.core.text")
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")
 
 
@@ -93,6 +95,11 @@ def test_the_nvml_worker_needs_its_binding_and_nothing_else(tree: Imports) -> No
 
 def test_the_source_worker_needs_the_standard_library_alone(tree: Imports) -> None:
     assert heavy_imports(tree, SOURCE_WORKER, ("ardaemon.source", "ardaemon.core.text")) == []
+
+
+@pytest.mark.parametrize("module", NOISE)
+def test_the_noise_aware_verdict_needs_the_standard_library_alone(tree: Imports, module: str) -> None:
+    assert heavy_imports(tree, module, ("ardaemon.judging.noise", *LINE)) == []
 
 
 @pytest.mark.parametrize("library", ONE_MODULE)

@@ -18,7 +18,9 @@ def _named(names: str) -> frozenset[str]:
     return frozenset(f"ardaemon/{name}" for name in names.split())
 
 
-_BELOW_PIPELINE = "host shim measuring judging metrics checkpoints gpus experiment engines source"
+_BELOW_PIPELINE = (
+    "host shim measuring judging judging/noise metrics checkpoints gpus experiment engines source"
+)
 _BELOW_QUEUE = "pipeline gpus measuring host"
 _BELOW_TOP = f"{_BELOW_PIPELINE} engines/local pipeline queue machine rpc report report/page"
 # Room -> the rooms that it may import, beside itself and core. A room inside another (metrics/formats,
@@ -28,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     JOB: _named(""),
     "ardaemon/host": _named(""),
     "ardaemon/judging": _named(""),
+    "ardaemon/judging/noise": _named(""),
     "ardaemon/metrics/formats": _named(""),
     "ardaemon/metrics": _named("metrics/formats host"),
     "ardaemon/shim": _named("host"),

@@ -1,0 +1,129 @@
+"""The belief about one version, and what it says of the version that an edit makes of it.
+
+All numbers are in sigmas. Entry 0 of a belief is the version's mean over all seeds, entry 1 + j its value
+with seed j; together they are normally distributed. An edit moves the mean by d, and keeps the share r of a
+seed's luck: T' = T + d, x'_j = T' + r (x_j - T) + luck of its own.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ardaemon.judging.noise.spread import known, mean
+from ardaemon.judging.noise.types import Values
+
+Vector = list[float]
+Matrix = list[list[float]]
+
+FIRST = 1.5  # × the own luck of a version seen once: tails are heavier than normal, edits change the noise
+OWN_DF = 4.0  # values by which a version's own spread counts less than that of all others
+LEAST_OWN = 0.05  # variance, in sigma²: every share kept leaves more luck of its own; against rounding errors
+AMPLIFIED = 0.1  # variance of the factor by which an edit may amplify a seed's luck
+
+
+class Belief(NamedTuple):
+    """Mean and covariance of a version's entries."""
+
+    mean: Vector
+    cov: Matrix
+
+
+class Fit(NamedTuple):
+    """What a candidate's values say, if the edit keeps a certain share of the luck.
+
+    All is linear in the effect d: the belief about the candidate, given d, is `start + slope * d` with
+    covariance `cov`.
+    """
+
+    effect: float  # estimate of d from these values alone
+    variance: float  # of that estimate
+    evidence: float  # log of how well the values agree with each other
+    start: Vector
+    slope: Vector
+    cov: Matrix
+
+
+def of_baseline(values: Values, entries: int) -> Belief:
+    """Return the belief about a version of which only its values are known."""
+    centre, share = mean(known(values)), 1 / len(known(values))
+    seen = {1 + j for j, value in enumerate(values) if value is not None}
+    at = range(entries)
+    means = [values[a - 1] if a in seen else centre for a in at]
+    cov = [[0.0 if a in seen or b in seen else share + (a == b > 0) for b in at] for a in at]
+    return Belief([value for value in means if value is not None], cov)
+
+
+def seen_entries(values: Values) -> list[int]:
+    """Return the entries of which there are values."""
+    return [1 + j for j, value in enumerate(values) if value is not None]
+
+
+def fit(parent: Belief, share: float, values: Values, entries: Sequence[int]) -> Fit:
+    """Return what the values say of an edit that keeps `share` of the luck; the belief has the `entries`."""
+    numbers = [(entries.index(1 + j), value) for j, value in enumerate(values) if value is not None]
+    start, cov = _child(parent, share, entries, FIRST * FIRST if len(numbers) == 1 else 1.0)
+    slope, information, dot, squares, logs = [1.0] * len(entries), 0.0, 0.0, 0.0, 0.0
+    for at, value in numbers:
+        variance, rest, part = max(cov[at][at], LEAST_OWN), value - start[at], slope[at]
+        gains = [row[at] / variance for row in cov]
+        information += part * part / variance
+        dot += part * rest / variance
+        squares += rest * rest / variance
+        logs += math.log(variance)
+        start = [a + gain * rest for a, gain in zip(start, gains, strict=True)]
+        slope = [a - gain * part for a, gain in zip(slope, gains, strict=True)]
+        cov = _without(cov, at, gains)
+    spread = max(0.0, squares - dot * dot / information)
+    wider = max(1.0, (OWN_DF + spread) / (OWN_DF + len(numbers) - 1))  # noisier than the rest: believed less
+    evidence = -0.5 * (math.log(information) + logs + spread)
+    return Fit(dot / information, wider / information, evidence, start, slope, cov)
+
+
+def variance_of_effect(parent: Belief, share: float, entries: Sequence[int]) -> float:
+    """Return how well d would be known from values with these entries, whatever the values are."""
+    _, cov = _child(parent, share, entries, 1.0)
+    slope, information = [1.0] * len(entries), 0.0
+    for at in range(len(entries)):
+        variance, part = max(cov[at][at], LEAST_OWN), slope[at]
+        gains = [row[at] / variance for row in cov]
+        information += part * part / variance
+        slope = [a - gain * part for a, gain in zip(slope, gains, strict=True)]
+        cov = _without(cov, at, gains)
+    return 1 / information
+
+
+def once_seen(belief: Belief, entry: int) -> Belief:
+    """Return the belief as it will be when the entry's value is known; only the covariance can be told."""
+    variance = belief.cov[entry][entry]
+    if variance <= 0:
+        return belief
+    return Belief(belief.mean, _without(belief.cov, entry, [row[entry] / variance for row in belief.cov]))
+
+
+def _child(parent: Belief, share: float, entries: Sequence[int], factor: float) -> tuple[Vector, Matrix]:
+    """Return mean and covariance of the entries of a version that an edit with d = 0 makes of the parent.
+
+    `factor`: by which the variance of the child's own luck is larger.
+    """
+    mean, cov = parent
+    lost, top = 1 - share, cov[0]
+    common, kept, own = lost * lost * top[0], share * share, (1 - share * share) * factor
+    half = [share * lost * top[a] for a in entries]
+    child = [
+        [common + mine + other + kept * row[b] for other, b in zip(half, entries, strict=True)]
+        for mine, row in zip(half, (cov[a] for a in entries), strict=True)
+    ]
+    for i, a in enumerate(entries):
+        if a:
+            luck = (mean[a] - mean[0]) ** 2 + cov[a][a] - 2 * top[a] + top[0]
+            child[i][i] += own + AMPLIFIED * max(0.0, luck)
+    return [lost * mean[0] + share * mean[a] for a in entries], child
+
+
+def _without(cov: Matrix, at: int, gains: Vector) -> Matrix:
+    """Return the covariance once entry `at` is known."""
+    known_row = cov[at]
+    return [
+        [a - gain * b for a, b in zip(row, known_row, strict=True)] if gain else row
+        for row, gain in zip(cov, gains, strict=True)
+    ]

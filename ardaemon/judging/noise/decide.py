@@ -1,0 +1,185 @@
+"""The noise-aware verdict: the values of all runs in, one decision out. Pure.
+
+Three questions, in this order: is the candidate better, surely enough for a running budget of expected false
+advances? If not, is one more launch, of it or of the best, worth more than a launch of a fresh edit? If not,
+it is reverted. docs/noise.md explains the rule and shows what it does in simulated nights.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ardaemon.judging.noise.belief import Vector, once_seen, seen_entries, variance_of_effect
+from ardaemon.judging.noise.edits import MEANS, NONE_AT, SHARES
+from ardaemon.judging.noise.posterior import Effect, Posterior, effect_of, posterior
+from ardaemon.judging.noise.replay import (
+    Parent,
+    State,
+    best_now,
+    best_run,
+    is_measurable,
+    measured,
+    noise_of,
+    replay,
+)
+from ardaemon.judging.noise.spread import FARTHEST, Scale, Spread, canonical, in_metric, known, mean
+from ardaemon.judging.noise.types import (
+    Advance,
+    BestNow,
+    Confirm,
+    Decision,
+    Facts,
+    NoiseConfig,
+    Revert,
+    RunValues,
+    Unkept,
+    Values,
+    has_value,
+)
+
+FAILURES_MOST = 2  # of confirmations: one may be an accident, with the next the edit is unstable
+SURELY_WORSE = (
+    0.05  # P(better) below which a revert says "worse"; above it the difference is within the noise
+)
+UNLIKELY_SHARE = 1e-3  # of luck kept: what another launch would tell is not asked for less likely shares
+
+
+def decide(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
+    """Decide about the last run of the history.
+
+    `history`: in the order of the verdicts; the first is the baseline, the last the candidate. The answer is
+    the same whatever the metric's unit, offset and direction.
+    """
+    candidate = history[-1]
+    if candidate.violated:
+        return Revert("constraint")
+    if candidate.failures >= FAILURES_MOST:
+        return Revert("unstable")
+    if len(history[0].values) < config.start:
+        return Confirm(history[0].run, len(history[0].values))
+    if not has_value(candidate):
+        return Revert("no_value")
+    history = measured(history)
+    if len(history) == 1:
+        return Advance()  # nothing before it has a value: whatever it has is the best
+    noise = noise_of(history, config)
+    if noise is None:
+        return _without_noise(history, config)
+    if noise.exact:
+        return _exact(history, noise, config)
+    seeds = 1 + max(len(candidate.values), len(best_run(history[:-1]).values))
+    return _judged(history, noise, replay(history[:-1], noise, seeds, config), config)
+
+
+def _without_noise(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
+    """Decide while no version has two values: a candidate that looks better is launched again."""
+    candidate = history[-1]
+    own, best = (known(canonical(run.values, config)) for run in (candidate, best_run(history[:-1])))
+    if mean(own) < mean(best) and len(candidate.values) < config.max_attempts:
+        return Confirm(candidate.run, len(candidate.values))
+    return Revert("unmeasured")
+
+
+def _exact(history: Sequence[RunValues], noise: Spread, config: NoiseConfig) -> Decision:
+    """Decide where reruns give equal values: the better value wins, as under the plain rule."""
+    candidate = history[-1]
+    own, best = known(canonical(candidate.values, config)), best_now(history[:-1], noise, None, config)
+    gain = (1 if config.direction == "min" else -1) * best.mean - mean(own)
+    facts = Facts(
+        p_better=1.0 if gain > config.min_delta else 0.0,
+        gain=gain,
+        gain_sd=0.0,
+        mean=in_metric(mean(own), config),
+        sd=0.0,
+        first=in_metric(own[0], config),
+        attempts=len(candidate.values),
+        best=best,
+    )
+    if not facts.p_better:
+        return Revert("worse", facts)
+    if not _is_young(own, facts, config):
+        return Advance(facts)
+    if len(candidate.values) < config.max_attempts:
+        return Confirm(candidate.run, len(candidate.values), facts)
+    return Revert("unsure", facts)
+
+
+def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: NoiseConfig) -> Decision:
+    """Decide with the noise known and all earlier runs replayed."""
+    candidate = history[-1]
+    values = state.scale.units(canonical(candidate.values, config))
+    effects, min_delta = state.edits.effects(), min(config.min_delta / state.scale.sigma, FARTHEST)
+    fits = Parent(state.belief).fits(values, [0, *seen_entries(values)])
+    after = posterior(fits, effects, state.edits.shares)
+    effect = effect_of(after, min_delta)
+    best = best_now(history[:-1], noise, state, config)
+    facts = _facts(candidate, best, state.scale, after, effect, config)
+    good = facts.p_better >= config.p_floor and _within_budget(facts, config)
+    if good and not _is_young(values, facts, config):
+        return Advance(facts)
+    worth = good or effect.gain_if_real >= _price(effects, config)
+    if worth and len(candidate.values) < config.max_attempts:
+        return _another(candidate, values, state, after.shares, config, facts)
+    return Revert("unsure" if good else _reason(facts, len(known(values)), config), facts)
+
+
+def _within_budget(facts: Facts, config: NoiseConfig) -> bool:
+    """Tell whether the expected false advances, this one among them, stay within their share of all."""
+    best = facts.best
+    return best.expected_false + 1 - facts.p_better <= config.budget * (best.advances + 1)
+
+
+def _is_young(values: Values, facts: Facts, config: NoiseConfig) -> bool:
+    """Tell whether the candidate was seen once only while the noise is hardly known."""
+    return len(known(values)) < 2 and facts.best.df < config.min_df
+
+
+def _price(effects: Vector, config: NoiseConfig) -> float:
+    """Return, in sigmas, what a launch would bring if it were spent on a fresh edit."""
+    fresh = sum(-centre * weight for centre, weight in zip(MEANS[:NONE_AT], effects[:NONE_AT], strict=True))
+    return max(config.price * fresh, config.price_floor)
+
+
+def _another(
+    candidate: RunValues, values: Values, state: State, shares: Vector, config: NoiseConfig, facts: Facts
+) -> Confirm:
+    """Launch the candidate or the best again: whichever makes the effect better known."""
+    best, seen = state.best, seen_entries(values)
+    after_best = once_seen(state.belief, 1 + len(best.values))
+    likely = [
+        (weight, share) for weight, share in zip(shares, SHARES, strict=True) if weight > UNLIKELY_SHARE
+    ]
+    if is_measurable(best, config) and (
+        sum(weight * variance_of_effect(after_best, share, seen) for weight, share in likely)
+        < sum(
+            weight * variance_of_effect(state.belief, share, [*seen, 1 + len(candidate.values)])
+            for weight, share in likely
+        )
+    ):
+        return Confirm(best.run, len(best.values), facts)
+    return Confirm(candidate.run, len(candidate.values), facts)
+
+
+def _facts(
+    candidate: RunValues, best: BestNow, scale: Scale, after: Posterior, effect: Effect, config: NoiseConfig
+) -> Facts:
+    """Return what is known of the candidate, in the metric's unit and sign."""
+    return Facts(
+        p_better=effect.p_better,
+        gain=-effect.mean * scale.sigma,
+        gain_sd=math.sqrt(effect.variance) * scale.sigma,
+        mean=in_metric(scale.value(after.belief.mean[0]), config),
+        sd=math.sqrt(max(0.0, after.belief.cov[0][0])) * scale.sigma,
+        first=in_metric(known(canonical(candidate.values, config))[0], config),
+        attempts=len(candidate.values),
+        best=best,
+    )
+
+
+def _reason(facts: Facts, values: int, config: NoiseConfig) -> Unkept:
+    """Return why a candidate is reverted that more launches would not make worth keeping."""
+    if values > 1 and facts.p_better >= 0.5:
+        return "unsure"
+    sign = 1 if config.direction == "min" else -1
+    if values > 1 and sign * facts.first < sign * facts.best.mean:
+        return "looked_better"
+    return "worse" if facts.p_better < SURELY_WORSE else "within_noise"

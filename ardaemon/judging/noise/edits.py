@@ -1,0 +1,153 @@
+"""What the edits so far teach about the next one: how large effects are here, and how much luck edits keep.
+
+An edit's effect d, in sigmas, is a mixture of normal distributions at 0 and ±2^-4 … ±2^8: no scale is set by
+hand. Hypotheses say what weights the mixture may have; each edit that was tried weighs them anew. So it is
+with the share of a seed's luck that an edit keeps.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from operator import mul
+
+from ardaemon.judging.noise.belief import Fit, Vector
+
+LEVELS = range(-4, 9)  # an effect of 2^-4 sigma is too small to be found, one of 2^8 needs no statistics
+SCALES = [2.0**level for level in LEVELS]
+# The components' means, from the edits that help most to those that hurt most.
+MEANS = [*(-scale for scale in reversed(SCALES)), 0.0, *SCALES]
+WIDTH = 0.35  # sd of a component, × its scale: neighbours overlap, so that no effect lies in a gap
+VARIANCES = [(WIDTH * (abs(centre) or SCALES[0])) ** 2 for centre in MEANS]
+NONE_AT = len(SCALES)  # the component of edits that do nothing
+OCTAVES = 1.5  # how widely the scales of one hypothesis spread
+
+NOTHING = 0.2  # share of edits that do nothing, in every hypothesis
+HELPS = (0.1, 0.2, 0.3)  # shares that help
+RATIOS = (-1, 0)  # helping edits have half the scale of hurting ones, or the same
+HURTS = range(LEVELS[0] + 1, LEVELS[-1] - 1)  # the levels around which edits may hurt
+CENTRES = range(HURTS[0] + min(RATIOS), HURTS[-1] + 1)  # and those around which they may hurt or help
+
+SHARES = [0.0, 0.4, 0.6, 0.8, 0.9, 0.97]  # of a seed's luck that an edit may keep
+REDRAWS = (0.1, 0.3, 0.6)  # share of the edits that redraw the luck; all others keep one share
+REDRAWN = (0.7, 0.3)  # of those that redraw: keep nothing, keep 0.4 (both were measured)
+
+LEAST_ODDS = 1e-6  # hypotheses less likely than this, beside the likeliest, are left out
+DOUBT = 1e-12  # no single edit rules a hypothesis out
+FAINT = -60.0  # log: components less likely than this, beside the likeliest, count as 0
+
+# One hypothesis: the level around which edits hurt, that around which they help, the share that helps.
+Effects = tuple[int, int, float]
+
+
+@cache
+def _bump(level: int) -> Vector:
+    """Return the weights of the scales around a level."""
+    weights = [math.exp(-0.5 * ((other - level) / OCTAVES) ** 2) for other in LEVELS]
+    return [weight / sum(weights) for weight in weights]
+
+
+EFFECTS: list[Effects] = [
+    (hurt, hurt + ratio, helps) for hurt in HURTS for ratio in RATIOS for helps in HELPS
+]
+
+
+def _kept(redraw: float, share: float) -> Vector:
+    """Return the weights of SHARES if so many edits redraw the luck and all others keep this share of it."""
+    drawn = dict(zip(SHARES, REDRAWN, strict=False))
+    return [redraw * drawn.get(other, 0.0) + (1 - redraw) * (other == share) for other in SHARES]
+
+
+KEPT = [*(_kept(redraw, share) for redraw in REDRAWS for share in SHARES[1:]), _kept(1.0, SHARES[0])]
+
+
+class Edits:
+    """The hypotheses, and how well each explains the edits so far."""
+
+    def __init__(self) -> None:
+        """Begin with every hypothesis equally likely."""
+        self._effects, self._kept = [0.0] * len(EFFECTS), [0.0] * len(KEPT)
+        self.shares = _mixed(_odds(self._kept), KEPT)  # the weights of SHARES
+
+    def effects(self) -> Vector:
+        """Return the weights of the components of an edit's effect."""
+        helping, hurting = dict.fromkeys(CENTRES, 0.0), dict.fromkeys(CENTRES, 0.0)
+        for likely, (hurt, help_level, helps) in zip(_odds(self._effects), EFFECTS, strict=True):
+            helping[help_level] += likely * helps
+            hurting[hurt] += likely * (1 - NOTHING - helps)
+        bumps = [_bump(level) for level in CENTRES]
+        better, worse = (_mixed([*weights.values()], bumps) for weights in (helping, hurting))
+        return [*reversed(better), NOTHING, *worse]
+
+    def learn(self, fits: Sequence[Fit], several: bool) -> None:
+        """Weigh the hypotheses by one edit; `several`: it has two values or more.
+
+        One value cannot tell luck from effect: it says nothing about the share that is kept.
+        """
+        by_both = likelihoods(fits)
+        by_effect = [sum(map(mul, self.shares, column)) for column in zip(*by_both, strict=True)]
+        if several:
+            weights = self.effects()
+            by_share = [sum(map(mul, weights, row)) for row in by_both]
+            self._kept = _taught(self._kept, [sum(map(mul, kept, by_share)) for kept in KEPT], max(by_share))
+        self._effects = _taught(self._effects, _explained(by_effect), max(by_effect))
+        if several:
+            self.shares = _mixed(_odds(self._kept), KEPT)
+
+
+def log_likelihoods(fits: Sequence[Fit]) -> list[Vector]:
+    """Return the log likelihood of every share kept (rows) and component (columns), but for a constant."""
+    return [_log_row(one.effect, one.evidence, _components(one.variance)) for one in fits]
+
+
+def _log_row(effect: float, evidence: float, components: list[tuple[float, float, float]]) -> Vector:
+    return [evidence - log - (apart := effect - centre) * apart / total for centre, log, total in components]
+
+
+@lru_cache(maxsize=64)  # runs with one value have the same six variances until the next advance
+def _components(variance: float) -> list[tuple[float, float, float]]:
+    """Return of each component its mean, half the log of the variance of an estimate of d, and twice that."""
+    totals = [(centre, width + variance) for centre, width in zip(MEANS, VARIANCES, strict=True)]
+    return [(centre, 0.5 * math.log(total), 2 * total) for centre, total in totals]
+
+
+def likelihoods(fits: Sequence[Fit]) -> list[Vector]:
+    """Return the likelihoods beside that of the likeliest."""
+    return relative(log_likelihoods(fits))
+
+
+def relative(logs: Sequence[Vector]) -> list[Vector]:
+    """Return likelihoods, given as logs, beside the likeliest of all."""
+    top = max(map(max, logs))
+    return [[math.exp(apart) if (apart := log - top) > FAINT else 0.0 for log in row] for row in logs]
+
+
+def _explained(by_effect: Vector) -> Vector:
+    """Return how well each hypothesis on effects explains an edit with these likelihoods."""
+    better, worse = by_effect[NONE_AT - 1 :: -1], by_effect[NONE_AT + 1 :]
+    nothing = NOTHING * by_effect[NONE_AT]
+    helped = {level: sum(map(mul, _bump(level), better)) for level in CENTRES}
+    hurt = {level: sum(map(mul, _bump(level), worse)) for level in HURTS}
+    return [
+        helps * helped[help_level] + nothing + (1 - NOTHING - helps) * hurt[hurt_level]
+        for hurt_level, help_level, helps in EFFECTS
+    ]
+
+
+def _taught(logs: Vector, explained: Vector, largest: float) -> Vector:
+    """Return the log likelihoods of the hypotheses after one more edit."""
+    if largest <= 0:
+        return logs
+    return [log + math.log(one / largest + DOUBT) for log, one in zip(logs, explained, strict=True)]
+
+
+def _odds(logs: Vector) -> Vector:
+    """Return the probabilities of hypotheses with these log likelihoods."""
+    top = max(logs)
+    odds = [math.exp(log - top) for log in logs]
+    total = sum(odds)
+    return [one / total if one > LEAST_ODDS * total else 0.0 for one in odds]
+
+
+def _mixed(odds: Vector, weights: Sequence[Vector]) -> Vector:
+    """Return the weights, averaged by the odds."""
+    return [sum(map(mul, odds, column)) for column in zip(*weights, strict=True)]

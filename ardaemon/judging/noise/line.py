@@ -1,0 +1,64 @@
+"""The lines by which an agent and a person hear of a verdict, and of what it rests on. Pure."""
+
+import math
+
+from ardaemon.core.line import fit, number, short
+from ardaemon.judging.noise.types import Advance, BestNow, Facts, Revert
+
+LINE_MAX = 150  # bytes, as the verdict's line of `arctl run --wait` has them
+RUN_MAX = 12
+NAME_MAX = 32  # of a metric
+DECIMALS_MOST = 8
+LARGE = 1e6  # from here on values are written with an exponent
+
+# What a revert says that rests on statistics.
+MEASURED = {
+    "worse": "{first} is no better than the best",
+    "looked_better": "{first} looked better, is not",
+    "within_noise": "within noise, not worth a rerun",
+    "unsure": "perhaps better than the best, not surely enough",
+}
+# And one that needs none.
+PLAIN = {
+    "unmeasured": "looked no better, and the noise is not known yet",
+    "unstable": "unstable: two reruns failed",
+    "constraint": "an attempt broke a constraint",
+    "no_value": "no attempt gave a value",
+    "undecided": "undecided: the session ended before its rerun",
+}
+
+
+def verdict_line(run: str, metric: str, decision: Advance | Revert) -> str:
+    """Return `[r0043] advance: val/loss 0.8512 → 0.8441 est. (P=0.97, noise ±0.0021, 2 attempts)`."""
+    word = "advance" if isinstance(decision, Advance) else "revert"
+    head, facts = f"[{short(run, RUN_MAX)}] {word}: ", decision.facts
+    if isinstance(decision, Advance):
+        if facts is None:
+            return fit(head, f"{short(metric, NAME_MAX)}: the first value", "", LINE_MAX)
+        change = f"{_value(facts.best.mean, facts)} → {_value(facts.mean, facts)} est."
+        tail = f" (P={facts.p_better:.2f}, noise ±{facts.best.noise:.2g}, {_attempts(facts.attempts)})"
+        return fit(head, f"{short(metric, NAME_MAX)} {change}", tail, LINE_MAX)
+    if facts is None or decision.reason in PLAIN:
+        return fit(head, PLAIN.get(decision.reason, decision.reason), "", LINE_MAX)
+    said = MEASURED[decision.reason].format(first=_value(facts.first, facts))
+    attempts = f", {_attempts(facts.attempts)}" if facts.attempts > 1 else ""
+    return fit(head, said, f" (P={facts.p_better:.2f}{attempts})", LINE_MAX)
+
+
+def status_line(best: BestNow, launches: int, confirmations: int) -> str:
+    """Return `noise: ±0.0021 (31 df), 12 of 55 launches were confirmations; expected false …`."""
+    noise = f"noise: ±{best.noise:.2g} ({best.df} df)"
+    spent = f"{confirmations} of {launches} launches were confirmations"
+    return f"{noise}, {spent}; expected false advances {best.expected_false:.1f} of {best.advances}"
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'' if count == 1 else 's'}"
+
+
+def _value(value: float, facts: Facts) -> str:
+    """Return a value to the digit at which the noise begins, and one more."""
+    decimals = 1 - math.floor(math.log10(facts.best.noise))
+    if decimals > DECIMALS_MOST or abs(value) >= LARGE:
+        return number(value)
+    return f"{value:.{max(decimals, 0)}f}"
