@@ -96,6 +96,10 @@ def _complete(given: dict[str, str | None]) -> dict[str, str | None]:
 
 def _report(answer: Answer) -> None:
     say(f"experiment: {answer['expr']}")
+    root, here = project(), os.getcwd()
+    if here.startswith(os.path.join(root, "")):
+        say(f"  its runs start in {root}, the project's root, and not in this folder;")
+        say("  for an experiment whose runs start here: mkdir .autoresearch, and call arctl init once more")
     for line in answer.get("said") or ():
         say(f"  {line}")
     say(f"edit: {os.path.join(answer['folder'], 'train.py')}")

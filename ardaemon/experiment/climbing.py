@@ -42,26 +42,31 @@ def climbs(source: bytes, most: int) -> Climb | None:
     if tree is None:
         return None  # a fault in it is the run's to tell
     try:
-        every = list(_Reader().read(tree))
+        every = list(Reader().read(tree))
     except RecursionError:
         return None
     return next((one for one in every if one.levels > most), None)
 
 
-class _Reader:
+class Reader:
     """Follows `__file__` through expressions, and through names that are given such a value."""
 
     def __init__(self) -> None:
         self.names = {"__file__": 0}
 
     def read(self, tree: ast.AST) -> Iterator[Climb]:
-        for node in ast.walk(tree):  # a name is known below the line that gives it its value
+        """Yield each expression that leads to the script's file, or above it."""
+        for node in self.expressions(tree):
+            if not isinstance(node, ast.Name) and (levels := self.levels(node)) is not None:
+                yield climb(node, levels)
+
+    def expressions(self, tree: ast.AST) -> Iterator[ast.expr]:
+        """Yield every expression; a name is known below the line that gives it its value."""
+        for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-                self._assign(node, self._levels(node.value))
-            if not isinstance(node, ast.expr) or isinstance(node, ast.Name):
-                continue
-            if (levels := self._levels(node)) is not None:
-                yield Climb(node.lineno, ast.unparse(node)[:SHOWN_MAX], levels)
+                self._assign(node, self.levels(node.value))
+            if isinstance(node, ast.expr):
+                yield node
 
     def _assign(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr, levels: int | None) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -69,42 +74,51 @@ class _Reader:
             if isinstance(target, ast.Name) and levels is not None:
                 self.names[target.id] = levels
 
-    def _levels(self, node: ast.expr) -> int | None:
+    def levels(self, node: ast.expr) -> int | None:
         """Return how far above the script's file an expression leads; None if it is none of that."""
         match node:
             case ast.Name(id=name):
                 return self.names.get(name)
             case ast.Attribute(value=value, attr="parent"):
-                return _add(self._levels(value), 1)
+                return _add(self.levels(value), 1)
             case ast.Subscript(value=ast.Attribute(value=value, attr=name), slice=ast.Constant(value=int(n))):
                 if name == "parents":
-                    return _add(self._levels(value), n + 1)
+                    return _add(self.levels(value), n + 1)
                 return 0 if (name, n, ast.unparse(value)) == ("argv", 0, "sys") else None
             case ast.BinOp(left=left, op=ast.Div(), right=right):
-                return _add(self._levels(left), _ups([right]))
+                return self.joined(self.levels(left), [right])
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)):
                 return self._called(node, name)
         return None
 
     def _called(self, node: ast.Call, name: str) -> int | None:
         given = [one for one in node.args if not isinstance(one, ast.Starred)]
-        of_module = isinstance(node.func, ast.Attribute) and self._levels(node.func.value) is None
+        of_module = isinstance(node.func, ast.Attribute) and self.levels(node.func.value) is None
         if isinstance(node.func, ast.Attribute) and not of_module:  # a method of the path itself
-            first = self._levels(node.func.value)
+            first = self.levels(node.func.value)
         elif given:
-            first, given = self._levels(given[0]), given[1:]
+            first, given = self.levels(given[0]), given[1:]
         else:
             return None
         if name == _ABOVE:
             return _add(first, 1)
-        return _add(first, _ups(given)) if name in _SAME | _JOINS else None
+        return self.joined(first, given) if name in _SAME | _JOINS else None
+
+    def joined(self, levels: int | None, parts: list[ast.expr]) -> int | None:
+        """Return how far above a path leads that goes on from `levels` by these parts."""
+        return _add(levels, ups(parts))
+
+
+def climb(node: ast.expr, levels: int) -> Climb:
+    """Return an expression as it is told."""
+    return Climb(node.lineno, ast.unparse(node)[:SHOWN_MAX], levels)
 
 
 def _add(levels: int | None, more: int) -> int | None:
     return None if levels is None else levels + more
 
 
-def _ups(parts: list[ast.expr]) -> int:
+def ups(parts: list[ast.expr]) -> int:
     """Count the `..` in parts of a path that are written out."""
     named = sum(isinstance(one, ast.Attribute) and one.attr == "pardir" for one in parts)
     texts = [one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
@@ -113,11 +127,18 @@ def _ups(parts: list[ast.expr]) -> int:
 
 def notes(source: bytes, origin: str | None, slug: str) -> list[str]:
     """Return a line for `arctl init` if the script climbs where its copy finds something else."""
-    climb = climbs(source, allowed(origin))
-    if climb is None:
+    found = climbs(source, allowed(origin))
+    if found is None:
         return []
-    where = f"train.py line {climb.line} climbs from its own file ({climb.text})"
-    if origin is not None and os.path.isabs(origin):
+    where = f"train.py line {found.line} climbs from its own file ({found.text})"
+    live = in_its_own_place(origin, slug)
+    if live is None:
         return [f"{where}: a run's copy lies elsewhere, so give it the path of what it looks for"]
-    live = f"arctl session start --seconds 600 --exec live --expr {slug}"
-    return [f"{where}: a run's copy lies elsewhere; to run it in its own place: {live}"]
+    return [f"{where}: a run's copy lies elsewhere; {live}"]
+
+
+def in_its_own_place(origin: str | None, slug: str) -> str | None:
+    """Say how a script is run where it was taken from; None if the daemon runs nothing there."""
+    if origin is not None and os.path.isabs(origin):
+        return None
+    return f"to run it in its own place: arctl session start --seconds 600 --exec live --expr {slug}"

@@ -10,7 +10,16 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import FOLDER, ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
-from ardaemon.experiment import climbing, how_run, script_place, seal, train_file, versions
+from ardaemon.experiment import (
+    climbing,
+    how_run,
+    relative_imports,
+    script_place,
+    seal,
+    train_file,
+    versions,
+    walking,
+)
 from ardaemon.experiment import program as program_md
 from ardaemon.host import durable, operations, state
 from ardaemon.metrics.readable import METRIC_NAME_MAX
@@ -160,8 +169,12 @@ def _take_lock(experiment: Experiment, train: Path) -> list[str]:
 
 def _notes(experiment: Experiment, params: Init, origin: str | None) -> list[str]:
     """Return a line for each way in which a run's copy of the script cannot find what the original does."""
-    climbs = climbing.notes(train_file.snapshot(experiment.train), origin, params.slug)
-    return [*climbs, *script_place.notes(experiment, origin)]
+    source = train_file.snapshot(experiment.train)
+    notes = [*climbing.notes(source, origin, params.slug), *walking.notes(source, origin, params.slug)]
+    if script_place.in_subfolder(origin):
+        assert origin is not None
+        notes += relative_imports.notes(source, *script_place.package(experiment, origin))
+    return [*notes, *script_place.notes(experiment, origin)]
 
 
 def keep_original(experiment: Experiment) -> Placed:

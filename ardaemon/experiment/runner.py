@@ -1,6 +1,7 @@
 """Reads the runner's template as a shell would, and makes the command line of one attempt of it."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 
@@ -76,12 +77,15 @@ def _how_to_name(words: list[str], count: int) -> str:
     if "-m" in words and not named:
         return (
             "-m runs a module as it lies in the project, not the version of a run; name the script: --runner"
-            ' "python train.py", or "PYTHONPATH=. python train.py" where it imports from the project\'s root'
+            ' "python train.py", or "PYTHONPATH=. python train.py" where it imports from the project\'s root,'
+            " with each relative import written in full (from package.util import x)"
         )
     if words and words[0] in (*SCRIPTS, "./train.py"):
         return 'name its interpreter: --runner "python train.py"'
     if named:
         return f"write {named[0]!r} as a word of its own, without a folder: train.py; its path is put there"
+    if inner := next((word for word in words[1:] if " " in word and "train.py" in word.split()), None):
+        return f"give that command itself: --runner {shlex.quote(inner)}"
     if script := next((word for word in words[1:] if word.endswith(".py")), None):
         return f"write train.py in the place of {script!r}: the experiment's script has this name"
     return 'for example: --runner "python train.py"'

@@ -71,6 +71,18 @@ def folder(experiment: Experiment, origin: str) -> Path:
     return real(experiment, origin, levels(origin)[-1])
 
 
+def package(experiment: Experiment, origin: str) -> tuple[str, tuple[str, ...]]:
+    """Return the package of which the original is a module: where that lies, and its name's parts.
+
+    Its folders are those with an __init__.py; where none has one, all below the project's root.
+    """
+    parts = Path(origin).parent.parts
+    marked = [(real(experiment, origin, level) / "__init__.py").exists() for level in levels(origin)[1:]]
+    count = next((place for place, mark in enumerate(reversed(marked)) if not mark), len(marked))
+    split = len(parts) - (count or len(parts))
+    return os.path.join("", *parts[:split]), parts[split:]
+
+
 def neighbours(folder: Path) -> list[str]:
     """Return what lies in a folder that the copy is to find; of a folder that is away, nothing.
 

@@ -78,6 +78,19 @@ def sealed(made: Experiment) -> Contract:
     return found
 
 
+def test_what_the_script_does_by_hand_alone_is_said(tmp_path: Path) -> None:
+    train = tmp_path / "package" / "train.py"
+    train.parent.mkdir()
+    (train.parent / "__init__.py").touch()
+    train.write_text("from .util import V\nfrom pathlib import Path\nx = Path(__file__).parent.rglob('*')\n")
+    given = Init(
+        project=str(tmp_path), slug=SLUG, train=str(train), primary_metric="x", primary_direction="min"
+    )
+    said = experiment_create.create(given)[1]
+    assert [line for line in said if "write from package.util import V" in line]
+    assert [line for line in said if "looks through all folders below its own" in line]
+
+
 # --- takeover ---
 
 

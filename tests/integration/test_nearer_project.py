@@ -40,8 +40,9 @@ def test_the_nearer_root_counts_and_the_experiment_around_it_is_named_with_the_o
     assert f"expr: {SLUG}" in out
     made = ["init", "261122-inner", "--train", str(lab.project / "train.py"), "--primary-metric", "val/loss"]
     made += ["--primary-direction", "min", "--goal", "x"]
-    code, _, err = shell.end(shell.start(*made, cwd=inner / "below"))
+    code, out, err = shell.end(shell.start(*made, cwd=inner / "below"))
     assert code == 0, err
+    assert f"its runs start in {inner}, the project's root, and not in this folder" in out
     assert (inner / ".autoresearch/261122-inner").is_dir()
     assert [path.name for path in (lab.project / ".autoresearch").glob("2*")] == [SLUG]
     code, out, _ = shell.end(shell.start("status", cwd=inner))

@@ -151,6 +151,8 @@ def test_a_template_without_exactly_one_script_is_refused_with_the_template(runn
         ("python --script=train.py", "found 0", "a word of its own"),
         ("python -m src.train", "found 0", "PYTHONPATH=. python train.py"),
         ("uv run python -m train", "found 0", "-m runs a module"),
+        ("python -m src.train", "found 0", "from package.util import x"),
+        ("bash -lc 'python train.py --lr 1'", "found 0", "--runner 'python train.py --lr 1'"),
         ("python main.py", "found 0", "in the place of 'main.py'"),
         ("python train.py --resume train.py", "found 2", "once"),
         ("python train.py \\", "it ends in a backslash", "quotes"),
