@@ -19,10 +19,12 @@ TESTS ?=
 PROMISE ?=
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
+SECOND_PYTHON ?= /usr/bin/python3
+SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/integration/test_capture.py
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench people fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench people fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -40,6 +42,13 @@ $(EXAMPLES): $(VENV)/.demo $(FRAMEWORKS)/.frameworks
 
 test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
 	@$(BIN)/python -m pytest -n 2 -m "not gpu and not frameworks" $(PYTEST_ARGS) $(TESTS)
+
+test-loaded: $(VENV)/.dev ## the tests that depend most on a machine's pace, for 5 minutes beside busy cores (LOADED_SECONDS)
+	@$(BIN)/python -m tests.loaded
+
+# An environment of its own, with the Python that the distribution has: a user's is rarely a developer's.
+test-second: ## unit tests and one whole loop under a second Python (SECOND_PYTHON, the system's by default)
+	@$(MAKE) --no-print-directory VENV=$(VENV)-second PYTHON=$(SECOND_PYTHON) TESTS="$(SECOND_TESTS)" test
 
 # Tests and daemon run in their own environment; jobs, and a framework's own reader, in the frameworks'.
 test-frameworks: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## with the real frameworks, in an environment of their own (under 12 minutes)
@@ -88,7 +97,7 @@ fuzz: $(VENV)-fuzz/.fuzz ## coverage-guided fuzzing of the protocol (atheris; FU
 	@nice $(VENV)-fuzz/bin/python -m tests.fuzz.atheris_frames .fuzz/corpus -max_total_time=$(FUZZ_SECONDS) -timeout=20
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) $(FRAMEWORKS) $(VENV)-fuzz .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	rm -rf $(VENV) $(FRAMEWORKS) $(VENV)-fuzz $(VENV)-second .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
 	find ardaemon arctl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate must run: version managers leave commands on PATH that only print an error.
