@@ -5,14 +5,13 @@ import os
 import pty
 import re
 import select
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import client
 from tests.support import lab as labs
 from tests.support.lab import DEADLINE_S, wait_until
 from tests.support.shell import Shell, shells
@@ -108,14 +107,8 @@ def shell() -> Iterator[Shell]:
 
 
 def printed(shell: Shell, *arguments: str) -> tuple[bytes, bytes]:
-    done = subprocess.run(
-        [sys.executable, "-m", "arctl", *arguments],
-        env=shell.lab.environment,
-        cwd=shell.lab.project,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=DEADLINE_S,
-    )
+    given = {"env": shell.lab.environment, "cwd": shell.lab.project}
+    done = client.run(*arguments, timeout=DEADLINE_S, **given)
     return done.stdout, done.stderr
 
 
@@ -159,8 +152,8 @@ def test_the_words_arrive_where_they_belong(shell: Shell) -> None:
 def terminal(shell: Shell, *arguments: str) -> bytes:
     """What a command writes to a terminal."""
     master, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arctl", *arguments],
+    process = client.popen(
+        *arguments,
         env={**shell.lab.environment, "TERM": "xterm-256color", "COLUMNS": "200"},
         cwd=shell.lab.project,
         stdin=theirs,

@@ -1,12 +1,14 @@
-"""Daemons by the dozen: forked from one process that has imported everything, so that a boot takes 40 ms.
+"""Daemons and clients by the hundred: forked from one process that has imported everything.
 
-The same code in a process of its own, with its own environment, session and descriptors; only the
+Each is the same code in a process of its own, with its own environment, folder and descriptors; only the
 interpreter's start is shared. `arctl` starts its daemons as users have them.
 """
 
 import array
 import atexit
 import ctypes
+import fcntl
+import functools
 import gc
 import importlib
 import json
@@ -18,21 +20,42 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
+
+from arctl.cli import COMMANDS
 
 MESSAGE_MAX = 1 << 20  # an environment
 ROOT = Path(__file__).parents[2]
-# Each is a module with a main(): what a forged daemon can run.
-PROGRAMS = ("ardaemon", "tests.support.faulty")
-_PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.support.forge import main; main()"
+# What a forged daemon can run, and the module whose main() that is.
+PROGRAMS = {"ardaemon": "ardaemon.__main__", "tests.support.faulty": "tests.support.faulty"}
+CLIENT, CLIENT_MAIN = "arctl", "arctl.__main__"
+READY_FD = 3  # of a daemon, where it says that it listens
+FDS_MAX = 4
+AT_START = ("PYTHON", "LC_", "LANG", "LD_")
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r});"
+    " from tests.support.forge import main; main(*sys.argv[2:])"
+)
 # Room for what ps(1) and /proc show of a daemon: its command line, and its environment.
 ROOM = "." * (16 << 10)
 STATUS = struct.Struct("i")
 
 
+class Order(NamedTuple):
+    """What is to be run, and in which surroundings."""
+
+    program: str
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str = "."
+    leads: bool = True  # a session of its own
+    umask: int = 0o022
+
+
 class Forked:
-    """A daemon that was forged, with as much of Popen as the tests need."""
+    """A process that was forged, with as much of Popen as the tests need."""
 
     def __init__(self, pid: int, pidfd: int, ending: int) -> None:
         self.pid, self.pidfd, self.ending = pid, pidfd, ending
@@ -42,21 +65,21 @@ class Forked:
         """None while it lives, else its exit code, as Popen has it."""
         return self._code() if self._has_ended(0) else None
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float | None) -> int:
         """Until it has ended; its exit code."""
         if not self._has_ended(timeout):
-            raise subprocess.TimeoutExpired("the daemon", timeout)
+            raise subprocess.TimeoutExpired("a forged process", timeout or 0)
         return self._code()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._send(signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
     def terminate(self) -> None:
         """SIGTERM."""
-        self._send(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
-    def _has_ended(self, timeout: float) -> bool:
+    def _has_ended(self, timeout: float | None) -> bool:
         return self.returncode is not None or bool(select.select([self.pidfd], [], [], timeout)[0])
 
     def _code(self) -> int:
@@ -65,7 +88,8 @@ class Forked:
             self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send this signal, unless it has ended."""
         try:
             signal.pidfd_send_signal(self.pidfd, number)
         except ProcessLookupError:
@@ -77,27 +101,32 @@ class Forked:
 
 
 class Forge:
-    """The process that forks them."""
+    """The process that forks them, once it has imported what they need."""
 
-    def __init__(self) -> None:
+    def __init__(self, flag: str, environment: Mapping[str, str], *modules: str) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _PROGRAM, ROOM],
+                [sys.executable, flag, "-c", _PROGRAM, ROOM, *modules],
                 stdin=theirs.fileno(),
-                env={"PATH": os.defpath, "ROOM": ROOM},
+                env={**environment, "PATH": os.defpath, "ROOM": ROOM},
             )
 
     def start(self, program: str, environment: dict[str, str], ready: int, stderr: int) -> Forked:
         """Run `PROGRAM serve` with this environment; its ready line goes to `ready`."""
-        fds = array.array("i", [ready, stderr])
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
-        self.channel.sendmsg([json.dumps([program, environment, _umask()]).encode()], ancillary)
+        arguments = ["serve", "--ready-fd", str(READY_FD)]
+        with open(os.devnull, "rb") as null:
+            return self.fork(Order(program, arguments, environment), [null.fileno(), stderr, stderr, ready])
+
+    def fork(self, order: Order, fds: list[int]) -> Forked:
+        """Run what is ordered, with these descriptors as its 0, 1, 2 and 3."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        self.channel.sendmsg([json.dumps(order._replace(umask=_umask())).encode()], ancillary)
         word, found, _, _ = socket.recv_fds(self.channel, 64, 2)
         return Forked(int(word), *found)
 
     def close(self) -> None:
-        """No more daemons; those that live go on."""
+        """No more processes; those that live go on."""
         self.channel.close()
         self.process.wait(10)
 
@@ -109,48 +138,60 @@ def _umask() -> int:
     return mask
 
 
-_forges: list[Forge] = []
+@functools.cache
+def daemons() -> Forge:
+    """Return the one of this test process that forks daemons, made when it is first needed."""
+    return _made("-I", {}, "ardaemon.cli", "ardaemon.daemon", *PROGRAMS.values())
 
 
-def shared() -> Forge:
-    """The one of this test process, made when it is first needed."""
-    if not _forges:
-        _forges.append(Forge())
-        atexit.register(_forges[0].close)
-    return _forges[0]
+@functools.cache
+def clients() -> Forge:
+    """Return the one that forks `arctl`: a daemon is as large as what is in its forge."""
+    commands = (f"arctl.commands.{module}" for module, _ in COMMANDS.values())
+    return _made("-P", at_start({**os.environ, "PYTHONPATH": str(ROOT)}), CLIENT_MAIN, *commands)
+
+
+def at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what an interpreter reads of this environment when it starts."""
+    return {name: value for name, value in environment.items() if name.startswith(AT_START)}
+
+
+def _made(flag: str, environment: Mapping[str, str], *modules: str) -> Forge:
+    forge = Forge(flag, environment, *modules)
+    atexit.register(forge.close)
+    return forge
 
 
 # --- in the process that forks ---
 
-_endings: dict[int, int] = {}  # of each daemon, where its end is written
+_endings: dict[int, int] = {}  # of each process, where its end is written
 
 
-def main() -> None:
-    """Fork a daemon for every message, until the tests are over."""
-    for name in ("ardaemon.__main__", "ardaemon.cli", "ardaemon.daemon", "tests.support.faulty"):
+def main(*modules: str) -> None:
+    """Fork a process for every message, until the tests are over."""
+    for name in modules:
         importlib.import_module(name)
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     channel = socket.socket(fileno=0)
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, 2)
+        message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, FDS_MAX)
         if not message:
             return
-        pidfd, ending = _fork(message, fds, channel)
+        pidfd, ending = _fork(Order(*json.loads(message)), fds, channel)
         for fd in (*fds, pidfd, ending):
             os.close(fd)
 
 
-def _fork(message: bytes, fds: list[int], channel: socket.socket) -> tuple[int, int]:
-    """Fork a daemon, and send its pid, a descriptor of it, and one where its end can be read."""
+def _fork(order: Order, fds: list[int], channel: socket.socket) -> tuple[int, int]:
+    """Fork a process, and send its pid, a descriptor of it, and one where its end can be read."""
     begun, begin = os.pipe()
     ending, ended = os.pipe()
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.read(begun, 1)  # its pidfd is open: it may live, and die
-        unwanted = [channel.fileno(), begun, begin, ending, ended, *_endings.values()]
-        _become(message, fds[0], fds[1], unwanted)
+        _become(order, fds)
     _endings[pid] = ended
     pidfd = os.pidfd_open(pid)
     os.write(begin, b".")
@@ -161,7 +202,7 @@ def _fork(message: bytes, fds: list[int], channel: socket.socket) -> tuple[int, 
 
 
 def _reap(*_: object) -> None:
-    """Collect every daemon that has ended, and tell its test how."""
+    """Collect every process that has ended, and tell its test how."""
     for pid in list(_endings):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
@@ -173,23 +214,18 @@ def _reap(*_: object) -> None:
             os.close(ended)
 
 
-# --- in the daemon ---
+# --- in the process that was forked ---
 
 
-def _become(message: bytes, ready: int, stderr: int, unwanted: list[int]) -> NoReturn:
+def _become(order: Order, fds: list[int]) -> NoReturn:
     code = 1
     try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(stderr, 1)
-        os.dup2(stderr, 2)
-        for fd in (*unwanted, null, stderr):
-            if fd > 2:
-                os.close(fd)
-        program, environment, umask = json.loads(message)
-        os.umask(umask)
-        _serve(program, environment, ready)
+        _take(fds)
+        if order.leads:
+            os.setsid()
+        os.chdir(order.folder)
+        os.umask(order.umask)
+        (_command if order.program == CLIENT else _serve)(order)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -199,18 +235,44 @@ def _become(message: bytes, ready: int, stderr: int, unwanted: list[int]) -> NoR
         os._exit(code)
 
 
-def _serve(program: str, environment: dict[str, str], ready: int) -> None:
+def _take(fds: list[int]) -> None:
+    """Make these the descriptors 0, 1, 2 and so on, and close all others."""
+    apart = [fcntl.fcntl(fd, fcntl.F_DUPFD, 2 * FDS_MAX) for fd in fds]
+    for number, fd in enumerate(apart):
+        os.dup2(fd, number)
+    os.closerange(len(fds), os.sysconf("SC_OPEN_MAX"))
+
+
+def _serve(order: Order) -> None:
     from ardaemon.core import isolated
 
-    arguments = ("serve", "--ready-fd", str(ready))
-    if program == "ardaemon":  # which replaces itself by an isolated one (core/isolated.py)
+    environment = order.environment
+    if order.program == "ardaemon":  # which replaces itself by an isolated one (core/isolated.py)
         environment = isolated.environment(environment, isolated.FROM_SYSTEMD)
+    _run(PROGRAMS[order.program], isolated.command(*order.arguments), order, environment)
+
+
+def _command(order: Order) -> None:
+    sys.stdin, sys.stdout, sys.stderr = (
+        _anew(sys.stdin, "r"),
+        _anew(sys.stdout, "w"),
+        _anew(sys.stderr, "w", 1),
+    )
+    _run(CLIENT_MAIN, [sys.executable, "-m", CLIENT, *order.arguments], order, order.environment)
+
+
+def _anew(stream: TextIO, mode: str, buffering: int = -1) -> Any:
+    """Open a standard stream as an interpreter does at its start, which looks whether it is a terminal."""
+    return open(stream.fileno(), mode, buffering, stream.encoding, stream.errors, closefd=False)
+
+
+def _run(module: str, command: list[str], order: Order, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    _show(isolated.command(*arguments), [f"{name}={value}" for name, value in environment.items()])
+    _show(command, [f"{name}={value}" for name, value in environment.items()])
     time.tzset()
-    sys.argv = ["ardaemon", *arguments]
-    importlib.import_module("ardaemon.__main__" if program == "ardaemon" else program).main()
+    sys.argv = [order.program, *order.arguments]
+    importlib.import_module(module).main()
 
 
 def _show(command: list[str], environment: list[str]) -> None:

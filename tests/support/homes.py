@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support import terminal
+from tests.support import client, terminal
 from tests.support.lab import Lab
 
 DEADLINE_S = 60
@@ -55,7 +54,10 @@ class Home:
 
     def call(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`arctl skill …` without a terminal."""
-        return self.run([sys.executable, "-m", "arctl", "skill", *words], **environment)
+        variables = {**self.environment, **environment}
+        given = {"env": variables, "cwd": self.lab.project, "text": True}
+        done: subprocess.CompletedProcess[str] = client.run("skill", *words, timeout=DEADLINE_S, **given)
+        return done
 
     def run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
         """A command in the project, without a terminal."""

@@ -137,7 +137,7 @@ class Lab:
         self, program: str, environment: dict[str, str], ready: int, stderr: int
     ) -> subprocess.Popen[bytes] | forge.Forked:
         if self.forges and program in forge.PROGRAMS:
-            return forge.shared().start(program, environment, ready, stderr)
+            return forge.daemons().start(program, environment, ready, stderr)
         return subprocess.Popen(
             [sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
             env=environment,

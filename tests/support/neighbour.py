@@ -1,10 +1,9 @@
 """Another project on the same machine, served by the same daemon."""
 
 import os
-import subprocess
-import sys
 from typing import Any
 
+from tests.support import client
 from tests.support.lab import TRAIN, Lab
 
 OTHER = "261122-other"
@@ -44,15 +43,8 @@ class Neighbour:
 
     def arctl(self, *arguments: str) -> tuple[int, str]:
         """A command in this project: its exit code, and all that it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "arctl", *arguments],
-            cwd=self.project,
-            env=self.lab.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        given = {"cwd": self.project, "env": self.lab.environment, "text": True}
+        done = client.run(*arguments, timeout=30, **given)
         return done.returncode, done.stdout + done.stderr
 
     def tried(self) -> str:

@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import client
 from tests.support.lab import SLUG, Lab, wait_until
 
 DEADLINE_S = 30
@@ -36,7 +36,7 @@ class Shell:
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": self.lab.environment}
         given["cwd"] = self.lab.project
         given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen([sys.executable, "-m", "arctl", *arguments], **given)
+        return client.popen(*arguments, **given)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """A command to its end; its stdout, if its exit code is the expected one."""
@@ -77,7 +77,12 @@ class Shell:
 
 @contextmanager
 def shells(lab: Lab) -> Iterator[Shell]:
-    """A project with a live session, made by arctl alone; its daemon is stopped by arctl, and is gone."""
+    """A project with a live session, made by arctl; its daemon is stopped by arctl, and is gone.
+
+    The daemon is the lab's; tests/arctl/test_cli_with_daemon.py asks whether the first command starts one.
+    """
+    if not any(lab.state_home.rglob("daemon.json")):  # an older version's may serve (tests/support/older.py)
+        lab.start()
     shell = Shell(lab)
     (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
     shell("init", SLUG, "--train", "t.py", *GOAL)

@@ -7,8 +7,6 @@ import re
 import select
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from tests.support import client
 from tests.support.lab import DEADLINE_S
 from tests.support.shell import Shell
 
@@ -46,8 +45,8 @@ class Terminal:
 def typed(arguments: list[str], answers: str, environment: dict[str, str], folder: Path) -> tuple[int, str]:
     """Run `arctl` with a terminal as stdin, stdout and stderr; its code, and what the terminal was sent."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arctl", *arguments],
+    process = client.popen(
+        *arguments,
         env=environment,
         cwd=folder,
         stdin=theirs,
