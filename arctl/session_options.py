@@ -82,7 +82,11 @@ def setting(
 
 OPTIONS = (
     setting("--seconds", type=DURATION, metavar="TIME", help="Wall-clock limit of each run, as 600 or 10m."),
-    setting("--runner", metavar="COMMAND", help="Command that runs train.py; default: python train.py"),
+    setting(
+        "--runner",
+        metavar="COMMAND",
+        help="Command that runs train.py. Default: with the active environment, the project's, or python3.",
+    ),
     setting(
         "--exec",
         type=click.Choice(["snapshot", "live"]),

@@ -18,9 +18,11 @@ from arctl.git_checks import agent_checks, git_checks
 from arctl.lock_holder import CANNOT_BE_REACHED, holder, unreachable
 from arctl.owner_check import owner_checks
 from arctl.pid_namespace import require_lasting
+from arctl.runner_check import runner_checks
 from arctl.sandbox import Sandboxed
 from arctl.service import lingering, manager
 from arctl.starter import dial_running
+from ardaemon.core import programs
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Host
 from ardaemon.core.words import CREATE, SEAL_HOLDS
@@ -266,6 +268,7 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         yield Check("ok", "experiment", str(view["expr"]))
         if view.get("unclean"):
             yield Check("FAIL", "sentinel", "processes survived a kill; runs are refused", "arctl clean")
+        yield from runner_checks(view, os.environ, programs.own_environment())
         for warning in view.get("warnings") or ():
             yield Check("warn", "experiment", str(warning))
         for run in view.get("active") or ():

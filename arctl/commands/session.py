@@ -12,6 +12,7 @@ from arctl.render import status as status_lines
 from arctl.render.line import setting
 from arctl.session_options import session_options, take_settings
 from ardaemon.core.errors import SecondsNeeded, UsageError
+from ardaemon.core.words import runner_of
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
 
@@ -148,7 +149,10 @@ def _say(answer: Answer, as_json: bool) -> None:
     session = answer["session"]
     say(f"expr: {answer['expr']}")
     say(f"session: {status_lines.liveness(session)}")
-    for name, value in (session.get("settings") or {}).items():
+    settings = session.get("settings") or {}
+    if settings:
+        settings = {**settings, "runner": runner_of(session)}  # also where an earlier version wrote none down
+    for name, value in settings.items():
         say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
     say(f"runs: {status_lines.counted(session['counters'])}")
     say(f"termination: {status_lines.limits(answer)}")

@@ -7,6 +7,7 @@ from arctl.dial import Answer
 from arctl.render import status as status_lines
 from arctl.render.line import project_line
 from ardaemon.core.errors import AmbiguousExperiment, UsageError
+from ardaemon.core.words import runner_of
 
 RECENT = 5  # runs in the text for people
 TREND = 60  # runs in the graph: a line of it beside the rest of the screen
@@ -37,7 +38,7 @@ def status(expr: str | None, as_json: bool, compact: bool, last: int | None) -> 
     elif compact:
         say(status_lines.compact(view))
     else:
-        say(status_lines.compact(view))
+        say(status_lines.whole(view))
         _say_recent(view)
 
 
@@ -49,8 +50,7 @@ def _say_recent(view: Answer) -> None:
 
 def _say_project(here: Here, view: Answer) -> None:
     if here.elsewhere:
-        settings = view["session"].get("settings") or {}
-        say(project_line(here.project, str(settings.get("runner") or "")))
+        say(project_line(here.project, runner_of(view["session"])))
 
 
 def _show_people(here: Here) -> None:

@@ -6,6 +6,7 @@ from arctl.dial import Answer
 from arctl.render import status as status_lines
 from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, short_id, spark
 from ardaemon.core.line import number, short
+from ardaemon.core.words import runner_of
 
 Piece = tuple[str, str]  # text, and its style; "" is plain
 Row = tuple[str, list[Piece]]  # its label
@@ -32,6 +33,8 @@ def rows(view: Answer, columns: int) -> Iterator[Row]:
         yield "trend", _trend(values[-width:], [row.get("verdict") == "advance" for row in recent[-width:]])
     yield "runs", _counted(view["session"]["counters"])
     yield "limits", [(status_lines.limits(view), "")]
+    if runner := runner_of(view["session"]):
+        yield "runner", [(short(runner, WHY_MAX), "")]
     if view.get("chain"):
         yield "chain", [(status_lines.chain(view["chain"], view["expr"]).removeprefix("chain: "), "")]
     yield "train.py", [(short(view["train_py"], WHY_MAX), "")]

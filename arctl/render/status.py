@@ -3,6 +3,7 @@
 from arctl.dial import Answer
 from arctl.render.line import NAME_MAX, short_id
 from ardaemon.core.line import cut, fit, hours, number, short
+from ardaemon.core.words import runner_of
 
 STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
@@ -28,6 +29,12 @@ def compact(status: Answer) -> str:
         if line.startswith(BLOCKED):
             shown[at] = short(line, len(shown[at].encode()) + spare)
     return "\n".join(shown)
+
+
+def whole(status: Answer) -> str:
+    """Return the text of `status`: as `--compact`, with the runner of the session."""
+    runner = runner_of(status["session"])
+    return compact(status) + (f"\n{short(f'runner: {runner}', RECENT_MAX)}" if runner else "")
 
 
 def _primary(status: Answer) -> str:

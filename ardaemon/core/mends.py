@@ -30,6 +30,11 @@ def keep_best(slug: str) -> str:
     return f"arctl session stop --expr {slug} && {_CONTINUE} --ack-baseline --expr {slug}"
 
 
+def runner_anew(slug: str) -> str:
+    """Return the commands that have the runner chosen anew; the best stays the one to beat."""
+    return f"arctl session stop --expr {slug} && {_CONTINUE} --runner none --ack-baseline --expr {slug}"
+
+
 def session_anew(settings: Settings, slug: str) -> str:
     """Return the command that starts a session with these settings where nothing is inherited.
 
@@ -44,7 +49,7 @@ def session_anew(settings: Settings, slug: str) -> str:
     return f"{command} --expr {slug}"
 
 
-_DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None}
+_DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None, "runner": None}  # these are always named
 
 
 def _option(name: str, value: object) -> list[str]:

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, field
 from ardaemon.core.config import CHECK_S, HOUR_S, SETTLE_S
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
+from ardaemon.core.words import RUNNER_UNNAMED
 
 Direction = Literal["min", "max"]
 Status = Literal["ok", "crash", "timeout", "invalid", "interrupted", "unclean"]
@@ -102,7 +103,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The settings of a session, as `session start` was given them. Times are in seconds."""
 
     seconds: float
-    runner: str = "python train.py"
+    runner: str = RUNNER_UNNAMED  # a new session's is written out (experiment/default_runner.py)
     exec: Literal["snapshot", "live"] = "snapshot"
     max_runs: int | None = None
     plateau: int | None = None

@@ -1,5 +1,8 @@
 """Words that daemon and arctl share: what the daemon says in plain text, and the names of options."""
 
+from collections.abc import Mapping
+from typing import Any
+
 # In the place of an experiment's name: the one that is meant where nobody can be asked (AR_NONINTERACTIVE=1).
 # The chain's current one comes before a live one then.
 CHAIN_FIRST = "@chain"
@@ -12,6 +15,9 @@ READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does
 _REFUSAL = "error:"
 
+# The runner of a session of an earlier version that names none.
+RUNNER_UNNAMED = "python train.py"
+
 # What `arctl init` must be told where nobody can be asked.
 CREATE = "arctl init SLUG --train PATH --primary-metric NAME --primary-direction min|max --goal TEXT"
 
@@ -21,6 +27,12 @@ _OPTIONS = {"constraints": "--constraint", "checks": "--check"}
 def option(name: str) -> str:
     """Return the option of arctl that gives a setting."""
     return _OPTIONS.get(name) or "--" + name.replace("_", "-")
+
+
+def runner_of(session: Mapping[str, Any]) -> str:
+    """Return the runner of a session as the wire has it; "" if none was ever started."""
+    settings = session.get("settings")
+    return "" if settings is None else str(settings.get("runner") or RUNNER_UNNAMED)
 
 
 def refusal(why: str) -> str:

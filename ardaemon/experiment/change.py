@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core import limits
 from ardaemon.core.errors import Refused, SessionNotLive, UsageError
 from ardaemon.core.layout import Experiment
-from ardaemon.core.mends import go_on
+from ardaemon.core.mends import go_on, runner_anew
 from ardaemon.core.model import LIMITS, Contract, Counters, Sealed, Session, Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.words import option
@@ -50,6 +50,11 @@ def change(
     values = given_values(given)
     if not values:
         raise UsageError("no setting is given", "give one, as --plateau 20 or --max-runs none")
+    if values.get("runner", before.runner) is None:
+        raise Refused(
+            "--runner none: a runner is chosen when a session starts",
+            f"name it; or: {runner_anew(experiment.slug)}",
+        )
     changed = {name: value for name, value in values.items() if value != getattr(before, name)}
     settings = replace(before, **changed)
     check(settings)

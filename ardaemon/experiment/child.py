@@ -27,6 +27,7 @@ from ardaemon.core.protocol import ChainInit
 from ardaemon.experiment import chain as chains
 from ardaemon.experiment import checks, choose, create, how_run, runner, train_file
 from ardaemon.experiment import program as program_md
+from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.settings import check
 from ardaemon.experiment.settings import inherit as inherited_settings
@@ -127,7 +128,8 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     best = _require_over(parent, current, params, around)
     _require_current_over(project, chain, parent)
     around.started_here.require(parent, current.session)
-    settings, kept = inherited_settings(current.session.settings, params.given)
+    default_runner = DefaultRunner.of(parent, params.environment, current.contract.origin)
+    settings, kept = inherited_settings(current.session.settings, params.given, default_runner)
     check(settings)
     runner.program(settings.runner, params.environment, str(parent.project))
     checks.require(parent, current.session)

@@ -1,5 +1,6 @@
 """Chooses what a new session of an experiment has from the last one."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ardaemon.core.errors import SecondsNeeded
@@ -23,28 +24,34 @@ class Chosen(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def choose(slug: str, current: State, params: SessionStart, mine: bool) -> Chosen:
+def choose(
+    slug: str, current: State, params: SessionStart, mine: bool, default_runner: Callable[[], str]
+) -> Chosen:
     """Return the settings that were given, and those of the last session if this user started it (`mine`).
+
+    `default_runner` is asked where neither names a runner.
 
     A session of somebody else's gives nothing: it names programs, which would run as this user, unasked.
     """
-    chosen = _chosen(slug, current.session, params, mine)
+    chosen = _chosen(slug, current.session, params, mine, default_runner)
     kept = mine and not params.defaults and params.resume != "fresh" and _accepted(current, chosen.settings)
     if not kept:
         return chosen
     return chosen._replace(inherited=(*chosen.inherited, BASELINE), acknowledged=True)
 
 
-def _chosen(slug: str, session: Session, params: SessionStart, mine: bool) -> Chosen:
+def _chosen(
+    slug: str, session: Session, params: SessionStart, mine: bool, default_runner: Callable[[], str]
+) -> Chosen:
     acknowledged = params.ack_baseline
     if params.settings is not None:  # of a client of an earlier version, which sends all of them
-        return Chosen(inherit(params.settings, params.given)[0], (), acknowledged)
+        return Chosen(inherit(params.settings, params.given, default_runner)[0], (), acknowledged)
     if params.defaults or mine or session.settings is None:
         last = None if params.defaults else session.settings
-        return Chosen(*inherit(last, params.given), acknowledged)
+        return Chosen(*inherit(last, params.given, default_runner), acknowledged)
     line = f"the session of {slug} was started elsewhere, so nothing is inherited from it"
     try:
-        return Chosen(*inherit(None, params.given), acknowledged, (line,))
+        return Chosen(*inherit(None, params.given, default_runner), acknowledged, (line,))
     except SecondsNeeded as error:
         mend = f"to start that as yours: {session_anew(session.settings, slug)}"
         raise SecondsNeeded(f"{error.message}; {line}; {would_run(session.settings)}", mend) from error

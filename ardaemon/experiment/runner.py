@@ -2,10 +2,9 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Mapping
 
-from ardaemon.core import command_line, own_variables
+from ardaemon.core import command_line, own_variables, programs
 from ardaemon.core.command_line import CommandLine
 from ardaemon.core.errors import RunnerNotFound, UsageError
 from ardaemon.core.layout import Experiment, Run
@@ -104,32 +103,22 @@ def program(template: str, environment: Mapping[str, str], cwd: str) -> str:
 
 def find(name: str, environment: Mapping[str, str], cwd: str, option: str) -> str:
     """Return the program `name` as an absolute path. Raises RunnerNotFound, which names the option."""
+    path = programs.located(name, environment, cwd)
+    if path is not None:
+        return path
     what = option.strip("-")
     if os.sep in name:
-        path = os.path.join(cwd, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
+        at = os.path.join(cwd, name)
         raise RunnerNotFound(
-            f"the {what} {name!r} is not an executable file (looked at {path})", f"check {option}'s path"
+            f"the {what} {name!r} is not an executable file (looked at {at})", f"check {option}'s path"
         )
-    path_of_program = _on_path(name, environment, cwd)
-    if path_of_program is None:
-        # As Debian has it: a python3 and no python, unless an environment is active.
-        other = name == "python" and _on_path("python3", environment, cwd)
-        mend = f"let {option} begin with python3" if other else f"give {option} an absolute path"
-        raise RunnerNotFound(
-            f"the {what}'s program {name!r} is not on PATH",
-            f"activate the project's environment, or {mend}",
-        )
-    return path_of_program
-
-
-def _on_path(name: str, environment: Mapping[str, str], cwd: str) -> str | None:
-    # Relative folders are relative to the project, where the job runs, not to the daemon's working directory.
-    # Each is asked by itself: the project's path may have a colon in it.
-    folders = environment.get("PATH", os.defpath).split(os.pathsep)
-    paths = (shutil.which(os.path.join(cwd, folder, name)) for folder in folders)
-    return next(filter(None, paths), None)
+    # As Debian has it: a python3 and no python, unless an environment is active.
+    other = name == "python" and programs.on_path("python3", environment, cwd)
+    mend = f"let {option} begin with python3" if other else f"give {option} an absolute path"
+    raise RunnerNotFound(
+        f"the {what}'s program {name!r} is not on PATH",
+        f"activate the project's environment, or {mend}",
+    )
 
 
 def command(

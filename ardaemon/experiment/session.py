@@ -10,6 +10,7 @@ from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.experiment import chain, checks, generation, max_log, runner, seal, train_file
+from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.fresh import finish_fresh, stamp
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
@@ -28,6 +29,7 @@ class Started(NamedTuple):
     session: Session
     inherited: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def start(
@@ -46,7 +48,8 @@ def start(
     current = load_or_repair(experiment)
     went_back = _went_back(experiment, current.session)
     mine = started_here.knows(current.session)
-    chosen = choose(experiment.slug, current, params, mine)
+    default_runner = DefaultRunner.of(experiment, params.environment, current.contract.origin)
+    chosen = choose(experiment.slug, current, params, mine, default_runner)
     check(chosen.settings)
     require_possible(chosen.settings)
     if params.chain is not None:
@@ -66,7 +69,8 @@ def start(
         chain.begin(experiment, params.chain)
     generation.write(experiment, session)
     slips = checks.slips(chosen.settings, experiment.project)
-    return Started(session, chosen.inherited, (*chosen.warnings, *slips, *went_back, *doubts))
+    warnings = (*chosen.warnings, *default_runner.warnings, *slips, *went_back, *doubts)
+    return Started(session, chosen.inherited, warnings, default_runner.said)
 
 
 def _went_back(experiment: Experiment, session: Session) -> tuple[str, ...]:

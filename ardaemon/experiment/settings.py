@@ -1,6 +1,7 @@
 """Makes a new session's settings from the last session's, and checks them before anything is done by them."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import NODEFAULT, UNSET
@@ -22,12 +23,17 @@ HOURS_MAX = 1e6  # a century: likewise
 _PATHS = ("metric_path", "checkpoint_glob")  # a shell leaves the ~ of --metric-path=~/logs as it is
 
 
+# Without the runner: that of Settings is what a session of an earlier version has where none is written down.
 DEFAULTS: dict[str, Any] = {
-    field.name: field.default for field in fields(Settings) if field.default is not NODEFAULT
+    field.name: field.default
+    for field in fields(Settings)
+    if field.default is not NODEFAULT and field.name != "runner"
 }
 
 
-def inherit(last: Settings | None, given: SomeSettings) -> tuple[Settings, tuple[str, ...]]:
+def inherit(
+    last: Settings | None, given: SomeSettings, default_runner: Callable[[], str]
+) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings of a new session, and the names of those that it has from `last`.
 
     What `given` leaves out is as in `last`; without `last`, as by default. Raises SecondsNeeded if neither
@@ -41,6 +47,8 @@ def inherit(last: Settings | None, given: SomeSettings) -> tuple[Settings, tuple
     values = {**kept, **changes}
     if "seconds" not in values:
         raise SecondsNeeded("missing: --seconds", "the wall-clock limit of each run, as --seconds 600")
+    if values.get("runner") is None:
+        values["runner"] = default_runner()
     return Settings(**values), tuple(kept)
 
 

@@ -174,7 +174,7 @@ class Experiments:
         self.board.announce(experiment, SessionChanged(live=True))
         view = await self._session_view(experiment)
         warnings = (*view.warnings, *started.warnings)
-        return replace(view, inherited=started.inherited, warnings=warnings)
+        return replace(view, inherited=started.inherited, warnings=warnings, said=started.said)
 
     async def session_set(self, params: p.SessionSet, _: Notify) -> p.SessionView:
         """Change settings of the live session, where its values stay comparable."""

@@ -60,17 +60,18 @@ def lines(text: str, columns: int = 100) -> list[str]:
 
 def test_a_person_sees_best_trend_counts_and_the_last_runs(shell: Shell) -> None:
     shown = at_a_terminal(shell, "status")
-    assert lines(shown)[:7] == [
+    assert lines(shown)[:8] == [
         SLUG,
         "  session   live",
         "  best      val/loss 0.5 @ r0001  (lower is better)",
         "  trend     ▁·█  0.5 to 0.75 in the last 3",
         "  runs      3 in all   1 advance   1 revert   1 crash",
         "  limits    no limit set",
+        "  runner    python train.py",
         "  train.py  in-sync with best",
     ]
     seconds = [row["seconds"] for row in shell.json("status")["recent"]]
-    table = [line.split() for line in lines(shown)[8:12]]
+    table = [line.split() for line in lines(shown)[9:13]]
     assert table[0] == ["run", "verdict", "val/loss", "delta", "seconds", "base", "note"]
     assert table[1] == ["r0001", "advance", "0.5", f"{float(seconds[0]):g}", "r0000", "lr", "1e-3"]
     assert table[3] == ["r0003", "revert", "0.75", "+0.25", f"{float(seconds[2]):g}", "r0001", "lr", "2e-3"]
@@ -123,8 +124,8 @@ def test_where_several_are_meant_all_are_shown_and_nobody_is_asked(shell: Shell)
 def test_in_a_pipe_status_is_the_compact_lines_and_the_last_runs_whatever_is_beside(shell: Shell) -> None:
     another(shell)
     about = ("--expr", SLUG)
-    both = shell("status", "--compact", *about), shell("status", "--last", "5", *about)
-    assert shell("status", *about) == "".join(both)
+    compact, last = shell("status", "--compact", *about), shell("status", "--last", "5", *about)
+    assert shell("status", *about) == f"{compact}runner: python train.py\n{last}"
     assert at_a_terminal(shell, "status", "--compact", *about).replace("\x1b[0m", "").splitlines() == (
         shell("status", "--compact", *about).splitlines()
     )

@@ -59,9 +59,11 @@ def test_every_setting_comes_back() -> None:
     assert taken(command) == {name: list(v) if isinstance(v, tuple) else v for name, v in GIVEN.items()}
 
 
-def test_what_is_as_by_default_is_left_out() -> None:
+def test_what_is_as_by_default_is_left_out_but_for_the_runner_which_is_chosen_anew() -> None:
     command = session_anew(Settings(seconds=60), "261122-lr")
-    assert command == "arctl session start --resume continue --seconds 60 --expr 261122-lr"
+    assert command == (
+        "arctl session start --resume continue --seconds 60 --runner 'python train.py' --expr 261122-lr"
+    )
 
 
 def test_the_next_session_needs_no_setting_of_the_last_one() -> None:

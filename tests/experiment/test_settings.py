@@ -23,7 +23,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(
     monkeypatch: pytest.MonkeyPatch, name: str, given: Any, wanted: Any
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    settings, _ = inherit(None, SomeSettings(seconds=60, **{name: given}))
+    settings, _ = inherit(None, SomeSettings(seconds=60, **{name: given}), lambda: "python3 train.py")
     assert getattr(settings, name) == wanted
 
 

@@ -87,7 +87,9 @@ def test_what_an_error_advises_is_not_refused(lab: Lab) -> None:
         (lab.project / "data.txt").write_text("as it was\n")
         shell("seal", "--add", "data.txt")
         shell("session", "stop")
-        shell("session", "start", "--resume", "continue")
+        shell(
+            "session", "start", "--resume", "continue", "--runner", "none"
+        )  # as a lost session is begun anew
         shell("run", "--wait")
         for bring_about, number, goes_on in STATES:
             if bring_about is not None:

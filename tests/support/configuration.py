@@ -43,8 +43,16 @@ def options() -> list[str]:
 
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
     helps = {param.name: (param.opts[0], getattr(param, "help", "")) for param in start.params}
-    rows = [f"| `{helps[name][0]}` | {_value(defaults[name])} | {_cell(helps[name][1])} |" for name in NAMES]
+    rows = [
+        f"| `{helps[name][0]}` | {_default(name, defaults[name])} | {_cell(helps[name][1])} |"
+        for name in NAMES
+    ]
     return ["| option | default | |", "|---|---|---|", *rows]
+
+
+def _default(name: str, value: Any) -> str:
+    """The default of an option; the runner's is looked for."""
+    return "found at the start" if name == "runner" else _value(value)
 
 
 def limits() -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support import toy
 from tests.support.lab import Lab, wait_until
 from tests.support.manual import Command
-from tests.support.shell import Shell
+from tests.support.shell import RUNNER, Shell
 
 RUN = ("run", "--wait", "--exit-zero")
 # Runs until it is told to end; then it has trained less than the best.
@@ -104,7 +104,7 @@ def transition_hooks(world: World) -> dict[str, Callable[[], object]]:
 
     def run_to_the_end() -> None:
         limits = ("--plateau", "3", "--chain", "2", "--checkpoint-glob", "{run_dir}/state.pt")
-        world.shell("session", "start", "--seconds", "600", *limits)
+        world.shell("session", "start", "--seconds", "600", *RUNNER, *limits)
         world.shell(*RUN)
         world.tried("lr = 0.1", "lr = 0.2", "lr 0.1 -> 0.2: larger first steps")
         world.tried("lr = 0.2", "lr = 0.3 * scale", "lr 0.2 -> 0.3")
@@ -118,7 +118,7 @@ def discipline_hooks(world: World) -> dict[str, Callable[[], object]]:
     """The same of write-discipline.md: a session with a baseline."""
 
     def begin() -> None:
-        world.shell("session", "start", "--seconds", "600", "--plateau", "10", "--max-runs", "200")
+        world.shell("session", "start", "--seconds", "600", *RUNNER, "--plateau", "10", "--max-runs", "200")
         world.shell(*RUN)
 
     return {"Changing the host project without writing to it": begin}
