@@ -7,12 +7,12 @@ from msgspec import MsgspecError, json
 
 from arctl.check import Check
 from ardaemon.core import file_kinds, files
-from ardaemon.core.layout import Host, Project
+from ardaemon.core.layout import Host, Project, boot_id
 from ardaemon.core.project_owner import LET_GO_S, ProjectOwner
 
 
 def owner_checks(project: Path, host: Host) -> Iterator[Check]:
-    """Yield a warning if another daemon has the project."""
+    """Yield a warning if another daemon has the project, or if its file system has no locks."""
     path = Project(project).owner
     try:
         record = json.decode(files.read(path, file_kinds.STATE), type=ProjectOwner)
@@ -21,11 +21,15 @@ def owner_checks(project: Path, host: Host) -> Iterator[Check]:
     except (OSError, MsgspecError) as error:
         yield Check("warn", "owner", f"{path} cannot be read: {error}", "arctl run says who has the project")
         return
-    if record.state != str(host.state):
+    if not record.locks:
+        what = f"the file system of {project} has no locks"
+        yield Check("warn", "owner", what, "work in the project on one host, and in one container")
+    if (record.state, record.boot_id) != (str(host.state), boot_id()):
         yield Check(
             "warn",
             "owner",
             f"another daemon has the project (pid {record.pid} on {record.host}, state folder {record.state},"
             f" since {record.since})",
-            f"it lets go {LET_GO_S:g} s after its last run; if it has ended and left runs: arctl adopt",
+            f"it lets go {LET_GO_S:g} s after its last run; if it has ended and left runs: arctl adopt, with"
+            " --take-over if it was on another host",
         )

@@ -1,4 +1,7 @@
-"""Give projects back in which nothing is under way any more, so that another daemon may have them."""
+"""Give projects back in which nothing is under way any more, so that another daemon may have them.
+
+Until then their leases are renewed, by which other machines see that this daemon lives.
+"""
 
 import logging
 import math
@@ -35,15 +38,17 @@ class LettingGo:
     async def _look(self, project: Path) -> float:
         """Do what is due for the project; return after how many seconds to look again."""
         try:
+            if self.ownership.unrenewed_s(project) >= project_owner.RENEW_S:
+                await self.disks.ask(project, lambda: self.ownership.renew(project))
             idle = self.ownership.idle_s(project)
             if idle >= project_owner.LET_GO_S:
                 await self.context.let_go(project)
             elif idle > 0:
                 await self.disks.ask(project, lambda: self.ownership.rest(project))
-                return project_owner.LET_GO_S - idle
+                return min(project_owner.LET_GO_S - idle, project_owner.RENEW_S)
         except (ArdaemonError, OSError) as error:
             log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
-        return project_owner.LET_GO_S
+        return min(project_owner.LET_GO_S, project_owner.RENEW_S)
 
     async def now(self) -> None:
         """Give back at once what has no run, for this daemon ends."""

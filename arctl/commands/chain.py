@@ -2,7 +2,7 @@
 
 import click
 
-from arctl.base import json_option, project, say, say_json, warn
+from arctl.base import json_option, project, project_option, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.render import chain as lines
@@ -12,6 +12,7 @@ from arctl.render import chain as lines
 @click.option(
     "--last", type=click.IntRange(1, lines.LAST_MAX), default=8, metavar="N", help="List the last N links."
 )
+@project_option
 @json_option
 @click.pass_context
 def chain(context: click.Context, last: int, as_json: bool) -> None:
@@ -24,6 +25,7 @@ def chain(context: click.Context, last: int, as_json: bool) -> None:
 
 
 @chain.command()
+@project_option
 @json_option
 def stop(as_json: bool) -> None:
     """End the chain: no experiment follows any more. The current one goes on."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from arctl import chain_request
-from arctl.base import ask_missing, environment, json_option, project, say, say_json, warn
+from arctl.base import ask_missing, environment, json_option, project, project_option, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import SCOPE, file_type, path_type
@@ -50,6 +50,7 @@ EXPORT = "export AR_NONINTERACTIVE=1"
     "--constraints", "listed", metavar="A,B", help="The session's constraints, with commas; inherit or none."
 )
 @session_options
+@project_option
 @json_option
 def chain_init(as_json: bool, export: bool, listed: str | None, **params: Any) -> None:
     """Create the experiment that follows the chain's current one, with a live session.

@@ -2,6 +2,9 @@
 
 The file carries a kernel lock, which the kernel takes back when its holder ends. So on one machine the lock
 tells whether the owner lives, also where its pid cannot be seen (a container). The record tells who it is.
+
+Between machines that share a network file system a lock may tell nothing. There the owner has a lease: it
+writes its record anew all the time, and the file's own time tells when it last did.
 """
 
 from typing import Literal
@@ -13,12 +16,18 @@ from ardaemon.core.model import Record
 # The owner keeps a project for so long after its last run and its last change: an agent's next edit comes
 # sooner, so that a night's work takes the lock once.
 LET_GO_S = 60.0
+# The owner writes its record anew so often: some tries may fail before others think that it has ended.
+RENEW_S = 60.0
+# A lease that was not renewed for so long is stale: longer than a server's failover takes (minutes), short
+# enough for a person who waits. A project is then taken over by a person alone, if runs were left.
+STALE_S = 600.0
 # A lock that is free says that its owner has ended. `unknown`: this file system has no locks.
 Lock = Literal["held", "free", "unknown"]
 # own: this daemon may take the project. The others say why it may not:
 # resting: the owner has no run and lets go soon; busy: it lives; left: it has ended, and its runs have not;
-# user: it is another user's; host: it is on another machine, whose locks may not be seen here.
-Standing = Literal["own", "resting", "busy", "left", "user", "host"]
+# user: it is another user's; host: it is on another machine, whose locks may not be seen here; stale: so it
+# is, and its lease is over.
+Standing = Literal["own", "resting", "busy", "left", "user", "host", "stale"]
 
 
 class ProjectOwner(Record, frozen=True, kw_only=True):
@@ -35,17 +44,12 @@ class ProjectOwner(Record, frozen=True, kw_only=True):
     key: str  # of that folder: a hash, for in a container another one may have the same path
     since: str
     active: bool = True  # it has runs that are not committed, or a change is under way
+    locks: bool = True  # the file system has locks
 
     def is_of(self, other: "ProjectOwner") -> bool:
         """Return whether both are daemons of one state folder, which has one at a time."""
         mine = (self.machine, self.host, self.uid, self.state, self.key)
         return mine == (other.machine, other.host, other.uid, other.state, other.key)
-
-    def is_near(self, other: "ProjectOwner") -> bool:
-        """Return whether both are on one machine, if in other containers or before its last boot."""
-        if self.boot_id == other.boot_id:
-            return True
-        return (self.machine, self.host) == (other.machine, other.host)
 
 
 class Seen(Struct, frozen=True):
@@ -54,10 +58,12 @@ class Seen(Struct, frozen=True):
     record: ProjectOwner | None  # None: nobody, or one whose record cannot be read
     lock: Lock
     lives: bool | None = None  # its process, by pid and start; None: it cannot be seen from here
+    local: bool = True  # the file system is one that no other machine can have mounted
+    renewed_s: float | None = None  # how long ago its record was written; None: nobody has looked
 
 
-def standing(seen: Seen, me: ProjectOwner) -> Standing:
-    """Decide whether `me` may take the project, or why not."""
+def standing(seen: Seen, me: ProjectOwner, up_s: float = 0.0) -> Standing:
+    """Decide whether `me` may take the project, or why not. `up_s`: how long ago this machine was started."""
     record = seen.record
     held = seen.lock == "held" or (seen.lock == "unknown" and seen.lives is True)
     if record is None:
@@ -66,8 +72,32 @@ def standing(seen: Seen, me: ProjectOwner) -> Standing:
         return "user" if held or record.active else "own"
     if held:
         return "busy" if record.active else "resting"
+    if not is_here(seen, me, up_s):
+        return _elsewhere(record, seen)
     if record.is_of(me):
         return "own"
-    if not record.is_near(me) or (seen.lock == "unknown" and seen.lives is None):
-        return "host"
     return "left" if record.active else "own"
+
+
+def is_here(seen: Seen, me: ProjectOwner, up_s: float) -> bool:
+    """Tell whether a lock that is free, or a pid that is not there, proves that the owner has ended.
+
+    Several machines may bear one name and machine-id (nodes that start from one image). So a record of
+    another boot is one of this machine only if it was not renewed since this machine was started.
+    """
+    record = seen.record
+    if record is None:
+        return True
+    if record.boot_id == me.boot_id:
+        return seen.lock != "unknown" or seen.lives is not None
+    if seen.local:
+        return True
+    same = (record.machine, record.host) == (me.machine, me.host)
+    return same and seen.renewed_s is not None and seen.renewed_s >= up_s
+
+
+def _elsewhere(record: ProjectOwner, seen: Seen) -> Standing:
+    """Say how an owner stands whose end only its lease can tell."""
+    if seen.renewed_s is None or seen.renewed_s < STALE_S:
+        return "host" if record.active else "resting"
+    return "stale" if record.active else "own"

@@ -266,9 +266,10 @@ class ChainStop(Params, frozen=True, kw_only=True):
 
 
 class Adopt(Params, frozen=True, kw_only=True):
-    """project.adopt."""
+    """project.adopt. `take_over`: a person has said so, where a daemon on another host has given no sign."""
 
     project: str
+    take_over: bool = False
 
 
 class Report(Where, frozen=True, kw_only=True):

@@ -6,11 +6,12 @@ is the newest that this daemon knows of (vanished.require_newest).
 """
 
 from contextlib import suppress
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.layout import Experiment, Project, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Judged
 from ardaemon.experiment import history, ledger
@@ -40,6 +41,13 @@ def known(experiment: Experiment) -> int:
 def forget(experiment: Experiment) -> None:
     """Know nothing any more, for another experiment begins in that folder."""
     _known.pop(str(experiment.folder), None)
+
+
+def forget_all(project: Project) -> None:
+    """Know nothing any more of a project whose whole `.autoresearch/` was exchanged: it is of one time."""
+    for folder in list(_known):
+        if Path(folder).parent == project.home:
+            _known.pop(folder, None)
 
 
 def is_older(experiment: Experiment, session: Session) -> bool:

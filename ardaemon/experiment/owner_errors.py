@@ -6,7 +6,7 @@ from pathlib import Path
 from ardaemon.core.errors import OwnedElsewhere, Replaced
 from ardaemon.core.layout import Project
 from ardaemon.core.owner import user
-from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Standing
+from ardaemon.core.project_owner import LET_GO_S, STALE_S, ProjectOwner, Standing
 
 
 def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedElsewhere:
@@ -21,6 +21,8 @@ def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedE
         )
     if why == "user":
         return other_users(path, record.uid)
+    if why in ("host", "stale"):
+        return other_hosts(project, record, why)
     who = f"pid {record.pid} on {record.host}, state folder {record.state}, since {record.since}"
     if why == "left":
         return OwnedElsewhere(
@@ -29,17 +31,30 @@ def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedE
             " or have this daemon take them over: arctl adopt",
             data,
         )
-    if why == "host":
-        return OwnedElsewhere(
-            f"a daemon on another host works in {project} ({who}), whose lock may not be seen from here",
-            f"use that one; if it has ended: {shlex.join(['rm', str(path)])}",
-            data,
-        )
     return OwnedElsewhere(
         f"another daemon works in {project} ({who})",
         "use that one, with its HOME and XDG_STATE_HOME; or end its runs there (arctl cancel): it lets go"
         f" {LET_GO_S:g} s after the last one, or at once with: arctl daemon stop",
         data,
+    )
+
+
+def other_hosts(project: Path, record: ProjectOwner, why: Standing) -> OwnedElsewhere:
+    """Make the error for a project whose owner is on another machine: locks and pids there are not seen."""
+    who = f"pid {record.pid} on {record.host}, state folder {record.state}, since {record.since}"
+    if why == "stale":
+        return OwnedElsewhere(
+            f"a daemon on another host had {project} ({who}), and has given no sign for {STALE_S / 60:g}"
+            " minutes",
+            "start it again there, and it takes its runs up; or, if that host is down, a person takes them"
+            " over here: arctl adopt --take-over",
+            {"standing": why},
+        )
+    return OwnedElsewhere(
+        f"a daemon on another host works in {project} ({who}), and its lock may not be seen from here",
+        f"use that one; if that host is down: {STALE_S / 60:g} minutes after its last sign a person may take"
+        " the project over: arctl adopt --take-over",
+        {"standing": why},
     )
 
 
@@ -67,6 +82,7 @@ def replaced(project: Path) -> Replaced:
     """Make the error for a project whose folder was exchanged under the daemon's runs."""
     home = Project(project).home
     return Replaced(
-        f"{home} is another folder, or a copy from before: this daemon has runs in the one that was there",
+        f"{home} is another folder, or a copy from before, or another daemon has had it meanwhile: this"
+        " daemon has runs in the one that was there",
         f"put that one back at {home}; or, to go on with what stands there now: arctl daemon restart",
     )

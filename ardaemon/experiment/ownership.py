@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 from msgspec.structs import replace
@@ -24,12 +25,14 @@ from msgspec.structs import replace
 from ardaemon.core import project_owner
 from ardaemon.core.layout import Project, boot_id
 from ardaemon.core.places import machine_id
-from ardaemon.core.project_owner import ProjectOwner, Seen
+from ardaemon.core.project_owner import ProjectOwner, Seen, Standing
+from ardaemon.experiment import generation
 from ardaemon.experiment.owner_errors import other_name, other_users, refusal, replaced
-from ardaemon.host import file_lock, owner_file, proc, state
+from ardaemon.host import file_lock, file_system, owner_file, proc, state
 from ardaemon.host.owner_file import OwnerFile
 
-TakeOver = Callable[[ProjectOwner], None]
+# Takes the runs of that owner, which stands so, before its project is taken.
+TakeOver = Callable[[ProjectOwner, Standing], None]
 
 log = logging.getLogger("ardaemon.owner")
 
@@ -64,16 +67,33 @@ class _Held:
     record: ProjectOwner
     changes: int = 0  # under way
     used: float = field(default_factory=time.monotonic)  # when the last one ended
+    renewed: float = field(default_factory=time.monotonic)  # when the record was written
+
+
+class _Adopting(NamedTuple):
+    """What takes runs over from an owner, and of owners that stand how."""
+
+    take_over: TakeOver
+    standings: frozenset[Standing]
+
+
+NOT_ADOPTING = _Adopting(lambda _, __: None, frozenset())
 
 
 class Ownership:
     """Take, check and give back the locks of projects. Its methods block, and may be called in any thread.
 
-    `has_runs` tells whether runs of a project are on the board.
+    `has_runs` tells whether runs of a project are on the board; `keeps_runs`, whether all of those are this
+    daemon's still, by their active entries.
     """
 
-    def __init__(self, me: ProjectOwner, has_runs: Callable[[Path], bool] = lambda _: False) -> None:
-        self.me, self.has_runs = me, has_runs
+    def __init__(
+        self,
+        me: ProjectOwner,
+        has_runs: Callable[[Path], bool] = lambda _: False,
+        keeps_runs: Callable[[Path], bool] = lambda _: True,
+    ) -> None:
+        self.me, self.has_runs, self.keeps_runs = me, has_runs, keeps_runs
         self.changed = anyio.Event()  # replaced after each change
         self._held: dict[Path, _Held] = {}
         # One for each project: a disk that hangs holds up nobody else.
@@ -94,13 +114,14 @@ class Ownership:
                     held.changes -= 1
                     held.used = time.monotonic()
 
-    def adopt(self, project: Path, take_over: TakeOver) -> None:
+    def adopt(self, project: Path, take_over: TakeOver, stale: bool = False) -> None:
         """Own the project also if its owner has ended and left runs: `take_over` takes them first.
 
-        Raises OwnedElsewhere if the owner lives. Where `take_over` fails, the project stays the other one's.
+        With `stale` also if it was on another host, and its lease is over. Raises OwnedElsewhere if the owner
+        lives. Where `take_over` fails, the project stays the other one's.
         """
         with self._alone(project), state.storage("look into", Project(project).home):
-            self._require(project, take_over)
+            self._require(project, _Adopting(take_over, frozenset({"left", "stale"} if stale else {"left"})))
 
     def wake(self) -> None:
         """Let whoever gives projects back look again. On the event loop."""
@@ -111,12 +132,29 @@ class Ownership:
         """Return the projects whose lock this daemon has."""
         return list(self._held)
 
+    def has_locks(self, project: Path) -> bool:
+        """Tell whether the file system of a project that this daemon owns has locks."""
+        held = self._held.get(project)
+        return held is None or held.record.locks
+
+    def unrenewed_s(self, project: Path) -> float:
+        """Return for how long the record was not written, in seconds."""
+        held = self._held.get(project)
+        return time.monotonic() - held.renewed if held is not None else 0.0
+
+    def renew(self, project: Path) -> None:
+        """Write the record again, so that other machines see that its owner lives."""
+        with self._alone(project):
+            held = self._held.get(project)
+            if held is not None and held.file.is_there():
+                self._mark(held, active=held.record.active)
+
     def rest(self, project: Path) -> None:
         """Say in the record that no run is left, so that others wait until this daemon lets go."""
         with self._alone(project):
             held = self._held.get(project)
             if held is not None and held.record.active and self._is_idle(project, held):
-                self._mark(project, held, active=False)
+                self._mark(held, active=False)
 
     def idle_s(self, project: Path) -> float:
         """Return for how long nothing was changed, in seconds; 0 if a run or a change is under way."""
@@ -144,7 +182,7 @@ class Ownership:
     def _is_idle(self, project: Path, held: _Held) -> bool:
         return held.changes == 0 and not self.has_runs(project)
 
-    def _require(self, project: Path, take_over: TakeOver | None = None) -> _Held | None:
+    def _require(self, project: Path, adopting: _Adopting = NOT_ADOPTING) -> _Held | None:
         """Return the lock, taken now if it was not; None where nothing is there to own."""
         home = file_lock.inode(Project(project).home)
         held = self._held.get(project)
@@ -154,42 +192,58 @@ class Ownership:
         if home is None:
             return None
         if held is None:
-            held = self._held[project] = self._take(project, home, take_over)
+            held = self._held[project] = self._take(project, home, adopting)
         elif not held.record.active:
-            self._mark(project, held, active=True)
+            self._mark(held, active=True)
         return held
 
     def _forget(self, project: Path, held: _Held, home: tuple[int, int] | None) -> None:
         """Forget a lock that is not in its place any more.
 
-        Raises Replaced if another folder, or another lock, stands there while runs are under way.
+        Raises Replaced if another folder, or another lock, stands there while runs are under way, or if
+        another daemon has taken some of them over meanwhile.
         """
         other = home is not None and (home != held.home or file_lock.inode(held.file.path) is not None)
-        if other and self.has_runs(project):
+        if (other and self.has_runs(project)) or not self.keeps_runs(project):
             raise replaced(project)
+        if home != held.home:
+            generation.forget_all(Project(project))
         log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
         del self._held[project]
         held.file.close()
 
-    def _take(self, project: Path, home: tuple[int, int], take_over: TakeOver | None) -> _Held:
+    def _take(self, project: Path, home: tuple[int, int], adopting: _Adopting) -> _Held:
         path = Project(project).owner
         self._require_one_name(project, file_lock.inode(path))
         with state.storage("lock", path):
             found = _opened(path)
             try:
-                seen = self._seen(found)
-                why = project_owner.standing(seen, self.me)
-                if why == "left" and take_over is not None and seen.record is not None:
-                    take_over(seen.record)
-                elif why != "own":
-                    raise refusal(project, seen.record, why)
-                record = replace(self.me, since=state.now())
+                found = self._cleared(project, found, adopting)
+                record = replace(self.me, since=state.now(), locks=found.lock != "unknown")
                 found.write(record)
             except BaseException:
                 found.close()
                 raise
         log.info("owned", extra={"facts": {"project": str(project), "lock": found.lock}})
         return _Held(found, home, record)
+
+    def _cleared(self, project: Path, found: OwnerFile, adopting: _Adopting) -> OwnerFile:
+        """Return the file, once nobody else owns the project by it.
+
+        It is a new one if another machine may have the old one open. Raises OwnedElsewhere.
+        """
+        seen, up_s = self._seen(found), time.clock_gettime(time.CLOCK_BOOTTIME)
+        why = project_owner.standing(seen, self.me, up_s)
+        if why in adopting.standings and seen.record is not None:
+            adopting.take_over(seen.record, why)
+        elif why != "own":
+            raise refusal(project, seen.record, why)
+        if project_owner.is_here(seen, self.me, up_s):
+            return found
+        found.replace()
+        if not found.made or found.lock == "held":  # another one was faster
+            raise refusal(project, found.read(), "host")
+        return found
 
     def _require_one_name(self, project: Path, inode: tuple[int, int] | None) -> None:
         """Raise OwnedElsewhere if this daemon works in the project under another name (a move, a bind mount).
@@ -208,7 +262,11 @@ class Ownership:
         record = found.read()
         if record is None:
             return Seen(None, found.lock, lives=not found.made)
-        return Seen(record, found.lock, self._lives(record))
+        lives = self._lives(record)
+        if record.boot_id == self.me.boot_id and (found.lock != "unknown" or lives is not None):
+            return Seen(record, found.lock, lives)
+        local = file_system.is_local(found.path.parent)
+        return Seen(record, found.lock, lives, local, found.renewed_s())
 
     def _lives(self, record: ProjectOwner) -> bool | None:
         """Tell whether the owner's process lives; None if it cannot be seen from here."""
@@ -217,11 +275,11 @@ class Ownership:
             return None
         return proc.start_time(record.pid) == record.start
 
-    def _mark(self, project: Path, held: _Held, active: bool) -> None:
+    def _mark(self, held: _Held, active: bool) -> None:
         record = replace(held.record, active=active)
         with state.storage("write", held.file.path):
             held.file.write(record, sync=False)  # each run marks it twice
-        held.record = record
+        held.record, held.renewed = record, time.monotonic()
 
 
 def _opened(path: Path) -> OwnerFile:

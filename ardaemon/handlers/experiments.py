@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import anyio
@@ -173,8 +174,14 @@ class Experiments:
         self.board.hold(experiment.folder, False)
         self.board.announce(experiment, SessionChanged(live=True))
         view = await self._session_view(experiment)
-        warnings = (*view.warnings, *started.warnings)
+        warnings = (*view.warnings, *started.warnings, *self._of_locks(experiment.project))
         return replace(view, inherited=started.inherited, warnings=warnings, said=started.said)
+
+    def _of_locks(self, project: Path) -> tuple[str, ...]:
+        """Return a line if nothing but a record keeps other machines out of the project."""
+        if self.context.ownership.has_locks(project):
+            return ()
+        return (f"the file system of {project} has no locks: work in it on one host, and in one container",)
 
     async def session_set(self, params: p.SessionSet, _: Notify) -> p.SessionView:
         """Change settings of the live session, where its values stay comparable."""

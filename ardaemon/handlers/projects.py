@@ -15,6 +15,8 @@ from ardaemon.pipeline import adopt
 from ardaemon.pipeline.adopt import Adopted, Adoption
 from ardaemon.rpc.dispatch import Notify
 
+LISTED_MAX = 10  # runs that are named to a person, of those that go on and of the others
+
 
 class Projects:
     """The methods on projects."""
@@ -27,20 +29,21 @@ class Projects:
         project = project_folder(params.project)
         look = partial(choose.require_place, project, self.context.config.now.trusted)
         await self.context.disks.ask(project, look)
-        taken = await anyio.to_thread.run_sync(self._take_over, project)  # thousands of runs may be left
+        # Not in a thread of the project's disk: thousands of runs may be left.
+        taken = await anyio.to_thread.run_sync(self._take_over, project, params.take_over)
         self.context.ownership.wake()
         if taken.entries:
             await self.context.take_up(taken.entries)
         return await anyio.to_thread.run_sync(self._view, project, taken)
 
-    def _take_over(self, project: Path) -> Adopted:
+    def _take_over(self, project: Path, stale: bool) -> Adopted:
         if not Project(project).home.is_dir():
             raise UnknownExperiment(f"there is no experiment in {project}", f"create one with: {CREATE}")
         context = self.context
         adoption = Adoption(
             project, context.host, context.ownership.me, context.started_here, self.board.next_seq
         )
-        context.ownership.adopt(project, adoption.take_over)
+        context.ownership.adopt(project, adoption.take_over, stale)
         return adoption.done
 
     def _view(self, project: Path, taken: Adopted) -> p.Adopted:
@@ -53,11 +56,19 @@ class Projects:
             unseen.setdefault(
                 name, "its active entry is nowhere to be seen: the state folder of before is away"
             )
-        lines = [f"{name} goes on here" for name in runs]
-        lines += [f"{name} does not: {why}" for name, why in unseen.items()]
+        lines = bounded([f"{name} goes on here" for name in runs], "that go on here")
+        lines += bounded([f"{name} does not: {why}" for name, why in unseen.items()], "that do not")
         return p.Adopted(
             project=str(project),
             runs=tuple(runs),
             unseen=tuple(f"{name}: {why}" for name, why in unseen.items()),
             said=tuple(lines) or (f"this daemon has {project}, and no run was left",),
         )
+
+
+def bounded(lines: list[str], what: str) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - LISTED_MAX
+    return (
+        lines if more <= 0 else [*lines[:LISTED_MAX], f"and {more} more {what}: arctl adopt --json names all"]
+    )

@@ -61,7 +61,7 @@ _count = itertools.count()
 _starts: dict[int, int | None] = {}  # of this process: pid -> start time; a forked child has its own
 
 
-def _temporary(path: Path) -> str:
+def temporary_name(path: Path) -> str:
     """Return a name beside `path` that no other write of this machine uses: by pid, start time and number."""
     folder, name = os.path.split(os.fspath(path))
     pid = os.getpid()
@@ -103,7 +103,7 @@ class staged:
     """A synced temporary file beside `path`, which the block renames; removed again if the block fails."""
 
     def __init__(self, path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
-        self.temporary = _temporary(path)
+        self.temporary = temporary_name(path)
         self.data, self.mode, self.sync = data, mode, sync
 
     def __enter__(self) -> str:
@@ -214,7 +214,7 @@ def link_to(target: str, path: Path, folder: bool = True) -> None:
 
     `folder=False` is for a link that can be made anew: its name is not synced.
     """
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     operations.symlink(target, temporary)
     try:
         operations.rename(temporary, path)
@@ -381,7 +381,7 @@ def _exchange(one: str, other: str) -> bool:
 
 
 def _exchange_by_renames(one: str, other: str) -> bool:
-    aside = _temporary(other)
+    aside = temporary_name(other)
     try:
         operations.rename(other, aside)
     except FileNotFoundError:

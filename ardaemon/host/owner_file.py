@@ -10,12 +10,13 @@ import errno
 import fcntl
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.project_owner import Lock, ProjectOwner
-from ardaemon.host import durable, file_lock, operations, state
+from ardaemon.host import durable, file_lock, file_system, operations, state
 
 # Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
 RECORD_BYTES = 1024
@@ -57,6 +58,22 @@ class OwnerFile:
         if sync:
             operations.fsync(self.fd)
 
+    def renewed_s(self) -> float:
+        """Return how long ago the record was written, in seconds, by the file system's clock."""
+        return file_system.age_s(self.path)
+
+    def replace(self) -> None:
+        """Put a new file in the place of this one, and try to lock that. Raises OSError.
+
+        Whoever has the old one open, on another machine, sees that the name leads elsewhere. Of two who do
+        this at once, the second one finds a file that was not `made` by it, with the first one's record.
+        """
+        if self.is_there():
+            durable.remove(self.path)
+        other = opened(self.path)
+        os.close(self.fd)
+        self.fd, self.lock, self.made, self.inode = other.fd, other.lock, other.made, other.inode
+
     def close(self) -> None:
         """Give up the lock, and leave the file."""
         os.close(self.fd)
@@ -97,6 +114,8 @@ def _created(path: Path) -> tuple[int, bool]:
     try:
         return operations.create(path, os.O_EXCL, 0o600), True
     except FileExistsError:
+        with suppress(FileNotFoundError):  # removed meanwhile
+            files.require_plain(os.stat(path, follow_symlinks=False), path)
         return operations.create(path, 0, 0o600), False
 
 

@@ -1,11 +1,12 @@
 """Take over what a daemon of another state folder has left in a project: `arctl adopt`.
 
-The lock has told that this daemon is dead. Its runs lie in its state folder, as active entries, and are
-signed with the key there. Each is signed anew, then gets an entry here, and loses the one there last: so a
-kill in between leaves every run with a daemon, and the same command goes on.
+The lock has told that this daemon is dead; or its lease is over, and a person has decided. Its runs lie in
+its state folder, as active entries, and are signed with the key there. Each is signed anew, then gets an
+entry here, and loses the one there last: so a kill in between leaves every run with a daemon, and the same
+command goes on.
 
 What cannot be seen is left alone, and named: an entry in a folder that is not there, and a job at work in
-another container, whose processes no daemon here could end.
+another container or on another host, whose processes no daemon here could end.
 """
 
 import os
@@ -22,7 +23,7 @@ from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import RUN_ID, Experiment, Host, Project, Run
 from ardaemon.core.model import Session
 from ardaemon.core.owner import is_ours
-from ardaemon.core.project_owner import ProjectOwner
+from ardaemon.core.project_owner import ProjectOwner, Standing
 from ardaemon.core.run_record import Active, Launching, RunRecord
 from ardaemon.experiment import generation, ownership
 from ardaemon.experiment.started_here import StartedHere
@@ -46,7 +47,7 @@ class Adoption:
         self.project, self.host, self.me, self.mine, self.next_seq = project, host, me, mine, next_seq
         self.done = Adopted()
 
-    def take_over(self, before: ProjectOwner) -> None:
+    def take_over(self, before: ProjectOwner, why: Standing) -> None:
         """Move its runs of the project here, and sign its sessions. Raises Refused if it is started again."""
         left = Host(Path(before.state), self.host.runtime)
         if not self._is_its_own(left, before):
@@ -60,7 +61,7 @@ class Adoption:
         for experiment in Project(self.project).experiments():
             self._sign(experiment, theirs)
         for entry, active in self._entries(left):
-            self._move(entry, active, theirs, before)
+            self._move(entry, active, theirs, before, why)
 
     def _is_its_own(self, left: Host, before: ProjectOwner) -> bool:
         """Tell whether the folder is there, and is that daemon's: a container may have its own there."""
@@ -85,7 +86,9 @@ class Adoption:
             if active is not None and Experiment(Path(active.folder)).project == self.project:
                 yield entry, active
 
-    def _move(self, entry: Path, active: Active, theirs: StartedHere, before: ProjectOwner) -> None:
+    def _move(
+        self, entry: Path, active: Active, theirs: StartedHere, before: ProjectOwner, why: Standing
+    ) -> None:
         experiment = Experiment(Path(active.folder))
         run = experiment.run(active.run_id)
         name = f"{experiment.slug}/{active.run_id}"
@@ -96,8 +99,8 @@ class Adoption:
             return
         if record is None:
             self.done.unseen[name] = f"{run.record} is not there"
-        elif not self._is_in_sight(run, record, before):
-            self.done.unseen[name] = "its job may be at work in another container"
+        elif (elsewhere := self._elsewhere(run, record, before, why)) is not None:
+            self.done.unseen[name] = f"its job may be at work {elsewhere}"
         else:
             state.write(run.record, self.mine.records.signed(record))
             here = entry_path(self.host.active, experiment, active.run_id)
@@ -105,12 +108,16 @@ class Adoption:
             durable.remove(entry)
             self.done.entries.append(here)
 
-    def _is_in_sight(self, run: Run, record: RunRecord, before: ProjectOwner) -> bool:
-        """Tell whether a daemon here could find and end the run's job, or nothing of it can be at work."""
-        if not isinstance(record.state, Launching) or before.boot_id != self.me.boot_id:
-            return True
-        same = before.pid_namespace == self.me.pid_namespace
-        return same or run.attempt(record.state.handle.attempt).exit.exists()
+    def _elsewhere(self, run: Run, record: RunRecord, before: ProjectOwner, why: Standing) -> str | None:
+        """Say where the run's job may be at work unseen; None if a daemon here could find and end it."""
+        if not isinstance(record.state, Launching):
+            return None
+        if run.attempt(record.state.handle.attempt).exit.exists():
+            return None
+        if why == "stale":
+            return f"on {before.host}"
+        same = (before.boot_id, before.pid_namespace) == (self.me.boot_id, self.me.pid_namespace)
+        return None if same or before.boot_id != self.me.boot_id else "in another container"
 
 
 def left_over(project: Path, entries: Path) -> Iterator[str]:

@@ -99,6 +99,14 @@ class Board:
         """Tell whether runs of that project are on the board. Any thread may ask."""
         return any(flight.experiment.project == project for flight in list(self.flights.values()))
 
+    def keeps_runs(self, project: Path) -> bool:
+        """Tell whether each run of that project has its active entry still: else another daemon may have it.
+
+        For a thread.
+        """
+        flights = [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
+        return all(flight.entry.exists() for flight in flights)
+
     def find(self, experiment: Experiment, run_id: str) -> Flight | None:
         """Return that run, if it is not committed."""
         return self.flights.get((str(experiment.folder), run_id))

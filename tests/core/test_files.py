@@ -62,6 +62,7 @@ ALLOWED = {
     "ardaemon/gpus/nvml_library.py": "the system's ld.so.cache",
     "ardaemon/gpus/nvml_worker.py": "/proc alone",
     "ardaemon/host/cgroup.py": "/proc and cgroupfs alone",
+    "ardaemon/host/file_system.py": "/proc alone",
     "ardaemon/host/file_lock.py": "locks and /proc/locks, in the private runtime folder",
     "ardaemon/host/operations.py": "opens for writing, and folders, with the same care",
     "ardaemon/host/proc.py": "/proc alone",

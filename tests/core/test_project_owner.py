@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from ardaemon.core.project_owner import Lock, ProjectOwner, Seen, Standing, standing
+from ardaemon.core.project_owner import STALE_S, Lock, ProjectOwner, Seen, Standing, standing
 
 ME = ProjectOwner(
     host="node1",
@@ -42,8 +42,8 @@ CASES: list[tuple[str, ProjectOwner | None, Lock, bool | None, Standing]] = [
     ("a container's, where there are no locks", CONTAINER, "unknown", None, "host"),
     ("one of before the last boot", BOOTED, "free", None, "left"),
     ("another host's, whose lock is seen", FAR, "held", None, "busy"),
-    ("another host's, whose lock may not be seen", FAR, "free", None, "host"),
-    ("another host's without a run", replace(FAR, active=False), "free", None, "host"),
+    ("another host's, on a disk of this one", FAR, "free", None, "left"),
+    ("another host's without a run, on a disk of this one", replace(FAR, active=False), "free", None, "own"),
     ("another user's", USER, "held", True, "user"),
     ("another user's that has left runs", USER, "free", False, "user"),
     ("another user's that has ended", replace(USER, active=False), "free", False, "own"),
@@ -57,3 +57,36 @@ def test_who_may_take_a_project(
     who: str, record: ProjectOwner | None, lock: Lock, lives: bool | None, expected: Standing
 ) -> None:
     assert standing(Seen(record, lock, lives), ME) == expected, who
+
+
+UP_S = 500.0  # this machine was started so long ago
+TWIN = replace(OTHER, boot_id="b2")  # of this machine before its last boot, or of one that has its name
+MINE = replace(EARLIER, boot_id="b2")
+SHARED: list[tuple[str, ProjectOwner, Lock, float | None, Standing]] = [
+    ("another host's", FAR, "free", 0.0, "host"),
+    ("another host's, of which nobody knows the age", FAR, "free", None, "host"),
+    ("another host's whose clock is ahead", FAR, "free", -9e9, "host"),
+    ("another host's a moment before its lease is over", FAR, "free", STALE_S - 1, "host"),
+    ("another host's whose lease is over", FAR, "free", STALE_S, "stale"),
+    ("another host's whose lock is seen, whatever its lease", FAR, "held", STALE_S, "busy"),
+    ("another host's without a run", replace(FAR, active=False), "free", 0.0, "resting"),
+    ("another host's without a run whose lease is over", replace(FAR, active=False), "free", STALE_S, "own"),
+    ("another host's, where there are no locks", FAR, "unknown", 0.0, "host"),
+    ("one of before the last boot", TWIN, "free", UP_S, "left"),
+    ("one of before the last boot, where there are no locks", TWIN, "unknown", UP_S, "left"),
+    ("mine of before the last boot", MINE, "free", UP_S, "own"),
+    ("one of a node with the same name and machine-id", TWIN, "free", UP_S - 1, "host"),
+    ("one of such a node, of the same state folder", MINE, "free", UP_S - 1, "host"),
+    ("a container's, where there are no locks", CONTAINER, "unknown", 0.0, "host"),
+    ("a container's whose lease is over, where there are no locks", CONTAINER, "unknown", STALE_S, "stale"),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "record", "lock", "renewed_s", "expected"), SHARED, ids=[case[0] for case in SHARED]
+)
+def test_who_may_take_a_project_that_other_machines_may_have(
+    who: str, record: ProjectOwner, lock: Lock, renewed_s: float | None, expected: Standing
+) -> None:
+    seen = Seen(record, lock, None, local=False, renewed_s=renewed_s)
+    assert standing(seen, ME, UP_S) == expected, who

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import OwnedElsewhere, Replaced, StorageError
 from ardaemon.core.layout import Project
-from ardaemon.core.project_owner import ProjectOwner
+from ardaemon.core.project_owner import STALE_S, ProjectOwner, Standing
 from ardaemon.experiment.ownership import Ownership, describe
-from ardaemon.host import owner_file
+from ardaemon.host import file_system, owner_file
 from tests.support.lab import wait_until
 
 pytestmark = pytest.mark.promise("one-owner")
@@ -74,6 +75,10 @@ def open_world() -> Iterator[World]:
         yield made
         for owner in made.daemons:
             made.kill(owner)
+
+
+def nothing(_: ProjectOwner, __: Standing) -> None:
+    """Take nothing over."""
 
 
 def refused(world: World, owner: Ownership) -> OwnedElsewhere:
@@ -145,17 +150,17 @@ def test_who_takes_over_is_told_from_whom_and_where_that_fails_the_project_stays
     one, other = world.daemon("one"), world.daemon("other")
     world.change(one)
     with pytest.raises(OwnedElsewhere):
-        other.adopt(world.project, lambda _: None)
+        other.adopt(world.project, nothing)
     world.kill(one)
     before: list[ProjectOwner] = []
 
-    def fail(_: ProjectOwner) -> None:
+    def fail(_: ProjectOwner, __: Standing) -> None:
         raise OSError(errno.EIO, "broken")
 
     with pytest.raises(StorageError):
         other.adopt(world.project, fail)
     assert refused(world, other).data["standing"] == "left"
-    other.adopt(world.project, before.append)
+    other.adopt(world.project, lambda record, _: before.append(record))
     assert [record.state for record in before] == [f"{world.root}/one"]
     assert refused(world, world.daemon("one")).data["standing"] == "busy"
 
@@ -236,7 +241,7 @@ def test_a_daemon_in_a_container_holds_the_project_until_the_container_is_gone(w
         assert refused(world, other).data["standing"] == "busy"
         holder.kill()
     wait_until(lambda: refused(world, other).data["standing"] == "left", "the container to be gone")
-    other.adopt(world.project, lambda _: None)
+    other.adopt(world.project, nothing)
     assert other.owned() == [world.project]
 
 
@@ -343,13 +348,106 @@ def test_where_a_file_system_has_no_locks_the_record_tells(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(file_system, "is_local", lambda _: False)
     one, other = world.daemon("one"), world.daemon("other")
     world.change(one)
     assert refused(world, other).data["standing"] == "busy"
+    assert not one.has_locks(world.project)
     assert one.let_go(world.project)
     world.change(other)
     far = replace(other.me, host="node2", machine="m2", boot_id="b2", pid_namespace=0)
     assert refused(world, Ownership(far)).data["standing"] == "host"
+
+
+def far_away(world: World, name: str, *, active: bool = True, twin: bool = False) -> Ownership:
+    """A daemon of another machine, whose lock is not seen here; `twin`: one with this one's name and id."""
+    owner = world.daemon(name)
+    if not twin:
+        owner.me = replace(owner.me, host="node2", machine="m2")
+    owner.me = replace(owner.me, boot_id="b2")
+    world.change(owner)
+    if not active:
+        owner.rest(world.project)
+    fcntl.flock(owner._held[world.project].file.fd, fcntl.LOCK_UN)  # it locks at home alone
+    return owner
+
+
+def silent(world: World, seconds: float) -> None:
+    """Let the record be so old: its owner has not renewed it."""
+    status = world.file.stat()
+    os.utime(world.file, (status.st_atime, status.st_mtime - seconds))
+
+
+@pytest.fixture
+def shared(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A project on a file system that other machines may have mounted."""
+    monkeypatch.setattr(file_system, "is_local", lambda _: False)
+    return world
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_another_hosts_project_is_taken_over_once_its_lease_is_over_and_a_person_says_so(
+    shared: World, twin: bool
+) -> None:
+    far, other = far_away(shared, "far", twin=twin), shared.daemon("other")
+    assert refused(shared, other).data["standing"] == "host"
+    with pytest.raises(OwnedElsewhere):
+        other.adopt(shared.project, nothing, stale=True)
+    silent(shared, STALE_S)
+    error = refused(shared, other)
+    assert (error.data["standing"], "arctl adopt --take-over" in error.mend) == ("stale", True)
+    with pytest.raises(OwnedElsewhere):
+        other.adopt(shared.project, nothing)
+    seen: list[Standing] = []
+    other.adopt(shared.project, lambda _, why: seen.append(why), stale=True)
+    assert seen == ["stale"]
+    shared.runs.add(shared.project)
+    with pytest.raises(Replaced):  # it was only slow: nothing that it does is written there any more
+        shared.change(far)
+    assert sorted(path.name for path in shared.file.parent.iterdir()) == [".owner"]
+
+
+def test_who_renews_its_lease_is_not_taken_over(shared: World) -> None:
+    far, other = far_away(shared, "far"), shared.daemon("other")
+    silent(shared, STALE_S)
+    far.renew(shared.project)
+    assert refused(shared, other).data["standing"] == "host"
+
+
+def test_another_host_without_a_run_is_waited_for_and_its_project_taken_once_its_lease_is_over(
+    shared: World,
+) -> None:
+    far, other = far_away(shared, "far", active=False), shared.daemon("other")
+    assert refused(shared, other).data["standing"] == "resting"
+    silent(shared, STALE_S)
+    shared.change(other)
+    with far.changing(shared.root):
+        assert refused(shared, far).data["standing"] == "busy"
+
+
+def test_a_machine_that_was_started_again_has_what_it_left(shared: World) -> None:
+    """Its record was not renewed since: no other machine of that name has written it."""
+    before = far_away(shared, "one", twin=True)
+    silent(shared, time.clock_gettime(time.CLOCK_BOOTTIME) + 1)
+    shared.kill(before)
+    shared.change(shared.daemon("one"))
+
+
+def test_on_a_disk_of_this_machine_nobody_elses_daemon_lives(world: World) -> None:
+    """The project was copied here, or its disk moved."""
+    far_away(world, "far")
+    assert refused(world, world.daemon("other")).data["standing"] == "left"
+
+
+def test_a_daemon_whose_runs_were_taken_over_meanwhile_does_not_go_on_with_them(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    world.runs.add(world.project)
+    one.keeps_runs = lambda _: False  # another host has taken them, and has let the project go since
+    world.file.unlink()
+    with pytest.raises(Replaced, match="another daemon has had it meanwhile"):
+        world.change(one)
+    world.change(other)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's file")
@@ -398,3 +496,21 @@ def test_a_record_that_cannot_be_read_keeps_nobody_out_once_its_daemon_has_ended
     assert str(world.file) in error.message
     world.kill(one)
     world.change(other)
+
+
+@pytest.mark.parametrize(
+    ("put", "what"),
+    [
+        (lambda path: path.symlink_to("/etc/hostname"), "a link"),
+        (lambda path: path.symlink_to("nowhere"), "a link"),
+        (Path.mkdir, "a folder"),
+        (os.mkfifo, "a FIFO"),
+    ],
+)
+def test_what_stands_in_the_place_of_the_lock_is_named_with_the_way_out(
+    world: World, put: Callable[[Path], None], what: str
+) -> None:
+    put(world.file)
+    with pytest.raises(StorageError, match=f"it is {what}, not a plain file") as caught:
+        world.change(world.daemon("one"))
+    assert caught.value.mend == f"move it away: mv {world.file} {world.file}.old"

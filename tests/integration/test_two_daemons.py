@@ -6,65 +6,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ardaemon.core.errors import OwnedElsewhere, Refused, UnknownExperiment
+from ardaemon.handlers.projects import LISTED_MAX, bounded
 from tests.support import lab as labs
-from tests.support.jobs import launched
 from tests.support.lab import Lab, wait_until
 from tests.support.promises import some
+from tests.support.two_daemons import KEY, PROMPT, adopted, owner, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
-PROMPT = "tests.support.prompt"
-KEY = Path("ardaemon/session.key")  # one user's, who has started the session
-WAITING = """import os, time
-while not os.path.exists({go!r}):
-    time.sleep(0.01)
-print("val/loss: 0.5")
-"""
 
 
 @pytest.fixture
 def two(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
     """A daemon with a project, and the world of another one on the same project, which is not started."""
-    other = labs.make()
-    try:
-        lab.start(PROMPT)
-        lab.init()
-        lab.session(gpus=0)
-        shutil.rmtree(other.project)
-        other.project = lab.project
-        (other.state_home / KEY).parent.mkdir(mode=0o700)
-        shutil.copy(lab.state_home / KEY, other.state_home / KEY)
-        yield lab, other
-    finally:
-        other.close()
-
-
-def owner(lab: Lab) -> dict[str, Any] | None:
-    """Who has the project; None if nobody has."""
-    try:
-        found: dict[str, Any] = json.loads((lab.project / ".autoresearch/.owner").read_bytes())
-    except FileNotFoundError:
-        return None
-    return found
-
-
-def waiting(lab: Lab) -> Callable[[], object]:
-    """Launch a run that waits for what this returns to be called."""
-    go = lab.project / "go"
-    launched(lab, WAITING.format(go=str(go)))
-    return go.touch
-
-
-def rows(lab: Lab) -> list[str]:
-    """The run of each row of results.tsv."""
-    table = lab.folder / "results.tsv"
-    lines = table.read_text().splitlines()[1:] if table.exists() else []
-    return [line.split("\t")[0] for line in lines]
+    with pair(lab) as both:
+        yield both
 
 
 def tried(lab: Lab) -> str | OwnedElsewhere:
@@ -205,36 +164,6 @@ def test_a_copy_of_a_state_folder_takes_up_nothing_while_the_other_daemon_is_at_
     assert other.tried(0.4)["run_id"] == "r0002"
 
 
-def test_a_backup_that_is_put_back_under_a_run_is_told_and_nothing_is_written_into_it(
-    two: tuple[Lab, Lab],
-) -> None:
-    one, _ = two
-    home, backup = one.project / ".autoresearch", one.project / "backup"
-    go = waiting(one)
-    shutil.copytree(home, backup, symlinks=True)
-    home.rename(one.project / "away")
-    backup.rename(home)
-    go()
-
-    def blocked() -> str:
-        (run,) = one.call("queue.list")["runs"]
-        return run["why"] or ""
-
-    why = wait_until(lambda: "another folder, or a copy" in blocked() and blocked(), "the run to be blocked")
-    assert "arctl daemon restart" in why
-    assert rows(one) == []
-    one.stop()
-    one.start(PROMPT)
-    assert one.wait("r0001")["result"] is not None
-    assert rows(one) == ["r0001"]
-
-
-def adopted(lab: Lab) -> dict[str, Any]:
-    """Take over what is left in the project."""
-    answer: dict[str, Any] = lab.call("project.adopt", project=str(lab.project))
-    return answer
-
-
 def test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on(two: tuple[Lab, Lab]) -> None:
     one, other = two
     (other.state_home / KEY).unlink()
@@ -299,55 +228,9 @@ def test_where_no_run_or_no_experiment_is_left_that_is_said(two: tuple[Lab, Lab]
     assert adopted(other)["said"] == [f"this daemon has {one.project}, and no run was left"]
 
 
-def put(path: Path, data: bytes) -> None:
-    """Put another file in the place of this one, as tools do: a reader sees the one or the other."""
-    path.with_name("new").write_bytes(data)
-    path.with_name("new").rename(path)
-
-
-CHANGES: dict[str, dict[str, Any]] = {
-    "run.submit": {"submit_id": "x", "environment": {}},
-    "experiment.seal": {"accept": True},
-    "session.set": {"given": {"plateau": 3}},
-}
-
-
-def test_a_session_that_is_put_back_alone_is_told_and_nothing_is_merged_into_it(
-    two: tuple[Lab, Lab],
-) -> None:
-    """As by a backup or a sync client: `.autoresearch/` and the lock are the same ones."""
-    one, _ = two
-    session = one.folder / ".ar-session.json"
-    one.tried(0.9)
-    before = session.read_bytes()
-    one.tried(0.5)
-    newest = session.read_bytes()
-    for restarted in (False, True):
-        put(session, before)
-        if restarted:  # then the run's own folder tells
-            one.kill()
-            one.start(PROMPT)
-        for method, params in CHANGES.items():
-            with pytest.raises(Refused, match="went back to r0001"):
-                one.get(method, **params)
-        assert session.read_bytes() == before
-        put(session, newest)
-    go = waiting(one)
-    put(session, before)
-    go()
-    wait_until(lambda: "went back" in (one.get("run.get", run_id="r0003")["why"] or ""), "it to be blocked")
-    assert rows(one) == ["r0001", "r0002"]
-    put(session, newest)
-    wait_until((one.folder / "runs/r0003/result.json").exists, "the commit")
-    assert one.read(".ar-session.json")["counters"]["since_start"] == 3
-
-
-def test_a_person_may_go_on_from_a_session_that_was_put_back(two: tuple[Lab, Lab]) -> None:
-    one, _ = two
-    session = one.folder / ".ar-session.json"
-    before = session.read_bytes()
-    one.tried(0.9)
-    put(session, before)
-    one.get("session.stop")
-    assert "from a copy from before" in one.session(resume="continue", gpus=0)["warnings"][0]
-    assert one.tried(0.5)["run_id"] == "r0002"  # the folder of r0001 is there
+def test_thousands_of_runs_that_are_taken_over_are_named_by_json_alone() -> None:
+    lines = [f"r{number:04d} goes on here" for number in range(5000)]
+    assert bounded(lines[:LISTED_MAX], "that go on here") == lines[:LISTED_MAX]
+    shown = bounded(lines, "that go on here")
+    assert shown[-1] == f"and {5000 - LISTED_MAX} more that go on here: arctl adopt --json names all"
+    assert len(shown) == LISTED_MAX + 1

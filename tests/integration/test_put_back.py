@@ -1,0 +1,99 @@
+"""A backup, or an older file, that is put back under a daemon: told, and nothing is merged into it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardaemon.core.errors import Refused
+from tests.support.lab import Lab, wait_until
+from tests.support.two_daemons import PROMPT, pair, rows, waiting
+
+pytestmark = pytest.mark.promise("one-owner")
+
+
+@pytest.fixture
+def two(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
+    """A daemon with a project, and the world of another one on the same project, which is not started."""
+    with pair(lab) as both:
+        yield both
+
+
+def test_a_backup_that_is_put_back_under_a_run_is_told_and_nothing_is_written_into_it(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, _ = two
+    home, backup = one.project / ".autoresearch", one.project / "backup"
+    go = waiting(one)
+    shutil.copytree(home, backup, symlinks=True)
+    home.rename(one.project / "away")
+    backup.rename(home)
+    go()
+
+    def blocked() -> str:
+        (run,) = one.call("queue.list")["runs"]
+        return run["why"] or ""
+
+    why = wait_until(lambda: "another folder, or a copy" in blocked() and blocked(), "the run to be blocked")
+    assert "arctl daemon restart" in why
+    assert rows(one) == []
+    one.stop()
+    one.start(PROMPT)
+    assert one.wait("r0001")["result"] is not None
+    assert rows(one) == ["r0001"]
+
+
+def put(path: Path, data: bytes) -> None:
+    """Put another file in the place of this one, as tools do: a reader sees the one or the other."""
+    path.with_name("new").write_bytes(data)
+    path.with_name("new").rename(path)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "run.submit": {"submit_id": "x", "environment": {}},
+    "experiment.seal": {"accept": True},
+    "session.set": {"given": {"plateau": 3}},
+}
+
+
+def test_a_session_that_is_put_back_alone_is_told_and_nothing_is_merged_into_it(
+    two: tuple[Lab, Lab],
+) -> None:
+    """As by a backup or a sync client: `.autoresearch/` and the lock are the same ones."""
+    one, _ = two
+    session = one.folder / ".ar-session.json"
+    one.tried(0.9)
+    before = session.read_bytes()
+    one.tried(0.5)
+    newest = session.read_bytes()
+    for restarted in (False, True):
+        put(session, before)
+        if restarted:  # then the run's own folder tells
+            one.kill()
+            one.start(PROMPT)
+        for method, params in CHANGES.items():
+            with pytest.raises(Refused, match="went back to r0001"):
+                one.get(method, **params)
+        assert session.read_bytes() == before
+        put(session, newest)
+    go = waiting(one)
+    put(session, before)
+    go()
+    wait_until(lambda: "went back" in (one.get("run.get", run_id="r0003")["why"] or ""), "it to be blocked")
+    assert rows(one) == ["r0001", "r0002"]
+    put(session, newest)
+    wait_until((one.folder / "runs/r0003/result.json").exists, "the commit")
+    assert one.read(".ar-session.json")["counters"]["since_start"] == 3
+
+
+def test_a_person_may_go_on_from_a_session_that_was_put_back(two: tuple[Lab, Lab]) -> None:
+    one, _ = two
+    session = one.folder / ".ar-session.json"
+    before = session.read_bytes()
+    one.tried(0.9)
+    put(session, before)
+    one.get("session.stop")
+    assert "from a copy from before" in one.session(resume="continue", gpus=0)["warnings"][0]
+    assert one.tried(0.5)["run_id"] == "r0002"  # the folder of r0001 is there
