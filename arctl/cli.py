@@ -47,6 +47,7 @@ COMMANDS = {
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
     "diff": ("diff", "Show what a run changed in train.py."),
     "restore": ("restore", "Put a run's edit into train.py again."),
+    "prune": ("prune", "Remove old logs, but for the last ones and the best's."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
     "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),

@@ -49,6 +49,7 @@ from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
+from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.gate import Gate
@@ -123,6 +124,7 @@ def build(
     started_here = StartedHere.of(host)
     source = Reader(tasks)
     facts = FactsKeeper(locks, disks, source, tasks)
+    log_quota = LogQuota(config, locks, disks, tasks, board.announce)
     driver = Driver(
         engine,
         config,
@@ -134,6 +136,7 @@ def build(
         disks,
         started_here,
         facts,
+        log_quota,
         control.limit,
     )
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
@@ -157,6 +160,7 @@ def build(
         key,
         started_here,
         facts,
+        log_quota,
         notifier,
         ownership,
         take_up,
@@ -234,6 +238,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     tasks.start_soon(keep_told, parts.manager, board)
     tasks.start_soon(at_the_side, parts.letting_go.loop)
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
+    tasks.start_soon(at_the_side, partial(parts.context.log_quota.loop, board.projects))
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})

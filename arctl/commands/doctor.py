@@ -150,7 +150,7 @@ def _disk(name: str, folder: Path) -> Check:
     if free < FREE_MIN:
         return Check("FAIL", name, shown, "free some space: runs are refused")
     if free < FREE_WARN:
-        return Check("warn", name, shown, "free some space: logs and checkpoints grow")
+        return Check("warn", name, shown, "free some space, as with arctl prune --keep-logs 10")
     return Check("ok", name, shown)
 
 

@@ -61,6 +61,10 @@ def _session(event: Answer) -> str:
     return "the session was started or changed" if event.get("live") else "the session was stopped"
 
 
+def _logs_removed(event: Answer) -> str:
+    return f"old logs of {number(event.get('runs'))} runs were removed by {short(event.get('by'), WHY_MAX)}"
+
+
 def _config(event: Answer) -> str:
     changed = ", ".join(event.get("changed") or ()) or "as before"
     return f"config.toml was taken up: {short(changed, NOTE_MAX)}"
@@ -97,4 +101,5 @@ SAYS: dict[str, Callable[[Answer], str]] = {
     "not measured": _why("is not measured"),
     "not followed": _why("its live value is not known"),
     "session": _session,
+    "logs removed": _logs_removed,
 }

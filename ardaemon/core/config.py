@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from ardaemon.core.denied import DENIED_ENVIRONMENT
+from ardaemon.core.errors import UsageError
 from ardaemon.core.hours import Hours, hours
+from ardaemon.core.size import mebibytes
 
 # --- limits of one experiment ---
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
@@ -119,18 +121,33 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Minutes without a new run after which an agent counts as idle. Unset: never.
     idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S / 60)] | None = None
 
+    # The disk that the logs and samples of a project's runs may take, as "20GiB". Where it is more, or where
+    # the disk is nearly full, the oldest go (files.md). Unset: they stay.
+    log_quota: str | None = None
+
     # Whether an agent gets what the command prints of its run: at most 300 bytes, in `arctl run --wait`.
     feedback: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for hours that are none, and for a command that a shell could not read."""
+        """Raise ValueError for hours or an amount that are none, and for a command that no shell reads."""
         self.daily()
+        self.quota()
         if self.on_event is not None:
             _require_command(self.on_event)
 
     def daily(self) -> Hours | None:
         """Return `hours`, read; None: the whole day."""
         return None if self.hours is None else hours(self.hours)
+
+    def quota(self) -> int | None:
+        """Return `log_quota` in bytes; None: no limit. Raises ValueError."""
+        if self.log_quota is None:
+            return None
+        try:
+            return int(mebibytes(self.log_quota, "log_quota") * (1 << 20))
+        except UsageError as error:
+            text = self.log_quota[:40]
+            raise ValueError(f'log_quota = "{text}": it is no amount; write it as "20GiB"') from error
 
     @property
     def tree_max(self) -> int | None:

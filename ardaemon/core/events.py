@@ -133,6 +133,14 @@ class SessionChanged(ExperimentEvent, frozen=True, kw_only=True, tag="session"):
     live: bool
 
 
+class LogsRemoved(ExperimentEvent, frozen=True, kw_only=True, tag="logs removed"):
+    """Old logs were removed: by `arctl prune`, or because of `log_quota` in config.toml."""
+
+    runs: int
+    size: int  # bytes of the disk
+    by: str
+
+
 class MachineEvent(Struct, frozen=True, kw_only=True, tag_field="event"):
     """The base of what happens to the machine, and to no experiment in particular."""
 

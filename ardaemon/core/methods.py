@@ -30,6 +30,8 @@ from ardaemon.core.protocol import (
     Params,
     Pause,
     ProjectView,
+    Prune,
+    Pruned,
     QueueView,
     Recent,
     Report,
@@ -112,6 +114,7 @@ METHODS: dict[str, Method] = {
     "project.adopt": Method(
         Adopt, Adopted, "Take over the runs of a daemon that has ended.", slow=True, repeatable=True
     ),
+    "log.prune": Method(Prune, Pruned, "Remove old logs, but for the last ones and the best's.", slow=True),
     "report.get": Method(
         Report, ReportView, "What the runs have shown, in 8 KiB whatever their number.", repeatable=True
     ),

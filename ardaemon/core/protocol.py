@@ -265,6 +265,13 @@ class ChainStop(Params, frozen=True, kw_only=True):
     project: str
 
 
+class Prune(Where, frozen=True, kw_only=True):
+    """log.prune. `keep_logs`: of so many runs, the last ones, the logs stay; `dry_run`: only say it."""
+
+    keep_logs: Annotated[int, Meta(ge=0)]
+    dry_run: bool = False
+
+
 class Adopt(Params, frozen=True, kw_only=True):
     """project.adopt. `take_over`: a person has said so, where a daemon on another host has given no sign."""
 
@@ -494,6 +501,15 @@ class Adopted(Answer, frozen=True, kw_only=True):
     project: str
     runs: tuple[str, ...] = ()  # that are followed here from now on
     unseen: tuple[str, ...] = ()  # that are not, each with the reason
+    said: tuple[str, ...] = ()  # the same, one line each
+
+
+class Pruned(Answer, frozen=True, kw_only=True):
+    """log.prune: the runs whose logs went, and what those took of the disk, in bytes."""
+
+    expr: str
+    runs: tuple[str, ...]
+    size: int
     said: tuple[str, ...] = ()  # the same, one line each
 
 

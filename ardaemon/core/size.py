@@ -27,13 +27,18 @@ def mebibytes(text: str, option: str) -> float:
 def dropped(size: int, max_log: float | None) -> str:
     """Say how many bytes of a log are gone; `max_log` is the limit in MiB, None where it is not known."""
     why = "" if max_log is None else f" (--max-log {written(max_log)})"
-    return f"{shown(size / (1 << 20))} of the log were dropped{why}"
+    return f"{of_bytes(size)} of the log were dropped{why}"
 
 
 def written(mib: float) -> str:
     """Return an amount in MiB as an option takes it: 6144 -> 6GiB, 100.5 -> 100.5MiB."""
     amount, unit = (mib / 1024, "GiB") if mib % 1024 == 0 else (mib, "MiB")
     return f"{f'{amount:.3f}'.rstrip('0').rstrip('.')}{unit}"
+
+
+def of_bytes(size: int) -> str:
+    """Return an amount in bytes as people write it: 4096 -> 4 KiB."""
+    return shown(size / (1 << 20)) if size >= 1 << 20 else f"{(size + 1023) // 1024} KiB"
 
 
 def shown(mib: float) -> str:

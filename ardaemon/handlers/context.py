@@ -26,6 +26,7 @@ from ardaemon.host.disk import Disks
 from ardaemon.machine.on_event import Notifier
 from ardaemon.machine.overseer import Overseer
 from ardaemon.pipeline.facts_keeper import FactsKeeper
+from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.views import Views
@@ -53,6 +54,7 @@ class Context:
     fingerprint_key: bytes
     started_here: StartedHere
     facts: FactsKeeper
+    log_quota: LogQuota
     notifier: Notifier
     ownership: Ownership
     take_up: Callable[[list[Path]], Awaitable[None]]  # the runs of these active entries

@@ -42,6 +42,7 @@ class Runs:
         inventory = None if params.gpus == 0 else await self.context.overseer.usable()
         await self.context.facts.settle(experiment, SETTLE_S)
         early = await self._asked_early(experiment)
+        made_room = await self.context.log_quota.make_room(experiment.project)
         async with self.context.changing(experiment):
             flights = self.board.of(experiment)
             for flight in flights:
@@ -66,7 +67,7 @@ class Runs:
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
                 view = self.views.view(flight)
-                return replace(view, warnings=done.warnings, missing=done.missing)
+                return replace(view, warnings=(*done.warnings, *made_room), missing=done.missing)
         return replace(await stored(self.context, experiment, done.record.run_id), warnings=done.warnings)
 
     async def _asked_early(self, experiment: Experiment) -> Early:
@@ -82,6 +83,7 @@ class Runs:
         run = experiment.run(record.run_id)
         flight = Flight(experiment, run, active, record, entry, received=received, peaks=done.peaks)
         self.board.add(flight)
+        self.context.log_quota.wake()
         ms = round((time.monotonic() - received) * 1000, 2)
         self.board.tell(flight, RunSubmitted(base=record.base, note=record.note, to_disk_ms=ms))
         return flight

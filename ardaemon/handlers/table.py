@@ -7,6 +7,7 @@ from ardaemon.handlers.curves import Curves
 from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
+from ardaemon.handlers.logs import Logs
 from ardaemon.handlers.overview import Overview
 from ardaemon.handlers.pages import Pages
 from ardaemon.handlers.projects import Projects
@@ -29,6 +30,7 @@ _HOMES = {
     "session": "experiments",
     "chain": "chains",
     "project": "projects",
+    "log": "logs",
     "report": "reports",
     "report.page": "pages",
     "history": "reports",
@@ -51,6 +53,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "overview": Overview(context),
         "chains": Chains(context),
         "projects": Projects(context),
+        "logs": Logs(context),
         "reports": Reports(context),
         "pages": Pages(context),
         "queue": Queue(context),

@@ -31,6 +31,7 @@ from ardaemon.pipeline.check import Checked
 from ardaemon.pipeline.ended import Ended, after_checks, as_wanted, gather
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.pipeline.patience import Dropped, Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.pruner import Pruner
@@ -57,12 +58,13 @@ class Committer:
         patience: Patience,
         pruner: Pruner,
         facts: FactsKeeper,
+        log_quota: LogQuota,
         config: LiveConfig,
         records: Records,
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner, self.facts = measured, patience, pruner, facts
-        self.config = config
+        self.log_quota, self.config = log_quota, config
         self.records = records
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
@@ -201,6 +203,7 @@ class Committer:
         if flight.promotion.prune_in_s is not None:
             self.pruner.later(flight.experiment, flight.promotion.prune_in_s)
         self.facts.wake(flight.experiment)
+        self.log_quota.committed(flight.experiment, flight.run.run_id)
         self._tell_committed(flight, result, ms)
         return None
 

@@ -24,6 +24,7 @@ from ardaemon.pipeline.decide import unclean_of
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.pipeline.launch import Launcher
+from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
 from ardaemon.pipeline.pruner import Pruner
@@ -45,6 +46,7 @@ class Driver:
         disks: Disks,
         started_here: StartedHere,
         facts: FactsKeeper,
+        log_quota: LogQuota,
         limit: Callable[[Flight, Limit], None],
     ) -> None:
         """Take the parts of the daemon that it works with; `limit` ends a run that passed one."""
@@ -61,6 +63,7 @@ class Driver:
             patience,
             pruner,
             facts,
+            log_quota,
             config,
             started_here.records,
         )

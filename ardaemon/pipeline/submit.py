@@ -167,7 +167,8 @@ def _check_room(experiment: Experiment, environment: dict[str, str]) -> None:
     if free < FREE_DISK_MIN:
         raise StorageError(
             f"only {free >> 20} MiB are free at {experiment.folder}",
-            f"free at least {FREE_DISK_MIN >> 20} MiB; nothing was recorded",
+            f"free at least {FREE_DISK_MIN >> 20} MiB: arctl prune --keep-logs 10 removes old logs;"
+            " nothing was recorded",
         )
 
 

@@ -107,6 +107,10 @@ class Board:
         flights = [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
         return all(flight.entry.exists() for flight in flights)
 
+    def projects(self) -> set[Path]:
+        """Return the projects in which runs are on the board."""
+        return {flight.experiment.project for flight in self.flights.values()}
+
     def find(self, experiment: Experiment, run_id: str) -> Flight | None:
         """Return that run, if it is not committed."""
         return self.flights.get((str(experiment.folder), run_id))

@@ -1,0 +1,185 @@
+"""Keeps a project's old logs within `log_quota` of config.toml, and has them go before its disk is full.
+
+After each commit the logs of the runs that are over are counted. While a run is under way, and before one is
+taken, the disk is looked at: where it is nearly full, old logs go until there is room again. Only then
+"disk full" is said. Without `log_quota` nothing goes.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import anyio.abc
+
+from ardaemon.core.config import FREE_DISK_MIN
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.events import LogsRemoved
+from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.model import Best
+from ardaemon.core.size import of_bytes
+from ardaemon.experiment import old_logs, which_logs
+from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.which_logs import RunLogs
+from ardaemon.host import state
+from ardaemon.host.disk import Disks
+
+LOOK_S = 10.0  # between two looks at a disk, which tells nobody that it fills up; a look takes microseconds
+NOTHING_LEFT_S = 120.0  # until a full disk is looked through again where no old log was left
+ROOM = 2 * FREE_DISK_MIN  # bytes that are free again after old logs went: not every run is to ask for more
+
+log = logging.getLogger("ardaemon.run")
+
+
+class Found(NamedTuple):
+    """What the logs and samples of a project's runs take, in bytes, and those that may go."""
+
+    taken: int
+    may_go: list[tuple[Experiment, RunLogs]]
+
+
+class LogQuota:
+    """Look at projects, with one look at a time for each. `announce` tells what was removed."""
+
+    def __init__(
+        self,
+        config: LiveConfig,
+        locks: Locks,
+        disks: Disks,
+        background: anyio.abc.TaskGroup,
+        announce: Callable[[Experiment, LogsRemoved], None],
+    ) -> None:
+        self.config, self.locks, self.disks = config, locks, disks
+        self.background, self.announce = background, announce
+        self._alone = Locks()  # by project
+        self._taken: dict[Path, int] = {}  # bytes, as of the last look
+        self._futile: dict[Path, float] = {}  # when a look found nothing that could go (time.monotonic)
+        self._work = anyio.Event()
+
+    def wake(self) -> None:
+        """Look at the disks again: a run is under way."""
+        self._work.set()
+
+    def committed(self, experiment: Experiment, run_id: str) -> None:
+        """Count the logs of a run that is over, in the background; no verdict waits for it."""
+        if self.config.now.quota() is None:
+            self._taken.clear()
+        else:
+            self.background.start_soon(self._count, experiment, run_id)
+
+    async def loop(self, projects: Callable[[], Iterable[Path]]) -> None:
+        """Look at the disks of those projects in which runs are under way, for ever."""
+        while True:
+            under_way = set(projects())
+            if not under_way:
+                self._work = anyio.Event()
+                await self._work.wait()
+            for project in under_way:
+                if time.monotonic() - self._futile.get(project, -NOTHING_LEFT_S) >= NOTHING_LEFT_S:
+                    await self.make_room(project)
+            await anyio.sleep(LOOK_S)
+
+    async def make_room(self, project: Path) -> tuple[str, ...]:
+        """Remove old logs where the disk is nearly full; say what went, in a line for a person.
+
+        What stands in the way is logged: whoever needs the disk says it better.
+        """
+        if self.config.now.quota() is None:
+            return ()
+        with _logged(project):
+            free = await self.disks.ask(project, partial(_free, project))
+            if free < FREE_DISK_MIN:
+                return await self._make_room(project, free)
+        return ()
+
+    async def _make_room(self, project: Path, free: int) -> tuple[str, ...]:
+        async with self._alone.of(project):
+            found = await self.disks.do(project, partial(_look, project))
+            by = f"{self._setting}, for only {of_bytes(free)} of the disk were free"
+            gone = await self._remove(found, ROOM - free, by)
+        if not gone:
+            self._futile[project] = time.monotonic()
+            return ()
+        size = of_bytes(sum(one.size for one in gone))
+        return (f"old logs of {which_logs.counted(len(gone), 'run')} ({size}) were removed by {by}",)
+
+    async def _count(self, experiment: Experiment, run_id: str) -> None:
+        project, quota = experiment.project, self.config.now.quota()
+        self._futile.pop(project, None)
+        with _logged(project):
+            async with self._alone.of(project):
+                taken = self._taken.get(project)
+                if taken is not None:
+                    run = experiment.run(run_id)
+                    taken += (await self.disks.ask(project, partial(old_logs.of_run, run))).size
+                    self._taken[project] = taken
+                if quota is not None and (taken is None or taken > quota):
+                    await self._keep_within(project, quota)
+
+    async def _keep_within(self, project: Path, quota: int) -> None:
+        found = await self.disks.do(project, partial(_look, project))
+        gone = await self._remove(found, found.taken - quota, self._setting)
+        self._taken[project] = found.taken - sum(one.size for one in gone)
+
+    @property
+    def _setting(self) -> str:
+        return f"log_quota = {self.config.now.log_quota}"
+
+    async def _remove(self, found: Found, wanted: int, by: str) -> list[RunLogs]:
+        """Remove the oldest until `wanted` bytes are free, each alone with its experiment."""
+        going = list(which_logs.until_freed((one for _, one in found.may_go), wanted))
+        gone = []
+        for experiment in {experiment.folder: experiment for experiment, _ in found.may_go}.values():
+            mine = [one for one in going if one.run.folder.is_relative_to(experiment.folder)]
+            if not mine:
+                continue
+            async with self.locks.of(experiment.folder):
+                work = partial(old_logs.remove, mine, by, samples=True)
+                done = await self.disks.do(experiment.project, work)
+            gone += done
+            if done:
+                size = sum(one.size for one in done)
+                self.announce(experiment, LogsRemoved(runs=len(done), size=size, by=by))
+        return gone
+
+
+class _logged:
+    """Log what the disk or another daemon refuses in the block, and go on after it."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if isinstance(error, (ArdaemonError, OSError)):
+            facts = {"project": str(self.project), "why": str(error)}
+            log.warning("logs not looked at", extra={"facts": facts})
+            return True
+        return False
+
+
+def _free(project: Path) -> int:
+    space = os.statvfs(Project(project).home)
+    return space.f_bavail * space.f_frsize
+
+
+def _look(project: Path) -> Found:
+    """Look at all runs of a project that are over; an experiment that cannot be read keeps its logs."""
+    taken, may_go = 0, []
+    for experiment in Project(project).experiments():
+        try:
+            runs, best = old_logs.committed(experiment), state.read(experiment.best, Best)
+        except ArdaemonError:
+            continue
+        archived = old_logs.archived(experiment)
+        going = [*archived, *which_logs.first_to_go(runs, None if best is None else best.run_id)]
+        taken += sum(one.size for one in (*runs, *archived))
+        may_go += [(experiment, one) for one in going]
+    return Found(taken, may_go)

@@ -1,0 +1,91 @@
+"""`arctl prune` and `log_quota`: old logs go because somebody says so, or before the disk is full."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from ardaemon.core.errors import StorageError
+from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured
+from tests.support.shell import Shell
+
+PRINTS = "import os\nos.write(1, (b'.' * {dots} + b'\\n') * {lines})\nprint('val/loss: {value}')\n"
+
+
+def ran(lab: Lab, value: float, lines: int, width: int = 7) -> None:
+    """A run that printed so many lines of so many bytes each."""
+    lab.write(PRINTS.format(dots=width - 1, lines=lines, value=value))
+    assert lab.run()["status"] == "ok"
+
+
+def removed(lab: Lab) -> dict[str, str]:
+    """The runs whose logs went, and the line that stands there."""
+    logs = {path.parent.parent.name: path.read_bytes() for path in lab.folder.glob("runs/*/a1/run.log")}
+    return {run_id: data.decode() for run_id, data in sorted(logs.items()) if data.startswith("… ".encode())}
+
+
+def test_all_but_the_last_ones_and_the_best_go_and_everybody_says_what_went(lab: Lab) -> None:
+    lab.ready()
+    for value in (0.1, 0.5, 0.6, 0.7, 0.8, 0.9):
+        ran(lab, value, 6000)
+    shell = Shell(lab)
+    would = shell("prune", "--keep-logs", "2", "--dry-run")
+    assert (
+        would
+        == "would be removed: 3 logs (132 KiB): r0002-r0004\nkept: the last 2, and that of r0001 (best)\n"
+    )
+    assert removed(lab) == {}
+    before = {path: path.read_bytes() for path in lab.folder.glob("runs/*/*.*") if path.name != "run.log"}
+    answer = shell.json("prune", "--keep-logs", "2")
+    assert (answer["runs"], answer["size"]) == (["r0002", "r0003", "r0004"], 3 * 45056)
+    assert list(removed(lab)) == ["r0002", "r0003", "r0004"]
+    assert before == {path: path.read_bytes() for path in before}, "snapshots, records and results"
+    said = shell("tail", "r0003")
+    assert said.startswith("… the log (44 KiB) was removed at 2")
+    assert said.endswith("Z by arctl prune --keep-logs 2 …\n")
+    assert shell("prune", "--keep-logs", "2").startswith("no log was removed\n")
+    assert lab.events("logs removed")[0]["runs"] == 3
+    assert "keep-logs" in shell.end(shell.start("prune"))[2]
+
+    configured(lab, 'log_quota = "100KiB"\n')
+    wait_until(lambda: lab.events("config"), "the quota is taken up")
+    ran(lab, 1.0, 6000)  # r0005 to r0007 are the last ones: none may go
+    ran(lab, 1.1, 6000)
+    wait_until(lambda: "r0005" in removed(lab), "the oldest goes")
+    assert list(removed(lab)) == ["r0002", "r0003", "r0004", "r0005"]
+    assert "by log_quota = 100KiB …" in removed(lab)["r0005"]
+    assert shell("tail", "r0001").endswith("val/loss: 0.1\n"), "the best's stays"
+
+
+@pytest.fixture
+def small_disk(lab: Lab) -> Iterator[Lab]:
+    """The project lies on a disk of 80 MiB: with 17 MiB in it, it counts as full."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a small disk of its own")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "small", lab.project], check=True)
+    try:
+        yield lab
+    finally:
+        subprocess.run(["umount", "--lazy", lab.project], check=True)
+
+
+def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_if_a_quota_says_so(small_disk: Lab) -> None:
+    lab = small_disk.ready()
+    for value, lines in ((0.1, 10), (0.5, 10 << 10), (0.6, 10), (0.7, 10), (0.8, 10)):
+        ran(lab, value, lines, width=1024)
+    (lab.project / "filler").write_bytes(bytes(10 << 20))
+    with pytest.raises(StorageError, match="MiB are free") as refused:
+        lab.submit()
+    assert "arctl prune --keep-logs 10" in refused.value.mend
+    assert removed(lab) == {}, "nobody has said that logs may go"
+
+    configured(lab, 'log_quota = "1GiB"\n')
+    wait_until(lambda: lab.events("config"), "the quota is taken up")
+    view = lab.submit()
+    (said,) = view["warnings"]
+    assert said.startswith("old logs of 1 run (10 MiB) were removed by log_quota = 1GiB, for only ")
+    assert list(removed(lab)) == ["r0002"]
+    assert "of the disk were free" in removed(lab)["r0002"]
+    assert lab.wait(view["run_id"])["result"]["status"] == "ok"

@@ -1,0 +1,88 @@
+"""log_quota: while a run is under way its disk never stays full if old logs may go."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ardaemon.core.config import Config
+from ardaemon.core.events import LogsRemoved
+from ardaemon.core.layout import Experiment
+from ardaemon.core.live_config import LiveConfig
+from ardaemon.experiment.locks import Locks
+from ardaemon.host.disk import Disks
+from ardaemon.pipeline import log_quota
+from ardaemon.pipeline.log_quota import LogQuota
+from tests.experiment.test_old_logs import ran
+
+MIB = 1 << 20
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A project on a disk of 8 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "small", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def gone(made: Experiment) -> list[str]:
+    logs = sorted(made.runs.glob("r*/a1/run.log"))
+    return [path.parent.parent.name for path in logs if path.stat().st_size < 4096]
+
+
+async def followed(project: Path, quota: str) -> LogsRemoved:
+    """Follow the project's disk, as while a run is under way, until old logs were removed."""
+    told: list[LogsRemoved] = []
+    was_told = anyio.Event()
+
+    def tell(_: Experiment, event: LogsRemoved) -> None:
+        told.append(event)
+        was_told.set()
+
+    async with anyio.create_task_group() as tasks:
+        config = LiveConfig(Config(log_quota=quota))
+        quotas = LogQuota(config, Locks(), Disks(), tasks, tell)
+        tasks.start_soon(partial(quotas.loop, lambda: {project}))
+        with anyio.fail_after(DEADLINE_S):
+            await was_told.wait()
+        tasks.cancel_scope.cancel()
+    return told[0]
+
+
+def test_a_disk_that_fills_up_while_a_run_is_at_work_has_room_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a shim can write its record, and a commit goes on: nobody else makes room in the night."""
+    made = ran(project / ".autoresearch", 8, log=b"step 1\n" * (MIB // 8))
+    monkeypatch.setattr(log_quota, "FREE_DISK_MIN", 2 * MIB)
+    monkeypatch.setattr(log_quota, "ROOM", 3 * MIB)
+    monkeypatch.setattr(log_quota, "LOOK_S", 0.01)
+    told = anyio.run(followed, project, "1GiB")
+    assert gone(made) == ["r0001", "r0002", "r0003"], "enough, and no more"
+    assert told.runs == 3
+    assert told.by.startswith("log_quota = 1GiB, for only ")
+
+
+def test_without_a_quota_nothing_goes_and_with_one_the_newest_logs_stay(project: Path) -> None:
+    made = ran(project / ".autoresearch", 8, log=b"step 1\n" * (MIB // 8))
+
+    async def looked(quota: str | None) -> tuple[str, ...]:
+        config = LiveConfig(Config(log_quota=quota))
+        async with anyio.create_task_group() as tasks:
+            said = await LogQuota(config, Locks(), Disks(), tasks, lambda *_: None).make_room(project)
+        return said
+
+    assert anyio.run(looked, None) == ()
+    assert gone(made) == []
+    (said,) = anyio.run(looked, "1GiB")
+    assert said.startswith("old logs of 5 runs (")
+    assert gone(made) == ["r0001", "r0002", "r0003", "r0004", "r0005"]
+    assert anyio.run(looked, "1GiB") == ()
