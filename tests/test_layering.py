@@ -34,6 +34,7 @@ HELPERS = (
         "ardaemon.shim",
         "ardaemon.host",
         "ardaemon.core.files",
+        "ardaemon.core.interrupting",
         "ardaemon.core.file_kinds",
         "ardaemon.core.owner",
         "ardaemon.core.shell_state",

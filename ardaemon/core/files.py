@@ -10,8 +10,9 @@ standard library alone.
 import errno
 import os
 import stat
-from io import BufferedReader
+from io import BufferedReader, FileIO
 
+from ardaemon.core import interrupting
 from ardaemon.core.file_kinds import CONFIG, Kind
 from ardaemon.core.owner import is_ours, user
 
@@ -131,8 +132,23 @@ def require_folder(path: Path) -> None:
 
 
 def opened(path: Path, kind: Kind) -> BufferedReader:
-    """Open a plain file as a stream. Raises as descriptor() does, and NotPlain if it is too large."""
-    return open(_open_within(path, kind)[0], "rb")
+    """Open a plain file as a stream. Raises as descriptor() does, and NotPlain if it is too large.
+
+    Work that can be ended (core/interrupting.py) ends at the next read.
+    """
+    return BufferedReader(_Stream(_open_within(path, kind)[0]))
+
+
+class _Stream(FileIO):
+    """A file whose reader may be ended by somebody: a log may have gigabytes."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._check = interrupting.check()
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # all it is given
+        self._check()
+        return super().readinto(buffer)
 
 
 def _open_within(path: Path, kind: Kind) -> tuple[int, int]:

@@ -8,16 +8,13 @@ Whatever walks through folders that are not the daemon's alone does it here (tes
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from itertools import islice
-from typing import TypeVar
 
 from msgspec import Struct
 
+from ardaemon.core import interrupting
 from ardaemon.core.patterns import Pattern
-
-T = TypeVar("T")
 
 NAMES_MAX = 1_000_000  # files and folders of one look: about 1 s, and more than any run needs
 SECONDS_MAX = 120.0  # of one look; a slow network disk tells of some 200,000 files in this time
@@ -47,29 +44,13 @@ class Unsearched(OSError):
         return f"{self.filename}: {self.strerror}"
 
 
-def _go_on() -> None:
-    """Do nothing: nobody can end the look."""
-
-
-_check: ContextVar[Callable[[], None]] = ContextVar("check", default=_go_on)
-
-
-def interruptible(check: Callable[[], None], work: Callable[[], T]) -> T:
-    """Do the work. `check` is called often while it looks through folders, and may raise to end it."""
-    token = _check.set(check)
-    try:
-        return work()
-    finally:
-        _check.reset(token)
-
-
 class Look:
     """The names that one look has seen, and its limits. `place` is what is looked for, or where."""
 
     def __init__(self, place: str | os.PathLike[str], seconds: float = SECONDS_MAX) -> None:
         self.place, self.seconds = os.fspath(place), seconds
         self.names_max, self.names, self.unchecked = NAMES_MAX, 0, 0
-        self.check = _check.get()
+        self.check = interrupting.check()
         self.end = time.monotonic() + seconds
 
     def count(self, names: int = 1) -> None:

@@ -21,7 +21,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ardaemon.core.errors import StorageError
-from ardaemon.core.folders import interruptible
+from ardaemon.core.interrupting import interruptible
 
 T = TypeVar("T")
 
@@ -77,9 +77,9 @@ class Disks:
 
 
 def until_cancelled(work: Callable[[], T]) -> Callable[[], T]:
-    """Return the work as one whose looks through folders are given up when nobody waits for it.
+    """Return the work as one whose looks through folders and files are given up when nobody waits for it.
 
-    It must be such as may end at each look: as a kill would have it.
+    It must be such as may end at each of them: as a kill would have it.
     """
     return partial(interruptible, anyio.from_thread.check_cancelled, work)
 

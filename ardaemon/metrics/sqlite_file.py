@@ -12,12 +12,12 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from ardaemon.core import file_kinds, files
+from ardaemon.core import file_kinds, files, interrupting
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.not_finite import NotFinite
@@ -105,17 +105,27 @@ def reading(path: Path, seconds: float = READ_S) -> Iterator[sqlite3.Connection]
         with _place(path) as uri:
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
             try:
-                end = time.monotonic() + seconds
-                connection.set_progress_handler(lambda: time.monotonic() > end, _BETWEEN_CHECKS)
+                end, check = time.monotonic() + seconds, interrupting.check()
+                connection.set_progress_handler(lambda: _is_over(check, end), _BETWEEN_CHECKS)
                 connection.text_factory = lambda data: data.decode("utf-8", "replace")
                 yield connection
             finally:
                 connection.close()
     except sqlite3.Error as error:
+        interrupting.check()()  # what ends the work comes through no query
         late = " (it took too long)" if "interrupted" in str(error) else ""
         raise Unreadable(f"{path.name}: {one_line(str(error), _MESSAGE_MAX)}{late}") from error
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _is_over(check: Callable[[], None], end: float) -> bool:
+    """Tell whether a query is to be given up: for its time, or for nobody waits for it."""
+    try:
+        check()
+    except BaseException:  # said again once the query has ended
+        return True
+    return time.monotonic() > end
 
 
 def of_attempt(attempt: AttemptOutput, pattern: str) -> list[Path]:
