@@ -36,7 +36,7 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.gpus.book import GpuBook
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.daemon import Daemon
-from ardaemon.handlers.table import table
+from ardaemon.handlers.table import once, table
 from ardaemon.host import command, core_files, durable, quarantine, secret, state
 from ardaemon.host.disk import Disks
 from ardaemon.host.notify import Manager
@@ -72,6 +72,9 @@ THREADS_MAX = 128
 LAST_WORDS_S = 2.0
 # For the first look at what an earlier daemon has launched: a dead disk delays no start for longer.
 LOOK_S = 1.0
+# For what an earlier daemon left to be taken up: a few runs take milliseconds, 10,000 some seconds. Whoever
+# only looks is answered after this, whatever is left to do.
+SERVED_AFTER_S = 1.0
 # For threads to end after that: a commit or a copy under way takes less, or is done again by the next daemon.
 THREADS_END_S = 5.0
 SIDE_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
@@ -216,7 +219,20 @@ async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.soc
 
 
 async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
-    """Recover what a daemon before us left, then start every loop."""
+    """Recover what a daemon before us left, and serve: while that goes on, if it takes long."""
+    recovered = anyio.Event()
+    await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
+    tasks.start_soon(_recover, parts, tasks, recovered)
+    with anyio.move_on_after(SERVED_AFTER_S):
+        await recovered.wait()
+    _publish(parts.host)
+    handlers = once(recovered, table(parts.context, parts.methods))
+    tasks.start_soon(Server(handlers, parts.config, parts.methods.answered).serve, sock)
+    tasks.start_soon(keep_told, parts.manager, parts.board)
+
+
+async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Event) -> None:
+    """Take up what a daemon before us left, then start every loop."""
     board, engine, config = parts.board, parts.engine, parts.config
     disks = parts.context.disks
     locks = parts.context.locks
@@ -225,17 +241,13 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     entries = recovery.entries(parts.host)
     left = await recovery.recover(board, engine, disks, locks, started_here, entries)
     engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
-    await tasks.start(_stop_on_signal, parts.methods.stopping)  # before anyone could know our pid
-    _publish(parts.host)
     tasks.start_soon(parts.scheduler.loop)
     await _looked_at(board)
-    handlers = table(parts.context, parts.methods)
-    tasks.start_soon(Server(handlers, config, parts.methods.answered).serve, sock)
+    recovered.set()
     tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)
-    tasks.start_soon(keep_told, parts.manager, board)
     tasks.start_soon(at_the_side, parts.letting_go.loop)
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, partial(parts.context.log_quota.loop, board.projects))

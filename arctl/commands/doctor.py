@@ -259,6 +259,16 @@ def _lingering() -> Iterator[Check]:
         yield Check("ok" if lingers else "warn", "lingering", found, "" if lingers else lingering.COMMAND)
 
 
+def _blocked(view: Answer) -> Iterator[Check]:
+    """Report the runs that cannot go on: the first of them, and how many there are."""
+    shown = [run for run in view.get("active") or () if run.get("blocked")]
+    for run in shown:
+        yield Check("FAIL", "run", f"{run['run_id']} cannot go on: {run.get('why')}")
+    more = view.get("blocked", len(shown)) - len(shown)
+    if more > 0:
+        yield Check("FAIL", "run", f"and {more} more", "arctl queue")
+
+
 def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterator[Check]:
     where = {"project": folder, "expr": expr or os.environ.get("AR_EXPR") or None}
     if not (Path(folder) / FOLDER).is_dir():
@@ -271,9 +281,7 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         yield from runner_checks(view, os.environ, programs.own_environment())
         for warning in view.get("warnings") or ():
             yield Check("warn", "experiment", str(warning))
-        for run in view.get("active") or ():
-            if run.get("blocked"):
-                yield Check("FAIL", "run", f"{run['run_id']} cannot go on: {run.get('why')}")
+        yield from _blocked(view)
         sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
     except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))

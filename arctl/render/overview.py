@@ -105,8 +105,9 @@ def _under_way(view: Answer) -> Iterator[Row]:
     name = short(view["contract"]["primary"]["metric"], NAME_MAX)
     for run in active[:RUNS_MAX]:
         yield ("queued" if run["state"] == "queued" else "running"), [_run(run, name)]
-    if len(active) > RUNS_MAX:
-        yield "", [(f"and {len(active) - RUNS_MAX} more: arctl queue", DIM)]
+    more = status_lines.under_way(view) - len(active[:RUNS_MAX])
+    if more > 0:
+        yield "", [(f"and {more} more: arctl queue", DIM)]
 
 
 def _run(run: Answer, metric: str) -> Piece:

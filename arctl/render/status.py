@@ -92,22 +92,34 @@ def _extra(status: Answer) -> list[str]:
         lines.append(f"session: {liveness(session)}")
     blocked = [view for view in active if view.get("blocked")]
     if blocked:
-        more = f" (+{len(blocked) - 1} more)" if len(blocked) > 1 else ""
+        more = _more(status, "blocked", len(blocked))
         lines.append(f"{BLOCKED}{short_id(blocked[0])}{more} — {blocked[0].get('why')}")
     waiting = [view for view in active if view["state"] == "queued" and view not in blocked]
     running = [view for view in active if view["state"] != "queued" and view not in blocked]
     if running:
-        more = f" (+{len(running) - 1} more)" if len(running) > 1 else ""
+        more = _more(status, "at_work", len(running))
         name = short(status["contract"]["primary"]["metric"], NAME_MAX)
         lines.append(f"running: {progress(running[0], name)}{more}")
-    if waiting:
-        stuck = waiting[0].get("why") if not waiting[0].get("position") else None
-        lines.append(f"queued: {len(waiting)}" + (f" — {stuck}" if stuck else ""))
+    if count := status.get("waiting", len(waiting)):
+        stuck = waiting[0].get("why") if waiting and not waiting[0].get("position") else None
+        lines.append(f"queued: {count}" + (f" — {stuck}" if stuck else ""))
     if blocked and running and waiting and len(lines) == EXTRA_MAX:
         lines[-2:] = ["; ".join(lines[-2:])]
     if status.get("unclean"):
         lines.append("UNCLEAN: processes survived a kill; runs are refused until: arctl clean")
     return lines
+
+
+def _more(status: Answer, kind: str, shown: int) -> str:
+    """Return how many there are beside the first; a daemon of an earlier version shows them all."""
+    count = status.get(kind, shown)
+    return f" (+{count - 1} more)" if count > 1 else ""
+
+
+def under_way(status: Answer) -> int:
+    """Return how many runs are under way; a daemon of an earlier version shows them all."""
+    counts = [status.get(kind) for kind in ("blocked", "at_work", "waiting")]
+    return len(status.get("active") or ()) if None in counts else sum(map(int, filter(None, counts)))
 
 
 def liveness(session: Answer) -> str:

@@ -395,8 +395,15 @@ class ChainPlace(Struct, frozen=True, kw_only=True):
     remaining: int | None = None
 
 
+STATUS_RUNS_MAX = 16  # runs under way in one status.get: more than anybody looks at at once
+
+
 class StatusView(Answer, frozen=True, kw_only=True):
-    """status.get: an experiment as it stands."""
+    """status.get: an experiment as it stands.
+
+    `active` has the first of the runs under way, STATUS_RUNS_MAX at most: those that cannot go on, then those
+    at work, then those that wait. How many there are of each is in `blocked`, `at_work` and `waiting`.
+    """
 
     project: str
     expr: str
@@ -410,6 +417,9 @@ class StatusView(Answer, frozen=True, kw_only=True):
     hours: float = 0.0  # since the session started
     gpu_hours: float = 0.0  # of its runs that are committed
     active: tuple[RunView, ...] = ()
+    blocked: int = 0
+    at_work: int = 0
+    waiting: int = 0
     recent: tuple[dict[str, str], ...] = ()
 
 

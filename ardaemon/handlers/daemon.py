@@ -60,7 +60,7 @@ class Daemon:
             socket=str(self.host.socket),
             started_at=self.started_at,
             uptime_s=round(time.monotonic() - self.started, 3),
-            active=len(self.board.flights),
+            active=len(self.board.flights) + self.board.arriving.total(),
             python=sys.version.split()[0],
             log=as_text(str(self.host.log)),
             unit=cgroup.unit() if self.manager.address else "",

@@ -1,6 +1,7 @@
 """status.*, experiment.*, session.*: an experiment and its settings."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -35,9 +36,12 @@ from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.handlers.runs import LAST_MAX
+from ardaemon.handlers.unfollowed import arrivals
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.need import require_possible
 from ardaemon.rpc.dispatch import Notify
+
+ORDER = ("blocked", "at work", "waiting")  # in which the runs under way are shown
 
 
 class _Seen(NamedTuple):
@@ -77,8 +81,10 @@ class Experiments:
         seen = await self.context.read(params.project, params.expr, look)
         experiment, state = seen.experiment, seen.state
         left = await self._left(experiment, seen.suspects)
-        flights = self.board.of(experiment)  # nothing is awaited from here on: they and the sight agree
-        sight = self.context.views.sight() if flights else None
+        went_back = await self._went_back(experiment, state)
+        # Nothing is awaited from here on: the counts, the views and the sight agree.
+        under_way = Counter(map(_standing, self.board.of(experiment)))
+        arriving = self.board.arriving[str(experiment.folder)]
         return p.StatusView(
             project=str(experiment.project),
             expr=experiment.slug,
@@ -91,15 +97,26 @@ class Experiments:
             chain=seen.chain,
             hours=hours_of(state.session),
             gpu_hours=state.session.counters.gpu_hours,
-            active=tuple(self.context.views.view(f, sight) for f in flights),
+            active=self._first(experiment),
+            blocked=under_way["blocked"],
+            at_work=under_way["at work"],
+            waiting=under_way["waiting"] + arriving,
             recent=seen.rows,
             warnings=(
                 *state.warnings,
-                *await self._went_back(experiment, state),
+                *went_back,
                 *left,
+                *arrivals(arriving),
                 *self.board.placement.in_quarantine.values(),
             ),
         )
+
+    def _first(self, experiment: Experiment) -> tuple[p.RunView, ...]:
+        """Return the first runs under way: of thousands, nobody looks at more."""
+        flights = sorted(self.board.of(experiment), key=lambda flight: ORDER.index(_standing(flight)))
+        shown = flights[: p.STATUS_RUNS_MAX]
+        sight = self.context.views.sight() if any(flight.state == "queued" for flight in shown) else None
+        return tuple(self.context.views.view(flight, sight) for flight in shown)
 
     async def _went_back(self, experiment: Experiment, state: State) -> list[str]:
         """Return a line if the files know less than what was committed here."""
@@ -234,6 +251,12 @@ class Experiments:
         state = await self.context.load(experiment)
         work = partial(_session_view, experiment, state, self.context.started_here)
         return await self.context.ask(experiment, work)
+
+
+def _standing(flight: Flight) -> str:
+    if flight.blocked is not None:
+        return "blocked"
+    return "waiting" if flight.state == "queued" else "at work"
 
 
 def _session_view(experiment: Experiment, state: State, started_here: StartedHere) -> p.SessionView:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 
 import anyio
 import anyio.abc
@@ -100,8 +99,8 @@ class Live:
         if self.has_gpus:
             yield self._gpus()
 
-    def _queue(self) -> QueueSeen:
-        runs = tuple(islice(self.context.views.views(), RUNS_MAX))
+    def _queue(self, fresh: bool = False) -> QueueSeen:
+        runs = tuple(self.context.views.views(RUNS_MAX, fresh))
         closed = self.board.gate.closed()
         why = closed.why if closed is not None else None
         return QueueSeen(runs=runs, total=len(self.board.flights), closed=why)
@@ -113,7 +112,7 @@ class Live:
         """Yield queue and GPUs, each if it is not as it was told last."""
         seen: list[QueueSeen | GpusSeen] = []
         if self._is_queue_due(time.monotonic()):
-            seen.append(self._queue())
+            seen.append(self._queue(fresh=True))  # what has changed is not looked at again
         if self.has_gpus:
             seen.append(self._gpus())
         for event in seen:

@@ -42,13 +42,14 @@ class Overview:
 
     def _with_runs(self, project: Path, glance: p.Glance) -> p.Glance:
         """Add the run at work, and how many there are beside it."""
-        flights = self.board.of(Project(project).experiment(glance.expr))
+        experiment = Project(project).experiment(glance.expr)
+        flights = self.board.of(experiment)
         at_work = [flight for flight in flights if flight.state != "queued"]
         return replace(
             glance,
             running=at_work[0].run.run_id if at_work else None,
             at_work=len(at_work),
-            waiting=len(flights) - len(at_work),
+            waiting=len(flights) - len(at_work) + self.board.arriving[str(experiment.folder)],
         )
 
 

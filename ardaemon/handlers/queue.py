@@ -42,7 +42,11 @@ class Queue:
             closed=None if closed is None else closed.why,
             closed_until=None if closed is None else closed.until,
             opened_until=self.board.gate.opened_until(),
-            warnings=(*unfollowed.warnings(self.board), *self.board.placement.in_quarantine.values()),
+            warnings=(
+                *unfollowed.arrivals(self.board.arriving.total()),
+                *unfollowed.warnings(self.board),
+                *self.board.placement.in_quarantine.values(),
+            ),
         )
 
     async def queue_pause(self, params: p.Pause, _: Notify) -> p.QueueView:

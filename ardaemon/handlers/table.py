@@ -1,5 +1,9 @@
 """The handler of each method, by the protocol's own table."""
 
+from typing import Any
+
+import anyio
+
 from ardaemon.core.methods import METHODS
 from ardaemon.handlers.chains import Chains
 from ardaemon.handlers.context import Context
@@ -16,7 +20,7 @@ from ardaemon.handlers.reports import Reports
 from ardaemon.handlers.runs import Runs
 from ardaemon.handlers.tail import Tailer
 from ardaemon.handlers.wait import Waiter
-from ardaemon.rpc.dispatch import Handler
+from ardaemon.rpc.dispatch import Handler, Notify
 
 # The part before the dot says whose it is, but for those that have a room of their own.
 _HOMES = {
@@ -41,6 +45,12 @@ _HOMES = {
     "rpc": "daemon",
 }
 
+# Methods that only look, and say so where runs are still being taken up. What decides, or waits for a run,
+# must know them all.
+EARLY = frozenset(
+    "status.get status.list session.get queue.list gpu.list daemon.info daemon.stop rpc.discover".split()
+)
+
 
 def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
     """Return the handler of every method of the protocol; that of `run.submit` is Runs.run_submit."""
@@ -61,6 +71,19 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "daemon": daemon,
     }
     return {name: getattr(homes[_home(name)], name.replace(".", "_")) for name in METHODS}
+
+
+def once(recovered: anyio.Event, handlers: dict[str, Handler]) -> dict[str, Handler]:
+    """Return the handlers, each but those of EARLY as one that waits until all runs were taken up."""
+
+    def later(handler: Handler) -> Handler:
+        async def handle(params: Any, notify: Notify) -> Any:
+            await recovered.wait()
+            return await handler(params, notify)
+
+        return handle
+
+    return {name: handler if name in EARLY else later(handler) for name, handler in handlers.items()}
 
 
 def _home(name: str) -> str:

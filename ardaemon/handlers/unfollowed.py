@@ -85,6 +85,8 @@ def suspects(experiment: Experiment, last_run: int) -> set[str]:
 
 async def of(context: Context, experiment: Experiment, suspected: set[str]) -> tuple[str, ...]:
     """Return which of `suspected`, and of the runs that the board knows as stranded, no daemon follows."""
+    if context.board.arriving[str(experiment.folder)]:
+        return ()  # nobody knows before all are taken up
     candidates = {*suspected, *stranded(context, experiment)}
     return tuple(sorted(await _unfollowed(context, experiment, candidates), key=run_number))
 
@@ -93,6 +95,12 @@ def warnings(board: Board) -> Iterator[str]:
     """Yield a line for each run, of whatever experiment, whose active entry the daemon cannot follow."""
     for name, entry in board.stranded.items():
         yield f"no daemon follows {_run_id(name)}: {entry.why} ({entry.mend})"
+
+
+def arrivals(count: int) -> Iterator[str]:
+    """Yield a line while runs that an earlier daemon left are being taken up."""
+    if count:
+        yield f"the daemon has just started, and takes up {count} runs again: they count as waiting meanwhile"
 
 
 def stranded(context: Context, experiment: Experiment) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The board: every run that is not committed, and who wants to hear of it."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Board:
         self.config, self.placement, self.gate = config, placement, gate
         self.flights: dict[Key, Flight] = {}
         self.stranded: dict[str, Stranded] = {}  # active entries that are no flight, by their names
+        # Experiment's folder -> its runs that a daemon before this one left, until they were taken up.
+        self.arriving: Counter[str] = Counter()
         self.changed = anyio.Event()
         # Experiment's folder -> runs whose verdict a client has got. On disk with the next commit: after a
         # kill of the daemon a verdict may be delivered once more, never once less.
@@ -96,7 +99,9 @@ class Board:
         return sorted((f for f in self.flights.values() if f.key[0] == folder), key=lambda f: f.active.seq)
 
     def has_runs(self, project: Path) -> bool:
-        """Tell whether runs of that project are on the board. Any thread may ask."""
+        """Tell whether runs of that project are on the board, or about to be. Any thread may ask."""
+        if any(Experiment(Path(folder)).project == project for folder in list(self.arriving)):
+            return True
         return any(flight.experiment.project == project for flight in list(self.flights.values()))
 
     def keeps_runs(self, project: Path) -> bool:

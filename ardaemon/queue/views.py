@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from heapq import nsmallest
 from typing import Any, NamedTuple
 
+import anyio
 from msgspec.structs import replace
 
 from ardaemon.core.measured import Sample
@@ -16,12 +18,32 @@ from ardaemon.queue.board import Board
 from ardaemon.queue.reasons import QueuePlace
 from ardaemon.queue.standstill import standstill
 
+# A look at 10,000 runs takes 0.1 s of the event loop, and 64 clients may ask at the same moment.
+LONG = 64  # runs; in a longer queue a look serves all who ask soon after it
+SEEN_S = 1.0  # for so long, while the board is as it was
+REST = 10  # times as long as the look took, whatever the board: then looks cost a tenth of the loop
+
 
 class Sight(NamedTuple):
-    """The queue and the GPUs as a view of many runs needs them."""
+    """The queue and the GPUs as a view of many runs needs them; `order` numbers the runs that wait."""
 
     places: dict[Key, QueuePlace]
     cards: tuple[Card, ...]
+    order: dict[Key, int]
+
+
+class _Look(NamedTuple):
+    """A look at a long queue: what was seen of which state of the board, when, and how long it took."""
+
+    sight: Sight
+    changed: anyio.Event
+    at: float
+    took: float
+
+    def serves(self, changed: anyio.Event, now: float) -> bool:
+        """Tell whether who asks now may have it."""
+        age = now - self.at
+        return age < self.took * REST or (age < SEEN_S and changed is self.changed)
 
 
 class Views:
@@ -38,6 +60,7 @@ class Views:
         `live` tells what an attempt uses now.
         """
         self.board, self.waits, self.live = board, waits, live
+        self.last: _Look | None = None
 
     def view(self, flight: Flight, sight: Sight | None = None) -> RunView:
         """Return one flight with its place in the queue and what it waits for; one `sight` serves many."""
@@ -64,19 +87,29 @@ class Views:
             return {"why": place.why if place is not None else None}
         return {"position": place.position, "why": place.why}
 
-    def sight(self) -> Sight:
-        """Look at the queue, in its order for people, and at the GPUs: once for all runs that are shown."""
-        seen = facts.gather(self.board, time.monotonic(), strict=False)
-        return Sight({place.key: place for place in reasons.places(seen)}, seen.cards)
+    def sight(self, fresh: bool = False) -> Sight:
+        """Look at the queue, in its order for people, and at the GPUs: once for all runs that are shown.
 
-    def views(self) -> Iterator[RunView]:
-        """Yield all flights: those at work first, then the queue, in the order in which it is looked at."""
-        sight = self.sight()
-        order = {key: number for number, key in enumerate(sight.places)}
+        Of a long queue a look may be some moments old, unless it is to be `fresh`: nothing is decided by it.
+        """
+        now = time.monotonic()
+        if not fresh and self.last is not None and self.last.serves(self.board.changed, now):
+            return self.last.sight
+        seen = facts.gather(self.board, now, strict=False)
+        places = {place.key: place for place in reasons.places(seen)}
+        sight = Sight(places, seen.cards, {key: number for number, key in enumerate(places)})
+        end = time.monotonic()
+        is_long = len(self.board.flights) > LONG
+        self.last = _Look(sight, self.board.changed, end, end - now) if is_long else None
+        return sight
+
+    def views(self, most: int | None = None, fresh: bool = False) -> Iterator[RunView]:
+        """Yield the first flights, or all: those at work, then those that wait, in their order."""
+        sight = self.sight(fresh)
 
         def rank(flight: Flight) -> tuple[bool, int, int]:
-            return flight.state == "queued", order.get(flight.key, -1), flight.active.seq
+            return flight.state == "queued", sight.order.get(flight.key, -1), flight.active.seq
 
         shown = (f for f in self.board.flights.values() if not (f.dropped and f.state == "queued"))
-        for flight in sorted(shown, key=rank):
+        for flight in sorted(shown, key=rank) if most is None else nsmallest(most, shown, key=rank):
             yield self.view(flight, sight)

@@ -168,7 +168,7 @@ def test_nothing_is_at_work_once_nobody_watches(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(live, "EVERY_S", 0.01)
     looks = 0
 
-    def views() -> Iterator[RunView]:
+    def views(*_: object) -> Iterator[RunView]:
         nonlocal looks
         looks += 1
         return iter(())
@@ -242,7 +242,7 @@ def test_a_long_queue_is_looked_at_when_it_has_changed(tmp_path: Path) -> None:
     """A look at 10,000 runs takes a while; a short queue is looked at each time."""
     looks = 0
 
-    def views() -> Iterator[RunView]:
+    def views(*_: object) -> Iterator[RunView]:
         nonlocal looks
         looks += 1
         return iter(())

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "chain",
         "a daemon that starts takes runs up before it looks whether their session ended with a child",
-        "chaining.settle_alone(Project(project))",
+        "chaining.settle_alone(Project(self.project))",
         "pass",
         (f"{_CHAIN}test_a_run_that_was_to_be_cancelled_is_not_started_by_the_next_daemon",),
     ),

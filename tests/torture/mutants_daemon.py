@@ -355,8 +355,8 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "runs are taken up in a project that another daemon has",
-        "partial(disks.owned, project, work)",
-        "work",
+        "partial(disks.owned, project.project, partial(project.take, some))",
+        "partial(project.take, some)",
         (f"{_TWO}test_a_copy_of_a_state_folder_takes_up_nothing_while_the_other_daemon_is_at_work",),
     ),
     Mutant(

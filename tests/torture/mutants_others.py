@@ -215,7 +215,7 @@ MUTANTS = (
     Mutant(
         "removed-run",
         "a daemon that starts uses the id of a run whose folder is removed again",
-        "session.remember_run(experiment, run_number(run.run_id))",
+        "session.remember_run(Experiment(folder), max(run_number(run.run_id) for _, run in theirs))",
         "pass",
         (
             f"{_REMOVED}test_an_id_that_a_daemon_finds_removed_is_not_used_again_when_nothing_else_is_left_of_it",
