@@ -89,8 +89,18 @@ class HomePath(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
+class FileOrNone(HomePath):
+    """A file that is there, or the word `none`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path or the word; a file of that name is ./none."""
+        return value if value == NO_FILE else super().convert(value, param, ctx)
+
+
+NO_FILE = "none"
 file_type = HomePath(exists=True, dir_okay=False)
 folder_type = HomePath(exists=True, file_okay=False)
+file_or_none = FileOrNone(exists=True, dir_okay=False)
 path_type = HomePath()
 PRIORITY = click.IntRange(-PRIORITY_MOST, PRIORITY_MOST)
 

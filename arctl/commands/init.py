@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from arctl import init_sources as sources
 from arctl.base import Here, ask_missing, json_option, project, project_option, say, say_json, warn
 from arctl.client import Client
 from arctl.dial import Answer
-from arctl.options import SCOPE, file_type, folder_type, path_type
-from ardaemon.core.errors import ArdaemonError
+from arctl.options import NO_FILE, SCOPE, file_or_none, file_type, folder_type, path_type
+from ardaemon.core.errors import ArdaemonError, UsageError
 from ardaemon.core.layout import SLUG, check_slug
 
 TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -20,8 +21,13 @@ TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @click.command()
 @click.argument("slug")
-@click.option("--train", type=file_type, help="The training script; it is copied.")
-@click.option("--prepare", type=file_type, help="prepare.py, the data and the metric; copied and sealed.")
+@click.option("--train", type=file_type, help="The training script; it is copied. Default: train.py.")
+@click.option(
+    "--prepare",
+    type=file_or_none,
+    metavar="FILE|none",
+    help="prepare.py, the data and the metric; copied and sealed. Default: the one beside the script.",
+)
 @click.option("--program", type=file_type, help="program.md, the agent's instructions; copied.")
 @click.option("--from", "source", type=folder_type, help="A folder that has these three.")
 @click.option("--primary-metric", metavar="NAME", help="The metric that is compared, as val/loss.")
@@ -50,13 +56,20 @@ def init(
 ) -> None:
     """Create the experiment SLUG and seal its inputs.
 
-    SLUG is yymmdd-topic; a topic alone gets today's date. In a repository with train.py, prepare.py and
-    program.md:
+    SLUG is yymmdd-topic; a topic alone gets today's date. The script is train.py of this folder, if none is
+    named. A prepare.py beside the script is copied and sealed as well; at a terminal you are asked. In a
+    repository with train.py, prepare.py and program.md:
     arctl init SLUG --from .
     """
     name = dated(slug)
     if given["source"] is None:
-        given = _complete(given)
+        given = sources.with_prepare(_complete(sources.with_train(given)))
+    elif given["prepare"] == NO_FILE:
+        raise UsageError(
+            "--from takes the folder's prepare.py over", "name the files instead: --train FILE --program FILE"
+        )
+    if given["prepare"] == NO_FILE:
+        given["prepare"] = None
     params: dict[str, Any] = {**given, "constraints": constraints, "mutation_scope": mutation_scope}
     for option in ("train", "prepare", "program", "source"):
         params[option] = None if given[option] is None else os.path.abspath(str(given[option]))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from arctl import cli
 from tests.support.lab import Lab
 from tests.support.machine import configured
+from tests.support.shell import Shell
 from tests.support.terminal import typed
 
 # What `run`, `wait` and `status` must not load: each costs more than the whole of arctl.
@@ -255,8 +257,10 @@ def at_a_terminal(lab: Lab, arguments: list[str], answers: str, **environment: s
 def test_a_person_is_asked_for_what_is_missing(lab: Lab) -> None:
     """At a terminal `init` and `session start` need no options."""
     (lab.project / "t.py").write_text('print("acc: 0.5")\n')
-    code, shown = at_a_terminal(lab, ["init", "261122-lr"], "t.py\nacc\nmax\nbe right\n")
+    (lab.project / "prepare.py").write_text("DATA = 1\n")
+    code, shown = at_a_terminal(lab, ["init", "261122-lr"], "t.py\nacc\nmax\nbe right\nn\n")
     assert code == 0, shown
+    assert not (lab.project / ".autoresearch/261122-lr/prepare.py").exists()
     assert 'metric = "acc"' in (lab.project / ".autoresearch/261122-lr/program.md").read_text()
     code, shown = at_a_terminal(lab, ["session", "start"], "", AR_NONINTERACTIVE="1")
     assert (code, "missing: --seconds" in shown) == (64, True)
@@ -267,6 +271,49 @@ def test_a_person_is_asked_for_what_is_missing(lab: Lab) -> None:
     refused = at_a_terminal(lab, ["session", "start", "--seconds", "7", "--resume", "fresh"], "n\n")
     assert refused[0] == 130
     arctl(lab, "daemon", "stop")
+
+
+def test_the_scripts_that_lie_there_are_taken_unnamed_and_that_is_said(lab: Lab) -> None:
+    """train.py of the folder, and the prepare.py beside the script: asked at a terminal, told elsewhere."""
+    shell, goal = Shell(lab), ["--primary-metric", "acc", "--primary-direction", "max", "--goal", "more"]
+    folders = lab.project / "models", lab.project / ".autoresearch"
+    for folder in folders:  # with .autoresearch the project is not the folder below
+        folder.mkdir()
+    (folders[0] / "train.py").write_text('print("acc: 0.5")\n')
+
+    def init(slug: str, *options: str, **given: Any) -> tuple[str, str]:
+        code, out, err = shell.end(shell.start("init", f"261122-{slug}", *goal, *options, **given))
+        assert code == 0, err
+        return out, err
+
+    def sealed(slug: str) -> list[str]:
+        contract = json.loads((folders[1] / f"261122-{slug}" / "batch_contract.json").read_bytes())
+        return [one["path"] for one in contract["sealed"]]
+
+    code, _, err = shell.end(shell.start("init", "261122-none", *goal))
+    assert (code, "missing: --train" in err) == (64, True)
+    assert "prepare.py" not in "".join(init("alone", cwd=folders[0]))
+    (folders[0] / "prepare.py").write_text("DATA = 1\n")
+    out, err = init("beside", cwd=folders[0])
+    assert f"train.py copied from {folders[0]}/train.py" in out
+    assert f"prepare.py copied from {folders[0]}/prepare.py, and sealed" in out
+    assert "--prepare none" in err
+    assert "prepare.py" not in "".join(init("no", "--train", "models/train.py", "--prepare", "none"))
+    code, shown = at_a_terminal(lab, ["init", "261122-asked", "--train", "models/train.py", *goal], "\n")
+    assert code == 0, shown
+    assert "lies beside the script. Copy and seal it, too?" in shown
+    assert [sealed(slug) for slug in ("alone", "beside", "no", "asked")] == [
+        ["program.md"],
+        ["program.md", "prepare.py"],
+        ["program.md"],
+        ["program.md", "prepare.py"],
+    ]
+    (lab.project / "train.py").write_text('print("acc: 0.5")\n')
+    out, _ = init("elsewhere", "--project", str(lab.project), cwd=lab.root)
+    assert f"train.py copied from {lab.project}/train.py" in out
+    code, _, err = shell.end(shell.start("init", "261122-x", "--from", "models", "--prepare", "none"))
+    assert (code, "--train FILE --program FILE" in err) == (64, True)
+    shell("daemon", "stop")
 
 
 def test_ar_noninteractive_never_asks(lab: Lab) -> None:

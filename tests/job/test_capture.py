@@ -3,9 +3,11 @@
 import ast
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Chain, Settings
+from ardaemon.core.version import VERSION
 from ardaemon.host import state
 from ardaemon.pipeline import environment as job_environment
 from tests.support.folders import experiment
@@ -410,3 +413,28 @@ def test_the_hook_imports_nothing_of_its_own(tmp_path: Path, text: str | None) -
 @pytest.mark.parametrize("path", sorted(job_environment.JOB.rglob("*.py")), ids=lambda path: path.name)
 def test_what_the_job_imports_is_python_3_8(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+def test_installed_by_pip_it_is_one_module_that_does_nothing_outside_of_a_run(tmp_path: Path) -> None:
+    """As in an environment in which the script is also run by hand (docs/checkpoints.md)."""
+    source = tmp_path / "source"
+    shutil.copytree(job_environment.CAPTURE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=30)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == f"ar_capture-{VERSION}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in archive.namelist() if "dist-info" not in name] == ["ar_capture.py"]
+        archive.extractall(tmp_path / "site")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    script = (
+        "from ar_capture import capture, load_best, load_parent, save\n"
+        "model = object()\n"
+        "assert capture(model) is model and capture(model, now=True, epoch=1) is model\n"
+        "assert save() is load_best() is load_parent() is None\n"
+    )
+    by_hand = {name: value for name, value in os.environ.items() if not name.startswith("AR_")}
+    given: dict[str, Any] = {"cwd": empty, "env": {**by_hand, "PYTHONPATH": str(tmp_path / "site")}}
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30, **given)
+    assert list(empty.iterdir()) == []
