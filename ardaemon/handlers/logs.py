@@ -74,5 +74,6 @@ def _stayed(chosen: list[RunLogs], gone: list[RunLogs]) -> tuple[str, ...]:
 
 
 def _kept(params: p.Prune, best: str | None) -> str:
-    of_best = f", and that of {best} (best)" if best is not None else ""
-    return f"kept: the last {params.keep_logs}{of_best}"
+    last = [f"the last {params.keep_logs}"] if params.keep_logs else []
+    of_best = [f"that of {best} (best)"] if best is not None else []
+    return f"kept: {' and '.join([*last, *of_best]) or 'none'}"

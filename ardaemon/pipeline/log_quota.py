@@ -31,6 +31,9 @@ from ardaemon.host.disk import Disks
 
 LOOK_S = 10.0  # between two looks at a disk, which tells nobody that it fills up; a look takes microseconds
 NOTHING_LEFT_S = 120.0  # until a full disk is looked through again where no old log was left
+# Of the quota that is free again after it was passed: an eighth, so that not every commit looks at all runs
+# (10,000 take a second of CPU time).
+SPARE_PART = 8
 ROOM = 2 * FREE_DISK_MIN  # bytes that are free again after old logs went: not every run is to ask for more
 
 log = logging.getLogger("ardaemon.run")
@@ -123,7 +126,8 @@ class LogQuota:
 
     async def _keep_within(self, project: Path, quota: int) -> None:
         found = await self.disks.do(project, partial(_look, project))
-        gone = await self._remove(found, found.taken - quota, self._setting)
+        too_much = found.taken - quota
+        gone = await self._remove(found, too_much + quota // SPARE_PART if too_much > 0 else 0, self._setting)
         self._taken[project] = found.taken - sum(one.size for one in gone)
 
     @property

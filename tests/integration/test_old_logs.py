@@ -1,5 +1,6 @@
 """`arctl prune` and `log_quota`: old logs go because somebody says so, or before the disk is full."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def test_all_but_the_last_ones_and_the_best_go_and_everybody_says_what_went(lab:
     would = shell("prune", "--keep-logs", "2", "--dry-run")
     assert (
         would
-        == "would be removed: 3 logs (132 KiB): r0002-r0004\nkept: the last 2, and that of r0001 (best)\n"
+        == "would be removed: 3 logs (132 KiB): r0002-r0004\nkept: the last 2 and that of r0001 (best)\n"
     )
     assert removed(lab) == {}
     before = {path: path.read_bytes() for path in lab.folder.glob("runs/*/*.*") if path.name != "run.log"}
@@ -57,6 +58,29 @@ def test_all_but_the_last_ones_and_the_best_go_and_everybody_says_what_went(lab:
     assert list(removed(lab)) == ["r0002", "r0003", "r0004", "r0005"]
     assert "by log_quota = 100KiB …" in removed(lab)["r0005"]
     assert shell("tail", "r0001").endswith("val/loss: 0.1\n"), "the best's stays"
+
+
+def test_a_daemon_killed_in_the_midst_leaves_each_log_whole_or_gone_and_the_next_does_the_rest(
+    lab: Lab,
+) -> None:
+    lab.ready()
+    for value in (0.1, 0.5, 0.6, 0.7):
+        ran(lab, value, 6000)
+    whole = (lab.folder / "runs/r0004/a1/run.log").read_bytes()[:-4]
+    lab.stop()
+    folder = f"~/{lab.folder.relative_to(lab.root)}/runs/r0003/a1"
+    at = ["daemon", "rename", f"{folder}/.run.log.tmp -> {folder}/run.log", 1]
+    plan = {"at": at, "root": str(lab.root), "do": "kill", "flag": str(lab.root / "flag")}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    with pytest.raises(AssertionError, match=r"closed the connection during log\.prune"):
+        lab.get("log.prune", keep_logs=0)
+    assert (lab.root / "flag").exists()
+    assert list(removed(lab)) == ["r0002"]
+    assert (lab.folder / "runs/r0003/a1/run.log").read_bytes()[:-4] == whole
+    lab.kill()
+    lab.start()
+    assert lab.get("log.prune", keep_logs=0)["runs"] == ["r0003", "r0004"]
+    assert sorted(path.name for path in lab.folder.glob("runs/r0003/a1/.*")) == []
 
 
 @pytest.fixture
