@@ -226,14 +226,14 @@ def _is_free(experiment: Experiment, run_id: str, params: Submit, position: Posi
         record = state.read(run.record, RunRecord)
     except (CorruptState, ForeignOwner):
         return False
-    if record is not None and record.submit_id == params.submit_id:
-        return True
-    if entry.exists():
-        return False  # also of a run whose folder is away, or was removed: its job may be at work
     if record is None:
+        return not entry.exists()  # its folder may be away, or was removed: its job may be at work
+    if record.state != Queued():
+        return False  # also of the same submit: it was launched, perhaps by a daemon that is elsewhere
+    if record.submit_id == params.submit_id:
         return True
     # Another daemon's may wait in that one's queue.
-    return record.state == Queued() and record.laid_out_by in ("", described(position.key))
+    return not entry.exists() and record.laid_out_by in ("", described(position.key))
 
 
 def _lay_out(experiment: Experiment, data: bytes, mode: int, record: RunRecord) -> None:

@@ -10,7 +10,7 @@ from ardaemon.core.errors import OwnedElsewhere
 from ardaemon.core.project_owner import STALE_S
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import Shell
-from tests.support.two_daemons import KEY, owner, pair, rows, waiting
+from tests.support.two_daemons import KEY, adopted, owner, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
 SHARED = "tests.support.shared"
@@ -30,6 +30,20 @@ def die_far_away(lab: Lab) -> None:
     file = lab.project / ".autoresearch/.owner"
     record = {**json.loads(file.read_bytes()), "host": "node2", "machine": "m2", "boot_id": "b2"}
     file.write_text(json.dumps(record))
+
+
+def test_a_run_whose_job_may_be_at_work_in_another_container_is_left_to_it(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    go = waiting(one)
+    one.kill()
+    file = one.project / ".autoresearch/.owner"
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "pid_namespace": 1}))
+    other.start(SHARED)
+    assert adopted(other)["unseen"] == [f"{SLUG}/r0001: its job may be at work in another container"]
+    other.stop()
+    go()
+    one.start(SHARED)  # the container is there again
+    assert one.wait("r0001")["result"]["verdict"] == "advance"
 
 
 def silent(lab: Lab) -> None:
@@ -63,7 +77,9 @@ def test_what_another_host_has_left_is_taken_over_by_a_person_alone_and_its_job_
         f"{SLUG}/r0001 does not: its job may be at work on node2",
     ]
     assert other.wait(queued)["result"] is not None
-    assert other.tried(0.9)["run_id"] == "r0003"
+    again = one.read("runs/r0001/run.json")["submit_id"]  # a client that has had no answer
+    assert other.submit(submit_id=again)["run_id"] == "r0003"
+    assert other.wait("r0003")["result"] is not None
     wait_until(lambda: owner(other) is None, "it to let go")
     go()
     one.start(SHARED)  # the host is back

@@ -101,6 +101,7 @@ class Lab:
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         self.process: subprocess.Popen[bytes] | forge.Forked | None = None
+        self.within: tuple[str, ...] = ()  # the command that starts a daemon elsewhere: as another user, …
         self.program = "ardaemon"  # the module that is run as the daemon
         self.forges = True  # daemons are forked (tests/support/forge.py), and no interpreters of their own
         self.clients: list[Rpc] = []
@@ -129,17 +130,17 @@ class Lab:
             )
         os.close(write)
         with open(read, "rb") as pipe:
-            word = pipe.read()
+            word = pipe.readline()  # whoever leads elsewhere may hold the pipe open
         assert word == b"ready\n", word + (self.root / "stderr").read_bytes()
         return self
 
     def _boot(
         self, program: str, environment: dict[str, str], ready: int, stderr: int
     ) -> subprocess.Popen[bytes] | forge.Forked:
-        if self.forges and program in forge.PROGRAMS:
+        if self.forges and not self.within and program in forge.PROGRAMS:
             return forge.daemons().start(program, environment, ready, stderr)
         return subprocess.Popen(
-            [sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
+            [*self.within, sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
             env=environment,
             pass_fds=[ready],
             stdin=subprocess.DEVNULL,

@@ -222,10 +222,11 @@ PROMISES = {
     ),
     "one-owner": (
         "one daemon at a time changes a project: two never give one id, write one row or judge one run twice",
-        "two daemons of other state folders work on one project at once; one is killed (-9) before each"
-        " change that it makes, and the other one takes its runs over; that one is killed as it does so; one"
-        " lets go, or has a copy of the other's state folder; `.autoresearch/` is made anew, and a backup is"
-        " put in its place",
+        "two daemons work on one project at once: of other state folders, one with a copy of the other's,"
+        " one in PID and mount namespaces of its own, one of another uid; one is killed (-9) before each"
+        " change that it makes, and the other one takes its runs over, or is refused; that one is killed as"
+        " it does so; leases of other hosts are renewed, and end; `.autoresearch/` is made anew, a backup is"
+        " put in its place, and an older session over the one that is there",
     ),
     "credentials": (
         "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"

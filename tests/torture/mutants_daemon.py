@@ -4,6 +4,7 @@ from tests.torture.mutant import Mutant
 
 _CHECKS = "tests/integration/test_checks.py::"
 _SAME = "tests/integration/test_same.py::"
+_OTHER = "tests/integration/test_other_host.py::"
 _TWO = "tests/integration/test_two_daemons.py::"
 
 MUTANTS = (
@@ -362,8 +363,8 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "an id is taken that waits in another daemon's queue",
-        'return record.state == Queued() and record.laid_out_by in ("", described(position.key))',
-        "return record.state == Queued()",
+        'return not entry.exists() and record.laid_out_by in ("", described(position.key))',
+        "return not entry.exists()",
         (f"{_TWO}test_a_run_whose_state_folder_is_gone_is_named_and_its_id_is_not_given_again",),
     ),
     Mutant(
@@ -379,6 +380,58 @@ MUTANTS = (
         "durable.remove(entry)\n            self.done.entries.append(here)",
         "self.done.entries.append(here)",
         (f"{_TWO}test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on",),
+    ),
+    Mutant(
+        "one-owner",
+        "another user's daemon takes a project in which runs were left",
+        'return "user" if held or record.active else "own"',
+        'return "user" if held else "own"',
+    ),
+    Mutant(
+        "one-owner",
+        "a job in another container is taken over",
+        'return None if same or before.boot_id != self.me.boot_id else "in another container"',
+        "return None",
+        (f"{_OTHER}test_a_run_whose_job_may_be_at_work_in_another_container_is_left_to_it",),
+    ),
+    Mutant(
+        "one-owner",
+        "a lease that is renewed is taken for one that is over",
+        "if seen.renewed_s is None or seen.renewed_s < STALE_S:",
+        "if seen.renewed_s is None:",
+    ),
+    Mutant(
+        "one-owner",
+        "the file of a lock stays that another host may have open",
+        "if project_owner.is_here(seen, self.me, up_s):",
+        "if seen is not None:",
+    ),
+    Mutant(
+        "one-owner",
+        "nodes that bear one name are taken for one host",
+        "return same and seen.renewed_s is not None and seen.renewed_s >= up_s",
+        "return same",
+    ),
+    Mutant(
+        "one-owner",
+        "a daemon goes on with runs that were taken over meanwhile",
+        "if (other and self.has_runs(project)) or not self.keeps_runs(project):",
+        "if other and self.has_runs(project):",
+    ),
+    Mutant(
+        "one-owner",
+        "a session that is a copy from before is taken",
+        "return 0 < session.generation < written",
+        "return False",
+    ),
+    Mutant(
+        "one-owner",
+        "a run that was launched elsewhere is laid out again for the same submit",
+        "if record.state != Queued():\n        return False",
+        "if record.state != Queued() and record.submit_id != params.submit_id:\n        return False",
+        (
+            f"{_OTHER}test_what_another_host_has_left_is_taken_over_by_a_person_alone_and_its_job_is_left_to_it",
+        ),
     ),
     Mutant(
         "credentials",

@@ -2,18 +2,26 @@
 
 The first daemon is killed as it works, and the second one takes its runs over. Or the second one is killed as
 it does that, and is started again. In the end the first one is there again, and changes nothing.
+
+The two differ by their state folders; or one has a copy of the other's; or the second one is in a container,
+which has PIDs and mounts of its own; or it is another user's, and is refused.
 """
 
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from ardaemon.core.errors import ArdaemonError, OwnedElsewhere
-from tests.support.lab import DEADLINE_S, Lab, wait_until
+from tests.support import elsewhere
+from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
 from tests.support.promises import FULL, some
 from tests.torture.points import PROGRAM, Point, Record, planned, points, world
 from tests.torture.story import CANDIDATES, Candidate, Story
@@ -63,9 +71,9 @@ class Second(Story):
 
 
 @contextmanager
-def two() -> Iterator[tuple[Lab, Lab]]:
-    """Two daemons with state folders of their own on one project, not started."""
-    with world() as one:
+def two(kind: str = "folders") -> Iterator[tuple[Lab, Lab]]:
+    """Two daemons with state folders of their own on one project, not started; the second is of a kind."""
+    with world() as one, ExitStack() as stack:
         other = copy.copy(one)
         other.clients = []
         other.state_home, other.runtime = one.root / "s2", one.root / "r2"
@@ -73,6 +81,8 @@ def two() -> Iterator[tuple[Lab, Lab]]:
             folder.mkdir(mode=0o700)
         paths = {"XDG_STATE_HOME": str(other.state_home), "XDG_RUNTIME_DIR": str(other.runtime)}
         other.environment = {**one.environment, **paths}
+        if kind == "container":
+            other.within = stack.enter_context(elsewhere.container())
         try:
             yield one, other
         finally:
@@ -89,22 +99,39 @@ def start(lab: Lab, plan: dict[str, object] | None = None) -> None:
         assert lab.process.poll() is not None
 
 
-def share_key(one: Lab, other: Lab) -> None:
-    """Let both be of one user who has started the session."""
+def share(one: Lab, other: Lab, kind: str) -> None:
+    """Let both be of one user who has started the session; or give the second one a copy of all."""
+    if kind == "copy":
+        but_for = shutil.ignore_patterns("queue.json")  # which says that the queue is paused
+        shutil.copytree(one.state_home, other.state_home, dirs_exist_ok=True, ignore=but_for)
     shutil.copy(one.state_home / KEY, other.state_home / KEY)
+    if kind == "container":  # where the first one's processes are not seen
+        wait_until(lambda: not (set(one.processes()) - at_rest(one)), "its job to end")
 
 
-def first_is_killed(one: Lab, other: Lab, plan: dict[str, object]) -> None:
+def at_rest(lab: Lab) -> set[int]:
+    """The world's processes that are no run's: such as a shim that waits for one."""
+    return {pid for pid in lab.processes() if b"AR_RUN_ID=" not in environment_of(pid)}
+
+
+def environment_of(pid: int) -> bytes:
+    """The environment of a process; nothing of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
+def first_is_killed(one: Lab, other: Lab, plan: dict[str, object], kind: str) -> None:
     """The first daemon has the plan; the second one goes on."""
     start(one, plan)
     with pytest.raises(Killed):
         First(one).told(SAVED)
-    share_key(one, other)
+    share(one, other, kind)
     start(other)
     Second(other).told()
 
 
-def second_has(one: Lab, other: Lab, plan: dict[str, object]) -> None:
+def second_has(one: Lab, other: Lab, plan: dict[str, object], kind: str) -> None:
     """The first daemon is killed with a run in its queue; the second one has the plan, and takes it over."""
     start(one)
     story = First(one)
@@ -112,14 +139,69 @@ def second_has(one: Lab, other: Lab, plan: dict[str, object]) -> None:
     one.call("queue.pause")
     story.submit(SAVED)
     one.kill()
-    share_key(one, other)
+    share(one, other, kind)
     start(other, plan)
     Second(other).told()
 
 
-def nothing_is_there_twice(one: Lab, other: Lab) -> None:
+WISHES: dict[str, dict[str, object]] = {
+    "run.submit": {"submit_id": SAVED.name, "environment": {}},
+    "session.stop": {},
+}
+# Calls a method of the daemon whose daemon.json is given, and prints how that ends.
+CALL = (
+    "import json, sys; from tests.support.lab import Rpc\n"
+    "from ardaemon.core.errors import ArdaemonError\n"
+    "rpc = Rpc(json.load(open(sys.argv[1]))['socket'])\n"
+    "try: print(rpc.call(sys.argv[2], **json.loads(sys.argv[3])))\n"
+    "except ArdaemonError as error: print(type(error).__name__, error.data.get('standing'))\n"
+)
+
+
+def another_user_is_refused(one: Lab, other: Lab, plan: dict[str, object], _: str) -> None:
+    """The first daemon is killed; another user's, who may write there, is refused; the first one goes on."""
+    start(one, plan)
+    with pytest.raises(Killed):
+        First(one).told(SAVED)
+    one.root.chmod(0o755)
+    subprocess.run(["chmod", "-R", "a+rwX", str(one.project)], check=True)
+    other.environment["HOME"] = str(other.state_home)
+    for folder in (other.state_home, other.runtime):
+        subprocess.run(["chown", "-R", f"{elsewhere.STRANGER}", str(folder)], check=True)
+    other.within = elsewhere.stranger(one.root)
+    start(other)
+    before = contents(one)
+    for method, params in {
+        "run.submit": {"submit_id": SAVED.name, "environment": {}},
+        "session.stop": {},
+    }.items():
+        given = json.dumps({"project": str(one.project), "expr": SLUG, **params})
+        words = [sys.executable, "-c", CALL, str(other.home / "daemon.json"), method, given]
+        done = subprocess.run([*other.within, *words], env=other.environment, capture_output=True, text=True)
+        assert done.stdout.split() == ["OwnedElsewhere", "user"], (method, done.stdout, done.stderr)
+    assert contents(one) == before
+    other.stop()
+    start(one)
+    Second(one).told()
+
+
+def contents(lab: Lab) -> dict[str, bytes]:
+    """Every file of the experiment that no job writes."""
+    names = (
+        ".ar-session.json",
+        "results.tsv",
+        "best.json",
+        "train.py",
+        "runs/*/run.json",
+        "runs/*/result.json",
+    )
+    found = (path for name in names for path in lab.folder.glob(name))
+    return {str(path): path.read_bytes() for path in found}
+
+
+def nothing_is_there_twice(one: Lab, other: Lab, kind: str) -> None:
     """As disk and jobs have it; also after the first daemon is there again."""
-    for lab in (other, one):
+    for lab in (one,) if kind == "user" else (other, one):
         if lab.process is None or lab.process.poll() is not None:
             lab.start()
         active = lab.home / "active"
@@ -134,11 +216,28 @@ def nothing_is_there_twice(one: Lab, other: Lab) -> None:
         assert marks == [f"{row} {name}" for row, name in zip(rows, NAMES, strict=True)], marks
 
 
-Scene = Callable[[Lab, Lab, dict[str, object]], None]
+Scene = Callable[[Lab, Lab, dict[str, object], str], None]
+SCENES: dict[str, tuple[Scene, int]] = {  # who has the plan
+    "owner": (first_is_killed, 0),
+    "who takes over": (second_has, 1),
+    "owner, beside another user": (another_user_is_refused, 0),
+}
+# (scene, kind); the others than the first two are one case each but at full size.
+PAIRS = [
+    ("owner", "folders"),
+    ("who takes over", "folders"),
+    ("owner", "copy"),
+    ("who takes over", "copy"),
+    ("owner", "container"),
+    ("who takes over", "container"),
+    ("owner, beside another user", "user"),
+]
 
 
-def found(scene: Scene, which: int) -> list[Point]:
+@cache
+def found(name: str) -> list[Point]:
     """Every change of the project, and of its own entries, that the daemon makes from the first submit on."""
+    scene, which = SCENES[name]
     with two() as labs:
         log = labs[0].root / "operations"
         plan: dict[str, object] = {"record": str(log), "root": str(labs[0].root)}
@@ -146,7 +245,7 @@ def found(scene: Scene, which: int) -> list[Point]:
             start(labs[0], plan)
             First(labs[0]).told(SAVED)
         else:
-            scene(*labs, plan)
+            scene(*labs, plan, "folders")
         operations = [json.loads(line) for line in log.read_text().splitlines()]
     every = [point for point in points(operations) if point.who == "daemon" and _decides(point)]
     first = next(at for at, point in enumerate(every) if "r0001" in point.subject)
@@ -161,24 +260,24 @@ def _decides(point: Point) -> bool:
     )
 
 
-@pytest.mark.timeout(1800 if FULL else 120)
+@pytest.mark.timeout(3600 if FULL else 120)
 @pytest.mark.promise("one-owner")
-@pytest.mark.parametrize(
-    ("scene", "which"), [(first_is_killed, 0), (second_has, 1)], ids=["owner", "who takes over"]
-)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_nothing_is_there_twice_whenever_one_of_two_daemons_is_killed(
-    scene: Scene, which: int, record_property: Record
+    name: str, kind: str, record_property: Record
 ) -> None:
-    every = found(scene, which)
+    if kind in ("container", "user") and not elsewhere.can():
+        pytest.skip("only root may make namespaces, and become another user")
+    scene, every = SCENES[name][0], found(name)
     assert len(every) > 30, "the story has become too short to prove anything"
-    mine = some(every, QUICK)
+    mine = some(every, QUICK if kind == "folders" else 1)
     record_property("cases", len(mine))
     wrong = []
     for point in mine:
-        with two() as labs:
+        with two(kind) as labs:
             try:
-                scene(*labs, planned(labs[0], point, "kill"))
-                nothing_is_there_twice(*labs)
+                scene(*labs, planned(labs[0], point, "kill"), kind)
+                nothing_is_there_twice(*labs, kind)
                 assert (labs[0].root / "reached").exists(), "the point was not met"
             except (AssertionError, ArdaemonError, OSError, ValueError) as error:
                 wrong.append(f"{point}: {error} {error.__cause__ or ''}")
