@@ -19,7 +19,7 @@ SETTINGS = (
     "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
     " ready_regex stall settle gpus share vram max_vram max_rss max_log on_tainted on_nan checks"
-    " check_seconds prefer_shorter"
+    " check_seconds prefer_shorter verdict noise_budget max_attempts min_delta max_launches"
 ).split()
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -108,6 +108,9 @@ OPTIONS = (
         help="End it after N crashes, timeouts and invalid runs in a row.",
     ),
     setting(
+        "--max-launches", type=count, metavar="N", help="End it after N launches, confirmations among them."
+    ),
+    setting(
         "--constraint",
         "constraints",
         multiple=True,
@@ -167,6 +170,29 @@ OPTIONS = (
         "--prefer-shorter/--no-prefer-shorter",
         default=None,
         help="Of two equal values, take that of the train.py with fewer lines.",
+    ),
+    setting(
+        "--verdict",
+        type=click.Choice(["plain", "noise"]),
+        help="plain: a better value wins (default). noise: only one that is no luck; see docs/noise.md.",
+    ),
+    setting(
+        "--noise-budget",
+        type=float,
+        metavar="X",
+        help="With --verdict noise: expected false advances for each advance; default: 0.2.",
+    ),
+    setting(
+        "--max-attempts",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="With --verdict noise: launches of one version; default: 24.",
+    ),
+    setting(
+        "--min-delta",
+        type=float,
+        metavar="X",
+        help="With --verdict noise: a win must be better by more than this; default: 0.",
     ),
     click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
     setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),

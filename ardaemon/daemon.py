@@ -141,6 +141,7 @@ def build(
         facts,
         log_quota,
         control.limit,
+        host.active,
     )
     scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
     views = Views(board, engine.waits, machine.live)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, Project, Run, run_number
+from ardaemon.core.layout import Experiment, Project, Run, candidate_number, measured_by
 from ardaemon.core.model import Session
 from ardaemon.core.queue import Stranded
 from ardaemon.core.run_record import Active, Judged, Launching, RunRecord, with_limits
@@ -206,7 +206,7 @@ def _removed(entries: Iterable[Entry]) -> list[tuple[Path, Run]]:
     removed: list[tuple[Path, Run]] = []
     for folder, theirs in runs.items():
         with _logged(folder.name):
-            session.remember_run(Experiment(folder), max(run_number(run.run_id) for _, run in theirs))
+            session.remember_run(Experiment(folder), max(candidate_number(run.run_id) for _, run in theirs))
             removed += theirs
     return removed
 
@@ -227,8 +227,11 @@ def _is_stale(record: RunRecord, session: Session) -> bool:
     """
     if not isinstance(record.state, Judged):
         return False
+    now, decided = session.counters, record.state.decision.counters
+    if measured_by(record.run_id) is not None:  # it raises no total, and applying it twice changes nothing
+        return (now.total, now.launches) > (decided.total, decided.launches)
     applied = session.recent_submits.get(record.submit_id) == record.run_id
-    return not applied and session.counters.total >= record.state.decision.counters.total
+    return not applied and now.total >= decided.total
 
 
 def _put_back(flight: Flight) -> None:

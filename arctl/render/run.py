@@ -76,6 +76,8 @@ def verdict_line(result: Answer) -> str:
         return _failed(result, tail)
     verdict = "measure" if result.get("measure") else result["verdict"]
     head = f"[{short_id(result)}] {verdict}: "
+    if result.get("said"):
+        return fit(head, f"{_broken(result, '', ' — ')}{result['said']}", tail, VERDICT_MAX)
     body = _advanced(result) if result["verdict"] == "advance" else _reverted(result)
     return fit(head, body, tail, VERDICT_MAX)
 

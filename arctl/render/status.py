@@ -71,6 +71,8 @@ def limits(view: Answer) -> str:
         shown.append(f"gpu_hours {hours(view.get('gpu_hours', 0.0), settings['max_gpu_hours'])}")
     if settings.get("max_failures") is not None:
         shown.append(f"failures {counters.get('failures', 0)}/{settings['max_failures']}")
+    if settings.get("max_launches") is not None:
+        shown.append(f"launches {counters.get('launches', 0)}/{settings['max_launches']}")
     return ", ".join(shown) or "no limit set"
 
 
@@ -105,6 +107,8 @@ def _extra(status: Answer) -> list[str]:
         lines.append(f"queued: {count}" + (f" — {stuck}" if stuck else ""))
     if blocked and running and waiting and len(lines) == EXTRA_MAX:
         lines[-2:] = ["; ".join(lines[-2:])]
+    if session.get("noise") and len(lines) < EXTRA_MAX - bool(status.get("unclean")):
+        lines.append(session["noise"])
     if status.get("unclean"):
         lines.append("UNCLEAN: processes survived a kill; runs are refused until: arctl clean")
     return lines

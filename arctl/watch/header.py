@@ -77,7 +77,7 @@ def _chain(chain: Answer, expr: str) -> Iterator[Piece]:
 
 def _agent(model: Model, now: float) -> Line:
     """Say what the agent is doing, as far as it can be told by its runs."""
-    ours = [run for run in model.runs if key_of(run)[:2] == model.place]
+    ours = [run for run in model.runs if key_of(run)[:2] == model.place and not run.get("of")]
     if ours:
         last = max(ours, key=_submitted)
         since = _since(last.get("submitted_at"), now)

@@ -27,6 +27,8 @@ WHERE = (("expr", SLUG_MAX), ("run_id", ID_MAX))
 
 def _submitted(event: Answer) -> str:
     note = short(event.get("note") or "", NOTE_MAX)
+    if event.get("of"):
+        return f"a rerun of {short(event['of'], ID_MAX)} waits"
     base = f" (from {short(event['base'], ID_MAX)})" if event.get("base") else ""
     return f"submitted{base}" + (f": {note}" if note else "")
 
@@ -41,7 +43,7 @@ def _ended(event: Answer) -> str:
 
 
 def _committed(event: Answer) -> str:
-    said = short(event.get("verdict"), 16)
+    said = f"a rerun of {short(event['of'], ID_MAX)}" if event.get("of") else short(event.get("verdict"), 16)
     said += "" if event.get("value") is None else f", value {number(event['value'])}"
     said += f" ({short(event['reason'], WHY_MAX)})" if event.get("reason") else ""
     over = event.get("terminated_by")

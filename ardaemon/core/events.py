@@ -21,7 +21,8 @@ class RunSubmitted(RunEvent, frozen=True, kw_only=True, tag="submitted"):
 
     base: str | None
     note: str
-    to_disk_ms: float  # since the request came
+    to_disk_ms: float | None  # since the request came; None: the daemon itself wants it
+    of: str | None = None  # the run whose version it launches once more; it gets no verdict
 
 
 class RunStarted(RunEvent, frozen=True, kw_only=True, tag="started"):
@@ -61,6 +62,7 @@ class RunCommitted(RunEvent, frozen=True, kw_only=True, tag="committed"):
     value: float | None
     reason: str | None
     terminated_by: str | None
+    of: str | None = None  # the run whose version it launched once more: then there is no verdict
     to_result_ms: float | None  # since the first process ended; None: that was under another daemon
 
 

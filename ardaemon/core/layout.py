@@ -16,6 +16,8 @@ SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 RUN_ID = re.compile(r"r([0-9]{4,9})")
+# One more launch of a version: of which run, and with which seed of the experiment's list.
+MEASURE_ID = re.compile(r"(r[0-9]{4,9})m([0-9]{1,3})")
 PATH_MAX = 4096  # a longer path is opened by no system call (path_resolution(7))
 ORIGINAL = "r0000"
 EXPERIMENTS_KEPT = 64  # whose paths are remembered
@@ -38,6 +40,25 @@ def run_number(run_id: str) -> int:
     if match is None:
         raise UsageError(f"{run_id[:40]!r} is not a run id", "run ids look like r0012")
     return int(match[1])
+
+
+def measure_name(run_id: str, seed: int) -> str:
+    """Return the id of one more launch of that run's version: r0012 and seed 3 -> r0012m3.
+
+    So a seed is never launched twice for one version, whatever was forgotten meanwhile.
+    """
+    return f"{run_id}m{seed}"
+
+
+def measured_by(run_id: str) -> str | None:
+    """Return the run whose version r0012m3 launches again: r0012; None for a run that is a candidate."""
+    match = MEASURE_ID.fullmatch(run_id)
+    return match[1] if match is not None else None
+
+
+def candidate_number(run_id: str) -> int:
+    """Return the number of a run id, and 0 for a measurement: these use no number up."""
+    return 0 if measured_by(run_id) is not None else run_number(run_id)
 
 
 def find_project(start: Path) -> Path:
@@ -227,7 +248,7 @@ class Experiment:
 
 @lru_cache(RUNS_KEPT)
 def _run(runs: Path, run_id: str) -> Run:
-    run_number(run_id)
+    candidate_number(run_id)
     return Run(runs / run_id)
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from ardaemon.core.model import Counters, Settings
 
-Counted = Literal["plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures"]
+Counted = Literal["plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures", "max_launches"]
 
 
 def reached(settings: Settings, counters: Counters, hours: float) -> dict[Counted, float]:
@@ -18,6 +18,7 @@ def reached(settings: Settings, counters: Counters, hours: float) -> dict[Counte
         "max_hours": hours,
         "max_gpu_hours": counters.gpu_hours,
         "max_failures": counters.failures,
+        "max_launches": counters.launches,
     }
     return {
         name: count

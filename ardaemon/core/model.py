@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from ardaemon.core.config import CHECK_S, HOUR_S, SETTLE_S
+from ardaemon.core.config import ATTEMPTS_OF_VERSION, CHECK_S, HOUR_S, NOISE_BUDGET, SETTLE_S
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 from ardaemon.core.words import RUNNER_UNNAMED
@@ -22,6 +22,7 @@ Termination = Literal[
     "max_hours",
     "max_gpu_hours",
     "max_failures",
+    "max_launches",
     "chained",
 ]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
@@ -44,8 +45,8 @@ Ending = Literal[
 # What the daemon itself ends a run for: memory on its GPUs, memory of the host, values that are not finite.
 Limit = Literal["vram_limit", "rss_limit", "nan"]
 # Why a run is launched again: the attempt was measured under unfair conditions, or it ran out of memory on a
-# card that it had to share.
-Again = Literal["tainted", "oom"]
+# card that it had to share. `confirm`: with the next seed, for one value may be luck.
+Again = Literal["tainted", "oom", "confirm"]
 # What train.py and the results of a session start from.
 Resume = Literal["continue", "revert", "fresh"]
 # Which value of the primary metric is the run's result. A number: the last value up to that step.
@@ -135,6 +136,11 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     checks: tuple[str, ...] = ()  # commands that a win must pass before it is kept
     check_seconds: float = CHECK_S  # for each of them
     prefer_shorter: bool = False  # of two equal values the one of the shorter train.py wins
+    verdict: Literal["plain", "noise"] = "plain"  # noise: a value is compared with the luck of a launch
+    noise_budget: float = NOISE_BUDGET  # of `noise`: expected false advances for each advance
+    max_attempts: int = ATTEMPTS_OF_VERSION  # of `noise`: launches of one version
+    min_delta: float = 0.0  # of `noise`: an edit must be better by more than this, in the metric's unit
+    max_launches: int | None = None  # since the session's start, confirmations among them
 
     @property
     def max_log_bytes(self) -> int | None:
@@ -143,7 +149,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 # The settings by which a session ends by itself.
-LIMITS = ("threshold", "plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures")
+LIMITS = ("threshold", "plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures", "max_launches")
 
 
 class ShellState(Struct, frozen=True, kw_only=True):
@@ -173,6 +179,8 @@ class Counters(Struct, frozen=True, kw_only=True):
     plateau: int = 0  # comparable runs in a row that did not improve
     failures: int = 0  # crashes, timeouts and invalid runs in a row
     gpu_seconds: float = 0.0  # since the session started, of all GPUs together
+    launches: int = 0  # likewise, the confirmations among them
+    confirmations: int = 0  # likewise: launches of a version that had a value already
 
     @property
     def gpu_hours(self) -> float:
@@ -211,6 +219,7 @@ class Session(Record, frozen=True, kw_only=True):
     last_run: int  # high-water mark: ids are never used again
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
+    noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
     # Committed runs whose verdict nobody has got yet: `arctl wait --any` delivers them.
     undelivered: tuple[str, ...] = field(default=(), name="untold")
@@ -219,6 +228,14 @@ class Session(Record, frozen=True, kw_only=True):
     archiving: Annotated[str, Meta(pattern=r"^\w+\Z")] | None = None
     # GPU model -> peak MiB of the last good runs
     peaks: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+class KeptVersion(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An earlier best: what its launches measured, by seed, and how sure its advance was."""
+
+    run_id: str
+    values: tuple[float | None, ...]
+    p_better: float | None = None
 
 
 class Best(Record, frozen=True, kw_only=True):
@@ -233,6 +250,11 @@ class Best(Record, frozen=True, kw_only=True):
     checkpoint: str | None = None
     at: str = ""
     conditions: str = ""  # fingerprint of what makes values comparable: seconds, runner, seal
+    # What its launches measured, by seed; None: that one gave no value. Empty: `value`, with the first seed.
+    values: tuple[float | None, ...] = ()
+    p_better: float | None = None  # how sure its advance was; None: the plain rule decided
+    rerun_failed: bool = False
+    earlier: tuple[KeptVersion, ...] = ()  # the bests before it, under the same conditions, oldest first
 
 
 class Exit(Record, frozen=True, kw_only=True):
@@ -279,6 +301,14 @@ class ConstraintResult(Struct, frozen=True, kw_only=True):
     ok: bool
 
 
+class SeedValue(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one launch of a run measured."""
+
+    seed: int
+    value: float | None = None
+    status: Status = "ok"
+
+
 class Result(Record, frozen=True, kw_only=True):
     """The content of result.json, at most RESULT_MAX_BYTES.
 
@@ -322,6 +352,15 @@ class Result(Record, frozen=True, kw_only=True):
     attempts: int = 1
     measure: bool = False  # a rerun of the best, which decides nothing
     rewritten: bool = False  # the file that was run held another text by the end (script_place.rewritten)
+    # Of --verdict noise, in the metric's unit and sign (docs/noise.md).
+    said: str = ""  # the verdict and how sure it is, for people and agents
+    p_better: float | None = None  # the probability that the edit is better by more than --min-delta
+    gain: float | None = None  # by how much it is better, over all seeds
+    gain_sd: float | None = None
+    estimate: float | None = None  # of the run's value over all seeds
+    noise: float | None = None  # standard deviation of one launch over seeds
+    df: int | None = None  # degrees of freedom of that
+    values: tuple[SeedValue, ...] = ()  # what each launch measured
     note: str = ""
     started_at: str | None = None
     ended_at: str | None = None

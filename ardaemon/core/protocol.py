@@ -331,6 +331,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     elapsed: float | None = None
     pid: int | None = None
     base: str | None = None
+    of: str = ""  # the run whose version it launches once more, without a verdict
     note: str = ""
     checkpoint_glob: str | None = None
     latest: float | None = None  # primary metric, while it runs

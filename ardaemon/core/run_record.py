@@ -19,6 +19,7 @@ from ardaemon.core.model import (
     Session,
     Settings,
     ShellState,
+    Status,
     Termination,
     UncleanRecord,
 )
@@ -50,6 +51,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     unclean: UncleanRecord | None = None
     promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
     left: tuple[Left, ...] = ()  # what the run left in its output, where the session keeps only so many
+    noise: str = ""  # what the session says of the noise after this
     generation: int = 0  # the session's, when this was decided
 
 
@@ -74,6 +76,7 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     value: float | None = None  # of the primary metric
     metrics: dict[str, float] = field(default_factory=dict)
     gpu_seconds: float = 0.0
+    status: Status = "ok"
 
 
 class Queued(Struct, frozen=True, tag="queued", tag_field="state"):
@@ -140,6 +143,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     restore: Literal["at_submit", "at_verdict"] = "at_verdict"
     normal: str = ""  # normal form of the snapshot (source/normal.py); "": there was nothing to compare
     measure: bool = False  # a rerun of the best: its value is a measurement, and decides nothing
+    of: str = ""  # the run whose version is launched once more: no verdict, no row; "": a candidate
     laid_out_by: str = ""  # which state folder's daemon (ProjectOwner.key); "": an earlier version's
     state: Queued | Launching | Judged = Queued()
     signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)

@@ -20,7 +20,16 @@ from ardaemon.experiment.state import hours_of
 from ardaemon.experiment.vanished import require_newest
 
 # Which runs may become the best: asked of the settings with which a run was launched.
-RULES = ("constraints", "checks", "check_seconds", "prefer_shorter")
+RULES = (
+    "constraints",
+    "checks",
+    "check_seconds",
+    "prefer_shorter",
+    "verdict",
+    "noise_budget",
+    "max_attempts",
+    "min_delta",
+)
 # What a run asks of the machine is settled at its submit.
 AT_SUBMIT = ("gpus", "share", "vram")
 

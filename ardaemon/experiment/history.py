@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner
-from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.layout import Experiment, Run, run_number
 from ardaemon.core.model import Result
 from ardaemon.core.run_record import Judged, RunRecord
 from ardaemon.host import state
@@ -17,10 +17,11 @@ def committed(run: Run, record: RunRecord | None) -> Result | None:
     that the run was judged: anybody may have put a file of that name there. Raises UnknownSchema,
     StorageError.
     """
-    return _named(run) if record is not None and isinstance(record.state, Judged) else None
+    return named(run) if record is not None and isinstance(record.state, Judged) else None
 
 
-def _named(run: Run) -> Result | None:
+def named(run: Run) -> Result | None:
+    """Return what stands in the run's result.json, if it is ours and names this run."""
     with contextlib.suppress(CorruptState, ForeignOwner):
         result = state.read(run.result, Result)
         if result is not None and result.run_id == run.run_id:
@@ -38,9 +39,10 @@ def results(experiment: Experiment) -> Iterator[Result]:
         return
     for folder in sorted(experiment.runs.iterdir(), key=lambda path: (len(path.name), path.name)):
         with contextlib.suppress(ArdaemonError):
+            run_number(folder.name)  # no measurement: that has no row
             run = experiment.run(folder.name)
             record = record_of(run)
-            result = _named(run) if record is None else committed(run, record)
+            result = named(run) if record is None else committed(run, record)
             if result is not None:
                 yield result
 

@@ -108,7 +108,15 @@ def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:
         epoch=current.session.epoch + 1,
         revision=0,
         conditions=seal.conditions(chosen.settings, current.contract),
-        counters=replace(current.session.counters, since_start=0, plateau=0, failures=0, gpu_seconds=0.0),
+        counters=replace(
+            current.session.counters,
+            since_start=0,
+            plateau=0,
+            failures=0,
+            gpu_seconds=0.0,
+            launches=0,
+            confirmations=0,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Makes a new session's settings from the last session's, and checks them before anything is done by them."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +14,16 @@ from ardaemon.core.errors import SecondsNeeded, UsageError
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import SomeSettings
 from ardaemon.core.size import written
+from ardaemon.core.words import option as option_of
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
 from ardaemon.metrics.log import check_regex
 
 SECONDS_MAX = 30 * 86400  # a month: a longer limit is mistyped
 CHECKS_MAX = 16  # each may take --check-seconds
+ATTEMPTS_LEAST = 2  # one value tells nothing of the noise
+ATTEMPTS_OF_VERSION_MOST = 32  # result.json has the value of each
+OF_NOISE = ("noise_budget", "max_attempts", "min_delta")
 HOURS_MAX = 1e6  # a century: likewise
 _PATHS = ("metric_path", "checkpoint_glob")  # a shell leaves the ~ of --metric-path=~/logs as it is
 
@@ -69,6 +74,7 @@ def check(settings: Settings) -> None:
         "--plateau": settings.plateau,
         "--max-failures": settings.max_failures,
         "--keep-checkpoints": settings.keep_checkpoints,
+        "--max-launches": settings.max_launches,
     }
     for option, value in counts.items():
         if value is not None and value < 1:
@@ -92,6 +98,31 @@ def check(settings: Settings) -> None:
     for text in settings.constraints:
         constraints.parse(text)
     _check_metrics(settings)
+    _check_verdict(settings)
+
+
+def _check_verdict(settings: Settings) -> None:
+    if not 0 < settings.noise_budget < 1:
+        raise UsageError(
+            f"--noise-budget {settings.noise_budget:g}: it must be between 0 and 1", "the default is 0.2"
+        )
+    if not ATTEMPTS_LEAST <= settings.max_attempts <= ATTEMPTS_OF_VERSION_MOST:
+        raise UsageError(
+            f"--max-attempts {settings.max_attempts}: it must be between {ATTEMPTS_LEAST} and"
+            f" {ATTEMPTS_OF_VERSION_MOST}",
+            f"the default is {DEFAULTS['max_attempts']}",
+        )
+    if not 0 <= settings.min_delta < math.inf:
+        raise UsageError(
+            f"--min-delta {settings.min_delta:g}: it must be 0 or more, in the metric's unit",
+            "the default is 0",
+        )
+    given = [name for name in OF_NOISE if getattr(settings, name) != DEFAULTS[name]]
+    if settings.verdict == "plain" and given:
+        raise UsageError(
+            f"{', '.join(map(option_of, given))}: for --verdict noise alone",
+            f"add --verdict noise, or {' '.join(f'{option_of(name)} none' for name in given)}",
+        )
 
 
 def _positive(option: str, value: float, most: float) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownRun, UnknownSchema
-from ardaemon.core.layout import Experiment, run_name, run_number
+from ardaemon.core.layout import Experiment, candidate_number, run_name, run_number
 from ardaemon.core.lifecycle import State
 from ardaemon.core.run_record import Judged, Launching, RunRecord
 from ardaemon.experiment import history
@@ -25,14 +25,14 @@ async def named(context: Context, experiment: Experiment, run_id: str | None) ->
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
     last = await _last_followed(context, experiment)
     left = await unfollowed.listed(context, experiment, last)
-    latest = max([last, *map(run_number, left)])
+    latest = max([last, *map(candidate_number, left)])
     if latest == 0:
         raise UnknownRun(f"{experiment.slug} has no run yet", "arctl run --wait")
     return run_name(latest)
 
 
 async def _last_followed(context: Context, experiment: Experiment) -> int:
-    flights = context.board.of(experiment)
+    flights = context.board.candidates(experiment)
     if flights:
         return run_number(flights[-1].run.run_id)
     return (await context.load(experiment)).session.last_run
@@ -60,6 +60,7 @@ def read_stored(experiment: Experiment, run_id: str) -> p.RunView:
         argv=record.argv,
         seconds=record.settings.seconds,
         base=record.base,
+        of=record.of,
         note=record.note,
         checkpoint_glob=record.settings.checkpoint_glob,
         submitted_at=record.submitted_at,

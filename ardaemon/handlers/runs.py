@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, Unfollowed
 from ardaemon.core.events import RunSubmitted
-from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.layout import Experiment, candidate_number
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment import ledger
@@ -48,7 +48,7 @@ class Runs:
             for flight in flights:
                 if flight.record.submit_id == params.submit_id:
                     return self.views.view(flight)
-            highest = max((run_number(f.run.run_id) for f in flights), default=0)
+            highest = max((candidate_number(f.run.run_id) for f in flights), default=0)
             entries, key = self.context.host.active, self.context.fingerprint_key
             position = submit.Position(
                 entries=entries,

@@ -14,7 +14,7 @@ from itertools import chain
 import anyio
 
 from ardaemon.core.errors import ArdaemonError, Unfollowed
-from ardaemon.core.layout import RECORD, RESULT, Experiment, Run, run_name, run_number
+from ardaemon.core.layout import RECORD, RESULT, Experiment, Run, candidate_number, run_name
 from ardaemon.core.run_record import Launching, RunRecord
 from ardaemon.experiment import history
 from ardaemon.handlers.context import Context
@@ -88,7 +88,7 @@ async def of(context: Context, experiment: Experiment, suspected: set[str]) -> t
     if context.board.arriving[str(experiment.folder)]:
         return ()  # nobody knows before all are taken up
     candidates = {*suspected, *stranded(context, experiment)}
-    return tuple(sorted(await _unfollowed(context, experiment, candidates), key=run_number))
+    return tuple(sorted(await _unfollowed(context, experiment, candidates), key=candidate_number))
 
 
 def warnings(board: Board) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Waiter:
         timeout = None if params.timeout is None else min(max(params.timeout, 0.0), WAIT_MAX_S)
         end = None if timeout is None else time.monotonic() + timeout
         if params.any:
-            under_way = {flight.run.run_id for flight in self.board.of(experiment)}
+            under_way = {flight.run.run_id for flight in self.board.candidates(experiment)}
             view = await self._next(experiment, params.until, end)
             over = view.result is not None
             return await self._with_feedback(view, view.run_id in under_way, end) if over else view
@@ -65,7 +65,7 @@ class Waiter:
             view = await self._undelivered(experiment)
             if view is not None:
                 return view
-            flights = self.board.of(experiment)
+            flights = self.board.candidates(experiment)
             if not flights and changed.is_set():
                 continue  # the last one was committed while its session was read: look at both again
             if not flights:

@@ -15,6 +15,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     comparable: bool  # the run says something about the idea; only then it counts for plateau
     failed: bool = False  # counts for max_failures
     gpu_seconds: float = 0.0  # of all its GPUs and attempts
+    launches: int = 1
+    confirmations: int = 0  # of these
 
 
 def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
@@ -30,6 +32,8 @@ def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
         plateau=0 if tally.verdict == "advance" else plateau,
         failures=0 if tally.status == "ok" else counters.failures + (1 if tally.failed else 0),
         gpu_seconds=counters.gpu_seconds + tally.gpu_seconds,
+        launches=counters.launches + tally.launches,
+        confirmations=counters.confirmations + tally.confirmations,
     )
 
 
@@ -40,16 +44,17 @@ def judge(
     status: Status,
     manual: bool,
     hours: float = 0.0,
+    met: bool | None = None,
 ) -> Termination | None:
     """Return why the session ends with this run; None if the session goes on.
 
-    `hours`: since the session started.
+    `hours`: since the session started. `met`: whether the threshold is, where the noise verdict has told.
     """
     if status == "unclean":
         return "unclean"
     if manual:
         return "manual"
-    if _reached(settings.threshold, best):
+    if _reached(settings.threshold, best) if met is None else met:
         return "primary_threshold"
     return next(iter(limits.reached(settings, counters, hours)), None)
 

@@ -36,7 +36,8 @@ def of(message: Message) -> Iterator[Notice]:
     """Yield the notices that an event is worth, with the one about its session last."""
     match message["event"]:
         case "committed":
-            yield from _of_run(message)
+            if not message.get("of"):
+                yield from _of_run(message)
             if message["terminated_by"] is not None:
                 yield _terminated(message, message["terminated_by"])
         case "session" if not message["live"]:
@@ -115,7 +116,7 @@ class Idleness:
         whose = (message["project"], message["expr"])
         if message.get("terminated_by") or message.get("live") is False:
             self.since.pop(whose, None)
-        elif message["event"] in ("submitted", "committed", "session"):
+        elif message["event"] in ("submitted", "committed", "session") and not message.get("of"):
             self.since[whose] = now
 
     def next_s(self, minutes: float | None, now: float) -> float | None:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState, ForeignOwner, Refused, UnknownSchema
 from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import RUN_ID, Experiment, Host, Project, Run
+from ardaemon.core.layout import RUN_ID, Experiment, Host, Project, Run, measured_by
 from ardaemon.core.model import Session
 from ardaemon.core.owner import is_ours
 from ardaemon.core.project_owner import ProjectOwner, Standing
@@ -126,7 +126,7 @@ def left_over(project: Path, entries: Path) -> Iterator[str]:
         if not experiment.runs.is_dir():
             continue
         names = (one.name for one in listing(str(experiment.runs), Look(experiment.runs), follow=True))
-        for name in sorted(filter(RUN_ID.fullmatch, names)):
+        for name in sorted(name for name in names if RUN_ID.fullmatch(name) or measured_by(name)):
             run = experiment.run(name)
             if run.result.exists() or entry_path(entries, experiment, name).exists():
                 continue

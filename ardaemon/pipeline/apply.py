@@ -38,6 +38,8 @@ def apply(
     assert isinstance(record.state, Judged)
     promotion = promotion or promote.Promotion()
     vanished.require_newest_there(experiment, written=record.state.decision.generation)
+    if record.of:
+        return _apply_measured(experiment, run, record.state.decision)
     decision = _promoted(experiment, run, record.state.decision, promotion, records)
     if decision.best is not None:
         if decision.promote is None:
@@ -56,6 +58,29 @@ def apply(
     result = replace(decision.result, train_py=outcome)
     state.write(run.result, result)
     return result
+
+
+def _apply_measured(experiment: Experiment, run: Run, decision: Decision) -> Result:
+    """Carry out what was decided of a measurement: the best's values and the counters, and no more."""
+    if decision.best is not None:
+        state.write(experiment.best, decision.best, folder=False)
+    session = state.read(experiment.session, Session) or Session(last_run=0)
+    wanted = replace(
+        session,
+        counters=decision.counters,
+        live=session.live and decision.live,
+        terminated_by=decision.terminated_by or session.terminated_by,
+        noise=decision.noise,
+    )
+    if wanted != session:
+        generation.write(experiment, wanted, folder=False)
+    if decision.unclean is not None:
+        state.write(experiment.unclean, decision.unclean, folder=False)
+    with state.storage("sync", experiment.folder):
+        durable.sync_folder(experiment.folder)
+    _point_log(run)
+    state.write(run.result, decision.result)
+    return decision.result
 
 
 def _promoted(
@@ -109,6 +134,7 @@ def _count(
         session,
         counters=decision.counters,
         peaks=decision.peaks,
+        noise=decision.noise,
         live=session.live and decision.live,  # it may have been stopped since the decision
         terminated_by=decision.terminated_by or session.terminated_by,
         placed=decision.place if placed else session.placed,

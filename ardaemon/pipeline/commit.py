@@ -35,6 +35,7 @@ from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.pipeline.patience import Dropped, Patience
 from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.pruner import Pruner
+from ardaemon.pipeline.remeasurer import Remeasurer
 
 MIB = 1 << 20
 
@@ -61,11 +62,13 @@ class Committer:
         log_quota: LogQuota,
         config: LiveConfig,
         records: Records,
+        entries: Path,
     ) -> None:
         self.engine, self.listener, self.quarantine = engine, listener, quarantine
         self.measured, self.patience, self.pruner, self.facts = measured, patience, pruner, facts
         self.log_quota, self.config = log_quota, config
         self.records = records
+        self.remeasurer = Remeasurer(listener, patience, entries, records)
         self.unapplied: dict[str, Flight] = {}  # by experiment: judged, and not applied yet
 
     def forget(self, flight: Flight) -> None:
@@ -82,12 +85,15 @@ class Committer:
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
+            await self.remeasurer.none_before(flight)
             try:
                 async with self.patience.alone(flight):
                     if str(flight.experiment.folder) in self.unapplied:
                         continue  # another run was judged while this one waited for the lock
                     await self._decide(flight, ended)
                     return
+            except decide.BestFirst as first:
+                await self.remeasurer.measured_best(flight, first.seed)
             except decide.ChecksFirst:
                 ended = after_checks(ended, await self._checked(flight), flight.exit)
             except (ArdaemonError, OSError) as error:
@@ -205,6 +211,8 @@ class Committer:
         self.facts.wake(flight.experiment)
         self.log_quota.committed(flight.experiment, flight.run.run_id)
         self._tell_committed(flight, result, ms)
+        if flight.record.settings.verdict == "noise":
+            await self.remeasurer.launch_due(flight)
         return None
 
     async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
@@ -253,6 +261,7 @@ class Committer:
             value=result.primary.value,
             reason=result.reason,
             terminated_by=result.terminated_by,
+            of=flight.record.of or None,
             to_result_ms=ms,
         )
         self.listener.tell(flight, event)

@@ -1,5 +1,6 @@
 """The commit's first stage: judge, and write the whole decision down before anything is done by it."""
 
+import dataclasses
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,12 +13,11 @@ from ardaemon.core.model import (
     Again,
     Best,
     Counters,
-    Exit,
     Placed,
     Result,
+    SeedValue,
     Settings,
     Termination,
-    UncleanRecord,
 )
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file, versions
@@ -31,9 +31,19 @@ from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.judging.next_step import next_step
 from ardaemon.measuring import learned
+from ardaemon.pipeline import measured_best, noise_history, noise_verdict
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, without
+from ardaemon.pipeline.noise_verdict import Ruling
+from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, unclean_of, without
 from ardaemon.source import lines
+
+
+class BestFirst(Exception):
+    """The best is to be launched once more before the run can be judged; nothing was decided."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(f"with seed {seed}")
+        self.seed = seed
 
 
 class ChecksFirst(Exception):
@@ -44,7 +54,8 @@ def decide(ended: Ended, records: Records = PLAIN, newest: int = 0) -> RunRecord
     """Judge against the best of this moment; the decision is durable when this returns.
 
     The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. `newest`
-    is the highest run that was committed here. Raises ChecksFirst, and Refused if the files know less.
+    is the highest run that was committed here. Raises ChecksFirst and BestFirst, and Refused if the files
+    know less.
     """
     current = load_or_repair(ended.experiment)
     require_newest(ended.experiment, current.session, newest)
@@ -52,13 +63,32 @@ def decide(ended: Ended, records: Records = PLAIN, newest: int = 0) -> RunRecord
     versions.put_right(ended.experiment, ended.run.run_id, ended.record.sha256)
     judged = verdict.judge(_facts(ended, current))
     why = _again(ended, current, judged)
+    ruling = None
+    if why is None and noise_verdict.applies(ended, current, judged):
+        ruling = noise_verdict.rule(ended, current, judged)
+        if ruling.best_seed is not None:
+            raise BestFirst(ruling.best_seed)
+        if ruling.decision is not None:
+            judged = noise_verdict.ruled(judged, ruling, _is_shorter(ended, current))
     wins = why is None and judged.improved and judged.valid
     if wins and ended.record.settings.checks and ended.checked is None:
         raise ChecksFirst
-    after = Judged(_decision(ended, current, judged)) if why is None else _waiting(ended, judged, why)
-    record = replace(ended.record, state=after)
+    record = replace(ended.record, state=_after(ended, current, judged, why, ruling))
     state.write(ended.run.record, records.signed(record))
     return record
+
+
+def _after(
+    ended: Ended, current: State, judged: verdict.Judgement, why: Again | None, ruling: Ruling | None
+) -> Queued | Judged:
+    """Return what becomes of the run: it is decided, or waits for another launch."""
+    if why is not None:
+        return _waiting(ended, judged, why, ended.seed)
+    if ruling is not None and ruling.confirm is not None:
+        return _waiting(ended, judged, "confirm", ruling.confirm, ruling.values[-1])
+    if ended.record.of:
+        return Judged(measured_best.decision_of(ended, current, judged))
+    return Judged(_decision(ended, current, judged, ruling))
 
 
 def _again(ended: Ended, current: State, judged: verdict.Judgement) -> Again | None:
@@ -78,20 +108,28 @@ def _again(ended: Ended, current: State, judged: verdict.Judgement) -> Again | N
     return again.wanted(facts, ended.record.settings)
 
 
-def _waiting(ended: Ended, judged: verdict.Judgement, why: Again) -> Queued:
-    """Return the run as it waits for its next attempt, with what this one measured."""
-    value, metrics = judged.primary.value, ended.finite_metrics
+def _waiting(
+    ended: Ended, judged: verdict.Judgement, why: Again, seed: int, one: SeedValue | None = None
+) -> Queued:
+    """Return the run as it waits for its next attempt, with what this one measured; `one` if that counts."""
     measured = AttemptResult(
-        why=why, seed=ended.seed, value=value, metrics=metrics, gpu_seconds=ended.gpu_seconds
+        why=why,
+        seed=ended.seed,
+        value=one.value if one is not None else judged.primary.value,
+        metrics=ended.finite_metrics,
+        gpu_seconds=ended.gpu_seconds,
+        status=judged.status,
     )
-    return Queued(attempts=(*ended.before, measured), seed=ended.seed)
+    return Queued(attempts=(*ended.before, measured), seed=seed)
 
 
-def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decision:
+def _decision(ended: Ended, current: State, judged: verdict.Judgement, ruling: Ruling | None) -> Decision:
     """Return everything that stage two will write, so that it has nothing left to decide."""
     stamp = ended.exit.ended_at or state.now()
     result, promoted = _with_checkpoint(ended, judged, result_of(ended, judged, stamp))
     result, left = _with_leftovers(ended, result, promoted)
+    if ruling is not None:
+        result = noise_verdict.told(result, ruling)
     best = _best(ended, current, result) if judged.improved else None
     counters = _counters(ended, current, judged)
     why = _termination(ended, current, judged, counters, best)
@@ -112,8 +150,22 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement) -> Decisi
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
         promote=str(promoted) if promoted else None,
         left=left,
+        noise=_noise(ended, current, counters, best, ruling),
         generation=current.session.generation,
     )
+
+
+def _noise(ended: Ended, current: State, counters: Counters, best: Best | None, ruling: Ruling | None) -> str:
+    """Return what the session says of the noise after this run."""
+    if ended.record.settings.verdict != "noise":
+        return ""
+    if ruling is None or not ruling.history:
+        return current.session.noise
+    *earlier, run = ruling.history
+    p_better = best.p_better if best is not None else None
+    history = (*earlier, dataclasses.replace(run, advanced=best is not None, p_better=p_better))
+    config = noise_verdict.config_of(ended.record.settings, current.contract.primary)
+    return noise_verdict.noise_line(history, config, counters)
 
 
 def _with_checkpoint(ended: Ended, judged: verdict.Judgement, result: Result) -> tuple[Result, Path | None]:
@@ -155,7 +207,9 @@ def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counte
         verdict=judged.verdict,
         comparable=judged.comparable,
         failed=judged.failed,
-        gpu_seconds=ended.gpu_seconds + sum(attempt.gpu_seconds for attempt in ended.before),
+        gpu_seconds=ended.all_gpu_seconds,
+        launches=ended.attempts,
+        confirmations=len(noise_verdict.confirmations(ended.before)),
     )
     return terminate.count(current.session.counters, tally, _of_this_session(ended, current))
 
@@ -169,7 +223,10 @@ def _termination(
         return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
     manual = ended.manual and _of_this_session(ended, current)
     settings, standing = _settings(ended, current), best or current.best
-    return terminate.judge(settings, counters, standing, judged.status, manual, hours_of(session))
+    met = None
+    if settings.verdict == "noise":
+        met = standing is not None and measured_best.is_reached(ended, current, settings, standing)
+    return terminate.judge(settings, counters, standing, judged.status, manual, hours_of(session), met)
 
 
 def _settings(ended: Ended, current: State) -> Settings:
@@ -221,16 +278,21 @@ def _is_shorter(ended: Ended, current: State) -> bool:
 def _best(ended: Ended, current: State, result: Result) -> Best:
     value = result.primary.value
     assert value is not None, "only a run with a value advances"
+    conditions = seal.conditions(ended.record.settings, current.contract)
+    by_noise = ended.record.settings.verdict == "noise"
     return Best(
         run_id=result.run_id,
         primary=current.contract.primary,
-        value=value,
+        value=result.estimate if result.estimate is not None else value,
         valid=result.valid,
         metrics=result.metrics,
         sha256=ended.record.sha256,
         checkpoint=result.checkpoint,
         at=result.ended_at or "",
-        conditions=seal.conditions(ended.record.settings, current.contract),
+        conditions=conditions,
+        values=noise_history.by_seed(result) if by_noise else (),
+        p_better=result.p_better,
+        earlier=noise_history.remembered(current.best, conditions) if by_noise else (),
     )
 
 
@@ -271,14 +333,3 @@ def _replaceable(ended: Ended, current: State, place: Placed) -> tuple[str, ...]
     if placed is not None:
         hashes.add(placed.sha256)
     return tuple(sorted(hashes))
-
-
-def unclean_of(
-    run_id: str, end: Exit, slots: tuple[str, ...], boot_id: str, stamp: str
-) -> UncleanRecord | None:
-    """Return what survived the kill of a run; None where nothing did."""
-    if not end.survivors:
-        return None
-    return UncleanRecord(
-        run_id=run_id, survivors=end.survivors, boot_id=boot_id, at=stamp, slots=slots, cgroup=end.cgroup
-    )

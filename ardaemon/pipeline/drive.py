@@ -10,9 +10,9 @@ from pathlib import Path
 
 import anyio.abc
 
-from ardaemon.core.layout import run_number
+from ardaemon.core.layout import candidate_number
 from ardaemon.core.live_config import LiveConfig
-from ardaemon.core.model import Limit
+from ardaemon.core.model import Exit, Limit
 from ardaemon.engines.base import Engine
 from ardaemon.experiment import session
 from ardaemon.experiment.locks import Locks
@@ -20,11 +20,11 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import durable, state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline.commit import Committer
-from ardaemon.pipeline.decide import unclean_of
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.flight import Flight, Going
 from ardaemon.pipeline.launch import Launcher
 from ardaemon.pipeline.log_quota import LogQuota
+from ardaemon.pipeline.outcome import unclean_of
 from ardaemon.pipeline.patience import Patience
 from ardaemon.pipeline.ports import Listener, Machine
 from ardaemon.pipeline.pruner import Pruner
@@ -48,8 +48,12 @@ class Driver:
         facts: FactsKeeper,
         log_quota: LogQuota,
         limit: Callable[[Flight, Limit], None],
+        entries: Path,
     ) -> None:
-        """Take the parts of the daemon that it works with; `limit` ends a run that passed one."""
+        """Take the parts of the daemon that it works with; `limit` ends a run that passed one.
+
+        `entries` is the folder of the active entries.
+        """
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks)
         pruner = Pruner(locks, listener.in_use, background, disks)
@@ -66,6 +70,7 @@ class Driver:
             log_quota,
             config,
             started_here.records,
+            entries,
         )
 
     async def drive(self, flight: Flight) -> None:
@@ -78,6 +83,8 @@ class Driver:
         """
         while flight.state != "committed":
             match flight.state:
+                case "queued" if flight.is_cut_off:
+                    await self._cut_off(flight)
                 case "queued":
                     await self.launcher.launch(flight)
                 case "launching" | "running":
@@ -89,13 +96,21 @@ class Driver:
             if flight.state == "queued" and flight.goes_on():
                 return
 
+    async def _cut_off(self, flight: Flight) -> None:
+        """End a run by its last launch: there is no other one, for its session is over."""
+        path = flight.run.attempt(flight.attempts).exit
+        end = await self.patience.insist(flight, lambda: (state.read(path, Exit),))
+        flight.going = Going(cut_off=True)
+        flight.end_as(end[0] or Exit(ending="lost"))
+        flight.step("cancelled")
+
     async def give_up(self, flight: Flight) -> None:
         """Let go of a flight whose folder is gone, and of its entry; its id is not given away again.
 
         The entry goes last but for what is in memory: a kill before that has the next daemon do it all again.
         Raises ArdaemonError and OSError where it has to be tried again.
         """
-        remember = partial(session.remember_run, flight.experiment, run_number(flight.run.run_id))
+        remember = partial(session.remember_run, flight.experiment, candidate_number(flight.run.run_id))
         async with self.patience.alone(flight):
             await self.patience.once(flight, remember)
         going = flight.going or Going()

@@ -47,6 +47,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[AttemptResult, ...] = ()  # attempts that did not count
     seed: int = 0  # AR_SEED of this one
     checked: Checked | None = None  # None: no check was run yet
+    goes_on: bool = False  # nobody wants the end of the run or its session: it may be launched again
+    cut_off: bool = False  # its session ended while it waited for another launch: it is judged by what it has
     may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
 
     @property
@@ -71,6 +73,11 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         """Return the time that the attempt had its GPUs, those of all of them together."""
         checked = self.checked.seconds if self.checked is not None else 0.0
         return (self.exit.seconds + checked) * len(seat_of(self.slots).cards)
+
+    @property
+    def all_gpu_seconds(self) -> float:
+        """Return that time of all attempts of the run."""
+        return self.gpu_seconds + sum(attempt.gpu_seconds for attempt in self.before)
 
     @property
     def tainted(self) -> str | None:
@@ -112,17 +119,20 @@ def gather(flight: Flight, current: State) -> Ended:
         shared=going.seat.share,
         before=flight.before,
         seed=flight.seed,
+        cut_off=going.cut_off,
     )
 
 
 def as_wanted(ended: Ended, flight: Flight) -> Ended:
     """Add what is wanted of the run by now: since gather() another run may have been committed."""
     before = isinstance(flight.record.state, Judged)  # no other attempt was due when it was judged before
-    goes_on = flight.goes_on() and not flight.session_over and not before
+    goes_on = flight.goes_on() and not flight.session_over
+    alike = sum(one.why != "confirm" for one in flight.before)  # launches that were to give the same value
     return replace(
         ended,
+        goes_on=goes_on,
         manual=flight.active.wanted in ("stop", "judge_stop"),
-        may_repeat=goes_on and flight.attempts < ATTEMPTS_MAX,
+        may_repeat=goes_on and not before and alike < ATTEMPTS_MAX - 1,
     )
 
 

@@ -44,6 +44,7 @@ class Going:
     boot_id: str = ""  # in which it ended, by its engine; for what survived
     restarted: bool = False  # the host, between its end and its verdict: what it wrote may be torn
     seal_faults: tuple[str, ...] = ()
+    cut_off: bool = False  # none was made: the session ended, and the run is judged by those before
     measured: Measured | None = None
     notes: tuple[str, ...] = ()  # what its GPUs' driver said meanwhile
     sick: bool = False  # and that was no fault of the program's
@@ -97,6 +98,7 @@ class Flight:
     peaks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # what such runs have needed
     result: Result | None = None
     promotion: Promotion = field(default_factory=Promotion)
+    comparing: str | None = None  # what its verdict waits for, where it is to be compared with more
     promoting: str | None = None  # how far the copy of its checkpoint is
     checking: Commands | None = None  # its checks, while they are under way
     failures: int = 0  # launches in a row that never started
@@ -127,7 +129,13 @@ class Flight:
     @property
     def only_waits(self) -> bool:
         """Tell whether the run needs nobody until it gets its place."""
-        return self.state == "queued" and self.goes_on() and not self.dropped
+        return self.state == "queued" and self.goes_on() and not self.dropped and not self.is_cut_off
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether the session ended before another launch of the run could tell more of it."""
+        waits = self.state == "queued" and self.session_over and self.goes_on()
+        return waits and bool(self.before) and self.before[-1].why == "confirm"
 
     def is_removed(self) -> bool:
         """Tell whether somebody removed the run's folder."""
@@ -266,13 +274,17 @@ class Flight:
             state=self.state,
             position=position,
             blocked=self.blocked is not None,
-            why=self.blocked or self.promoting or (CHECKING if self.checking is not None else why),
+            why=self.blocked
+            or self.comparing
+            or self.promoting
+            or (CHECKING if self.checking is not None else why),
             runner=record.settings.runner,
             argv=record.argv,
             seconds=record.settings.seconds,
             elapsed=going.elapsed,
             pid=going.pid,
             base=record.base,
+            of=record.of,
             note=record.note,
             checkpoint_glob=record.settings.checkpoint_glob,
             latest=going.latest,

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.core.config import RESULT_MAX_BYTES
-from ardaemon.core.model import Result
+from ardaemon.core.model import Exit, Result, UncleanRecord
 from ardaemon.core.text import cut_bytes
 from ardaemon.host import state
 from ardaemon.judging import verdict
@@ -105,3 +105,14 @@ def all_kept(result: Result, problem: str) -> Result:
 
 def _with_reason(result: Result, why: str) -> Result:
     return replace(result, reason=f"{result.reason}; {why}" if result.reason else why)
+
+
+def unclean_of(
+    run_id: str, end: Exit, slots: tuple[str, ...], boot_id: str, stamp: str
+) -> UncleanRecord | None:
+    """Return what survived the kill of a run; None where nothing did."""
+    if not end.survivors:
+        return None
+    return UncleanRecord(
+        run_id=run_id, survivors=end.survivors, boot_id=boot_id, at=stamp, slots=slots, cgroup=end.cgroup
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ardaemon.core.events import RunEvent
+from ardaemon.core.layout import Experiment
 from ardaemon.core.measured import Measured
 from ardaemon.gpus.lease import Taken
 from ardaemon.pipeline.flight import Flight
@@ -34,6 +35,22 @@ class Listener(Protocol):
 
     def newest_of(self, folder: Path) -> int:
         """Return the highest run of that experiment that was committed here; 0 if there was none."""
+        ...
+
+    def next_seq(self) -> int:
+        """Return the next number in the order of submission."""
+        ...
+
+    def add(self, flight: Flight) -> Flight:
+        """Put a run that is on disk in the queue; returns the flight that is there."""
+        ...
+
+    def find(self, experiment: Experiment, run_id: str) -> Flight | None:
+        """Return that run, if it is not committed."""
+        ...
+
+    def of(self, experiment: Experiment) -> list[Flight]:
+        """Return the runs of an experiment that are not committed, in the order of submission."""
         ...
 
     def in_use(self) -> frozenset[str]:

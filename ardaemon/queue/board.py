@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from ardaemon.core.config import QUEUE_MAX
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunCommitted, RunEvent
-from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.layout import Experiment, candidate_number
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
 from ardaemon.core.queue import CPU, Key, Stranded
@@ -97,6 +97,10 @@ class Board:
         """Return the flights of one experiment, in the order of submission."""
         folder = str(experiment.folder)
         return sorted((f for f in self.flights.values() if f.key[0] == folder), key=lambda f: f.active.seq)
+
+    def candidates(self, experiment: Experiment) -> list[Flight]:
+        """Return those of the flights that get a verdict, in the order of submission."""
+        return [flight for flight in self.of(experiment) if not flight.record.of]
 
     def has_runs(self, project: Path) -> bool:
         """Tell whether runs of that project are on the board, or about to be. Any thread may ask."""
@@ -202,7 +206,7 @@ class Board:
     def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
         if isinstance(event, RunCommitted):
-            self.committed(flight.experiment.folder, run_number(flight.run.run_id))
+            self.committed(flight.experiment.folder, candidate_number(flight.run.run_id))
         self._tell(flight.experiment, {"run_id": flight.run.run_id}, event)
 
     def committed(self, folder: Path, number: int) -> None:

@@ -36,7 +36,7 @@ class Placement:
 
     def is_waiting(self, flight: Flight) -> bool:
         """Tell whether the run waits for a place. One that has its place may still be "queued"."""
-        return flight.state == "queued" and flight.key not in self.seated
+        return flight.state == "queued" and flight.key not in self.seated and not flight.is_cut_off
 
     def tenants(self) -> dict[str, list[Tenant]]:
         """Return the runs on each GPU, by its UUID."""

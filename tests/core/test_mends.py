@@ -44,6 +44,11 @@ GIVEN: dict[str, Any] = {
     "checks": ("python check.py {run_dir}", "true"),
     "check_seconds": 60.0,
     "prefer_shorter": True,
+    "verdict": "noise",
+    "noise_budget": 0.1,
+    "max_attempts": 8,
+    "min_delta": 0.001,
+    "max_launches": 400,
 }
 
 

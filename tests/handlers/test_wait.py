@@ -27,7 +27,8 @@ def test_a_verdict_that_comes_while_the_session_is_read_is_given(
     board = Board(LiveConfig(Config()), Placement(Config(), GpuBook()), Gate(tmp_path / "gate.json", None))
     key = (str(experiment.folder), "r0001")
     run = SimpleNamespace(run_id="r0001")
-    flight: Any = SimpleNamespace(key=key, run=run, active=SimpleNamespace(seq=1))
+    record = SimpleNamespace(of="")
+    flight: Any = SimpleNamespace(key=key, run=run, record=record, active=SimpleNamespace(seq=1))
     board.flights[key] = flight
     committed = SimpleNamespace(run_id="r0001", result="the verdict")
     undelivered: tuple[str, ...] = ()

@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         "trusted-files",
         "a result is believed though the run's record does not say that it was judged",
-        "return _named(run) if record is not None and isinstance(record.state, Judged) else None",
-        "return _named(run)",
+        "return named(run) if record is not None and isinstance(record.state, Judged) else None",
+        "return named(run)",
         (f"{_NOT_COMMITTED}[valid-looking]",),
     ),
     Mutant(
@@ -215,7 +215,7 @@ MUTANTS = (
     Mutant(
         "removed-run",
         "a daemon that starts uses the id of a run whose folder is removed again",
-        "session.remember_run(Experiment(folder), max(run_number(run.run_id) for _, run in theirs))",
+        "session.remember_run(Experiment(folder), max(candidate_number(run.run_id) for _, run in theirs))",
         "pass",
         (
             f"{_REMOVED}test_an_id_that_a_daemon_finds_removed_is_not_used_again_when_nothing_else_is_left_of_it",
@@ -274,14 +274,14 @@ MUTANTS = (
     Mutant(
         "stale-decision",
         "a decision that others have overtaken is applied as it was made",
-        "return not applied and session.counters.total >= record.state.decision.counters.total",
+        "return not applied and now.total >= decided.total",
         "return False",
         (f"{_STALE}test_a_judged_run_whose_record_was_away_meanwhile_undoes_no_later_best",),
     ),
     Mutant(
         "stale-decision",
         "a decision that is not applied yet is always made again",
-        "return not applied and session.counters.total >= record.state.decision.counters.total",
+        "return not applied and now.total >= decided.total",
         "return True",
         (f"{_STALE}test_a_judged_run_that_nobody_has_overtaken_is_committed_as_it_was_judged",),
     ),

@@ -1,0 +1,132 @@
+"""The commit of a measurement: a value more of the best, and nothing else that a verdict would change."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ardaemon.core import limits
+from ardaemon.core.line import number
+from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
+from ardaemon.core.reason import LOST
+from ardaemon.core.run_record import Decision
+from ardaemon.experiment import seal
+from ardaemon.experiment.state import State, hours_of
+from ardaemon.host import state
+from ardaemon.judging import verdict
+from ardaemon.judging.noise.best import standing, threshold
+from ardaemon.judging.noise.types import RunValues
+from ardaemon.pipeline import noise_history
+from ardaemon.pipeline.ended import Ended
+from ardaemon.pipeline.noise_verdict import config_of, noise_line
+from ardaemon.pipeline.outcome import fit, result_of, unclean_of
+
+
+def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Decision:
+    """Return everything that the second stage will write; a value under unfair conditions is none."""
+    fair = judged.status == "ok" and judged.valid and ended.tainted is None and ended.exit.ending not in LOST
+    value = SeedValue(seed=ended.seed, value=judged.primary.value if fair else None, status=judged.status)
+    stamp = ended.exit.ended_at or state.now()
+    best = _with_value(ended, current, value)
+    counters = _counters(ended, current.session.counters)
+    why = current.session.terminated_by
+    if current.session.live and ended.record.epoch == current.session.epoch:
+        why = _termination(ended, current, best or current.best, counters, judged)
+    return Decision(
+        result=fit(_result(result_of(ended, judged, stamp), value, best or current.best, why)),
+        row="",
+        counters=counters,
+        exit=ended.exit,
+        best=best,
+        live=current.session.live and why is None,
+        terminated_by=why,
+        peaks=current.session.peaks,
+        generation=current.session.generation,
+        noise=_noise(ended, current, best or current.best, counters),
+        unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
+    )
+
+
+def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
+    """Return the best with one value more; None where another run has become the best meanwhile.
+
+    The values of other conditions go: a person has accepted that they cannot be compared.
+    """
+    best, settings = current.best, ended.record.settings
+    if best is None or best.run_id != ended.record.of:
+        return None
+    conditions = seal.conditions(settings, current.contract)
+    if best.conditions != conditions:
+        best = replace(best, conditions=conditions, values=(None,) * one.seed, earlier=(), p_better=None)
+    else:
+        best = replace(best, values=noise_history.values_of(best))
+    values = [*best.values, *[None] * (1 + one.seed - len(best.values))]
+    values[one.seed] = one.value
+    failed = best.rerun_failed or one.status in ("crash", "timeout", "invalid")
+    best = replace(best, values=tuple(values), rerun_failed=failed)
+    return replace(best, value=_estimate(_judged(ended, current, best), settings, best))
+
+
+def _judged(ended: Ended, current: State, best: Best) -> list[RunValues]:
+    newest = current.session.last_run
+    return noise_history.judged(ended.experiment, best, best.conditions, newest)
+
+
+def _estimate(judged: Sequence[RunValues], settings: Settings, best: Best) -> float:
+    """Return the best's mean over seeds: as the noise verdict corrects it, else that of its values."""
+    if settings.verdict == "noise":
+        now = standing(judged, config_of(settings, best.primary))
+        if now is not None:
+            return now.mean
+    known = [value for value in best.values if value is not None]
+    return sum(known) / len(known) if known else best.value
+
+
+def _noise(ended: Ended, current: State, best: Best | None, counters: Counters) -> str:
+    if best is None or ended.record.settings.verdict != "noise":
+        return current.session.noise
+    config = config_of(ended.record.settings, best.primary)
+    return noise_line(_judged(ended, current, best), config, counters)
+
+
+def _counters(ended: Ended, counters: Counters) -> Counters:
+    return replace(
+        counters,
+        gpu_seconds=counters.gpu_seconds + ended.all_gpu_seconds,
+        launches=counters.launches + ended.attempts,
+        confirmations=counters.confirmations + ended.attempts,
+    )
+
+
+def _termination(
+    ended: Ended, current: State, best: Best | None, counters: Counters, judged: verdict.Judgement
+) -> Termination | None:
+    settings = current.session.settings or ended.record.settings
+    if judged.status == "unclean":
+        return "unclean"
+    if ended.manual:
+        return "manual"
+    if best is not None and is_reached(ended, current, settings, best):
+        return "primary_threshold"
+    return next(iter(limits.reached(settings, counters, hours_of(current.session))), None)
+
+
+def is_reached(ended: Ended, current: State, settings: Settings, best: Best) -> bool:
+    """Tell whether the best has surely met the threshold of a session with --verdict noise."""
+    if settings.threshold is None or settings.verdict != "noise" or not best.valid:
+        return False
+    config = config_of(settings, best.primary)
+    return threshold(_judged(ended, current, best), settings.threshold, config).met
+
+
+def _result(result: Result, one: SeedValue, best: Best | None, why: Termination | None) -> Result:
+    shown = "no value" if one.value is None else f"{result.primary.name} {number(one.value)}"
+    return replace(
+        result,
+        improved_over_best=False,
+        values=(one,),
+        said=f"{shown} with seed {one.seed}",
+        best=best.run_id if best is not None else None,
+        best_value=best.value if best is not None else None,
+        should_terminate=why is not None,
+        terminated_by=why,
+    )

@@ -1,0 +1,128 @@
+"""Launch a version that was judged once more: an entry of its own, whose value is a measurement.
+
+It has a folder, a record and an active entry as a candidate has, under the name of its run and its seed
+(r0012m3), and goes through the same stages. It gets no verdict and no row; its value is committed into
+best.json, if its run is the best still. The name makes it happen once, whoever asks for it again.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.core import file_kinds, files
+from ardaemon.core.errors import CorruptState
+from ardaemon.core.layout import Experiment, Run, measure_name
+from ardaemon.core.model import Best
+from ardaemon.core.run_record import Active, Queued, RunRecord
+from ardaemon.experiment import history, seal, versions
+from ardaemon.experiment.own_records import Records
+from ardaemon.experiment.repair import load_or_repair
+from ardaemon.experiment.state import State
+from ardaemon.host import durable, state
+from ardaemon.judging.noise.best import threshold
+from ardaemon.pipeline import noise_history
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.noise_verdict import START, config_of
+from ardaemon.pipeline.submit import entry_path
+
+FIRST, LATER = 1, -1  # `front` of an entry that a verdict waits for, and of one that nothing waits for
+
+
+class LaidOut(NamedTuple):
+    """A measurement on disk, for the board."""
+
+    run: Run
+    record: RunRecord
+    active: Active
+    entry: Path
+
+
+def lay_out(
+    like: Flight, best: Best, seed: int, entries: Path, seq: int, records: Records, front: int
+) -> LaidOut | None:
+    """Put a launch of the best with that seed on disk; None if it was made and committed already.
+
+    It is launched as `like` was: with its environment, its shell's limits, its need of GPUs, and the settings
+    of the session. Raises CorruptState where the best's version is not there, and StorageError.
+    """
+    experiment = like.experiment
+    run = experiment.run(measure_name(best.run_id, seed))
+    entry = entry_path(entries, experiment, run.run_id)
+    before = records.read(run)
+    if before is not None and (history.committed(run, before) is not None or entry.exists()):
+        return None
+    data = _version(experiment, best)
+    record = records.signed(_record(like, best, run.run_id, seed))
+    with state.storage("create", run.folder):
+        durable.make_own_folder(run.folder)
+        durable.sweep(run.folder)
+        versions.keep(like.experiment, run.run_id, data)
+        durable.write(run.train, data, durable.mode_of(experiment.train, 0o444), folder=False)
+        durable.write(run.record, state.encode(record))
+    active = replace(
+        like.active,
+        run_id=run.run_id,
+        seq=seq,
+        submit_id=record.submit_id,
+        wanted="run",
+        front=front,
+        held=False,
+    )
+    state.write(entry, active, 0o600)
+    return LaidOut(run, record, active, entry)
+
+
+def _version(experiment: Experiment, best: Best) -> bytes:
+    """Return the best's text as it was judged."""
+    path = experiment.run(best.run_id).train
+    if not versions.put_right(experiment, best.run_id, best.sha256):
+        raise CorruptState(f"{path} is not the version that was judged", "put back a copy of it")
+    return files.read(path, file_kinds.TRAIN)
+
+
+def _record(like: Flight, best: Best, run_id: str, seed: int) -> RunRecord:
+    return replace(
+        like.record,
+        run_id=run_id,
+        submit_id=f"{run_id}-{os.urandom(8).hex()}",
+        sha256=best.sha256,
+        base=best.run_id,
+        note="",
+        submitted_at=state.now(),
+        restore="at_verdict",
+        normal="",
+        argv=(),
+        measure=True,
+        of=best.run_id,
+        state=Queued(seed=seed),
+        signature="",
+    )
+
+
+def due(experiment: Experiment) -> tuple[Best, tuple[int, ...]] | None:
+    """Return the best and the seeds with which it is to be launched now, whatever the next candidate is.
+
+    Those that the noise is measured with at first; and the next one, where the session's threshold may be
+    reached and one value does not tell.
+    """
+    current = load_or_repair(experiment)
+    best, settings = current.best, current.session.settings
+    if best is None or settings is None or settings.verdict != "noise" or not current.session.live:
+        return None
+    values = noise_history.values_of(best) if _is_comparable(current, best) else ()
+    most = min(START, settings.max_attempts)
+    if not best.earlier and len(values) < most:
+        return best, tuple(range(len(values), most))
+    if settings.threshold is None:
+        return None
+    conditions = seal.conditions(settings, current.contract)
+    judged = noise_history.judged(experiment, best, conditions, current.session.last_run)
+    test = threshold(judged, settings.threshold, config_of(settings, current.contract.primary))
+    return (best, (test.confirm.seed,)) if test.confirm is not None else None
+
+
+def _is_comparable(current: State, best: Best) -> bool:
+    settings = current.session.settings
+    return settings is not None and best.conditions == seal.conditions(settings, current.contract)

@@ -1,0 +1,167 @@
+"""The noise verdict at a run's commit: its launches and the history in, what becomes of the run out.
+
+The decision itself is judging/noise. Here are the values it is given, and what follows from it: an advance, a
+revert, or another launch, of the run or of the best.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.core.model import Counters, Primary, Result, SeedValue, Settings
+from ardaemon.core.reason import LOST, Reason
+from ardaemon.core.run_record import AttemptResult
+from ardaemon.experiment import seal
+from ardaemon.experiment.state import State
+from ardaemon.judging import verdict
+from ardaemon.judging.noise import line
+from ardaemon.judging.noise.best import standing
+from ardaemon.judging.noise.decide import decide
+from ardaemon.judging.noise.types import Advance, Confirm, NoiseConfig, Revert, RunValues
+from ardaemon.pipeline import noise_history
+from ardaemon.pipeline.ended import Ended
+
+START = NoiseConfig().start  # launches of the first best, before anything is compared with it
+
+
+class Ruling(NamedTuple):
+    """What the noise verdict says of a run that is over; `confirm` is the seed of its own next launch."""
+
+    decision: Advance | Revert | None = None
+    confirm: int | None = None
+    best_seed: int | None = None  # the best is to be launched with this one before anything is decided
+    history: tuple[RunValues, ...] = ()  # what was replayed, the run itself last
+    values: tuple[SeedValue, ...] = ()
+
+
+def config_of(settings: Settings, primary: Primary) -> NoiseConfig:
+    """Return the settings as the decision takes them."""
+    return NoiseConfig(
+        direction=primary.direction,
+        start=min(START, settings.max_attempts),
+        min_delta=settings.min_delta,
+        budget=settings.noise_budget,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def applies(ended: Ended, current: State, judged: verdict.Judgement) -> bool:
+    """Tell whether the noise decides about this run, and not the table of verdicts alone.
+
+    A first launch that failed, a run that breaks a constraint, a baseline and the first run that keeps the
+    constraints are judged as ever. So is a rerun of the best: it decides nothing.
+    """
+    if ended.record.settings.verdict != "noise" or ended.record.measure or ended.record.of:
+        return False
+    best = current.best
+    if best is None or not best.valid:
+        return False
+    if confirmations(ended.before) and judged.status in ("crash", "timeout", "invalid"):
+        return not ended.seal_faults
+    return judged.status == "ok" and judged.valid
+
+
+def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
+    """Decide about the run. Where its end is wanted, or that of its session, nothing is launched any more."""
+    values = confirmations(ended.before)
+    if ended.cut_off:
+        return Ruling(Revert("undecided"), values=values)
+    values = (*values, _this(ended, judged))
+    if values[-1].value is None:
+        return _failed(ended, values)
+    history = _history(ended, current, values)
+    decision = decide(history, config_of(ended.record.settings, current.contract.primary))
+    if not isinstance(decision, Confirm):
+        return Ruling(decision, values=values, history=tuple(history))
+    if not ended.goes_on:
+        return Ruling(Revert("undecided", decision.facts), values=values)
+    if decision.which == ended.run.run_id:
+        return Ruling(confirm=decision.seed, values=values)
+    return Ruling(best_seed=decision.seed, values=values)
+
+
+def _history(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> list[RunValues]:
+    best, record = current.best, ended.record
+    assert best is not None
+    conditions = seal.conditions(record.settings, current.contract)
+    earlier = noise_history.judged(ended.experiment, best, conditions, current.session.last_run)
+    earlier = [run for run in earlier if run.run != ended.run.run_id]
+    candidate = RunValues(
+        run=ended.run.run_id,
+        values=noise_history.in_order(values),
+        failures=sum(one.value is None for one in values),
+    )
+    return [*earlier, candidate]
+
+
+def _failed(ended: Ended, values: tuple[SeedValue, ...]) -> Ruling:
+    """Decide after a launch without a value: one such may be an accident, and the next seed tells."""
+    if sum(one.value is None for one in values) > 1:
+        return Ruling(Revert("unstable"), values=values)
+    if not ended.goes_on:
+        return Ruling(Revert("undecided"), values=values)
+    return Ruling(confirm=values[-1].seed + 1, values=values)
+
+
+def confirmations(before: tuple[AttemptResult, ...]) -> tuple[SeedValue, ...]:
+    """Return what earlier launches of the run measured, those under unfair conditions left out."""
+    return tuple(
+        SeedValue(seed=one.seed, value=one.value, status=one.status) for one in before if one.why == "confirm"
+    )
+
+
+def _this(ended: Ended, judged: verdict.Judgement) -> SeedValue:
+    """Return what the launch that is just over measured; under unfair conditions that is nothing."""
+    fair = judged.status == "ok" and ended.tainted is None and ended.exit.ending not in LOST
+    return SeedValue(seed=ended.seed, value=judged.primary.value if fair else None, status=judged.status)
+
+
+def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.Judgement:
+    """Return the judgement with the decision in it; an equal value of a `shorter` train.py wins as ever."""
+    decision = ruling.decision
+    assert decision is not None
+    improved = isinstance(decision, Advance) or (shorter and judged.improved)
+    values = [one.value for one in ruling.values if one.value is not None]
+    value = math.fsum(values) / len(values) if values else None
+    before = decision.facts.best.mean if decision.facts is not None else judged.primary.best_before
+    delta = value - before if value is not None and before is not None else None
+    return replace(
+        judged,
+        status="ok",
+        verdict="advance" if improved else "revert",
+        improved=improved,
+        reason=judged.reason if improved else Reason("", said(judged.primary.name, decision)),
+        primary=replace(judged.primary, value=value, best_before=before, delta=delta),
+    )
+
+
+def noise_line(judged: Sequence[RunValues], config: NoiseConfig, counters: Counters) -> str:
+    """Return what a session says of the noise; "" as long as it is not known."""
+    now = standing(judged, config)
+    return "" if now is None else line.status_line(now, counters.launches, counters.confirmations)
+
+
+def said(metric: str, decision: Advance | Revert) -> str:
+    """Return the verdict in a line, without the run's name."""
+    return line.verdict_line("", metric, decision).partition(": ")[2]
+
+
+def told(result: Result, ruling: Ruling) -> Result:
+    """Return the result with what the noise verdict knows of the run."""
+    decision = ruling.decision
+    assert decision is not None
+    result = replace(result, said=said(result.primary.name, decision), values=ruling.values)
+    facts = decision.facts
+    if facts is None:
+        return result
+    return replace(
+        result,
+        p_better=facts.p_better,
+        gain=facts.gain,
+        gain_sd=facts.gain_sd,
+        estimate=facts.mean,
+        noise=facts.best.noise,
+        df=facts.best.df,
+    )
