@@ -249,6 +249,7 @@ class GrowingLog:
     def skip(self) -> None:
         """Expect the next bytes from a later place in the log: the line that they begin in is passed over."""
         self._reader.forget()
+        self.not_finite.take(None)  # what stands between may be finite
         self._rest, self._passing = b"", True
 
     def _take(self, data: bytes) -> None:

@@ -10,17 +10,18 @@ import os
 
 from ardaemon.host import holes
 
-LOOK_S = 0.25  # between two looks: what a job prints meanwhile is all by which a log may be too large
-# The same while the log grows fast: at 1 GB/s a look after 20 ms finds it 20 MB too large at most.
-LOOK_MIN_S = 0.02
+# The shim looks again before the log can be full, if the job prints no faster than a good disk takes it. It
+# sleeps LOOK_MIN_S at least: by what is printed in that time (20 MB at FASTEST) a log may be too large.
+FASTEST = 1 << 30  # bytes per second
+LOOK_MIN_S, LOOK_S = 0.02, 0.25
 NEVER_S = 86400.0
 HEAD_PART = 4  # the head is a fourth of the limit: the configuration is printed first, and the end tells more
-# What a look gives back beyond what it must is an eighth of the limit, so that not every look has to.
-SPARE_PART = 8
+# A fourth of the limit is free again after a look has given something back, so that the next looks need not.
+SPARE_PART = 4
 
 
 class LogLimit:
-    """The limit on one log, of `most` bytes; None: no limit. All times are CLOCK_MONOTONIC seconds.
+    """The limit on one log, of `most` bytes; None: no limit.
 
     `dropped` is the end of what was given back, 0 as long as nothing was. `trouble` says why the limit cannot
     be kept.
@@ -31,10 +32,10 @@ class LogLimit:
         self.log, self.most = log, most
         self.head = _whole_blocks((most or 0) // HEAD_PART)
         self.tail = (most or 0) - (most or 0) // SPARE_PART - self.head
-        self.size, self.looked, self.dropped = 0, 0.0, 0
+        self.dropped = 0
         self.trouble: str | None = None
 
-    def look(self, now: float) -> float:
+    def look(self) -> float:
         """Give back what is too much of the log, and return the seconds until it is to be looked at again."""
         if self.most is None or self.trouble is not None:
             return NEVER_S
@@ -43,13 +44,7 @@ class LogLimit:
             self.dropped = 0
         if self._taken(size) > self.most:
             self._give_back(size)
-        grown, passed = size - self.size, now - self.looked
-        self.size, self.looked = size, now
-        if grown <= 0:
-            return LOOK_S
-        # In half the time in which it would be full if it grew on like this.
-        until_full = (self.most - self._taken(size)) * passed / grown
-        return min(max(until_full / 2, LOOK_MIN_S), LOOK_S)
+        return min(max((self.most - self._taken(size)) / FASTEST, LOOK_MIN_S), LOOK_S)
 
     def _taken(self, size: int) -> int:
         """Return the bytes that the log takes of the disk."""

@@ -252,7 +252,7 @@ class Supervisor:
 
     def _look_at_log(self) -> float:
         """Keep the log within its limit, and return the seconds until another look is due."""
-        due = self.log_limit.look(time.monotonic())
+        due = self.log_limit.look()
         if self.clocks is not None:
             self.clocks.pass_over(self.log_limit.dropped)
         return due

@@ -95,3 +95,10 @@ def test_who_follows_passes_the_hole_over_and_the_line_after_it(tmp_path: Path) 
     follower = LogFollower(log, Query(Primary("loss")))
     follower.feed()
     assert follower.latest == 1.0, "half of a line is no report"
+
+
+def test_values_around_the_hole_that_are_nan_are_no_two_in_a_row(tmp_path: Path) -> None:
+    """A run that prints two in a row is ended (--on-nan): a finite one may have stood between them."""
+    follower = LogFollower(kept(tmp_path, b"loss: 1\nloss: nan\n", b"\nloss: nan\n"), Query(Primary("loss")))
+    follower.feed()
+    assert follower.not_finite.in_a_row == 1
