@@ -14,6 +14,7 @@ The shim uses this module, so it imports the standard library alone. No function
 """
 
 import os
+import time
 
 from ardaemon.host import operations, proc
 
@@ -25,6 +26,9 @@ PREFIX = "ardaemon-"
 # With DelegateSubgroup=daemon systemd puts the daemon in a leaf of this name. Then the unit's own cgroup
 # holds no process and may have controllers enabled, so the attempts' cgroups belong there.
 SUBGROUP = "daemon"
+# A shim enters its cgroup within milliseconds, also if its daemon was killed in that moment. An empty cgroup
+# that is left for so long is in nobody's way: the next start removes it.
+YOUNG_S = 60.0
 _made = 0
 _known: dict[tuple[str, str], list[tuple[str, str]]] = {}  # by type and option: mounts as (root, point)
 
@@ -158,11 +162,18 @@ def remove(folder: str) -> None:
 
 
 def sweep() -> None:
-    """Remove empty cgroups of daemons that are gone."""
+    """Remove empty cgroups of daemons that are gone, but for those that a shim may be about to enter."""
     for parent in (_parent(), own("pids")):
         for name in _names(parent):
-            if not _maker_lives(name):
+            if not _maker_lives(name) and _age_s(f"{parent}/{name}") >= YOUNG_S:
                 remove(f"{parent}/{name}")
+
+
+def _age_s(folder: str) -> float:
+    try:
+        return time.time() - os.stat(folder).st_mtime
+    except OSError:
+        return 0.0  # it is gone
 
 
 def _maker_lives(name: str) -> bool:

@@ -102,3 +102,15 @@ def test_no_dots_lead_out_of_it(folder: Path) -> None:
 )
 def test_a_mount_may_show_only_what_is_below_its_root(root: str, path: str, seen: str | None) -> None:
     assert next(cgroup._below(iter([(root, "/mnt")]), path), None) == seen
+
+
+def test_a_dead_daemons_cgroup_is_swept_once_no_shim_is_about_to_enter_it() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with own_cgroup(f"{cgroup.PREFIX}{gone.pid}-1-1") as folder:
+        cgroup.sweep()
+        assert folder.exists()
+        made = folder.stat().st_mtime - cgroup.YOUNG_S
+        os.utime(folder, (made, made))
+        cgroup.sweep()
+        assert not folder.exists()
