@@ -30,11 +30,6 @@ def nothing(_: random.Random) -> float:
     return 0.0
 
 
-def small(dice: random.Random) -> float:
-    """Tuning at the end of the road: small effects both ways, 30% help."""
-    return dice.gauss(0.001, 0.002)
-
-
 @dataclass(frozen=True)
 class Kind:
     """What the edits of a world do, and how much of a seed's luck they keep."""
@@ -49,7 +44,6 @@ MIXED = Kind()
 NO_OPS = Kind(effect=nothing)
 REDRAWN = Kind(redraw=1.0, redrawn=(0.0,))
 KEPT = Kind(redraw=0.0, kept=0.97)
-SMALL = Kind(effect=small)
 
 
 @dataclass(frozen=True)

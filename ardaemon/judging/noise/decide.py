@@ -8,8 +8,9 @@ it is reverted. docs/noise.md explains the rule and shows what it does in simula
 import math
 from collections.abc import Sequence
 
-from ardaemon.judging.noise.belief import Vector, once_seen, seen_entries, variance_of_effect
+from ardaemon.judging.noise.belief import Belief, Vector, once_seen, seen_entries, variance_of_effect
 from ardaemon.judging.noise.edits import MEANS, NONE_AT, SHARES
+from ardaemon.judging.noise.plain import exact, is_young, without_noise
 from ardaemon.judging.noise.posterior import Effect, Posterior, effect_of, posterior
 from ardaemon.judging.noise.replay import (
     Parent,
@@ -21,7 +22,7 @@ from ardaemon.judging.noise.replay import (
     noise_of,
     replay,
 )
-from ardaemon.judging.noise.spread import FARTHEST, Scale, Spread, canonical, in_metric, known, mean
+from ardaemon.judging.noise.spread import FARTHEST, Scale, Spread, canonical, in_metric, known
 from ardaemon.judging.noise.types import (
     Advance,
     BestNow,
@@ -37,17 +38,16 @@ from ardaemon.judging.noise.types import (
 )
 
 FAILURES_MOST = 2  # of confirmations: one may be an accident, with the next the edit is unstable
-SURELY_WORSE = (
-    0.05  # P(better) below which a revert says "worse"; above it the difference is within the noise
-)
-UNLIKELY_SHARE = 1e-3  # of luck kept: what another launch would tell is not asked for less likely shares
+SURELY_WORSE = 0.05  # P(better) below which a revert says "worse"; else the difference is within the noise
+UNLIKELY_SHARE = 1e-3  # probability of a share of luck kept below which a look ahead leaves it out
 
 
 def decide(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
     """Decide about the last run of the history.
 
-    `history`: in the order of the verdicts; the first is the baseline, the last the candidate. The answer is
-    the same whatever the metric's unit, offset and direction.
+    `history`: in the order of the verdicts; the first is the baseline, the last the candidate. Where a
+    session turns to this rule late, the best of that moment is the baseline. The answer is the same whatever
+    the metric's unit, offset and direction.
     """
     candidate = history[-1]
     if candidate.violated:
@@ -63,44 +63,11 @@ def decide(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
         return Advance()  # nothing before it has a value: whatever it has is the best
     noise = noise_of(history, config)
     if noise is None:
-        return _without_noise(history, config)
+        return without_noise(history, config)
     if noise.exact:
-        return _exact(history, noise, config)
+        return exact(history, noise, config)
     seeds = 1 + max(len(candidate.values), len(best_run(history[:-1]).values))
     return _judged(history, noise, replay(history[:-1], noise, seeds, config), config)
-
-
-def _without_noise(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
-    """Decide while no version has two values: a candidate that looks better is launched again."""
-    candidate = history[-1]
-    own, best = (known(canonical(run.values, config)) for run in (candidate, best_run(history[:-1])))
-    if mean(own) < mean(best) and len(candidate.values) < config.max_attempts:
-        return Confirm(candidate.run, len(candidate.values))
-    return Revert("unmeasured")
-
-
-def _exact(history: Sequence[RunValues], noise: Spread, config: NoiseConfig) -> Decision:
-    """Decide where reruns give equal values: the better value wins, as under the plain rule."""
-    candidate = history[-1]
-    own, best = known(canonical(candidate.values, config)), best_now(history[:-1], noise, None, config)
-    gain = (1 if config.direction == "min" else -1) * best.mean - mean(own)
-    facts = Facts(
-        p_better=1.0 if gain > config.min_delta else 0.0,
-        gain=gain,
-        gain_sd=0.0,
-        mean=in_metric(mean(own), config),
-        sd=0.0,
-        first=in_metric(own[0], config),
-        attempts=len(candidate.values),
-        best=best,
-    )
-    if not facts.p_better:
-        return Revert("worse", facts)
-    if not _is_young(own, facts, config):
-        return Advance(facts)
-    if len(candidate.values) < config.max_attempts:
-        return Confirm(candidate.run, len(candidate.values), facts)
-    return Revert("unsure", facts)
 
 
 def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: NoiseConfig) -> Decision:
@@ -114,7 +81,7 @@ def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: N
     best = best_now(history[:-1], noise, state, config)
     facts = _facts(candidate, best, state.scale, after, effect, config)
     good = facts.p_better >= config.p_floor and _within_budget(facts, config)
-    if good and not _is_young(values, facts, config):
+    if good and not is_young(values, facts, config):
         return Advance(facts)
     worth = good or effect.gain_if_real >= _price(effects, config)
     if worth and len(candidate.values) < config.max_attempts:
@@ -128,11 +95,6 @@ def _within_budget(facts: Facts, config: NoiseConfig) -> bool:
     return best.expected_false + 1 - facts.p_better <= config.budget * (best.advances + 1)
 
 
-def _is_young(values: Values, facts: Facts, config: NoiseConfig) -> bool:
-    """Tell whether the candidate was seen once only while the noise is hardly known."""
-    return len(known(values)) < 2 and facts.best.df < config.min_df
-
-
 def _price(effects: Vector, config: NoiseConfig) -> float:
     """Return, in sigmas, what a launch would bring if it were spent on a fresh edit."""
     fresh = sum(-centre * weight for centre, weight in zip(MEANS[:NONE_AT], effects[:NONE_AT], strict=True))
@@ -144,19 +106,21 @@ def _another(
 ) -> Confirm:
     """Launch the candidate or the best again: whichever makes the effect better known."""
     best, seen = state.best, seen_entries(values)
-    after_best = once_seen(state.belief, 1 + len(best.values))
-    likely = [
-        (weight, share) for weight, share in zip(shares, SHARES, strict=True) if weight > UNLIKELY_SHARE
-    ]
-    if is_measurable(best, config) and (
-        sum(weight * variance_of_effect(after_best, share, seen) for weight, share in likely)
-        < sum(
-            weight * variance_of_effect(state.belief, share, [*seen, 1 + len(candidate.values)])
-            for weight, share in likely
-        )
-    ):
-        return Confirm(best.run, len(best.values), facts)
-    return Confirm(candidate.run, len(candidate.values), facts)
+    chosen = candidate
+    if is_measurable(best, config):
+        with_best = _variance(once_seen(state.belief, 1 + len(best.values)), seen, shares)
+        with_candidate = _variance(state.belief, [*seen, 1 + len(candidate.values)], shares)
+        chosen = best if with_best < with_candidate else candidate
+    return Confirm(chosen.run, len(chosen.values), facts)
+
+
+def _variance(belief: Belief, entries: Sequence[int], shares: Vector) -> float:
+    """Return the variance that the effect will have, on average over the shares of luck that may be kept."""
+    return sum(
+        weight * variance_of_effect(belief, share, entries)
+        for weight, share in zip(shares, SHARES, strict=True)
+        if weight > UNLIKELY_SHARE
+    )
 
 
 def _facts(

@@ -103,7 +103,8 @@ def _log_row(effect: float, evidence: float, components: list[tuple[float, float
     return [evidence - log - (apart := effect - centre) * apart / total for centre, log, total in components]
 
 
-@lru_cache(maxsize=64)  # runs with one value have the same six variances until the next advance
+# Runs with one value have the same six variances until the next advance; the next call has all of them again.
+@lru_cache(maxsize=512)
 def _components(variance: float) -> list[tuple[float, float, float]]:
     """Return of each component its mean, half the log of the variance of an estimate of d, and twice that."""
     totals = [(centre, width + variance) for centre, width in zip(MEANS, VARIANCES, strict=True)]

@@ -36,9 +36,7 @@ class NoiseConfig:
     start: int = 4  # attempts of the baseline: 3 degrees of freedom; with 2 attempts a quarter is false
     budget: float = 0.20  # expected false advances for each advance; 1-11% are really false
     p_floor: float = 0.6  # no single advance on less, whatever is left of the budget
-    price: float = (
-        0.8  # a launch costs what a fresh edit brings, times this: at 0.5 more are false, at 1.2 less is won
-    )
+    price: float = 0.8  # of a launch, × what a fresh edit brings: at 0.5 more are false, at 1.2 less is won
     price_floor: float = 0.02  # and never less than this many sigma, when fresh edits bring nothing
     max_attempts: int = 24  # of one version; with 4 a night at great noise goes half as far
     min_df: int = 6  # below this no advance on one value: sigma may be wrong by half

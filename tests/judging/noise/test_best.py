@@ -43,6 +43,13 @@ def test_two_values_well_beyond_the_threshold_meet_it() -> None:
     assert test.p > 0.95
 
 
+def test_a_threshold_that_is_probably_met_has_the_best_launched_again() -> None:
+    test = threshold([BASE, replace(LUCKY, values=(0.98, 0.981))], 0.9806, CONFIG)
+    assert test.p is not None
+    assert 0.5 < test.p < 0.95
+    assert (test.met, test.confirm) == (False, Confirm("r0001", 2))
+
+
 def test_a_threshold_out_of_reach_asks_for_nothing() -> None:
     test = threshold([BASE, LUCKY], 0.9, CONFIG)
     assert (test.met, test.confirm) == (False, None)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -61,6 +62,24 @@ def test_a_clear_winner_is_kept_on_one_value_only_once_the_noise_is_known() -> N
     assert (young.which, young.seed) == ("r0001", 1)
     assert isinstance(judged(FOUR, [0.98, 0.981]), Advance)
     assert isinstance(judged(EIGHT, [0.98]), Advance)
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("min", 1), ("max", -1)])
+def test_the_facts_are_in_the_metrics_own_unit_and_sign(direction: Literal["min", "max"], sign: int) -> None:
+    config = NoiseConfig(direction=direction)
+    decision = judged([sign * value for value in EIGHT], [sign * 0.98, sign * 0.981], config)
+    assert isinstance(decision, Advance)
+    facts = decision.facts
+    assert facts is not None
+    assert facts.p_better > 0.999
+    assert facts.gain == pytest.approx(0.0193, abs=0.001)  # better is positive, whatever the direction
+    assert 0 < facts.gain_sd < 0.002
+    assert facts.mean == pytest.approx(sign * 0.9803, abs=0.0003)
+    assert (facts.first, facts.attempts) == (sign * 0.98, 2)
+    assert facts.best.mean == pytest.approx(sign * 1.000125, abs=0.0001)
+    assert (facts.best.run, facts.best.attempts, facts.best.df) == ("r0000", 8, 8)
+    low, high = facts.best.interval
+    assert low < facts.best.mean < high
 
 
 def test_one_sigma_better_is_within_the_noise_and_not_worth_a_rerun() -> None:
@@ -153,6 +172,13 @@ def test_no_version_is_launched_more_often_than_max_attempts() -> None:
     history = [*edits_that(keep_the_luck=False), run(9, [value - 0.004 for value in WIDE[:3]])]
     assert isinstance(decide(history, CONFIG), Confirm)
     assert isinstance(decide(history, NoiseConfig(max_attempts=3)), Revert)
+
+
+def test_a_launch_has_a_price_and_never_less_than_the_least() -> None:
+    history = [*edits_that(keep_the_luck=False), run(9, [value - 0.004 for value in WIDE[:3]])]
+    assert isinstance(decide(history, NoiseConfig(price=0.0)), Confirm)
+    assert isinstance(decide(history, NoiseConfig(price=10.0)), Revert)
+    assert isinstance(decide(history, NoiseConfig(price=0.0, price_floor=10.0)), Revert)
 
 
 def test_a_gap_in_the_baseline_is_an_attempt() -> None:
