@@ -136,6 +136,7 @@ def choose(error: AmbiguousExperiment) -> str:
     candidates = [str(slug) for slug in error.data.get("candidates", [])]
     if not candidates or not interactive():
         raise error
+    complain(error.message)
     return str(click.prompt("Which experiment", type=click.Choice(candidates), err=True))
 
 

@@ -17,8 +17,8 @@ EXIT_ABORTED = 130  # as a shell shows a death by SIGINT
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 # Names that people know from other tools, and the command that answers what they mean by it.
 MEANT = {
-    "ls": "status",
-    "list": "status",
+    "ls": "list",
+    "experiments": "list",
     "best": "status",
     "ps": "queue",
     "top": "watch",
@@ -42,6 +42,7 @@ COMMANDS = {
     "run": ("run", "Run train.py as it is now."),
     "wait": ("run", "Wait for a run and print its verdict."),
     "status": ("status", "Show the state of an experiment."),
+    "list": ("list", "List the project's experiments: best, runs, what runs."),
     "result": ("result", "Show the result of a run."),
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from arctl.dial import Answer
 from arctl.render import status as status_lines
-from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, short_id, spark
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id, spark
 from ardaemon.core.line import number, short
 from ardaemon.core.words import runner_of
 
@@ -142,3 +142,17 @@ def now_of(glance: Answer) -> str:
     parts += [f"{glance['at_work'] - 1} more run"] if glance["at_work"] > 1 else []
     parts += [f"{glance['waiting']} wait"] if glance["waiting"] else []
     return ", ".join(parts)
+
+
+def listed(glances: Sequence[Answer]) -> list[str]:
+    """Return a line for each experiment: `261122-lr  live  42 runs  val/loss 0.851 @ r0040  r0043 runs`."""
+    rows = [
+        (short(one["expr"], SLUG_MAX), session_of(one)[0], _runs(one["runs"]), best_of(one), now_of(one))
+        for one in glances
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"

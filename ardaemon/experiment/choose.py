@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment
 from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug, project_folder
@@ -10,14 +11,28 @@ from ardaemon.core.model import Session
 from ardaemon.core.project import above, require_ours
 from ardaemon.core.words import CHAIN_FIRST, CREATE
 from ardaemon.experiment import chain as chains
+from ardaemon.experiment import standing
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 
 # If two experiments were changed within this time, the last change does not tell which one is meant.
 CLOSE_S = 60.0
+SHOWN_MAX = 6  # of several that could be meant, with what tells them apart
+
+
+class Meant(NamedTuple):
+    """The experiment that is meant; `told` names it where another one could have been."""
+
+    experiment: Experiment
+    told: str = ""
 
 
 def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experiment:
+    """Return the experiment that is meant, as meant() does."""
+    return meant(project, expr, trusted).experiment
+
+
+def meant(project: str, expr: str | None, trusted: Sequence[str]) -> Meant:
     """Return the experiment `expr`; without it the only live, the chain's current or the last changed one.
 
     A name may come without its date where it is the only one of that name.
@@ -32,18 +47,18 @@ def resolve(project: str, expr: str | None, trusted: Sequence[str]) -> Experimen
         names = (FOLDER,) if name is None else (FOLDER, check_slug(name))
         require_ours(project, names, lambda: trusted)  # before anything is read there
         if name is not None:
-            return experiments.find(folder, name)
-        experiment = _meant(folder, expr == CHAIN_FIRST)
-        require_ours(project, (FOLDER, experiment.slug), lambda: trusted)
-        return experiment
+            return Meant(experiments.find(folder, name))
+        found = _meant(folder, expr == CHAIN_FIRST)
+        require_ours(project, (FOLDER, found.experiment.slug), lambda: trusted)
+        return found
 
 
 def _whole(folder: Path, name: str) -> str:
     """Return the dated name for one that was given without its date, as it was to init: lr-warmup."""
-    meant = [e for e in Project(folder).experiments() if e.slug.partition("-")[2] == name]
-    if len(meant) > 1:
-        raise _ambiguous(meant, f"several experiments are named {name}")
-    return meant[0].slug if meant else name
+    named = [e for e in Project(folder).experiments() if e.slug.partition("-")[2] == name]
+    if len(named) > 1:
+        raise _ambiguous(named, f"several experiments are named {name}")
+    return named[0].slug if named else name
 
 
 def require_place(project: Path, trusted: Sequence[str]) -> None:
@@ -52,15 +67,16 @@ def require_place(project: Path, trusted: Sequence[str]) -> None:
         require_ours(str(project), (FOLDER,), lambda: trusted)
 
 
-def _meant(folder: Path, chain_first: bool) -> Experiment:
+def _meant(folder: Path, chain_first: bool) -> Meant:
     every = Project(folder).experiments()
     if not every:
         raise UnknownExperiment(f"there is no experiment in {folder}", f"create one with: {CREATE}")
     if len(every) == 1:
-        return every[0]
+        return Meant(every[0])
     if chain_first and (current := _current(folder, every)) is not None:
-        return current
-    return _only_live(every) or _current(folder, every) or _last_changed(every)
+        return Meant(current)
+    certain = _only_live(every) or _current(folder, every)
+    return Meant(certain) if certain is not None else _last_changed(every)
 
 
 def with_above(error: UnknownExperiment, project: Path) -> UnknownExperiment:
@@ -104,12 +120,16 @@ def _current(folder: Path, every: list[Experiment]) -> Experiment | None:
     return next((e for e in every if e.slug == chain.current_slug), None)
 
 
-def _last_changed(every: list[Experiment]) -> Experiment:
+def _last_changed(every: list[Experiment]) -> Meant:
+    """Return the newest. If others changed in the same minute, it must have just been made: that is told."""
     times = sorted(((changed(e), e.slug, e) for e in every), reverse=True)
     newest = [e for when, _, e in times if times[0][0] - when < CLOSE_S]
-    if len(newest) > 1:
+    if len(newest) == 1:
+        return Meant(newest[0])
+    if not standing.is_new(newest[0]):
         raise _ambiguous(newest, "several experiments were changed within a minute")
-    return newest[0]
+    others = ", ".join(e.slug for e in newest[1 : 1 + SHOWN_MAX])
+    return Meant(newest[0], f"{newest[0].slug} is meant, the newest; another one: --expr SLUG ({others})")
 
 
 def changed(experiment: Experiment) -> float:
@@ -121,7 +141,11 @@ def changed(experiment: Experiment) -> float:
 
 
 def _ambiguous(candidates: list[Experiment], why: str) -> AmbiguousExperiment:
+    shown = [f"{e.slug} ({standing.in_words(e)})" for e in candidates[:SHOWN_MAX]]
+    more = [f"and {len(candidates) - SHOWN_MAX} more"] if len(candidates) > SHOWN_MAX else []
     slugs = [experiment.slug for experiment in candidates]
     return AmbiguousExperiment(
-        f"{why}: {', '.join(slugs)}", "say which with --expr SLUG or AR_EXPR", {"candidates": slugs}
+        f"{why}: {', '.join([*shown, *more])}",
+        "say which with --expr SLUG or AR_EXPR; arctl list shows them",
+        {"candidates": slugs},
     )

@@ -12,6 +12,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from ardaemon.core import asides
 from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError, UnknownExperiment
 from ardaemon.core.layout import Experiment, Host, Project, project_folder, run_number
 from ardaemon.core.live_config import LiveConfig
@@ -189,9 +190,11 @@ class Context:
     async def resolve(self, project: str, expr: str | None) -> Experiment:
         """Return the experiment that is meant, as choose.resolve does."""
         await self.settle(project_folder(project))
-        work = partial(choose.resolve, project, expr, self.config.now.trusted)
+        work = partial(choose.meant, project, expr, self.config.now.trusted)
         try:
-            return await self.disks.ask(project_folder(project), work)
+            meant = await self.disks.ask(project_folder(project), work)
+            asides.tell(meant.told)
+            return meant.experiment
         except UnknownExperiment as error:
             raise await self._explained(error, project_folder(project)) from error
 
@@ -213,12 +216,14 @@ class Context:
         """Resolve, load and `look` in one question; what is broken is repaired first."""
         await self.settle(project_folder(project))
 
-        def at_once() -> T:
-            experiment = choose.resolve(project, expr, self.config.now.trusted)
-            return look(experiment, load(experiment))
+        def at_once() -> tuple[str, T]:
+            meant = choose.meant(project, expr, self.config.now.trusted)
+            return meant.told, look(meant.experiment, load(meant.experiment))
 
         try:
-            return await self.disks.ask(project_folder(project), at_once)
+            told, seen = await self.disks.ask(project_folder(project), at_once)
+            asides.tell(told)
+            return seen
         except UnknownExperiment as error:
             raise await self._explained(error, project_folder(project)) from error
         except CorruptState:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, Protocol
 import anyio
 import msgspec
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
-from ardaemon.core import errors
+from ardaemon.core import asides, errors
 from ardaemon.core.config import BATCH_MAX, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
 from ardaemon.core.methods import METHODS
-from ardaemon.core.protocol import PROTOCOL, Request
+from ardaemon.core.protocol import PROTOCOL, Answer, Request
 from ardaemon.rpc import messages
 
 log = logging.getLogger("ardaemon.rpc")
@@ -119,7 +120,10 @@ class Dispatcher:
             await client.send(messages.notification(name, facts))
 
         try:
-            result = await self.handlers[part.method](part.params, notify)
+            with asides.collected() as told:
+                result = await self.handlers[part.method](part.params, notify)
+            if told and isinstance(result, Answer):
+                result = replace(result, warnings=(*result.warnings, *told))
             return _answer(part.identity, result)
         except anyio.get_cancelled_exc_class():
             raise

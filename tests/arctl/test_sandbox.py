@@ -38,7 +38,17 @@ ASKING = (
         "seal",
         "clean",
     ),
-    *("run", "run --wait", "run --wait --exit-zero", "wait", "wait --any", "status", "result", "tail"),
+    *(
+        "run",
+        "run --wait",
+        "run --wait --exit-zero",
+        "wait",
+        "wait --any",
+        "status",
+        "list",
+        "result",
+        "tail",
+    ),
     *(
         "tail --follow",
         "watch",

@@ -8,7 +8,7 @@ import pytest
 from ardaemon.core.errors import AmbiguousExperiment, CorruptState, Refused, SessionNotLive, UsageError
 from tests.support.chains import parent
 from tests.support.lab import SLUG, Lab
-from tests.support.shell import Shell
+from tests.support.shell import RUNNER, Shell
 
 OTHER = "261123-other"
 
@@ -137,7 +137,7 @@ def test_where_nobody_can_be_asked_the_chains_current_experiment_is_meant(two: L
 def test_the_chain_is_shown_with_what_is_left_and_each_links_best(two: Lab) -> None:
     shell = Shell(two)
     assert "has no chain" in shell.end(shell.start("chain"))[2]
-    assert shell("session", "start", "--expr", SLUG, "--seconds", "20", "--chain", "2").endswith(
+    assert shell("session", "start", "--expr", SLUG, "--seconds", "20", *RUNNER, "--chain", "2").endswith(
         "chain: 2 left\n"
     )
     two.tried(1.5)
