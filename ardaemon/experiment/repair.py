@@ -12,15 +12,17 @@ from ardaemon.core.run_record import Judged
 from ardaemon.experiment import generation, history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
+from ardaemon.experiment.vanished import require_results
 from ardaemon.host import durable, state
 
 REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a year of one-minute runs
 
 
-def load_or_repair(experiment: Experiment) -> State:
+def load_or_repair(experiment: Experiment, without_results: bool = False) -> State:
     """Read the state. A broken file is kept aside and rebuilt from the other files; `warnings` says so.
 
     Each file goes from broken to rebuilt in one durable write, so after a kill the repair begins again.
+    Raises Refused where all results are gone, unless a person goes on `without_results`.
     """
     try:
         current = load(experiment)
@@ -28,6 +30,8 @@ def load_or_repair(experiment: Experiment) -> State:
             return current
         raise CorruptState(f"{experiment.best} names a run whose train.py was changed")
     except CorruptState:
+        if not without_results:
+            require_results(experiment)
         warnings = [
             *_mend_fresh(experiment),
             *_mend_ledger(experiment),

@@ -45,7 +45,7 @@ def start(
     what this machine can never give. Raises UsageError for a wrong setting and
     Refused if the circumstances are wrong; nothing has changed then.
     """
-    current = load_or_repair(experiment)
+    current = load_or_repair(experiment, without_results=True)
     went_back = _went_back(experiment, current.session)
     mine = started_here.knows(current.session)
     default_runner = DefaultRunner.of(experiment, params.environment, current.contract.origin)
@@ -192,7 +192,7 @@ def expire(experiment: Experiment, current: State, started_here: StartedHere) ->
 
 def stop(experiment: Experiment) -> Session:
     """End the session. The caller interrupts the runs that are at work."""
-    current = load_or_repair(experiment)
+    current = load_or_repair(experiment, without_results=True)
     if not current.session.live:
         return current.session
     session = replace(current.session, live=False, terminated_by="manual")

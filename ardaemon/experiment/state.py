@@ -80,9 +80,11 @@ def has_snapshot(experiment: Experiment, best: Best) -> bool:
 def is_removed(experiment: Experiment, run: Run) -> bool:
     """Tell whether somebody removed the run: what the daemon wrote there is gone, the experiment is there.
 
-    An experiment that is gone as a whole may be on a disk that is away, and come back.
+    An experiment that is gone as a whole may be on a disk that is away, and come back; and so may one that
+    git took back to an earlier state.
     """
-    return experiment.folder.exists() and not any(file.exists() for file in (run.record, run.train))
+    gone = experiment.folder.exists() and not any(file.exists() for file in (run.record, run.train))
+    return gone and not vanished.is_taken_back(experiment)
 
 
 def sweep(experiment: Experiment) -> None:

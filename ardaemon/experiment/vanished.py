@@ -4,13 +4,14 @@ git's stash, clean, reset and checkout do that in one word, and nobody means the
 anew and nothing is written into what an earlier state has left, until a person has decided.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ardaemon.core import git
 from ardaemon.core.errors import CorruptState, Refused, UnknownExperiment
 from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import FOLDER, Experiment, run_name
+from ardaemon.core.layout import FOLDER, RUN_ID, Experiment, Run, run_name
 from ardaemon.core.model import Session
 from ardaemon.experiment import generation
 from ardaemon.host import state
@@ -54,9 +55,59 @@ def _require(experiment: Experiment, session: Session, newest: int, written: int
     )
 
 
+def require_results(experiment: Experiment) -> None:
+    """Raise Refused if every run that was committed is gone: nothing is rebuilt from nothing.
+
+    Of a session that is gone as well, this daemon knows only that it has written one. Raises StorageError.
+    """
+    if not _lost_results(experiment):
+        return
+    slug = experiment.slug
+    accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
+    raise Refused(
+        f"{slug} has lost its results: every run that was committed is gone (a clean or stash of git's?)",
+        f"{way_back(experiment)}; or, to go on without them: {accept}",
+    )
+
+
+def _lost_results(experiment: Experiment) -> bool:
+    with suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        if session is not None and session.archiving is not None:
+            return False  # `--resume fresh` moves them away
+        judged = generation.known(experiment) if session is None else session.counters.total
+        return judged > 0 and not any(run.result.exists() for run in _runs(experiment))
+    return False
+
+
+def _runs(experiment: Experiment) -> Iterator[Run]:
+    if not experiment.runs.is_dir():
+        return
+    with state.reading(experiment.runs):
+        for one in listing(str(experiment.runs), Look(experiment.runs), follow=True):
+            if RUN_ID.fullmatch(one.name):
+                yield experiment.run(one.name)
+
+
+def is_taken_back(experiment: Experiment) -> bool:
+    """Tell whether the experiment as a whole is not as this daemon has left it, and not one run of it."""
+    with suppress(CorruptState):
+        session = state.read(experiment.session, Session)
+        older = session is None or generation.is_older(experiment, session)
+        return older or _lost_results(experiment)
+    return False
+
+
 def way_back(experiment: Experiment) -> str:
     """Return the command that brings the experiment back, or what else can be done."""
     return _command(experiment.project, f"{FOLDER}/{experiment.slug}") or "put a copy of it back"
+
+
+def way_back_of(run: Run) -> str | None:
+    """Return the command that brings the run's folder back and puts its version into train.py; or None."""
+    experiment = Experiment(run.folder.parent.parent)
+    command = _command(experiment.project, str(run.folder.relative_to(experiment.project)))
+    return command and f"{command} && arctl restore {run.run_id} --expr {experiment.slug}"
 
 
 def explained(error: UnknownExperiment, project: Path, known: frozenset[str]) -> UnknownExperiment:

@@ -179,7 +179,9 @@ class Experiments:
         """Start a session: runs are accepted from here on."""
         experiment = await self.context.resolve(params.project, params.expr)
         alone = nullcontext() if params.chain is None else self.context.changing_chain(experiment.project)
-        async with alone, self.context.changing(experiment):
+        # By this a person goes on from an earlier state, also while a run waits for that.
+        mending = await self._is_taken_back(experiment)
+        async with alone, self.context.changing(experiment, mending):
             active = bool(self.board.of(experiment))
             possible = await self._possible(params.environment)
             work = partial(session.start, experiment, params, active, self.context.started_here, possible)
@@ -199,6 +201,19 @@ class Experiments:
         if self.context.ownership.has_locks(project):
             return ()
         return (f"the file system of {project} has no locks: work in it on one host, and in one container",)
+
+    async def _is_taken_back(self, experiment: Experiment) -> bool:
+        """Tell whether the files know less than what was committed here, or have lost all results."""
+
+        def look() -> bool:
+            try:
+                vanished.require_results(experiment)
+                vanished.require_newest_there(experiment, self.board.newest_of(experiment.folder))
+            except Refused:
+                return True
+            return False
+
+        return await self.context.ask(experiment, look)
 
     async def session_set(self, params: p.SessionSet, _: Notify) -> p.SessionView:
         """Change settings of the live session, where its values stay comparable."""

@@ -12,14 +12,15 @@ def is_stuck(flight: Flight, board: Board) -> bool:
     return flight.blocked is not None or standstill(flight, board.placement) is not None
 
 
-def refusal(flight: Flight, board: Board, unclean: bool) -> ArdaemonError:
+def refusal(flight: Flight, board: Board, unclean: bool, way_back: str | None = None) -> ArdaemonError:
     """Make the error for whoever waits for a run that is stuck: why, and what to do now.
 
-    `unclean` tells whether the sentinel stands.
+    `unclean` tells whether the sentinel stands; `way_back` is what brings the folder of a dropped run back.
     """
     run_id, still = flight.run.run_id, standstill(flight, board.placement)
     if flight.dropped:
-        return StorageError(f"{run_id} was dropped: its folder is gone", "arctl status shows what there is")
+        mend = way_back or "arctl status shows what there is"
+        return StorageError(f"{run_id} was dropped: its folder is gone", mend)
     if still is None:
         mend = f"mend that: the daemon tries again by itself within {RETRY_MOST_S:.0f} s"
         return StorageError(f"{run_id} cannot go on: {flight.blocked}", mend)

@@ -1,6 +1,7 @@
 """run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
 
 import time
+from functools import partial
 
 import anyio
 from msgspec.structs import replace
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, UnknownRun
 from ardaemon.core.layout import Experiment
+from ardaemon.experiment import vanished
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
@@ -113,7 +115,9 @@ class Waiter:
                 first = await _first(flights, until, self.board)
         if is_stuck(first, self.board):
             unclean = await self.context.ask(first.experiment, first.experiment.unclean.exists)
-            raise refusal(first, self.board, unclean)
+            back = partial(vanished.way_back_of, first.run)
+            way_back = await self.context.ask(first.experiment, back) if first.dropped else None
+            raise refusal(first, self.board, unclean, way_back)
         return self.views.view(first)
 
     async def _deliver(self, experiment: Experiment, run_id: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import ArdaemonError, Refused, UnknownExperiment
+from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UnknownExperiment
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD
 
@@ -37,11 +37,16 @@ def tried(lab: Lab, value: float, run_id: str) -> None:
     wait_until(lambda: facts.exists() and run_id in facts.read_text(), "the facts of the run")
 
 
+def track(lab: Lab) -> None:
+    """Let git have the experiments, but for the record of who holds the project: that is made anew."""
+    (lab.project / ".autoresearch").mkdir()
+    (lab.project / ".autoresearch/.gitignore").write_text(".owner\n")
+
+
 @pytest.fixture
 def tracked(lab: Lab) -> Lab:
     """An experiment that git does not ignore, as those of earlier versions; git has r0001."""
-    (lab.project / ".autoresearch").mkdir()
-    (lab.project / ".autoresearch/.gitignore").touch()
+    track(lab)
     lab.ready()
     git(lab, "git init -q -b main")
     tried(lab, 0.9, "r0001")
@@ -125,3 +130,69 @@ def test_an_experiment_that_is_gone_is_named_with_the_command_that_brings_it_bac
     with pytest.raises(ArdaemonError, match="was here, and is gone") as caught_again:
         lab.get("status.get", last=0)
     assert caught_again.value.mend == "git has no copy of it: put one back"
+
+
+SUBMIT: dict[str, object] = {"submit_id": "one", "environment": {}}
+
+
+@pytest.mark.parametrize(
+    "take", ["git clean -fdq", "git clean -fdqx", "rm -r .autoresearch/2*/runs/r000[12]"]
+)
+def test_where_all_results_are_gone_nothing_is_rebuilt_from_nothing(lab: Lab, take: str) -> None:
+    """Git has the experiment as init made it, and none of its runs."""
+    track(lab)
+    lab.ready()
+    git(lab, "git init -q -b main && git add -A && git commit -qm init")
+    tried(lab, 0.9, "r0001")
+    tried(lab, 0.5, "r0002")
+    git(lab, take)
+    taken = contents(lab.folder)
+    for method, params in (("status.get", {"last": 0}), ("run.submit", SUBMIT), ("run.submit", SUBMIT)):
+        with pytest.raises(Refused, match=f"{SLUG} has lost its results") as caught:
+            lab.get(method, **params)
+        assert "arctl session stop" in caught.value.mend
+    assert contents(lab.folder) == taken, "nothing is made anew"
+    lab.get("session.stop")
+    lab.session(resume="continue")
+    result = lab.tried(0.7)
+    assert (result["run_id"], result["verdict"]) == ("r0003", "advance")
+
+
+def test_a_run_that_git_takes_away_as_it_works_is_named_with_the_command_that_brings_it_back(
+    tracked: Lab,
+) -> None:
+    lab = tracked
+    text = UNTIL_TOLD.format(go=str(lab.root / "go"), value=0.4)
+    lab.write(text)
+    lab.submit()
+    wait_until(lambda: lab.get("run.get", run_id="r0002")["state"] == "running", "the run")
+    git(lab, "git switch -qc idea && git add -A && git commit -qm r0002 && git switch -qf main")
+    lab.edit(0.7)
+    assert lab.submit()["run_id"] == "r0003"
+    with pytest.raises(StorageError, match="r0002 was dropped: its folder is gone") as caught:
+        lab.wait("r0002")
+    command, _, then = caught.value.mend.partition(" && ")
+    assert command.startswith("git restore --source=")
+    assert then == f"arctl restore r0002 --expr {SLUG}"
+    assert lab.wait("r0003")["result"]["verdict"] == "advance"
+    git(lab, command)
+    lab.get("experiment.restore", run_id="r0002")
+    assert (lab.folder / "train.py").read_text() == text
+
+
+def test_a_person_may_go_on_from_the_earlier_state_while_a_run_waits_for_the_other(tracked: Lab) -> None:
+    lab = tracked
+    tried(lab, 0.5, "r0002")
+    git(lab, "git add -A && git commit -qm r0002")
+    go = lab.root / "go"
+    lab.write(UNTIL_TOLD.format(go=str(go), value=0.4))
+    lab.submit()
+    wait_until(lambda: lab.get("run.get", run_id="r0003")["state"] == "running", "the run")
+    git(lab, "git reset -q --hard HEAD~1")
+    go.touch()
+    wait_until(lambda: lab.get("run.get", run_id="r0003")["blocked"], "the commit to wait")
+    lab.get("session.stop")
+    lab.session(resume="continue")
+    wait_until((lab.folder / "runs/r0003/result.json").exists, "the commit")
+    assert lab.read("runs/r0003/result.json")["verdict"] == "advance"
+    assert lab.tried(0.3)["run_id"] == "r0004"

@@ -185,6 +185,13 @@ MUTANTS = (
         (f"{_VANISHED}test_an_experiment_that_is_gone_is_named_with_the_command_that_brings_it_back",),
     ),
     Mutant(
+        "git",
+        "where all results are gone, an experiment without results is rebuilt",
+        "            require_results(experiment)\n        warnings = [",
+        "            pass\n        warnings = [",
+        (f"{_VANISHED}test_where_all_results_are_gone_nothing_is_rebuilt_from_nothing[git clean -fdq]",),
+    ),
+    Mutant(
         "removed-run",
         "the job of a run whose folder is removed is not ended",
         "self.background.start_soon(self._stop, flight)",
