@@ -25,10 +25,11 @@ _known: dict[str, int] = {}
 def write(experiment: Experiment, session: Session, folder: bool = True) -> None:
     """Write the session under the next number, durably; `folder` as in durable.write. Raises StorageError.
 
-    A session that was read from a copy from before keeps that one's number: only accepted() ends that.
+    A session that was read from a copy from before keeps that one's number: only accepted() ends that. One
+    without a number, as an earlier version writes it, is the newest.
     """
     step = 0 if is_older(experiment, session) else 1
-    numbered = replace(session, generation=session.generation + step)
+    numbered = replace(session, generation=(session.generation or known(experiment)) + step)
     state.write(experiment.session, numbered, folder=folder)
     _note(experiment, numbered.generation)
 

@@ -206,7 +206,7 @@ class Ownership:
         other = home is not None and (home != held.home or file_lock.inode(held.file.path) is not None)
         if (other and self.has_runs(project)) or not self.keeps_runs(project):
             raise replaced(project)
-        if home != held.home:
+        if home not in (None, held.home):
             generation.forget_all(Project(project))
         log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
         del self._held[project]

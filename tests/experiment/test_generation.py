@@ -67,3 +67,11 @@ def test_what_a_decision_has_seen_counts_where_nobody_remembers(experiment: Expe
 def test_a_table_that_is_broken_teaches_nothing(experiment: Experiment, table: bytes) -> None:
     experiment.results.write_bytes(table)
     assert generation.learn(experiment) == 0
+
+
+def test_what_an_earlier_version_has_written_counts_as_the_newest(experiment: Experiment) -> None:
+    state.write(experiment.session, replace(there(experiment), generation=0))
+    vanished.require_newest_there(experiment)
+    generation.write(experiment, there(experiment))
+    vanished.require_newest_there(experiment)
+    assert there(experiment).generation == 4
