@@ -149,6 +149,7 @@ def build(
 
     async def take_up(entries: list[Path]) -> None:
         left = await recovery.recover(board, engine, disks, locks, started_here, entries)
+        log_quota.wake()
         tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
         board.wake()
 

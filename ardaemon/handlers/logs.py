@@ -1,10 +1,13 @@
 """log.prune: remove old logs because somebody says so."""
 
+import errno
+import shlex
 from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
 from ardaemon.core import protocol as p
+from ardaemon.core.errors import StorageError
 from ardaemon.core.events import LogsRemoved
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best
@@ -14,6 +17,8 @@ from ardaemon.experiment.which_logs import RunLogs, counted, names
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
 from ardaemon.rpc.dispatch import Notify
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Chosen(NamedTuple):
@@ -32,6 +37,15 @@ class Logs:
     async def log_prune(self, params: p.Prune, _: Notify) -> p.Pruned:
         """Remove the logs of committed runs, but for the last ones' and the best's."""
         experiment = await self.context.resolve(params.project, params.expr)
+        try:
+            return await self._pruned(experiment, params)
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in _FULL:
+                raise
+            raise await self.context.ask(experiment, partial(_by_hand, experiment, params, error)) from error
+
+    async def _pruned(self, experiment: Experiment, params: p.Prune) -> p.Pruned:
         by = f"arctl prune --keep-logs {params.keep_logs}"
         async with self.context.changing(experiment, mending=True):  # perhaps a commit waits for the space
             under_way = {flight.run.run_id for flight in self.board.of(experiment)}
@@ -58,6 +72,17 @@ def _choose(experiment: Experiment, last: int, under_way: Collection[str]) -> _C
     best = None if found is None else found.run_id
     over = [one for one in old_logs.committed(experiment) if one.run.run_id not in under_way]
     return _Chosen(which_logs.all_but(over, last, best), best)
+
+
+def _by_hand(experiment: Experiment, params: p.Prune, error: StorageError) -> StorageError:
+    """Return the error with a first step that takes not a byte: even owning the project needs a block."""
+    going = _choose(experiment, params.keep_logs, ()).runs
+    if not going:
+        return error
+    largest = max(going, key=lambda one: one.log_size).logs[-1]
+    again = ["arctl", "prune", "--keep-logs", str(params.keep_logs), "--expr", experiment.slug]
+    mend = f"{shlex.join(['truncate', '--size=0', str(largest)])} && {shlex.join(again)}"
+    return StorageError(error.message, mend, error.data)
 
 
 def _said(params: p.Prune, gone: list[RunLogs], size: int) -> tuple[str, ...]:

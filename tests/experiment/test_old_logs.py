@@ -1,8 +1,7 @@
 """Old logs: which go, what stands in their place, and what a kill, a link or a full disk does to that."""
 
-import contextlib
+import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,33 +139,24 @@ def test_killed_at_any_operation_each_log_is_whole_or_gone_and_the_next_call_doe
     assert nth > 15, "the operations of two runs"
 
 
-@pytest.fixture
-def full(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 1 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", tmp_path], check=True)
-
-
-def test_what_a_killed_daemon_has_left_half_written_goes_with_the_next_removal(tmp_path: Path) -> None:
+def test_where_not_even_a_block_is_free_the_line_is_written_over_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = ran(tmp_path, 1)
-    half = made.run("r0001").attempt(1).folder / ".run.log.999999999-1.0.tmp"
-    half.touch()
-    remove(made, "r0001")
-    assert not half.exists()
+    log = made.run("r0001").attempt(1).log
+    inode = log.stat().st_ino
 
+    def full(name: str, *_: Any) -> None:
+        if name == "create":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-def test_a_disk_without_a_free_byte_has_room_after_it(full: Path) -> None:
-    made = ran(full, 2, log=b"step 1\n" * 40_000)
-    with (full / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    assert remove(made, "r0001") == ["r0001"]
-    assert made.run("r0001").attempt(1).log.read_text().endswith(f"by {BY} …\n")
-    space = os.statvfs(full)
-    assert space.f_bavail * space.f_frsize > 200_000
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "hook", full)
+        assert remove(made, "r0001") == ["r0001"]
+    assert log.stat().st_ino == inode
+    assert log.read_text().startswith("… the log (")
+    assert log.read_text().endswith(f"by {BY} …\n")
+    assert [path.suffix for path in log.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def kept(number: int, size: int = 8192, written: float | None = None, logs: bool = True) -> RunLogs:

@@ -1,7 +1,9 @@
 """`arctl prune` and `log_quota`: old logs go because somebody says so, or before the disk is full."""
 
+import errno
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 
@@ -113,3 +115,24 @@ def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_if_a_quota_says_
     assert list(removed(lab)) == ["r0002"]
     assert "of the disk were free" in removed(lab)["r0002"]
     assert lab.wait(view["run_id"])["result"]["status"] == "ok"
+
+
+def test_on_a_disk_without_a_free_byte_prune_says_a_first_step_that_takes_none(lab: Lab) -> None:
+    """A daemon that does not own the project yet cannot even write down there that it does."""
+    lab.ready()
+    ran(lab, 0.1, 10)
+    ran(lab, 0.5, 6000)
+    lab.stop()
+    flag = lab.root / "full"
+    at = ["daemon", "write", f"~/{lab.folder.parent.relative_to(lab.root)}/.owner", 1]
+    plan = {"at": at, "root": str(lab.root), "do": errno.ENOSPC, "flag": str(flag)}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    shell = Shell(lab)
+    code, _, said = shell.end(shell.start("prune", "--keep-logs", "0"))
+    assert (code, "No space left on device" in said) == (74, True), said
+    first, _, then = said.rpartition("→ ")[2].strip().partition(" && arctl ")
+    subprocess.run(shlex.split(first), check=True)
+    assert (lab.folder / "runs/r0002/a1/run.log").stat().st_size == 0
+    flag.unlink()
+    assert "kept: that of r0001 (best)" in shell(*shlex.split(then))
+    assert list(removed(lab)) == ["r0002"]
