@@ -22,6 +22,9 @@ FUZZ_SECONDS ?= 300
 SECOND_PYTHON ?= /usr/bin/python3
 SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/integration/test_capture.py
 
+# Some shells have Python keep nothing of what it has compiled: each of the suite's processes would do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
 .PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench people fuzz clean

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import client
 from tests.support.lab import Lab
 
 HANDSHAKE = ("2025-06-18", "2025-11-25")  # protocols that begin with `initialize`
@@ -35,7 +36,7 @@ class Agent:
         self.notifications: list[Message] = []
         self._early: dict[int, Message] = {}  # answers that came before they were asked for
         self.read = 0  # bytes of the answers' texts and structures: what a model may see
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = client.start(
             [*command, *options],
             cwd=folder,
             env=environment,
@@ -52,8 +53,8 @@ class Agent:
     def _greet(self) -> Message:
         if self.protocol == ENVELOPE:
             return self.ask("server/discover")
-        client = {"name": "raw", "version": "1"}
-        answer = self.ask("initialize", protocolVersion=self.protocol, capabilities={}, clientInfo=client)
+        raw = {"name": "raw", "version": "1"}
+        answer = self.ask("initialize", protocolVersion=self.protocol, capabilities={}, clientInfo=raw)
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return answer
 

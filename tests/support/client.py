@@ -1,24 +1,31 @@
 """`arctl` as subprocess.Popen has it, forked from a process that has imported it (tests/support/forge.py).
 
-A command costs 10 ms of CPU time so, and no 60.
+`arctl status` costs 10 ms of CPU time so, in the place of 50; `arctl mcp` some 50, in the place of a second.
 """
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support import forge
 
+ARCTL = (sys.executable, "-m", forge.CLIENT)
 # What a forged command can be given; with anything else it is started as users start it.
 OPTIONS = frozenset({"stdin", "stdout", "stderr", "env", "cwd", "text", "start_new_session"})
 
 
 def popen(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
     """Start `arctl` in the background; `options` are those of Popen, with `env` and `cwd` among them."""
-    command = [sys.executable, "-m", forge.CLIENT, *arguments]
-    if options.keys() <= OPTIONS and forge.at_start(options["env"]) == _ours():
+    return start([*ARCTL, *arguments], **options)
+
+
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start this command, whatever it is: forked, if it is `arctl` and nothing speaks against it."""
+    forges = (*command[: len(ARCTL)],) == ARCTL and options.keys() <= OPTIONS
+    if forges and forge.at_start(options["env"]) == _ours():
         return Client(command, **options)
     return subprocess.Popen(command, **options)
 
@@ -42,13 +49,15 @@ def _ours() -> dict[str, str]:
 class Client(subprocess.Popen[Any]):
     """A command whose parent is the forge; all else is as Popen has it."""
 
-    def _execute_child(self, args: list[str], *given: Any) -> None:
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
         # In the place of fork(2) and execve(2): Popen hands over by place what it was given.
         folder, environment, leads = given[4], given[5], given[-2]
         ends = given[9:15]  # of the pipes: theirs and ours of stdin, ours and theirs of the two others
         theirs = (ends[0], ends[3], ends[5])
-        order = forge.Order(forge.CLIENT, args[3:], dict(environment), str(folder), leads)
-        self.forked = forge.clients().fork(order, [own if fd == -1 else fd for own, fd in enumerate(theirs)])
+        arguments = [*args[len(ARCTL) :]]
+        order = forge.Order(forge.CLIENT, arguments, dict(environment), str(folder), leads)
+        place = forge.servers() if arguments[:1] == ["mcp"] else forge.clients()
+        self.forked = place.fork(order, [own if fd == -1 else fd for own, fd in enumerate(theirs)])
         self.pid, self._child_created = self.forked.pid, True
         self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
 

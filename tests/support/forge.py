@@ -147,8 +147,17 @@ def daemons() -> Forge:
 @functools.cache
 def clients() -> Forge:
     """Return the one that forks `arctl`: a daemon is as large as what is in its forge."""
-    commands = (f"arctl.commands.{module}" for module, _ in COMMANDS.values())
-    return _made("-P", at_start({**os.environ, "PYTHONPATH": str(ROOT)}), CLIENT_MAIN, *commands)
+    return _of_client(*(f"arctl.commands.{module}" for module, _ in COMMANDS.values()))
+
+
+@functools.cache
+def servers() -> Forge:
+    """Return the one that forks `arctl mcp`, whose imports take a second."""
+    return _of_client("arctl.commands.mcp", "arctl.mcp.server")
+
+
+def _of_client(*modules: str) -> Forge:
+    return _made("-P", at_start({**os.environ, "PYTHONPATH": str(ROOT)}), CLIENT_MAIN, *modules)
 
 
 def at_start(environment: Mapping[str, str]) -> dict[str, str]:
