@@ -9,13 +9,21 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed, TrainFile
-from ardaemon.experiment import train_file, versions
+from ardaemon.experiment import history, train_file, versions
 from ardaemon.host import durable, operations
 from ardaemon.host.state import storage
 
 
 def kept(experiment: Experiment, run_id: str) -> Placed:
-    """Return the version that a run keeps, put right where it was rewritten. Raises StorageError."""
+    """Return the version that a run keeps, put right where it was rewritten.
+
+    What a run has tried, its record tells; of the original there is only the copy. Raises StorageError if
+    nobody has that version.
+    """
+    record = history.record_of(experiment.run(run_id))
+    if record is not None:
+        _version(experiment, target := Placed(run_id, record.sha256))
+        return target
     copy, path = versions.copy(experiment, run_id), experiment.run(run_id).train
     if copy is not None and versions.put_right(experiment, run_id, sha256 := train_file.sha256(copy)):
         return Placed(run_id, sha256)

@@ -129,6 +129,21 @@ def test_a_copy_is_believed_by_its_hash_alone(made: Experiment, packed: bytes) -
     assert made.run("r0001").train.read_text() == OTHER
 
 
+@pytest.mark.parametrize("packed", [None, gzip.compress(OTHER.encode())], ids=["removed", "another version"])
+def test_a_run_whose_every_copy_a_job_has_changed_gives_no_other_version(
+    made: Experiment, packed: bytes | None
+) -> None:
+    """As `arctl restore r0001` asks for it."""
+    made.version("r0001").unlink()
+    if packed is not None:
+        made.version("r0001").write_bytes(packed)
+    assert placing.kept(made, "r0001") == Placed("r0001", sha256(BEST.encode())), "its snapshot is there"
+    in_place(made.run("r0001").train)
+    with pytest.raises(StorageError, match=r"runs/r0001/train\.py is not the version that was judged"):
+        placing.kept(made, "r0001")
+    assert made.train.read_text() == BEST
+
+
 def test_the_folder_of_a_run_that_somebody_removed_is_not_made_again(made: Experiment) -> None:
     snapshot = made.run("r0001").train
     snapshot.parent.rename(made.project / "away")
