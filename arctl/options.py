@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ardaemon.core.duration import seconds
+from ardaemon.core.duration import hours, seconds
 from ardaemon.core.errors import UsageError
 from ardaemon.core.priority import PRIORITY_MOST
 from ardaemon.core.size import mebibytes
@@ -43,12 +43,26 @@ class Duration(click.ParamType[float]):
         if isinstance(value, float):
             return value
         option = param.opts[0] if param is not None else "duration"
-        if self.zero and str(value).strip() in ("0", "0.0", "0s"):
-            return 0.0
         try:
-            return seconds(str(value), option)
+            return seconds(str(value), option, self.zero)
         except UsageError as error:
             raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
+
+
+class Hours(click.ParamType[float]):
+    """A length of time in hours, or with its unit, as `90m`; its value is in hours."""
+
+    name = "hours"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the length, or raise click's error, which names the option."""
+        if isinstance(value, float):
+            return value
+        option = param.opts[0] if param is not None else "hours"
+        try:
+            return hours(str(value), option)
+        except UsageError as error:
+            raise click.UsageError(f"{error.message} (write it as 8, 90m or 2d)", ctx) from error
 
 
 class Scope(click.ParamType[list[str]]):
@@ -77,7 +91,7 @@ MEMORY = Memory()
 
 
 RUN = RunId()
-DURATION, DURATION_OR_0 = Duration(), Duration(zero=True)
+DURATION, DURATION_OR_0, HOURS = Duration(), Duration(zero=True), Hours()
 SCOPE = Scope()
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from arctl.options import DURATION, DURATION_OR_0, GPUS, GPUS_HELP, MEMORY, VRAM_HELP
+from arctl.options import DURATION, DURATION_OR_0, GPUS, GPUS_HELP, HOURS, MEMORY, VRAM_HELP
 from ardaemon.core.metric_names import METRIC_SOURCES
 
 # The fields of Settings in ardaemon.core.model, each an option here. A list's is named without the s at its
@@ -69,7 +69,6 @@ class Value(click.ParamType[str | int]):
 
 
 VALUE = Value()
-positive = click.FloatRange(min=0, min_open=True)
 count = click.IntRange(min=1)
 
 
@@ -96,10 +95,16 @@ OPTIONS = (
     setting("--plateau", type=count, metavar="N", help="End it after N runs in a row without improvement."),
     setting("--threshold", type=float, metavar="X", help="End it when the primary metric reaches X."),
     setting(
-        "--max-hours", type=positive, metavar="X", help="End it X hours after its start; what runs goes on."
+        "--max-hours",
+        type=HOURS,
+        metavar="TIME",
+        help="End it so long after its start, as 8 (hours) or 90m; what runs goes on.",
     ),
     setting(
-        "--max-gpu-hours", type=positive, metavar="X", help="End it when its runs have had GPUs for X hours."
+        "--max-gpu-hours",
+        type=HOURS,
+        metavar="TIME",
+        help="End it when its runs have had GPUs so long, as 40 (hours) or 2d.",
     ),
     setting(
         "--max-failures",

@@ -7,7 +7,8 @@ import click
 from arctl.base import complain
 from arctl.dial import require_way
 from arctl.mcp.extra import require_sdk
-from ardaemon.core.errors import DaemonUnavailable
+from arctl.options import DURATION_OR_0
+from ardaemon.core.errors import DaemonUnavailable, UsageError
 
 WAIT_MAX_S = 50.0  # no client gives a call up sooner by default
 WAIT_MOST_S = 86_400.0
@@ -16,17 +17,19 @@ WAIT_MOST_S = 86_400.0
 @click.command()
 @click.option(
     "--wait-max",
-    type=click.FloatRange(min=0, max=WAIT_MOST_S),
+    type=DURATION_OR_0,
     default=WAIT_MAX_S,
     show_default=True,
-    metavar="S",
-    help="The longest that a call may wait for a run; raise it with the client's own limit.",
+    metavar="TIME",
+    help="The longest that a call may wait for a run, as 50 or 10m; raise it with the client's own limit.",
 )
 def mcp(wait_max: float) -> None:
     """Serve an agent that speaks MCP: status, run, wait, result, tail, history, report, chain_init, cancel.
 
     The agent starts this command itself. Needs the extra ardaemon[mcp].
     """
+    if wait_max > WAIT_MOST_S:
+        raise UsageError(f"--wait-max {wait_max:g}: it is longer than a day", "give at most 24h")
     require_sdk()
     _require_loop()
     if sys.stdin is not None and sys.stdin.isatty():

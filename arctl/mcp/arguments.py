@@ -2,12 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+
+from ardaemon.core.duration import seconds
+from ardaemon.core.errors import UsageError
 
 TIMEOUT_S = 50.0  # the shortest limit that a client has for a call by default is 60 s
 TEXT_MAX = 100_000  # characters of a goal or a rationale: the daemon takes less, and says so
 SOURCE_MAX = 1 << 20  # characters: core/file_kinds.py takes no larger train.py
 NAME_MAX = 200  # characters of a name, and of a text to look for
+AMOUNT_MAX = 64  # characters of a time
 PATH_MAX = 4096  # PATH_MAX of Linux
 LINES = 40
 LINES_MAX = 80  # DESIGN §9
@@ -25,10 +29,25 @@ RunId = Annotated[str | None, Field(max_length=NAME_MAX, description="As r0043. 
 Note = Annotated[
     str | None, Field(max_length=TEXT_MAX, description="What was tried. Default: RUN_NOTE in train.py.")
 ]
+
+
+def _seconds(value: object) -> object:
+    """Return a time that is written with its unit in seconds. Raises ValueError, as pydantic wants it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return seconds(value[:AMOUNT_MAX], "timeout_s", zero=True)
+    except UsageError as error:
+        raise ValueError(f"{error.message} ({error.mend})") from error
+
+
 Timeout = Annotated[
     float,
+    BeforeValidator(_seconds, json_schema_input_type=float | str),
     Field(
-        ge=0, allow_inf_nan=False, description="Answer after so many seconds at the latest; the run goes on."
+        ge=0,
+        allow_inf_nan=False,
+        description='Answer after so many seconds, or "10m", at the latest; the run goes on.',
     ),
 ]
 Source = Annotated[
@@ -50,6 +69,7 @@ Settings = Annotated[
     dict[str, Any] | None,
     Field(
         max_length=LIST_MAX,
-        description='Options of `arctl session start`, as {"seconds": 600, "plateau": 20}; null clears one.',
+        description="Options of `arctl session start`, as"
+        ' {"seconds": "10m", "max_rss": "6GiB", "plateau": 20}; null clears one.',
     ),
 ]

@@ -15,11 +15,21 @@ from msgspec import Struct
 from ardaemon.core import config_text, files
 from ardaemon.core.config import Config
 from ardaemon.core.config_faults import FOUND_MAX, Fault, Faults, in_words, line_of
+from ardaemon.core.duration import seconds
 from ardaemon.core.errors import UsageError
 from ardaemon.core.text import one_line
 
 # Setting -> the environment variable that gives it, for containers, where a file is in the way.
 VARIABLES = {"cpu_slots": "AR_CPU_SLOTS", "gpus": "AR_GPUS"}
+# Settings that are a time -> the seconds in their unit.
+TIMES = {
+    "grace": 1.0,
+    "verify": 1.0,
+    "send_timeout": 1.0,
+    "request_timeout": 1.0,
+    "on_event_seconds": 1.0,
+    "idle_minutes": 60.0,
+}
 VALUE_SHOWN_MAX = 60  # characters of a name that somebody has misspelt
 
 Where = Literal["default", "file", "environment"]
@@ -59,7 +69,8 @@ def load(path: str, environment: Mapping[str, str]) -> Loaded:
 
 def parse(text: str, environment: Mapping[str, str]) -> Loaded:
     """Read the text of config.toml. Raises Faults, and UsageError for a variable."""
-    table = config_text.table(text)
+    written = config_text.table(text)
+    table = {name: _in_numbers(name, value) for name, value in written.items()}
     _require_right(table, text)
     given = {name: value for name, value in _variables(environment) if name not in table}
     config = msgspec.convert({**given, **table}, type=Config)
@@ -73,6 +84,16 @@ def parse(text: str, environment: Mapping[str, str]) -> Loaded:
         for name in Config.__struct_fields__
     )
     return Loaded(config, settings)
+
+
+def _in_numbers(name: str, value: Any) -> Any:
+    """Return a time that is written with its unit, as "30s", as a number; all else as it is."""
+    if name not in TIMES or not isinstance(value, str):
+        return value
+    try:
+        return seconds(value, name, zero=True) / TIMES[name]
+    except UsageError:
+        return value  # it is a fault, and named as one
 
 
 def _require_right(table: Mapping[str, Any], text: str) -> None:
@@ -108,7 +129,8 @@ def _faults(table: Mapping[str, Any], text: str) -> Iterator[Fault]:
         except msgspec.ValidationError as error:
             unknown, why = in_words(str(error))
             named = why if why.startswith(f"{name} = ") else f"{name}: {why}{_choices(name, error)}"
-            yield Fault(line_of(text, name), _unknown(name) if unknown else named)
+            also = ', or a time as "90s" or "10m"' if name in TIMES and isinstance(value, str) else ""
+            yield Fault(line_of(text, name), _unknown(name) if unknown else named + also)
 
 
 def _choices(name: str, error: msgspec.ValidationError) -> str:

@@ -4,10 +4,10 @@ JSON-RPC 2.0, one JSON text per line. `project` is an absolute path; `expr` a sl
 the one that is meant (the rule is in the README), or CHAIN_FIRST of core/words.py.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 
 from ardaemon.core.config import DRAINED_MAX_S, ID_MAX
 from ardaemon.core.duration import LONGEST_S
@@ -30,6 +30,7 @@ from ardaemon.core.summary import Summary
 
 # A daemon serves clients of the version before and after its own.
 PROTOCOL = 2
+AMOUNT_MAX = 64  # characters of a time or a size
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,6 +183,18 @@ class Seal(Where, frozen=True, kw_only=True):
     add: tuple[str, ...] = ()
 
 
+# Settings that may be written with their unit, as text: "10m", "8h", "6GiB" (experiment/settings.py).
+DURATIONS = ("seconds", "startup", "stall", "settle", "check_seconds")
+HOURS = ("max_hours", "max_gpu_hours")
+SIZES = ("vram", "max_vram", "max_rss", "max_log")
+
+
+def _given_type(field: FieldInfo) -> Any:
+    """Return the type of a setting as it is given."""
+    text = Annotated[str, Meta(max_length=AMOUNT_MAX)] if field.name in DURATIONS + HOURS + SIZES else None
+    return field.type | None | UnsetType if text is None else field.type | text | None | UnsetType
+
+
 if TYPE_CHECKING:
 
     class SomeSettings(Params, frozen=True, kw_only=True):
@@ -190,7 +203,7 @@ if TYPE_CHECKING:
 else:  # made from the fields of Settings, so that none is forgotten here
     SomeSettings = defstruct(
         "SomeSettings",
-        [(field.name, field.type | None | UnsetType, UNSET) for field in fields(Settings)],
+        [(field.name, _given_type(field), UNSET) for field in fields(Settings)],
         bases=(Params,),
         module=__name__,
         frozen=True,

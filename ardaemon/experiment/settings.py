@@ -3,17 +3,18 @@
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec import NODEFAULT, UNSET
 from msgspec.structs import asdict, fields
 
-from ardaemon.core import constraints
+from ardaemon.core import constraints, duration
 from ardaemon.core.config import GPUS_MAX, LOG_MIN_MIB, MEMORY_MAX_MIB
 from ardaemon.core.errors import SecondsNeeded, UsageError
 from ardaemon.core.model import Settings
-from ardaemon.core.protocol import SomeSettings
-from ardaemon.core.size import written
+from ardaemon.core.protocol import DURATIONS, HOURS, SIZES, SomeSettings
+from ardaemon.core.size import mebibytes, written
 from ardaemon.core.words import option as option_of
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
@@ -57,11 +58,24 @@ def inherit(
     return Settings(**values), tuple(kept)
 
 
+UNITS: dict[str, Callable[[str, str], float]] = {
+    **dict.fromkeys(DURATIONS, partial(duration.seconds, zero=True)),
+    **dict.fromkeys(HOURS, duration.hours),
+    **dict.fromkeys(SIZES, mebibytes),
+}
+
+
+def _amount(name: str, value: Any) -> Any:
+    """Return a time in seconds or hours and a size in MiB, also where it was given as text with its unit."""
+    return UNITS[name](value, option_of(name)) if isinstance(value, str) else value
+
+
 def given_values(given: SomeSettings) -> dict[str, Any]:
     """Return the settings that were given, each with its default where it is cleared."""
     values = {name: value for name, value in asdict(given).items() if value is not UNSET}
     if "seconds" in values and values["seconds"] is None:
         raise UsageError("--seconds cannot be cleared: every run has a limit", "give one, as --seconds 600")
+    values |= {name: _amount(name, value) for name, value in values.items() if name in UNITS}
     values |= {name: os.path.expanduser(values[name]) for name in _PATHS if values.get(name)}
     return {name: DEFAULTS.get(name) if value is None else value for name, value in values.items()}
 

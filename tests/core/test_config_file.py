@@ -3,13 +3,14 @@
 import os
 import time
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from ardaemon.core import files, isolated, trust
 from ardaemon.core.config import Config
 from ardaemon.core.config_faults import Faults, line_of
-from ardaemon.core.config_file import VARIABLES, load, parse
+from ardaemon.core.config_file import TIMES, VARIABLES, load, parse
 from ardaemon.core.errors import UsageError
 
 STRANGER = 61002  # a uid that no password file knows
@@ -171,3 +172,20 @@ def test_a_daemon_that_a_client_starts_keeps_the_variables() -> None:
 def test_settings_of_notices_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(Faults, match=r"^line 1: "):
         parse(text, {})
+
+
+def test_a_time_may_be_written_with_its_unit() -> None:
+    text = 'grace = "90s"\nverify = "0s"\nrequest_timeout = "0.5m"\nidle_minutes = "2h"\nsend_timeout = 7\n'
+    config = parse(text, {}).config
+    times = [config.grace, config.verify, config.request_timeout, config.idle_minutes, config.send_timeout]
+    assert times == [90.0, 0.0, 30.0, 120.0, 7]
+    for wrong in ('grace = "soon"', 'idle_minutes = "0"', 'on_event_seconds = "2d"', 'cpu_slots = "2m"'):
+        with pytest.raises(Faults, match=f"line 1: {wrong.split()[0]}"):
+            parse(wrong, {})
+    with pytest.raises(Faults, match='or a time as "90s" or "10m"'):
+        parse('grace = "soon"', {})
+
+
+def test_every_setting_that_is_a_time_is_known_as_one() -> None:
+    hints = get_type_hints(Config)
+    assert {name for name in hints if hints[name] in (float, float | None)} == set(TIMES)

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from arctl.commands.init import init
-from ardaemon.core.protocol import SomeSettings
-from ardaemon.experiment.settings import inherit
+from arctl.commands.session import start
+from arctl.session_options import take_settings
+from ardaemon.core.errors import UsageError
+from ardaemon.core.protocol import DURATIONS, HOURS, SIZES, SomeSettings
+from ardaemon.core.words import option
+from ardaemon.experiment.settings import given_values, inherit
 
 
 @pytest.mark.parametrize("name", ["metric_path", "checkpoint_glob"])
@@ -35,3 +40,42 @@ def test_so_it_may_in_the_options_of_init(monkeypatch: pytest.MonkeyPatch, tmp_p
         given = context.params
     home = str(tmp_path)
     assert (given["train"], given["source"], given["seal"]) == (f"{home}/train.py", home, (f"{home}/data",))
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "number"),
+    [
+        ("seconds", "10m", 600.0),
+        ("startup", " 90 s", 90.0),
+        ("stall", "0.5h", 1800.0),
+        ("settle", "0s", 0.0),
+        ("check_seconds", "1d", 86400.0),
+        ("max_hours", "8", 8.0),
+        ("max_hours", "90m", 1.5),
+        ("max_gpu_hours", "2d", 48.0),
+        ("vram", "6GiB", 6144.0),
+        ("max_vram", "1.5g", 1536.0),
+        ("max_rss", "512MiB", 512.0),
+        ("max_log", "1TiB", 1048576.0),
+    ],
+)
+def test_a_time_and_a_size_may_be_text_with_a_unit_in_json_as_they_are_on_the_command_line(
+    name: str, written: str, number: float
+) -> None:
+    given = msgspec.json.decode(msgspec.json.encode({name: written}), type=SomeSettings)
+    assert given_values(given)[name] == number
+    with start.make_context("start", [option(name), written]) as context:
+        assert take_settings(dict(context.params))[name] == number
+
+
+@pytest.mark.parametrize("name", [*DURATIONS, *HOURS, *SIZES])
+def test_what_is_no_amount_is_an_error_that_names_the_option(name: str) -> None:
+    for written in ("", "soon", "-1", "5 parsecs", "6" * 40 + "GiBs", "nan"):
+        with pytest.raises(UsageError, match=option(name)):
+            given_values(SomeSettings(**{name: written}))
+
+
+def test_every_option_of_a_time_or_a_size_is_known_as_one() -> None:
+    """By its metavar: a new one is found here."""
+    amounts = {param.name for param in start.params if getattr(param, "metavar", None) in ("TIME", "SIZE")}
+    assert amounts == {*DURATIONS, *HOURS, *SIZES}
