@@ -134,4 +134,7 @@ def test_a_raised_number_never_becomes_a_part_of_the_value(tmp_path: Path, text:
 def test_one_spelling_leaves_text_as_it_is_where_it_is_in_it() -> None:
     for text in ("val_loss", "█████ 5%|", "R² of 损失", "5²"):
         assert one_spelling(text) == text
+    for text in ("потеря", "Δloss", "νal_loss", "лосс"):  # letters that look Latin are not all of the word
+        assert one_spelling(text) == text
+    assert one_spelling("vаl_lоss Асс") == "val_loss Acc"
     assert re.fullmatch("[!-~ ]+", one_spelling("Ｌｏｓｓ　＝　０．５"))
