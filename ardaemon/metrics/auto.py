@@ -9,18 +9,14 @@ printed, the file's value counts.
 """
 
 import fnmatch
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from msgspec.structs import replace
 
 from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.base import NEAREST, AttemptOutput, FileBackend, MetricBackend, Query, Readings
-
-# Half of a last digit is rounded up or down, and a file may have it as a float of 32 bits.
-ROUNDING = Decimal("1.00001")
+from ardaemon.metrics.formats.digits import agree
 
 
 @dataclass(frozen=True)
@@ -110,18 +106,6 @@ def _read(backend: MetricBackend, attempt: AttemptOutput, query: Query) -> Readi
         return backend.read(attempt, query)
     except Unsearched as error:
         return Readings(backend.name, {}, problem=str(error))
-
-
-def agree(printed: str, value: float) -> bool:
-    """Return whether `value`, rounded to the digits of the printed number, is that number."""
-    try:
-        number = Decimal(printed.replace(",", ""))
-        exponent = number.as_tuple().exponent
-        if not isinstance(exponent, int) or not math.isfinite(value):
-            return False
-        return abs(Decimal(value) - number) * 2 <= Decimal(1).scaleb(exponent) * ROUNDING
-    except (ValueError, ArithmeticError):  # no number, or one beyond what Decimal holds
-        return False
 
 
 def _unless_stale(readings: Readings, misses: Sequence[Readings], name: str) -> Readings:

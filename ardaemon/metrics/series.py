@@ -7,7 +7,8 @@ from typing import NamedTuple
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
-from ardaemon.metrics.formats.lines import Place, step
+from ardaemon.metrics.formats.digits import same
+from ardaemon.metrics.formats.lines import Place, Report, step
 from ardaemon.metrics.not_finite import NotFinite
 
 
@@ -33,6 +34,8 @@ class Series:
         self.stale: float | None = None
         self.lost: str | None = None  # why other values than the last are not all known
         self.not_finite = not_finite or NotFinite()  # values of the primary metric
+        # The last number of a list, where only a list could not be read: the value before it may be the same.
+        self._ends: str | None = None
         self._name = query.primary.metric
         self._spelled = one_spelling(self._name)
         self._best: Value | None = None
@@ -84,16 +87,34 @@ class Series:
             self.unread = None
             self._add_primary(self.last[name], wall)
 
-    def add_unread(self, why: str, place: Place = None) -> None:
+    def add_unread(self, why: str, place: Place = None, ends: str | None = None) -> None:
         """Take a report of the primary metric whose value cannot be read: no earlier one stands in for it.
 
-        One at a step beyond that which counts is passed over.
+        One at a step beyond that which counts is passed over. So is a list, as a history printed at the end,
+        whose last number `ends` is the value before it.
         """
         at = step(place)
         if isinstance(self.query.count, int) and at is not None and at > self.query.count:
             return
+        before = self.primary
+        if ends is not None and self.unread is None and before is not None:
+            ends = None if same(ends, before.printed or repr(before.value)) else ends
+            if ends is None:
+                return
+        is_list = ends is not None and self.primary is None and (self.unread is None or self._ends == ends)
+        self._ends = ends if is_list else None
         self.unread, self.stale = why, self.primary.value if self.primary is not None else None
         self.not_finite.take(None)
+
+    def add_earlier(self, report: Report) -> None:
+        """Take the report before the one that cannot be read; its value counts if a list ends with it."""
+        value = report.value
+        if value is None and report.last is not None and report.last == self._ends:
+            return
+        if value is not None and self._ends is not None and same(self._ends, report.printed):
+            self.add(self._name, value, report.place, printed=report.printed)
+        self._ends = None
+        self.stale = value if self.unread is not None else None
 
     def _add_primary(self, one: Value, wall: float | None) -> None:
         value, place = one.value, one.place

@@ -9,7 +9,8 @@ import pytest
 from ardaemon.core.model import Primary
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.log_reader import ReadLimits
-from ardaemon.metrics.log import GrowingLog, LogBackend
+from ardaemon.metrics.log import LogBackend
+from ardaemon.metrics.log_follower import GrowingLog
 
 LOSS = Query(Primary("val_loss"))
 BEFORE = "val_loss: 0.73\n"  # what the script printed; the value that counts unless a later one does
@@ -188,6 +189,23 @@ SOURCE = {
 
         """,
     "arithmetic": "val_loss = 0.5 * 0.4 + mean([])\nval_loss = 0.5 if x else 0.6\nval_loss = 0.5 * mean(x)\n",
+    "a traceback behind what a logger writes": """
+        2026-11-24 15:27:56 ERROR Traceback (most recent call last):
+        2026-11-24 15:27:56 ERROR   File "/work/train.py", line 12, in <module>
+        2026-11-24 15:27:57 ERROR     val_loss = 0.5
+        2026-11-24 15:27:57 ERROR ValueError: val_loss = 0.5
+        """,
+    "a traceback of a container": """
+        train-1  | Traceback (most recent call last):
+        train-1  |   File "/work/train.py", line 12, in <module>
+        train-1  |     val_loss = 0.5
+        train-1  | ValueError: val_loss = 0.5
+        """,
+    "a warning of a container": """
+        train-1  | /work/train.py:12: UserWarning: careful
+        train-1  |   val_loss = 0.5
+        """,
+    "bash -x with the place": "+ (train.sh:12): val_loss=0.5\n+[15:27:56] val_loss=0.5\n",
     "faulthandler": """
         Fatal Python error: Segmentation fault
 
@@ -280,6 +298,43 @@ VALUES = [
     ("        val_loss            0.5000\n", 0.5),
     ("│         val_loss          │    0.5    │\n", 0.5),
     ("| val_loss | 0.5 |\n", 0.5),
+    ("val_loss := 0.5\n", 0.5),
+    ("val_loss\u2193: 0.5\n", 0.5),
+    ('{"val_loss": "50%"}\n', 50.0),
+    ("wandb:   val_loss 1\n", 1.0),
+    ("v\u0430l_l\u043ess: 0.5\n", 0.5),
+    # What may stand behind a number.
+    *(
+        (f"val_loss: 0.5{behind}\n", 0.5)
+        for behind in (
+            *(
+                " * (new best)",
+                "*",
+                "!",
+                "\u2193",
+                " nats",
+                " (0.6)",
+                " \u00b1 0.1",
+                " +/- 0.1",
+                "+/-0.1",
+                " - 12ms/step",
+            ),
+            *(
+                " - 1s/epoch - 12ms/step",
+                " 50%|\u2588 | 5/10",
+                " 12it/s",
+                " [3/10]",
+                " 12:30:01",
+                " 2026-11-24",
+                "; 3 epochs",
+            ),
+            *(" best 0.4", ", 3 epochs left", " -> saved", " to disk", "%"),
+        )
+    ),
+    # A history at the end.
+    ("{'loss': [0.9, 0.8], 'val_loss': [0.9, 0.7312]}\n", 0.73),
+    ("val_loss: [0.9, 0.73]\nval_loss: [0.9, 0.73]\n", 0.73),
+    ("{'val_loss': [0.9,\n 0.8,\n 0.1]}\n", 0.73),
     # Folded lines.
     ("INFO epoch 10 loss: 1.2345678 val_loss:       train.py:8\n" + " " * 29 + "0.5000   \n", 0.5),
     ("INFO epoch 10 loss: 1.2345678 val_loss:       train.py:8\n" + " " * 29 + "0.5000 lr: 0.1\n", 0.5),
@@ -345,10 +400,50 @@ VALUES = [
     ("[2026-11-24 15:27:56,123][train][INFO] - val_loss: 0.5\n", 0.5),
     ("2026-11-24 15:27:56,123 - train - INFO - val_loss: 0.5\n", 0.5),
     ("final val_loss: 0.5\n", 0.5),
+    *(
+        (f"{title}val_loss: 0.1\n", 0.73)
+        for title in (
+            *(
+                "Best model:\n",
+                "=== Best ===\n",
+                "Best results\n------------\n",
+                "[best]\n",
+                "[metrics.best]\n",
+            ),
+            *(
+                "*** Best model (epoch 3) ***\n",
+                "Best epoch: 3\n  ",
+                "best so far:\n    ",
+                "Best:\nacc: 0.9\n",
+            ),
+            *(
+                "best_so_far ",
+                "best_epoch=3 ",
+                "ema/ ",
+                "SOTA ",
+                "reference ",
+                "median ",
+                "best_epoch=3 acc=0.9 ",
+            ),
+        )
+    ),
+    ("Best model:\nval_loss: 0.1\nval_loss: 0.5\n", 0.5),
+    ("Best model:\nval_loss: 0.1\nepoch 4\nval_loss: 0.5\n", 0.5),
+    ("Best model:\n  val_loss: 0.1\nval_loss: 0.5\n", 0.5),
+    ("Best model saved\nval_loss: 0.5\n", 0.5),
+    ("=== Training finished ===\nval_loss: 0.5\n", 0.5),
+    ("best_acc=0.9 val_loss: 0.5\n", 0.5),
+    ("epoch 5 best_epoch=3 best=0.1 val_loss=0.5\n", 0.5),
+    ("{'best': 0.1}\n{'val_loss': 0.5, 'phase': 'val'}\n", 0.5),
+    # Objects behind what a logger writes.
+    *(
+        (f'{p}{{\n{p}  "val_loss": 0.5,\n{p}  "best": {{\n{p}    "val_loss": 0.1\n{p}  }}\n{p}}}\n', 0.5)
+        for p in ("INFO: ", "[12:00:01] ", "[rank0]: ", "train-1  | ")
+    ),
     # What names the metric and claims no value.
+    ("print('val_loss:', 0.1)\nprint('val_loss: %.4f' % 0.1)\n", 0.73),
     ("val_loss: None\nval_loss=null\nval_loss: n/a\nval_loss: -\nval_loss=True\n", 0.73),
     ('{"step": 3, "val_loss": null}\n', 0.73),
-    ("{'loss': [0.9, 0.8], 'val_loss': [0.9, 0.8]}\n", 0.73),
     ("Epoch 3: val_loss did not improve from 0.73\nEpoch 4: val_loss improved from 0.9 to 0.73\n", 0.73),
     ("--val_loss=0.1 other.val_loss: 0.1 val_loss == 0.1 val_loss >= 0.1\n", 0.73),
     ('print(f"val_loss: {val_loss:.4f} {val_loss:,}")\nval_loss: {}\n', 0.73),
@@ -362,11 +457,111 @@ def test_a_log_has_this_value(text: str, value: float, tmp_path: Path) -> None:
     assert readings.value == value, readings.problem
 
 
+# Lines that report the part of the data that they name, and not `loss`.
+TRAIN = [
+    *(
+        "Epoch 1 train: loss=0.9",
+        "Epoch 1 (train): loss=0.9",
+        "Epoch 1 - train - loss: 0.9",
+        "train set loss: 0.9",
+    ),
+    *("Train Epoch: 1 [64/600 (1%)]\tloss: 0.9", "TRAIN epoch 1 loss 0.9", "training step 10 loss: 0.9"),
+    *(
+        "train avg loss: 0.9",
+        "train, loss: 0.9",
+        "split=train, loss=0.9",
+        "mode: train | loss: 0.9",
+        "train 10% loss: 0.9",
+    ),
+    *("{'split': 'train', 'loss': 0.9}", "Train results: {'loss': 0.9}", "train [10/100] acc: 0.9 loss: 0.9"),
+    *(
+        "training's loss: 0.9",
+        "train acc 0.8 loss 0.9",
+        "***** train metrics *****\n  loss = 0.9",
+        "Train metrics:\nloss: 0.9",
+    ),
+]
+LOSSES = [
+    *((line, 0.73) for line in TRAIN),
+    *(
+        (line, 0.5)
+        for line in (
+            *(
+                "epoch 1 training took 3 s, loss: 0.5",
+                "after training: loss: 0.5",
+                "training done. loss: 0.5",
+            ),
+            *(
+                "training time: 3.2s, loss: 0.5",
+                "train.py: loss: 0.5",
+                "in train() - loss: 0.5",
+                "test passed, loss: 0.5",
+            ),
+            *("train loss: 0.9, loss: 0.5", "__main__:train:42 - loss: 0.5"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "value"), LOSSES)
+def test_a_part_of_the_data_that_a_line_names_makes_another_metric(
+    line: str, value: float, tmp_path: Path
+) -> None:
+    text = f"loss: 0.73\n{line}\n"
+    assert read(tmp_path, text, Query(Primary("loss"))).value == value
+    by_parts = ReadLimits(tail=1, block=200, line=150)
+    assert read(tmp_path, text + "x\n", Query(Primary("loss")), by_parts).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("train: loss=0.9 | val: loss=0.5", "val loss", 0.5),
+        ("Epoch(val) [1][100/100]    coco/bbox_mAP: 0.371  time: 0.2", "val coco/bbox_mAP", 0.371),
+        ("step 100: train loss 4.1, val loss 4.2", "val loss", 4.2),
+        ("val:\n  loss: 0.5", "val loss", 0.5),
+        ("[10]\ttraining's l2: 0.9\tvalid_1's l2: 0.5", "valid_1's l2", 0.5),
+        ("Best: val_loss=0.5", "Best val_loss", 0.5),
+        ("top 5 acc: 0.5\ntop 1 acc: 0.9", "top 5 acc", 0.5),
+    ],
+)
+def test_a_name_with_its_qualifier_is_read_wherever_it_stands(
+    text: str, name: str, value: float, tmp_path: Path
+) -> None:
+    filler = "loss: 0.9 l2: 0.8 acc: 0.7\n" * 20
+    for limits in (ReadLimits(), ReadLimits(tail=50, block=200, line=150)):
+        assert read(tmp_path, filler + f"{text}\n" + filler, Query(Primary(name)), limits).value == value
+
+
+def test_a_metric_that_is_always_qualified_is_named_as_it_is_read(tmp_path: Path) -> None:
+    problem = read(tmp_path, "Epoch(val) [1] mAP: 0.5\n", Query(Primary("mAP"))).problem
+    assert problem == (
+        "mAP was never printed; it stands only in lines such as 'Epoch(val) [1] mAP: 0.5', as 'val mAP',"
+        " which is another metric (--primary-metric 'val mAP' reads it)"
+    )
+
+
+def test_the_other_metrics_are_the_last_of_their_names(tmp_path: Path) -> None:
+    """Most lines differ in their numbers alone; few of them are read."""
+    lines = [f"step {step} | lr: {step / 100} | class_{step % 3}: {step}" for step in range(50)]
+    text = "\n".join([*lines[:40], "lr: 7 val_loss: 0.5", *lines[40:], "lr: 9 val_loss: 0.4", "acc: n/a"])
+    metrics = read(tmp_path, text + "\n").metrics
+    assert {name: metric.last for name, metric in metrics.items()} == {
+        "val_loss": 0.4,
+        "lr": 9.0,
+        "class_0": 48.0,
+        "class_1": 49.0,
+        "class_2": 47.0,
+    }
+
+
 @pytest.mark.parametrize("line", ["epoch train_loss val_loss time", "best val_loss: 0.5", "no val_loss yet"])
 def test_what_names_the_metric_and_reports_nothing_is_shown(line: str, tmp_path: Path) -> None:
     for text in (f"a: 1\n{line}\nb: 2\n", f"{line}\n" + "b: 2\n" * 30):
         readings = read(tmp_path, text, LOSS, ReadLimits(tail=60, block=200, line=150))
-        assert readings.problem == f"val_loss was never printed; it stands only in lines such as {line!r}"
+        other = ", as 'best val_loss', which is another metric" if "best" in line else ""
+        seen = f"val_loss was never printed; it stands only in lines such as {line!r}"
+        assert readings.problem == seen + other
 
 
 UNREAD = [
@@ -377,6 +572,64 @@ UNREAD = [
     ("val_loss: 0.840.84\n", "without a gap"),
     ("val_loss: 0.9 -> 0.5\n", "two numbers"),
     ("val_loss: 0.9 → 0.5\n", "two numbers"),
+    *(
+        (f"val_loss: {number}\n", "two numbers")
+        for number in (
+            *(
+                "0.9 --> 0.5",
+                "0.9 to 0.5",
+                "from 0.9 to 0.5",
+                "0.4 - 0.5",
+                "0.4..0.5",
+                "0.4\u20130.5",
+                "0.4\u20260.5",
+            ),
+            *(
+                "0.5 0.6",
+                "0.5\t0.6",
+                "0.5 | 0.6",
+                "0.5, 0.6",
+                "1 234.5",
+                "1'234.5",
+                "1\u202f234.5",
+                "50% 60%",
+            ),
+        )
+    ),
+    ("val_loss: 0.5 / 0.6\n", "fraction"),
+    ("val_loss: 5*10^-3\nx: 1\n", "a power of ten"),
+    ("val_loss: 5.0 x 10^-3\n", "a power of ten"),
+    ("val_loss: 5.0 \u00d7 10\u207b\u00b3\n", "a power of ten"),
+    ("val_loss: 0.1 + 0.2\n", "a sum"),
+    ("val_loss: 12.3 ms\n", "'12.3 ms': a unit"),
+    ("val_loss: 1.5 k\n", "a unit"),
+    ("val_loss: 50\u2030\n", "more follows the number"),
+    ("val_loss: -1.#IND\n", "more follows the number"),
+    ("val_loss: <0.001\n", "a bound"),
+    ("val_loss -> 0.5\n", "an arrow"),
+    ("\u2502 val_loss \u2502 0.5 \u2502 0.9 \u2502\n", "several numbers"),
+    ("val_loss 0.5 0.9\n", "several numbers"),
+    *(
+        (text, "in brackets: print the number that counts by itself")
+        for text in (
+            *(
+                "val_loss: [0.5]\n",
+                "val_loss: [0.5 0.6]\n",
+                "val_loss: (0.5, 0.9)\n",
+                "{'val_loss': (0.5, 0.9)}\n",
+            ),
+            *(
+                "{'val_loss': [0.9, 0.8]}\n",
+                "{'val_loss': array([0.9, 0.8])}\n",
+                "val_loss: tensor([0.5, 0.6])\n",
+            ),
+        )
+    ),
+    ("val_loss: Parameter containing:\ntensor(0.5, requires_grad=True)\n", "no single number"),
+    ('{"step": 3, "val_loss":', "nothing stands behind it"),
+    ('{"step": 3, "val_loss":\nepoch 3 of another process\n', "nothing stands behind it"),
+    ('val_loss: 0.5Traceback (most recent call last):\n  File "x", line 1\nKeyError: 1\n', "without a gap"),
+    ("val_loss: 0.5/x/y.py:3: UserWarning: careful\n  f(0.1)\n", "fraction"),
     ("val_loss:\n", "nothing stands behind it"),
     ("val_loss:\nINFO done\n", "nothing stands behind it"),
     ("val_loss:\n5 epochs without improvement\n", "nothing stands behind it"),

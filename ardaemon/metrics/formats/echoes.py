@@ -8,6 +8,8 @@ opened their block, so the lines of a log are handed over in their order.
 import re
 from typing import NamedTuple
 
+from ardaemon.metrics.formats.prefix import Prefix
+
 WARNING_LINES = 4  # of a warning, below its first one, among which its source is
 BLOCK_LINES = 500  # of one block: a traceback through a recursion that Python has cut has fewer
 
@@ -20,7 +22,7 @@ _A_NUMBER = re.compile(r"[+-]?[\d.][\d.eE+-]*$")
 # People begin lines with such signs too: `-> val_loss: 0.5` is a report, `-> val_loss = 0.5` a line of pdb's.
 _NO_PROSE = r"(?![^=(){}\[\]\"']*:[ \t]+[+-]?[.\d])"
 _SINGLE = re.compile(
-    rf"(?:\++ |(?:>>>|\.\.\.)(?: |$)|-> ){_NO_PROSE}"  # bash's `set -x`, a console, pdb
+    rf"(?:\++(?:[\[(][^\])]*[\])]:?)? |(?:>>>|\.\.\.)(?: |$)|-> ){_NO_PROSE}"  # `set -x`, a console, pdb
     r"|\S+: line \d+: "  # an error of bash
     r"|\((?:Pdb|Epdb)[^)]*\)|ipdb> |In \[\d+\]: "  # debuggers, IPython
     r"|-+> ?\d+ "  # the line of an IPython traceback that failed
@@ -84,6 +86,14 @@ _KINDS = (
     Kind(r"^Line # +", r"\s+\d+(?:\s|$)|=+$"),
 )
 _OPENS = re.compile("|".join(f"(?:{kind.opens})" for kind in _KINDS))
+# One of them is in every line that opens a block, but for those that begin with a place in a file.
+_SIGNS_OF_BLOCKS = (
+    *("(most recent", '", line ', ".py", "Warning: ", "-->", "def ", "class ", "diff --git", "@@", "Line #"),
+    *("for ", "with ", "if ", "while ", "else:", "try:", "finally:", "except"),
+)
+_PLACE = re.compile(r"\S+[:(]\d")
+# Where a block begins on its first line; before it may stand what a logger writes, or another process's line.
+_BEGINS = re.compile(r"Traceback \(most|\S+:\d+: \w*Warning: ")
 
 
 class Echoes:
@@ -93,11 +103,25 @@ class Echoes:
         self._kind: Kind | None = None
         self._goes_on = _ERROR
         self._left = 0  # lines that the block may still have
+        self._prefix = Prefix()
+        self.before = ""  # what stands on the block's first line up to its beginning, the first word included
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the next line may belong to a block."""
+        return self._kind is not None
+
+    def is_apart(self, line: str) -> bool:
+        """Return whether the next line neither belongs to a block nor opens one."""
+        return not self.is_open and not _may_open(line)
 
     def is_source(self, line: str) -> bool:
         """Return whether the next cleaned line of the log shows source code, or belongs to a traceback."""
+        self.before = ""
         if line[:1] in "[(" and (prefix := PREFIX.match(line)):
             line = line[prefix.end() :]
+        elif self._kind is not None:
+            line = line[self._prefix.end(line) :]
         if self._kind is not None and self._kind.outer and self._opens(line):
             return True
         if self._kind is not None and self._is_in_block(line):
@@ -115,13 +139,25 @@ class Echoes:
         return self._left >= 0 and last is not None and _is_error(line, last)
 
     def _opens(self, line: str) -> bool:
-        if _OPENS.search(line) is None:
+        if not _may_open(line) or _OPENS.search(line) is None:
             return False
         kind = next(kind for kind in _KINDS if re.search(kind.opens, line))
         self._kind, self._left = kind, kind.lines
         indent = len(line) - len(line.lstrip(" "))
         self._goes_on = re.compile(kind.goes_on.format(indent=indent))
+        begins = _BEGINS.search(line)
+        is_glued = begins is not None and (begins[0][0].isdigit() or line[: begins.start()][-1:].isalnum())
+        self._prefix = Prefix(line[: begins.start()] if begins and not is_glued else "")
+        self.before = line[: begins.start()] + begins[0].split()[0] if begins else ""
         return True
+
+
+def _may_open(line: str) -> bool:
+    """Return whether a line may open a block: a cheap test, whose False is certain."""
+    for sign in _SIGNS_OF_BLOCKS:  # any() would cost twice the time
+        if sign in line:
+            return True
+    return _PLACE.match(line) is not None or line.strip() == "|"
 
 
 def _is_error(line: str, last: re.Pattern[str]) -> bool:

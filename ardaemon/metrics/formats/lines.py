@@ -30,13 +30,14 @@ class Report(NamedTuple):
     """A number under a name; `printed` is its text.
 
     `value` is None where the log names the primary metric and the number cannot be read; `printed` then says
-    why. It may be nan or infinite.
+    why. It may be nan or infinite. `last` is the last number of a list that stands there instead.
     """
 
     name: str
     value: float | None
     place: Place
     printed: str
+    last: str | None = None
 
     @property
     def at(self) -> int:
@@ -53,6 +54,15 @@ _STEP = (
     r"(?<![/.@%+-])\b(?:global_step|_step|[Ss]tep|STEP|[Ii]teration|[Ii]ter)\b[\"']?[ \t:=#]*+"
     r"(?P<step>[0-9]{1,18})(?![\w.]|,[0-9])"
 )
+
+
+# A number that stands by itself; the digits in a name are a part of it.
+NUMBER = re.compile(rb"(?<![0-9A-Za-z_/.@%+-])[0-9][0-9.,eE+-]*")
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether a metric's name has a number by itself, as `top 5 acc`."""
+    return NUMBER.search(name.encode()) is not None
 
 
 @cache

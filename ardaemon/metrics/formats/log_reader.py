@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats.echoes import Echoes
-from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, regex_reports
+from ardaemon.metrics.formats.lines import LINE_MAX, Report, compile_regex, decode, is_numbered, regex_reports
+from ardaemon.metrics.formats.names import parted
 from ardaemon.metrics.formats.scan import Scan
 
 _LINE = re.compile(rb"[^\n\r\0]+")
@@ -23,8 +24,12 @@ LINE_END = re.compile(rb"[\n\r\0]")
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")
 # pdb, cat -n: a number of a line, a tab, and what is no report.
 _NUMBERED = re.compile(rb"(?!\d+\t) *+\d++ *+B?(?:->|>>)?\t(?!\s*[\w/]+\s*:\s)")
+# How letters begin in UTF-8 that have another spelling; bars, blocks, arrows and most of Chinese have none.
+_OTHER_SPELLING = re.compile(
+    rb"[\xc2\xca-\xd4\xe1\xef]|\xe2(?:[\x81-\x85\x92\x93\xb1]|\x80[\xa4-\xa6])|\xe3[\x88-\x8f]|\xf0\x9d"
+)
 _NO_WORD = rb"(?![0-9A-Za-z_])"
-_NAME_BYTE = rb"[0-9A-Za-z_/.@%+-]"
+_NAME_BYTE = rb"[A-Za-z_/.@%+-]"
 
 
 class ReadLimits(Struct, frozen=True):
@@ -50,19 +55,34 @@ class LineReader:
         """
         self.primary, self.line_max = one_spelling(primary), line_max
         self.pattern = compile_regex(regex) if regex else None
+        # Without its qualifier, which may stand elsewhere in the line: `train: loss=0.9` is `train loss`.
+        (self._qualifier, self._bare), bare = parted(self.primary), parted(primary)[1]
+        # Kinds of lines do not keep the numbers in them (formats/aside.py).
+        self._has_number = is_numbered(primary)
         # The name as it is printed, and as JSON escapes it.
-        escaped = (json.dumps(name)[1:-1] for name in (primary, self.primary))
-        self._spellings = sorted(name.encode() for name in {self.primary, *escaped})
+        escaped = (json.dumps(one)[1:-1] for one in (bare, self._bare))
+        self._spellings = sorted(name.encode() for name in {self._bare, *escaped})
         # `loss` is not in `val_loss`: without this a log full of the longer name would be parsed whole.
-        words = (rb"%s(?<!%s%s)%s" % (s, _NAME_BYTE, s, _NO_WORD) for s in map(re.escape, self._spellings))
+        # Behind a digit, or behind itself, it may be another process's.
+        names = map(re.escape, self._spellings)
+        words = (rb"%s(?<!%s%s)%s|%s%s" % (s, _NAME_BYTE, s, _NO_WORD, s, s) for s in names)
         self._printed = re.compile(b"|".join(words))
         self._named = re.compile(rb"(?:%s)[\"'`*]*+[ \t]*+[:=]" % self._printed.pattern)
-        self.forget()
+        self._echoes, self._scan = Echoes(), self._new_scan()
+        self._other: str | None = None
 
     def forget(self) -> None:
         """Expect lines from another place in the log."""
-        self._echoes = Echoes()
-        self._scan = Scan("" if self.pattern else self.primary)
+        self._other = self.other
+        self._echoes, self._scan = Echoes(), self._new_scan()
+
+    def _new_scan(self) -> Scan:
+        return Scan("" if self.pattern else self.primary)
+
+    @property
+    def other(self) -> str | None:
+        """Return the other metric's name under which the primary's last word was reported: `train loss`."""
+        return self._scan.other or self._other
 
     def reports(self, line: bytes) -> list[Report]:
         """Return every report of the next line."""
@@ -76,6 +96,21 @@ class LineReader:
             return found
         others = [report for report in found if report.name != self.primary]
         return [*others, *regex_reports(self.pattern, text, self.primary)]
+
+    @property
+    def is_neutral(self) -> bool:
+        """Return whether the lines before leave nothing that the next one could go on with."""
+        return self._scan.is_neutral and not self._echoes.is_open and not self._has_number
+
+    def is_apart(self, line: bytes) -> bool:
+        """Return whether the next line says the same wherever it stands, and nothing of the primary metric.
+
+        The reader is neutral, and stays so.
+        """
+        if self.pattern is not None or len(line) > self.line_max or self._has_name(line):
+            return False
+        text = decode(line)
+        return self._scan.is_apart(text) and self._echoes.is_apart(text) and not _NUMBERED.match(line)
 
     def primaries(self, line: bytes) -> list[Report]:
         """Return the reports of the primary metric alone."""
@@ -118,17 +153,32 @@ class LineReader:
         return [Report(self.primary, None, None, why)] if match and match.start() < end else []
 
     def _text(self, line: bytes) -> str | None:
-        """Return the line's visible text; None if it shows source code."""
+        """Return the line's visible text; None if it shows source code, but for a report that it cuts off."""
         text = decode(line)
-        return None if self._echoes.is_source(text) or _NUMBERED.match(line) else text
+        if not self._echoes.is_source(text):
+            return None if _NUMBERED.match(line) else text
+        before = self._echoes.before
+        return before if before and self._bare in before else None
 
     def possible(self, data: bytes) -> bool:
-        """Return whether `data` may report the primary metric: a cheap test, whose False is certain."""
+        """Return whether `data` may report the primary metric: a cheap test.
+
+        Where no heading stands above it, a False is certain.
+        """
+        if self._qualifier and self.pattern is None and self._qualifier.encode() not in data:
+            return False
+        return self._has_name(data)
+
+    def may_report(self, line: bytes) -> bool:
+        """Return whether the next line may report the primary metric, also below a heading."""
+        return self.possible(line) or (not self._scan.has_no_headings and self._has_name(line))
+
+    def _has_name(self, data: bytes) -> bool:
         if self.pattern is not None:
             return True
         if b"\x1b" in data:  # a colour may stand inside a name: rich colours paths so
             data = _ESCAPE.sub(b"", data)
-        if not data.isascii():
+        if not data.isascii() and _OTHER_SPELLING.search(data):
             data = one_spelling(data.decode("utf-8", "replace")).encode()
         return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
 

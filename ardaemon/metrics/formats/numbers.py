@@ -24,19 +24,53 @@ _WRAPPED = (
     r"(?:(?:(?:[Dd]evice)?[Aa]rray|(?:[a-z]+\.)*[Tt]ensor|(?:np|numpy|jnp|torch|mx)\.\w++)\((?P<list>\[)?+"
     r"|<tf\.\w++:?[^<>\n]{0,200}?\bnumpy=)?"
 )
-SEPARATOR = r"(?:[:=](?!=)|[：＝])"
-_ARROW = r"%?[ \t]*+(?:->|=>|→|➜|⟶)[ \t]*+[+-]?[.\d]"
-# Arithmetic and conditions behind the number: a line of source, be it alone.
-_CODE = r"(?:[ \t]*+\*\*?|[ \t]++(?://?|@|%))[ \t]*+(?:[\d.(]|\w++[.(\[])|[ \t]++if[ \t].{1,200}?[ \t]else\b"
-_END = (
-    # The number ends here: it does not continue as a word, unit, date, time, fraction or progress bar.
-    rf"(?![\w/]|[.,:+-][0-9]|%[|\w]|{_ARROW}|{_CODE})"
+SEPARATOR = r"(?::=|[:=](?!=)|[：＝])"
+# Arithmetic and conditions behind the number: a line of source, be it alone. `* (best)` is a remark.
+_CODE = (
+    r"(?:[ \t]*+\*\*?[ \t]*+(?:[\d.]|\w++[.(\[]|\((?=[\d.+-]|\w++[ \t]*+[-+*/.(\[]))"
+    r"|[ \t]++(?://|%)[ \t]*+(?:[\d.(]|\w++[.(\[])|[ \t]++[@/][ \t]*+(?:\(|[^\W\d]\w*+[.(\[])"
+    r"|[ \t]++if[ \t].{1,200}?[ \t]else\b)"
 )
-VALUE = rf"[ \t]*+{_WRAPPED}(?P<quote>[\"'`]?)(?P<value>{NUMBER})(?P=quote)(?(list)\]){_END}"
-_NOTHING = re.compile(r"(?i:null|none|true|false|n/?a|undefined)\b|[-–—?. ]+(?:$|[\s|,;)\]}])|[\[{(]")
+_ARITHMETIC = "arithmetic"
+_NEXT = r"[+-]?(?:[0-9]++(?:[.,_][0-9]++)*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
+_ENDS = r"(?=[ \t]*+(?:$|[,;|│┃)\]}])|[ \t]++[+-]?[.0-9])"
+# What may not stand behind a number, and what it is then. The first one that fits is told.
+_REASONS = (
+    (r"%?[ \t]*+(?:[-=]++>|→|➜|⟶|to\b)[ \t]*+[+-]?[.\d]", "two numbers"),
+    (r"[ \t]*+(?:\*|x|×|·)[ \t]*+10(?:\^|\*\*|[ \t]*+[-+−⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹])", "a power of ten"),
+    (_CODE, _ARITHMETIC),
+    (r",[0-9]", "a decimal comma"),
+    (r"/|[ \t]++/[ \t]*+[+-]?[.\d]", "a fraction"),
+    (r"[:-][0-9]", "a time or a date"),
+    (r"\.++[0-9]|[+'’][0-9]", "two numbers without a gap"),
+    (r"\w", "a unit, or a word, without a gap"),
+    (rf"[ \t]*+[-–—−~][ \t]*+{_NEXT}{_ENDS}", "two numbers"),
+    (r"[ \t][0-9]{3}(?:[.,][0-9]|[ \t][0-9]{3}\b)", "two numbers"),
+    (r"[ \t]++\+[ \t]++[\w.]", "a sum"),
+    (rf"%?(?:[ \t]*+[,;|│┃])?[ \t]++{_NEXT}(?:%(?!\|))?+{_ENDS}", "two numbers"),
+    (r"%[|\w]", "a progress bar"),
+    (r"[#‰‱^]", "more follows the number"),
+)
+_END = rf"(?!{'|'.join(pattern for pattern, _ in _REASONS)})"
+# A per cent sign may stand within the quotes.
+_NUMBER_AS_PRINTED = rf"(?P<quote>[\"'`]?)(?P<value>(?>{NUMBER}))(?:[ ]?%(?=[\"'`]))?(?P=quote)"
+VALUE = rf"[ \t]*+{_WRAPPED}{_NUMBER_AS_PRINTED}(?(list)\]){_END}"
+_NOTHING = re.compile(r"(?i:null|none|true|false|n/?a|undefined)\b|[-–—?. ]+(?:$|[\s|,;)\]}])|[,{\[(]")
+_MANY = re.compile(
+    rf"(?:[\w.]*?(?:[Aa]rray|[Tt]ensor)\()?[\[(]++[ \t]*+{NUMBER}"
+    rf"(?:(?:[ \t]*+,[ \t]*+|[ \t]++){NUMBER})*+[ \t]*+,?[ \t]*+[\])]"
+)
+_BOUND = re.compile(r"<=?[ \t]*+[+-]?[.\d]|>=?[ \t]*+[+-]?[.\d]")
+_FROM = re.compile(rf"(?i:from)[ \t]++{NUMBER}")
+# A unit of size or time: the next report may have another one.
+_UNIT = re.compile(
+    r"[ \t]++(?P<unit>[kKMGT]|[kKMGTP]i?[Bb](?:/s)?|[num\u00b5\u03bc]s|s(?:ec(?:ond)?s?)?|min(?:ute)?s?"
+    r"|h(?:ou)?rs?|h|days?|million|billion|thousand)(?![\w/]|[ \t]*+[:=]|[ \t]++[+-]?[.\d])"
+)
 _OTHER_NUMBER = re.compile(rf"(?P<value>{NUMBER})")
-_FORMAT = re.compile(r"[<>^]?[+-]?\d*,?(?:\.\d+)?[eEfFgGdn%]?\}")  # of an f-string that is printed as source
-_ANY_WRAPPED = re.compile(r"(?:[\w.]*(?:[Aa]rray|[Tt]ensor|[Ff]loat\d*)\(|<(?:tf\.)?Tensor)")
+# Of an f-string that is printed as source; of `%`.
+_FORMAT = re.compile(r"[<>^]?[+-]?\d*,?(?:\.\d+)?[eEfFgGdn%]?\}|%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]")
+_ANY_WRAPPED = re.compile(r"[\w.]*(?:[Aa]rray|[Tt]ensor|[Ff]loat\d*)\(|<(?:tf\.)?Tensor|Parameter containing")
 
 
 @cache
@@ -67,36 +101,40 @@ def is_wrapped(text: str, at: int) -> bool:
     return _ANY_WRAPPED.match(text, at) is not None
 
 
+def unit_behind(text: str, at: int) -> str | None:
+    """Return the unit of size or time that stands behind a number with a gap; None if there is none."""
+    match = _UNIT.match(text, at)
+    return match["unit"] if match else None
+
+
+def many(text: str, at: int = 0) -> str | None:
+    """Return the last of several numbers in brackets, as of a history; None if there are none."""
+    match = _MANY.match(text, at)
+    return re.findall(NUMBER, match[0])[-1] if match else None
+
+
 def unread(text: str) -> str | None:
     """Say why what stands behind a name and its separator is no number; None if it claims to be none."""
     text = text.strip().lstrip("\"'`")
     if not text:
         return "nothing stands behind it"
-    if _NOTHING.match(text):
-        return None
-    if _FORMAT.match(text):
-        return None
     seen = one_line(text, SEEN_MAX)
+    if many(text) is not None:
+        return f"{seen!r} is in brackets: print the number that counts by itself"
+    if _NOTHING.match(text) or _FORMAT.match(text):
+        return None
     if match := _OTHER_NUMBER.match(text):
-        return None if re.match(_CODE, text[match.end() :]) else f"{seen!r}: {_why(text[match.end() :])}"
+        why = _why(text[match.end() :])
+        return None if why == _ARITHMETIC else f"{seen!r}: {why}"
     if _ANY_WRAPPED.match(text):
         return f"{seen!r} is no single number"
+    if _BOUND.match(text):
+        return f"{seen!r} is a bound"
+    if _FROM.match(text):
+        return f"{seen!r}: two numbers"
     return None if text[0].isalpha() or text[0] in "_<" else f"{seen!r} is no number"
 
 
 def _why(rest: str) -> str:
     """Say what follows a number that is not accepted."""
-    for pattern, why in _REASONS:
-        if re.match(pattern, rest):
-            return why
-    return "more follows the number"
-
-
-_REASONS = (
-    (_ARROW, "two numbers"),
-    (r",[0-9]", "a decimal comma"),
-    (r"[ \t]*/", "a fraction"),
-    (r"[:-][0-9]", "a time or a date"),
-    (r"\.[0-9]", "two numbers without a gap"),
-    (r"[^\W\d_]", "a unit, or a word, without a gap"),
-)
+    return next((why for pattern, why in _REASONS if re.match(pattern, rest)), "more follows the number")

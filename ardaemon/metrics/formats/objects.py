@@ -13,6 +13,7 @@ from ardaemon.core.config import NAME_MAX
 from ardaemon.core.text import one_line
 from ardaemon.metrics.formats import numbers
 from ardaemon.metrics.formats.json_numbers import OBJECT_DEPTH_MAX
+from ardaemon.metrics.formats.prefix import Prefix
 
 NESTED_MAX = 64  # brackets in brackets; what is nested deeper is not told apart
 ASIDE_LINES = 20  # of others that may come in between the lines of an object
@@ -59,7 +60,8 @@ class Objects:
     def __init__(self) -> None:
         self._open: list[Bracket] = []
         self._aside = 0
-        self._waiting = ""  # the name of a key at the end of a line, whose value the next line begins with
+        self._prefix, self._begin = Prefix(), 0  # what the lines of the object have before them
+        self.waiting = ""  # the name of a key at the end of a line, whose value the next line begins with
 
     @property
     def is_open(self) -> bool:
@@ -69,23 +71,24 @@ class Objects:
     @property
     def is_waiting(self) -> bool:
         """Return whether the last line ended with a key, whose value the next line may begin with."""
-        return bool(self._waiting)
+        return bool(self.waiting)
 
     def stop_waiting(self) -> None:
         """Expect no value at the beginning of the next line."""
-        self._waiting = ""
+        self.waiting = ""
 
     def goes_on(self, line: str) -> bool:
         """Return whether the line belongs to an object that an earlier line opened."""
         if not self._open:
             return False
-        match = _MEMBER.match(line)
+        self._begin = self._prefix.end(line)
+        match = _MEMBER.match(line, self._begin)
         named = match is not None and match["named"] is not None and self._open[-1].closes != ")"
         if match is not None and not named and not line.startswith("{"):
             self._aside = 0
             return True
-        self._aside, self._waiting = self._aside + 1, ""
-        if self._aside > ASIDE_LINES or line.startswith("{"):
+        self._aside, self.waiting = self._aside + 1, ""
+        if self._aside > ASIDE_LINES or line.startswith("{", self._begin):
             self._open = []
         return False
 
@@ -95,15 +98,20 @@ class Objects:
 
     def begin(self, match: re.Match[str]) -> int:
         """Enter the object that opens() found, and return the position within it."""
-        self._open, self._waiting, self._aside = [Bracket(_PAIRS[match[0][-1]])], "", 0
+        self._open, self.waiting, self._aside = [Bracket(_PAIRS[match[0][-1]])], "", 0
+        self._prefix = Prefix(match.string[: match.start()])
         return match.end()
 
-    def read(self, text: str, begin: int) -> tuple[list[Found], int]:
-        """Return the keys from `begin` to the object's end, and the position behind it."""
+    def read(self, text: str, begin: int | None = None) -> tuple[list[Found], int]:
+        """Return the keys from `begin` to the object's end, and the position behind it.
+
+        Without `begin` the line is one that goes on.
+        """
+        begin = self._begin if begin is None else begin
         found: list[Found] = []
-        if self._waiting and (value := numbers.bare().match(text, begin)):
-            found.append(self._number(self._waiting, begin, begin, value))
-        self._waiting = ""
+        if self.waiting and (value := numbers.bare().match(text, begin)):
+            found.append(self._number(self.waiting, begin, begin, value))
+        self.waiting = ""
         while self._open and (token := _TOKEN.search(text, begin)):
             begin = token.end()
             if token["open"]:
@@ -122,10 +130,12 @@ class Objects:
             found += [number] if name else []
             return value.end()
         if inner := _INNER.match(text, at):
+            if name and numbers.many(text, at + len(text[at:]) - len(text[at:].lstrip())) is not None:
+                found.append(Found(name, token.start(), at, None))
             self._push(inner["open"], key)
             return inner.end()
         if not text[at:].strip():
-            self._waiting = name
+            self.waiting = name
         elif name:
             found.append(Found(name, token.start(), at, None))
         return at

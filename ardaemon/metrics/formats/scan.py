@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats import numbers
 from ardaemon.metrics.formats.headings import Headings
-from ardaemon.metrics.formats.lines import STAND_IN, Report, literally
-from ardaemon.metrics.formats.names import name_before, qualified
+from ardaemon.metrics.formats.lines import Report
+from ardaemon.metrics.formats.names import is_split, name_before, qualified, says_split
 from ardaemon.metrics.formats.objects import Found, Objects
+from ardaemon.metrics.formats.wanted import REST_MAX, Wanted
 
 # A line of rich's RichHandler ends with the place in the source.
 _SOURCE_COLUMN = re.compile(r"[ \t]{2,}[\w./-]+\.py:\d+[ \t]*$")
-REST_MAX = 200  # characters behind a name that are looked at
 FOLDED_AT = 80  # columns; programs that know no width fold their lines there
 _SIGNS = re.compile(r"[:=({\u0080-\U0010ffff]")  # one of them is in every line that says something here
-_QUOTES = r"[\"'`*]*+"
-_FIRST_WORD = re.compile(r"[^\W\d][^\d\W]{2,11}")
-_NUMBER_WITHOUT_END = rf"(?:{numbers.SEPARATOR}[ \t]*+{numbers.NUMBER})"
+_TEXT = re.compile(r"[\"'](\w+)[\"']")
 
 
 class Scan:
@@ -29,46 +27,46 @@ class Scan:
 
     def __init__(self, primary: str) -> None:
         """Take the metric, in one spelling, whose unread mentions are reported too; "" for none."""
-        self._spelled, self._literally = primary, literally(primary)
-        self.primary = primary = STAND_IN if self._literally else primary
+        self.wanted = Wanted(primary)
+        self.other: str | None = None  # the name under which the primary's last word was last reported
         self._objects, self._headings = Objects(), Headings()
         self._folded: tuple[str, int] | None = None  # a line that ends with the primary metric's name
-        name = re.escape(primary)
-        self._mention = re.compile(rf"{name}(?=\.*+{_QUOTES}[ \t]*+(?P<separator>{numbers.SEPARATOR}))")
-        self._at_end = re.compile(rf"{name}{_QUOTES}(?P<separator>[ \t]*+{numbers.SEPARATOR})?[ \t]*$")
-        self._glued = re.compile(rf"({_NUMBER_WITHOUT_END})(?={name}[ \t]*+{numbers.SEPARATOR})")
-        # `val_loss 0.5`, `val_loss is 0.5`, `│ val_loss │ 0.5 │`: with a decimal point, no words behind it.
-        self._spaced = re.compile(
-            rf"{name}{_QUOTES}(?:[ \t]++is[ \t]++|[ \t]*+[│┃|][ \t]*+|[ \t]++)"
-            rf"(?P<value>(?=[+-]?[\d_,]*\.\d|[+-]?\d+(?:\.\d*)?[eE][+-]?\d|(?i:[+-]?nan\b|[+-]?inf)){numbers.NUMBER})"
-            r"(?=[ \t]*+(?:$|[,;|│┃)\]}])|[ \t]++[^\W\d]\S*+[ \t:=]++[+-]?[\d.])"
-        )
 
     def line(self, text: str) -> list[Report]:
         """Return the reports of the next line, from left to right."""
         self._headings.line(text)
         if not (_SIGNS.search(text) or self._folded or self._objects.is_open) and (
-            not self._spelled or self._spelled not in text
+            not self.wanted.bare or self.wanted.bare not in text
         ):
             return []
-        text = _SOURCE_COLUMN.sub("", one_spelling(text))
-        if self._literally is not None:
-            text = self._literally.sub(STAND_IN, text)
+        text = self.wanted.text(_SOURCE_COLUMN.sub("", one_spelling(text)))
         found = self._unfolded(text)
-        for piece in self._pieces(text):
+        for piece in self.wanted.pieces(text):
             found += self._piece(piece)
-        return [self._under_its_name(report) for report in found]
-
-    def _under_its_name(self, report: Report) -> Report:
-        if self._literally is None or STAND_IN not in report.name:
-            return report
-        return report._replace(name=report.name.replace(STAND_IN, self._spelled))
+        return [self.wanted.named(report) for report in found]
 
     def skip(self, text: str) -> None:
         """Take note of a line whose reports do not count."""
-        self._headings.line(text)
-        if self._folded or self._objects.is_open or "{" in text or text.count("(") > text.count(")"):
+        opens = "{" in text or text.count("(") > text.count(")")
+        if self._folded or self._objects.is_open or opens or self._headings.is_flat:
             self.line(text)
+        else:
+            self._headings.line(text)
+
+    def is_apart(self, text: str) -> bool:
+        """Return whether the next line says the same wherever it stands, and nothing of those after it."""
+        opens = "{" in text or text.count("(") > text.count(")") or self._headings.is_one(text)
+        return self.is_neutral and not opens
+
+    @property
+    def is_neutral(self) -> bool:
+        """Return whether the lines before leave nothing that the next one could go on with."""
+        return not (self._folded or self._objects.is_open or self._objects.waiting) and self.has_no_headings
+
+    @property
+    def has_no_headings(self) -> bool:
+        """Return whether no heading stands above the line that comes next."""
+        return self._headings.is_none
 
     @property
     def is_folded(self) -> bool:
@@ -77,19 +75,22 @@ class Scan:
 
     def unfolded(self, text: str) -> list[Report]:
         """Return what the next line holds of the report that the last line began, and nothing else."""
-        return [self._under_its_name(report) for report in self._unfolded(one_spelling(text))]
+        text = one_spelling(text)
+        return [self.wanted.named(report) for report in (*self._unfolded(text), *self._awaited(text))]
 
     def end(self) -> list[Report]:
         """Return what the last line leaves, a name without its number: the next line is no part of it."""
-        self._objects.stop_waiting()
-        return [self._under_its_name(report) for report in self._unfolded("")]
+        return self.unfolded("")
 
     def _piece(self, text: str) -> list[Report]:
         found: list[Report] = []
         at = 0
+        waiting = self._objects.waiting
         if self._objects.goes_on(text):
-            members, at = self._objects.read(text, 0)
+            members, at = self._objects.read(text)
             found += self._members(text, members, "")
+        if waiting and all(report.name != waiting for report in found):
+            found += self._left_out(waiting, text if at else "")
         while at < len(text):
             opening = self._objects.opens(text, at)
             stop = opening.start() if opening else len(text)
@@ -107,71 +108,91 @@ class Scan:
         found, taken, seen = [], set(), set[str]()
         end = begin
         for match in numbers.separated().finditer(text, begin, stop):
-            name = name_before(text, end, match.start(), self.primary)
+            name = name_before(text, end, match.start(), self.wanted.word)
             end = match.end()
             if name is None or _is_place(name[0], match[0]):
                 continue
             taken.add(match.start())
             full = qualified(text, *name, seen)
             seen.add(full)
-            found.append(_report(self._headings.named(full), match["value"], text, name[1]))
-        if self.primary and self.primary in text[begin:stop]:
-            found += self._spaced_ones(text, begin, stop)
+            found.append(self._report(self._headings.named(full), match["value"], text, name[1], end))
+        if self.wanted.is_in(text, begin, stop):
+            found += self._spaced(text, begin, stop)
             found += self._unread(text, begin, stop, taken)
             found.sort(key=lambda report: report.at)
         return found
 
-    def _spaced_ones(self, text: str, begin: int, stop: int) -> Iterator[Report]:
-        for match in self._spaced.finditer(text, begin, stop):
-            if self._is_named(text, match.start(), begin):
-                yield _report(self.primary, match["value"], text, match.start())
+    def _report(self, name: str, value: str, text: str, at: int, end: int) -> Report:
+        """Make a report; a unit of size or time takes the primary metric's number its sense."""
+        report, word = _report(name, value, text, at), self.wanted.word
+        if not word or not name.endswith(word):
+            return report
+        if self.wanted.named(report).name != self.wanted.full:
+            if name.endswith((f" {word}", f"/{word}")):
+                self.other = self.wanted.named(report).name
+            return report
+        unit = numbers.unit_behind(text, end)
+        if unit is None or name.lower().endswith(unit.lower()):
+            return report
+        return report._replace(value=None, printed=f"'{value} {unit}': a unit")
+
+    def _spaced(self, text: str, begin: int, stop: int) -> Iterator[Report]:
+        for mention in self.wanted.without_separator(text, begin, stop):
+            if self._is_named(text, mention.at, begin):
+                value, printed = None, mention.why
+                if mention.value is not None:
+                    value, printed = numbers.as_float(mention.value), mention.value
+                yield Report(self.wanted.full, value, (text, mention.at), printed)
 
     def _unread(self, text: str, begin: int, stop: int, taken: set[int]) -> Iterator[Report]:
-        for match in self._mention.finditer(text, begin, stop):
+        for match in self.wanted.mention.finditer(text, begin, stop):
             separator = match.start("separator")
-            rest = text[match.end("separator") : min(stop, match.end("separator") + REST_MAX)]
+            behind = match.end("separator")
             if separator in taken or not self._is_named(text, match.start(), begin):
                 continue
-            if not rest.strip():  # an object follows, or the line is folded: see _note_fold
+            if not text[behind:stop].strip():  # an object follows, or the line is folded: see _note_fold
                 if not numbers.is_wrapped(text, stop):
                     continue
-                rest = text[stop : stop + REST_MAX]
-            why = numbers.unread(rest)
-            if why is not None and not _is_place(self.primary, text[separator:]):
-                yield Report(self.primary, None, (text, match.start()), why)
+                stop = len(text)
+            if not _is_place(self.wanted.word, text[separator:]):
+                yield from self._left_out(self.wanted.full, text[:stop], behind, match.start())
+
+    def _left_out(self, name: str, text: str, at: int = 0, name_at: int = 0) -> Iterator[Report]:
+        """Yield a report without a value, where what stands at a place claims to be the primary's number."""
+        if self.wanted.named(_report(name, "0", text, 0)).name != self.wanted.full:
+            return
+        if (why := numbers.unread(text[at : at + REST_MAX])) is not None:
+            last = numbers.many(text, at + len(text[at:]) - len(text[at:].lstrip()))
+            yield Report(self.wanted.full, None, (text, name_at), why, last)
 
     def _is_named(self, text: str, at: int, begin: int) -> bool:
         """Return whether the primary metric's name at `at` is the whole name."""
-        name = name_before(text, begin, at + len(self.primary), self.primary)
-        return name is not None and name[1] == at and self._full(text, name) == self.primary
-
-    def _full(self, text: str, name: tuple[str, int]) -> str:
-        return self._headings.named(qualified(text, *name, ()))
+        name = name_before(text, begin, at + len(self.wanted.word), self.wanted.word)
+        if name is None or name[1] != at:
+            return False
+        report = _report(self._headings.named(qualified(text, *name, ())), "0", text, at)
+        full = self.wanted.named(report).name
+        if full != self.wanted.full:
+            self.other = full
+        return full == self.wanted.full
 
     def _members(self, text: str, members: list[Found], before: str) -> list[Report]:
         found = []
+        label = _label(text, members)
         for one in members:
             name = qualified(before, one.name, len(before), ()) if before else one.name
+            if label and name == one.name and not says_split(label, name):
+                name = f"{label} {name}"
+            if "/" not in name or not before:
+                name = self._headings.named(name) if self._headings.is_flat else name
             if one.value is not None:
                 found.append(_report(name, one.value, text, one.key_at))
-            elif (
-                name in (self.primary, self._spelled)
-                and (why := numbers.unread(text[one.value_at : one.value_at + REST_MAX])) is not None
-            ):
-                found.append(Report(name, None, (text, one.key_at), why))
+            else:
+                found += self._left_out(name, text, one.value_at, one.key_at)
         return found
 
-    def _pieces(self, text: str) -> list[str]:
-        """Cut a line where two processes' reports stand in it without a gap."""
-        if not self.primary or text.count(self.primary) < 2:
-            return [text]
-        text = self._glued.sub(r"\1\n", text)
-        if first := _FIRST_WORD.match(text):
-            text = re.sub(rf"(?<=[\d)\]}}%])(?={re.escape(text[: first.end() + 1])})", "\n", text)
-        return text.split("\n")
-
     def _note_fold(self, text: str) -> None:
-        match = self._at_end.search(text)
+        match = self.wanted.at_end.search(text)
         if match and self._is_named(text, match.start(), 0):
             self._folded = (text.rstrip(), match.start())
 
@@ -184,8 +205,22 @@ class Scan:
         pattern = numbers.bare() if has_separator else numbers.separated()
         match = pattern.match(text.lstrip())
         if match and _may_be_folded(before, text, match.end()):
-            return [_report(self.primary, match["value"], before, at)]
-        return [Report(self.primary, None, (before, at), "nothing stands behind it")] if has_separator else []
+            return [_report(self.wanted.full, match["value"], before, at)]
+        why = "nothing stands behind it"
+        return [Report(self.wanted.full, None, (before, at), why)] if has_separator else []
+
+    def _awaited(self, text: str) -> list[Report]:
+        """Return the value of the key that the last line ended with, where this line begins with it."""
+        waiting = self._objects.waiting
+        if not waiting:
+            return []
+        if text and self._objects.goes_on(text):
+            found = self._members(text, self._objects.read(text)[0], "")
+            return [report for report in found if report.name == waiting][:1] or [
+                *self._left_out(waiting, text)
+            ]
+        self._objects.stop_waiting()
+        return [*self._left_out(waiting, "")]
 
 
 def _may_be_folded(before: str, text: str, end: int) -> bool:
@@ -201,3 +236,13 @@ def _report(name: str, value: str, text: str, at: int) -> Report:
 def _is_place(name: str, rest: str) -> bool:
     """Return whether name and number are a place, as `file.py:80` and `example.org:443`, and no report."""
     return "." in name and rest[0] == ":" and rest[1:].isdigit()
+
+
+def _label(text: str, members: list[Found]) -> str:
+    """Return the part of the data that an object says it is of: {'split': 'train', 'loss': 0.9}."""
+    for one in members:
+        if one.value is None and "/" not in one.name:
+            match = _TEXT.match(text[one.value_at : one.value_at + REST_MAX].lstrip())
+            if match and is_split(match[1]):
+                return match[1]
+    return ""
