@@ -15,6 +15,7 @@ from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.cells import OpenQuote, Unread, delimiter_of, split, value
+from ardaemon.metrics.parts import Parts
 from ardaemon.metrics.rows import STEP_NAMES, Row, RowsBackend, step_of, wall_of
 
 # Of a row with quoted cells over several lines: its characters, and how often one of its lines may end it. A
@@ -24,6 +25,8 @@ TRIES_MAX = 64
 SHOWN_MAX = 40  # characters of a cell that a reason shows
 # Names of a first column that counts rows; "" is an index without a name.
 COUNTS = frozenset((*STEP_NAMES, "", "#", "epoch", "epochs", "batch", "fold", "index"))
+# Of a row below the others that speaks of all of them, in a column whose other cells are numbers.
+SUMS = frozenset("mean avg average std total sum min max median best overall all".split())
 _EXCEL = "sep="  # a first line that tells spreadsheets the delimiter
 
 
@@ -41,6 +44,8 @@ class CsvParser:
         self._size = self._tries = 0  # their characters, and how often they were looked at
         self._text: list[str] = []  # the cells of a line without numbers, which may be a header
         self._is_numbered = False  # rows of this header begin with a number: one with a word sums them up
+        self._counted: set[str] = set()  # the columns that have had numbers alone
+        self._parts = Parts()
         self._is_doubted = False  # rows below it were refused, for nobody knows whether it is one
 
     def rows(self, line: str) -> Iterator[Row]:
@@ -140,6 +145,7 @@ class CsvParser:
     def _take(self, names: list[str], delimiter: str) -> None:
         self._names, self._delimiter, self._text = names, delimiter, []
         self._is_doubted = self._is_numbered = False
+        self._counted, self._parts = set(), Parts()
 
     def _note_text(self, names: list[str], cells: list[str]) -> None:
         """Keep a line without numbers: the row below it tells whether it was a header or text."""
@@ -165,13 +171,27 @@ class CsvParser:
                 found[name] = one
             elif isinstance(one, Unread) and name == self._primary:
                 unread = f"has {one_line(cell, SHOWN_MAX)!r}, {one}"
+        if self._primary in found:
+            unread = unread or self._other_kind(cells, values)
         if isinstance(values[0], float):
             self._is_numbered = self._names[0].casefold() in COUNTS
         elif isinstance(values[0], Unread) and self._is_numbered and self._primary in found:
             unread = f"begins with {one_line(cells[0], SHOWN_MAX)!r}, where rows before it have a number"
         if self._has_column and self._names.count(self._primary) > 1:
             unread = f"has {self._names.count(self._primary)} columns of that name above it"
+        if unread is not None:
+            found.pop(self._primary, None)
         return Row(found, step_of(found), wall_of(found), unread)
+
+    def _other_kind(self, cells: list[str], values: list[float | Unread | None]) -> str | None:
+        """Say why the row is of another kind than those before it: it sums them up, or is of other data."""
+        for name, cell, one in zip(self._names, cells, values, strict=True):
+            word = cell.strip().strip("\"'").casefold()
+            if isinstance(one, float):
+                self._counted.add(name)
+            elif name in self._counted and word in SUMS:
+                return f"has {one_line(cell, SHOWN_MAX)!r}, where rows before it have a number"
+        return self._parts.fault(cell.strip().strip("\"'") for cell in cells)
 
     def _settle_text(self, count: int) -> str | None:
         """Take the line without numbers above a row of `count` cells as header or as text; or say why not."""

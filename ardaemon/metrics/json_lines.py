@@ -11,6 +11,7 @@ from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.json_numbers import json_number, leaves
 from ardaemon.metrics.formats.json_stream import JsonStream, Torn
+from ardaemon.metrics.parts import Parts
 from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
 
 SHOWN_MAX = 40  # characters of a value that a reason shows
@@ -33,6 +34,7 @@ class JsonParser:
         self._primary = one_spelling(primary)
         self._quoted = json.dumps(primary)
         self._stream = JsonStream()
+        self._parts = Parts()
 
     def rows(self, line: str) -> Iterator[Row]:
         """Yield the numbers of each object that ends on this line; what is no object is counted."""
@@ -54,6 +56,10 @@ class JsonParser:
                 values[name] = number
             elif name == self._primary and found is not None:
                 unread = f"has {one_line(json.dumps(found)[: 2 * SHOWN_MAX], SHOWN_MAX)}, which is no number"
+        if self._primary in values:
+            unread = unread or self._parts.fault(text for text in entry.values() if isinstance(text, str))
+        if unread is not None:
+            values.pop(self._primary, None)
         return Row(values, step_of(values), wall_of(values), unread)
 
 

@@ -90,6 +90,10 @@ UNREAD = {
     ),
     "a line that is too long": (report(0.9) + "\n" + json.dumps({"val_loss": 0.5, "all": "x" * OBJECT_MAX}),
                                 "has more than 1 MiB, and was passed over"),
+    "objects of two parts of the data": (
+        '{"split": "val", "val_loss": 0.5}\n{"split": "train", "val_loss": 0.9}\n',
+        "line 2 of metrics.jsonl stands among rows of 'val' and of 'train': give each its own name",
+    ),
     "an inner one alone": (json.dumps({"ema": {"val_loss": 0.5}}), "val_loss was never reported"),
     "in a list alone": (json.dumps({"history": [{"val_loss": 0.5}]}), "val_loss was never reported"),
 }  # fmt: skip

@@ -69,6 +69,9 @@ READ = {
     "full-width letters": ("epoch,ｖａｌ＿ｌｏｓｓ\n1,０.６\n", 0.6),
     "text beside it": ("time,val_loss,tag\n12:30:01,0.8,a\n12:31:01,0.6,b\n", 0.6),
     "dates alone beside it": ("date,val_loss\n2026-11-27,0.8\n2026-11-28,0.6\n", 0.6),
+    "rows of one part": ("epoch,split,val_loss\n1,val,0.8\n2,val,0.6\n", 0.6),
+    "rows of another part without it": ("split,lr,val_loss\nval,,0.6\ntrain,0.1,\n", 0.6),
+    "a column of words that sum up": ("pooling,val_loss\nmean,0.8\nmean,0.6\n", 0.6),
     "one column": ("val_loss\n0.8\n0.6\n", 0.6),
     "its name in a cell too": ("watched,val_loss\nval_loss,0.8\nval_loss,0.6\n", 0.6),
 }
@@ -100,6 +103,15 @@ UNREAD = {
     "a best row": (
         ",epoch,val_loss\n0,1,0.5\n1,2,0.6\nbest,1,0.5\n",
         "begins with 'best', where rows before it",
+    ),
+    "a row that sums up, in a column further on": (
+        "lr,val_loss,epoch\n0.1,0.7,1\n0.1,0.5,2\n0.1,0.6,mean\n",
+        "line 4 of metrics.csv has 'mean', where rows before it have a number",
+    ),
+    "rows that sum up seeds": ("seed,val_loss\n0,0.7\n1,0.5\navg,0.6\n", "has 'avg', where rows before it"),
+    "rows of two parts of the data": (
+        "epoch,split,val_loss\n1,val,0.5\n1,train,0.3\n2,val,0.4\n",
+        "line 4 of metrics.csv stands among rows of 'val' and of 'train': give each its own name",
     ),
     "a list": ('epoch,val_loss\n1,0.5\n2,"[0.4]"\n', "has '[0.4]', which is no number"),
     "a truth value": ("epoch,val_loss\n1,0.5\n2,True\n", "has 'True', which is no number"),
