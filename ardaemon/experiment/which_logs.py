@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ardaemon.core.layout import Run
 
-# Of each experiment, whatever the quota: an agent looks at the last crash, and at the one before it.
+# Of each experiment, as long as the disk has room: an agent looks at the last crash, and at the one before.
 LAST_KEPT = 3
 WORTH_BYTES = 4096  # of one run: to remove less frees no block of the disk
 
@@ -35,6 +35,12 @@ def all_but(runs: Sequence[RunLogs], last: int, best: str | None) -> list[RunLog
 def first_to_go(runs: Sequence[RunLogs], best: str | None) -> list[RunLogs]:
     """Return those of one experiment that a quota may take: not the best's, nor the last ones."""
     return [one for one in runs[:-LAST_KEPT] if one.run.run_id != best and one.size >= WORTH_BYTES]
+
+
+def last_to_go(runs: Sequence[RunLogs], best: str | None) -> list[RunLogs]:
+    """Return those that first_to_go() leaves, which go only if the disk is full without that."""
+    first = {one.run for one in first_to_go(runs, best)}
+    return [one for one in runs if one.run not in first and one.size >= WORTH_BYTES]
 
 
 def until_freed(runs: Iterable[RunLogs], wanted: int) -> Iterator[RunLogs]:

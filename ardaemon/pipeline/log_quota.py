@@ -3,6 +3,8 @@
 After each commit the logs of the runs that are over are counted. While a run is under way, and before one is
 taken, the disk is looked at: where it is nearly full, old logs go until there is room again. Only then
 "disk full" is said. Without `log_quota` nothing goes.
+
+An experiment keeps the logs of its best and of its last runs as long as the others give room enough.
 """
 
 import logging
@@ -39,11 +41,15 @@ ROOM = 2 * FREE_DISK_MIN  # bytes that are free again after old logs went: not e
 log = logging.getLogger("ardaemon.run")
 
 
+Going = list[tuple[Experiment, RunLogs]]
+
+
 class Found(NamedTuple):
-    """What the logs and samples of a project's runs take, in bytes, and those that may go."""
+    """What the logs and samples of a project's runs take, in bytes; those that go first, and the rest."""
 
     taken: int
-    may_go: list[tuple[Experiment, RunLogs]]
+    first: Going
+    last: Going
 
 
 class LogQuota:
@@ -104,7 +110,10 @@ class LogQuota:
         async with self._alone.of(project):
             found = await self.disks.do(project, partial(_look, project))
             by = f"{self._setting}, for only {of_bytes(free)} of the disk were free"
-            gone = await self._remove(found, ROOM - free, by)
+            going = _oldest(found.first, ROOM - free)
+            freed = sum(one.size for _, one in going)
+            still_wanted = FREE_DISK_MIN - free - freed
+            gone = await self._remove([*going, *_oldest(found.last, still_wanted)], by)
         if not gone:
             self._futile[project] = time.monotonic()
             return ()
@@ -127,21 +136,19 @@ class LogQuota:
     async def _keep_within(self, project: Path, quota: int) -> None:
         found = await self.disks.do(project, partial(_look, project))
         too_much = found.taken - quota
-        gone = await self._remove(found, too_much + quota // SPARE_PART if too_much > 0 else 0, self._setting)
+        wanted = too_much + quota // SPARE_PART if too_much > 0 else 0
+        gone = await self._remove(_oldest(found.first, wanted), self._setting)
         self._taken[project] = found.taken - sum(one.size for one in gone)
 
     @property
     def _setting(self) -> str:
         return f"log_quota = {self.config.now.log_quota}"
 
-    async def _remove(self, found: Found, wanted: int, by: str) -> list[RunLogs]:
-        """Remove the oldest until `wanted` bytes are free, each alone with its experiment."""
-        going = list(which_logs.until_freed((one for _, one in found.may_go), wanted))
+    async def _remove(self, going: Going, by: str) -> list[RunLogs]:
+        """Remove these, each alone with its experiment; return those that went."""
         gone = []
-        for experiment in {experiment.folder: experiment for experiment, _ in found.may_go}.values():
-            mine = [one for one in going if one.run.folder.is_relative_to(experiment.folder)]
-            if not mine:
-                continue
+        for experiment in {experiment.folder: experiment for experiment, _ in going}.values():
+            mine = [one for its, one in going if its.folder == experiment.folder]
             async with self.locks.of(experiment.folder):
                 work = partial(old_logs.remove, mine, by, samples=True)
                 done = await self.disks.do(experiment.project, work)
@@ -176,14 +183,23 @@ def _free(project: Path) -> int:
 
 def _look(project: Path) -> Found:
     """Look at all runs of a project that are over; an experiment that cannot be read keeps its logs."""
-    taken, may_go = 0, []
+    taken = 0
+    first: Going = []
+    last: Going = []
     for experiment in Project(project).experiments():
         try:
             runs, best = old_logs.committed(experiment), state.read(experiment.best, Best)
         except ArdaemonError:
             continue
         archived = old_logs.archived(experiment)
-        going = [*archived, *which_logs.first_to_go(runs, None if best is None else best.run_id)]
+        best_id = None if best is None else best.run_id
         taken += sum(one.size for one in (*runs, *archived))
-        may_go += [(experiment, one) for one in going]
-    return Found(taken, may_go)
+        first += [(experiment, one) for one in (*archived, *which_logs.first_to_go(runs, best_id))]
+        last += [(experiment, one) for one in which_logs.last_to_go(runs, best_id)]
+    return Found(taken, first, last)
+
+
+def _oldest(going: Going, wanted: int) -> Going:
+    """Return the oldest of these, until together they take `wanted` bytes."""
+    oldest = {one.run for one in which_logs.until_freed((one for _, one in going), wanted)}
+    return [(experiment, one) for experiment, one in going if one.run in oldest]

@@ -180,6 +180,7 @@ def test_a_quota_takes_neither_the_best_nor_the_last_ones_nor_what_frees_nothing
     runs = [kept(number) for number in range(1, 7)] + [kept(7, size=100), kept(8), kept(9), kept(10)]
     assert ids(which_logs.first_to_go(runs, "r0002")) == ["r0001", "r0003", "r0004", "r0005", "r0006"]
     assert which_logs.first_to_go(runs[:3], None) == []
+    assert ids(which_logs.last_to_go(runs, "r0002")) == ["r0002", "r0008", "r0009", "r0010"]
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), max_size=8), st.integers(-3, 40))

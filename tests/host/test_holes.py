@@ -1,7 +1,6 @@
 """Holes in files: what is punched takes no disk, and who reads on passes it over."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from ardaemon.experiment import max_log
 from ardaemon.host import follow, holes
 from ardaemon.shim.clocks import Clocks
 from ardaemon.shim.log_limit import LOOK_MIN_S, LOOK_S, LogLimit
+from tests.support.disks import mounted
 
 MIB = 1 << 20
 BLOCK = holes.BLOCK
@@ -100,11 +100,8 @@ def test_a_log_that_its_job_has_cut_off_has_the_whole_limit_again(log: Path) -> 
 @pytest.fixture
 def no_holes(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system that makes no holes."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount")
-    subprocess.run(["mount", "-t", "ramfs", "plain", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    with mounted(tmp_path, "ramfs"):
+        yield tmp_path
 
 
 def test_where_no_hole_can_be_made_the_log_stays_whole_and_that_is_said(no_holes: Path) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ardaemon.core.errors import StorageError
+from tests.support.disks import mounted
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import Shell
@@ -88,13 +88,8 @@ def test_a_daemon_killed_in_the_midst_leaves_each_log_whole_or_gone_and_the_next
 @pytest.fixture
 def small_disk(lab: Lab) -> Iterator[Lab]:
     """The project lies on a disk of 80 MiB: with 17 MiB in it, it counts as full."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a small disk of its own")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "small", lab.project], check=True)
-    try:
+    with mounted(lab.project, "tmpfs", "size=80m"):
         yield lab
-    finally:
-        subprocess.run(["umount", "--lazy", lab.project], check=True)
 
 
 def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_if_a_quota_says_so(small_disk: Lab) -> None:

@@ -1,7 +1,5 @@
 """log_quota: while a run is under way its disk never stays full if old logs may go."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from ardaemon.host.disk import Disks
 from ardaemon.pipeline import log_quota
 from ardaemon.pipeline.log_quota import LogQuota
 from tests.experiment.test_old_logs import ran
+from tests.support.disks import mounted
 
 MIB = 1 << 20
 DEADLINE_S = 30.0
@@ -26,11 +25,8 @@ DEADLINE_S = 30.0
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
     """A project on a disk of 8 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "small", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    with mounted(tmp_path, "tmpfs", "size=8m"):
+        yield tmp_path
 
 
 def gone(made: Experiment) -> list[str]:
@@ -71,7 +67,9 @@ def test_a_disk_that_fills_up_while_a_run_is_at_work_has_room_again(
     assert told.by.startswith("log_quota = 1GiB, for only ")
 
 
-def test_without_a_quota_nothing_goes_and_with_one_the_newest_logs_stay(project: Path) -> None:
+def test_without_a_quota_nothing_goes_and_with_one_all_go_before_the_disk_is_full(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = ran(project / ".autoresearch", 8, log=b"step 1\n" * (MIB // 8))
 
     async def looked(quota: str | None) -> tuple[str, ...]:
@@ -82,7 +80,12 @@ def test_without_a_quota_nothing_goes_and_with_one_the_newest_logs_stay(project:
 
     assert anyio.run(looked, None) == ()
     assert gone(made) == []
+    free = log_quota._free(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(log_quota, "FREE_DISK_MIN", free + 5 * MIB)
+        (said,) = anyio.run(looked, "1GiB")
+    assert said.startswith("old logs of 6 runs (")
+    assert gone(made) == ["r0001", "r0002", "r0003", "r0004", "r0005", "r0006"], "the last ones last"
     (said,) = anyio.run(looked, "1GiB")
-    assert said.startswith("old logs of 5 runs (")
-    assert gone(made) == ["r0001", "r0002", "r0003", "r0004", "r0005"]
+    assert said.startswith("old logs of 2 runs (")
     assert anyio.run(looked, "1GiB") == ()
