@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support import lab as labs
 
-# How long an example takes to be made says how busy the machine is, and nothing of the code.
-hypothesis.settings.register_profile("ours", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long an example takes, or to be made, says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("ours")
 
 # Whoever starts us in the background (nohup, `&` in a script) has us ignore these, and every client that a

@@ -133,7 +133,9 @@ except ForeignOwner as error:
 def as_uid(uid: int, program: str, folder: Path) -> str:
     """What a program prints that becomes another user."""
     # It cannot read modules later.
-    become = "import os, sys, pwd, encodings.idna, ardaemon.core.project, ardaemon.core.toml"
+    become = (
+        "import os, sys, pwd, encodings.idna, ardaemon.core.project, ardaemon.core.toml, ardaemon.core.trust"
+    )
     text = f"{become}\nos.setgroups([]); os.setgid({uid}); os.setuid({uid})\n{program}"
     done = subprocess.run(
         [sys.executable, "-c", text, str(folder)],

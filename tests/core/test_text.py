@@ -89,10 +89,10 @@ def test_every_invisible_format_character_but_the_joiners_is_removed() -> None:
 )
 def test_cleaning_hostile_text_takes_linear_time(piece: str) -> None:
     """A quadratic pattern would take minutes for half a million repeats."""
-    begin = time.monotonic()
+    begin = time.process_time()
     clean(piece * 500_000)
     clean(piece + "0 ;" * 500_000)
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_one_line_joins_lines_and_cuts_to_the_given_length() -> None:

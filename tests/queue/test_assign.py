@@ -110,6 +110,17 @@ def situations(draw: st.DrawFn) -> QueueFacts:
 # --- one decision ---
 
 
+def test_a_run_whose_last_moment_a_start_takes_has_nobody_wait_for_it() -> None:
+    """One run at a time in e1: its first may go to GPU 0 alone, and there a run starts that may never end."""
+    given: dict[str, Any] = {"share": True, "vram_mb": 10.0}
+    first = waiting(3, "e1", 1, 5.0, front=1, allowed=("0", "2"), alone=True, alone_in="e1", **given)
+    queue = (waiting(0, "e1", 1, 5.0, alone_in="e1", **given), waiting(2, "e2", 1, inf, priority=1, **given))
+    facts = QueueFacts(now=2.0, waiting=(*queue, first), cards=(card(0, TOTALS[0]), card(1, TOTALS[0])))
+    decision = assign(facts)
+    assert [start.key for start in decision.starts] == [queue[1].key, queue[0].key]
+    require_all(facts, decision)
+
+
 @settings(max_examples=400, deadline=None, phases=PHASES)
 @given(situations())
 def test_every_start_is_one_of_the_ways_there_are(facts: QueueFacts) -> None:

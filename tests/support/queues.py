@@ -135,16 +135,22 @@ def may_go_first(facts: QueueFacts, done: list[Waiting], run: Waiting) -> bool:
     )
 
 
-def eligible(facts: QueueFacts, started: frozenset[tuple[str, str]] = frozenset()) -> list[Waiting]:
-    """Those of them that may start for all that their own experiment does, in order."""
-    busy = {run.experiment for run in facts.at_work if run.key not in started}
+def eligible(facts: QueueFacts, starts: tuple[Start, ...] = ()) -> list[Waiting]:
+    """Those of them that may start for all that their own experiment does, in order.
+
+    With `starts`, each run is looked at when those before it have started: one of them may take the last
+    moment at which it could, and it then has nobody wait for it.
+    """
+    busy, left, now = {run.experiment for run in facts.at_work}, {start.key: start for start in starts}, facts
     found = []
     for run in ordered(facts):
-        if run.alone_in in busy or not hopeful(facts, run):
+        if run.alone_in in busy or not hopeful(now, run):
             continue
         if run.alone_in is not None:
             busy.add(run.alone_in)
         found.append(run)
+        if run.key in left:
+            now = apply(now, (left[run.key],))
     return found
 
 
@@ -209,7 +215,7 @@ def require_ordered(facts: QueueFacts, decision: Assignment) -> None:
             mine != other or run.seconds < run_ahead.seconds
             for other, run_ahead in zip(same, waits, strict=True)
         )
-    assert started <= {run.key for run in eligible(facts)}
+    assert started <= {run.key for run in (*eligible(facts), *eligible(facts, decision.starts))}
     after = apply(facts, decision.starts)
     with_moment = [run for run in waits if run.need.gpus and moment(after, run) is not None]
     if not with_moment:

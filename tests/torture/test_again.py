@@ -63,7 +63,7 @@ def handed_over(found: list[Point]) -> list[Point]:
     return [point for at in range(len(found)) if found[at].name == "give" for point in found[at : at + 2]]
 
 
-@pytest.mark.timeout(900 if FULL else 120)
+@pytest.mark.timeout(900 if FULL else 600)
 @pytest.mark.promise("made-again")
 def test_a_run_that_is_made_again_has_one_verdict_whenever_the_daemon_is_killed(
     record_property: Record,

@@ -33,7 +33,7 @@ from tests.torture.points import (
 from tests.torture.recording import empty_disk, recorded_whole
 from tests.torture.story import CANDIDATES, PRINT, Candidate, Story
 
-pytestmark = [pytest.mark.promise("chain"), pytest.mark.timeout(1500 if FULL else 120)]
+pytestmark = [pytest.mark.promise("chain"), pytest.mark.timeout(1500 if FULL else 600)]
 
 CHUNKS = 2  # so that both cores have work to the end
 QUICK, STATES = 4, 5  # points, and disks, of each chunk in `make test`

@@ -29,7 +29,7 @@ from tests.torture.story import CANDIDATES, Story
 
 QUICK = 3  # points of each chunk in `make test`
 CHUNK = pytest.mark.parametrize("chunk", range(CHUNKS))
-TIMEOUT = pytest.mark.timeout(900 if FULL else 120)
+TIMEOUT = pytest.mark.timeout(900 if FULL else 600)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def chosen(found: list[State], chunk: int) -> list[State]:
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-@pytest.mark.timeout(1500 if FULL else 120)
+@pytest.mark.timeout(1500 if FULL else 600)
 @pytest.mark.promise("power-cut")
 def test_after_a_power_cut_at_any_moment_everything_acknowledged_is_there(
     chunk: int, record_property: Callable[[str, object], None]

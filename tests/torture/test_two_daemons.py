@@ -260,7 +260,7 @@ def _decides(point: Point) -> bool:
     )
 
 
-@pytest.mark.timeout(3600 if FULL else 120)
+@pytest.mark.timeout(3600 if FULL else 600)
 @pytest.mark.promise("one-owner")
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_nothing_is_there_twice_whenever_one_of_two_daemons_is_killed(
