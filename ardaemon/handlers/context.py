@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from ardaemon.core import asides
 from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, StorageError, UnknownExperiment
-from ardaemon.core.layout import Experiment, Host, Project, project_folder, run_number
+from ardaemon.core.layout import Experiment, Host, Project, candidate_number, project_folder
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
 from ardaemon.experiment import chaining, choose, generation, session, vanished
@@ -84,7 +84,7 @@ class Context:
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:
                 newest = await self.do(experiment, partial(_first_look, experiment))
-                if newest and newest not in {run_number(flight.run.run_id) for flight in flights}:
+                if newest and newest not in {candidate_number(flight.run.run_id) for flight in flights}:
                     self.board.committed(experiment.folder, newest)
                 self.swept.add(experiment.folder)
                 self.facts.wake(experiment)  # a daemon before this one may have been killed too early

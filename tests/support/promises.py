@@ -125,6 +125,12 @@ PROMISES = {
         "stash, reset, checkout and clean, with experiments that git tracks or does not ignore, also while"
         " a run is at work; the command that is named is run, and folders are compared whole",
     ),
+    "noise": (
+        "a noise verdict launches each seed once for a version, and is the same whenever the daemon is"
+        " killed",
+        "a baseline, its reruns and an edit that is confirmed with a second seed; the daemon is killed before"
+        " each of its operations and started again",
+    ),
     "removed-run": (
         "a run whose folder is removed is ended, its slot is held until its job is gone, its id is not used"
         " again",

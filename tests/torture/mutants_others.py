@@ -220,6 +220,36 @@ MUTANTS = (
         (f"{_REMOVED}test_what_is_removed_while_no_daemon_lives_is_ended_by_the_next_one",),
     ),
     Mutant(
+        "noise",
+        "a launch of the best that was made already is made again",
+        "if before is not None and (history.committed(run, before) is not None or entry.exists()):",
+        "if False:",
+    ),
+    Mutant(
+        "noise",
+        "a rerun's value that is committed already is counted again after a kill",
+        "return (now.total, now.launches) > (decided.total, decided.launches)",
+        "return True",
+    ),
+    Mutant(
+        "noise",
+        "a confirmation is made with the seed that there is a value of",
+        'return _waiting(ended, judged, "confirm", ruling.confirm, ruling.values[-1])',
+        'return _waiting(ended, judged, "confirm", ended.seed, ruling.values[-1])',
+    ),
+    Mutant(
+        "noise",
+        "the value of a rerun of the best is forgotten",
+        "values[one.seed] = one.value",
+        "pass",
+    ),
+    Mutant(
+        "noise",
+        "a verdict does not wait for the launch of the best that it needs",
+        "await self.remeasurer.measured_best(flight, first.seed)",
+        "raise AssertionError(first.seed)",
+    ),
+    Mutant(
         "removed-run",
         "a daemon that starts uses the id of a run whose folder is removed again",
         "session.remember_run(Experiment(folder), max(candidate_number(run.run_id) for _, run in theirs))",
