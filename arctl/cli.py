@@ -47,6 +47,8 @@ COMMANDS = {
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),
     "diff": ("diff", "Show what a run changed in train.py."),
+    "rerun": ("rerun", "Launch a run's version once more, with other seeds."),
+    "noise": ("rerun", "Measure how much of a value is luck."),
     "restore": ("restore", "Put a run's edit into train.py again."),
     "prune": ("prune", "Remove old logs, but for the last ones and the best's."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),

@@ -20,7 +20,8 @@ SLOW_ANSWER_S = 900.0
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"
-    " session.set chain.init chain.stop experiment.restore report.page project.adopt log.prune".split()
+    " session.set chain.init chain.stop experiment.restore report.page project.adopt log.prune"
+    " run.rerun".split()
 )
 GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16

@@ -16,8 +16,8 @@ SOCKET_PATH_MAX = places.SOCKET_PATH_MAX
 SLUG = re.compile(r"[0-9]{6}-[a-z0-9]+(-[a-z0-9]+)*")
 SLUG_MAX = 64
 RUN_ID = re.compile(r"r([0-9]{4,9})")
-# One more launch of a version: of which run, and with which seed of the experiment's list.
-MEASURE_ID = re.compile(r"(r[0-9]{4,9})m([0-9]{1,3})")
+# One more launch of a version: of which run, with which seed, and for the how many-th time with that.
+MEASURE_ID = re.compile(r"(r[0-9]{4,9})m([0-9]{1,3})(?:x([0-9]{1,3}))?")
 PATH_MAX = 4096  # a longer path is opened by no system call (path_resolution(7))
 ORIGINAL = "r0000"
 EXPERIMENTS_KEPT = 64  # whose paths are remembered
@@ -42,12 +42,19 @@ def run_number(run_id: str) -> int:
     return int(match[1])
 
 
-def measure_name(run_id: str, seed: int) -> str:
+def measure_name(run_id: str, seed: int, time: int = 1) -> str:
     """Return the id of one more launch of that run's version: r0012 and seed 3 -> r0012m3.
 
-    So a seed is never launched twice for one version, whatever was forgotten meanwhile.
+    So a seed is never launched twice for one version, whatever was forgotten meanwhile; but where somebody
+    wants it for the second `time`: r0012m3x2.
     """
-    return f"{run_id}m{seed}"
+    return f"{run_id}m{seed}" + (f"x{time}" if time > 1 else "")
+
+
+def is_repeated(run_id: str) -> bool:
+    """Tell whether its seed was launched before: then its value tells nothing of the luck."""
+    match = MEASURE_ID.fullmatch(run_id)
+    return match is not None and match[3] is not None
 
 
 def measured_by(run_id: str) -> str | None:

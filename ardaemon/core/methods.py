@@ -25,6 +25,7 @@ from ardaemon.core.protocol import (
     ListGpus,
     ListStatus,
     Move,
+    NoiseView,
     Nothing,
     PageView,
     Params,
@@ -36,6 +37,8 @@ from ardaemon.core.protocol import (
     Recent,
     Report,
     ReportView,
+    Rerun,
+    Reruns,
     RunList,
     RunView,
     Seal,
@@ -80,6 +83,10 @@ METHODS: dict[str, Method] = {
     ),
     "run.curve": Method(
         WhichRun, CurveView, "The primary metric's history in a run, in 200 points.", repeatable=True
+    ),
+    "run.rerun": Method(Rerun, Reruns, "Launch a run's version once more, with other seeds.", slow=True),
+    "noise.get": Method(
+        WhichRun, NoiseView, "What the launches of a version say of the noise.", repeatable=True
     ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
     "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),

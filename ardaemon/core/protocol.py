@@ -85,6 +85,16 @@ class WhichRun(Where, frozen=True, kw_only=True):
     run_id: str | None = None
 
 
+class Rerun(WhichRun, frozen=True, kw_only=True):
+    """run.rerun: launch a run's version with `seeds` that are new to it, and `same` times with the first."""
+
+    environment: dict[str, str]
+    seeds: Annotated[int, Meta(ge=0, le=32)] = 1
+    same: Annotated[int, Meta(ge=0, le=32)] = 0
+    umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None
+    shell: ShellState | None = None
+
+
 Until = Literal["launched", "committed", "launched_or_closed"]
 
 
@@ -358,6 +368,25 @@ class RunView(Answer, frozen=True, kw_only=True):
     exit: Exit | None = None
     result: Result | None = None
     feedback: str = ""  # of run.wait alone: what a person's command printed of this run
+
+
+class Reruns(Answer, frozen=True, kw_only=True):
+    """run.rerun: the launches, as `r0042m3`; run.wait takes them."""
+
+    expr: str
+    run_id: str
+    runs: tuple[str, ...]
+
+
+class NoiseView(Answer, frozen=True, kw_only=True):
+    """noise.get: what a version's launches measured, by seed and with the first, and what that says."""
+
+    expr: str
+    run_id: str
+    metric: str
+    values: tuple[float, ...] = ()
+    same: tuple[float, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 class RunList(Answer, frozen=True, kw_only=True):

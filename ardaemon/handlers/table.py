@@ -12,6 +12,7 @@ from ardaemon.handlers.daemon import Daemon
 from ardaemon.handlers.experiments import Experiments
 from ardaemon.handlers.gpus import Gpus
 from ardaemon.handlers.logs import Logs
+from ardaemon.handlers.measures import Measures
 from ardaemon.handlers.overview import Overview
 from ardaemon.handlers.pages import Pages
 from ardaemon.handlers.projects import Projects
@@ -28,6 +29,8 @@ _HOMES = {
     "run.wait": "waiter",
     "run.tail": "tailer",
     "run.curve": "curves",
+    "run.rerun": "measures",
+    "noise": "measures",
     "status": "experiments",
     "status.list": "overview",
     "experiment": "experiments",
@@ -59,6 +62,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "waiter": Waiter(context),
         "tailer": Tailer(context),
         "curves": Curves(context),
+        "measures": Measures(context),
         "experiments": Experiments(context),
         "overview": Overview(context),
         "chains": Chains(context),

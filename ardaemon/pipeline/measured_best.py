@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ardaemon.core import limits
+from ardaemon.core.layout import is_repeated
 from ardaemon.core.line import number
 from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
 from ardaemon.core.reason import LOST
@@ -52,9 +53,11 @@ def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
     The values of other conditions go: a person has accepted that they cannot be compared.
     """
     best, settings = current.best, ended.record.settings
-    if best is None or best.run_id != ended.record.of:
+    if best is None or best.run_id != ended.record.of or is_repeated(ended.run.run_id):
         return None
     conditions = seal.conditions(settings, current.contract)
+    if best.conditions != conditions and settings.verdict == "plain":
+        return None
     if best.conditions != conditions:
         best = replace(best, conditions=conditions, values=(None,) * one.seed, earlier=(), p_better=None)
     else:
@@ -72,11 +75,12 @@ def _judged(ended: Ended, current: State, best: Best) -> list[RunValues]:
 
 
 def _estimate(judged: Sequence[RunValues], settings: Settings, best: Best) -> float:
-    """Return the best's mean over seeds: as the noise verdict corrects it, else that of its values."""
-    if settings.verdict == "noise":
-        now = standing(judged, config_of(settings, best.primary))
-        if now is not None:
-            return now.mean
+    """Return the best's mean over seeds, as the noise verdict corrects it; the plain rule knows one value."""
+    if settings.verdict == "plain":
+        return best.value
+    now = standing(judged, config_of(settings, best.primary))
+    if now is not None:
+        return now.mean
     known = [value for value in best.values if value is not None]
     return sum(known) / len(known) if known else best.value
 

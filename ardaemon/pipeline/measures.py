@@ -30,6 +30,17 @@ from ardaemon.pipeline.submit import entry_path
 FIRST, LATER = 1, -1  # `front` of an entry that a verdict waits for, and of one that nothing waits for
 
 
+class OneMore(NamedTuple):
+    """One more launch of a version, and how: `like` and `active` have its settings and its environment."""
+
+    of: str  # the run whose version it is
+    sha256: str
+    seed: int
+    like: RunRecord
+    active: Active
+    time: int = 1  # that the version is launched with that seed, for whoever wants one again
+
+
 class LaidOut(NamedTuple):
     """A measurement on disk, for the board."""
 
@@ -40,29 +51,28 @@ class LaidOut(NamedTuple):
 
 
 def lay_out(
-    like: Flight, best: Best, seed: int, entries: Path, seq: int, records: Records, front: int
+    experiment: Experiment, launch: OneMore, entries: Path, seq: int, records: Records, front: int
 ) -> LaidOut | None:
-    """Put a launch of the best with that seed on disk; None if it was made and committed already.
+    """Put one more launch of a version on disk; None if it was made and committed already.
 
-    It is launched as `like` was: with its environment, its shell's limits, its need of GPUs, and the settings
-    of the session. Raises CorruptState where the best's version is not there, and StorageError.
+    Raises CorruptState where the version is not there as it was judged, and StorageError.
     """
-    experiment = like.experiment
-    run = experiment.run(measure_name(best.run_id, seed))
+    launched = measure_name(launch.of, launch.seed, launch.time)
+    run = experiment.run(launched)
     entry = entry_path(entries, experiment, run.run_id)
     before = records.read(run)
     if before is not None and (history.committed(run, before) is not None or entry.exists()):
         return None
-    data = _version(experiment, best)
-    record = records.signed(_record(like, best, run.run_id, seed))
+    data = _version(experiment, launch)
+    record = records.signed(_record(launch, run.run_id))
     with state.storage("create", run.folder):
         durable.make_own_folder(run.folder)
         durable.sweep(run.folder)
-        versions.keep(like.experiment, run.run_id, data)
+        versions.keep(experiment, launched, data)
         durable.write(run.train, data, durable.mode_of(experiment.train, 0o444), folder=False)
         durable.write(run.record, state.encode(record))
     active = replace(
-        like.active,
+        launch.active,
         run_id=run.run_id,
         seq=seq,
         submit_id=record.submit_id,
@@ -74,29 +84,34 @@ def lay_out(
     return LaidOut(run, record, active, entry)
 
 
-def _version(experiment: Experiment, best: Best) -> bytes:
-    """Return the best's text as it was judged."""
-    path = experiment.run(best.run_id).train
-    if not versions.put_right(experiment, best.run_id, best.sha256):
+def of_best(like: Flight, best: Best, seed: int) -> OneMore:
+    """Return a launch of the best as `like` is launched: its environment, limits, need and settings."""
+    return OneMore(best.run_id, best.sha256, seed, like.record, like.active)
+
+
+def _version(experiment: Experiment, launch: OneMore) -> bytes:
+    """Return the version's text as it was judged."""
+    path = experiment.run(launch.of).train
+    if not versions.put_right(experiment, launch.of, launch.sha256):
         raise CorruptState(f"{path} is not the version that was judged", "put back a copy of it")
     return files.read(path, file_kinds.TRAIN)
 
 
-def _record(like: Flight, best: Best, run_id: str, seed: int) -> RunRecord:
+def _record(launch: OneMore, run_id: str) -> RunRecord:
     return replace(
-        like.record,
+        launch.like,
         run_id=run_id,
         submit_id=f"{run_id}-{os.urandom(8).hex()}",
-        sha256=best.sha256,
-        base=best.run_id,
+        sha256=launch.sha256,
+        base=launch.of,
         note="",
         submitted_at=state.now(),
         restore="at_verdict",
         normal="",
         argv=(),
         measure=True,
-        of=best.run_id,
-        state=Queued(seed=seed),
+        of=launch.of,
+        state=Queued(seed=launch.seed),
         signature="",
     )
 

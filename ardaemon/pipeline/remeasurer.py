@@ -97,7 +97,8 @@ class Remeasurer:
     async def _laid_out(self, like: Flight, best: Best, seed: int, front: int) -> Flight | None:
         """Put a launch on disk, then on the board; None where it is committed already."""
         seq = self.listener.next_seq()
-        work = partial(measures.lay_out, like, best, seed, self.entries, seq, self.records, front)
+        launch = measures.of_best(like, best, seed)
+        work = partial(measures.lay_out, like.experiment, launch, self.entries, seq, self.records, front)
         done = await self.patience.once(like, work)
         if done is None:
             return None
