@@ -31,6 +31,13 @@ def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedE
             " or have this daemon take them over: arctl adopt",
             data,
         )
+    if why == "resting":
+        return OwnedElsewhere(
+            f"another daemon has {project}, and no run in it ({who})",
+            f"it lets go {LET_GO_S:g} s after its last change, or at once with: arctl daemon stop; if its"
+            f" host is down, the project is free {STALE_S / 60:g} minutes after its last sign",
+            data,
+        )
     return OwnedElsewhere(
         f"another daemon works in {project} ({who})",
         "use that one, with its HOME and XDG_STATE_HOME; or end its runs there (arctl cancel): it lets go"
