@@ -83,7 +83,6 @@ class LogBackend:
         self._reading(kept.head, before).read(self.limits)
         if before.primary is not None or before.unread is not None:
             series.add_unread(f"{kept.told}, and the tail that is kept has none")
-            series.stale = before.primary.value if before.primary is not None else None
 
 
 def _opened(attempt: AttemptOutput) -> BinaryIO:
