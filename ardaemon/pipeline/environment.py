@@ -87,9 +87,9 @@ def environment_of(
     """Return the job's environment: `base` is the client's, already filtered."""
     base = {**base, **runner.variables(settings.runner, base)}
     project = str(experiment.project)
-    # ar_capture comes last, so that it hides nothing; the hook of `--capture auto` first, or Python would
-    # take another sitecustomize.
-    first = [str(AUTO)] if settings.capture == "auto" else []
+    # ar_capture comes last, so that it hides nothing; our sitecustomize first, or Python would take another.
+    at_start = _at_start(base, settings)
+    first = [str(AUTO)] if at_start else []
     inherited = base.get("PYTHONPATH", "")
     # By hand the root is not on the path of a script in src/: a calendar.py there would hide Python's.
     own = [_on_path(str(folder), project) for folder in (experiment.folder, experiment.project)]
@@ -101,6 +101,7 @@ def environment_of(
         # What was printed before a kill is in the log then, and a stall is a stall.
         "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
         "COLUMNS": base.get("COLUMNS", COLUMNS),
+        **({"AR_AT_START": at_start} if at_start else {}),
         "AR_RUN_ID": run.run_id,
         "AR_RUN_DIR": str(run.job),
         "AR_EXPR_DIR": str(experiment.folder),
@@ -120,6 +121,12 @@ def environment_of(
     if experiment.parent_checkpoint.exists():
         added["AR_PARENT_CKPT"] = str(experiment.parent_checkpoint)
     return {**bound, **base, **added}
+
+
+def _at_start(base: Mapping[str, str], settings: Settings) -> str:
+    """Return what our sitecustomize does in the job, in words; "" for nothing."""
+    lines = [] if "PYTHONUNBUFFERED" in base else ["lines"]  # the caller's own choice stands
+    return " ".join([*lines, *(["capture"] if settings.capture == "auto" else [])])
 
 
 def _on_path(folder: str, project: str) -> str:

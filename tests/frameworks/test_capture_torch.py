@@ -224,6 +224,7 @@ def tried(
     paths = [*([str(job_environment.AUTO)] if auto else []), str(job_environment.CAPTURE)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AR_")}
     given = {**kept, "PYTHONPATH": os.pathsep.join(paths), "AR_RUN_DIR": str(folder), "OMP_NUM_THREADS": "1"}
+    given |= {"AR_AT_START": "capture"} if auto else {}
     argv = [python, *launcher, str(path)]
     done = subprocess.run(
         argv, env={**given, **more}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=170

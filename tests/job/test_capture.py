@@ -334,8 +334,17 @@ def job(made: Experiment, given: dict[str, str] | None = None, **settings: Any) 
 def test_the_hook_is_first_on_the_path_where_it_was_asked_for(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     path = [str(made.folder), str(tmp_path), str(job_environment.CAPTURE)]
-    assert job(made)["PYTHONPATH"].split(os.pathsep) == path
-    assert job(made, capture="auto")["PYTHONPATH"].split(os.pathsep) == [str(job_environment.AUTO), *path]
+    own = {"PYTHONUNBUFFERED": "1"}
+    for given, capture, at_start in (
+        ({}, "off", "lines"),
+        ({}, "auto", "lines capture"),
+        (own, "auto", "capture"),
+        (own, "off", None),
+    ):
+        seen = job(made, given, capture=capture)
+        first = [str(job_environment.AUTO)] if at_start else []
+        assert seen["PYTHONPATH"].split(os.pathsep) == [*first, *path]
+        assert seen.get("AR_AT_START") == at_start
 
 
 def test_the_parents_checkpoint_is_the_experiments_own_copy_and_no_other(tmp_path: Path) -> None:
@@ -396,6 +405,54 @@ def test_an_error_in_another_one_is_reported_as_it_is_without_the_hook(tmp_path:
     without, within = (python([*first, theirs], "print('on')") for first in ([], [str(job_environment.AUTO)]))
     assert (within.returncode, within.stdout) == (without.returncode, without.stdout)
     assert without.stderr.splitlines()[-1] == within.stderr.splitlines()[-1]
+
+
+PRINTED = """
+import sys
+print("val_loss:", 1)
+print("a", end="\\r")
+print("b", end="")
+print("c")
+print("d", file=sys.stderr, end=" ")
+print("e", file=sys.stderr)
+print("f", end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("at_start", "written"),
+    [
+        ("lines", [b"val_loss: 1\n", b"a\r", b"bc\n", b"d e\n", b"f"]),
+        ("", [b"val_loss:", b" ", b"1", b"\n", b"a", b"\r"]),
+    ],
+)
+def test_each_line_is_written_at_once(at_start: str, written: list[bytes]) -> None:
+    """A pipe in packet mode tells one write from the next."""
+    read, write = os.pipe2(os.O_DIRECT)
+    given = {**os.environ, "PYTHONUNBUFFERED": "1", "AR_AT_START": at_start}
+    given["PYTHONPATH"] = str(job_environment.AUTO)
+    try:
+        command = [sys.executable, "-c", PRINTED]
+        subprocess.run(command, env=given, stdout=write, stderr=write, check=True, timeout=30)
+    finally:
+        os.close(write)
+    with os.fdopen(read, "rb", buffering=0) as packets:
+        assert list(iter(lambda: packets.read(1 << 12), b""))[: len(written)] == written
+
+
+def test_what_two_processes_print_at_once_stands_in_lines_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    given = {**os.environ, "PYTHONUNBUFFERED": "1", "AR_AT_START": "lines"}
+    given["PYTHONPATH"] = str(job_environment.AUTO)
+    script = "for _ in range(500): print('val_loss:', {})"
+    with log.open("ab") as file:
+        ranks = [
+            subprocess.Popen([sys.executable, "-c", script.format(value)], env=given, stdout=file)
+            for value in (1, 2)
+        ]
+        assert [rank.wait(timeout=30) for rank in ranks] == [0, 0]
+    lines = log.read_text().splitlines()
+    assert (len(lines), set(lines)) == (1000, {"val_loss: 1", "val_loss: 2"})
 
 
 @pytest.mark.parametrize("text", [None, "try:\n    import apport_python_hook\nexcept ImportError:\n    pass"])

@@ -274,7 +274,7 @@ def test_pythonpath_is_experiment_then_the_clients_then_project_and_ar_capture(t
     ):
         job = job_environment.environment_of(given, Settings(seconds=1), made, made.run("r0001"), 1)
         path = [str(made.folder), *middle, str(tmp_path), str(job_environment.CAPTURE)]
-        assert job["PYTHONPATH"].split(os.pathsep) == path
+        assert job["PYTHONPATH"].split(os.pathsep) == [str(job_environment.AUTO), *path]
 
 
 def test_the_root_is_not_on_the_path_of_a_script_in_a_folder_below_it(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_variables_before_the_runners_program_are_the_jobs(tmp_path: Path) -> No
     given = {"LR": "1", "HOME": "/h", "PATH": "/none"}
     job = job_environment.environment_of(given, settings, made, made.run("r0001"), 1)
     assert (job["LR"], job["NAME"], job["AT"], job["PATH"]) == ("0.1", "two words", "/h/x", "bin")
-    assert job["PYTHONPATH"].split(":")[1] == "."
+    assert job["PYTHONPATH"].split(":")[2] == "."
     path = program(tmp_path / "bin", "prog")
     assert experiment_runner.command(settings, job, made, made.run("r0001"))[0] == f"{path}/prog"
 

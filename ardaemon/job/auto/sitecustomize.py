@@ -1,7 +1,8 @@
-"""`--capture auto`: Python imports this module at its start (module site): its folder is first on PYTHONPATH.
+"""Python imports this module at its start (module site): its folder is first on PYTHONPATH.
 
-The module waits until torch's optimizers are imported, and imports the sitecustomize that it hides. It
-runs in every Python process of the job, so it imports nothing itself before torch is imported.
+AR_AT_START says what is wanted: `lines`, that each line is written at once, and `capture` (`--capture auto`),
+to wait until torch's optimizers are imported. The module imports the sitecustomize that it hides. It runs in
+every Python process of the job, so it imports nothing itself before torch is imported.
 """
 
 import os
@@ -48,6 +49,17 @@ def _hook(spec: "Any") -> None:
     spec.loader.exec_module = exec_module
 
 
+def _whole_lines() -> None:
+    """Have each line written at once, as at a terminal.
+
+    With PYTHONUNBUFFERED print() writes each of its arguments by itself, and what two processes print at the
+    same time becomes one line: a 1 and a 2 the number 12.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # neither closed nor replaced
+            stream.reconfigure(line_buffering=True, write_through=False)
+
+
 def _give_way() -> None:
     """Import the sitecustomize that this one hides, as that of a distribution, a cluster or coverage."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -62,5 +74,9 @@ def _give_way() -> None:
         sys.modules.setdefault(__name__, ours)
 
 
-sys.meta_path.insert(0, OptimizerFinder())
+_wanted = os.environ.get("AR_AT_START", "").split()
+if "lines" in _wanted:
+    _whole_lines()
+if "capture" in _wanted:
+    sys.meta_path.insert(0, OptimizerFinder())
 _give_way()
