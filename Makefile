@@ -19,6 +19,8 @@ TESTS ?=
 PROMISE ?=
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
+# One more than the two cores that the suite is made for: tests wait for much of their time.
+WORKERS ?= 3
 SECOND_PYTHON ?= /usr/bin/python3
 SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/integration/test_capture.py
 
@@ -44,7 +46,7 @@ $(EXAMPLES): $(VENV)/.demo $(FRAMEWORKS)/.frameworks
 	@$(BIN)/python examples/drive.py $(@:example-%=%) --python $(FRAMEWORKS)/bin/python
 
 test: $(VENV)/.dev ## all tests; TESTS=tests/core picks some
-	@$(BIN)/python -m pytest -n 2 -m "not gpu and not frameworks" $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not frameworks" $(PYTEST_ARGS) $(TESTS)
 
 test-loaded: $(VENV)/.dev ## the tests that depend most on a machine's pace, for 5 minutes beside busy cores (LOADED_SECONDS)
 	@$(BIN)/python -m tests.loaded
