@@ -43,6 +43,7 @@ COMMANDS = {
     "wait": ("run", "Wait for a run and print its verdict."),
     "status": ("status", "Show the state of an experiment."),
     "list": ("list", "List the project's experiments: best, runs, what runs."),
+    "archive": ("archive", "Put an experiment aside, or take it back."),
     "result": ("result", "Show the result of a run."),
     "tail": ("tail", "Show the end of a run's log."),
     "cancel": ("cancel", "Interrupt a run, or take it from the queue."),

@@ -21,7 +21,7 @@ SLOW_ANSWER_S = 900.0
 SLOW = frozenset(
     "run.submit experiment.init experiment.seal experiment.clean session.start session.stop"
     " session.set chain.init chain.stop experiment.restore report.page project.adopt log.prune"
-    " run.rerun".split()
+    " run.rerun experiment.archive".split()
 )
 GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16

@@ -291,15 +291,31 @@ class Project:
         """Which daemon may change the project: a kernel lock, and a record of who holds it."""
         return self.home / ".owner"
 
+    @property
+    def archive(self) -> Path:
+        """Experiments that were put aside."""
+        return self.home / "archive"
+
+    def archived(self, slug: str) -> Experiment:
+        """Return the experiment of that name as it lies in the archive."""
+        return Experiment(self.archive / check_slug(slug))
+
+    def all_archived(self) -> list[Experiment]:
+        """Return the experiments in the archive, sorted by name."""
+        return _in(self.archive)
+
     def experiment(self, slug: str) -> Experiment:
         return _experiment(self.folder, slug)
 
     def experiments(self) -> list[Experiment]:
         """Return the experiments of the project, sorted by name."""
-        if not self.home.is_dir():
-            return []
-        folders = sorted(p for p in self.home.iterdir() if SLUG.fullmatch(p.name) and p.is_dir())
-        return [Experiment(p) for p in folders]
+        return _in(self.home)
+
+
+def _in(folder: Path) -> list[Experiment]:
+    if not folder.is_dir():
+        return []
+    return [Experiment(p) for p in sorted(folder.iterdir()) if SLUG.fullmatch(p.name) and p.is_dir()]
 
 
 @lru_cache(EXPERIMENTS_KEPT)

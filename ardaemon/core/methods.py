@@ -7,6 +7,8 @@ from msgspec import Struct
 from ardaemon.core.protocol import (
     Adopt,
     Adopted,
+    Archive,
+    Archived,
     Cancel,
     ChainGet,
     ChainInit,
@@ -101,6 +103,7 @@ METHODS: dict[str, Method] = {
         Where, ExperimentView, "Verify that no survivor is left; lift the sentinel.", slow=True
     ),
     "experiment.restore": Method(WhichRun, ExperimentView, "Make train.py the version of a run.", slow=True),
+    "experiment.archive": Method(Archive, Archived, "Put an experiment aside, or take it back.", slow=True),
     "session.start": Method(
         SessionStart, SessionView, "Start a session: runs are accepted from here on.", slow=True
     ),

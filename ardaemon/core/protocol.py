@@ -186,6 +186,14 @@ class Init(Params, frozen=True, kw_only=True):
     mutation_scope: tuple[str, ...] | None = None  # None: train.py
 
 
+class Archive(Params, frozen=True, kw_only=True):
+    """experiment.archive. With `back` the experiment is taken back; without `slug` the archive is listed."""
+
+    project: str
+    slug: str | None = None
+    back: bool = False
+
+
 class Seal(Where, frozen=True, kw_only=True):
     """experiment.seal. Without `accept` it only reports what changed."""
 
@@ -493,6 +501,13 @@ class ProjectView(Answer, frozen=True, kw_only=True):
     project: str
     experiments: tuple[Glance, ...]
     more: int = 0
+
+
+class Archived(Answer, frozen=True, kw_only=True):
+    """experiment.archive: what was done, or what is archived, one line each."""
+
+    project: str
+    said: tuple[str, ...]
 
 
 class SessionView(Answer, frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ def find(project: Path, slug: str) -> Experiment:
     if experiment.contract.exists() or experiment.runs.is_dir():
         return experiment
     slugs = [e.slug for e in Project(project).experiments()]
+    if Project(project).archived(slug).folder.is_dir():
+        raise UnknownExperiment(f"{slug} is archived", f"take it back: arctl archive --back {slug}")
     mend = f"known here: {', '.join(slugs[-8:])}" if slugs else f"create one with: {CREATE}"
     raise UnknownExperiment(f"no experiment {slug!r} in {project}", mend)
 

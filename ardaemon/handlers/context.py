@@ -177,6 +177,13 @@ class Context:
             except (ArdaemonError, OSError) as error:
                 log.warning("not kept", extra={"facts": {"expr": experiment.slug, "why": str(error)}})
 
+    def forget(self, experiment: Experiment) -> None:
+        """Keep nothing in memory of an experiment that has left its folder, or has come back to it."""
+        self.board.newest.pop(str(experiment.folder), None)
+        self.board.verdicts_delivered.pop(str(experiment.folder), None)
+        self.swept.discard(experiment.folder)
+        generation.forget(experiment)
+
     # --- an experiment's files: never read on the event loop, for a disk may hang ---
 
     async def ask(self, experiment: Experiment, work: Callable[[], T]) -> T:

@@ -24,6 +24,7 @@ from ardaemon.experiment import (
     ledger,
     seal,
     session,
+    shelf,
     train_file,
     unclean,
     vanished,
@@ -174,6 +175,38 @@ class Experiments:
         async with self.context.changing(experiment):
             restored = await self.context.do(experiment, partial(restore, experiment, run_id))
         return _experiment_view(experiment, restored.state, restored.said)
+
+    async def experiment_archive(self, params: p.Archive, _: Notify) -> p.Archived:
+        """Put an experiment aside, or take it back; without a name, list those that are."""
+        project = Project(project_folder(params.project))
+        look = partial(choose.require_place, project.folder, self.context.config.now.trusted)
+        await self.context.disks.ask(project.folder, look)
+        if params.slug is None:
+            said = await self.context.disks.ask(project.folder, partial(shelf.listed, project))
+        elif params.back:
+            said = await self._put_back(project, params.slug)
+        else:
+            said = await self._put_aside(await self.context.resolve(params.project, params.slug))
+        return p.Archived(project=str(project.folder), said=tuple(said))
+
+    async def _put_back(self, project: Project, name: str) -> list[str]:
+        work = partial(shelf.put_back, project, name, self.context.config.now.trusted)
+        async with self.context.changing_chain(project.folder):
+            experiment, said = await self.context.disks.do(project.folder, work)
+            self.context.forget(experiment)
+        return said
+
+    async def _put_aside(self, experiment: Experiment) -> list[str]:
+        whole = self.context.changing_chain(experiment.project)
+        async with whole, self.context.changing(experiment, mending=True):
+            if self.board.of(experiment):
+                raise Refused(
+                    f"runs of {experiment.slug} are queued or running",
+                    f"wait for them, or end them: arctl cancel --expr {experiment.slug}",
+                )
+            said = await self.context.do(experiment, partial(shelf.put_aside, experiment))
+            self.context.forget(experiment)
+        return said
 
     async def session_start(self, params: p.SessionStart, _: Notify) -> p.SessionView:
         """Start a session: runs are accepted from here on."""

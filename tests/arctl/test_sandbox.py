@@ -46,6 +46,7 @@ ASKING = (
         "wait --any",
         "status",
         "list",
+        "archive",
         "result",
         "tail",
     ),

@@ -87,6 +87,8 @@ def test_the_daemon_looks_itself_and_refuses_every_method(lab: Lab, name: str, e
         with pytest.raises(ForeignOwner) as caught:
             lab.call(method, project=str(lab.project), expr=expr, **params)
         assert caught.value.data == {"path": str(Path(lab.project, name)), "uid": STRANGER}, method
+    with pytest.raises(ForeignOwner):
+        lab.call("experiment.archive", project=str(lab.project), slug=SLUG)
     assert content(lab.project) == before
     assert lab.call("queue.list")["runs"] == []
     os.chown(lab.project / name, 0, 0)
