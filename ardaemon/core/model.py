@@ -98,6 +98,7 @@ class Contract(Record, frozen=True, kw_only=True):
     contract: Any = None
     sealed_at: str = ""
     origin: str | None = None  # where train.py was taken from (experiment/script_place.py); not sealed
+    original: str = ""  # sha256 of it, as it was then; "": of an earlier version
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):

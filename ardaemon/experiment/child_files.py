@@ -10,7 +10,7 @@ from ardaemon.checkpoints.promote import no_report, no_room, surveyed
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
-from ardaemon.experiment import checks, create, program, seal
+from ardaemon.experiment import checks, create, program, seal, train_file
 from ardaemon.experiment.child import Around, Child
 from ardaemon.host import durable, operations, state
 
@@ -51,7 +51,7 @@ def _sealed(partial: Experiment, child: Child, trusted: Sequence[str]) -> Contra
     if gone:
         raise _broken(child.parent, gone)
     names = [_taken_along(child.parent, partial, sealed.path, trusted) for sealed in before]
-    made = seal.make(partial, tuple(names), child.contract.origin)
+    made = seal.make(partial, tuple(names), child.contract.origin, train_file.sha256(child.train))
     hashes = {sealed.path: sealed.sha256 for sealed in made.sealed}
     changed = [s for s, name in zip(before, names, strict=True) if hashes.get(name) != s.sha256]
     if changed:

@@ -150,7 +150,8 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     done += _write_program(experiment, params, sources.get("program.md"))
     seals = tuple(params.seal)
     origin = script_place.origin_of(sources["train.py"], experiment.project)
-    state.write(experiment.contract, seal.make(experiment, seals, origin))
+    original = train_file.sha256(train_file.snapshot(experiment.train))
+    state.write(experiment.contract, seal.make(experiment, seals, origin, original))
     done += [f"sealed {path}" for path in seals]
     done += _notes(experiment, params, origin)
     state.write(experiment.session, Session(last_run=0, placed=keep_original(experiment)))

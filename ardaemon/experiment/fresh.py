@@ -12,7 +12,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.model import Counters, Session
-from ardaemon.experiment import generation, placing, train_file, versions
+from ardaemon.experiment import generation, placing, train_file
 from ardaemon.host import durable, state
 
 # Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
@@ -81,6 +81,6 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     folder = experiment.folder / RUNS_NEW / ORIGINAL
     durable.make_own_folder(folder.parent)
     durable.make_own_folder(folder)
-    data = versions.copy(experiment, ORIGINAL) or train_file.snapshot(original)
+    data = placing.original(experiment, original)
     mode = durable.mode_of(original, 0o444)
     durable.write(folder / experiment.train.name, data, mode)

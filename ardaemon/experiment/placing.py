@@ -1,34 +1,51 @@
 """Puts a version back into train.py, only if no edit is lost, and only the very version that is meant."""
 
+import contextlib
 import os
 import shlex
 from collections.abc import Collection
 from pathlib import Path
 
 from ardaemon.core import file_kinds, files
-from ardaemon.core.errors import StorageError
-from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Placed, TrainFile
+from ardaemon.core.errors import CorruptState, StorageError
+from ardaemon.core.layout import ORIGINAL, Experiment
+from ardaemon.core.model import Contract, Placed, TrainFile
 from ardaemon.experiment import history, train_file, versions
-from ardaemon.host import durable, operations
+from ardaemon.host import durable, operations, state
 from ardaemon.host.state import storage
 
 
 def kept(experiment: Experiment, run_id: str) -> Placed:
     """Return the version that a run keeps, put right where it was rewritten.
 
-    What a run has tried, its record tells; of the original there is only the copy. Raises StorageError if
-    nobody has that version.
+    What a run has tried, its record tells, and of the original the contract; only earlier versions wrote it
+    nowhere. Raises StorageError if nobody has that version.
     """
-    record = history.record_of(experiment.run(run_id))
-    if record is not None:
-        _version(experiment, target := Placed(run_id, record.sha256))
+    if sha256 := _recorded(experiment, run_id):
+        _version(experiment, target := Placed(run_id, sha256))
         return target
     copy, path = versions.copy(experiment, run_id), experiment.run(run_id).train
     if copy is not None and versions.put_right(experiment, run_id, sha256 := train_file.sha256(copy)):
         return Placed(run_id, sha256)
     with storage("read", path):
         return Placed(run_id, train_file.sha256(train_file.snapshot(path)))
+
+
+def _recorded(experiment: Experiment, run_id: str) -> str:
+    """Return the hash of what a run has tried, or of the original; "" where nobody wrote it down."""
+    if run_id == ORIGINAL:
+        with contextlib.suppress(CorruptState):
+            contract = state.read(experiment.contract, Contract)
+            return contract.original if contract is not None else ""
+    record = history.record_of(experiment.run(run_id))
+    return record.sha256 if record is not None else ""
+
+
+def original(experiment: Experiment, snapshot: Path) -> bytes:
+    """Return the original; `snapshot` is where it lies now, and is read if the copy is not the original."""
+    data, sha256 = versions.copy(experiment, ORIGINAL), _recorded(experiment, ORIGINAL)
+    known = data is not None and sha256 in ("", train_file.sha256(data))
+    return data if known and data is not None else train_file.snapshot(snapshot)
 
 
 def place(experiment: Experiment, target: Placed, accepted: Collection[str], mine: str | None) -> TrainFile:
@@ -62,10 +79,11 @@ def _version(experiment: Experiment, target: Placed) -> bytes:
     right = versions.put_right(experiment, target.run_id, target.sha256)
     data = train_file.snapshot(path) if right else b""
     if train_file.sha256(data) != target.sha256:
+        give_up = shlex.join(["rm", "-r", str(path.parent)])
         raise StorageError(
             f"{path} is not the version that was judged, and no copy of it is left: train.py stays as it is",
-            f"put that version back (its sha256 begins with {target.sha256[:12]}); or give the run up:"
-            f" {shlex.join(['rm', '-r', str(path.parent)])}",
+            f"put that version back (its sha256 begins with {target.sha256[:12]})"
+            + (f"; or give the run up: {give_up}" if target.run_id != ORIGINAL else ""),
         )
     return data
 

@@ -12,7 +12,7 @@ from ardaemon.core.run_record import Judged
 from ardaemon.experiment import generation, history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, load
-from ardaemon.experiment.vanished import require_results
+from ardaemon.experiment.vanished import lost_best, require_results
 from ardaemon.host import durable, state
 
 REBUILD_ROWS = 1_000_000  # of results.tsv that a rebuild reads: more than a year of one-minute runs
@@ -22,7 +22,7 @@ def load_or_repair(experiment: Experiment, without_results: bool = False) -> Sta
     """Read the state. A broken file is kept aside and rebuilt from the other files; `warnings` says so.
 
     Each file goes from broken to rebuilt in one durable write, so after a kill the repair begins again.
-    Raises Refused where all results are gone, unless a person goes on `without_results`.
+    Raises Refused where all results are gone, or the best, unless a person goes on `without_results`.
     """
     try:
         current = load(experiment)
@@ -36,7 +36,7 @@ def load_or_repair(experiment: Experiment, without_results: bool = False) -> Sta
             *_mend_fresh(experiment),
             *_mend_ledger(experiment),
             *_mend_session(experiment),
-            *_mend_best(experiment),
+            *_mend_best(experiment, without_results),
         ]
     repaired = load(experiment)
     repaired.warnings.extend(warnings)
@@ -133,7 +133,7 @@ def _newest_generation(experiment: Experiment) -> int:
     return max(numbers)
 
 
-def _mend_best(experiment: Experiment) -> list[str]:
+def _mend_best(experiment: Experiment, without_results: bool) -> list[str]:
     try:
         best = state.read(experiment.best, Best)
         if best is not None and _is_as_judged(experiment, best):
@@ -144,12 +144,19 @@ def _mend_best(experiment: Experiment) -> list[str]:
             return [f"runs/{best.run_id}/train.py was not the version that was judged: put back"]
         fault = "best.json is missing"
         if best is not None:
-            fault = f"best.json names {best.run_id}, whose train.py is gone or was changed: kept as"
-            fault += f" {state.put_aside(experiment.best).name}"
+            fault = f"best.json names {best.run_id}, whose train.py is gone or was changed"
     except CorruptState:
-        aside = state.put_aside(experiment.best)
-        fault = f"best.json was broken: kept as {aside.name}"
+        fault = "best.json was broken"
+    return _replace_best(experiment, fault, without_results)
+
+
+def _replace_best(experiment: Experiment, fault: str, without_results: bool) -> list[str]:
+    """Make the last run that advanced, and whose version is left, the best; say so."""
     best = _rebuilt_best(experiment)
+    if best is None and not without_results and _session(experiment).counters.advance:
+        raise lost_best(experiment, fault)
+    if os.path.lexists(experiment.best):
+        fault += f": kept as {state.put_aside(experiment.best).name}"
     if best is None:
         _forget_best(experiment)
         return [f"{fault}; no run that advanced is left in runs/, so there is no best"]

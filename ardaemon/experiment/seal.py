@@ -36,7 +36,8 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     contract = _contract_before(experiment)
     before = contract.sealed if contract else ()
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
-    made = make(experiment, (*names, *params.add), contract.origin if contract else None)
+    kept = (contract.origin, contract.original) if contract else ()
+    made = make(experiment, (*names, *params.add), *kept)
     hashes_before = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
     done = [f"sealed {s.path}" for s in made.sealed if hashes_before.get(s.path) != s.sha256]
@@ -58,10 +59,12 @@ def _contract_before(experiment: Experiment) -> Contract | None:
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON
 
 
-def make(experiment: Experiment, paths: tuple[str, ...], origin: str | None = None) -> Contract:
+def make(
+    experiment: Experiment, paths: tuple[str, ...], origin: str | None = None, original: str = ""
+) -> Contract:
     """Make the seal of prepare.py, program.md's front matter and `paths`, as they are now.
 
-    `origin` is where train.py was taken from (script_place.py).
+    `origin` is where train.py was taken from (script_place.py), `original` its hash.
     """
     text, front = read_front(experiment)
     require_readable(front.primary.metric)
@@ -76,6 +79,7 @@ def make(experiment: Experiment, paths: tuple[str, ...], origin: str | None = No
         contract=_literal(experiment),
         sealed_at=now(),
         origin=origin,
+        original=original,
     )
 
 

@@ -9,7 +9,7 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, generation, max_log, runner, seal, train_file
+from ardaemon.experiment import chain, checks, generation, max_log, placing, runner, seal
 from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.fresh import finish_fresh, stamp
 from ardaemon.experiment.inherited import Chosen, choose
@@ -147,10 +147,7 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
             f"runs of {experiment.slug} are queued or running",
             "cancel them first (arctl queue, arctl cancel)",
         )
-    original = experiment.run(ORIGINAL).train
-    with state.storage("read", original):
-        # Without the original nothing can begin anew: refuse before anything is moved.
-        train_file.snapshot(original)
+    placing.kept(experiment, ORIGINAL)  # without it nothing can begin anew: refuse before anything is moved
     intent = replace(current.session, archiving=stamp(), live=False)
     generation.write(experiment, intent)
     finish_fresh(experiment, intent)

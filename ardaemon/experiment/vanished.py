@@ -70,6 +70,16 @@ def require_results(experiment: Experiment) -> None:
     )
 
 
+def lost_best(experiment: Experiment, fault: str) -> Refused:
+    """Make the error where no version that advanced is left as it was judged; `fault` is the best's."""
+    slug = experiment.slug
+    accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
+    return Refused(
+        f"{slug} has lost its best: {fault}, and no run that advanced has its train.py any more",
+        f"{way_back(experiment)}; or, to go on without a best: {accept}",
+    )
+
+
 def _lost_results(experiment: Experiment) -> bool:
     with suppress(CorruptState):
         session = state.read(experiment.session, Session)

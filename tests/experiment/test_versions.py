@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import StorageError
+from ardaemon.core.errors import Refused, StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed
 from ardaemon.experiment import placing, versions
@@ -149,3 +149,25 @@ def test_the_folder_of_a_run_that_somebody_removed_is_not_made_again(made: Exper
     snapshot.parent.rename(made.project / "away")
     assert not versions.put_right(made, "r0001", sha256(BEST.encode()))
     assert not snapshot.parent.exists()
+
+
+def test_where_no_version_that_advanced_is_left_no_best_is_made_up(made: Experiment) -> None:
+    """A person goes on without a best; then the original is placed, as it was."""
+    made.version("r0001").unlink()
+    in_place(made.run("r0001").train)
+    before = made.best.read_bytes()
+    with pytest.raises(Refused, match=r"has lost its best: best\.json names r0001") as caught:
+        load_or_repair(made)
+    assert "arctl session start --resume continue" in caught.value.mend
+    assert made.best.read_bytes() == before, "a refusal leaves nothing behind"
+    assert load_or_repair(made, without_results=True).best is None
+
+
+def test_the_original_is_known_by_its_hash_when_a_job_has_changed_every_copy(made: Experiment) -> None:
+    copy = made.version("r0000")
+    copy.chmod(0o644)
+    copy.write_bytes(gzip.compress(OTHER.encode()))
+    assert placing.original(made, made.run("r0000").train).decode() == TRAIN
+    in_place(made.run("r0000").train)
+    with pytest.raises(StorageError, match=r"runs/r0000/train\.py is not the version"):
+        placing.kept(made, "r0000")
