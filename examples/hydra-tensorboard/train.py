@@ -1,5 +1,6 @@
 """A small network on two spirals, configured by Hydra, logged to TensorBoard in Hydra's own output folder."""
 
+import os
 from pathlib import Path
 
 import hydra
@@ -27,7 +28,7 @@ def new_optimizer(model: nn.Module, config: DictConfig) -> torch.optim.Optimizer
 
 @hydra.main(version_base=None, config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
-    torch.manual_seed(config.seed)
+    torch.manual_seed(int(os.environ.get("AR_SEED", config.seed)))  # of the daemon; by hand the config's
     torch.set_num_threads(1)  # sums in one order; more would not be faster here
     output = Path(HydraConfig.get().runtime.output_dir)  # outputs/DATE/TIME
     (output / "checkpoints").mkdir()
