@@ -16,7 +16,7 @@ from ardaemon.core.errors import CorruptState
 from ardaemon.core.layout import Experiment, Run, measure_name
 from ardaemon.core.model import Best
 from ardaemon.core.run_record import Active, Queued, RunRecord
-from ardaemon.experiment import history, seal, versions
+from ardaemon.experiment import history, same, seal, versions
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.state import State
@@ -114,6 +114,30 @@ def _record(launch: OneMore, run_id: str) -> RunRecord:
         state=Queued(seed=launch.seed),
         signature="",
     )
+
+
+def recall(experiment: Experiment, seed: int) -> None:
+    """Put into best.json what a launch of the best with that seed measured that was committed before.
+
+    best.json lacks it if it was rebuilt. A launch under other conditions than now leaves a gap, for each seed
+    is launched once.
+    """
+    current = load_or_repair(experiment)
+    best, settings = current.best, current.session.settings
+    if best is None or settings is None:
+        return
+    conditions = seal.conditions(settings, current.contract)
+    values = list(noise_history.values_of(best)) if best.conditions == conditions else []
+    if len(values) > seed:
+        return
+    run = experiment.run(measure_name(best.run_id, seed))
+    record = history.record_of(run)
+    result = history.committed(run, record)
+    fits = record is not None and same.conditions(record, current.contract) == conditions
+    value = result.values[0].value if fits and result is not None and result.values else None
+    values += [None] * (seed - len(values)) + [value]
+    earlier = best.earlier if best.conditions == conditions else ()
+    state.write(experiment.best, replace(best, values=tuple(values), conditions=conditions, earlier=earlier))
 
 
 def due(experiment: Experiment) -> tuple[Best, tuple[int, ...]] | None:

@@ -48,6 +48,8 @@ class Remeasurer:
             await self._bring_forward(other)
         if other is not None:
             await self._until_committed(flight, other)
+        else:  # it was committed before
+            await self.patience.alone_with(flight, partial(measures.recall, flight.experiment, seed))
 
     async def _until_committed(self, flight: Flight, other: Flight) -> None:
         flight.comparing = f"the best is launched once more first ({other.run.run_id})"

@@ -158,6 +158,31 @@ def test_a_run_that_waits_for_the_best_is_undecided_when_the_session_ends(lab: L
     assert lab.run()["verdict"] == "advance", "other seeds tell as well"
 
 
+@pytest.mark.promise("noise")
+def test_what_a_rebuilt_best_has_forgotten_is_read_from_the_launches_and_none_is_made_again(lab: Lab) -> None:
+    noisy(lab)
+    wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
+    (lab.folder / "best.json").unlink()
+    edit(lab, 0.5)
+    assert lab.run()["verdict"] == "advance"
+    values = [1.0021, 0.9966, 1.0012, 1.0007]
+    assert lab.read("best.json")["earlier"] == [{"run_id": "r0001", "values": values}]
+    assert [event["run_id"] for event in lab.events("started")].count("r0001m1") == 1
+
+
+@pytest.mark.timeout(60)
+def test_under_other_conditions_what_was_measured_before_counts_no_more(lab: Lab) -> None:
+    noisy(lab)
+    wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
+    lab.get("session.stop")
+    lab.session(resume="continue", ack=True, verdict="noise", seconds=30)
+    edit(lab, 0.5)
+    result = lab.run()
+    assert result["verdict"] == "advance", result["said"]
+    assert lab.read("best.json")["earlier"][0]["values"][:4] == [1.0021, None, None, None]
+    assert "r0001m0" in measured(lab), "the best is launched anew"
+
+
 def test_a_threshold_that_one_value_touches_is_not_met_before_more_tell(lab: Lab) -> None:
     lab.ready(verdict="noise", threshold=1.0)
     edit(lab, 1.002, -1.0)  # 0.9999 with the first seed, and 1.002 in the mean
