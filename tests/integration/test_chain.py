@@ -85,6 +85,13 @@ def test_two_chained_experiments_to_the_end_of_the_budget(lab: Lab) -> None:
         "     it still falls",
     ]
     assert read(lab, "chain_decision.json", LAST)["child_mutation_scope"] == ["train.py", "conf.yaml"]
+    there = ("--project", str(lab.folder))
+    assert shell.end(shell.start("chain", *there, cwd=lab.root))[1] == shell("chain")
+    code, _, error = shell.end(
+        shell.start("chain-init", *there, "--new-slug", "261125-more", *words, cwd=lab.root)
+    )
+    assert (code, "budget is used up" in error) == (65, True)
+    assert shell.end(shell.start("chain", "stop", *there, cwd=lab.root))[0] == 0
 
 
 def test_an_empty_checkpoint_is_not_the_current_folder(over: Lab) -> None:
