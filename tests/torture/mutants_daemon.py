@@ -429,9 +429,7 @@ MUTANTS = (
         "a run that was launched elsewhere is laid out again for the same submit",
         "if record.state != Queued():\n        return False",
         "if record.state != Queued() and record.submit_id != params.submit_id:\n        return False",
-        (
-            f"{_OTHER}test_what_another_host_has_left_is_taken_over_by_a_person_alone_and_its_job_is_left_to_it",
-        ),
+        (f"{_OTHER}test_a_run_whose_job_may_be_at_work_in_another_container_is_left_to_it",),
     ),
     Mutant(
         "credentials",
