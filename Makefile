@@ -21,6 +21,7 @@ PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 300
 # One more than the two cores that the suite is made for: tests wait for much of their time.
 WORKERS ?= 3
+NIGHTS ?=
 SECOND_PYTHON ?= /usr/bin/python3
 SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/integration/test_capture.py
 
@@ -29,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin bench people fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin noise-table bench people fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -91,6 +92,9 @@ configuration: $(VENV)/.dev ## the tables of docs/configuration.md, from the cod
 
 plugin: ## skill/ as Claude Code itself sees it (needs npx, of Node.js)
 	npx --yes @anthropic-ai/claude-code plugin validate --strict skill
+
+noise-table: $(VENV)/.dev ## simulated nights under each rule of verdict, written to docs/noise.md (8 minutes; NIGHTS=10: 2)
+	@$(BIN)/python -m tests.noise $(NIGHTS)
 
 bench: $(VENV)/.dev ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench

@@ -73,8 +73,9 @@ def rows() -> list[Row]:
 def simulated(nights: int) -> Nights:
     """Simulate so many nights of every row, on every core, after whatever else the machine has to do."""
     found: Nights = {row: [] for row in rows()}
-    # Night by night, not row by row: the slow rows are spread evenly.
-    tasks = [(row, n) for n in range(CHEAP) for row in found if n < (CHEAP if is_cheap(row) else nights)]
+    spread = {n * CHEAP // nights for n in range(nights)}  # over the cheap ones: their luck is about even
+    # Night by night, not row by row, so that the slow rows are done at the same time.
+    tasks = [(row, n) for n in range(CHEAP) for row in found if is_cheap(row) or n in spread]
     with multiprocessing.Pool(initializer=os.nice, initargs=(NICENESS,)) as pool:
         for row, night in pool.imap(night_of, tasks, chunksize=4):
             found[row].append(night)
