@@ -121,12 +121,15 @@ def _current(folder: Path, every: list[Experiment]) -> Experiment | None:
 
 
 def _last_changed(every: list[Experiment]) -> Meant:
-    """Return the newest. If others changed in the same minute, it must have just been made: that is told."""
+    """Return the newest, and tell it if others changed in the same minute.
+
+    That is certain enough if it was just made, or the others were, and nothing was done in them since.
+    """
     times = sorted(((changed(e), e.slug, e) for e in every), reverse=True)
     newest = [e for when, _, e in times if times[0][0] - when < CLOSE_S]
     if len(newest) == 1:
         return Meant(newest[0])
-    if not standing.is_new(newest[0]):
+    if not standing.is_new(newest[0]) and not all(map(standing.is_new, newest[1:])):
         raise _ambiguous(newest, "several experiments were changed within a minute")
     others = ", ".join(e.slug for e in newest[1 : 1 + SHOWN_MAX])
     return Meant(newest[0], f"{newest[0].slug} is meant, the newest; another one: --expr SLUG ({others})")

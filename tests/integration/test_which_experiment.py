@@ -32,8 +32,14 @@ def test_the_newest_is_meant_or_what_tells_them_apart_is_said(lab: Lab) -> None:
         made(shell, "261123-other")
         assert shell("status").startswith("expr: 261122-lr\n")
         shell("session", "stop")
-        code, _, err = shell.end(shell.start("status"))  # both have changed now, and one of them has a run
-        apart = "261122-lr (over: manual, 1 run, best val/loss 1 @ r0001), 261123-other (not started)"
+        assert shell("status").startswith("expr: 261122-lr\n")  # nothing was done in the other one
+        other = ("--expr", "other")
+        shell(*begin, *other)
+        shell("session", "stop", *other)
+        code, _, err = shell.end(shell.start("status"))
+        apart = (
+            "261123-other (over: manual, 0 runs), 261122-lr (over: manual, 1 run, best val/loss 1 @ r0001)"
+        )
         assert (code, apart in err) == (64, True), err
 
         code, _, err = shell.end(shell.start("status", "--expr", "lr"))
@@ -54,7 +60,7 @@ def test_the_newest_is_meant_or_what_tells_them_apart_is_said(lab: Lab) -> None:
         for number, folder in enumerate((first, second), 1):
             os.utime(folder / ".ar-session.json", (number * hour, number * hour))
         assert shell("list").splitlines() == [
-            "261123-other  not started  0 runs  val/loss: none yet",
+            "261123-other  manual       0 runs  val/loss: none yet",
             "261122-lr     manual       1 run   val/loss 1 @ r0001",
             "261121-lr     not started  0 runs  val/loss: none yet",
         ]
