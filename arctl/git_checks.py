@@ -1,9 +1,9 @@
 """Checks of `arctl doctor`: what git does to the experiments, and which agent hides them."""
 
-import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from arctl.check import Check
@@ -12,6 +12,8 @@ from ardaemon.core.layout import FOLDER, Project
 
 GEMINI_MARK = "GEMINI_CLI"  # in the environment of each command that Gemini CLI starts
 GEMINI_SETTINGS = Path(".gemini/settings.json")
+# ripgrep passes over what git ignores, and over names that begin with a dot; agents search with it.
+RG_SHOWS = f"rg --no-ignore --hidden PATTERN {FOLDER}"
 GEMINI_SAYS = '"context": {"fileFiltering": {"respectGitIgnore": false}}'
 
 
@@ -42,7 +44,8 @@ def git_checks(folder: Path) -> Iterator[Check]:
             _ignoring(project),
         )
     elif not count:
-        yield Check("ok", "git", f"git leaves {FOLDER} alone")
+        rg = f"; so does rg, but for: {RG_SHOWS}" if shutil.which("rg") else ""
+        yield Check("ok", "git", f"git leaves {FOLDER} alone{rg}")
 
 
 def _inside(project: Project) -> str:
@@ -61,12 +64,17 @@ def _ignoring(project: Project) -> str:
     return f"echo {FOLDER} >> {shlex.quote(path)}"
 
 
-def agent_checks(folder: Path, environment: Mapping[str, str]) -> Iterator[Check]:
-    """Report an agent of this project whose file tools do not show what git ignores."""
+def agent_checks(
+    folder: Path, environment: Mapping[str, str], parse: Callable[[str], object]
+) -> Iterator[Check]:
+    """Report an agent of this project whose file tools do not show what git ignores.
+
+    `parse` reads JSON with comments, which Gemini CLI takes; it raises ValueError.
+    """
     places = [folder / GEMINI_SETTINGS, Path.home() / GEMINI_SETTINGS]
     if not environment.get(GEMINI_MARK) and not any(place.parent.is_dir() for place in places):
         return
-    if any(_shows_ignored(place) for place in places):
+    if any(_shows_ignored(place, parse) for place in places):
         return
     yield Check(
         "warn",
@@ -76,10 +84,10 @@ def agent_checks(folder: Path, environment: Mapping[str, str]) -> Iterator[Check
     )
 
 
-def _shows_ignored(settings: Path) -> bool:
+def _shows_ignored(settings: Path, parse: Callable[[str], object]) -> bool:
     """Tell whether Gemini CLI's settings say that ignored files are shown, as it writes them or once did."""
     try:
-        given = json.loads(files.read(settings, file_kinds.INSTALLED))
+        given = parse(files.read(settings, file_kinds.INSTALLED).decode())
     except (OSError, ValueError, RecursionError):
         return False
     for name in ("context", "fileFiltering", "respectGitIgnore"):

@@ -21,6 +21,7 @@ from arctl.pid_namespace import require_lasting
 from arctl.runner_check import runner_checks
 from arctl.sandbox import Sandboxed
 from arctl.service import lingering, manager
+from arctl.skill import jsonc
 from arctl.starter import dial_running
 from ardaemon.core import programs
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
@@ -77,7 +78,7 @@ def _checks(expr: str | None) -> Iterator[Check]:
         yield _disk("disk of the project", Path(folder))
         yield from owner_checks(Path(folder), host)
         yield from git_checks(Path(folder))
-        yield from agent_checks(Path(folder), os.environ)
+        yield from agent_checks(Path(folder), os.environ, lambda text: jsonc.parse(text).value)
     try:
         sock = dial_running(check=False)
     except NotRunning:

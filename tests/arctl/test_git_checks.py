@@ -2,12 +2,14 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from arctl.git_checks import agent_checks, git_checks
+from arctl.git_checks import RG_SHOWS, agent_checks, git_checks
+from arctl.skill import jsonc
 from ardaemon.core.protocol import Init
 from ardaemon.experiment.create import create
 
@@ -103,6 +105,19 @@ def test_init_says_that_git_ignores_the_experiments_once(project: Path) -> None:
     assert [(check.level, check.mend) for check in git_checks(project)] == [("ok", "")]
 
 
+def test_where_agents_search_with_ripgrep_the_search_that_finds_experiments_is_named(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initialised(project)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "git").symlink_to(shutil.which("git") or "")
+    monkeypatch.setenv("PATH", str(programs))
+    assert RG_SHOWS not in next(git_checks(project)).found
+    (programs / "rg").symlink_to(shutil.which("true") or "/bin/true")
+    assert RG_SHOWS in next(git_checks(project)).found
+
+
 def test_a_gitignore_of_ones_own_is_kept(project: Path) -> None:
     """Whoever wants git to track experiments leaves it empty; doctor says what may happen then."""
     ignore = project / ".autoresearch/.gitignore"
@@ -182,6 +197,10 @@ def test_experiments_that_are_gone_are_named_with_the_command_that_brings_them_b
     assert contents(folder) == before
 
 
+def parse(text: str) -> object:
+    return jsonc.parse(text).value
+
+
 @pytest.mark.parametrize("place", ["project", "home"])
 @pytest.mark.parametrize(
     ("settings", "hidden"),
@@ -192,6 +211,8 @@ def test_experiments_that_are_gone_are_named_with_the_command_that_brings_them_b
         ('{"context": 1}', True),
         ('{"context": {"fileFiltering": {"respectGitIgnore": true}}}', True),
         ('{"context": {"fileFiltering": {"respectGitIgnore": false}}}', False),
+        ('{ // ours\n"context": {"fileFiltering": {"respectGitIgnore": false}}}', False),
+        ('{"context": {"fileFiltering": { /* "respectGitIgnore": false */ }}}', True),
         ('{"fileFiltering": {"respectGitIgnore": false}}', False),  # as Gemini CLI once wrote it
     ],
 )
@@ -205,7 +226,7 @@ def test_an_agent_that_hides_ignored_files_is_named_with_its_setting(
     (folders[place] / ".gemini").mkdir()
     if settings is not None:
         (folders[place] / ".gemini/settings.json").write_text(settings)
-    checks = list(agent_checks(folders["project"], {}))
+    checks = list(agent_checks(folders["project"], {}, parse))
     assert len(checks) == hidden
     if hidden:
         assert "respectGitIgnore" in checks[0].mend
@@ -214,5 +235,5 @@ def test_an_agent_that_hides_ignored_files_is_named_with_its_setting(
 
 def test_an_agent_that_is_not_here_is_not_spoken_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert list(agent_checks(tmp_path, {})) == []
-    assert len(list(agent_checks(tmp_path, {"GEMINI_CLI": "1"}))) == 1
+    assert list(agent_checks(tmp_path, {}, parse)) == []
+    assert len(list(agent_checks(tmp_path, {"GEMINI_CLI": "1"}, parse))) == 1

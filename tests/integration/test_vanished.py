@@ -99,7 +99,7 @@ def test_a_run_under_way_is_not_committed_into_an_earlier_state(tracked: Lab) ->
     tried(lab, 0.5, "r0002")
     git(lab, "git add -A && git commit -qm r0002")
     go = lab.root / "go"
-    lab.write(UNTIL_TOLD.format(go=str(go), value=0.4))
+    lab.write(UNTIL_TOLD.format(go=str(go), value=0.7))
     lab.submit()
     wait_until(lambda: lab.get("run.get", run_id="r0003")["state"] == "running", "the run")
     git(lab, "git reset -q --hard HEAD~1")
@@ -109,7 +109,7 @@ def test_a_run_under_way_is_not_committed_into_an_earlier_state(tracked: Lab) ->
     assert "went back to r0001" in why
     git(lab, why[why.index("git restore") : why.index("; or, to go on")])
     wait_until((lab.folder / "runs/r0003/result.json").exists, "the commit")
-    assert lab.read("runs/r0003/result.json")["verdict"] == "advance"
+    assert lab.read("runs/r0003/result.json")["verdict"] == "revert", "compared with r0002, not with r0001"
 
 
 def test_an_experiment_that_is_gone_is_named_with_the_command_that_brings_it_back(lab: Lab) -> None:
