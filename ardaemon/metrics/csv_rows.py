@@ -185,13 +185,16 @@ class CsvParser:
 
     def _other_kind(self, cells: list[str], values: list[float | Unread | None]) -> str | None:
         """Say why the row is of another kind than those before it: it sums them up, or is of other data."""
-        for name, cell, one in zip(self._names, cells, values, strict=True):
-            word = cell.strip().strip("\"'").casefold()
-            if isinstance(one, float):
-                self._counted.add(name)
-            elif name in self._counted and word in SUMS:
-                return f"has {one_line(cell, SHOWN_MAX)!r}, where rows before it have a number"
-        return self._parts.fault(cell.strip().strip("\"'") for cell in cells)
+        words = [
+            (name, cell.strip().strip("\"'").casefold())
+            for name, cell, one in zip(self._names, cells, values, strict=True)
+            if not isinstance(one, float)
+        ]
+        for name, word in words:
+            if name in self._counted and word in SUMS:
+                return f"has {word!r}, where rows before it have a number"
+        self._counted.update(set(self._names).difference(name for name, _ in words))
+        return self._parts.fault(word for _, word in words)
 
     def _settle_text(self, count: int) -> str | None:
         """Take the line without numbers above a row of `count` cells as header or as text; or say why not."""

@@ -20,6 +20,7 @@ _OTHERS = (
 _SPLITS = "train|training|val|valid|validation|eval|evaluation|dev|test|testing|holdout"
 QUALIFIER = f"(?i:{_OTHERS}|{_SPLITS})"
 _QUALIFIER = re.compile(QUALIFIER)
+_SPLIT_WORD = re.compile(f"(?i:{_SPLITS})")
 # Directly before the name alone: elsewhere they speak of something else.
 _CLOSE = re.compile(
     r"(?<![\w/.@%+:-])(?i:record|reference|ref|sota|oracle|ideal|desired|required|limit|optimum|optimal|median"
@@ -136,7 +137,7 @@ def has_part(name: str) -> bool:
 
 def is_split(word: str) -> bool:
     """Return whether a word names a part of the data."""
-    return re.fullmatch(f"(?i:{_SPLITS})", word) is not None
+    return _SPLIT_WORD.fullmatch(word) is not None
 
 
 @lru_cache(maxsize=8)  # the names of one line ask one after the other
