@@ -6,6 +6,7 @@ interpreter's start is shared. `arctl` starts its daemons as users have them.
 
 import array
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -33,7 +34,8 @@ PROGRAMS = {"ardaemon": "ardaemon.__main__", "tests.support.faulty": "tests.supp
 CLIENT, CLIENT_MAIN = "arctl", "arctl.__main__"
 READY_FD = 3  # of a daemon, where it says that it listens
 FDS_MAX = 4
-AT_START = ("PYTHON", "LC_", "LANG", "LD_")
+SIGNALS_MAX = 4096  # read at once; one look finds every child that has ended
+AT_START = ("PYTHON", "LC_", "LANG", "LD_PRELOAD", "LD_AUDIT")
 _PROGRAM = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r});"
     " from tests.support.forge import main; main(*sys.argv[2:])"
@@ -181,36 +183,54 @@ def main(*modules: str) -> None:
     for name in modules:
         importlib.import_module(name)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, _reap)
-    channel = socket.socket(fileno=0)
+    channel, woken = socket.socket(fileno=0), _woken()
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, FDS_MAX)
-        if not message:
-            return
-        pidfd, ending = _fork(Order(*json.loads(message)), fds, channel)
-        for fd in (*fds, pidfd, ending):
-            os.close(fd)
+        ready, _, _ = select.select([channel, woken], [], [])
+        if woken in ready:
+            woken.recv(SIGNALS_MAX)
+            _reap()
+        if channel in ready:
+            message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, FDS_MAX)
+            if not message:
+                return
+            pidfd, ending = _fork(Order(*json.loads(message)), fds, channel)
+            for fd in (*fds, pidfd, ending):
+                os.close(fd)
+
+
+def _woken() -> socket.socket:
+    """Return where a byte comes for each child that ends; a handler's turn could come a message too late."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    return reader
 
 
 def _fork(order: Order, fds: list[int], channel: socket.socket) -> tuple[int, int]:
     """Fork a process, and send its pid, a descriptor of it, and one where its end can be read."""
     begun, begin = os.pipe()
     ending, ended = os.pipe()
+    taken, taking = os.pipe()
     pid = os.fork()
     if pid == 0:
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.read(begun, 1)  # its pidfd is open: it may live, and die
         _become(order, fds)
     _endings[pid] = ended
     pidfd = os.pidfd_open(pid)
     os.write(begin, b".")
+    os.close(taking)
+    os.read(taken, 1)  # its end: the process has the descriptors that it was given, and no other
+    os.close(taken)
     socket.send_fds(channel, [str(pid).encode()], [pidfd, ending])
     os.close(begun)
     os.close(begin)
     return pidfd, ending
 
 
-def _reap(*_: object) -> None:
+def _reap() -> None:
     """Collect every process that has ended, and tell its test how."""
     for pid in list(_endings):
         found, status = os.waitpid(pid, os.WNOHANG)
@@ -249,7 +269,10 @@ def _take(fds: list[int]) -> None:
     apart = [fcntl.fcntl(fd, fcntl.F_DUPFD, 2 * FDS_MAX) for fd in fds]
     for number, fd in enumerate(apart):
         os.dup2(fd, number)
-    os.closerange(len(fds), os.sysconf("SC_OPEN_MAX"))
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd >= len(fds):
+            with contextlib.suppress(OSError):  # where the list itself was read
+                os.close(fd)
 
 
 def _serve(order: Order) -> None:
