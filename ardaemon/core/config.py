@@ -15,8 +15,7 @@ from ardaemon.core.size import mebibytes
 # --- limits of one experiment ---
 NAME_MAX = 128  # characters; anything longer that a run prints is not a metric's name
 NOTE_MAX = 200  # characters of a note that are kept; a line of results stays readable
-SIBLINGS_MAX = 256  # files beside train.py that are linked into a job's folder
-NEIGHBOURS_MAX = 4096  # files beside the original of train.py that are: 40 ms of a launch
+NEIGHBOURS_MAX = 4096  # files beside train.py, or its original, that are linked for a job: 40 ms of a launch
 RECENT_SUBMITS = 64  # submit ids remembered: a client retries within seconds, not within 64 runs
 ATTEMPTS_MAX = 3  # launches of one run for the same value; more would hide a real fault
 ATTEMPTS_OF_VERSION = 24  # launches of one version that --verdict noise makes at most (docs/noise.md)

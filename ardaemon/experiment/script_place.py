@@ -17,7 +17,7 @@ from pathlib import Path
 from ardaemon.core import file_kinds, files
 from ardaemon.core.config import NEIGHBOURS_MAX
 from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.layout import DAEMON_FILES, Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.core.places import FOLDER
 from ardaemon.core.project import GIT
@@ -95,8 +95,25 @@ def neighbours(folder: Path) -> list[str]:
         return []
 
 
+def siblings(experiment: Experiment) -> list[str]:
+    """Return what lies beside train.py in the experiment and is the project's, by its names."""
+    entries = listing(str(experiment.folder), Look(experiment.folder), follow=True)
+    names = sorted({one.name for one in entries} - DAEMON_FILES)
+    return [name for name in names if not name.startswith(".") and name not in NOT_LINKED]
+
+
 def notes(experiment: Experiment, origin: str | None) -> list[str]:
-    """Return a line for `arctl init` for each folder of which not all can be linked."""
+    """Return a line, for `arctl init` and each submit, for each folder of which not all can be linked."""
+    own = experiment.folder
+    beside = len(siblings(experiment))
+    more = [
+        f"{own} holds {beside} names beside train.py: a run's copy finds the first {NEIGHBOURS_MAX} of them;"
+        " keep data in a folder of its own"
+    ]
+    return [*(more if beside > NEIGHBOURS_MAX else ()), *_beside_original(experiment, origin)]
+
+
+def _beside_original(experiment: Experiment, origin: str | None) -> list[str]:
     folders = [real(experiment, origin, level) for level in levels(origin)] if origin is not None else []
     return [
         f"{folder} holds more than {NEIGHBOURS_MAX} names: a run's copy of train.py finds no others beside"

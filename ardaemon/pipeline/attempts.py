@@ -7,9 +7,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from ardaemon.core.config import NEIGHBOURS_MAX, SIBLINGS_MAX
-from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import DAEMON_FILES, JOB, Experiment, Run
+from ardaemon.core.config import NEIGHBOURS_MAX
+from ardaemon.core.layout import JOB, Experiment, Run
 from ardaemon.core.model import Settings
 from ardaemon.experiment import script_place, train_file
 from ardaemon.host import durable, operations, state
@@ -95,10 +94,8 @@ def _put_aside(run: Run, attempt: int) -> None:
 
 def _link_siblings(experiment: Experiment, folder: Path) -> None:
     """Link what lies beside train.py in the experiment, so that the copy finds it beside itself as well."""
-    entries = listing(str(experiment.folder), Look(experiment.folder), follow=True)
-    names = sorted({one.name for one in entries} - DAEMON_FILES)
     way = os.path.relpath(experiment.folder, folder)
-    for name in [n for n in names if not n.startswith(".") and n != "__pycache__"][:SIBLINGS_MAX]:
+    for name in script_place.siblings(experiment)[:NEIGHBOURS_MAX]:
         _link(os.path.join(way, name), folder / name)
 
 

@@ -111,6 +111,8 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         laid_out_by=described(position.key),
     )
     missing = _missing(experiment, current, environment, config)
+    with state.storage("look through", experiment.folder):
+        not_linked = script_place.notes(experiment, origin) if settings.exec != "live" else []
     mode = durable.mode_of(experiment.train, 0o444)
     _lay_out(experiment, data, mode, position.started_here.records.signed(record))
     active = Active(
@@ -125,7 +127,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     )
     state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
     told = shell.warnings(record, shell.before(experiment, record))
-    warnings = (*current.warnings, *told, *put_back(experiment, record, current, target))
+    warnings = (*current.warnings, *told, *not_linked, *put_back(experiment, record, current, target))
     return Submitted(record, active, warnings, missing, current.session.peaks)
 
 

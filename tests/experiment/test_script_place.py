@@ -67,6 +67,17 @@ def test_a_folder_of_too_many_names_is_said(tmp_path: Path) -> None:
     assert script_place.notes(made, None) == []
 
 
+def test_too_many_names_beside_train_py_are_said(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    for number in range(NEIGHBOURS_MAX):
+        (made.folder / f"{number}.txt").touch()
+    [note] = script_place.notes(made, "train.py")
+    beside = NEIGHBOURS_MAX + len({"program.md", "prepare.py"})
+    assert note.startswith(
+        f"{made.folder} holds {beside} names beside train.py: a run's copy finds the first"
+    )
+
+
 def test_a_seal_that_is_made_anew_keeps_the_origin_and_the_lock_goes_along(tmp_path: Path) -> None:
     (tmp_path / "train.py.lock").write_text("version = 1\n")
     made = experiment(tmp_path)

@@ -31,6 +31,16 @@ def test_the_job_finds_a_copy_of_the_snapshot_and_what_lies_beside_train_py(tmp_
         assert not (run.job / "results.tsv").exists()
 
 
+def test_hundreds_of_files_beside_train_py_are_all_there(tmp_path: Path) -> None:
+    made = with_run(tmp_path)
+    run = made.run("r0001")
+    for number in range(500):
+        (made.folder / f"{number}.txt").touch()
+    make_job_folder(made, run, 1, origin="src/train.py")
+    for folder in (run.job, run.job / "project/src"):
+        assert {f"{number}.txt" for number in range(500)} <= {path.name for path in folder.iterdir()}
+
+
 def test_what_an_attempt_left_is_put_aside_before_the_next(tmp_path: Path) -> None:
     made = with_run(tmp_path)
     run = made.run("r0001")
