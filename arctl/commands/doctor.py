@@ -1,6 +1,7 @@
 """`arctl doctor`: check this machine and this project for what could trouble a run, and name the mend."""
 
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -25,7 +26,7 @@ from arctl.skill import jsonc
 from arctl.starter import dial_running
 from ardaemon.core import programs
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
-from ardaemon.core.layout import FOLDER, Host
+from ardaemon.core.layout import FOLDER, Experiment, Host
 from ardaemon.core.words import CREATE, SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
@@ -158,10 +159,11 @@ def _disk(name: str, folder: Path) -> Check:
 def _project(folder: Path) -> Check:
     if not (folder / FOLDER).is_dir():
         return Check("warn", "project", f"{folder} has no experiment", f"{CREATE}, in the project")
-    if not os.access(folder / FOLDER, os.W_OK):
-        return Check(
-            "FAIL", "project", f"{folder / FOLDER} cannot be written", "check its owner and the mount"
-        )
+    if not os.access(folder / FOLDER, os.R_OK | os.W_OK | os.X_OK):
+        mine = os.stat(folder / FOLDER).st_uid == os.getuid()
+        mend = shlex.join(["chmod", "u+rwx", str(folder / FOLDER)])
+        more = "" if mine else "check its owner and the mount"
+        return Check("FAIL", "project", f"{folder / FOLDER} cannot be used", more or mend)
     return Check("ok", "project", str(folder))
 
 
@@ -260,6 +262,19 @@ def _lingering() -> Iterator[Check]:
         yield Check("ok" if lingers else "warn", "lingering", found, "" if lingers else lingering.COMMAND)
 
 
+def _warnings(view: Answer) -> Iterator[Check]:
+    """Report what is wrong with the experiment's files, but for the loss of all runs not as a failure."""
+    from ardaemon.core import lost_runs  # slower to load
+
+    experiment = Experiment(Path(view["folder"]))
+    refusal = lost_runs.refusal(experiment, bool(view["session"].get("settings")))
+    for warning in view.get("warnings") or ():
+        if str(warning).startswith(refusal.message):
+            yield Check("FAIL", "runs", refusal.message, refusal.mend)
+        else:
+            yield Check("warn", "experiment", str(warning))
+
+
 def _blocked(view: Answer) -> Iterator[Check]:
     """Report the runs that cannot go on: the first of them, and how many there are."""
     shown = [run for run in view.get("active") or () if run.get("blocked")]
@@ -280,8 +295,7 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         if view.get("unclean"):
             yield Check("FAIL", "sentinel", "processes survived a kill; runs are refused", "arctl clean")
         yield from runner_checks(view, os.environ, programs.own_environment())
-        for warning in view.get("warnings") or ():
-            yield Check("warn", "experiment", str(warning))
+        yield from _warnings(view)
         yield from _blocked(view)
         sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
     except (ConnectionLost, ArdaemonError) as error:

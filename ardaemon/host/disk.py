@@ -22,6 +22,7 @@ import anyio.to_thread
 
 from ardaemon.core.errors import StorageError
 from ardaemon.core.interrupting import interruptible
+from ardaemon.host import state
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Disks:
 
     def owned(self, project: Path, work: Callable[[], T]) -> T:
         """Do `work`, which may write, as the project's owner. For a thread."""
-        with self._owning(project):
+        with self._owning(project), state.seen():
             return work()
 
     def _of(self, project: Path) -> "_Disk":
@@ -113,7 +114,8 @@ class _Disk:
         question = object()
         self.questions[question] = asked
         try:
-            return until_cancelled(work)()
+            with state.seen():
+                return until_cancelled(work)()
         finally:
             del self.questions[question]
 

@@ -29,11 +29,14 @@ class Obstacle(NamedTuple):
 
 
 def find(path: str, error: OSError) -> Obstacle | None:
-    """Return what keeps `path` from being written, as far as a look tells; None where it tells nothing."""
+    """Return what keeps `path` from being read or written, as far as a look tells; None: it tells nothing."""
     if error.errno in _WRONG_KIND:
         return _wrong_kind(path)
     if error.errno in _NO_RIGHT:
-        return _no_right(path)
+        # What the call has named may lie elsewhere: a second copy, or further down.
+        named = [one for one in (error.filename, error.filename2) if isinstance(one, str) and one[:1] == "/"]
+        closed = (obstacle for one in (*named, path) if (obstacle := _no_right(one)) is not None)
+        return next(closed, None) or _attribute(path)
     return None
 
 
@@ -48,12 +51,27 @@ def _wrong_kind(path: str) -> Obstacle | None:
 
 
 def _no_right(path: str) -> Obstacle | None:
-    """Return the folder in which nothing may be made, or the file that may not be written."""
-    folder = next((one for one in reversed(_above(path)) if os.path.isdir(one)), "/")
-    for one, right, letters in ((folder, os.W_OK | os.X_OK, "wx"), (path, os.W_OK, "w")):
-        if os.path.exists(one) and not os.access(one, right):
-            return _closed(one, letters)
-    there = [one for one in (folder, path) if os.path.lexists(one)]
+    """Return the folder or the file that is closed; None where the modes allow everything."""
+    folders = _folders_above(path)
+    shut = next((one for one in folders if not os.access(one, os.X_OK)), None)
+    if shut is not None:
+        return _closed(shut, "rwx")
+    is_folder = os.path.isdir(path)
+    if os.path.exists(path) and not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
+        return _closed(path, "rwx" if is_folder else "rw")
+    folder = folders[-1] if folders else "/"
+    if not os.access(folder, os.W_OK):
+        return _closed(folder, "wx")
+    return _closed(path, "w") if os.path.exists(path) and not os.access(path, os.W_OK) else None
+
+
+def _folders_above(path: str) -> list[str]:
+    """Return the folders above a path that are seen, the highest first: below a closed one, none is."""
+    return [one for one in _above(path) if os.path.isdir(one)]
+
+
+def _attribute(path: str) -> Obstacle:
+    there = [one for one in (*_folders_above(path)[-1:], path) if os.path.lexists(one)]
     return Obstacle(
         path, "the modes allow it", f"look for an attribute (+i, +a): {shlex.join(['lsattr', '-d', *there])}"
     )

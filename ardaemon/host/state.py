@@ -6,6 +6,7 @@ import glob
 import os
 import shlex
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +95,21 @@ class reading(storage):
         if isinstance(error, files.NotPlain):
             return not_plain(self.path, error)
         return super()._translated(error)
+
+
+@contextlib.contextmanager
+def seen() -> Iterator[None]:
+    """Turn a refusal of the kernel's in the block, to look at some path, into a StorageError.
+
+    Any look may meet a folder that its owner has closed: nobody asks before each.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        if not isinstance(error.filename, str) or not error.filename.startswith("/"):
+            raise
+        with storage("look at", Path(error.filename)):
+            raise
 
 
 def read(path: Path, kind: type[R], size: file_kinds.Kind = file_kinds.STATE) -> R | None:

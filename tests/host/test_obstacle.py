@@ -51,14 +51,14 @@ def test_a_thing_of_the_wrong_kind_is_named_with_its_owner_and_moved_away_by_the
     durable.write(path, b"{}")
 
 
-def as_user(uid: int, path: Path) -> tuple[str, str]:
-    """What another user is told of a path that he may not write."""
+def as_user(uid: int, path: Path, named: str | None = None) -> tuple[str, str]:
+    """What another user is told of a path that he may not write, where the error has named `named`."""
     read, write = os.pipe()
     if (pid := os.fork()) == 0:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-        found = find(str(path), PermissionError(13, "Permission denied", str(path)))
+        found = find(str(path), PermissionError(13, "Permission denied", named or str(path)))
         os.write(write, "|".join(found or ("", "", "")).encode())
         os._exit(0)
     os.close(write)
@@ -87,6 +87,47 @@ def test_a_folder_that_may_not_be_written_is_named_with_owner_and_mode(open_fold
     closed.chmod(0o755)
     path.write_text("{}")
     assert as_user(1234, path) == ("it belongs to uid 0, root, mode 0644", f"sudo chown 1234 {path}")
+
+
+@root_alone
+@pytest.mark.parametrize("mode", [0o000, 0o200, 0o300, 0o600])
+@pytest.mark.parametrize("closed", ["project/.autoresearch", "project/.autoresearch/a/runs"])
+def test_a_folder_that_is_closed_is_blamed_and_not_the_one_that_was_asked_for(
+    open_folder: Path, closed: str, mode: int
+) -> None:
+    """What the error names lies in it: the project, or the file that was to be read, is not at fault."""
+    folders = [open_folder / "project/.autoresearch/a/runs/r0001"]
+    folders[0].mkdir(parents=True)
+    while folders[-1] != open_folder / "project":
+        folders.append(folders[-1].parent)
+    for folder in folders:
+        os.chown(folder, 1234, 1234)
+    shut = open_folder / closed
+    shut.chmod(mode)
+    named = shut if mode & 0o100 else folders[0] / "train.py"  # it cannot be listed; nothing in it is seen
+    said = (f"its mode {mode:04o} forbids it", f"chmod u+rwx {shut}")
+    assert as_user(1234, open_folder / "project", str(named)) == said
+    assert as_user(1234, named, str(named)) == said
+
+
+@root_alone
+def test_a_file_that_may_not_be_read_is_to_be_opened_for_reading(open_folder: Path) -> None:
+    path = open_folder / "project/run.json"
+    path.parent.mkdir()
+    path.touch(mode=0o200)
+    for each in (path, path.parent):
+        os.chown(each, 1234, 1234)
+    assert as_user(1234, path) == ("its mode 0200 forbids it", f"chmod u+rw {path}")
+
+
+@root_alone
+def test_a_look_that_the_kernel_refuses_is_an_error_with_its_mend(open_folder: Path) -> None:
+    """Whoever looked, and wherever: no such look is a fault of the daemon."""
+    with pytest.raises(StorageError, match=r"cannot look at /nowhere/run\.json") as caught, state.seen():
+        raise PermissionError(13, "Permission denied", "/nowhere/run.json")
+    assert caught.value.mend
+    with pytest.raises(PermissionError), state.seen():
+        raise PermissionError(1, "Operation not permitted")  # of no file
 
 
 def test_where_the_modes_allow_it_the_attributes_are_to_be_looked_at(tmp_path: Path) -> None:
