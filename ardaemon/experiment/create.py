@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ardaemon.core import constraints, file_kinds, files
+from ardaemon.core import constraints, file_kinds, files, lost_runs
 from ardaemon.core.errors import UsageError
 from ardaemon.core.layout import FOLDER, ORIGINAL, Experiment, Project
 from ardaemon.core.model import Direction, Placed, Primary, Session
@@ -81,8 +81,11 @@ def _ignored(project: Project) -> list[str]:
 def require_free(experiment: Experiment) -> None:
     """Raise UsageError if there is an experiment of that name."""
     if experiment.folder.exists():
+        gone = lost_runs.are_gone(experiment)
+        go_on = f"; or go on with it: {lost_runs.refusal(experiment).mend}" if gone else ""
         raise UsageError(
-            f"experiment {experiment.slug!r} is there already ({experiment.folder})", "choose another name"
+            f"experiment {experiment.slug!r} is there already ({experiment.folder})",
+            f"choose another name{go_on}",
         )
 
 

@@ -11,8 +11,8 @@ from ardaemon.checkpoints import place
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import StorageError
 from ardaemon.core.layout import ORIGINAL, Experiment
-from ardaemon.core.model import Counters, Session
-from ardaemon.experiment import generation, placing, train_file
+from ardaemon.core.model import Contract, Counters, Session
+from ardaemon.experiment import generation, placing, train_file, versions
 from ardaemon.host import durable, state
 
 # Names that go into archive/. runs/ is the first, so that its place tells whether the moves have begun.
@@ -77,10 +77,49 @@ def _prepare_runs(experiment: Experiment, home: Path) -> None:
     moved = home / experiment.runs.name
     if moved.exists() and experiment.runs.exists():
         return
-    original = (moved if moved.exists() else experiment.runs) / ORIGINAL / experiment.train.name
     folder = experiment.folder / RUNS_NEW / ORIGINAL
     durable.make_own_folder(folder.parent)
     durable.make_own_folder(folder)
-    data = placing.original(experiment, original)
-    mode = durable.mode_of(original, 0o444)
+    runs = moved if moved.exists() else experiment.runs
+    data, mode = original(experiment, runs, home)
+    if _is_gone(experiment, runs / ORIGINAL / experiment.train.name):
+        _believe(experiment, data)
     durable.write(folder / experiment.train.name, data, mode)
+
+
+def without_original(experiment: Experiment) -> tuple[str, ...]:
+    """Return a line if an experiment can begin anew only with train.py as it stands."""
+    if not _is_gone(experiment, experiment.run(ORIGINAL).train):
+        return ()
+    return (f"the original of {experiment.slug} is gone: it began anew with train.py as it stood",)
+
+
+def original(experiment: Experiment, runs: Path, home: Path) -> tuple[bytes, int]:
+    """Return the version that an experiment begins anew with, and its mode. Raises OSError.
+
+    So it is the one in `runs`, or the copy of that. Where both are gone, it is train.py as it stood, in
+    `home`: there is no other.
+    """
+    path = runs / ORIGINAL / experiment.train.name
+    if _is_gone(experiment, path):
+        path = home / experiment.train.name
+        return train_file.snapshot(path), durable.mode_of(path, 0o444)
+    mode = durable.mode_of(path, 0o444) if path.exists() else 0o444
+    return placing.original(experiment, path), mode
+
+
+def _is_gone(experiment: Experiment, snapshot: Path) -> bool:
+    try:
+        placing.original(experiment, snapshot)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _believe(experiment: Experiment, data: bytes) -> None:
+    """Take another original than before, whose copy is kept: else nothing would be believed to be it."""
+    sha256 = train_file.sha256(data)
+    contract = state.read(experiment.contract, Contract)
+    if contract is not None and contract.original not in ("", sha256):
+        versions.keep(experiment, ORIGINAL, data)
+        state.write(experiment.contract, replace(contract, original=sha256))

@@ -51,6 +51,11 @@ def row(result: Result, sha256: str) -> str:
     return "\t".join(str(value).replace("\t", " ").replace("\n", " ") for value in values)
 
 
+def line(row: dict[str, str]) -> str:
+    """Return a row that was read as its line, without its newline."""
+    return "\t".join(row[column] for column in COLUMNS)
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 

@@ -1,5 +1,6 @@
 """Decides whether a session takes a run now, and which version train.py goes back to."""
 
+from ardaemon.core import lost_runs
 from ardaemon.core.errors import (
     Refused,
     SessionNotLive,
@@ -20,6 +21,7 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
     """Return the session's settings. Raises Refused if no run may be taken now, with the way to go on."""
     require_no_unclean(experiment)
     session = current.session
+    lost_runs.require(experiment, session.settings is not None)
     if session.settings is None:
         raise SessionNotLive(f"{experiment.slug} has no session yet", "arctl session start --seconds N")
     if not session.live:

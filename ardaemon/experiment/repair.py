@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
 from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.lost_runs import are_gone
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
 from ardaemon.experiment import generation, history, ledger, train_file, versions
@@ -26,7 +27,7 @@ def load_or_repair(experiment: Experiment, without_results: bool = False) -> Sta
     """
     try:
         current = load(experiment)
-        if current.best is None or _is_as_judged(experiment, current.best):
+        if current.best is None or _is_as_judged(experiment, current.best) or are_gone(experiment):
             return current
         raise CorruptState(f"{experiment.best} names a run whose train.py was changed")
     except CorruptState:
@@ -56,30 +57,51 @@ def _mend_fresh(experiment: Experiment) -> list[str]:
 
 def _mend_ledger(experiment: Experiment) -> list[str]:
     """Make results.tsv anew from runs/*/result.json, if it is broken, cut short or deleted."""
+    kept: list[dict[str, str]] = []
     try:
         ledger.repair(experiment.results)
-        if ledger.size(experiment.results) >= _expected_bytes(experiment):
+        if not _has_lost_rows(experiment):
             return []
         fault = "results.tsv had lost rows"
+        kept = ledger.last(experiment.results, REBUILD_ROWS)
     except CorruptState:
         fault = "results.tsv was broken"
     if os.path.lexists(experiment.results):
         fault += f": kept as {state.put_aside(experiment.results).name}"
-    results = history.results(experiment)
-    rows = [ledger.row(result, _snapshot_hash(experiment, result.run_id)) for result in results]
+    rows = _rows(experiment, kept)
     durable.remove(experiment.facts)  # its lines are in the order of the table that was there
     ledger.rebuild(experiment.results, rows)
-    if _expected_bytes(experiment):
+    if _expected_bytes(experiment) is not None:
         bytes_now = ledger.size(experiment.results)
         generation.write(experiment, replace(_session(experiment), results_bytes=bytes_now))
     return [f"{fault}, rebuilt from runs/*/result.json"]
 
 
-def _expected_bytes(experiment: Experiment) -> int:
+def _has_lost_rows(experiment: Experiment) -> bool:
+    """Tell whether rows are missing, by what the session says; where it is lost as well, by the runs."""
+    expected = _expected_bytes(experiment)
+    if expected is not None:
+        return ledger.size(experiment.results) < expected
+    there = {row["run_id"] for row in ledger.last(experiment.results, REBUILD_ROWS)}
+    return any(result.run_id not in there for result in history.results(experiment))
+
+
+def _rows(experiment: Experiment, kept: list[dict[str, str]]) -> list[str]:
+    """Return the rows that are left, whose runs may be gone, and those that the runs know, in order."""
+    there = {row["run_id"] for row in kept}
+    rows = [(row["ended_at"], ledger.line(row)) for row in kept]
+    for result in history.results(experiment):
+        if result.run_id not in there:
+            row = ledger.row(result, _snapshot_hash(experiment, result.run_id))
+            rows.append((result.ended_at or "", row))
+    return [line for _, line in sorted(rows, key=lambda row: row[0])]
+
+
+def _expected_bytes(experiment: Experiment) -> int | None:
     with contextlib.suppress(CorruptState):
         session = state.read(experiment.session, Session)
-        return session.results_bytes if session is not None else 0
-    return 0  # then the session is rebuilt from this table
+        return session.results_bytes if session is not None else None
+    return None  # then the session is rebuilt from this table
 
 
 def _snapshot_hash(experiment: Experiment, run_id: str) -> str:
@@ -104,7 +126,8 @@ def _mend_session(experiment: Experiment) -> list[str]:
 
 def _rebuilt_session(experiment: Experiment) -> Session:
     places = [experiment.runs, *experiment.archive.glob("*/runs")]  # an archived id is not used again
-    folders = [p.name for place in places if place.is_dir() for p in place.iterdir()]
+    places.append(experiment.versions)  # of runs whose folders are gone
+    folders = [p.name.removesuffix(".gz") for place in places if place.is_dir() for p in place.iterdir()]
     rows = ledger.last(experiment.results, REBUILD_ROWS)
     numbers = [0]
     for name in [*folders, *(row["run_id"] for row in rows)]:
@@ -134,6 +157,8 @@ def _newest_generation(experiment: Experiment) -> int:
 
 
 def _mend_best(experiment: Experiment, without_results: bool) -> list[str]:
+    if are_gone(experiment):
+        return []  # whichever it is, its run may be put back
     try:
         best = state.read(experiment.best, Best)
         if best is not None and _is_as_judged(experiment, best):

@@ -17,6 +17,7 @@ from ardaemon.core.literals import literal
 from ardaemon.core.model import Contract, Sealed, Settings
 from ardaemon.core.protocol import Seal
 from ardaemon.core.words import SEAL_HOLDS
+from ardaemon.experiment import history, ledger
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.sealed_hash import MANIFEST, Hashed, hash_path
@@ -36,7 +37,7 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     contract = _contract_before(experiment)
     before = contract.sealed if contract else ()
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
-    kept = (contract.origin, contract.original) if contract else ()
+    kept = (contract.origin, contract.original) if contract else (_origin_of_last(experiment),)
     made = make(experiment, (*names, *params.add), *kept)
     hashes_before = {s.path: s.sha256 for s in before}
     state.write(experiment.contract, made)
@@ -54,6 +55,14 @@ def _contract_before(experiment: Experiment) -> Contract | None:
     except CorruptState:
         state.put_aside(experiment.contract)
         return None
+
+
+def _origin_of_last(experiment: Experiment) -> str | None:
+    """Return where train.py was taken from, as the last run has it; None if there was none."""
+    for row in ledger.last(experiment.results, 1):
+        record = history.record_of(experiment.run(row["run_id"]))
+        return record.origin if record is not None else None
+    return None
 
 
 CONTRACT_MAX_BYTES = 16 << 10  # of the CONTRACT literal, as JSON

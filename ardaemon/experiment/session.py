@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ardaemon.core import lost_runs
 from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.experiment import chain, checks, generation, max_log, placing, runner, seal
 from ardaemon.experiment.default_runner import DefaultRunner
-from ardaemon.experiment.fresh import finish_fresh, stamp
+from ardaemon.experiment.fresh import finish_fresh, original, stamp, without_original
 from ardaemon.experiment.inherited import Chosen, choose
 from ardaemon.experiment.ready import require_same_primary, version_to_restore
 from ardaemon.experiment.repair import load_or_repair
@@ -46,6 +47,8 @@ def start(
     Refused if the circumstances are wrong; nothing has changed then.
     """
     current = load_or_repair(experiment, without_results=True)
+    if params.resume != "fresh":
+        lost_runs.require(experiment, current.session.settings is not None)
     went_back = _went_back(experiment, current.session)
     mine = started_here.knows(current.session)
     default_runner = DefaultRunner.of(experiment, params.environment, current.contract.origin)
@@ -57,6 +60,7 @@ def start(
     _require_startable(experiment, current, params, chosen.settings, mine)
     sealed = checks.sealed(experiment, chosen.settings)
     doubts = max_log.doubts(experiment, chosen.settings)
+    begun = without_original(experiment) if params.resume == "fresh" else ()
     if params.resume == "fresh":
         current = _fresh(experiment, current, active)
     require_same_primary(experiment.slug, current)
@@ -69,7 +73,7 @@ def start(
         chain.begin(experiment, params.chain)
     generation.write(experiment, session)
     slips = checks.slips(chosen.settings, experiment.project)
-    warnings = (*chosen.warnings, *default_runner.warnings, *slips, *went_back, *doubts)
+    warnings = (*chosen.warnings, *default_runner.warnings, *slips, *went_back, *doubts, *begun)
     return Started(session, chosen.inherited, warnings, default_runner.said)
 
 
@@ -147,7 +151,12 @@ def _fresh(experiment: Experiment, current: State, active: bool) -> State:
             f"runs of {experiment.slug} are queued or running",
             "cancel them first (arctl queue, arctl cancel)",
         )
-    placing.kept(experiment, ORIGINAL)  # without it nothing can begin anew: refuse before anything is moved
+    if lost_runs.are_gone(experiment) or without_original(experiment):
+        with state.storage("read", experiment.run(ORIGINAL).train):
+            # Without an original nothing can begin anew: refuse before anything is moved.
+            original(experiment, experiment.runs, experiment.folder)
+    else:
+        placing.kept(experiment, ORIGINAL)
     intent = replace(current.session, archiving=stamp(), live=False)
     generation.write(experiment, intent)
     finish_fresh(experiment, intent)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ardaemon.checkpoints import prune
+from ardaemon.core import lost_runs
 from ardaemon.core.config import HOUR_S
 from ardaemon.core.errors import CorruptState, StorageError, UnknownExperiment
 from ardaemon.core.layout import ORIGINAL, Experiment, Project, Run
@@ -41,13 +42,11 @@ def find(project: Path, slug: str) -> Experiment:
 def load(experiment: Experiment) -> State:
     """Read the state. Raises CorruptState for a file that load_or_repair() can put right."""
     ledger.check(experiment.results)
-    contract = state.read(experiment.contract, Contract)
+    contract = _contract(experiment)
     if contract is None and not experiment.folder.is_dir():
         raise StorageError(f"the folder {experiment.folder} is gone", vanished.way_back(experiment))
     if contract is None:
-        raise CorruptState(
-            f"{experiment.contract} is missing", "a person can seal again with: arctl seal --accept"
-        )
+        raise CorruptState(f"{experiment.contract} is missing", _seal_again(experiment))
     session = state.read(experiment.session, Session)
     if session is None:
         raise CorruptState(f"{experiment.session} is missing", "", {"path": str(experiment.session)})
@@ -58,11 +57,35 @@ def load(experiment: Experiment) -> State:
     if ledger.size(experiment.results) < session.results_bytes:
         raise CorruptState(f"{experiment.results} has lost rows", "", {"path": str(experiment.results)})
     best = state.read(experiment.best, Best)
+    lost = _lost_runs(experiment, session, best)
+    if lost:  # until they are back, or put aside, the rest stays as it is
+        return State(contract, session, best, lost)
     if best is None and session.counters.advance:
         raise CorruptState(f"{experiment.best} is missing", "", {"path": str(experiment.best)})
     if best is not None and not has_snapshot(experiment, best):
         raise CorruptState(f"{experiment.best} names a run without its train.py", "")
     return State(contract, session, best)
+
+
+def _contract(experiment: Experiment) -> Contract | None:
+    try:
+        return state.read(experiment.contract, Contract)
+    except CorruptState as error:
+        raise CorruptState(error.message, _seal_again(experiment), error.data) from error
+
+
+def _seal_again(experiment: Experiment) -> str:
+    """Return what to do where the seal is lost: only a person knows whether the files are as they were."""
+    command = f"arctl seal --accept --expr {experiment.slug}"
+    return f"put back a copy of it; or seal the files as they are now: {command}"
+
+
+def _lost_runs(experiment: Experiment, session: Session, best: Best | None) -> list[str]:
+    """Return a line if all runs are gone. Looks no further where the best's is there."""
+    if (best is not None and has_snapshot(experiment, best)) or not lost_runs.are_gone(experiment):
+        return []
+    refusal = lost_runs.refusal(experiment, session.settings is not None)
+    return [f"{refusal.message} ({refusal.mend})"]
 
 
 def hours_of(session: Session) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ardaemon.core import git
+from ardaemon.core import git, lost_runs
 from ardaemon.core.errors import CorruptState, Refused, UnknownExperiment
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import FOLDER, RUN_ID, Experiment, Run, run_name
@@ -62,6 +62,8 @@ def require_results(experiment: Experiment) -> None:
     """
     if not _lost_results(experiment):
         return
+    if lost_runs.are_gone(experiment):  # the original, too
+        raise lost_runs.refusal(experiment, _has_settings(experiment))
     slug = experiment.slug
     accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
     raise Refused(
@@ -78,6 +80,11 @@ def lost_best(experiment: Experiment, fault: str) -> Refused:
         f"{slug} has lost its best: {fault}, and no run that advanced has its train.py any more",
         f"{way_back(experiment)}; or, to go on without a best: {accept}",
     )
+
+
+def _has_settings(experiment: Experiment) -> bool:
+    session = state.read(experiment.session, Session)
+    return session is not None and session.settings is not None
 
 
 def _lost_results(experiment: Experiment) -> bool:

@@ -10,7 +10,7 @@ import os
 import zlib
 
 from ardaemon.core import file_kinds, files
-from ardaemon.core.layout import Experiment
+from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.experiment import train_file
 from ardaemon.host import durable, state
 
@@ -37,14 +37,19 @@ def put_right(experiment: Experiment, run_id: str, sha256: str) -> bool:
     """Make the run's snapshot the version of that hash if it is not; return whether it is.
 
     What stands there instead is kept beside it. The copy of a run whose folder was removed makes no folder
-    anew: somebody wanted the run away. Raises StorageError.
+    anew: somebody wanted the run away. But each experiment has its original. Raises StorageError.
     """
     path = experiment.run(run_id).train
     if train_file.hash_at(path) == sha256:
         return True
     data = copy(experiment, run_id)
-    if data is None or train_file.sha256(data) != sha256 or not path.parent.is_dir():
+    if data is None or train_file.sha256(data) != sha256:
         return False
+    if not path.parent.is_dir():
+        if run_id != ORIGINAL:
+            return False
+        with state.storage("put back", path):
+            durable.make_own_folder(path.parent)
     mode = _mode(experiment, run_id)
     if os.path.lexists(path):
         state.put_aside(path)

@@ -8,13 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core import folders
-from ardaemon.core.errors import ForeignOwner, SealBroken, StorageError, UsageError
+from ardaemon.core.errors import CorruptState, ForeignOwner, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract
+from ardaemon.core.protocol import Seal
 from ardaemon.experiment import program as program_md
-from ardaemon.experiment import seal, sealed_hash
+from ardaemon.experiment import repair, seal, sealed_hash
 from ardaemon.host import state
 from tests.support.folders import bytes_read, experiment
+from tests.support.runs import start, tried
 
 FRONT = '[primary]\nmetric = "val/loss"\ndirection = "max"\n'
 
@@ -354,3 +356,29 @@ def test_a_seal_that_tells_no_size_holds_as_ever_and_is_the_same_seal(tmp_path: 
     assert b"size" not in state.encode(older)
     assert seal.changed(made, older) == []
     assert seal.fingerprint(older) == seal.fingerprint(contract)
+
+
+# --- a seal that is lost ---
+
+
+@pytest.mark.parametrize("what", ["not json", "of another shape", "empty", "a folder", "gone"])
+def test_a_seal_that_is_lost_names_the_command_that_makes_it_anew(tmp_path: Path, what: str) -> None:
+    """The origin of train.py, which it held, is in the record of each run."""
+    made = experiment(tmp_path)
+    start(made)
+    tried(made, 1.0)
+    before = sealed(made)
+    made.contract.unlink()
+    if what == "a folder":
+        made.contract.mkdir()
+    elif what != "gone":
+        texts = {"of another shape": '{"schema": 1, "primary": 3}', "empty": ""}
+        made.contract.write_text(texts.get(what, "{broken"))
+    with pytest.raises(CorruptState, match=r"batch_contract\.json") as error:
+        repair.load_or_repair(made)
+    assert error.value.mend.endswith(f"arctl seal --accept --expr {made.slug}")
+    told = seal.seal(made, Seal(project=str(made.project), accept=True))
+    assert "the list of sealed paths is lost" in told[-1]
+    assert (sealed(made).sealed, sealed(made).origin) == (before.sealed, before.origin)
+    assert repair.load_or_repair(made).warnings == []
+    assert tried(made, 0.5).verdict == "advance"

@@ -141,8 +141,10 @@ def test_fresh_takes_a_broken_table_into_the_archive_as_it_is(made: Experiment) 
 
 
 def test_fresh_without_its_original_is_refused_before_anything_moves(made: Experiment) -> None:
+    """Its copy is gone, and train.py, which would be the next one."""
     made.run("r0000").train.unlink()
     made.version("r0000").unlink()
+    made.train.unlink()
     before = everything(made.folder)
     with pytest.raises(StorageError, match="r0000"):
         start(made, "fresh")
