@@ -167,7 +167,7 @@ def test_what_a_rebuilt_best_has_forgotten_is_read_from_the_launches_and_none_is
     assert lab.run()["verdict"] == "advance"
     values = [1.0021, 0.9966, 1.0012, 1.0007]
     assert lab.read("best.json")["earlier"] == [{"run_id": "r0001", "values": values}]
-    assert [event["run_id"] for event in lab.events("started")].count("r0001m1") == 1
+    assert [event.get("run_id") for event in lab.events("started")].count("r0001m1") == 1
 
 
 @pytest.mark.timeout(60)
