@@ -19,6 +19,8 @@ from ardaemon.host import proc
 from tests.support import forge
 
 DEADLINE_S = 30.0
+# What a test does not get of whoever runs it: ours, and the active environment, which would be the runner's.
+NOT_KEPT = ("AR_", "XDG_", "COVERAGE", "VIRTUAL_ENV", "CONDA_", "UV_")
 SLUG = "261122-test"
 
 # One step of "training": the value comes from the script's own text, as an edit would set it.
@@ -90,7 +92,7 @@ class Lab:
         self.state_home, self.runtime = root / "s", root / "r"
         for folder in (self.project, self.state_home, self.runtime, root / "h"):
             folder.mkdir(mode=0o700)
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("AR_", "XDG_", "COVERAGE"))}
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(NOT_KEPT)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
         self.environment = {
             **kept,
