@@ -66,7 +66,7 @@ metrics-table: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## framework × backend ×
 test-gpu: $(VENV)/.dev ## on a real NVIDIA card; GPU_PYTHON=/path/to/python has a CUDA build of torch
 	@$(BIN)/python -m pytest -s -m gpu $(PYTEST_ARGS) tests/gpu
 
-torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (about 35 minutes); PROMISE=name picks one
+torture: $(VENV)/.dev ## every promise at full size, written to docs/reliability.md (about 50 minutes); PROMISE=name picks one
 	@$(BIN)/python -m tests.torture $(PROMISE)
 
 mutants: $(VENV)/.dev ## every promise broken on purpose: do its tests notice? (about 15 minutes); PROMISE=name picks one
