@@ -24,6 +24,12 @@ LIMITS = {
     "gpu_hours": "gpu_hours",
     "failures": "failures",
 }
+# Why a run is lost, by the token of its reason.
+LOST_WORDS = {
+    "host_restart": "the machine was restarted",
+    "supervisor_lost": "its supervisor was killed",
+    "lost": "it was gone when a daemon looked for it",
+}
 FEEDBACK_MAX = 300  # bytes, as the daemon cuts it (ardaemon/machine/on_event.py)
 
 
@@ -117,9 +123,18 @@ def _failed(result: Answer, tail: str) -> str:
     stays = (
         f"best stays {number(result.get('best_value'))} @ {short(best, ID_MAX)}" if best else "no best yet"
     )
+    lost = LOST_WORDS.get(read(str(result.get("reason") or "")).token)
+    if lost is not None:  # the machine's doing, and not the edit's: it is no crash to whoever reads this
+        return fit(f"[{run}] lost: ", lost, f" — {stays}{tail}{_kept(result, run)}", VERDICT_MAX)
     head, why, rest = f"[{run}] {result['status']}: ", _why(result), f" — {stays}{tail}"
     lines = [fit(head, why, f"{rest}{look}", VERDICT_MAX) for look in _looks(result, run)]
     return next((line for line in lines if short(why, VERDICT_MAX) in line), lines[-1])
+
+
+def _kept(result: Answer, run: str) -> str:
+    """Return where the edit of a run is that was lost, if it is not in train.py any more."""
+    restore = f"; its edit: runs/{run}/train.py, arctl restore {run}"
+    return restore if result.get("train_py") == "restored" else f"; arctl tail {run}"
 
 
 def _looks(result: Answer, run: str) -> tuple[str, ...]:

@@ -219,6 +219,23 @@ def test_each_verdict_has_its_line(found: dict[str, Any], line: str) -> None:
     assert run_lines.verdict_line(found) == line
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("host_restart", "the machine was restarted"),
+        ("supervisor_lost", "its supervisor was killed"),
+        ("lost", "it was gone when a daemon looked for it"),
+    ],
+)
+def test_a_run_that_the_machine_has_ended_is_no_crash_of_its_edit(reason: str, words: str) -> None:
+    found = failed("crash", reason=reason, signal="SIGKILL", exit_code=None)
+    line = run_lines.verdict_line(found)
+    assert line.startswith(f"[r0043] lost: {words} — best stays 0.851 @ r0040; its edit: runs/r0043/train.py")
+    assert line.endswith("arctl restore r0043")
+    assert "crash" not in line
+    assert run_lines.verdict_line({**found, "train_py": "edited_since"}).endswith("; arctl tail r0043")
+
+
 def test_a_run_without_the_metric_says_so_in_line_two() -> None:
     """The name is the one that was looked for."""
     view = {**VIEW, "checkpoint_glob": None}
