@@ -12,7 +12,7 @@ import pytest
 from arctl.mcp.progress import PROGRESS_S
 from tests.support.agents import COMMAND, HANDSHAKE, PROTOCOLS, Agent, agent, said
 from tests.support.lab import Lab, wait_until
-from tests.support.shell import Shell, shells
+from tests.support.shell import Shell, shells, sockets
 
 
 @pytest.fixture
@@ -88,11 +88,13 @@ def test_a_cancelled_call_leaves_its_run_and_the_same_call_waits_for_it(shell: S
     shell("run", "--wait")  # before there is a best, no version is compared with others
     shell.hold(1.0)
     with agent(shell.lab, protocol=protocol) as client:
+        idle = sockets(client.process.pid)
         request = running(client, shell)
         cancelled = {"requestId": request, "reason": "the user pressed Esc"}
         client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled})
         assert client.do("status")["active"] == ["r0002 running"]
         again = client.start("run")
+        wait_until(lambda: sockets(client.process.pid) > idle, "it asks the daemon")
         shell.release()
         answer = client.answer(again)["result"]
         assert answer["structuredContent"]["run_id"] == "r0002"

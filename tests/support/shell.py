@@ -123,8 +123,13 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> str:
 
 def connected(pid: int) -> bool:
     """Does that client hold a connection? Those of commands before it may not be gone yet."""
+    return sockets(pid) > 0
+
+
+def sockets(pid: int) -> int:
+    """How many a process has open."""
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             found.append(os.readlink(entry))
-    return any(name.startswith("socket:") for name in found)
+    return sum(name.startswith("socket:") for name in found)
