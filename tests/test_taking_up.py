@@ -98,9 +98,9 @@ def test_the_ids_of_all_that_were_removed_are_written_down_at_once(
     writes: list[Path] = []
     whole = state.write
 
-    def write(path: Path, *more: Any) -> None:
+    def write(path: Path, *more: Any, **named: Any) -> None:
         writes.append(path)
-        whole(path, *more)
+        whole(path, *more, **named)
 
     monkeypatch.setattr(state, "write", write)
     (answer,) = taken(made, paths)
