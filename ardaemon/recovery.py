@@ -18,7 +18,7 @@ from typing import NamedTuple
 import anyio
 import anyio.to_thread
 
-from ardaemon.core.config import LAUNCHES_MAX
+from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.errors import ArdaemonError, OwnedElsewhere, StorageError
 from ardaemon.core.layout import Experiment, Host, Project, Run
 from ardaemon.core.queue import Stranded
@@ -167,7 +167,9 @@ async def keep_looking(
 async def _end_removed(engine: Engine, entry: Path, run: Run) -> None:
     """End what lives of a run whose folder was removed; it counts as a stranger, with a slot, until then."""
     facts = {"run_id": run.run_id, "folder": str(run.folder)}
-    for attempt in range(1, LAUNCHES_MAX + 1):
+    # A run that was confirmed has had more: of these one at most lives, and the engine sees it.
+    seen = {stranger.attempt for stranger in engine.strangers(()) if stranger.run == run.run_id}
+    for attempt in sorted({*range(1, ATTEMPTS_MAX + 1), *seen}):
         handle = engine.handle(run, attempt)
         try:
             await engine.stop(handle)
