@@ -48,6 +48,9 @@ ASKING = (
         "list",
         "archive",
         "result",
+        "rerun",
+        "noise",
+        "prune --keep-logs 1",
         "tail",
     ),
     *(
