@@ -22,6 +22,7 @@ from ardaemon.core.layout import Host
 from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
+TRIES = 3  # of `start`, where the daemon that answers is ending
 LINES = 40
 LINES_MAX = 1000
 LINE_BYTES_MAX = 4096  # bytes of the log's end that are read for each line that is wanted
@@ -42,7 +43,15 @@ daemon.add_command(uninstall)
 @json_option
 def start(as_json: bool) -> None:
     """Start the daemon, if it is not running. Most commands do so by themselves."""
-    _say_info(connect(), as_json)
+    for left in reversed(range(TRIES)):
+        try:
+            info = Connection(connect()).call("daemon.info")
+        except ConnectionLost:  # one that is ending: another one is started
+            if left == 0:
+                raise DaemonUnavailable("the daemon goes away each time", "arctl daemon logs") from None
+            continue
+        _say(info, as_json)
+        return
 
 
 @daemon.command()
@@ -117,6 +126,10 @@ def _say_info(sock: socket.socket, as_json: bool) -> None:
         info = Connection(sock).call("daemon.info")
     except ConnectionLost:
         raise DaemonUnavailable("the daemon went away", "arctl daemon logs") from None
+    _say(info, as_json)
+
+
+def _say(info: Answer, as_json: bool) -> None:
     warn(info)
     facts = service_facts()
     if as_json:

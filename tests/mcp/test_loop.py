@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.support.agents import HANDSHAKE, PROTOCOLS, agent, said
-from tests.support.lab import SLUG, TRAIN, Lab
+from tests.support.lab import SLUG, TRAIN, Lab, wait_until
 from tests.support.shell import Shell
 
 TOOLS = "status run wait result tail history report chain_init cancel".split()
@@ -20,7 +21,18 @@ ITERATION_MAX = 1024  # bytes of what `run` and `wait` say
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_raw_client_runs_an_edit_in_every_protocol(lab: Lab, protocol: str) -> None:
     lab.ready()
-    with agent(lab, protocol=protocol) as client:
+    go = lab.project / "go"  # a run that is over at once gives nothing to tell
+    lab.write(
+        f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+        + TRAIN.format(value=1.0, note="")
+    )
+    with agent(lab, protocol=protocol) as client, ThreadPoolExecutor(1) as beside:
+
+        def let_go() -> None:
+            wait_until(lambda: client.notifications, "a notification")
+            go.touch()
+
+        told = beside.submit(let_go)
         if protocol in HANDSHAKE:
             assert client.greeting["protocolVersion"] == protocol
         else:
@@ -35,6 +47,7 @@ def test_a_raw_client_runs_an_edit_in_every_protocol(lab: Lab, protocol: str) ->
         ]
         found = done["structuredContent"]
         assert (found["next"], found["verdict"], found["value"]) == ("continue", "advance", 1.0)
+        told.result()
         assert client.notifications[0]["method"] == "notifications/progress"
         assert client.leave() == 0
         assert client.receive() is None

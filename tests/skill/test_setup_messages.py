@@ -86,5 +86,7 @@ def test_the_messages_of_what_is_refused(lab: Lab, shell: OpenShell) -> None:
     shell(INIT.format("more", ".autoresearch/draft/train.py"))
     printed += shell("python -m tests.support.sandbox claude -- arctl status")[1]
     shell("arctl session stop --expr 261122-flats")
+    shell("arctl session start --seconds 20 --expr 261122-more")
+    shell("arctl session stop --expr 261122-more")
     printed += shell("arctl session show")[1]
     assert unsaid(messages(SETUP / "SKILL.md", "## When something is refused"), printed) == []
