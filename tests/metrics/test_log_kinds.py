@@ -167,6 +167,10 @@ SOURCE = {
     "nvcc": 'k.cu(12): warning #177-D: "x" was declared\n      float val_loss = 0.5;\n            ^\n',
     "python -m trace": "train.py(3):     val_loss = 0.5\n",
     "PySnooper": "12:00:00.123456 line         5     val_loss = 0.5\n",
+    "rich's Syntax": "│    3 │ val_loss = 0.5                    │\n",
+    "rg -n": "src/train.py:3:    val_loss = 0.5\n",
+    "git grep -n with context": "train.py-3-    val_loss = 0.5\n",
+    "a condition in one line": "if val_loss > 0.5: val_loss = 0.5\n",
     "pytest": ">       val_loss = 0.5\nE       val_loss = 0.5\n",
     "py-spy dump": """
         Thread 12345 (active): "MainThread"

@@ -29,6 +29,9 @@ _SINGLE = re.compile(
     rf"|[>E] {{3,}}(?=\S){_NO_PROSE}"  # pytest
     rf"|\S+\.py\(\d+\): {_NO_PROSE}"  # `python -m trace --trace`
     r"|\d\d:\d\d:\d\d\.\d+ (?:line|call|return|exception) +\d+ "  # PySnooper
+    r"|[│┃|] +\d+ [│┃|] [\w.\[\], ]+ = "  # rich's Syntax with line numbers, in a box
+    r"|[\w./-]+\.py[:-]\d+[:-] {2,}[\w.]+ = "  # rg -n, git grep -n
+    r"|(?:if|elif|while) [^:]+: [\w.]+ = "  # a compound statement in one line
 )
 # Headers of Python's compound statements. Prose that begins so, `for the validation set:`, is none.
 _COMPOUND = re.compile(
