@@ -23,6 +23,7 @@ LIMITS = {
     "hours": "hours",
     "gpu_hours": "gpu_hours",
     "failures": "failures",
+    "launches": "launches",
 }
 # Why a run is lost, by the token of its reason.
 LOST_WORDS = {

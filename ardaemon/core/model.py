@@ -347,6 +347,7 @@ class Result(Record, frozen=True, kw_only=True):
     hours: str | None = None  # "2.5/8"
     gpu_hours: str | None = None  # "3.1/16"
     failures: str | None = None  # "1/3"
+    launches: str | None = None  # "55/400"
     best: str | None = None  # after this run: "r0037"
     best_value: float | None = None
     chain_remaining: int | None = None

@@ -311,6 +311,7 @@ def _outlook(
         "hours": _hours(hours_of(current.session), settings.max_hours),
         "gpu_hours": _hours(counters.gpu_hours, settings.max_gpu_hours),
         "failures": _of(counters.failures, settings.max_failures),
+        "launches": _of(counters.launches, settings.max_launches),
         "best": best.run_id if best else None,
         "best_value": best.value if best else None,
         "chain_remaining": chain.left if chain else None,

@@ -188,7 +188,9 @@ class Flight:
         """Tell whether the run may still need its place after its job has ended: for the session's checks."""
         end = self.exit
         well = end is not None and end.ending == "exited" and end.exit_code == 0
-        return well and bool(self.record.settings.checks)
+        # A launch of the best that its verdict needs may need that very place.
+        by_noise = self.record.settings.verdict == "noise"
+        return well and bool(self.record.settings.checks) and not by_noise
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Remeasurer:
     async def _until_committed(self, flight: Flight, other: Flight) -> None:
         flight.comparing = f"the best is launched once more first ({other.run.run_id})"
         flight.wake()
+        self.listener.wake()
         try:
             while other.state != "committed" and not other.dropped:
                 if not flight.goes_on() or flight.session_over or flight.dropped:

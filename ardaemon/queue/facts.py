@@ -81,8 +81,8 @@ def _strange(placement: Placement) -> Iterator[AtWork]:
 
 def _may_end_session(flight: Flight) -> bool:
     """Tell whether the run is being judged, and no other of its experiment may start after that verdict."""
-    if flight.state not in ("exited", "judged"):
-        return False
+    if flight.state not in ("exited", "judged") or flight.comparing is not None:
+        return False  # one that waits for a launch of the best must not keep that from starting
     limited = any(getattr(flight.record.settings, limit) is not None for limit in LIMITS)
     unclean = flight.exit is not None and bool(flight.exit.survivors)
     return limited or unclean or flight.active.wanted in ("stop", "judge_stop")

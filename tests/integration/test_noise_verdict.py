@@ -201,3 +201,16 @@ def test_launches_are_counted_and_limited_with_the_confirmations_among_them(lab:
     wait_until(lambda: not lab.get("session.get")["session"]["live"], "the fourth launch")
     assert lab.get("session.get")["session"]["terminated_by"] == "max_launches"
     assert len(measured(lab)) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_runs": 9}, {"plateau": 9}, {"checks": ["true"]}, {"exec": "live"}, {"max_launches": 30}],
+)
+def test_a_verdict_waits_for_the_best_on_the_only_place_whatever_else_the_session_asks(
+    lab: Lab, settings: dict[str, Any]
+) -> None:
+    """A run that is judged may end the session by a limit, and keeps its place for checks, otherwise."""
+    noisy(lab, **settings)
+    edit(lab, 0.5)
+    assert lab.run()["verdict"] == "advance"
