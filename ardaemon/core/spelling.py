@@ -8,7 +8,7 @@ look so, in words that have no other letter of theirs.
 from itertools import groupby
 
 _ALIKE = str.maketrans(
-    "аАВсСеЕНіІјЈКМоОрРѕЅТхХуУΑΒΕΖΗΙΚΜΝοΟΡΤΥΧ",  # noqa: RUF001: these are the letters that are meant
+    "аАВсСеЕНіІјЈКМоОрРѕЅТхХуУΑΒΕΖΗΙΚΜΝοΟΡΤΥΧ",
     "aABcCeEHiIjJKMoOpPsSTxXyYABEZHIKMNoOPTYX",
 )
 
