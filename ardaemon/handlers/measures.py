@@ -3,16 +3,12 @@
 from functools import partial
 
 from ardaemon.core import protocol as p
-from ardaemon.core.events import RunSubmitted
-from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import MEASURE_ID, Experiment
+from ardaemon.core.layout import Experiment
 from ardaemon.experiment import history
-from ardaemon.experiment.repair import load_or_repair
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.judging.noise import plainly
 from ardaemon.pipeline import asked_again, measures, noise_history
-from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.measures import LATER, LaidOut
 from ardaemon.rpc.dispatch import Notify
 
@@ -34,7 +30,8 @@ class Measures:
         )
         async with self.context.changing(experiment):
             work = partial(self._laid_out, experiment, run_id, params, caller)
-            flights = [self._queued(experiment, one) for one in await self.context.do(experiment, work)]
+            done = await self.context.do(experiment, work)
+            flights = [measures.put_on(self.board, experiment, one) for one in done]
         return p.Reruns(expr=experiment.slug, run_id=run_id, runs=tuple(f.run.run_id for f in flights))
 
     def _laid_out(
@@ -47,28 +44,17 @@ class Measures:
         ]
         return [one for one in done if one is not None]
 
-    def _queued(self, experiment: Experiment, one: LaidOut) -> Flight:
-        flight = Flight(experiment, one.run, one.active, one.record, one.entry)
-        self.board.add(flight)
-        self.board.tell(
-            flight, RunSubmitted(base=one.record.base, note="", to_disk_ms=None, of=one.record.of)
-        )
-        return flight
-
     async def noise_get(self, params: p.WhichRun, _: Notify) -> p.NoiseView:
         """Return what all launches of a run's version say of the noise."""
         experiment = await self.context.resolve(params.project, params.expr)
-        run_id = params.run_id or await self._best(experiment)
-        return await self.context.ask(experiment, partial(_noise, experiment, run_id))
-
-    async def _best(self, experiment: Experiment) -> str | None:
-        best = (await self.context.load(experiment)).best
-        return best.run_id if best is not None else None
+        current = await self.context.load(experiment)
+        best = current.best.run_id if current.best is not None else None
+        look = partial(_noise, experiment, params.run_id or best, current.contract.primary.metric)
+        return await self.context.ask(experiment, look)
 
 
-def _noise(experiment: Experiment, run_id: str | None) -> p.NoiseView:
+def _noise(experiment: Experiment, run_id: str | None, metric: str) -> p.NoiseView:
     """Read the values of a version's launches; without a run there are none."""
-    metric = load_or_repair(experiment).contract.primary.metric
     if run_id is None:
         return p.NoiseView(expr=experiment.slug, run_id="", metric=metric)
     values, same = _values(experiment, run_id)
@@ -91,14 +77,12 @@ def _values(experiment: Experiment, run_id: str) -> tuple[dict[int, float], list
     first = noise_history.by_seed(result) if result is not None else ()
     values = {seed: value for seed, value in enumerate(first) if value is not None}
     same = [values[0]] if 0 in values else []
-    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
-        match = MEASURE_ID.fullmatch(entry.name)
-        one = experiment.run(entry.name) if match is not None and match[1] == run_id else None
-        told = history.committed(one, history.record_of(one)) if one is not None else None
-        if match is None or told is None or not told.values or told.values[0].value is None:
+    for launch in measures.launched(experiment, run_id):
+        told = history.committed(launch.run, history.record_of(launch.run))
+        if told is None or not told.values or told.values[0].value is None:
             continue
-        if match[3] is not None:
+        if launch.time > 1:
             same.append(told.values[0].value)
         else:
-            values[int(match[2])] = told.values[0].value
+            values[launch.seed] = told.values[0].value
     return values, same

@@ -6,9 +6,8 @@ from msgspec.structs import replace
 
 from ardaemon.core.config import LAUNCHES_MAX, Config
 from ardaemon.core.errors import Refused
-from ardaemon.core.folders import Look, listing
 from ardaemon.core.gpus import Inventory
-from ardaemon.core.layout import MEASURE_ID, Experiment
+from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Result
 from ardaemon.core.protocol import Rerun, Submit
 from ardaemon.core.run_record import Active
@@ -19,7 +18,7 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import noise_history, variables
-from ardaemon.pipeline.measures import OneMore
+from ardaemon.pipeline.measures import OneMore, launched
 from ardaemon.pipeline.need import need
 
 
@@ -82,12 +81,9 @@ def _used(experiment: Experiment, current: State, run_id: str, result: Result) -
     if best is not None and best.run_id == run_id:
         values = max(values, noise_history.values_of(best), key=len)
     used, times = set(range(len(values))), 1
-    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
-        match = MEASURE_ID.fullmatch(entry.name)
-        if match is None or match[1] != run_id:
-            continue
-        used.add(int(match[2]))
-        times = max(times, int(match[3] or 1)) if match[2] == "0" else times
+    for one in launched(experiment, run_id):
+        used.add(one.seed)
+        times = max(times, one.time) if one.seed == 0 else times
     return used, times
 
 

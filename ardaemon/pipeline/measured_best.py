@@ -8,7 +8,6 @@ from ardaemon.core import limits
 from ardaemon.core.layout import is_repeated
 from ardaemon.core.line import number
 from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
-from ardaemon.core.reason import LOST
 from ardaemon.core.run_record import Decision
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State, hours_of
@@ -18,20 +17,22 @@ from ardaemon.judging.noise.best import standing, threshold
 from ardaemon.judging.noise.types import RunValues
 from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.noise_verdict import config_of, noise_line
+from ardaemon.pipeline.noise_verdict import config_of, measured, noise_line
 from ardaemon.pipeline.outcome import fit, result_of, unclean_of
 
 
 def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Decision:
     """Return everything that the second stage will write; a value under unfair conditions is none."""
-    fair = judged.status == "ok" and judged.valid and ended.tainted is None and ended.exit.ending not in LOST
-    value = SeedValue(seed=ended.seed, value=judged.primary.value if fair else None, status=judged.status)
+    value = measured(ended, judged)
     stamp = ended.exit.ended_at or state.now()
     best = _with_value(ended, current, value)
+    history = _history(ended, current, best or current.best)
+    if best is not None:
+        best = replace(best, value=_estimate(history, ended.record.settings, best))
     counters = _counters(ended, current.session.counters)
     why = current.session.terminated_by
     if current.session.live and ended.record.epoch == current.session.epoch:
-        why = _termination(ended, current, best or current.best, counters, judged)
+        why = _termination(ended, current, best or current.best, history, counters, judged)
     return Decision(
         result=fit(_result(result_of(ended, judged, stamp), value, best or current.best, why)),
         row="",
@@ -42,7 +43,7 @@ def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Deci
         terminated_by=why,
         peaks=current.session.peaks,
         generation=current.session.generation,
-        noise=_noise(ended, current, best or current.best, counters),
+        noise=_noise(ended, current, best or current.best, history, counters),
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
     )
 
@@ -65,8 +66,13 @@ def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
     values = [*best.values, *[None] * (1 + one.seed - len(best.values))]
     values[one.seed] = one.value
     failed = best.rerun_failed or one.status in ("crash", "timeout", "invalid")
-    best = replace(best, values=tuple(values), rerun_failed=failed)
-    return replace(best, value=_estimate(_judged(ended, current, best), settings, best))
+    return replace(best, values=tuple(values), rerun_failed=failed)
+
+
+def _history(ended: Ended, current: State, best: Best | None) -> list[RunValues]:
+    """Return what a noise verdict replays, the new value in it: read once, for it is hundreds of files."""
+    verdicts = {settings.verdict for settings in (ended.record.settings, _settings(ended, current))}
+    return _judged(ended, current, best) if best is not None and "noise" in verdicts else []
 
 
 def _judged(ended: Ended, current: State, best: Best) -> list[RunValues]:
@@ -74,22 +80,28 @@ def _judged(ended: Ended, current: State, best: Best) -> list[RunValues]:
     return noise_history.judged(ended.experiment, best, best.conditions, newest)
 
 
-def _estimate(judged: Sequence[RunValues], settings: Settings, best: Best) -> float:
+def _settings(ended: Ended, current: State) -> Settings:
+    return current.session.settings or ended.record.settings
+
+
+def _estimate(history: Sequence[RunValues], settings: Settings, best: Best) -> float:
     """Return the best's mean over seeds, as the noise verdict corrects it; the plain rule knows one value."""
     if settings.verdict == "plain":
         return best.value
-    now = standing(judged, config_of(settings, best.primary))
+    now = standing(history, config_of(settings, best.primary))
     if now is not None:
         return now.mean
     known = [value for value in best.values if value is not None]
     return sum(known) / len(known) if known else best.value
 
 
-def _noise(ended: Ended, current: State, best: Best | None, counters: Counters) -> str:
+def _noise(
+    ended: Ended, current: State, best: Best | None, history: Sequence[RunValues], counters: Counters
+) -> str:
     if best is None or ended.record.settings.verdict != "noise":
         return current.session.noise
     config = config_of(ended.record.settings, best.primary)
-    return noise_line(_judged(ended, current, best), config, counters)
+    return noise_line(history, config, counters)
 
 
 def _counters(ended: Ended, counters: Counters) -> Counters:
@@ -102,24 +114,35 @@ def _counters(ended: Ended, counters: Counters) -> Counters:
 
 
 def _termination(
-    ended: Ended, current: State, best: Best | None, counters: Counters, judged: verdict.Judgement
+    ended: Ended,
+    current: State,
+    best: Best | None,
+    history: Sequence[RunValues],
+    counters: Counters,
+    judged: verdict.Judgement,
 ) -> Termination | None:
-    settings = current.session.settings or ended.record.settings
+    settings = _settings(ended, current)
     if judged.status == "unclean":
         return "unclean"
     if ended.manual:
         return "manual"
-    if best is not None and is_reached(ended, current, settings, best):
+    if best is not None and _can_be_reached(settings, best) and _is_met(history, settings, best):
         return "primary_threshold"
     return next(iter(limits.reached(settings, counters, hours_of(current.session))), None)
 
 
 def is_reached(ended: Ended, current: State, settings: Settings, best: Best) -> bool:
     """Tell whether the best has surely met the threshold of a session with --verdict noise."""
-    if settings.threshold is None or settings.verdict != "noise" or not best.valid:
-        return False
-    config = config_of(settings, best.primary)
-    return threshold(_judged(ended, current, best), settings.threshold, config).met
+    return _can_be_reached(settings, best) and _is_met(_judged(ended, current, best), settings, best)
+
+
+def _can_be_reached(settings: Settings, best: Best) -> bool:
+    return settings.threshold is not None and settings.verdict == "noise" and best.valid
+
+
+def _is_met(history: Sequence[RunValues], settings: Settings, best: Best) -> bool:
+    assert settings.threshold is not None, "it can be reached"
+    return threshold(history, settings.threshold, config_of(settings, best.primary)).met
 
 
 def _result(result: Result, one: SeedValue, best: Best | None, why: Termination | None) -> Result:

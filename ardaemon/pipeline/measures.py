@@ -6,6 +6,7 @@ best.json, if its run is the best still. The name makes it happen once, whoever 
 """
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,18 +14,20 @@ from msgspec.structs import replace
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState
-from ardaemon.core.layout import Experiment, Run, measure_name
+from ardaemon.core.events import RunSubmitted
+from ardaemon.core.folders import Look, listing
+from ardaemon.core.layout import MEASURE_ID, Experiment, Run, measure_name
 from ardaemon.core.model import Best
 from ardaemon.core.run_record import Active, Queued, RunRecord
 from ardaemon.experiment import history, same, seal, versions
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
-from ardaemon.experiment.state import State
 from ardaemon.host import durable, state
 from ardaemon.judging.noise.best import threshold
 from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.flight import Flight
-from ardaemon.pipeline.noise_verdict import START, config_of
+from ardaemon.pipeline.noise_verdict import config_of
+from ardaemon.pipeline.ports import Listener
 from ardaemon.pipeline.submit import entry_path
 
 FIRST, LATER = 1, -1  # `front` of an entry that a verdict waits for, and of one that nothing waits for
@@ -84,6 +87,36 @@ def lay_out(
     return LaidOut(run, record, active, entry)
 
 
+def put_on(
+    listener: Listener,
+    experiment: Experiment,
+    done: LaidOut,
+    peaks: Mapping[str, tuple[float, ...]] | None = None,
+) -> Flight:
+    """Put what is laid out on the board, and tell it. `peaks`: what such runs have needed."""
+    flight = listener.add(
+        Flight(experiment, done.run, done.active, done.record, done.entry, peaks=peaks or {})
+    )
+    listener.tell(flight, RunSubmitted(base=done.record.base, note="", to_disk_ms=None, of=done.record.of))
+    return flight
+
+
+class Launched(NamedTuple):
+    """One more launch of a version that was laid out: its seed, and the how many-th time with that."""
+
+    run: Run
+    seed: int
+    time: int
+
+
+def launched(experiment: Experiment, run_id: str) -> Iterator[Launched]:
+    """Yield all of a run's version, whatever came of them."""
+    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
+        match = MEASURE_ID.fullmatch(entry.name)
+        if match is not None and match[1] == run_id:
+            yield Launched(experiment.run(entry.name), int(match[2]), int(match[3] or 1))
+
+
 def of_best(like: Flight, best: Best, seed: int) -> OneMore:
     """Return a launch of the best as `like` is launched: its environment, limits, need and settings."""
     return OneMore(best.run_id, best.sha256, seed, like.record, like.active)
@@ -127,7 +160,7 @@ def recall(experiment: Experiment, seed: int) -> None:
     if best is None or settings is None:
         return
     conditions = seal.conditions(settings, current.contract)
-    values = list(noise_history.values_of(best)) if best.conditions == conditions else []
+    values = list(noise_history.comparable(best, conditions))
     if len(values) > seed:
         return
     run = experiment.run(measure_name(best.run_id, seed))
@@ -150,18 +183,12 @@ def due(experiment: Experiment) -> tuple[Best, tuple[int, ...]] | None:
     best, settings = current.best, current.session.settings
     if best is None or settings is None or settings.verdict != "noise" or not current.session.live:
         return None
-    values = noise_history.values_of(best) if _is_comparable(current, best) else ()
-    most = min(START, settings.max_attempts)
-    if not best.earlier and len(values) < most:
-        return best, tuple(range(len(values), most))
+    conditions, config = seal.conditions(settings, current.contract), config_of(settings, best.primary)
+    values = noise_history.comparable(best, conditions)
+    if not best.earlier and len(values) < config.start:
+        return best, tuple(range(len(values), config.start))
     if settings.threshold is None:
         return None
-    conditions = seal.conditions(settings, current.contract)
     judged = noise_history.judged(experiment, best, conditions, current.session.last_run)
-    test = threshold(judged, settings.threshold, config_of(settings, current.contract.primary))
+    test = threshold(judged, settings.threshold, config)
     return (best, (test.confirm.seed,)) if test.confirm is not None else None
-
-
-def _is_comparable(current: State, best: Best) -> bool:
-    settings = current.session.settings
-    return settings is not None and best.conditions == seal.conditions(settings, current.contract)

@@ -26,18 +26,14 @@ def judged(experiment: Experiment, best: Best, conditions: str, newest: int) -> 
     kept = [*best.earlier, KeptVersion(run_id=best.run_id, values=values_of(best), p_better=best.p_better)]
     runs = {
         run_number(one.run_id): RunValues(
-            run=one.run_id, values=one.values, advanced=number > 0, p_better=one.p_better
+            run=one.run_id,
+            values=one.values,
+            advanced=number > 0,
+            p_better=one.p_better,
+            rerun_failed=best.rerun_failed and one.run_id == best.run_id,
         )
         for number, one in enumerate(kept)
     }
-    last = run_number(best.run_id)
-    runs[last] = RunValues(
-        run=best.run_id,
-        values=values_of(best),
-        advanced=runs[last].advanced,
-        p_better=best.p_better,
-        rerun_failed=best.rerun_failed,
-    )
     first = min(runs)
     for result in _reverted(experiment, first, newest):
         number = run_number(result.run_id)
@@ -66,6 +62,11 @@ def _counts(result: Result) -> bool:
 def values_of(best: Best) -> tuple[float | None, ...]:
     """Return what the best's launches measured, by seed; of a plain session it was one, with the first."""
     return best.values or (best.value,)
+
+
+def comparable(best: Best, conditions: str) -> tuple[float | None, ...]:
+    """Return those of them that a value under these conditions can be compared with: all or none."""
+    return values_of(best) if best.conditions == conditions else ()
 
 
 def by_seed(result: Result) -> tuple[float | None, ...]:

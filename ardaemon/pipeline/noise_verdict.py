@@ -23,8 +23,6 @@ from ardaemon.judging.noise.types import Advance, Confirm, NoiseConfig, Revert, 
 from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.ended import Ended
 
-START = NoiseConfig().start  # launches of the first best, before anything is compared with it
-
 
 class Ruling(NamedTuple):
     """What the noise verdict says of a run that is over; `confirm` is the seed of its own next launch."""
@@ -40,7 +38,7 @@ def config_of(settings: Settings, primary: Primary) -> NoiseConfig:
     """Return the settings as the decision takes them."""
     return NoiseConfig(
         direction=primary.direction,
-        start=min(START, settings.max_attempts),
+        start=min(NoiseConfig().start, settings.max_attempts),
         min_delta=settings.min_delta,
         budget=settings.noise_budget,
         max_attempts=settings.max_attempts,
@@ -68,7 +66,7 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
     values = confirmations(ended.before)
     if ended.cut_off:
         return Ruling(Revert("undecided"), values=values)
-    values = (*values, _this(ended, judged))
+    values = (*values, measured(ended, judged))
     if values[-1].value is None:
         return _failed(ended, values)
     history = _history(ended, current, values)
@@ -112,9 +110,9 @@ def confirmations(before: tuple[AttemptResult, ...]) -> tuple[SeedValue, ...]:
     )
 
 
-def _this(ended: Ended, judged: verdict.Judgement) -> SeedValue:
+def measured(ended: Ended, judged: verdict.Judgement) -> SeedValue:
     """Return what the launch that is just over measured; under unfair conditions that is nothing."""
-    fair = judged.status == "ok" and ended.tainted is None and ended.exit.ending not in LOST
+    fair = judged.status == "ok" and judged.valid and ended.tainted is None and ended.exit.ending not in LOST
     return SeedValue(seed=ended.seed, value=judged.primary.value if fair else None, status=judged.status)
 
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 
 
-async def _first(*waits: Callable[[], Awaitable[object]] | None) -> None:
+async def first(*waits: Callable[[], Awaitable[object]] | None) -> None:
     """Wait for the first of these."""
     async with anyio.create_task_group() as tasks:
 
@@ -110,7 +110,7 @@ class Patience:
         events = await self._watched(flight, error)
         try:
             with anyio.move_on_after(pause):
-                await _first(nudged.wait, events.changed if events is not None else None)
+                await first(nudged.wait, events.changed if events is not None else None)
                 if not nudged.is_set():
                     await anyio.sleep(max(0.0, begun + RETRY_FIRST_S - anyio.current_time()))
         finally:

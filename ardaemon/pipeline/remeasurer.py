@@ -8,7 +8,6 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.events import RunSubmitted
 from ardaemon.core.layout import measure_name
 from ardaemon.core.model import Best
 from ardaemon.experiment.own_records import Records
@@ -17,7 +16,7 @@ from ardaemon.host import state
 from ardaemon.pipeline import measures
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.measures import FIRST, LATER
-from ardaemon.pipeline.patience import Dropped, Patience
+from ardaemon.pipeline.patience import Dropped, Patience, first
 from ardaemon.pipeline.ports import Listener
 
 log = logging.getLogger("ardaemon.run")
@@ -59,7 +58,7 @@ class Remeasurer:
             while other.state != "committed" and not other.dropped:
                 if not flight.goes_on() or flight.session_over or flight.dropped:
                     return
-                await _either(flight.changed, other.changed)
+                await first(flight.changed.wait, other.changed.wait)
         finally:
             flight.comparing = None
 
@@ -70,7 +69,7 @@ class Remeasurer:
         for nobody: the launch may need that place.
         """
         while (other := self._confirming(flight)) is not None and flight.goes_on():
-            await _either(flight.changed, other.changed)
+            await first(flight.changed.wait, other.changed.wait)
 
     def _confirming(self, flight: Flight) -> Flight | None:
         if flight.record.settings.verdict != "noise" or flight.record.of or flight.keeps_place:
@@ -105,12 +104,7 @@ class Remeasurer:
         done = await self.patience.once(like, work)
         if done is None:
             return None
-        flight = Flight(like.experiment, done.run, done.active, done.record, done.entry, peaks=like.peaks)
-        flight = self.listener.add(flight)
-        self.listener.tell(
-            flight, RunSubmitted(base=done.record.base, note="", to_disk_ms=None, of=done.record.of)
-        )
-        return flight
+        return measures.put_on(self.listener, like.experiment, done, like.peaks)
 
     async def _bring_forward(self, other: Flight) -> None:
         other.active = replace(other.active, front=FIRST)
@@ -118,15 +112,3 @@ class Remeasurer:
         async with other.writing:
             if other.state == "queued":
                 await anyio.to_thread.run_sync(state.write, other.entry, other.active, 0o600)
-
-
-async def _either(*events: anyio.Event) -> None:
-    """Wait for the first of the events."""
-    async with anyio.create_task_group() as tasks:
-
-        async def wait(event: anyio.Event) -> None:
-            await event.wait()
-            tasks.cancel_scope.cancel()
-
-        for event in events:
-            tasks.start_soon(wait, event)
