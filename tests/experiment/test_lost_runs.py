@@ -12,18 +12,8 @@ from ardaemon.core.model import Best, Session
 from ardaemon.experiment import create, ledger, placing, ready, session, versions
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import state
-from tests.support.folders import TRAIN, experiment
+from tests.support.folders import TRAIN
 from tests.support.runs import STARTED_HERE, everything, start, tried
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Experiment:
-    """Three committed runs, of which the second is the best."""
-    found = experiment(tmp_path)
-    start(found)
-    for value in (1.0, 0.5, 0.8):
-        tried(found, value)
-    return found
 
 
 def command(error: Refused | UsageError) -> str:

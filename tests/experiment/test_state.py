@@ -14,19 +14,9 @@ from ardaemon.experiment import choose, ledger, repair
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 from tests.support.folders import calls_of_files, experiment
-from tests.support.runs import killed_at, start, tried
+from tests.support.runs import killed_at, start
 
 NAMES = ("best.json", ".ar-session.json", "results.tsv")
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Experiment:
-    """Three committed runs, of which the second is the best."""
-    found = experiment(tmp_path)
-    start(found)
-    for value in (1.0, 0.5, 0.8):
-        tried(found, value)
-    return found
 
 
 def broken_copies(made: Experiment, name: str) -> list[bytes]:

@@ -94,17 +94,22 @@ def test_a_person_may_go_on_from_the_earlier_state(tracked: Lab) -> None:
     assert lab.tried(0.4)["run_id"] == "r0002"
 
 
-def test_a_run_under_way_is_not_committed_into_an_earlier_state(tracked: Lab) -> None:
-    lab = tracked
+def taken_back_in_mid_run(lab: Lab, value: float) -> None:
+    """r0002 is committed, r0003 waits with this value, for git has taken r0002 away while it was at work."""
     tried(lab, 0.5, "r0002")
     git(lab, "git add -A && git commit -qm r0002")
     go = lab.root / "go"
-    lab.write(UNTIL_TOLD.format(go=str(go), value=0.7))
+    lab.write(UNTIL_TOLD.format(go=str(go), value=value))
     lab.submit()
     wait_until(lambda: lab.get("run.get", run_id="r0003")["state"] == "running", "the run")
     git(lab, "git reset -q --hard HEAD~1")
     go.touch()
     wait_until(lambda: lab.get("run.get", run_id="r0003")["blocked"], "the commit to wait")
+
+
+def test_a_run_under_way_is_not_committed_into_an_earlier_state(tracked: Lab) -> None:
+    lab = tracked
+    taken_back_in_mid_run(lab, 0.7)
     why = lab.get("run.get", run_id="r0003")["why"]
     assert "went back to r0001" in why
     git(lab, why[why.index("git restore") : why.index("; or, to go on")])
@@ -182,15 +187,7 @@ def test_a_run_that_git_takes_away_as_it_works_is_named_with_the_command_that_br
 
 def test_a_person_may_go_on_from_the_earlier_state_while_a_run_waits_for_the_other(tracked: Lab) -> None:
     lab = tracked
-    tried(lab, 0.5, "r0002")
-    git(lab, "git add -A && git commit -qm r0002")
-    go = lab.root / "go"
-    lab.write(UNTIL_TOLD.format(go=str(go), value=0.4))
-    lab.submit()
-    wait_until(lambda: lab.get("run.get", run_id="r0003")["state"] == "running", "the run")
-    git(lab, "git reset -q --hard HEAD~1")
-    go.touch()
-    wait_until(lambda: lab.get("run.get", run_id="r0003")["blocked"], "the commit to wait")
+    taken_back_in_mid_run(lab, 0.4)
     lab.get("session.stop")
     lab.session(resume="continue")
     wait_until((lab.folder / "runs/r0003/result.json").exists, "the commit")
