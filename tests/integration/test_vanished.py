@@ -1,12 +1,13 @@
 """What git takes away under a daemon is noticed, and the command that is named brings it back."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ardaemon.core.errors import ArdaemonError, Refused, StorageError, UnknownExperiment
+from ardaemon.core.errors import ArdaemonError, Refused, UnknownExperiment
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD
 
@@ -171,12 +172,17 @@ def test_a_run_that_git_takes_away_as_it_works_is_named_with_the_command_that_br
     lab.write(text)
     lab.submit()
     wait_until(lambda: lab.get("run.get", run_id="r0002")["state"] == "running", "the run")
+    waiting = lab.rpc()  # before the run is dropped: nobody knows it after that
+    params = {"project": str(lab.project), "expr": SLUG, "run_id": "r0002"}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "run.wait", "params": params}
+    waiting.send_raw(json.dumps(asked).encode() + b"\n")
     git(lab, "git switch -qc idea && git add -A && git commit -qm r0002 && git switch -qf main")
     lab.edit(0.7)
     assert lab.submit()["run_id"] == "r0003"
-    with pytest.raises(StorageError, match="r0002 was dropped: its folder is gone") as caught:
-        lab.wait("r0002")
-    command, _, then = caught.value.mend.partition(" && ")
+    error = waiting.receive()["error"]
+    assert error["data"]["kind"] == "StorageError"
+    assert "r0002 was dropped: its folder is gone" in error["message"]
+    command, _, then = error["data"]["mend"].partition(" && ")
     assert command.startswith("git restore --source=")
     assert then == f"arctl restore r0002 --expr {SLUG}"
     assert lab.wait("r0003")["result"]["verdict"] == "advance"
