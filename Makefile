@@ -23,7 +23,7 @@ FUZZ_SECONDS ?= 300
 WORKERS ?= 3
 NIGHTS ?=
 SECOND_PYTHON ?= /usr/bin/python3
-SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/integration/test_capture.py
+SECOND_TESTS ?= tests/core tests/host tests/job tests/judging tests/measuring tests/metrics tests/integration/test_capture.py
 
 # Some shells have Python keep nothing of what it has compiled: each of the suite's processes would do it again.
 unexport PYTHONDONTWRITEBYTECODE

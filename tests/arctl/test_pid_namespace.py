@@ -149,7 +149,7 @@ def test_a_daemon_is_started_in_a_container(
 def test_a_command_that_enters_a_container_starts_a_daemon_that_stays(shell: AgentShell) -> None:
     """As `docker exec`, also right after the container's start: its parent is outside."""
     with container(shell) as pid:
-        enter = ["nsenter", "--target", str(pid), "--pid", "--mount"]
+        enter = ["nsenter", "--target", str(pid), "--root", "--wd", "--pid", "--mount"]
         started = shell.run(*enter, "sh", "-c", "exec arctl daemon start --json")
         assert (started.returncode, started.stderr) == (0, "")
         asked = shell.run(*enter, "arctl", "daemon", "status", "--json")

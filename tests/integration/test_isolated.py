@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core import isolated
+from tests.support.compiler import build
 from tests.support.lab import Lab
 from tests.support.look import into
 from tests.support.shell import DEADLINE_S, Shell, shells
@@ -33,7 +34,7 @@ class Project:
         self.folder, self.record, self.library = folder, folder / "ran", folder / "preloaded.so"
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE.format(record=str(self.record)))
         (folder / "anyio.py").write_text("raise SystemExit('the module of the project was imported')\n")
-        subprocess.run(["gcc", "-shared", "-x", "c", os.devnull, "-o", self.library], check=True)
+        build("-shared", "-x", "c", os.devnull, "-o", self.library)
 
     def environment(self) -> dict[str, str]:
         """What somebody who works on it has in their shell."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from ardaemon.core.reason import read
 from ardaemon.host import cgroup
 from tests.integration.test_watchdog import cwd_in
+from tests.support.compiler import build
 from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
@@ -88,10 +88,8 @@ def test_at_its_limit_nothing_of_the_tree_survives(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.promise("kill-matrix")
 def test_generations_faster_than_any_walk_are_caught(lab: Lab, mode: str, record_property: Recorder) -> None:
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc: an interpreter does not fork fast enough")
     program = lab.root / "comet"
-    subprocess.run(["gcc", "-O1", "-o", str(program), "-x", "c", "-"], input=COMET, text=True, check=True)
+    build("-O1", "-o", program, "-x", "c", "-", source=COMET)  # an interpreter does not fork fast enough
     quick(lab, mode).ready(seconds=0.05, startup=20, settle=0)
     tries = times(50, 2)
     for _ in tries:

@@ -235,7 +235,8 @@ ARCTL = """import os, sys
 from arctl import cli, starter
 
 sys.stdout = sys.stderr = open(os.devnull, "w")
-for words in (["daemon", "status"], ["no-such-command"]):  # loads what it loads late: later it may not
+# Loads what it loads late: later it may not.
+for words in (["daemon", "status"], ["queue", "--help"], ["no-such-command"]):
     sys.argv = ["arctl", *words]
     cli.main()
 %s

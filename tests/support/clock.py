@@ -6,10 +6,10 @@ for the interpreter. Run as `python -m tests.support.clock serve …` for the da
 
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.compiler import build
 from tests.support.lab import Lab
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -25,7 +25,7 @@ class Clock:
         self.lab = lab
         self.offset, library = lab.root / "clock", lab.root / "clock.so"
         self.set(0)
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+        build("-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl")
         self.interpreter = lab.root / "python"
         text = INTERPRETER.format(library=library, offset=self.offset, python=sys.executable)
         self.interpreter.write_text(text)

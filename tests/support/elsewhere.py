@@ -28,7 +28,8 @@ def container() -> Iterator[tuple[str, ...]]:
     with subprocess.Popen(_INIT) as outer:
         try:
             init = wait_until(lambda: _init_of(outer.pid), "the container's init")
-            yield "nsenter", "--target", init, "--pid", "--mount", "--"
+            # With its root and folder, too: the tests may themselves run in a chroot.
+            yield "nsenter", "--target", init, "--root", "--wd", "--pid", "--mount", "--"
         finally:
             outer.kill()
 

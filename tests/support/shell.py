@@ -106,7 +106,7 @@ def lives(pid: int) -> bool:
     """Is the process there, and no zombie that init has yet to collect (proc(5), stat)?"""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 

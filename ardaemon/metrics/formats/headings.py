@@ -18,9 +18,9 @@ TITLE_MAX = 80  # characters of a line that may be a title
 _MARKS = " \t=*#~_─━═-:[]<>|"
 # A title of a qualifier, with words that change nothing: `Best model (epoch 3)`, `Train metrics`.
 _TITLE = re.compile(
-    rf"(?i:(?:the|new|final|overall|all|metrics|results)[ \t]+)*+(?P<word>{QUALIFIER})(?!\w)"
-    r"(?:[ \t]+(?i:model|epoch|step|set|split|data|results?|metrics?|checkpoint|ckpt|scores?|values?|so|far"
-    r"|weights|validation|val|run|trial|found|at|@|:?[ \t]*\d+|\([^()]*\))[:!.]?)*+"
+    rf"(?>(?i:(?:the|new|final|overall|all|metrics|results)[ \t]+)*)(?P<word>{QUALIFIER})(?!\w)"
+    r"(?>(?:[ \t]+(?i:model|epoch|step|set|split|data|results?|metrics?|checkpoint|ckpt|scores?|values?|so"
+    r"|far|weights|validation|val|run|trial|found|at|@|:?[ \t]*\d+|\([^()]*\))[:!.]?)*)"
 )
 _LINE = re.compile(r"[=*#~_─━═-]{3,}$")  # below a title
 _SAYS = re.compile(r"[:=](?:[ \t]|.*\d)")

@@ -43,9 +43,10 @@ _GLUE = (
     "set|split|data|dataset|subset|phase|batch|avg|average|mean|total|metrics?|results?|stats|summary|after"
     rf"|loop|{_COUNTED}"
 )
+# `(?>(?:…)*)` and not `(?:…)*+` where a part may give back: before 3.11.5 that matches wrongly (gh-106052).
 _BETWEEN = re.compile(
-    rf"(?:[^\w]++|(?i:{_GLUE})(?!\w)|\d[\w.,/%-]*+"
-    r"|[^\W\d][\w/.@%+-]*+(?:[\"'`]*+[ \t]*+[:=][ \t]*+[\"'`]?[+-]?[.\d]|[ \t]++[+-]?\d*\.\d)[\w.,/%:-]*+)*+"
+    rf"(?>(?:[^\w]++|(?i:{_GLUE})(?!\w)|\d[\w.,/%-]*+"
+    r"|[^\W\d][\w/.@%+-]*+(?:[\"'`]*+[ \t]*+[:=][ \t]*+[\"'`]?[+-]?[.\d]|[ \t]++[+-]?\d*\.\d)[\w.,/%:-]*+)*)"
 )
 _HAS_SPLIT = re.compile(rf"(?:^|[/_.-])(?i:{_SPLITS})(?:[/_.-]|$)")
 # A name that counts and measures nothing: `best epoch: 3 val_loss: 0.5` goes on to speak of the best, while

@@ -58,7 +58,7 @@ VALUE = rf"[ \t]*+{_WRAPPED}{_NUMBER_AS_PRINTED}(?(list)\]){_END}"
 _NOTHING = re.compile(r"(?i:null|none|true|false|n/?a|undefined)\b|[-–—?. ]+(?:$|[\s|,;)\]}])|[,{\[(]")
 _MANY = re.compile(
     rf"(?:[\w.]*?(?:[Aa]rray|[Tt]ensor)\()?[\[(]++[ \t]*+{NUMBER}"
-    rf"(?:(?:[ \t]*+,[ \t]*+|[ \t]++){NUMBER})*+[ \t]*+,?[ \t]*+[\])]"
+    rf"(?>(?:(?:[ \t]*+,[ \t]*+|[ \t]++){NUMBER})*)[ \t]*+,?[ \t]*+[\])]"
 )
 _BOUND = re.compile(r"<=?[ \t]*+[+-]?[.\d]|>=?[ \t]*+[+-]?[.\d]")
 _FROM = re.compile(rf"(?i:from)[ \t]++{NUMBER}")

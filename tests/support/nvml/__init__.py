@@ -13,13 +13,11 @@ on the cards of its CUDA_VISIBLE_DEVICES, by the lines `fake.allocation(2000)` i
 import functools
 import itertools
 import os
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
+from tests.support.compiler import build
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 LIBRARY = "libnvidia-ml.so.1"
@@ -50,8 +48,6 @@ ALLOCATION = (
 @functools.cache
 def library(missing: tuple[str, ...] = ()) -> bytes:
     """The stand-in, built once; without the symbols `missing`, as an older driver's. Skips without gcc."""
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc: the stand-in for the NVIDIA driver's library cannot be built")
     with tempfile.TemporaryDirectory() as name:
         target, script = Path(name, LIBRARY), Path(name, "symbols")
         hidden = "".join(f"{symbol}; " for symbol in missing)
@@ -59,7 +55,7 @@ def library(missing: tuple[str, ...] = ()) -> bytes:
             f"{{ global: nvml*; local: {hidden}*; }};\n" if missing else "{ global: nvml*; };\n"
         )
         flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f"-Wl,--version-script={script}"]
-        subprocess.run(["gcc", *flags, "-o", target, SOURCE, "-ldl", "-lpthread"], check=True)
+        build(*flags, "-o", target, SOURCE, "-ldl", "-lpthread")
         return target.read_bytes()
 
 
