@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from arctl.connection import Connection, ConnectionLost, Notify
+from arctl.connection import Connection, ConnectionLost, Notify, Tell
 from arctl.dial import PROTOCOL, Answer, Busy, NotRunning, dial, read_info
 from ardaemon.core.errors import DaemonUnavailable, UsageError
 
@@ -24,7 +24,6 @@ REPEATABLE = frozenset(
 # Said with each error that may come from what a daemon of before does not know.
 OLDER = "the daemon is of an earlier version: arctl daemon restart (running jobs go on)"
 Resume = Callable[[], Answer | None]  # params with which a stream goes on; None: it cannot
-Tell = Callable[[str], None]
 
 
 def _complain(text: str) -> None:
@@ -34,7 +33,7 @@ def _complain(text: str) -> None:
 class Client:
     """Make calls that survive the daemon's death: it is started again, and asked again.
 
-    `tell` gets a line for a person when that happens.
+    `tell` gets a line for a person when that happens, and when an answer waits for something.
     """
 
     def __init__(self, tell: Tell = _complain) -> None:
@@ -106,7 +105,7 @@ class Client:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = Connection(connect(again=self._lost))
+            self._connection = Connection(connect(again=self._lost), lambda line: self.tell(line))
             if self._left:  # said while this connected
                 raise ConnectionLost("its caller has left")
         return self._connection

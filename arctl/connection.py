@@ -11,6 +11,8 @@ from typing import Any
 
 from arctl.dial import PROTOCOL, Answer
 from ardaemon.core.errors import DaemonUnavailable, InternalError, UsageError, from_wire
+from ardaemon.core.text import clean
+from ardaemon.core.words import TOLD
 
 # One wait; the daemon cuts longer ones too.
 WAIT_MAX_S = 7 * 86400.0
@@ -27,6 +29,7 @@ GRACE_S = 15.0  # beyond a wait's own timeout, until its answer is here
 BLOCK = 1 << 16
 
 Notify = Callable[[Answer], None]
+Tell = Callable[[str], None]
 
 
 class ConnectionLost(Exception):
@@ -67,10 +70,13 @@ class Limit:
 
 
 class Connection:
-    """One connection to the daemon, with one request at a time."""
+    """One connection to the daemon, with one request at a time.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
+    `tell` gets a line for a person when the daemon says what an answer waits for.
+    """
+
+    def __init__(self, sock: socket.socket, tell: Tell | None = None) -> None:
+        self.socket, self._tell = sock, tell
         self._buffer = bytearray()
         self._last_id = 0
 
@@ -115,10 +121,16 @@ class Connection:
         self._send(line, limit)
         while True:
             message = self._receive(limit)
-            if "method" in message:
+            if message.get("method") == TOLD:
+                self._show(message.get("params") or {})
+            elif "method" in message:
                 notify(message.get("params") or {})
             elif self._is_ours(message):
                 return message
+
+    def _show(self, params: Answer) -> None:
+        if self._tell is not None:
+            self._tell(clean(str(params.get("line", ""))))
 
     def _is_ours(self, message: Answer) -> bool:
         """Tell whether a message answers the request that is under way.

@@ -1,5 +1,6 @@
 """Give projects back in which nothing is under way any more, so that another daemon may have them.
 
+A daemon that waits for one asks for it by a file, and gets it as soon as nothing is under way there.
 Until then their leases are renewed, by which other machines see that this daemon lives.
 """
 
@@ -16,6 +17,9 @@ from ardaemon.handlers.context import Context
 from ardaemon.host.disk import Disks
 
 REST_S = 1.0  # after a change: the next step of the same run comes sooner
+# Between two looks at whether another daemon asks for a project that rests. A look takes microseconds, and a
+# project rests for a minute at most; on a network disk no event would tell.
+WANTED_S = 0.5
 
 log = logging.getLogger("ardaemon.owner")
 
@@ -43,9 +47,12 @@ class LettingGo:
             idle = self.ownership.idle_s(project)
             if idle >= project_owner.LET_GO_S:
                 await self.context.let_go(project)
+            elif idle >= REST_S:
+                if await self.disks.ask(project, lambda: self.ownership.rest(project)):
+                    await self.context.let_go(project)
+                return min(project_owner.LET_GO_S - idle, WANTED_S)
             elif idle > 0:
-                await self.disks.ask(project, lambda: self.ownership.rest(project))
-                return min(project_owner.LET_GO_S - idle, project_owner.RENEW_S)
+                return REST_S - idle
         except (ArdaemonError, OSError) as error:
             log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
         return min(project_owner.LET_GO_S, project_owner.RENEW_S)

@@ -292,6 +292,11 @@ class Project:
         return self.home / ".owner"
 
     @property
+    def owner_wanted(self) -> Path:
+        """An empty file by which another daemon asks the owner to let go as soon as it has no run."""
+        return self.home / ".owner-wanted"
+
+    @property
     def archive(self) -> Path:
         """Experiments that were put aside."""
         return self.home / "archive"

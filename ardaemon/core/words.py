@@ -10,6 +10,9 @@ CHAIN_FIRST_SINCE = 2  # version of the protocol
 
 SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 
+# The notification that brings a line for a person before the answer: what the daemon waits for meanwhile.
+TOLD = "told"
+
 # The one line that a starting daemon writes to whoever started it: one of these, or a `refusal`.
 READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does

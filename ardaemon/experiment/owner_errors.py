@@ -9,8 +9,13 @@ from ardaemon.core.owner import user
 from ardaemon.core.project_owner import LET_GO_S, STALE_S, ProjectOwner, Standing
 
 
-def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedElsewhere:
-    """Make the error that names the owner, and says what to do there."""
+def refusal(
+    project: Path, record: ProjectOwner | None, why: Standing, me: ProjectOwner, rests_s: float = 0.0
+) -> OwnedElsewhere:
+    """Make the error that tells `me` who the owner is, and what to do there.
+
+    `rests_s`: for how long the owner has had no run, in seconds.
+    """
     path = Project(project).owner
     data = {"standing": why}
     if record is None:
@@ -23,32 +28,46 @@ def refusal(project: Path, record: ProjectOwner | None, why: Standing) -> OwnedE
         return other_users(path, record.uid)
     if why in ("host", "stale"):
         return other_hosts(project, record, why)
-    who = f"pid {record.pid} on {record.host}, state folder {record.state}, since {record.since}"
+    who, there = _who(record), _there(record, me)
     if why == "left":
         return OwnedElsewhere(
             f"the daemon that worked in {project} has ended, and has left runs ({who})",
-            "start it again: with its HOME and XDG_STATE_HOME, arctl status does, and it takes its runs up;"
-            " or have this daemon take them over: arctl adopt",
+            f"start it again with: {there}arctl status (it takes its runs up); or have this daemon take them"
+            " over: arctl adopt",
             data,
         )
     if why == "resting":
         return OwnedElsewhere(
             f"another daemon has {project}, and no run in it ({who})",
-            f"it lets go {LET_GO_S:g} s after its last change, or at once with: arctl daemon stop; if its"
-            f" host is down, the project is free {STALE_S / 60:g} minutes after its last sign",
+            f"it was asked to let go, and does so by itself within {max(LET_GO_S - rests_s, 1.0):.0f} s; at"
+            f" once with: {there}arctl daemon stop; if its host is down, the project is free"
+            f" {STALE_S / 60:g} minutes after its last sign",
             data,
         )
     return OwnedElsewhere(
         f"another daemon works in {project} ({who})",
-        "use that one, with its HOME and XDG_STATE_HOME; or end its runs there (arctl cancel): it lets go"
-        f" {LET_GO_S:g} s after the last one, or at once with: arctl daemon stop",
+        f"ask again when its runs are over: {there}arctl queue; or end them, one by one: {there}arctl cancel",
         data,
     )
 
 
+def _who(record: ProjectOwner) -> str:
+    return (
+        f"pid {record.pid} on {record.host}, {user(record.uid)}, state folder {record.state},"
+        f" since {record.since}"
+    )
+
+
+def _there(record: ProjectOwner, me: ProjectOwner) -> str:
+    """Return what stands before a command for that daemon; no variable leads into a container."""
+    if (record.boot_id, record.pid_namespace) != (me.boot_id, me.pid_namespace):
+        return "(there) "
+    return f"XDG_STATE_HOME={shlex.quote(str(Path(record.state).parent.parent))} "
+
+
 def other_hosts(project: Path, record: ProjectOwner, why: Standing) -> OwnedElsewhere:
     """Make the error for a project whose owner is on another machine: locks and pids there are not seen."""
-    who = f"pid {record.pid} on {record.host}, state folder {record.state}, since {record.since}"
+    who = _who(record)
     if why == "stale":
         return OwnedElsewhere(
             f"a daemon on another host had {project} ({who}), and has given no sign for {STALE_S / 60:g}"

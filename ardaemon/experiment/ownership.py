@@ -25,10 +25,10 @@ from msgspec.structs import replace
 from ardaemon.core import project_owner
 from ardaemon.core.layout import Project, boot_id
 from ardaemon.core.places import machine_id
-from ardaemon.core.project_owner import ProjectOwner, Seen, Standing
+from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Seen, Standing
 from ardaemon.experiment import generation
 from ardaemon.experiment.owner_errors import other_name, other_users, refusal, replaced
-from ardaemon.host import file_lock, file_system, owner_file, proc, state
+from ardaemon.host import durable, file_lock, file_system, owner_file, proc, state
 from ardaemon.host.owner_file import OwnerFile
 
 # Takes the runs of that owner, which stands so, before its project is taken.
@@ -149,12 +149,22 @@ class Ownership:
             if held is not None and held.file.is_there():
                 self._mark(held, active=held.record.active)
 
-    def rest(self, project: Path) -> None:
-        """Say in the record that no run is left, so that others wait until this daemon lets go."""
+    def want(self, project: Path) -> None:
+        """Ask the owner of a project to let go once it has no run. Raises StorageError."""
+        path = Project(project).owner_wanted
+        with state.storage("write", path):
+            owner_file.want(path)
+
+    def rest(self, project: Path) -> bool:
+        """Say in the record that no run is left, so that others wait until this daemon lets go.
+
+        Return whether another daemon has asked for that.
+        """
         with self._alone(project):
             held = self._held.get(project)
             if held is not None and held.record.active and self._is_idle(project, held):
                 self._mark(held, active=False)
+        return owner_file.is_wanted(Project(project).owner_wanted)
 
     def idle_s(self, project: Path) -> float:
         """Return for how long nothing was changed, in seconds; 0 if a run or a change is under way."""
@@ -171,6 +181,8 @@ class Ownership:
                 return True
             if not self._is_idle(project, held):
                 return False
+            if owner_file.is_wanted(Project(project).owner_wanted):
+                durable.remove(Project(project).owner_wanted)
             del self._held[project]
             held.file.remove()
             log.info("let go", extra={"facts": {"project": str(project)}})
@@ -237,12 +249,12 @@ class Ownership:
         if why in adopting.standings and seen.record is not None:
             adopting.take_over(seen.record, why)
         elif why != "own":
-            raise refusal(project, seen.record, why)
+            raise refusal(project, seen.record, why, self.me, _rests_s(found.path))
         if project_owner.is_here(seen, self.me, up_s):
             return found
         found.replace()
         if not found.made or found.lock == "held":  # another one was faster
-            raise refusal(project, found.read(), "host")
+            raise refusal(project, found.read(), "host", self.me)
         return found
 
     def _require_one_name(self, project: Path, inode: tuple[int, int] | None) -> None:
@@ -280,6 +292,13 @@ class Ownership:
         with state.storage("write", held.file.path):
             held.file.write(record, sync=False)  # each run marks it twice
         held.record, held.renewed = record, time.monotonic()
+
+
+def _rests_s(path: Path) -> float:
+    """Return how long ago the owner has marked its record, by this machine's clock."""
+    with suppress(OSError):
+        return min(max(time.time() - os.stat(path).st_mtime, 0.0), LET_GO_S)
+    return 0.0
 
 
 def _opened(path: Path) -> OwnerFile:

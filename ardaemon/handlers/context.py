@@ -35,7 +35,13 @@ from ardaemon.queue.views import Views
 T = TypeVar("T")
 
 # For another daemon to let go of a project in which it has no run. Nobody tells when it does.
-OWNER_WAIT_S, OWNER_LOOK_S = LET_GO_S + 15.0, 0.5
+OWNER_LOOK_S = 0.5
+# How long a daemon waits for the owner, by how that stands. One that is busy may have ended its last run
+# this moment, and says so soon (REST_S of letting_go.py).
+OWNER_WAITS_S = {"resting": LET_GO_S + 15.0, "busy": 2.0}
+# An owner that is asked lets go sooner than this. One of an earlier version, or on another host, may not:
+# then the client is told what its request waits for.
+OWNER_TOLD_S = 2.0
 
 log = logging.getLogger("ardaemon.run")
 
@@ -96,13 +102,19 @@ class Context:
         """Take the project, once another daemon that has no run in it lets go. Raises OwnedElsewhere."""
         if project in self.ownership.owned():
             return
-        end = time.monotonic() + OWNER_WAIT_S
+        begun, told = time.monotonic(), False
         while True:
             try:
                 return await self.disks.do(project, _nothing)
             except OwnedElsewhere as error:
-                if error.data.get("standing") != "resting" or time.monotonic() > end:
+                standing, waited = str(error.data.get("standing")), time.monotonic() - begun
+                if waited > OWNER_WAITS_S.get(standing, 0.0):
                     raise
+                if waited > OWNER_TOLD_S and not told:
+                    told = True
+                    await asides.tell_at_once(f"waiting: {error.message}; {error.mend}")
+            with suppress(StorageError):  # then it lets go when it does by itself
+                await self.disks.ask(project, partial(self.ownership.want, project))
             await anyio.sleep(OWNER_LOOK_S)
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,6 +97,22 @@ def read(path: Path) -> ProjectOwner | None:
     except (ArdaemonError, OSError) as error:
         log.warning("unreadable", extra={"facts": {"file": str(path), "why": str(error)}})
         return None
+
+
+def want(path: Path) -> None:
+    """Make the empty file by which a daemon asks the owner to let go. Raises OSError.
+
+    It says nothing and proves nothing: the owner decides by itself when it lets go. So it need not survive a
+    power cut, and one that is left over costs its owner no more than to take the project once more.
+    """
+    os.close(operations.create(path, 0, 0o600))
+
+
+def is_wanted(path: Path) -> bool:
+    """Tell whether that file is there."""
+    with suppress(OSError):
+        return stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode)
+    return False
 
 
 def opened(path: Path) -> OwnerFile:

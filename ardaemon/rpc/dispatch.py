@@ -17,6 +17,7 @@ from ardaemon.core.config import BATCH_MAX, REQUESTS_PER_CONNECTION
 from ardaemon.core.errors import ArdaemonError, Incompatible, InternalError
 from ardaemon.core.methods import METHODS
 from ardaemon.core.protocol import PROTOCOL, Answer, Request
+from ardaemon.core.words import TOLD
 from ardaemon.rpc import messages
 
 log = logging.getLogger("ardaemon.rpc")
@@ -120,7 +121,7 @@ class Dispatcher:
             await client.send(messages.notification(name, facts))
 
         try:
-            with asides.collected() as told:
+            with asides.collected(lambda line: notify(TOLD, {"line": line})) as told:
                 result = await self.handlers[part.method](part.params, notify)
             if told and isinstance(result, Answer):
                 result = replace(result, warnings=(*result.warnings, *told))

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,27 @@ def test_who_has_no_run_any_more_says_so_and_gives_the_project_back(world: World
     assert not world.file.exists()
     world.change(other)
     assert refused(world, one).data["standing"] == "busy"
+
+
+def test_who_rests_is_told_that_another_daemon_asks_for_the_project_and_gives_it_back_with_that_word(
+    world: World,
+) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    wish = Project(world.project).owner_wanted
+    world.change(one)
+    assert not one.rest(world.project)
+    error = refused(world, other)
+    assert re.search(r"within (\d+) s; at once with: ", error.mend)
+    assert f"XDG_STATE_HOME={world.root.parent} arctl daemon stop" in error.mend
+    other.want(world.project)
+    other.want(world.project)  # it asks until it has got it
+    assert one.rest(world.project)
+    assert one.let_go(world.project)
+    assert not wish.exists()
+    world.change(other)
+    wish.mkdir()  # what is no file asks for nothing, and keeps nobody from letting go
+    assert not other.rest(world.project)
+    assert other.let_go(world.project)
 
 
 def test_nothing_is_given_back_while_a_run_or_a_change_is_under_way(world: World) -> None:

@@ -1,19 +1,25 @@
 """Two daemons and one project, as with another HOME, in a container, or with a copied state folder."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ardaemon.core.errors import OwnedElsewhere, Refused, UnknownExperiment
+from ardaemon.core.project_owner import LET_GO_S
+from ardaemon.experiment.ownership import Ownership, describe
 from ardaemon.handlers.projects import LISTED_MAX, bounded
 from tests.support import lab as labs
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.promises import some
+from tests.support.shell import Shell
 from tests.support.two_daemons import KEY, PROMPT, adopted, owner, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
@@ -73,6 +79,44 @@ def test_a_daemon_is_refused_while_the_other_has_a_run_and_waits_once_it_has_non
     wait_until(lambda: owner(one) is None, "the owner to let go")
     assert one.tried(0.3)["primary"]["best_run_before"] == "r0002"  # it has read everything anew
     assert rows(one) == ["r0001", "r0002", "r0003"]
+
+
+def test_an_owner_without_a_run_hands_the_project_over_when_another_daemon_asks(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, other = two
+    one.stop()
+    one.start()  # it would keep the project for LET_GO_S
+    one.tried(0.9)
+    other.start(PROMPT)
+    begun = time.monotonic()
+    assert other.tried(0.8)["run_id"] == "r0002"
+    assert time.monotonic() - begun < LET_GO_S / 2
+    assert not list((one.project / ".autoresearch").glob(".owner-wanted"))
+
+
+def test_who_waits_for_an_owner_that_does_not_hand_over_is_told_at_once_for_whom_and_until_when(
+    two: tuple[Lab, Lab],
+) -> None:
+    """An owner of an earlier version knows nothing of wishes."""
+    one, other = two
+    one.stop()
+    earlier = Ownership(describe(one.root / "earlier/ardaemon/1", b"key"))
+    with earlier.changing(one.project):
+        pass
+    earlier.rest(one.project)
+    other.start(PROMPT)
+    other.edit(0.8)
+    with Shell(other).start("run", "--wait") as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert earlier.let_go(one.project)
+        out, err = process.communicate(timeout=DEADLINE_S)
+    assert line.startswith(f"waiting: another daemon has {one.project}, and no run in it (pid {os.getpid()} ")
+    assert re.search(r" on \S+, uid \d+.*, state folder .*, since 20.* within \d+ s; at once with: ", line)
+    assert f"XDG_STATE_HOME={one.root}/earlier arctl daemon stop" in line
+    assert (process.returncode, err) == (0, ""), err
+    assert "[r0001] advance: baseline" in out
 
 
 def test_reading_takes_no_project_and_is_let_in_by_every_owner(two: tuple[Lab, Lab]) -> None:

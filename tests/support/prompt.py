@@ -1,4 +1,4 @@
-"""`ardaemon` that lets go of a project soon after its last change.
+"""`ardaemon` that lets go of a project soon after its last change, and soon says what it waits for itself.
 
 Run as `python -m tests.support.prompt serve …`.
 """
@@ -6,9 +6,10 @@ Run as `python -m tests.support.prompt serve …`.
 from ardaemon import letting_go
 from ardaemon.cli import main
 from ardaemon.core import project_owner
+from ardaemon.handlers import context
 
-LET_GO_S, REST_S = 1.0, 0.1
+LET_GO_S, REST_S, TOLD_S = 1.0, 0.1, 0.1
 
 if __name__ == "__main__":
-    project_owner.LET_GO_S, letting_go.REST_S = LET_GO_S, REST_S
+    project_owner.LET_GO_S, letting_go.REST_S, context.OWNER_TOLD_S = LET_GO_S, REST_S, TOLD_S
     main()
