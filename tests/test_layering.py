@@ -45,7 +45,7 @@ HELPERS = (
 WORKER = "ardaemon.gpus.nvml_worker"
 SOURCE_WORKER = "ardaemon.source.worker"
 NOISE = tuple(f"ardaemon.judging.noise.{name}" for name in ("decide", "best", "line"))
-LINE = ("ardaemon.core.line", "ardaemon.core.text")
+LIGHT = ("ardaemon.core.line", "ardaemon.core.text", "ardaemon.core.interval")
 ONE_MODULE = ("psutil", "pynvml", "watchfiles")
 
 
@@ -100,7 +100,7 @@ def test_the_source_worker_needs_the_standard_library_alone(tree: Imports) -> No
 
 @pytest.mark.parametrize("module", NOISE)
 def test_the_noise_aware_verdict_needs_the_standard_library_alone(tree: Imports, module: str) -> None:
-    assert heavy_imports(tree, module, ("ardaemon.judging.noise", *LINE)) == []
+    assert heavy_imports(tree, module, ("ardaemon.judging.noise", *LIGHT)) == []
 
 
 @pytest.mark.parametrize("library", ONE_MODULE)

@@ -6,7 +6,7 @@ it was edited from), so a lost or torn line is made anew and never asked of a pe
 
 from msgspec import Struct
 
-from ardaemon.core.model import Record, Status, Verdict
+from ardaemon.core.model import Record, SeedValue, Status, Verdict
 
 CHANGES_MAX = 16  # names whose values an edit changed: first those with two values, in the order of the text
 VALUE_MAX = 80  # characters of a value as it is written
@@ -29,12 +29,17 @@ class RunFacts(Record, frozen=True, kw_only=True, omit_defaults=True):
     status: Status
     verdict: Verdict
     valid: bool = False
-    value: float | None = None  # of the primary metric
+    value: float | None = None  # of the primary metric; of --verdict noise the mean of its launches
     best_before: float | None = None
     best_run_before: str | None = None
     note: str = ""
     reason: str | None = None
     tainted: str | None = None
+    # Of --verdict noise: what each launch measured, how surely the edit is better, the value over all seeds.
+    values: tuple[SeedValue, ...] = ()
+    p_better: float | None = None
+    estimate: float | None = None
+    estimate_sd: float | None = None
     measure: bool = False  # a rerun of the best, which decides nothing
     base: str | None = None  # the run that it was edited from
     sha256: str = ""  # of the snapshot

@@ -360,6 +360,7 @@ class Result(Record, frozen=True, kw_only=True):
     gain: float | None = None  # by how much it is better, over all seeds
     gain_sd: float | None = None
     estimate: float | None = None  # of the run's value over all seeds
+    estimate_sd: float | None = None
     noise: float | None = None  # standard deviation of one launch over seeds
     df: int | None = None  # degrees of freedom of that
     values: tuple[SeedValue, ...] = ()  # what each launch measured

@@ -10,13 +10,22 @@ from ardaemon.core.model import Direction, Primary, Verdict
 
 
 class RunLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One run in few words. `before` is the best value of the moment when it was judged."""
+    """One run in few words. `before` is the best value of the moment when it was judged.
+
+    Of an advance by --verdict noise, `value` is its mean over seeds as it was judged (of the best: as it is
+    now). With a probability of 90% that lies between `low` and `high`; `p_better` is how surely the edit
+    is better.
+    """
 
     run_id: str
     verdict: Verdict
     value: float | None = None
     before: float | None = None
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    p_better: float | None = None
+    launches: int = 0  # of a run by --verdict noise
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -71,6 +80,31 @@ class Noise(Struct, frozen=True, kw_only=True):
     largest: float  # difference between two runs of one snapshot
 
 
+class Lucky(Struct, frozen=True, kw_only=True):
+    """The best value that any single launch has shown; `flatters`: by how much it beats the best's mean."""
+
+    run_id: str
+    seed: int
+    value: float
+    flatters: float  # 0 where it does not
+
+
+class Luck(Struct, frozen=True, kw_only=True):
+    """What a session with --verdict noise knows of its best, the luck by which it was chosen taken out."""
+
+    mean: float  # of the best over all seeds
+    low: float  # the mean lies between these two with a probability of 90%
+    high: float
+    values: int  # of the best, each with a seed of its own
+    noise: float  # standard deviation of one launch over seeds
+    df: int  # degrees of freedom of that
+    advances: int  # that were decided by P
+    expected_false: float  # of these
+    launches: int  # of the session
+    confirmations: int  # of these: launches of a version that had a value already
+    luckiest: Lucky | None = None
+
+
 class Stretch(Struct, frozen=True, kw_only=True):
     """Runs in a row of which none advanced; only those that say something about their edit are counted."""
 
@@ -113,6 +147,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     failure_count: int = 0
     failures: tuple[Failure, ...] = ()
     violations: int = 0  # runs that were measured and broke a constraint
+    luck: Luck | None = None  # of --verdict noise, once the noise is known
     noise: Noise | None = None
     equal: tuple[Equal, ...] = ()  # those with most runs first
     since_advance: Stretch | None = None

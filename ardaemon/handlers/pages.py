@@ -6,8 +6,8 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
 from ardaemon.handlers.context import Context
+from ardaemon.handlers.luck import with_luck
 from ardaemon.handlers.reports import CATCH_UP_S, all_runs
-from ardaemon.report.gather import frame
 from ardaemon.report.page import trail
 from ardaemon.report.page.build import Chapter, page
 from ardaemon.report.page.link import OTHERS_POINTS, Gathering
@@ -54,7 +54,7 @@ class Pages:
         """Gather one experiment."""
         state = await self.context.load(experiment)
         pending = await self.context.facts.caught_up(experiment, CATCH_UP_S)
-        whole = await self.context.ask(experiment, partial(frame, experiment, state))
+        whole = await self.context.ask(experiment, partial(with_luck, experiment, state))
         gathering = Gathering(whole, points)
         await all_runs(self.context, experiment, gathering.add)
         return Chapter(gathering, pending)

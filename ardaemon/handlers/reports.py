@@ -12,7 +12,8 @@ from ardaemon.core.summary import Summary
 from ardaemon.experiment import train_file
 from ardaemon.experiment.state import State
 from ardaemon.handlers.context import Context
-from ardaemon.report.gather import Pass, frame
+from ardaemon.handlers.luck import with_luck
+from ardaemon.report.gather import Pass
 from ardaemon.report.grep import Grep
 from ardaemon.report.limits import ALL, FEW, Kept
 from ardaemon.report.markdown import SHORT, WHOLE, markdown
@@ -108,7 +109,7 @@ async def all_runs(context: Context, experiment: Experiment, take: Callable[[Run
 
 
 def _tally(experiment: Experiment, state: State, kept: Kept) -> Tally:
-    return Tally(frame(experiment, state), kept)
+    return Tally(with_luck(experiment, state), kept)
 
 
 def _versions(experiment: Experiment, base: str) -> tuple[bytes, bytes]:

@@ -160,6 +160,7 @@ def told(result: Result, ruling: Ruling) -> Result:
         gain=facts.gain,
         gain_sd=facts.gain_sd,
         estimate=facts.mean,
+        estimate_sd=facts.sd,
         noise=facts.best.noise,
         df=facts.best.df,
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ardaemon.core.line import number
 from ardaemon.core.summary import Failure, Link, Parameter, RunLine, Setting, Stretch, Summary
+from ardaemon.report.luck_lines import how_sure, luck_lines
 from ardaemon.report.quote import NOTHING, change, counted, quoted, time_of
 from ardaemon.report.section import newest_that_fit, section, size
 
@@ -74,6 +75,7 @@ class _Writer:
             f"- Metric: {quoted(summary.metric, METRIC_MAX)}, {better} is better"
             + (f"; constraints: {limits}{more}" if limits else ""),
             f"- Best: {self._run(summary.best)}" if summary.best else "- Best: none yet",
+            *(luck_lines(summary.luck) if summary.luck is not None else ()),
             *self._progress(),
             f"- Runs: {summary.runs} ({_verdicts(summary)}); session: {summary.session}",
             *self._remarks(),
@@ -88,7 +90,7 @@ class _Writer:
     def _remarks(self) -> list[str]:
         """Return what must be known to read the numbers below."""
         summary, lines = self.summary, []
-        if summary.noise is not None:
+        if summary.noise is not None and summary.luck is None:
             lines.append(f"- Chance: {self._chance()}")
         if summary.elsewhere:
             lines.append(
@@ -114,7 +116,8 @@ class _Writer:
         if summary.advance_count and since is None:
             lines.append("- The newest run that says something about its edit advanced")
         elif since is not None:
-            lines.append(f"- Since the last advance: {_stretch(since)}, none of them better")
+            better = "better" if summary.luck is None else "surely better"
+            lines.append(f"- Since the last advance: {_stretch(since)}, none of them {better}")
         if summary.nearest is not None and summary.best is not None:
             off = _difference(summary.nearest.value, summary.best.value)
             lines.append(f"- Nearest to the best among them ({off} from it): {self._run(summary.nearest)}")
@@ -140,7 +143,8 @@ class _Writer:
         if line.value == line.before:
             return f"- {line.run_id} {number(line.value)} (equal, and shorter): {note}"
         chance = ", may be chance" if self._may_be_chance(line) else ""
-        return f"- {line.run_id} {change(line.before, line.value)}{chance}: {note}"
+        sure = chance if line.p_better is None else how_sure(line)
+        return f"- {line.run_id} {change(line.before, line.value)}{sure}: {note}"
 
     def _may_be_chance(self, line: RunLine) -> bool:
         noise = self.summary.noise

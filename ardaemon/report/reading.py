@@ -4,6 +4,7 @@ import math
 
 from ardaemon.core.config import NOTE_MAX
 from ardaemon.core.facts import RunFacts
+from ardaemon.core.interval import Interval, around
 from ardaemon.core.layout import RUN_ID
 from ardaemon.core.model import Direction
 from ardaemon.core.reason import NOT_COMPARABLE, read
@@ -51,10 +52,32 @@ def rank(value: float, direction: Direction) -> float:
 
 def line_of(run: RunFacts) -> RunLine:
     """Return the run in few words, its text cleaned."""
+    interval = interval_of(run)
     return RunLine(
         run_id=run.run_id,
         verdict=run.verdict,
-        value=run.value,
+        value=level_of(run),
         before=run.best_before,
         note=one_line(run.note, NOTE_MAX),
+        low=interval and interval.low,
+        high=interval and interval.high,
+        p_better=run.p_better,
+        launches=len(run.values),
     )
+
+
+def level_of(run: RunFacts) -> float | None:
+    """Return the run's value; of an advance by --verdict noise its mean over seeds, as it was judged.
+
+    A value that won is lucky more often than not, and the verdict takes that part off.
+    """
+    estimate = run.estimate if run.verdict == "advance" else None
+    return estimate if estimate is not None and math.isfinite(estimate) else run.value
+
+
+def interval_of(run: RunFacts) -> Interval | None:
+    """Return between what two values that mean lies; None where it is no such advance."""
+    if run.verdict != "advance" or run.estimate is None or run.estimate_sd is None:
+        return None
+    interval = around(run.estimate, run.estimate_sd)
+    return interval if all(map(math.isfinite, interval)) else None

@@ -8,15 +8,16 @@ from msgspec.structs import replace
 
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.model import Best, Primary
-from ardaemon.core.summary import Link, RunLine, Summary
+from ardaemon.core.summary import Link, Luck, RunLine, Summary
 from ardaemon.core.text import one_line
 from ardaemon.report.advances import Advances, Stretches
 from ardaemon.report.failures import Failures
 from ardaemon.report.limits import Kept
+from ardaemon.report.luck import Luckiest, Reruns
 from ardaemon.report.noise import EqualSnapshots
 from ardaemon.report.parameters import Parameters
 from ardaemon.report.ranks import Ranks
-from ardaemon.report.reading import is_elsewhere, is_named, line_of, value_of
+from ardaemon.report.reading import is_elsewhere, is_named, level_of, line_of, value_of
 
 GOAL_MAX = 400  # characters
 METRIC_MAX = 128
@@ -33,6 +34,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     constraints: tuple[str, ...] = ()
     session: str = ""
     best: Best | None = None
+    luck: Luck | None = None  # of a session with --verdict noise
     chain: tuple[Link, ...] = ()
 
 
@@ -52,11 +54,14 @@ class Tally:
         self.parameters = Parameters(direction)
         self.failures = Failures()
         self.equal = EqualSnapshots(kept.values)
+        self.luckiest = Luckiest(direction)
+        self.reruns = Reruns(frame.best, frame.luck)
 
     def add(self, run: RunFacts) -> None:
         """Take in one more run."""
         if not is_named(run):
             return
+        run = self.reruns.told(run)
         self.runs += 1
         self.verdicts[run.verdict] = self.verdicts.get(run.verdict, 0) + 1
         self.wall += run.seconds
@@ -66,7 +71,8 @@ class Tally:
             self.best = line_of(run)
         value = value_of(run, self.conditions)
         self.equal.add(run, value)
-        self._judge(run, None if run.measure else value)
+        self.luckiest.add(run, value)
+        self._judge(run, None if run.measure or value is None else level_of(run))
 
     def _judge(self, run: RunFacts, value: float | None) -> None:
         """Take in what the run says about its edit; a rerun of the best says nothing about one."""
@@ -102,6 +108,7 @@ class Tally:
             failure_count=len(self.failures.kinds),
             failures=tuple(self.failures.lines(kept.kinds)),
             violations=self.failures.violations,
+            luck=self.luckiest.beside(frame.luck),
             noise=self.equal.noise(),
             equal=self.equal.lines(kept.equal),
             since_advance=self.stretches.now,

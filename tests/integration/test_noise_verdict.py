@@ -55,10 +55,22 @@ def test_a_clear_win_advances_and_a_clear_loss_reverts_and_the_line_says_how_sur
     assert better["p_better"] > 0.95
     assert better["gain"] == pytest.approx(0.5, abs=0.01)
     assert "est. (P=" in better["said"]
+    assert 0 < better["estimate_sd"] < 0.01
     best = lab.read("best.json")
     assert best["run_id"] == better["run_id"]
     assert best["value"] == better["estimate"] == pytest.approx(0.5, abs=0.01)
     assert [one["run_id"] for one in best["earlier"]] == ["r0001"]
+    the_report_says_how_sure_the_best_is(lab.get("report.get", format="json")["summary"], best)
+
+
+def the_report_says_how_sure_the_best_is(summary: Any, best: Any) -> None:
+    luck, (baseline, advance) = summary["luck"], summary["advances"]
+    assert luck["low"] < luck["mean"] == best["value"] < luck["high"]
+    assert (luck["advances"], luck["values"]) == (1, len(best["values"]))
+    assert luck["luckiest"]["value"] == min(value for value in best["values"] if value is not None)
+    assert (baseline["value"], baseline["launches"]) == (pytest.approx(1.00015), 4)
+    assert (advance["value"], advance["low"]) == (best["value"], pytest.approx(luck["low"]))
+    assert advance["p_better"] > 0.95
 
 
 def test_luck_alone_does_not_advance(lab: Lab) -> None:

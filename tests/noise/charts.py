@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ardaemon.judging.noise.types import Z_90, Facts, NoiseConfig
+from ardaemon.core.interval import around
+from ardaemon.judging.noise.types import Facts, NoiseConfig
 from tests.noise.nights import NoiseNight
 from tests.noise.table import OURS, PLAIN, Nights, Row, figures
 from tests.noise.world import LAUNCHES, LEVELS, MIXED, World
@@ -100,7 +101,7 @@ def example(number: int, name: str) -> Example:
 
 
 def _interval(facts: Facts) -> tuple[float, float]:
-    return facts.gain - Z_90 * facts.gain_sd, facts.gain + Z_90 * facts.gain_sd
+    return around(facts.gain, facts.gain_sd)
 
 
 def _panel(x: float, wide: float, most: float, title: str, one: Example) -> list[str]:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ardaemon.core.facts import Change, RunFacts
-from ardaemon.core.model import Best, Primary
-from ardaemon.core.summary import Link
+from ardaemon.core.model import Best, Primary, SeedValue
+from ardaemon.core.summary import Link, Luck
 from ardaemon.report.limits import ALL, FEW
 from ardaemon.report.markdown import ALL_MAX, SHORT, TEXT_MAX, WHOLE, markdown
 from ardaemon.report.tally import Frame, Tally
@@ -48,9 +48,15 @@ RUNS = st.builds(
     normal=st.sampled_from(["", "a", "b"]),
     seconds=st.floats(0, 1e9),
     gpus=st.integers(0, 64),
+    p_better=st.none() | st.floats(0, 1),
+    estimate=NUMBERS,
+    estimate_sd=st.none() | st.floats(0, 1e308),
+    values=st.lists(st.builds(SeedValue, seed=st.integers(0, 999), value=NUMBERS), max_size=3).map(tuple),
     changes=st.lists(CHANGES, max_size=4).map(tuple),
     added=st.integers(0, 9),
 )
+SIZES = st.floats(0, 1e308)
+LUCKS = st.builds(Luck, low=SIZES, high=SIZES, mean=SIZES, noise=SIZES, expected_false=st.floats(0, 1e9))
 LINKS = st.builds(
     Link,
     expr=st.just("261122-" + "x" * 57),
@@ -87,6 +93,7 @@ def outside_spans(text: str) -> str:
     constraints=st.lists(TEXTS, max_size=20).map(tuple),
     chain=st.lists(LINKS, max_size=8).map(tuple),
     best=st.sampled_from([None, "r0001"]),
+    luck=st.none() | LUCKS,
 )
 def test_whatever_the_runs_say_the_report_has_8_kib_and_is_ours_outside_code_spans(
     runs: list[RunFacts],
@@ -96,6 +103,7 @@ def test_whatever_the_runs_say_the_report_has_8_kib_and_is_ours_outside_code_spa
     constraints: tuple[str, ...],
     chain: tuple[Link, ...],
     best: str | None,
+    luck: Luck | None,
 ) -> None:
     primary = Primary(metric=metric)
     frame = about(
@@ -104,7 +112,8 @@ def test_whatever_the_runs_say_the_report_has_8_kib_and_is_ours_outside_code_spa
         primary=primary,
         constraints=constraints,
         chain=chain,
-        best=best and Best(run_id=best, primary=primary, value=0.5),
+        best=best and Best(run_id=best, primary=primary, value=0.5, values=(0.5, None, 1e300)),
+        luck=luck,
     )
     for whole, most in ((False, TEXT_MAX), (True, ALL_MAX)):
         text = text_of(runs * again, frame, whole)

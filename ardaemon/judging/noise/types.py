@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Z_90 = 1.645  # standard deviations to each side that hold 90% of a normal distribution
+from ardaemon.core.interval import Interval, around
 
 Values = Sequence[float | None]
 # Why a candidate is not kept. The first four rest on statistics; "undecided" is for the daemon to say, when a
@@ -75,9 +75,9 @@ class BestNow:
     expected_false: float  # of these: the budget that is spent
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """Return between what two values the mean lies with a probability of 90%."""
-        return self.mean - Z_90 * self.sd, self.mean + Z_90 * self.sd
+        return around(self.mean, self.sd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,47 @@
+"""What a session with --verdict noise knows of its best, for the report and its page. It blocks."""
+
+from ardaemon.core.interval import around
+from ardaemon.core.layout import Experiment
+from ardaemon.core.model import Best, Settings
+from ardaemon.core.summary import Luck
+from ardaemon.experiment import seal
+from ardaemon.experiment.state import State
+from ardaemon.judging.noise.best import standing
+from ardaemon.judging.noise.types import BestNow
+from ardaemon.pipeline import noise_history
+from ardaemon.pipeline.noise_verdict import config_of
+from ardaemon.report.gather import frame
+from ardaemon.report.tally import Frame
+
+
+def with_luck(experiment: Experiment, state: State) -> Frame:
+    """Return what the files say of the experiment beside its runs, this among it."""
+    best, settings = state.best, state.session.settings
+    luck = None
+    if best is not None and settings is not None and settings.verdict == "noise":
+        now = _standing(experiment, state, best, settings)
+        luck = None if now is None else _luck(now, best, state)
+    return frame(experiment, state, luck)
+
+
+def _standing(experiment: Experiment, state: State, best: Best, settings: Settings) -> BestNow | None:
+    conditions = seal.conditions(settings, state.contract)
+    judged = noise_history.judged(experiment, best, conditions, state.session.last_run)
+    return standing(judged, config_of(settings, best.primary))
+
+
+def _luck(now: BestNow, best: Best, state: State) -> Luck:
+    """Return it around the value of best.json, which every other command shows."""
+    interval, counters = around(best.value, now.sd), state.session.counters
+    return Luck(
+        mean=best.value,
+        low=interval.low,
+        high=interval.high,
+        values=sum(value is not None for value in noise_history.values_of(best)),
+        noise=now.noise,
+        df=now.df,
+        advances=now.advances,
+        expected_false=now.expected_false,
+        launches=counters.launches,
+        confirmations=counters.confirmations,
+    )
