@@ -52,7 +52,9 @@ def look(
     tried = same.find(experiment, version, normal_of)
     measure = unchanged or (tried is not None and tried.record.run_id == best.run_id)
     if tried is not None and not again:
-        raise _is_the_best(best) if measure else _was_tried(tried)
+        if not measure:
+            raise _was_tried(tried)
+        raise _is_the_best(best) if unchanged else _does_as_the_best(best)
     return Look(version.normal, measure)
 
 
@@ -88,6 +90,15 @@ def _is_the_best(best: Best) -> Refused:
         f"train.py is {best.run_id} unchanged, the best ({best.primary.metric} {best.value:.6g}):"
         " was the edit saved?",
         f"save the edit; to measure the best again: {AGAIN}",
+        {"run_id": best.run_id},
+    )
+
+
+def _does_as_the_best(best: Best) -> Refused:
+    return Refused(
+        f"train.py does the same as {best.run_id}, the best ({best.primary.metric} {best.value:.6g}):"
+        " only layout, comments or the note differ",
+        f"change what it does; to measure the best again: {AGAIN}",
         {"run_id": best.run_id},
     )
 

@@ -70,10 +70,17 @@ def test_the_first_run_is_known_too(tried: Lab) -> None:
 
 
 @same_edit
-@pytest.mark.parametrize("comment", ["", "an idea"])
-def test_the_best_is_refused_with_the_question_whether_the_edit_was_saved(tried: Lab, comment: str) -> None:
-    error = refused(tried, script(0.5, comment=comment))
+def test_the_best_is_refused_with_the_question_whether_the_edit_was_saved(tried: Lab) -> None:
+    error = refused(tried, script(0.5))
     assert "train.py is r0002 unchanged, the best (val/loss 0.5): was the edit saved?" in error.message
+
+
+@same_edit
+def test_the_best_with_another_comment_is_refused_as_such_and_nobody_is_asked_to_save_it(tried: Lab) -> None:
+    error = refused(tried, script(0.5, comment="an idea"))
+    assert "train.py does the same as r0002, the best (val/loss 0.5): only layout" in error.message
+    assert (error.data["run_id"], "was the edit saved?" in error.message) == ("r0002", False)
+    assert "arctl run --again" in error.mend
 
 
 @same_edit
