@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 EXAMPLES := example-hf-trainer example-hydra-tensorboard example-plain-pytorch
 
-.PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin noise-table bench people fuzz clean
+.PHONY: help venv demo examples $(EXAMPLES) test test-loaded test-second test-frameworks test-gpu metrics-table torture mutants soak check format rooms configuration plugin noise-table noise-real bench people fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -95,6 +95,9 @@ plugin: ## skill/ as Claude Code itself sees it (needs npx, of Node.js)
 
 noise-table: $(VENV)/.dev ## simulated nights under each rule of verdict, written to docs/noise.md (8 minutes; NIGHTS=10: 2)
 	@$(BIN)/python -m tests.noise $(NIGHTS)
+
+noise-real: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## two examples, launched 1,000 times under the rules of verdict, written to docs/noise.md (under an hour; goes on where it was interrupted)
+	@$(BIN)/python -m tests.noise.real --python $(abspath $(FRAMEWORKS))/bin/python
 
 bench: $(VENV)/.dev ## measure, print and write docs/benchmarks.md (about 4 minutes)
 	@$(BIN)/python -m tests.bench
