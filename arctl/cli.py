@@ -50,6 +50,7 @@ COMMANDS = {
     "diff": ("diff", "Show what a run changed in train.py."),
     "rerun": ("rerun", "Launch a run's version once more, with other seeds."),
     "noise": ("rerun", "Measure how much of a value is luck."),
+    "compare": ("compare", "Show two runs side by side: edit, values by seed, curves."),
     "restore": ("restore", "Put a run's edit into train.py again."),
     "prune": ("prune", "Remove old logs, but for the last ones and the best's."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),

@@ -28,7 +28,7 @@ def diff(expr: str | None, as_json: bool, run_id: str | None, against: str) -> N
     """Show what a run changed in train.py. Without RUN: the latest."""
     here = Here(expr)
     view = here.ask("run.get", run_id=run_id)
-    before, after = difference.runs(view, _other(here, view, against))
+    before, after = difference.runs(view, other_run(here, view, against))
     lines = difference.lines(before, after)
     if as_json:
         shown = {"lines": lines[:LINES_MAX], "left_out": max(0, len(lines) - LINES_MAX)}
@@ -36,10 +36,11 @@ def diff(expr: str | None, as_json: bool, run_id: str | None, against: str) -> N
     elif not lines:
         say(f"{after.run_id} is the same as {before.run_id}")
     else:
-        _say(lines)
+        say_diff(lines)
 
 
-def _other(here: Here, view: Answer, against: str) -> str:
+def other_run(here: Here, view: Answer, against: str) -> str:
+    """Return the run that `base`, `best` or a run's id means beside the one that is viewed."""
     if against == "base":
         return str(view.get("base") or ORIGINAL)
     if against == "best":
@@ -51,7 +52,8 @@ def _other(here: Here, view: Answer, against: str) -> str:
     return against
 
 
-def _say(lines: list[str]) -> None:
+def say_diff(lines: list[str]) -> None:
+    """Print the first LINES_MAX lines of a diff."""
     for line in lines[:LINES_MAX]:
         say(line, fg=COLOURS.get(line[0]) if line and at_terminal() else None)
     if len(lines) > LINES_MAX:

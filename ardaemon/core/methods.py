@@ -15,6 +15,8 @@ from ardaemon.core.protocol import (
     ChainMade,
     ChainStop,
     ChainView,
+    Compare,
+    CompareView,
     CurveView,
     DaemonInfo,
     Done,
@@ -89,6 +91,9 @@ METHODS: dict[str, Method] = {
     "run.rerun": Method(Rerun, Reruns, "Launch a run's version once more, with other seeds.", slow=True),
     "noise.get": Method(
         WhichRun, NoiseView, "What the launches of a version say of the noise.", repeatable=True
+    ),
+    "run.compare": Method(
+        Compare, CompareView, "What two runs measured, seed by seed, and how far apart.", repeatable=True
     ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
     "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),

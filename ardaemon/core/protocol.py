@@ -22,6 +22,7 @@ from ardaemon.core.model import (
     Exit,
     Result,
     Resume,
+    SeedValue,
     Session,
     Settings,
     ShellState,
@@ -93,6 +94,13 @@ class Rerun(WhichRun, frozen=True, kw_only=True):
     same: Annotated[int, Meta(ge=0, le=32)] = 0
     umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None
     shell: ShellState | None = None
+
+
+class Compare(Where, frozen=True, kw_only=True):
+    """run.compare: two runs of an experiment, which may be the same one."""
+
+    run_id: str
+    other: str
 
 
 Until = Literal["launched", "committed", "launched_or_closed"]
@@ -395,6 +403,38 @@ class NoiseView(Answer, frozen=True, kw_only=True):
     values: tuple[float, ...] = ()
     same: tuple[float, ...] = ()
     said: tuple[str, ...] = ()
+
+
+class Measured(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run's launches measured. With 90% the mean lies between `low` and `high` (Student's t)."""
+
+    values: tuple[SeedValue, ...] = ()
+    mean: float | None = None
+    low: float | None = None  # null for one value
+    high: float | None = None
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """The values of a run less those of another, with the seeds that both have: their mean, its interval."""
+
+    mean: float
+    low: float | None  # null for one seed
+    high: float | None
+    seeds: int
+
+
+class CompareView(Answer, frozen=True, kw_only=True):
+    """run.compare. Not `comparable`: both have values, but under no conditions that are the same."""
+
+    expr: str
+    metric: str
+    direction: Direction
+    run_id: str
+    other: str
+    values: Measured
+    other_values: Measured
+    comparable: bool
+    difference: Difference | None = None
 
 
 class RunList(Answer, frozen=True, kw_only=True):

@@ -4,11 +4,12 @@ from functools import partial
 
 from ardaemon.core import protocol as p
 from ardaemon.core.layout import Experiment
-from ardaemon.experiment import history
+from ardaemon.core.model import Contract
+from ardaemon.handlers import launches
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.judging.noise import plainly
-from ardaemon.pipeline import asked_again, measures, noise_history
+from ardaemon.pipeline import asked_again, measures
 from ardaemon.pipeline.measures import LATER, LaidOut
 from ardaemon.rpc.dispatch import Notify
 
@@ -49,16 +50,18 @@ class Measures:
         experiment = await self.context.resolve(params.project, params.expr)
         current = await self.context.load(experiment)
         best = current.best.run_id if current.best is not None else None
-        look = partial(_noise, experiment, params.run_id or best, current.contract.primary.metric)
+        look = partial(_noise, experiment, params.run_id or best, current.contract)
         return await self.context.ask(experiment, look)
 
 
-def _noise(experiment: Experiment, run_id: str | None, metric: str) -> p.NoiseView:
+def _noise(experiment: Experiment, run_id: str | None, contract: Contract) -> p.NoiseView:
     """Read the values of a version's launches; without a run there are none."""
+    metric = contract.primary.metric
     if run_id is None:
         return p.NoiseView(expr=experiment.slug, run_id="", metric=metric)
-    values, same = _values(experiment, run_id)
-    known = [value for _, value in sorted(values.items())]
+    found = sorted(launches.of(experiment, run_id, contract))
+    known = [one.value for one in found if one.time == 1]
+    same = [one.value for one in found if one.seed == 0]
     noise = plainly.of(known, same)
     return p.NoiseView(
         expr=experiment.slug,
@@ -68,21 +71,3 @@ def _noise(experiment: Experiment, run_id: str | None, metric: str) -> p.NoiseVi
         same=tuple(same),
         said=plainly.advice(noise, metric) if noise is not None else (),
     )
-
-
-def _values(experiment: Experiment, run_id: str) -> tuple[dict[int, float], list[float]]:
-    """Return the values of a version's launches, by seed, and all of those with the first seed."""
-    run = experiment.run(run_id)
-    result = history.committed(run, history.record_of(run))
-    first = noise_history.by_seed(result) if result is not None else ()
-    values = {seed: value for seed, value in enumerate(first) if value is not None}
-    same = [values[0]] if 0 in values else []
-    for launch in measures.launched(experiment, run_id):
-        told = history.committed(launch.run, history.record_of(launch.run))
-        if told is None or not told.values or told.values[0].value is None:
-            continue
-        if launch.time > 1:
-            same.append(told.values[0].value)
-        else:
-            values[launch.seed] = told.values[0].value
-    return values, same

@@ -6,6 +6,7 @@ import anyio
 
 from ardaemon.core.methods import METHODS
 from ardaemon.handlers.chains import Chains
+from ardaemon.handlers.compare import Compares
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.curves import Curves
 from ardaemon.handlers.daemon import Daemon
@@ -30,6 +31,7 @@ _HOMES = {
     "run.tail": "tailer",
     "run.curve": "curves",
     "run.rerun": "measures",
+    "run.compare": "compares",
     "noise": "measures",
     "status": "experiments",
     "status.list": "overview",
@@ -63,6 +65,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "tailer": Tailer(context),
         "curves": Curves(context),
         "measures": Measures(context),
+        "compares": Compares(context),
         "experiments": Experiments(context),
         "overview": Overview(context),
         "chains": Chains(context),

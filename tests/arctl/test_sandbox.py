@@ -50,6 +50,7 @@ ASKING = (
         "result",
         "rerun",
         "noise",
+        "compare 1 2",
         "prune --keep-logs 1",
         "tail",
     ),
