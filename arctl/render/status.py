@@ -8,7 +8,7 @@ from ardaemon.core.words import runner_of
 STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
 EXTRA_MAX = 5  # lines beside the five that are always there
-BLOCKED = "blocked: "  # begins the line of a run that cannot go on
+BLOCKED, NOISE = "blocked: ", "noise: "  # begin the lines of a run that cannot go on, and of the noise
 RECENT_MAX = 200  # bytes of the line of one run in `status --last N`
 
 
@@ -25,9 +25,12 @@ def compact(status: Answer) -> str:
     most = min(STATUS_LINE_MAX, STATUS_MAX // len(lines))
     shown = [short(line, most - 1) for line in lines]
     spare = STATUS_MAX - sum(len(line.encode()) + 1 for line in shown)
-    for at, line in enumerate(lines):  # what is in the way is said as whole as there is room
-        if line.startswith(BLOCKED):
-            shown[at] = short(line, len(shown[at].encode()) + spare)
+    for begin in (BLOCKED, NOISE):  # what is in the way first, then the noise: as whole as there is room
+        for at, line in enumerate(lines):
+            if line.startswith(begin):
+                spare += len(shown[at].encode())
+                shown[at] = short(line, spare)
+                spare -= len(shown[at].encode())
     return "\n".join(shown)
 
 
