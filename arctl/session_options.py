@@ -19,7 +19,7 @@ SETTINGS = (
     "seconds runner exec max_runs plateau threshold max_hours max_gpu_hours max_failures constraints"
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
     " ready_regex stall settle gpus share vram max_vram max_rss max_log on_tainted on_nan checks"
-    " check_seconds prefer_shorter verdict noise_budget max_attempts min_delta max_launches"
+    " check_seconds prefer_shorter verdict noise_budget max_attempts min_delta max_launches measure_noise"
 ).split()
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -198,6 +198,11 @@ OPTIONS = (
         type=float,
         metavar="X",
         help="With --verdict noise: a win must be better by more than this; default: 0.",
+    ),
+    click.option(
+        "--measure-noise/--no-measure-noise",
+        default=None,
+        help="Have GPUs that are idle launch the best again, with other seeds; see docs/noise.md.",
     ),
     click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
     setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),

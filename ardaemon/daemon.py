@@ -49,10 +49,12 @@ from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
+from ardaemon.pipeline.idle_files import IdleFiles
 from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.gate import Gate
+from ardaemon.queue.idler import Idler
 from ardaemon.queue.placement import Placement
 from ardaemon.queue.scheduler import Scheduler
 from ardaemon.queue.views import Views
@@ -143,7 +145,11 @@ def build(
         control.limit,
         host.active,
     )
-    scheduler = Scheduler(board, driver, overseer.inventory, overseer.sampler.ask, tasks)
+    idle_files = IdleFiles(locks, disks, host.active, started_here, key, board.next_seq)
+    idler = Idler(board, control, idle_files)
+    scheduler = Scheduler(
+        board, driver, overseer.inventory, overseer.sampler.ask, control.give_way, idler.note, tasks
+    )
     views = Views(board, engine.waits, machine.live)
     notifier = Notifier(config, board)
 
@@ -167,6 +173,7 @@ def build(
         facts,
         log_quota,
         notifier,
+        idler,
         ownership,
         take_up,
     )
@@ -252,6 +259,7 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     tasks.start_soon(_keep_ready, engine, board)
     tasks.start_soon(at_the_side, parts.letting_go.loop)
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
+    tasks.start_soon(at_the_side, parts.context.idler.loop)
     tasks.start_soon(at_the_side, partial(parts.context.log_quota.loop, board.projects))
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}

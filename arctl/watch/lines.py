@@ -51,6 +51,8 @@ def _committed(event: Answer) -> str:
 
 
 def _cancel(event: Answer) -> str:
+    if event.get("wanted") == "give_way":
+        return "gives way: a run wants its place, or its session is over"
     late = event.get("wanted") in ("judge", "judge_stop")
     return "somebody wants its end, too late: it is judged" if late else "somebody wants its end"
 

@@ -46,15 +46,9 @@ def measure_name(run_id: str, seed: int, time: int = 1) -> str:
     """Return the id of one more launch of that run's version: r0012 and seed 3 -> r0012m3.
 
     So a seed is never launched twice for one version, whatever was forgotten meanwhile; but where somebody
-    wants it for the second `time`: r0012m3x2.
+    wants it for the second `time`, or the first launch gave way to a run: r0012m3x2.
     """
     return f"{run_id}m{seed}" + (f"x{time}" if time > 1 else "")
-
-
-def is_repeated(run_id: str) -> bool:
-    """Tell whether its seed was launched before: then its value tells nothing of the luck."""
-    match = MEASURE_ID.fullmatch(run_id)
-    return match is not None and match[3] is not None
 
 
 def measured_by(run_id: str) -> str | None:

@@ -26,7 +26,8 @@ Termination = Literal[
     "chained",
 ]
 TrainFile = Literal["kept", "restored", "updated", "edited_since"]
-# How an attempt ended. From `cancelled` on the daemon decides it, not the shim.
+# How an attempt ended. From `cancelled` on the daemon decides it, not the shim. `gave_way`: it was begun on a
+# place that was idle, and a run wanted that.
 Ending = Literal[
     "exited",
     "limit",
@@ -41,6 +42,7 @@ Ending = Literal[
     "vram_limit",
     "rss_limit",
     "nan",
+    "gave_way",
 ]
 # What the daemon itself ends a run for: memory on its GPUs, memory of the host, values that are not finite.
 Limit = Literal["vram_limit", "rss_limit", "nan"]
@@ -142,6 +144,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_attempts: int = ATTEMPTS_OF_VERSION  # of `noise`: launches of one version
     min_delta: float = 0.0  # of `noise`: an edit must be better by more than this, in the metric's unit
     max_launches: int | None = None  # since the session's start, confirmations among them
+    measure_noise: bool = False  # places that are idle launch the best again, with other seeds
 
     @property
     def max_log_bytes(self) -> int | None:

@@ -9,6 +9,7 @@ from ardaemon.core.gpus import CardState, Need
 from ardaemon.core.measured import Header
 
 Key = tuple[str, str]  # folder of the experiment, run id
+IDLE = -2  # `front` of a run that begins on a place that is idle: every other run goes before it
 CPU = "cpu"  # a CPU slot's name begins so, and no GPU's does: cpu0, cpu1, ...
 
 
@@ -62,6 +63,7 @@ class AtWork(Struct, frozen=True, kw_only=True):
     seat: Seat
     seq: int = 0
     ends_by: float | None = None  # when it is over for certain; None: nobody knows
+    idle: bool = False  # it gives way to any run
 
 
 class Stranger(Struct, frozen=True):
@@ -92,6 +94,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     alone_in: str | None = None  # its experiment, where that has one run at a time: all of its runs or none
     alone: bool = False  # shares with nobody, whatever its need says
     unfit: str | None = None  # why it may not start, as others found
+    idle: bool = False  # it starts where no other run can
 
 
 class QueueFacts(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ TOKENS = frozenset(
 )
 # Endings, and their tokens, that say nothing about the idea that was tried: they do not count for plateau.
 NOT_COMPARABLE = frozenset(
-    "stopped cancelled seal_broken supervisor_lost host_restart lost spawn_failed".split()
+    "stopped cancelled gave_way seal_broken supervisor_lost host_restart lost spawn_failed".split()
 )
 # Endings by which a run is lost, whatever its job did: they are no failure of the job's.
 LOST = frozenset(("supervisor_lost", "host_restart", "lost"))

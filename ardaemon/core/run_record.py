@@ -144,6 +144,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     normal: str = ""  # normal form of the snapshot (source/normal.py); "": there was nothing to compare
     measure: bool = False  # a rerun of the best: its value is a measurement, and decides nothing
     of: str = ""  # the run whose version is launched once more: no verdict, no row; "": a candidate
+    idle: bool = False  # nothing waits for it: it begins on an idle place, and gives way to any run
     laid_out_by: str = ""  # which state folder's daemon (ProjectOwner.key); "": an earlier version's
     state: Queued | Launching | Judged = Queued()
     signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)
@@ -155,6 +156,11 @@ def of_session(record: RunRecord, session: Session) -> RunRecord:
     return replace(record, settings=settings, epoch=session.epoch, revision=session.revision)
 
 
+def gave_way(record: RunRecord) -> bool:
+    """Tell whether the run was ended because another one wanted its place: nothing came of it."""
+    return isinstance(record.state, Judged) and record.state.decision.exit.ending == "gave_way"
+
+
 def with_limits(record: RunRecord, session: Session) -> RunRecord:
     """Return the record of a run at work with the limits of its session as they are now: they end it."""
     if record.epoch != session.epoch or session.settings is None:
@@ -164,9 +170,9 @@ def with_limits(record: RunRecord, session: Session) -> RunRecord:
 
 
 # What is wanted of a run. cancel, stop: its end, and stop: that of its session too. judge, judge_stop: the
-# same, but the job had ended already: the run is judged by that, and gets no other attempt. The limits: the
-# daemon has found that the job takes too much.
-Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", Limit]
+# same, but the job had ended already: the run is judged by that, and gets no other attempt. give_way: it was
+# begun on an idle place, which a run wants now. The limits: the daemon has found that the job takes too much.
+Wanted = Literal["run", "cancel", "stop", "judge", "judge_stop", "give_way", Limit]
 TOO_LATE: dict[Wanted, Wanted] = {"cancel": "judge", "stop": "judge_stop"}
 
 

@@ -30,6 +30,8 @@ RULES = (
     "max_attempts",
     "min_delta",
 )
+# When nothing else is to be run.
+OF_IDLE_PLACES = ("measure_noise",)
 # What a run asks of the machine is settled at its submit.
 AT_SUBMIT = ("gpus", "share", "vram")
 
@@ -121,7 +123,8 @@ def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> t
     of_end = [name for name in changed if name in LIMITS]  # asked of the settings of the session
     of_best = [name for name in changed if name in RULES]
     of_place = [name for name in changed if name in AT_SUBMIT]
-    others = [name for name in changed if name not in LIMITS + RULES + AT_SUBMIT]
+    of_idle_places = [name for name in changed if name in OF_IDLE_PLACES]
+    others = [name for name in changed if name not in LIMITS + RULES + AT_SUBMIT + OF_IDLE_PLACES]
     lines = (
         (
             of_end,
@@ -132,6 +135,7 @@ def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> t
             "for runs that start from now on; the best stays the one to beat, and is not judged again",
         ),
         (of_place, "for runs that are submitted from now on; values stay comparable"),
+        (of_idle_places, "for idle GPUs from the next run on; verdicts are as before"),
         (others, "for runs that start from now on; values stay comparable"),
     )
     said = [f"{', '.join(map(option, names))}: {text}" for names, text in lines if names]

@@ -30,6 +30,7 @@ from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
+from ardaemon.queue.idler import Idler
 from ardaemon.queue.views import Views
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Context:
     facts: FactsKeeper
     log_quota: LogQuota
     notifier: Notifier
+    idler: Idler
     ownership: Ownership
     take_up: Callable[[list[Path]], Awaitable[None]]  # the runs of these active entries
     swept: set[Path] = field(default_factory=set)  # experiments that this daemon has changed before

@@ -15,7 +15,7 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, Refused, StorageError
 from ardaemon.core.events import SessionChanged
 from ardaemon.core.layout import Experiment, Project, project_folder
-from ardaemon.core.model import Settings
+from ardaemon.core.model import Session, Settings
 from ardaemon.experiment import (
     change,
     choose,
@@ -38,6 +38,8 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.handlers.runs import LAST_MAX
 from ardaemon.handlers.unfollowed import arrivals
+from ardaemon.pipeline import environment as job_environment
+from ardaemon.pipeline import idle
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.need import require_possible
 from ardaemon.rpc.dispatch import Notify
@@ -224,10 +226,21 @@ class Experiments:
             )  # whatever state this is, a person begins with it
         self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
+        self._tell_idler(experiment, started.session, params.environment)
         self.board.announce(experiment, SessionChanged(live=True))
         view = await self._session_view(experiment)
         warnings = (*view.warnings, *started.warnings, *self._of_locks(experiment.project))
         return replace(view, inherited=started.inherited, warnings=warnings, said=started.said)
+
+    def _tell_idler(
+        self, experiment: Experiment, session: Session, environment: dict[str, str] | None = None
+    ) -> None:
+        """Have idle places used as the session says: at once, if it is known how its runs are launched."""
+        like = None
+        if environment is not None:
+            like = idle.started(experiment, job_environment.filtered(environment, self.context.config.now))
+        wanted = session.settings is not None and session.settings.measure_noise
+        self.context.idler.session(experiment, wanted, like)
 
     def _of_locks(self, project: Path) -> tuple[str, ...]:
         """Return a line if nothing but a record keeps other machines out of the project."""
@@ -256,6 +269,7 @@ class Experiments:
             work = partial(change.change, experiment, params.given, self.context.started_here, possible)
             changed = await self.context.do(experiment, work)
             self.board.renew(experiment.folder, changed.session)
+        self._tell_idler(experiment, changed.session)
         self.board.announce(experiment, SessionChanged(live=True))
         return replace(await self._session_view(experiment), said=changed.said)
 
@@ -271,7 +285,9 @@ class Experiments:
             await self.context.do(experiment, partial(session.stop, experiment))
             self.board.hold(experiment.folder, True)
         self.board.announce(experiment, SessionChanged(live=False))
-        await self._interrupt([f for f in self.board.of(experiment) if f.key in self.board.placement.seated])
+        at_work = [f for f in self.board.of(experiment) if f.key in self.board.placement.seated]
+        self.context.idler.session(experiment, False)
+        await self._interrupt([f for f in at_work if not f.is_idle])  # an idle launch gives way by itself
         return await self._session_view(experiment)
 
     async def _interrupt(self, flights: list[Flight]) -> None:

@@ -11,7 +11,7 @@ from ardaemon.pipeline import measures, noise_history
 
 
 class Launch(NamedTuple):
-    """One launch with a fair value: its seed, the how many-th time with that, and how it was measured."""
+    """One launch with a fair value: its seed, the how many-th value with that, and how it was measured."""
 
     seed: int
     time: int
@@ -33,7 +33,9 @@ def of(experiment: Experiment, run_id: str, contract: Contract) -> Iterator[Laun
     for launch in measures.launched(experiment, run_id):
         found = _committed(launch.run)
         if found is not None and found[1].values and (value := found[1].values[0].value) is not None:
-            yield Launch(launch.seed, launch.time, value, _conditions(found[0], contract))
+            # Another seed is launched again only if the launch before gave way, and has no value.
+            time = launch.time if launch.seed == 0 else 1
+            yield Launch(launch.seed, time, value, _conditions(found[0], contract))
 
 
 def _committed(run: Run) -> tuple[RunRecord, Result] | None:

@@ -17,6 +17,12 @@ from ardaemon.core.model import (
 from ardaemon.core.reason import CHECK_FAILED, LOST, NOT_COMPARABLE, SHORTER, Reason, read
 
 DIVERGED = "was nan or infinite twice in a row: the run was ended (--on-nan)"
+# What is said of a run that somebody did not want to go on.
+WISHED = {
+    "stopped": "stopped on request",
+    "cancelled": "cancelled in the queue",
+    "gave_way": "gave way to a run that wanted its place",
+}
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
 
 
@@ -91,9 +97,8 @@ def _status(facts: VerdictFacts) -> tuple[Status, Reason | None]:
     if end.survivors:
         pids = ", ".join(f"{p.pid} ({p.name})" for p in end.survivors[:4])
         return "unclean", Reason("", f"processes survived the kill: {pids}")
-    if end.ending in ("stopped", "cancelled"):
-        how = "stopped on request" if end.ending == "stopped" else "cancelled in the queue"
-        return "interrupted", Reason("", how)
+    if end.ending in WISHED:
+        return "interrupted", Reason("", WISHED[end.ending])
     if facts.seal_faults:
         return "invalid", Reason("", f"seal broken: {'; '.join(facts.seal_faults[:3])}")
     if end.ending in ("limit", "stall"):

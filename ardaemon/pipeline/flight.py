@@ -17,7 +17,7 @@ from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit, Result
 from ardaemon.core.protocol import CURVE_MAX, RunView
-from ardaemon.core.queue import NOWHERE, Seat, seat_of
+from ardaemon.core.queue import IDLE, NOWHERE, Seat, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
@@ -136,6 +136,11 @@ class Flight:
         """Tell whether the session ended before another launch of the run could tell more of it."""
         waits = self.state == "queued" and self.session_over and self.goes_on()
         return waits and bool(self.before) and self.before[-1].why == "confirm"
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits for it: no verdict has asked for it, and nobody moved it forward."""
+        return self.record.idle and self.active.front <= IDLE
 
     def is_removed(self) -> bool:
         """Tell whether somebody removed the run's folder."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ardaemon.core import limits
-from ardaemon.core.layout import is_repeated
 from ardaemon.core.line import number
 from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
 from ardaemon.core.run_record import Decision
@@ -51,10 +50,11 @@ def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Deci
 def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
     """Return the best with one value more; None where another run has become the best meanwhile.
 
-    The values of other conditions go: a person has accepted that they cannot be compared.
+    A launch that gave way leaves no gap: its seed is launched again. The values of other conditions go: a
+    person has accepted that they cannot be compared.
     """
     best, settings = current.best, ended.record.settings
-    if best is None or best.run_id != ended.record.of or is_repeated(ended.run.run_id):
+    if best is None or best.run_id != ended.record.of or ended.exit.ending == "gave_way":
         return None
     conditions = seal.conditions(settings, current.contract)
     if best.conditions != conditions and settings.verdict == "plain":
@@ -64,6 +64,8 @@ def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
     else:
         best = replace(best, values=noise_history.values_of(best))
     values = [*best.values, *[None] * (1 + one.seed - len(best.values))]
+    if values[one.seed] is not None:
+        return None  # the first seed once more tells nothing of the luck
     values[one.seed] = one.value
     failed = best.rerun_failed or one.status in ("crash", "timeout", "invalid")
     return replace(best, values=tuple(values), rerun_failed=failed)
@@ -147,11 +149,12 @@ def _is_met(history: Sequence[RunValues], settings: Settings, best: Best) -> boo
 
 def _result(result: Result, one: SeedValue, best: Best | None, why: Termination | None) -> Result:
     shown = "no value" if one.value is None else f"{result.primary.name} {number(one.value)}"
+    end = f": {result.reason}" if result.status == "interrupted" else ""
     return replace(
         result,
         improved_over_best=False,
         values=(one,),
-        said=f"{shown} with seed {one.seed}",
+        said=f"{shown} with seed {one.seed}{end}",
         best=best.run_id if best is not None else None,
         best_value=best.value if best is not None else None,
         should_terminate=why is not None,

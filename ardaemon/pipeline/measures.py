@@ -6,7 +6,8 @@ best.json, if its run is the best still. The name makes it happen once, whoever 
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from ardaemon.core.events import RunSubmitted
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import MEASURE_ID, Experiment, Run, measure_name
 from ardaemon.core.model import Best
-from ardaemon.core.run_record import Active, Queued, RunRecord
+from ardaemon.core.queue import IDLE
+from ardaemon.core.run_record import Active, Queued, RunRecord, gave_way
 from ardaemon.experiment import history, same, seal, versions
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
@@ -42,6 +44,7 @@ class OneMore(NamedTuple):
     like: RunRecord
     active: Active
     time: int = 1  # that the version is launched with that seed, for whoever wants one again
+    idle: bool = False  # nothing waits for it: it gives way to any run
 
 
 class LaidOut(NamedTuple):
@@ -60,10 +63,9 @@ def lay_out(
 
     Raises CorruptState where the version is not there as it was judged, and StorageError.
     """
-    launched = measure_name(launch.of, launch.seed, launch.time)
-    run = experiment.run(launched)
-    entry = entry_path(entries, experiment, run.run_id)
-    before = records.read(run)
+    run, before = _place_of(experiment, launch.of, launch.seed, records.read, launch.time)
+    launched = run.run_id
+    entry = entry_path(entries, experiment, launched)
     if before is not None and (history.committed(run, before) is not None or entry.exists()):
         return None
     data = _version(experiment, launch)
@@ -80,11 +82,44 @@ def lay_out(
         seq=seq,
         submit_id=record.submit_id,
         wanted="run",
-        front=front,
+        priority=0 if launch.idle else launch.active.priority,
+        front=IDLE if launch.idle else front,
         held=False,
     )
     state.write(entry, active, 0o600)
     return LaidOut(run, record, active, entry)
+
+
+def _place_of(
+    experiment: Experiment,
+    run_id: str,
+    seed: int,
+    read: Callable[[Run], RunRecord | None],
+    first: int = 1,
+) -> tuple[Run, RunRecord | None]:
+    """Return the folder of such a launch, and its record: the first one that did not give way to a run."""
+    for time in count(first):
+        run = experiment.run(measure_name(run_id, seed, time))
+        record = read(run)
+        if record is None or not gave_way(record):
+            return run, record
+    raise AssertionError("there is always one more")
+
+
+def under_way(
+    listener: Listener, experiment: Experiment, run_id: str, seed: int, time: int = 1
+) -> Flight | None:
+    """Return the launch of that version with that seed, if it is not committed.
+
+    With the first seed a version is launched several times; any other one again only if a launch gave way.
+    """
+    for flight in listener.of(experiment):
+        match = MEASURE_ID.fullmatch(flight.run.run_id)
+        if match is None or (match[1], int(match[2])) != (run_id, seed):
+            continue
+        if seed or int(match[3] or 1) == time:
+            return flight
+    return None
 
 
 def put_on(
@@ -144,6 +179,7 @@ def _record(launch: OneMore, run_id: str) -> RunRecord:
         argv=(),
         measure=True,
         of=launch.of,
+        idle=launch.idle,
         state=Queued(seed=launch.seed),
         signature="",
     )
@@ -163,8 +199,7 @@ def recall(experiment: Experiment, seed: int) -> None:
     values = list(noise_history.comparable(best, conditions))
     if len(values) > seed:
         return
-    run = experiment.run(measure_name(best.run_id, seed))
-    record = history.record_of(run)
+    run, record = _place_of(experiment, best.run_id, seed, history.record_of)
     result = history.committed(run, record)
     fits = record is not None and same.conditions(record, current.contract) == conditions
     value = result.values[0].value if fits and result is not None and result.values else None

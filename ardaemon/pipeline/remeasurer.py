@@ -8,7 +8,6 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import measure_name
 from ardaemon.core.model import Best
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
@@ -40,10 +39,10 @@ class Remeasurer:
         best = await self.patience.alone_with(flight, lambda: load_or_repair(flight.experiment).best)
         if best is None:
             return
-        other = self.listener.find(flight.experiment, measure_name(best.run_id, seed))
+        other = measures.under_way(self.listener, flight.experiment, best.run_id, seed)
         if other is None:
             other = await self._laid_out(flight, best, seed, FIRST)
-        elif other.state == "queued" and other.active.front < FIRST:
+        elif other.active.front < FIRST and other.goes_on():
             await self._bring_forward(other)
         if other is not None:
             await self._until_committed(flight, other)
@@ -90,7 +89,7 @@ class Remeasurer:
             due = await self.patience.once(flight, partial(measures.due, flight.experiment))
             for seed in due[1] if due is not None else ():
                 assert due is not None
-                if self.listener.find(flight.experiment, measure_name(due[0].run_id, seed)) is None:
+                if measures.under_way(self.listener, flight.experiment, due[0].run_id, seed) is None:
                     await self._laid_out(flight, due[0], seed, LATER)
         except (ArdaemonError, OSError) as error:
             where = {"expr": flight.experiment.slug, "run_id": flight.run.run_id, "why": str(error)}
@@ -107,8 +106,9 @@ class Remeasurer:
         return measures.put_on(self.listener, like.experiment, done, like.peaks)
 
     async def _bring_forward(self, other: Flight) -> None:
+        """Let it go first; it gives way to no run any more."""
         other.active = replace(other.active, front=FIRST)
         self.listener.wake()
         async with other.writing:
-            if other.state == "queued":
+            if other.state != "committed":
                 await anyio.to_thread.run_sync(state.write, other.entry, other.active, 0o600)

@@ -21,10 +21,12 @@ MEASURED_AFTER_S = 1.0  # a run that ends sooner tells its memory by rusage
 
 
 def ending_of(flight: Flight) -> Ending | None:
-    """Return the limit that the job passed, where that is why it was ended."""
+    """Return the limit that the job passed, or that it gave way, where that is why it was ended."""
     match flight.active.wanted:
         case "vram_limit" | "rss_limit" | "nan" as limit:
             return limit
+        case "give_way":
+            return "gave_way"
     return None
 
 

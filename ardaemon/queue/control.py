@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.events import EndWanted, LimitPassed
-from ardaemon.core.model import Exit, Limit
+from ardaemon.core.model import Ending, Exit, Limit
 from ardaemon.core.run_record import TOO_LATE, Handle, Wanted
 from ardaemon.host import state
 from ardaemon.pipeline.flight import Flight
@@ -82,11 +82,32 @@ class Control:
         flight.end_as(replace(flight.exit, ending="stopped"))
         flight.checking.end()
 
-    def _cancelled(self, flight: Flight) -> None:
+    def _cancelled(self, flight: Flight, ending: Ending = "cancelled") -> None:
         """End a run that was never launched: the scheduler has it judged."""
-        flight.end_as(Exit(ending="cancelled"))
+        flight.end_as(Exit(ending=ending))
         flight.step("cancelled")
         self.board.wake()
+
+    def give_way(self, flight: Flight) -> None:
+        """End a launch on a place that was idle: a run needs that, or nobody can use its value any more."""
+        match flight.state:
+            case "queued" | "launching" | "running":
+                if flight.goes_on():
+                    flight.active = replace(flight.active, wanted="give_way")
+                    self.background.start_soon(self._give_way, flight)
+            case "exited" | "judged" | "committed":
+                pass  # its place is free, or about to be
+            case _:
+                assert_never(flight.state)
+
+    async def _give_way(self, flight: Flight) -> None:
+        """Write it first: a kill in between shall not make somebody's wish of it. Then end it in any case."""
+        await self._kept_or_logged(flight)
+        self.board.tell(flight, EndWanted(wanted="give_way"))
+        if flight.state == "queued" and self.board.placement.is_waiting(flight):
+            self._cancelled(flight, "gave_way")
+        else:
+            await self._stop(flight)
 
     def limit(self, flight: Flight, limit: Limit) -> None:
         """End a job that passed a limit of the daemon's: it takes too much memory, or it has diverged."""
@@ -102,10 +123,7 @@ class Control:
 
     async def _limit(self, flight: Flight, limit: Limit) -> None:
         """Write it first: a kill in between shall not make an interruption of it. Then end it in any case."""
-        try:
-            await self.keep(flight)
-        except (ArdaemonError, OSError) as error:
-            log.warning("not written", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+        await self._kept_or_logged(flight)
         self.board.tell(flight, LimitPassed(limit=limit))
         await self._stop(flight)
 
@@ -132,6 +150,12 @@ class Control:
             await self.stop(flight.handle)
         except (ArdaemonError, OSError) as error:  # its folder is away; its own limit ends it
             log.warning("not stopped", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
+
+    async def _kept_or_logged(self, flight: Flight) -> None:
+        try:
+            await self.keep(flight)
+        except (ArdaemonError, OSError) as error:
+            log.warning("not written", extra={"facts": {"run_id": flight.run.run_id, "why": str(error)}})
 
     async def keep(self, flight: Flight) -> None:
         """Write the active entry as it is by now; of several writers at once the last one writes for all."""

@@ -25,7 +25,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     return QueueFacts(
         now=now,
         waiting=tuple(
-            _waiting(f, board, f.key[0] in judging) for f in board.flights.values() if placement.is_waiting(f)
+            waiting(f, board, f.key[0] in judging) for f in board.flights.values() if placement.is_waiting(f)
         ),
         at_work=(*(_at_work(f, board) for f in placement.seated.values()), *_strange(placement)),
         cards=placement.cards(now if strict else None),
@@ -35,7 +35,8 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     )
 
 
-def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
+def waiting(flight: Flight, board: Board, judging: bool = False) -> Waiting:
+    """Return a run as the queue sees it; `judging`: no other of its experiment may start for a moment."""
     return Waiting(
         key=flight.key,
         seq=flight.active.seq,
@@ -48,6 +49,7 @@ def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
         alone_in=_alone(flight),
         alone=any(attempt.why == "oom" for attempt in flight.before),
         unfit=board.placement.gpus.unfit(flight.need),
+        idle=flight.is_idle,
     )
 
 
@@ -60,6 +62,7 @@ def _at_work(flight: Flight, board: Board) -> AtWork:
         seq=flight.active.seq,
         seat=going.seat,
         ends_by=since + _longest(flight, board.config.now),
+        idle=flight.is_idle,
     )
 
 

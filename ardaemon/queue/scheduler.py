@@ -16,6 +16,7 @@ from ardaemon.pipeline.patience import Dropped
 from ardaemon.queue import facts as queue_facts
 from ardaemon.queue.assign import assign
 from ardaemon.queue.board import Board
+from ardaemon.queue.giving_way import giving_way
 
 log = logging.getLogger("ardaemon.run")
 FAULT_RETRY_S = 60.0  # after a fault of ours: it may have been the moment
@@ -38,14 +39,18 @@ class Scheduler:
         driver: Driver,
         gpus_known: Callable[[], Awaitable[object]],
         look: Callable[[], None],
+        give_way: Callable[[Flight], None],
+        committed: Callable[[Flight], None],
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         """Start nothing yet. `gpus_known` waits until the GPUs were looked at once.
 
         `look` asks for a look at them, which changes something: on an old one no run is put there.
+        `give_way` ends a launch on an idle place. `committed` is told of each run that has left the board.
         """
         self.board, self.driver, self.tasks = board, driver, tasks
         self.gpus_known, self.look = gpus_known, look
+        self.give_way, self.committed = give_way, committed
 
     async def loop(self) -> None:
         """Start what can start whenever something changed, for ever."""
@@ -74,6 +79,8 @@ class Scheduler:
             flight = board.flights[start.key]
             placement.occupy(flight, start.seat, now)
             self._launch(flight)
+        for key in giving_way(facts, assignment):
+            self.give_way(board.flights[key])
         if board.wants_gpus() and (placement.gpus.draining or not fresh):
             self.look()
 
@@ -104,6 +111,7 @@ class Scheduler:
             self.board.hold(flight.experiment.folder, True)
         self.board.teach(flight)
         self.board.drop(flight)
+        self.committed(flight)
 
     def _failed(self, flight: Flight, error: Exception) -> None:
         """Log a fault of ours with its traceback; the run stays on disk, and is tried again."""

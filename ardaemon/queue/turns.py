@@ -1,7 +1,7 @@
 """Give the waiting runs their turns: the order in which they are looked at.
 
 By priority, then by what a person moved to the front, then so that experiments get equal shares, then first
-come, first served. Lazy: most decisions look at a few runs of thousands.
+come, first served; launches for idle places go last. Lazy: most decisions look at a few runs of thousands.
 """
 
 from bisect import bisect_left
@@ -64,7 +64,7 @@ class Turns:
         self._ahead: dict[str, int] = {}
         self._seen: set[str] = set()  # experiments that had a turn on a level above
         at_work: dict[str, list[AtWork]] = {}
-        for run in facts.at_work:
+        for run in (run for run in facts.at_work if not run.idle):
             at_work.setdefault(run.experiment, []).append(run)
         self._shares = {experiment: Shares(runs) for experiment, runs in at_work.items()}
         self._heap: list[Item] = []
@@ -138,12 +138,12 @@ class Turns:
         return None
 
 
-def _levels(waiting: Sequence[Waiting]) -> dict[tuple[int, int], Lanes]:
-    """Sort the runs that are not held into lanes, by (priority, front)."""
-    levels: dict[tuple[int, int], Lanes] = {}
+def _levels(waiting: Sequence[Waiting]) -> dict[tuple[bool, int, int], Lanes]:
+    """Sort the runs that are not held into lanes, by (not idle, priority, front)."""
+    levels: dict[tuple[bool, int, int], Lanes] = {}
     for run in sorted(waiting, key=attrgetter("seq")):
         if run.held or run.unfit is not None:
             continue
-        lanes = levels.setdefault((run.need.priority, run.front), {})
+        lanes = levels.setdefault((not run.idle, run.need.priority, run.front), {})
         lanes.setdefault(run.experiment, []).append(run)
     return levels

@@ -322,7 +322,9 @@ def test_the_compact_status_says_what_is_in_a_runs_way_as_whole_as_there_is_room
 
 def test_the_compact_status_says_the_noise_whole() -> None:
     """Also in the middle of a night, with a chain, a run at work and one that waits."""
-    noise = "noise: ±0.0021 (310 df), 112 of 555 launches were confirmations; expected false advances 0.9 of 80"
+    noise = (
+        "noise: ±0.0021 (310 df), 112 of 555 launches were confirmations; expected false advances 0.9 of 80"
+    )
     session = {**status()["session"], "noise": noise}
     waiting = {**VIEW, "state": "queued", "run_id": "r0044", "position": 1}
     place = {"position": 2, "current": "261122-lr", "remaining": 1}

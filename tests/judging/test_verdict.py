@@ -148,7 +148,7 @@ def test_the_value_of_a_run_that_timed_out_or_crashed_is_recorded_and_never_comp
 
 
 def test_a_run_stopped_on_request_is_interrupted_even_with_a_broken_seal() -> None:
-    for end in (Exit(ending="stopped"), Exit(ending="cancelled")):
+    for end in (Exit(ending="stopped"), Exit(ending="cancelled"), Exit(ending="gave_way")):
         judged = judge(replace(facts(0.1, end=end), seal_faults=("prepare.py changed",)))
         assert decided(judged) == ("interrupted", "interrupted", False)
 
@@ -165,7 +165,14 @@ def test_survivors_of_the_kill_make_it_unclean_and_a_crash_before_anything_else(
 @pytest.mark.parametrize(
     ("ending", "comparable"),
     [
-        *(("exited", True), ("limit", True), ("stall", True), ("stopped", False), ("cancelled", False)),
+        *(
+            ("exited", True),
+            ("limit", True),
+            ("stall", True),
+            ("stopped", False),
+            ("cancelled", False),
+            ("gave_way", False),
+        ),
         *(("lost", False), ("host_restart", False), ("supervisor_lost", False), ("spawn_failed", False)),
     ],
 )

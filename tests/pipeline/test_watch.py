@@ -20,7 +20,8 @@ ACTIVE = Active(folder=str(EXPERIMENT.folder), run_id="r0001", seq=1, environmen
 
 @pytest.mark.parametrize("found", [NeverStarted(), Lost(ending="supervisor_lost")])
 @pytest.mark.parametrize(
-    ("wanted", "ending"), [("cancel", "stopped"), ("stop", "stopped"), ("rss_limit", "rss_limit")]
+    ("wanted", "ending"),
+    [("cancel", "stopped"), ("stop", "stopped"), ("rss_limit", "rss_limit"), ("give_way", "gave_way")],
 )
 def test_an_attempt_of_which_nothing_is_left_ended_by_the_wish_if_its_end_was_wanted(
     wanted: Wanted, ending: str, found: NeverStarted | Lost

@@ -29,6 +29,10 @@ WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
             "crash (oom); the session is over: max_runs",
         ),
         ({"event": "cancel", "wanted": "cancel"}, "somebody wants its end"),
+        (
+            {"event": "cancel", "wanted": "give_way"},
+            "gives way: a run wants its place, or its session is over",
+        ),
         ({"event": "moved", "held": True, "priority": 0}, "is held"),
         ({"event": "config", "changed": ["grace"]}, "config.toml was taken up: grace"),
         ({"event": "later", "a": 1, "b": "x"}, "later a=1 b=x"),

@@ -1,0 +1,147 @@
+"""Sessions with --measure-noise: idle places launch the best again, and give way to any run."""
+
+import pytest
+
+from tests.integration.test_noise_verdict import SCRIPT, edit, measured
+from tests.support.lab import Lab, wait_until
+from tests.support.machine import configured, with_gpus
+
+# Reruns of the best wait until they are told to go on; its first launch does not.
+HOLDS = """import os, pathlib, time
+while os.environ["AR_RUN_ID"] not in ("r0001", "r0002") and not pathlib.Path("go").exists():
+    time.sleep(0.01)
+"""
+LAUNCHES = ["r0001m0x2", "r0001m0x3", "r0001m1", "r0001m2", "r0001m3"]
+
+
+def holding(lab: Lab, value: float = 1.0) -> None:
+    lab.write(HOLDS + SCRIPT.format(value=value, luck=1.0))
+
+
+def go(lab: Lab) -> None:
+    (lab.project / "go").touch()
+
+
+def under_way(lab: Lab) -> list[str]:
+    """The runs on the board that a place is at work for."""
+    return [run["run_id"] for run in lab.call("queue.list")["runs"] if run["state"] == "running"]
+
+
+def test_before_the_first_edit_a_plain_session_measures_the_noise_and_stops_then(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(measure_noise=True)
+    edit(lab, 1.0)
+    lab.run()
+    wait_until(lambda: measured(lab) == LAUNCHES, "its launches")
+    view = lab.get("noise.get")
+    assert (view["values"], view["same"]) == ([1.0021, 0.9966, 1.0012, 1.0007], [1.0021] * 3)
+    edit(lab, 1.1)
+    assert lab.run()["verdict"] == "revert"
+    assert measured(lab) == LAUNCHES
+    assert lab.get("session.get")["session"]["counters"]["launches"] == 7
+
+
+def test_a_launch_on_the_only_place_gives_way_to_a_run_and_is_made_again(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 1\n")
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    edit(lab, 1.1)
+    assert lab.run()["verdict"] == "revert"
+    ended = lab.read("runs/r0001m1/result.json")
+    assert (ended["status"], ended["said"]) == (
+        "interrupted",
+        "no value with seed 1: gave way to a run that wanted its place",
+    )
+    go(lab)
+    wait_until(lambda: "r0001m1x2" in measured(lab), "the next launch with that seed")
+    wait_until(lambda: len(measured(lab)) == 6, "the others")
+    assert lab.read("best.json")["values"] == [1.0021, 0.9966, 1.0012, 1.0007]
+    assert [one.get("run_id") for one in lab.events("started")].count("r0001m1x2") == 1
+
+
+def test_a_noise_session_measures_the_best_until_its_mean_is_known_well(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(verdict="noise", measure_noise=True)
+    edit(lab, 1.0)
+    lab.run()
+    wait_until(lambda: len(lab.read("best.json")["values"]) >= 7, "seven values")
+    edit(lab, 1.5)
+    assert lab.run()["verdict"] == "revert"
+    assert len(measured(lab)) == 6, "a variance of sigma²/7 is small enough"
+
+
+def test_beside_a_run_another_place_is_used_and_no_run_gives_way(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: len(under_way(lab)) == 2, "two idle launches")
+    lab.write("import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n")
+    run_id = lab.submit()["run_id"]
+    wait_until(lambda: run_id in under_way(lab), "the run, in the place of one of them")
+    wait_until(lambda: len(under_way(lab)) == 2, "an idle launch beside it")
+    lab.write("print('val/loss: 2')")
+    assert lab.run()["verdict"] == "revert"
+    assert run_id in under_way(lab), "it is a run like any other"
+    go(lab)
+    assert lab.wait(run_id)["result"]["status"] == "invalid"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_idle_launch_ends_with_its_session_and_leaves_no_gap(lab: Lab, killed: bool) -> None:
+    configured(lab, "cpu_slots = 1\n")
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    if killed:
+        lab.kill()
+        lab.start()
+        assert under_way(lab) == ["r0001m1"], "it has outlived the daemon"
+    lab.get("session.stop")
+    wait_until(lambda: not lab.call("queue.list")["runs"], "its end")
+    assert (lab.read("best.json").get("values") or []) == []
+    go(lab)
+    lab.session(resume="continue", measure_noise=True)
+    wait_until(lambda: lab.read("best.json").get("values") == [1.0021, 0.9966, 1.0012, 1.0007], "the values")
+    assert sorted(set(measured(lab)) - set(LAUNCHES)) == ["r0001m1x2"]
+
+
+def test_who_cancels_an_idle_launch_gets_no_other(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 1\n")
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    lab.get("run.cancel", run_id="r0001m1")
+    assert lab.wait("r0001m1")["result"]["status"] == "interrupted"
+    edit(lab, 1.1)
+    lab.run()
+    assert measured(lab) == ["r0001m1"]
+    assert not lab.call("queue.list")["runs"]
+
+
+def test_a_launch_on_the_only_gpu_gives_way_too(lab: Lab) -> None:
+    with_gpus(lab, 1)
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    edit(lab, 1.1)
+    assert lab.run()["verdict"] == "revert"
+    assert lab.read("runs/r0001m1/result.json")["status"] == "interrupted"
+
+
+def test_launches_for_idle_places_count_and_end_a_session_by_max_launches(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 1\n")
+    lab.ready(measure_noise=True, max_launches=3)
+    edit(lab, 1.0)
+    lab.run()
+    wait_until(lambda: not lab.get("session.get")["session"]["live"], "the third launch")
+    wait_until(lambda: not lab.call("queue.list")["runs"], "what was begun meanwhile")
+    assert lab.get("session.get")["session"]["terminated_by"] == "max_launches"
+    assert (
+        len([name for name in measured(lab) if lab.read(f"runs/{name}/result.json")["status"] == "ok"]) == 2
+    )
