@@ -55,6 +55,7 @@ COMMANDS = {
     "prune": ("prune", "Remove old logs, but for the last ones and the best's."),
     "report": ("report", "Show what all runs have shown, in 8 KiB."),
     "history": ("history", "Ask what has been tried: one of four questions, in 4 KiB."),
+    "audit": ("audit", "Show what the hidden audit has measured; for a person."),
     "watch": ("watch", "Watch the runs live, on the whole screen or as lines."),
     "events": ("events", "Print each event as it happens, as a line or as JSON."),
     "metrics": ("metrics", "Print the daemon's state as Prometheus text."),
@@ -133,7 +134,7 @@ def arctl() -> None:
 
     \b
     Exit codes: 0 ok (advance or revert), 10 crash, 11 timeout, 12 invalid,
-    13 interrupted, 14 unclean, 64 usage, 65 refused, 69 no daemon,
+    13 interrupted, 14 unclean, 20 not confirmed by the audit, 64 usage, 65 refused, 69 no daemon,
     70 a fault of ardaemon, 74 storage, 75 still running (call again),
     76 stuck: the run waits until somebody does what the message says.
     With --exit-zero, run and wait exit with 0 instead of 10 to 14 and 75.

@@ -18,8 +18,8 @@ STABLE_S = 5.0  # a connection that lasted so long starts that count anew
 # Of METHODS in ardaemon.core.methods, which needs msgspec; a test holds that they agree.
 REPEATABLE = frozenset(
     "run.submit run.wait run.get run.list run.tail run.curve status.get status.list session.get"
-    " chain.init chain.get report.get report.page history.get noise.get run.compare queue.list"
-    " queue.drained gpu.list daemon.info project.adopt rpc.discover".split()
+    " chain.init chain.get report.get report.page history.get noise.get run.compare audit.get"
+    " queue.list queue.drained gpu.list daemon.info project.adopt rpc.discover".split()
 )
 # Said with each error that may come from what a daemon of before does not know.
 OLDER = "the daemon is of an earlier version: arctl daemon restart (running jobs go on)"

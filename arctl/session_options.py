@@ -20,6 +20,7 @@ SETTINGS = (
     " metrics metric_regex metric_command metric_path value checkpoint_glob keep_checkpoints capture startup"
     " ready_regex stall settle gpus share vram max_vram max_rss max_log on_tainted on_nan checks"
     " check_seconds prefer_shorter verdict noise_budget max_attempts min_delta max_launches measure_noise"
+    " audit audit_seconds audit_direction"
 ).split()
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -203,6 +204,17 @@ OPTIONS = (
         "--measure-noise/--no-measure-noise",
         default=None,
         help="Have GPUs that are idle launch the best again, with other seeds; see docs/noise.md.",
+    ),
+    setting(
+        "--audit",
+        metavar="COMMAND",
+        help="Run on each advance after its commit; the agent never sees its value: docs/audit.md.",
+    ),
+    setting("--audit-seconds", type=DURATION, metavar="TIME", help="Limit of each audit; default: 10m."),
+    setting(
+        "--audit-direction",
+        type=click.Choice(["min", "max"]),
+        help="What is better in the audit's value; default: as in the primary metric.",
     ),
     click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
     setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),

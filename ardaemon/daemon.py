@@ -42,11 +42,13 @@ from ardaemon.host.disk import Disks
 from ardaemon.host.notify import Manager
 from ardaemon.journal import open_log
 from ardaemon.letting_go import LettingGo
+from ardaemon.machine.auditor import Auditor
 from ardaemon.machine.leasing import Leasing
 from ardaemon.machine.local import LocalMachine
 from ardaemon.machine.on_event import Notifier
 from ardaemon.machine.overseer import Overseer
 from ardaemon.machine.sick_gpus import SickGpus
+from ardaemon.pipeline import audit
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
 from ardaemon.pipeline.idle_files import IdleFiles
@@ -108,6 +110,7 @@ class Parts:
     source: Reader
     methods: Daemon
     letting_go: LettingGo
+    auditor: Auditor
 
 
 def build(
@@ -152,6 +155,15 @@ def build(
     )
     views = Views(board, engine.waits, machine.live)
     notifier = Notifier(config, board)
+    auditor = Auditor(
+        host,
+        config,
+        board,
+        leasing,
+        disks,
+        partial(audit.take_up, records=started_here.records),
+        notifier.audited,
+    )
 
     async def take_up(entries: list[Path]) -> None:
         left = await recovery.recover(board, engine, disks, locks, started_here, entries)
@@ -180,7 +192,18 @@ def build(
     letting_go = LettingGo(ownership, disks, context)
     methods = Daemon(context, manager, tasks)
     return Parts(
-        host, config, manager, board, engine, overseer, scheduler, context, source, methods, letting_go
+        host,
+        config,
+        manager,
+        board,
+        engine,
+        overseer,
+        scheduler,
+        context,
+        source,
+        methods,
+        letting_go,
+        auditor,
     )
 
 
@@ -204,8 +227,8 @@ async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.soc
     core_limit = core_files.forbid()  # before it is told an environment
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
-    for folder in (host.state.parent, host.state, host.active, host.quarantine):  # a key is in the first
-        durable.sweep(folder)  # a half-written entry holds an environment
+    for folder in (host.state.parent, host.state, host.active, host.quarantine, host.audits_waiting):
+        durable.sweep(folder)  # a key is in the first; a half-written entry holds an environment
     listener = listening.listen(host.socket, passed)  # who connects during recovery waits in the backlog
     parts: Parts | None = None
     try:
@@ -260,6 +283,7 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     tasks.start_soon(at_the_side, parts.letting_go.loop)
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, parts.context.idler.loop)
+    tasks.start_soon(at_the_side, parts.auditor.loop)
     tasks.start_soon(at_the_side, partial(parts.context.log_quota.loop, board.projects))
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}

@@ -44,7 +44,7 @@ def prepare(host: Host) -> None:
     """Make the folders that the daemon needs, private to the user."""
     private_folder(host.state)
     private_folder(host.runtime)
-    for folder in (host.active, host.locks, host.quarantine):
+    for folder in (host.active, host.locks, host.quarantine, host.audits, host.audits_waiting):
         private_folder(folder)
 
 

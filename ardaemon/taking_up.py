@@ -24,7 +24,7 @@ from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import is_removed
 from ardaemon.host import durable, state
-from ardaemon.pipeline import apply, submit
+from ardaemon.pipeline import apply, audit_files, submit
 from ardaemon.pipeline.flight import Flight
 
 AT_ONCE = 100  # runs of one look: less than a second on a slow disk, of which 10 s count as a dead one
@@ -170,7 +170,8 @@ class TakingUp:
     def _finished(self, flight: Flight) -> bool:
         """Commit a run that was judged, remove the entry of one that is committed; tell if that is all."""
         try:
-            if history.committed(flight.run, flight.record) is None:
+            result = history.committed(flight.run, flight.record)
+            if result is None:
                 judged = flight.record.state
                 if not isinstance(judged, Judged) or flight.state != "judged":
                     return False  # it is not decided, or not by what its experiment is now
@@ -180,9 +181,9 @@ class TakingUp:
                     return False  # it keeps its slot until that is in quarantine
                 load_or_repair(flight.experiment)
                 records = self.started_here.records
-                apply.apply(flight.experiment, flight.run, flight.record, records=records)
+                result = apply.apply(flight.experiment, flight.run, flight.record, records=records)
                 log.info("committed", extra={"facts": about(flight)})
-            durable.remove(flight.entry)
+            audit_files.finish(flight.entry, flight.record, result)
             return True
         except (ArdaemonError, OSError) as error:
             log.warning("not yet", extra={"facts": {**about(flight), "why": str(error)}})

@@ -45,6 +45,12 @@ MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the fing
 
 # --- metrics ---
 CHECK_S = 300.0  # a check evaluates a model, as a short training does; --check-seconds gives it more
+# An audit evaluates a checkpoint on data that the agent never sees; --audit-seconds gives it more.
+AUDIT_S = 600.0
+AUDITS_KEPT = 1000  # values of one experiment, the newest: more advances than any night has
+AUDIT_LOGS_KEPT = 50  # of one experiment, the newest, each of 128 KiB at most
+AUDIT_STARTS = 3  # of one audit: where the daemon ended during each, it may be the audit that ends it
+AUDIT_CHECKPOINTS = 4  # kept for audits that wait, the next ones': each may have many GB
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
 
 # --- notices ---
@@ -72,7 +78,7 @@ TIME_MAX_S = 24 * HOUR_S  # of a setting: a longer one is a slip of the finger
 
 Folder = Annotated[str, msgspec.Meta(pattern=r"^/[^\0]*\Z")]  # absolute; no path has a NUL
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=TIME_MAX_S)]
-Notable = Literal["advance", "crash", "unclean", "terminated", "gpu_quarantined", "idle"]
+Notable = Literal["advance", "crash", "unclean", "terminated", "gpu_quarantined", "idle", "audit"]
 Patience = Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S)]  # seconds
 
 
@@ -117,7 +123,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # JSON on its standard input (notifications.md).
     on_event: str | None = None
     # The events for which it is run.
-    events: tuple[Notable, ...] = ("advance", "crash", "unclean", "terminated", "gpu_quarantined", "idle")
+    events: tuple[Notable, ...] = (
+        "advance",
+        "crash",
+        "unclean",
+        "terminated",
+        "gpu_quarantined",
+        "idle",
+        "audit",
+    )
     # Seconds until it is ended.
     on_event_seconds: Patience = ON_EVENT_S
     # Minutes without a new run after which an agent counts as idle. Unset: never.

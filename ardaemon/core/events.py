@@ -135,6 +135,12 @@ class SessionChanged(ExperimentEvent, frozen=True, kw_only=True, tag="session"):
     live: bool
 
 
+class AuditEnded(ExperimentEvent, frozen=True, kw_only=True, tag="audited"):
+    """The hidden audit of an advance is recorded; what it has shown is not told here (docs/audit.md)."""
+
+    run_id: str
+
+
 class LogsRemoved(ExperimentEvent, frozen=True, kw_only=True, tag="logs removed"):
     """Old logs were removed: by `arctl prune`, or because of `log_quota` in config.toml."""
 

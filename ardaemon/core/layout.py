@@ -25,6 +25,7 @@ RUNS_KEPT = 256  # whose paths are remembered, as those of each experiment's bes
 JOB = "job"  # the folder of a run that is the job's own: the daemon believes nothing that lies there
 # In the environment of each command that the daemon runs on an attempt that is over, and of no job.
 COMMAND_MARK = "AR_LOG"
+AUDITS_WAITING = "audits-waiting"  # beside active/, in the daemon's state folder
 RECORD, RESULT = "run.json", "result.json"  # of a run: its record, and what it was judged to be
 CHECKPOINT_META = "meta.json"  # in each folder of .ckpt/: what was promoted there
 
@@ -341,6 +342,25 @@ def check_slug(slug: str) -> str:
 
 
 @dataclass(frozen=True)
+class AuditFiles:
+    """Files of one experiment's hidden audit, in the daemon's state folder; nobody else may read them."""
+
+    folder: Path
+
+    @property
+    def values(self) -> Path:
+        return self.folder / "values.json"
+
+    def log(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}.log"
+
+
+def audit_entry(active: Path) -> Path:
+    """Return where an active entry goes when its run is committed and is to be audited."""
+    return active.parent.with_name(AUDITS_WAITING) / active.name
+
+
+@dataclass(frozen=True)
 class Host:
     """Folders and files of this user's daemon on this machine."""
 
@@ -375,6 +395,16 @@ class Host:
     @property
     def active(self) -> Path:
         return self.state / "active"
+
+    @property
+    def audits(self) -> Path:
+        """What the hidden audits have shown: a folder for each experiment."""
+        return self.state / "audits"
+
+    @property
+    def audits_waiting(self) -> Path:
+        """The entries of advances whose audit is not recorded: from active/, when the run is committed."""
+        return self.state / AUDITS_WAITING
 
     @property
     def session_key(self) -> Path:

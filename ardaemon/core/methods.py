@@ -9,6 +9,7 @@ from ardaemon.core.protocol import (
     Adopted,
     Archive,
     Archived,
+    AuditView,
     Cancel,
     ChainGet,
     ChainInit,
@@ -94,6 +95,9 @@ METHODS: dict[str, Method] = {
     ),
     "run.compare": Method(
         Compare, CompareView, "What two runs measured, seed by seed, and how far apart.", repeatable=True
+    ),
+    "audit.get": Method(
+        Where, AuditView, "What the hidden audit has shown; for people alone.", repeatable=True
     ),
     "run.cancel": Method(Cancel, RunView, "Interrupt a run, or take it from the queue."),
     "status.get": Method(Recent, StatusView, "An experiment as it stands.", repeatable=True),

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from ardaemon.core.config import ATTEMPTS_OF_VERSION, CHECK_S, HOUR_S, NOISE_BUDGET, SETTLE_S
+from ardaemon.core.config import ATTEMPTS_OF_VERSION, AUDIT_S, CHECK_S, HOUR_S, NOISE_BUDGET, SETTLE_S
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 from ardaemon.core.words import RUNNER_UNNAMED
@@ -145,6 +145,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     min_delta: float = 0.0  # of `noise`: an edit must be better by more than this, in the metric's unit
     max_launches: int | None = None  # since the session's start, confirmations among them
     measure_noise: bool = False  # places that are idle launch the best again, with other seeds
+    audit: str | None = None  # command whose values the agent does not see (docs/audit.md)
+    audit_seconds: float = AUDIT_S  # for each time that it runs
+    audit_direction: Direction | None = None  # of what it prints; None: as the primary metric's
 
     @property
     def max_log_bytes(self) -> int | None:
@@ -217,7 +220,7 @@ class Session(Record, frozen=True, kw_only=True):
     revision: int = 0  # how often `session set` has changed the settings: a run that waits takes the latest
     baseline_acknowledged: bool = False  # a person has accepted the best under these conditions
     resume_mode: Resume | None = None  # what `session start --resume` said
-    checks_sealed: tuple[Sealed, ...] = ()  # the files that the checks name
+    checks_sealed: tuple[Sealed, ...] = ()  # the files that checks and audit name
     counters: Counters = Counters()
     placed: Placed | None = None
     last_run: int  # high-water mark: ids are never used again

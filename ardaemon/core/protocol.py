@@ -210,7 +210,7 @@ class Seal(Where, frozen=True, kw_only=True):
 
 
 # Settings that may be written with their unit, as text: "10m", "8h", "6GiB" (experiment/settings.py).
-DURATIONS = ("seconds", "startup", "stall", "settle", "check_seconds")
+DURATIONS = ("seconds", "startup", "stall", "settle", "check_seconds", "audit_seconds")
 HOURS = ("max_hours", "max_gpu_hours")
 SIZES = ("vram", "max_vram", "max_rss", "max_log")
 
@@ -435,6 +435,41 @@ class CompareView(Answer, frozen=True, kw_only=True):
     other_values: Measured
     comparable: bool
     difference: Difference | None = None
+
+
+class AuditRow(Struct, frozen=True, kw_only=True):
+    """The audit of one advance; `problem` says why there is no value."""
+
+    run_id: str
+    at: str
+    primary: float | None  # the best's value after that advance
+    value: float | None
+    name: str
+    problem: str
+    seconds: float
+    trend: str  # better, worse, same: beside the audit before it; "": they cannot be compared
+
+
+AUDITS_MAX = 200  # rows of one audit.get, the newest
+
+
+class AuditView(Answer, frozen=True, kw_only=True):
+    """audit.get: what the hidden audit has shown, oldest first. For people: no agent is to be shown this.
+
+    `warning`: the primary metric improves and the audit does not. `log`: the folder with what audits printed.
+    """
+
+    expr: str
+    command: str | None
+    metric: str
+    direction: Direction  # of the primary metric
+    audit_direction: Direction
+    rows: tuple[AuditRow, ...] = ()
+    total: int = 0
+    waiting: tuple[str, ...] = ()  # runs whose audit is not recorded yet
+    at_work: str | None = None  # the one of these whose audit is under way
+    warning: str = ""
+    log: str = ""
 
 
 class RunList(Answer, frozen=True, kw_only=True):

@@ -79,7 +79,7 @@ def change(
     session = replace(session, settings=settings, revision=session.revision + 1, checks_sealed=sealed)
     session = started_here.signed(session)
     generation.write(experiment, session)
-    slips = checks.slips(settings, experiment.project) if "checks" in changed else ()
+    slips = checks.slips(settings, experiment.project) if {"checks", "audit"} & changed.keys() else ()
     return Changed(session, (*meaning(tuple(changed), settings, session), *slips, *doubts))
 
 

@@ -1,4 +1,7 @@
-"""The checks of a session: commands that a win must pass before it is kept, and the files that they name."""
+"""The checks of a session: commands that a win must pass before it is kept, and the files that they name.
+
+The files that the session's audit names are sealed with them.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,24 +23,41 @@ def argv(command: str, run_folder: Path | None = None) -> list[str]:
 
 
 def require_programs(settings: Settings, environment: Mapping[str, str], project: str) -> None:
-    """Raise RunnerNotFound if the program of a check is not there: each win would be lost to that."""
+    """Raise RunnerNotFound if the program of a check or the audit is not there: each would fail by that."""
     for command in settings.checks:
         runner.find(argv(command)[0], environment, project, "--check")
+    if settings.audit is not None:
+        runner.find(argv(settings.audit)[0], environment, project, "--audit")
 
 
 def slips(settings: Settings, project: Path) -> tuple[str, ...]:
-    """Return a line for each script that a check names and that is not there: each win would fail it."""
-    words = dict.fromkeys(word for command in settings.checks for word in argv(command)[1:])
+    """Return a line for each script that a check or the audit names and that is not there."""
+    fails = "the check fails, and no win is kept, until it is"
+    lines = {
+        word: f"--check names {word}, which is not in {project}: {fails}" for word in _words(settings.checks)
+    }
+    for word in _words(of_audit(settings)):
+        lines[word] = f"--audit names {word}, which is not in {project}: each audit fails until it is"
     return tuple(
-        f"--check names {word}, which is not in {project}: the check fails, and no win is kept, until it is"
-        for word in words
+        line
+        for word, line in lines.items()
         if word.endswith(SCRIPTS) and "{" not in word and not os.path.lexists(project / word)
     )
 
 
+def of_audit(settings: Settings) -> tuple[str, ...]:
+    """Return the session's audit, if it has one."""
+    return () if settings.audit is None else (settings.audit,)
+
+
+def _words(commands: tuple[str, ...]) -> list[str]:
+    return [word for command in commands for word in argv(command)[1:]]
+
+
 def sealed(experiment: Experiment, settings: Settings) -> tuple[Sealed, ...]:
-    """Seal the files of the project that the checks name. Raises StorageError if one cannot be read."""
-    names = dict.fromkeys(name for command in settings.checks for name in _files(experiment, argv(command)))
+    """Seal the files of the project that checks and audit name. Raises StorageError if one cannot be read."""
+    commands = (*settings.checks, *of_audit(settings))
+    names = dict.fromkeys(name for command in commands for name in _files(experiment, argv(command)))
     return tuple(Sealed(name, *seal.hash_named(experiment, name)) for name in names)
 
 
@@ -58,15 +78,15 @@ def _files(experiment: Experiment, words: list[str]) -> Iterator[str]:
 
 
 def changed(experiment: Experiment, session: Session) -> list[str]:
-    """Return which files of the session's checks are not as they were sealed, one line each."""
+    """Return which files of the session's checks and audit are not as they were sealed, one line each."""
     return seal.differing(experiment, session.checks_sealed)
 
 
 def require(experiment: Experiment, session: Session) -> None:
-    """Raise SealBroken if a file that a check names has changed since the session was started."""
+    """Raise SealBroken if a file that checks or audit name has changed since the session was started."""
     if faults := changed(experiment, session):
         raise SealBroken(
-            f"a file of the session's checks has changed: {'; '.join(faults[:5])}",
+            f"a file of the session's checks or audit has changed: {'; '.join(faults[:5])}",
             "put it back, or, if the change is meant, start a session with it: arctl session stop, then"
             f" arctl session start --resume continue --expr {experiment.slug}",
         )

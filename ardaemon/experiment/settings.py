@@ -100,6 +100,7 @@ def check(settings: Settings) -> None:
                 "none: no limit",
             )
     _positive("--check-seconds", settings.check_seconds, SECONDS_MAX)
+    _positive("--audit-seconds", settings.audit_seconds, SECONDS_MAX)
     for option, seconds in (("--startup", settings.startup), ("--stall", settings.stall)):
         if seconds is not None:
             _positive(option, seconds, SECONDS_MAX)
@@ -176,6 +177,9 @@ def _check_metrics(settings: Settings) -> None:
     for command in settings.checks:
         split_command(command, "--check")
         runner.require_no_shell("--check", command)
+    if settings.audit is not None:
+        split_command(settings.audit, "--audit")
+        runner.require_no_shell("--audit", settings.audit)
     _check_path(settings)
     if settings.metrics == "custom" and not settings.metric_command:
         raise UsageError("--metrics custom needs a command", '--metric-command "python read_metrics.py"')

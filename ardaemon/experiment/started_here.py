@@ -30,6 +30,7 @@ SESSIONS_END = "no session from before is live: start each anew; arctl status na
 _RUNS = {
     "runner": "runner",
     "metric_command": "metric command",
+    "audit": "audit",
     "checkpoint_glob": "checkpoints",
     "metric_path": "metric files",
 }

@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 
 from ardaemon.core.methods import METHODS
+from ardaemon.handlers.audits import AuditsShown
 from ardaemon.handlers.chains import Chains
 from ardaemon.handlers.compare import Compares
 from ardaemon.handlers.context import Context
@@ -33,6 +34,7 @@ _HOMES = {
     "run.rerun": "measures",
     "run.compare": "compares",
     "noise": "measures",
+    "audit": "audits",
     "status": "experiments",
     "status.list": "overview",
     "experiment": "experiments",
@@ -66,6 +68,7 @@ def table(context: Context, daemon: Daemon) -> dict[str, Handler]:
         "curves": Curves(context),
         "measures": Measures(context),
         "compares": Compares(context),
+        "audits": AuditsShown(context),
         "experiments": Experiments(context),
         "overview": Overview(context),
         "chains": Chains(context),

@@ -40,7 +40,12 @@ class Leasing:
         return lease
 
     async def refused(self, flight: Flight, taken: Taken) -> None:
-        """Note that somebody else was faster: the run waits on, and says for whom.
+        """Note that somebody else was faster: the run waits on, and says for whom."""
+        await self.note(taken)
+        self.board.tell(flight, LeaseRefused(gpu=taken.uuid, why=taken.why))
+
+    async def note(self, taken: Taken) -> None:
+        """Note which card could not be had, and when to ask again.
 
         A lease that is our own, or whose file is not in order, shows to nobody when it is free again.
         """
@@ -49,7 +54,6 @@ class Leasing:
         pause = 0.0 if other else min(WAITING_EVERY_S * 2**times, REFUSED_MOST_S)
         self._refusals[taken.uuid] = (0 if other else times + 1, time.monotonic() + pause)
         self.gpus.leased[taken.uuid] = taken.why
-        self.board.tell(flight, LeaseRefused(gpu=taken.uuid, why=taken.why))
 
     # On the event loop, but only while a card is another's: it lists one local folder (lease.NAMES_MAX).
     def look(self, now: float) -> bool:

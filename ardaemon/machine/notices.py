@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from ardaemon.core.audits import Audits
 from ardaemon.core.config import Notable
 from ardaemon.core.text import one_line
+from ardaemon.judging.audit import warning
 
 WORD_MAX = 200  # characters of a name or a reason
 Message = dict[str, Any]  # an event as subscribers of the board get it
@@ -68,6 +70,20 @@ def idle(whose: Whose, minutes: float) -> Notice:
     project, expr = whose
     text = f"no run was submitted for {minutes:g} minutes"
     return _notice("idle", {"project": project, "expr": expr}, text)
+
+
+def audit(project: str, expr: str, audits: Audits) -> Notice | None:
+    """Return the notice that the hidden audit is worth by now; None: it confirms the advances.
+
+    No run is named in its fields: what the command prints of a run's notices may reach the run's agent.
+    """
+    last = audits.values[-1]
+    text = warning(audits.values, audits.direction)
+    if last.problem:
+        text = f"the audit of {last.run_id} says nothing: {last.problem}"
+    if not text:
+        return None
+    return _notice("audit", {"project": project, "expr": expr}, _clean(text))
 
 
 def _notice(event: Notable, message: Message, text: str, **facts: Any) -> Notice:

@@ -21,8 +21,10 @@ from msgspec.json import encode
 from msgspec.structs import replace
 
 from ardaemon.core import places
+from ardaemon.core.audits import Audits
 from ardaemon.core.config import SUBSCRIBER_QUEUE, Config
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import Experiment
 from ardaemon.core.line import cut
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.text import one_line
@@ -86,6 +88,12 @@ class Notifier:
             finally:
                 self.board.subscribers.discard(send)
                 send.close()
+
+    def audited(self, experiment: Experiment, audits: Audits) -> None:
+        """Tell of the hidden audit, where it is worth it. No subscriber of events hears of that."""
+        notice = notices.audit(str(experiment.project), experiment.slug, audits)
+        if notice is not None:
+            self._put(notice)
 
     def _take(self, message: Message | None) -> None:
         now, minutes = time.monotonic(), self.config.now.idle_minutes
@@ -186,7 +194,8 @@ def run(text: str, seconds: float, notice: Notice) -> tuple[str, str]:
         end = command.run(argv, home, dict(os.environ), seconds, tail=True, stdin=stdin)
     finally:
         os.close(stdin)
-    failure = _failure(end, seconds)
+    # The log is for agents too, and what the command prints may be what it was told of the audit.
+    failure = _failure(end, seconds, said=notice.event != "audit")
     return failure, "" if failure else one_line(end.output.decode(errors="replace"), FEEDBACK_MAX)
 
 
@@ -195,13 +204,14 @@ def _facts(notice: Notice) -> Message:
     return {name: value for name, value in facts if value is not None}
 
 
-def _failure(end: CommandEnd, seconds: float) -> str:
+def _failure(end: CommandEnd, seconds: float, said: bool) -> str:
+    """Return how the command failed, or "", with the end of what it `said`."""
     if end.wanted or (end.how == "exited" and end.code == 0):
         return ""
-    said = one_line(end.output.decode(errors="replace"), SAID_MAX)
+    words = one_line(end.output.decode(errors="replace"), SAID_MAX) if said else ""
     how = f"exit code {end.code}" if end.code >= 0 else f"it was ended by {command.signal_name(-end.code)}"
     how = f"it was ended after {seconds:g} s" if end.how == "late" else how
-    return f"{how}: {said}" if said else how
+    return f"{how}: {words}" if words else how
 
 
 def _why(error: ArdaemonError | OSError) -> str:

@@ -42,7 +42,7 @@ class CustomBackend:
             return self._failed(error.message)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument
             return self._failed(f"{_named(query.command)} cannot be run: {one_line(str(error), ERROR_MAX)}")
-        problem = _problem(end, self.deadline)
+        problem = problem_of(end, self.deadline)
         if problem is not None:
             return self._failed(f"{_named(query.command)} {problem}")
         return self._answer(end.output, query)
@@ -51,7 +51,7 @@ class CustomBackend:
         return Readings(self.name, {}, problem=problem)
 
     def _answer(self, output: bytes, query: Query) -> Readings:
-        printed = _json_object(output.decode("utf-8", "replace"))
+        printed = json_object(output.decode("utf-8", "replace"))
         if printed is None:
             shown = one_line(output[: 4 * ERROR_MAX].decode("utf-8", "replace"), ERROR_MAX)
             return self._failed(f"{_named(query.command)} printed no JSON object but {shown!r}")
@@ -91,7 +91,7 @@ def _named(command: str | None) -> str:
     return f"metric command {one_line(command or '', 60)!r}"
 
 
-def _problem(end: CommandEnd, deadline: float) -> str | None:
+def problem_of(end: CommandEnd, deadline: float) -> str | None:
     """Say why the output does not count, in words that follow the command's name; None if it counts."""
     if end.how == "late":
         return f"was still running after {deadline:g} s and was killed"
@@ -112,7 +112,7 @@ def _error_line(errors: str) -> str:
     return one_line(lines[-1] if lines[0].startswith("Traceback ") else lines[0], ERROR_MAX)
 
 
-def _json_object(text: str) -> dict[str, object] | None:
+def json_object(text: str) -> dict[str, object] | None:
     """Return the JSON object that is the whole output, or its last line, as libraries print greetings."""
     for part in (text, (text.strip().splitlines() or [""])[-1]):
         try:
@@ -127,13 +127,14 @@ def _json_object(text: str) -> dict[str, object] | None:
 def _metric(value: object) -> Metric | None:
     """Read a number, or {"last": …, "best": …, "step": …}; None without a finite last value."""
     parts = value if isinstance(value, dict) else {"last": value}
-    last, step = _finite(parts.get("last")), _finite(parts.get("step"))
+    last, step = finite(parts.get("last")), finite(parts.get("step"))
     if last is None:
         return None
-    return Metric(last, _finite(parts.get("best")), None if step is None else int(step))
+    return Metric(last, finite(parts.get("best")), None if step is None else int(step))
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """Return a number as a float; None for what is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

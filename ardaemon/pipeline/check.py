@@ -6,7 +6,6 @@ believed later: a daemon that comes after a kill runs all checks again.
 """
 
 import shlex
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,12 @@ from ardaemon.core.model import Process
 from ardaemon.core.reason import REASON_MAX
 from ardaemon.core.text import one_line
 from ardaemon.experiment import checks
-from ardaemon.host import command, processes
+from ardaemon.host import command
 from ardaemon.host.command import CommandEnd, Commands, KillPolicy
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import view_file
 from ardaemon.pipeline.flight import Flight
-
-VERIFY_POLL_S = 0.05
+from ardaemon.pipeline.remains import killed
 
 
 class Checked(Struct, frozen=True):
@@ -110,19 +108,4 @@ def _problem(end: CommandEnd, seconds: float) -> str | None:
 
 
 def _killed(every: Checks, tree: str = "") -> tuple[Process, ...]:
-    """Kill what is left of checks whose end nobody has verified, and return what survives that.
-
-    Their keeper was killed, or could not end them; or it was killed together with an earlier daemon. `tree`
-    is their cgroup, where it is known.
-    """
-    names = ("AR_RUN_DIR", "AR_ATTEMPT", COMMAND_MARK)
-    tags = {name: every.environment[name] for name in names}
-    deadline = time.monotonic() + every.policy.verify
-    while (left := _left(tags, tree)) and time.monotonic() < deadline:
-        processes.kill(left, signal.SIGKILL)
-        time.sleep(VERIFY_POLL_S)
-    return tuple(left)
-
-
-def _left(tags: dict[str, str], tree: str) -> list[Process]:
-    return list({*processes.tagged(tags), *(processes.in_cgroup(tree) if tree else ())})
+    return killed(every.environment, every.policy.verify, tree)

@@ -26,7 +26,7 @@ from ardaemon.experiment.state import load
 from ardaemon.host import quarantine
 from ardaemon.host.command import Commands
 from ardaemon.host.disk import until_cancelled
-from ardaemon.pipeline import apply, check, decide
+from ardaemon.pipeline import apply, audit_files, check, decide
 from ardaemon.pipeline.check import Checked
 from ardaemon.pipeline.ended import Ended, after_checks, as_wanted, gather
 from ardaemon.pipeline.facts_keeper import FactsKeeper
@@ -190,9 +190,9 @@ class Committer:
             flight.promotion.in_use = self.listener.in_use()
             flight.promotion.trusted = self.config.now.trusted
             flight.promotion.report = partial(self._promoting, flight)
-            result = await self.patience.once(flight, partial(self._apply_now, flight, delivered))
+            result, checkpoint = await self.patience.once(flight, partial(self._applied, flight, delivered))
             async with flight.writing:  # a wish that is being written now would bring the entry back
-                apply.finish(flight.entry)
+                audit_files.finish(flight.entry, flight.record, result)
             # The report knows the flight, which must not wait for the collector then.
             flight.promotion.report = no_report
         except (ArdaemonError, OSError) as error:
@@ -211,6 +211,8 @@ class Committer:
         self.facts.wake(flight.experiment)
         self.log_quota.committed(flight.experiment, flight.run.run_id)
         self._tell_committed(flight, result, ms)
+        if audit_files.is_due(flight.record, result):
+            self.listener.will_audit(flight.entry.name, checkpoint)
         if flight.record.settings.verdict == "noise":
             await self.remeasurer.launch_due(flight)
         return None
@@ -241,6 +243,11 @@ class Committer:
         flight.promoting = f"its checkpoint is copied: {shown(done / MIB)} of {shown(total / MIB)}"
         self.listener.tell(flight, CheckpointCopied(done=done, total=total))
         flight.wake()
+
+    def _applied(self, flight: Flight, delivered: frozenset[str]) -> tuple[Result, str]:
+        """Apply what was decided; return what is committed, and the promoted checkpoint."""
+        result = self._apply_now(flight, delivered)
+        return result, audit_files.checkpoint_of(flight.experiment, result)
 
     def _apply_now(self, flight: Flight, delivered: frozenset[str]) -> Result:
         try:

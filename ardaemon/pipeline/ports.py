@@ -53,6 +53,10 @@ class Listener(Protocol):
         """Return the runs of an experiment that are not committed, in the order of submission."""
         ...
 
+    def will_audit(self, name: str, checkpoint: str) -> None:
+        """Note that an advance waits for its audit, by its entry's name; its checkpoint stays until then."""
+        ...
+
     def in_use(self) -> frozenset[str]:
         """Return the promoted checkpoints that runs under way were launched with."""
         ...

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
-from ardaemon.core.config import QUEUE_MAX
+from ardaemon.core.config import AUDIT_CHECKPOINTS, QUEUE_MAX
 from ardaemon.core.errors import Overloaded
 from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunCommitted, RunEvent
 from ardaemon.core.layout import Experiment, candidate_number
@@ -18,6 +18,7 @@ from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
 from ardaemon.core.queue import CPU, Key, Stranded
 from ardaemon.core.run_record import Judged, of_session, with_limits
+from ardaemon.pipeline.audit import Audit
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
@@ -56,6 +57,10 @@ class Board:
         # less were taken back to an earlier state.
         self.newest: dict[str, int] = {}
         self._top = 0
+        self.audit: Audit | None = None  # the one that waits for its place, or has it
+        # Advances that wait for their audit, by the names of their entries: the checkpoint of each, or "".
+        self.to_audit: dict[str, str] = {}
+        self.to_audit_changed = anyio.Event()
 
     # --- flights ---
 
@@ -143,20 +148,49 @@ class Board:
         self.wake()
 
     def in_use(self) -> frozenset[str]:
-        """Return the promoted checkpoints that runs under way were launched with, of whatever experiment."""
-        return frozenset(path for flight in self.flights.values() for path in flight.reads)
+        """Return the promoted checkpoints that runs under way were launched with, of whatever experiment.
+
+        Those of the next audits are among them.
+        """
+        launched = (path for flight in self.flights.values() for path in flight.reads)
+        return frozenset((*launched, *list(filter(None, self.to_audit.values()))[:AUDIT_CHECKPOINTS]))
+
+    def asking(self) -> list[Flight]:
+        """Return all that may want a place: the flights, and the audit that comes next."""
+        return [*self.flights.values(), *([self.audit] if self.audit is not None else [])]
 
     def wants_gpus(self) -> bool:
         """Tell whether a run waits that could start if GPUs were free."""
-        return any(
-            f.need.gpus and self.placement.is_waiting(f) and not f.stands_still for f in self.flights.values()
-        )
+        return any(f.need.gpus and self.placement.is_waiting(f) and not f.stands_still for f in self.asking())
 
     def teach(self, flight: Flight) -> None:
         """Let the runs that wait know what a committed one has needed: they may need less, or more."""
         if isinstance(flight.record.state, Judged):
             for other in self.of(flight.experiment):
                 other.peaks = flight.record.state.decision.peaks
+
+    # --- audits ---
+
+    def will_audit(self, name: str, checkpoint: str) -> None:
+        """Note that an advance waits for its audit, by its entry's name; its checkpoint stays until then."""
+        self.to_audit[name] = checkpoint
+        self.to_audit_changed.set()
+        self.to_audit_changed = anyio.Event()
+
+    def audited(self, name: str) -> None:
+        """Note that the audit of that entry is over."""
+        self.to_audit.pop(name, None)
+
+    def await_place(self, audit: Audit) -> None:
+        """Let the scheduler give the audit a place, when no run wants it."""
+        self.audit = audit
+        self.wake()
+
+    def leave(self, audit: Audit) -> None:
+        """Free the audit's place: its processes are gone."""
+        self.audit = None
+        self.placement.release(audit, was_used=True)
+        self.wake()
 
     # --- verdicts that a client has got ---
 

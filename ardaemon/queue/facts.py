@@ -25,7 +25,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     return QueueFacts(
         now=now,
         waiting=tuple(
-            waiting(f, board, f.key[0] in judging) for f in board.flights.values() if placement.is_waiting(f)
+            waiting(f, board, f.key[0] in judging) for f in board.asking() if placement.is_waiting(f)
         ),
         at_work=(*(_at_work(f, board) for f in placement.seated.values()), *_strange(placement)),
         cards=placement.cards(now if strict else None),

@@ -129,10 +129,14 @@ class Placement:
             flight.going.seat = Seat(slot=slot)
         self.seated[flight.key] = flight
 
-    def release(self, flight: Flight) -> None:
-        """Free the run's place: its processes are gone. A GPU is free once its memory is given back."""
+    def release(self, flight: Flight, was_used: bool = False) -> None:
+        """Free the run's place: its processes are gone. A GPU is free once its memory is given back.
+
+        `was_used`: also where no attempt was given to the engine.
+        """
         if self.seated.pop(flight.key, None) is not None:
             now, tenants = time.monotonic(), self.tenants()
-            for uuid in flight.seat.cards if flight.handle is not None else ():  # else it was never there
+            used = was_used or flight.handle is not None  # else it was never there
+            for uuid in flight.seat.cards if used else ():
                 if uuid not in tenants:
                     self.gpus.released[uuid] = now

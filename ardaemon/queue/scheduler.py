@@ -76,9 +76,13 @@ class Scheduler:
         if fresh:
             placement.kept = assignment.reservation.key if assignment.reservation is not None else None
         for start in assignment.starts:
-            flight = board.flights[start.key]
-            placement.occupy(flight, start.seat, now)
-            self._launch(flight)
+            flight = board.flights.get(start.key)
+            if flight is not None:
+                placement.occupy(flight, start.seat, now)
+                self._launch(flight)
+            elif board.audit is not None:
+                placement.occupy(board.audit, start.seat, now)
+                board.audit.wake()
         for key in giving_way(facts, assignment):
             self.give_way(board.flights[key])
         if board.wants_gpus() and (placement.gpus.draining or not fresh):

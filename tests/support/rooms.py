@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ardaemon/engines/local": _named("engines gpus shim host"),
     "ardaemon/pipeline": _named(_BELOW_PIPELINE),
     "ardaemon/queue": _named(_BELOW_QUEUE),
-    "ardaemon/machine": _named(f"queue {_BELOW_QUEUE} engines"),
+    "ardaemon/machine": _named(f"queue judging {_BELOW_QUEUE} engines"),
     "ardaemon/handlers": _named(_BELOW_TOP),
     "ardaemon": _named(f"{_BELOW_TOP} handlers"),
     "arctl": frozenset({"arctl/service"}),

@@ -1,0 +1,73 @@
+"""The hidden audit as text, for a person. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from arctl.dial import Answer
+from arctl.render.columns import width
+from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX
+from ardaemon.core.line import number, short
+
+HEAD = ("run", "primary", "audit", "trend")
+GAP = "  "
+PATH_MAX = 400  # bytes: it is copied from the terminal
+NAMED_MAX = 8  # runs that wait, of a line
+NO_AUDIT = "there is no audit: arctl session start --audit COMMAND"
+
+
+def lines(view: Answer) -> Iterator[str]:
+    """Yield what the audit has shown: a heading, a row for each advance, what waits."""
+    if view["command"] is None and not view["rows"]:
+        yield NO_AUDIT
+        return
+    yield _heading(view)
+    yield from _table([HEAD, *(_row(row) for row in view["rows"])])
+    if view["total"] > len(view["rows"]):
+        yield f"({view['total']} in all)"
+    yield from waiting(view)
+    if view["rows"]:
+        yield f"what they printed: {short(view['log'], PATH_MAX)}"
+
+
+def warned(view: Answer) -> str:
+    """Return the warning that the audit does not confirm the advances; "" if there is none."""
+    return short(view.get("warning") or "", 2 * WHY_MAX)
+
+
+def waiting(view: Answer) -> Iterator[str]:
+    """Yield a line of the audits that are to come, if there are any."""
+    names = [short(name, ID_MAX) for name in view["waiting"]]
+    if names:
+        more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+        at_work = f"; at work: {short(view['at_work'], ID_MAX)}" if view["at_work"] else ""
+        yield f"to be audited: {', '.join(names[:NAMED_MAX])}{more}{at_work}"
+
+
+def last(view: Answer) -> str:
+    """Return the last audit in a few words: `audit 0.871 @ r0043 (worse)`; "" if there is none."""
+    if not view["rows"]:
+        return ""
+    row = view["rows"][-1]
+    said = f"({row['trend']})" if row["trend"] else ""
+    value = "failed" if row["value"] is None else number(row["value"])
+    return " ".join(filter(None, ("audit", value, "@", short(row["run_id"], ID_MAX), said)))
+
+
+def _heading(view: Answer) -> str:
+    of = "lower" if view["direction"] == "min" else "higher"
+    better = "lower" if view["audit_direction"] == "min" else "higher"
+    metric = short(view["metric"], NAME_MAX)
+    return f"{short(view['expr'], SLUG_MAX)}: {metric} ({of} is better), audit ({better} is better)"
+
+
+def _row(row: Answer) -> tuple[str, ...]:
+    value = number(row["value"]) if row["value"] is not None else "-"
+    said = row["trend"] or short(row["problem"], WHY_MAX)
+    primary = "-" if row["primary"] is None else number(row["primary"])
+    return short(row["run_id"], ID_MAX), primary, value, said
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    wide = [max(width(row[column]) for row in rows) for column in range(len(HEAD))]
+    for row in rows:
+        cells = [cell + " " * (wide[n] - width(cell)) for n, cell in enumerate(row[:-1])]
+        yield GAP.join([*cells, row[-1]]).rstrip()

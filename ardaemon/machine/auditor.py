@@ -1,0 +1,186 @@
+"""Runs the hidden audits that wait, one at a time, each on a place of its own: the last in the queue.
+
+A run never waits for an audit that waits, and no verdict for any. An audit that is under way keeps its place
+to its end: of two audits the second lets every run that waits go first. What an audit has shown is recorded
+once, and then its entry goes; a kill in between has the next daemon look, and run only what is not recorded.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from ardaemon.core.audits import Audits
+from ardaemon.core.config import AUDIT_STARTS
+from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
+from ardaemon.core.events import AuditEnded
+from ardaemon.core.layout import Experiment, Host, boot_id
+from ardaemon.core.live_config import LiveConfig
+from ardaemon.core.model import Quarantine
+from ardaemon.gpus.lease import Lease, Taken
+from ardaemon.host import quarantine, state
+from ardaemon.host.command import Commands
+from ardaemon.host.disk import Disks
+from ardaemon.machine.leasing import Leasing
+from ardaemon.pipeline import audit as audits
+from ardaemon.pipeline import audit_files
+from ardaemon.pipeline.audit import Audit, Audited
+from ardaemon.pipeline.audit_files import Waiting
+from ardaemon.pipeline.patience import RETRY_FIRST_S, RETRY_MOST_S
+from ardaemon.queue.board import Board
+
+TakeUp = Callable[[Waiting], Audit]
+log = logging.getLogger("ardaemon.run")
+
+
+class Auditor:
+    """Takes the audits that wait to their end; the board shows the scheduler the one that is under way."""
+
+    def __init__(
+        self,
+        host: Host,
+        config: LiveConfig,
+        board: Board,
+        leasing: Leasing,
+        disks: Disks,
+        take_up: TakeUp,
+        shown: Callable[[Experiment, Audits], None],
+    ) -> None:
+        """Start nothing yet. `shown` is told what the audits of an experiment have shown by now."""
+        self.host, self.config, self.board, self.leasing = host, config, board, leasing
+        self.disks, self.take_up, self.shown = disks, take_up, shown
+
+    async def loop(self) -> None:
+        """Run what waits whenever something does, until cancelled."""
+        pause = RETRY_FIRST_S
+        while True:
+            came = self.board.to_audit_changed
+            found = await anyio.to_thread.run_sync(audit_files.waiting, self.host.audits_waiting)
+            await self._note(found)
+            for one in found:
+                try:
+                    await self._take(one)
+                    pause = RETRY_FIRST_S
+                except (ArdaemonError, OSError) as error:  # the disk of the state folder refuses
+                    _warn("audit not made", one, error)
+                    await anyio.sleep(pause)
+                    pause = min(pause * 2, RETRY_MOST_S)
+                    break
+            else:
+                await came.wait()
+
+    async def _note(self, found: Sequence[Waiting]) -> None:
+        """Have the checkpoints kept of those that an earlier daemon left; each is named as its run."""
+        for one in found:
+            if one.path.name not in self.board.to_audit:
+                experiment = Experiment(Path(one.active.folder))
+                place = partial(os.path.realpath, experiment.checkpoints / one.active.run_id)
+                with suppress(StorageError):
+                    found_at = await self.disks.ask(experiment.project, place)
+                    self.board.to_audit[one.path.name] = found_at
+
+    async def _take(self, one: Waiting) -> None:
+        """Take one audit to its end, and its entry away. Raises StorageError: it is to be tried again."""
+        experiment = Experiment(Path(one.active.folder))
+        files = audit_files.of_experiment(self.host.audits, experiment.folder)
+        try:
+            done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)
+        except CorruptState as error:  # it stays for a person to look at; nothing is written over it
+            _warn("audit not made", one, error)
+            return
+        if not done:
+            try:
+                audit = await self.disks.ask(experiment.project, partial(self.take_up, one))
+            except (ArdaemonError, OSError) as error:  # its run is gone: nobody can audit it any more
+                value = audits.never_made(one, str(error))
+                await self._record(experiment, partial(audit_files.record, files, experiment, value))
+            else:
+                await self._audit(audit)
+        audit_files.over(one)
+        self.board.audited(one.path.name)
+
+    async def _audit(self, audit: Audit) -> None:
+        assert audit.waiting is not None
+        assert audit.result is not None
+        if audit.waiting.active.starts >= AUDIT_STARTS:
+            audited = Audited(problem=f"the daemon ended {AUDIT_STARTS} times while it ran")
+        else:
+            audited = await self._run(audit)
+        files = audit_files.of_experiment(self.host.audits, audit.experiment.folder)
+        value, primary = audits.value_of(audit, audited), audit.result.primary
+        work = partial(audit_files.record, files, audit.experiment, value, primary.name, primary.direction)
+        await self._record(audit.experiment, work)
+        if audited.printed:
+            await anyio.to_thread.run_sync(audit_files.keep_log, files, audit.run.run_id, audited.printed)
+
+    async def _run(self, audit: Audit) -> Audited:
+        """Run the audit on its place. Ended by nobody but its deadline and the daemon's end."""
+        assert audit.waiting is not None
+        lease = await self._placed(audit)
+        try:
+            await anyio.to_thread.run_sync(audit_files.started, audit.waiting)
+            log.info("audit started", extra={"facts": _about(audit)})
+            work = partial(audits.run, partial(audits.job_of, audit, self.config.now), Commands())
+            audited = await anyio.to_thread.run_sync(work)
+            if audited.ended:  # this daemon stops: the next one runs it again
+                await anyio.sleep_forever()
+            await self._quarantine(audit, audited)
+            return audited
+        finally:
+            lease.close()
+            self.board.leave(audit)
+
+    async def _placed(self, audit: Audit) -> Lease:
+        """Wait until the scheduler gives the audit its place, and lease the GPUs of that."""
+        while True:
+            self.board.await_place(audit)
+            await audit.until(lambda: audit.going is not None)
+            lease = await self.leasing.lease(audit.seat)
+            if not isinstance(lease, Taken):
+                return lease
+            self.board.leave(audit)
+            await self.leasing.note(lease)
+            audit.going = None
+
+    async def _quarantine(self, audit: Audit, audited: Audited) -> None:
+        """Keep the place of what survived its kill from everybody, as that of a run."""
+        for slot in audit.seat.slots if audited.survivors else ():
+            record = Quarantine(
+                slot=slot,
+                folder=str(audit.experiment.folder),
+                run_id=audit.run.run_id,
+                survivors=audited.survivors,
+                boot_id=boot_id(),
+                at=state.now(),
+            )
+            await anyio.to_thread.run_sync(quarantine.keep, self.host.quarantine, record)
+            self.board.quarantined(slot, quarantine.words(record))
+
+    async def _record(self, experiment: Experiment, work: Callable[[], Audits]) -> None:
+        """Record what an audit has shown, for as long as the disk refuses: it is not run again for that."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                known = await anyio.to_thread.run_sync(work)
+                break
+            except StorageError as error:
+                facts = {"expr": experiment.slug, "why": str(error)}
+                log.warning("audit not recorded", extra={"facts": facts})
+            await anyio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST_S)
+        self.board.announce(experiment, AuditEnded(run_id=known.values[-1].run_id))
+        self.shown(experiment, known)
+
+
+def _about(audit: Audit) -> dict[str, str]:
+    return {"expr": audit.experiment.slug, "run_id": audit.run.run_id}
+
+
+def _warn(what: str, one: Waiting, error: Exception) -> None:
+    facts = {"expr": Path(one.active.folder).name, "run_id": one.active.run_id, "why": str(error)}
+    log.warning(what, extra={"facts": facts})

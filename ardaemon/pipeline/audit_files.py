@@ -1,0 +1,138 @@
+"""The hidden audit's files in the daemon's state folder: what waits for it, and what it has shown.
+
+Nothing of an audit lies in the project. When an advance is committed, its active entry is renamed into the
+folder of those that wait: that needs no room on the disk, and happens once, whenever the daemon is killed.
+"""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ardaemon.core.audits import Audits, AuditValue, WaitingAudit
+from ardaemon.core.config import AUDIT_LOGS_KEPT, AUDITS_KEPT
+from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import AuditFiles, Experiment, audit_entry, run_number
+from ardaemon.core.model import Direction, Result
+from ardaemon.core.private import private_folder
+from ardaemon.core.run_record import RunRecord
+from ardaemon.experiment import train_file
+from ardaemon.host import durable, operations, state
+from ardaemon.pipeline import apply
+
+log = logging.getLogger("ardaemon.run")
+
+
+class Waiting(NamedTuple):
+    """An advance that waits for its audit, and its entry."""
+
+    path: Path
+    active: WaitingAudit
+
+
+def of_experiment(audits: Path, folder: Path) -> AuditFiles:
+    """Return the files of an experiment's audit; the name tells experiments of all projects apart."""
+    return AuditFiles(audits / train_file.sha256(os.fsencode(folder))[:16])
+
+
+def is_due(record: RunRecord, result: Result) -> bool:
+    """Tell whether the run is to be audited: it is a candidate that became the best."""
+    return record.settings.audit is not None and not record.of and result.verdict == "advance"
+
+
+def checkpoint_of(experiment: Experiment, result: Result) -> str:
+    """Return the run's promoted checkpoint, links resolved; "" if it has none."""
+    return os.path.realpath(experiment.folder / result.checkpoint) if result.checkpoint else ""
+
+
+def finish(entry: Path, record: RunRecord, result: Result) -> None:
+    """Take the active entry of a committed run away: to those that wait for their audit, if it is one.
+
+    What keeps it from there costs the audit, and no verdict.
+    """
+    if is_due(record, result):
+        try:
+            operations.rename(entry, audit_entry(entry))
+        except OSError as error:
+            log.warning("no audit", extra={"facts": {"run_id": record.run_id, "why": str(error)}})
+        else:
+            return
+    apply.finish(entry)
+
+
+def waiting(folder: Path) -> list[Waiting]:
+    """Return all that wait for their audit, in their order; what cannot be read is passed over."""
+    paths = [(path.stat().st_ctime_ns, path.name, path) for path in folder.glob("*.json")]
+    found = []
+    for _, _, path in sorted(paths):
+        try:
+            active = state.read(path, WaitingAudit)
+        except (ArdaemonError, OSError) as error:
+            log.warning("unreadable", extra={"facts": {"entry": path.name, "why": str(error)}})
+            continue
+        if active is not None:
+            found.append(Waiting(path, active))
+    return found
+
+
+def started(one: Waiting) -> Waiting:
+    """Write down that the audit is started once more, before it is. Raises StorageError."""
+    active = replace(one.active, starts=one.active.starts + 1)
+    state.write(one.path, active, 0o600)
+    return Waiting(one.path, active)
+
+
+def read(files: AuditFiles, experiment: Experiment) -> Audits:
+    """Return what the audits of an experiment have shown. Raises CorruptState and StorageError."""
+    return state.read(files.values, Audits) or Audits(folder=str(experiment.folder))
+
+
+def is_recorded(files: AuditFiles, experiment: Experiment, active: WaitingAudit) -> bool:
+    """Tell whether the audit of that run is recorded already."""
+    return any(
+        (audit.run_id, audit.submit_id) == (active.run_id, active.submit_id)
+        for audit in read(files, experiment).values
+    )
+
+
+def record(
+    files: AuditFiles,
+    experiment: Experiment,
+    audit: AuditValue,
+    metric: str = "",
+    direction: Direction = "min",
+) -> Audits:
+    """Add what an audit has shown, durably, and return all. Raises CorruptState and StorageError.
+
+    Without the name of the primary metric it stays as it was.
+    """
+    known = read(files, experiment)
+    if any(one.run_id == audit.run_id for one in known.values):  # the experiment was made anew
+        known = replace(known, values=())
+    values = sorted([*known.values, audit], key=lambda one: (one.run_ended_at, run_number(one.run_id)))
+    known = replace(known, values=tuple(values[-AUDITS_KEPT:]))
+    known = replace(known, metric=metric, direction=direction) if metric else known
+    private_folder(files.folder)
+    state.write(files.values, known, 0o600)
+    return known
+
+
+def keep_log(files: AuditFiles, run_id: str, data: bytes) -> None:
+    """Keep what an audit printed, and the last AUDIT_LOGS_KEPT of them; it is for looking at only."""
+    try:
+        private_folder(files.folder)
+        durable.publish(files.log(run_id), data, 0o600)
+        logs = sorted(files.folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        for old in logs[:-AUDIT_LOGS_KEPT]:
+            durable.remove(old)
+    except (ArdaemonError, OSError) as error:
+        log.warning("not written", extra={"facts": {"path": str(files.log(run_id)), "why": str(error)}})
+
+
+def over(one: Waiting) -> None:
+    """Remove the entry of an audit that is recorded; one that comes back is seen to be recorded."""
+    with suppress(OSError):
+        durable.remove(one.path)
