@@ -166,9 +166,10 @@ def build(
     )
 
     async def take_up(entries: list[Path]) -> None:
-        left = await recovery.recover(board, engine, disks, locks, started_here, entries)
+        end = driver.committer.end
+        left = await recovery.recover(board, engine, disks, locks, started_here, end, entries)
         log_quota.wake()
-        tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
+        tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, end, facts, left)
         board.wake()
 
     context = Context(
@@ -271,12 +272,13 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     started_here = parts.context.started_here
     facts = parts.context.facts
     entries = recovery.entries(parts.host)
-    left = await recovery.recover(board, engine, disks, locks, started_here, entries)
+    end = parts.scheduler.driver.committer.end
+    left = await recovery.recover(board, engine, disks, locks, started_here, end, entries)
     engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
     tasks.start_soon(parts.scheduler.loop)
     await _looked_at(board)
     recovered.set()
-    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, facts, left)
+    tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, end, facts, left)
     tasks.start_soon(recovery.keep_counting, board, engine)
     tasks.start_soon(parts.overseer.sampler.loop)
     tasks.start_soon(_keep_ready, engine, board)

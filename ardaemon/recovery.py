@@ -10,7 +10,7 @@ A run that cannot be read is never guessed at: it is stranded, its entry stays, 
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +39,9 @@ LOCKS_S = 20.0  # for a change of the same experiment to be over
 log = logging.getLogger("ardaemon.recovery")
 
 
+End = Callable[[Flight], Awaitable[None]]
+
+
 class Recovered(NamedTuple):
     """The active entries that are no flight, by why."""
 
@@ -48,7 +51,13 @@ class Recovered(NamedTuple):
 
 
 async def recover(
-    board: Board, engine: Engine, disks: Disks, locks: Locks, started_here: StartedHere, entries: list[Path]
+    board: Board,
+    engine: Engine,
+    disks: Disks,
+    locks: Locks,
+    started_here: StartedHere,
+    end: End,
+    entries: list[Path],
 ) -> Recovered:
     """Put every active run on the board, for the scheduler to drive on; return the others.
 
@@ -56,7 +65,8 @@ async def recover(
     that was removed is written down here, before anybody can submit another. When a project is back later,
     others may change it at the same time: so this is alone with its experiments. The runs of a project whose
     disk does not answer are stranded, and nobody else gets at that disk before the thread that hangs is back.
-    So are those of a project that another daemon owns: they are looked at again.
+    So are those of a project that another daemon owns: they are looked at again. `end` does the last of a
+    commit that was applied.
     """
     found = await anyio.to_thread.run_sync(read, entries)
     arriving = [
@@ -74,11 +84,23 @@ async def recover(
     for entry in entries:
         board.stranded.pop(entry.name, None)
     board.stranded.update({entry.name: why for entry, why in left.items()})
+    for flight in (flight for taken in taken_up for flight in taken.finished):
+        await _end(flight, end)
     return Recovered(
         stranded=list(left),
         removed=[removed for taken in taken_up for removed in taken.removed],
         finished=[flight.experiment for taken in taken_up for flight in taken.finished],
     )
+
+
+async def _end(flight: Flight, end: End) -> None:
+    """Do the last of a commit; what cannot be done now is left to the next daemon, with the entry."""
+    if flight.record.settings.verdict != "noise":
+        return  # its entry is gone
+    try:
+        await end(flight)
+    except (ArdaemonError, OSError) as error:
+        log.warning("not yet", extra={"facts": {**about(flight), "why": str(error)}})
 
 
 async def _take_up(project: TakingUp, disks: Disks, locks: Locks, taken_up: list[TakenUp]) -> None:
@@ -142,6 +164,7 @@ async def keep_looking(
     disks: Disks,
     locks: Locks,
     started_here: StartedHere,
+    end: End,
     facts: FactsKeeper,
     left: Recovered,
 ) -> None:
@@ -160,7 +183,7 @@ async def keep_looking(
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
         there = [entry for entry in left.stranded if entry.exists()]
-        left = await recover(board, engine, disks, locks, started_here, there)
+        left = await recover(board, engine, disks, locks, started_here, end, there)
         board.wake()
 
 

@@ -54,7 +54,7 @@ class TakenUp(NamedTuple):
     """The runs that some active entries lead to, by how they stand."""
 
     flights: list[Flight]  # all that could be read
-    finished: list[Flight]  # those of them that are committed by now
+    finished: list[Flight]  # those of them that are committed by now; the entry of a noise verdict is there
     removed: list[tuple[Path, Run]]
     stranded: dict[Path, Stranded]
 
@@ -183,7 +183,9 @@ class TakingUp:
                 records = self.started_here.records
                 result = apply.apply(flight.experiment, flight.run, flight.record, records=records)
                 log.info("committed", extra={"facts": about(flight)})
-            audit_files.finish(flight.entry, flight.record, result)
+            flight.result = result
+            if flight.record.settings.verdict != "noise":  # else launches of the best may be due first
+                audit_files.finish(flight.entry, flight.record, result)
             return True
         except (ArdaemonError, OSError) as error:
             log.warning("not yet", extra={"facts": {**about(flight), "why": str(error)}})

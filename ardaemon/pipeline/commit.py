@@ -191,6 +191,7 @@ class Committer:
             flight.promotion.trusted = self.config.now.trusted
             flight.promotion.report = partial(self._promoting, flight)
             result, checkpoint = await self.patience.once(flight, partial(self._applied, flight, delivered))
+            await self._launch_due(flight)  # before the entry goes: a kill in between shall not lose them
             async with flight.writing:  # a wish that is being written now would bring the entry back
                 audit_files.finish(flight.entry, flight.record, result)
             # The report knows the flight, which must not wait for the collector then.
@@ -213,9 +214,18 @@ class Committer:
         self._tell_committed(flight, result, ms)
         if audit_files.is_due(flight.record, result):
             self.listener.will_audit(flight.entry.name, checkpoint)
+        return None
+
+    async def _launch_due(self, flight: Flight) -> None:
         if flight.record.settings.verdict == "noise":
             await self.remeasurer.launch_due(flight)
-        return None
+
+    async def end(self, flight: Flight) -> None:
+        """Do the last of a commit that an earlier daemon has applied: its entry goes. Raises StorageError."""
+        async with self.patience.alone(flight):
+            await self._launch_due(flight)
+            assert flight.result is not None, "it was committed"
+            audit_files.finish(flight.entry, flight.record, flight.result)
 
     async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
         """Quarantine the seat of what survived its kill, on disk: no restart gives it away."""

@@ -1,5 +1,6 @@
 """A session with --verdict noise: launches with several seeds, of the run and of the best."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -79,6 +80,32 @@ def test_luck_alone_does_not_advance(lab: Lab) -> None:
     for luck in (-1.0, 0.3, -0.5):
         edit(lab, 1.0, luck)
         assert lab.run()["verdict"] == "revert"
+
+
+def test_the_best_is_launched_also_if_the_daemon_is_killed_as_the_baseline_is_committed(lab: Lab) -> None:
+    """Its entry is the last of it: as long as that is there, the launches are due, whoever asks."""
+    lab.ready(verdict="noise")
+    edit(lab, 1.0)
+    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n"
+    lab.write(wait + (lab.folder / "train.py").read_text())
+    lab.submit()
+    wait_until(lambda: lab.get("run.get", run_id="r0001")["state"] == "running", "its launch")
+    lab.call("queue.pause")
+    entry = next((lab.home / "active").glob("*.json"))
+    kept = entry.read_bytes()
+    (lab.project / "go").touch()
+    assert lab.wait("r0001")["result"]["verdict"] == "advance"
+    lab.kill()
+    for launch in (lab.folder / "runs").glob("r0001m*"):
+        shutil.rmtree(launch)
+    for other in (lab.home / "active").glob("*.json"):
+        other.unlink()
+    entry.write_bytes(kept)
+    lab.start()
+    assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == ["r0001m1", "r0001m2", "r0001m3"]
+    assert not entry.exists()
+    lab.call("queue.resume")
+    wait_until(lambda: len(measured(lab)) == 3, "its reruns")
 
 
 @pytest.mark.parametrize("event", ["ended", "committed"])
