@@ -224,7 +224,7 @@ OPTIONS = (
         "--max-log",
         type=MEMORY,
         metavar="SIZE",
-        help="Of a longer log keep the head and the tail, as 256MiB; default: all of it.",
+        help="Of a longer log keep the head and the tail, as 256MiB; default: 1GiB; none: all of it.",
     ),
     setting(
         "--on-tainted",

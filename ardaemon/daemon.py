@@ -286,10 +286,18 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, parts.context.idler.loop)
     tasks.start_soon(at_the_side, parts.auditor.loop)
-    tasks.start_soon(at_the_side, partial(parts.context.log_quota.loop, board.projects))
+    tasks.start_soon(
+        at_the_side, partial(parts.context.log_quota.loop, board.projects, partial(_short, board, engine))
+    )
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})
+
+
+def _short(board: Board, engine: Engine) -> set[Path]:
+    """Return the projects in which the record of a run that has ended finds no room on the disk."""
+    flights = [flight for flight in board.flights.values() if flight.handle is not None]
+    return {f.experiment.project for f in flights if f.handle is not None and engine.waits(f.handle)}
 
 
 async def at_the_side(work: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from arctl.render import status as status_lines
 from arctl.render.line import setting
 from arctl.session_options import session_options, take_settings
 from ardaemon.core.errors import SecondsNeeded, UsageError
+from ardaemon.core.size import SIZES, written
 from ardaemon.core.words import runner_of
 
 SECONDS_SUGGESTED = 600.0  # at the prompt: a first guess for a small model
@@ -153,7 +154,7 @@ def _say(answer: Answer, as_json: bool) -> None:
     if settings:
         settings = {**settings, "runner": runner_of(session)}  # also where an earlier version wrote none down
     for name, value in settings.items():
-        say(f"  {name}: {', '.join(value) if isinstance(value, list) else setting(value)}")
+        say(f"  {name}: {_value(name, value)}")
     say(f"runs: {status_lines.counted(session['counters'])}")
     say(f"termination: {status_lines.limits(answer)}")
     if answer.get("inherited"):
@@ -163,3 +164,10 @@ def _say(answer: Answer, as_json: bool) -> None:
         say(f"chain: {'no limit' if left is None else f'{left} left'}")
     for line in answer.get("said") or ():
         say(line)
+
+
+def _value(name: str, value: Any) -> str:
+    """Return a setting as its option takes it."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return written(value) if name in SIZES else setting(value)

@@ -23,6 +23,9 @@ LAUNCHES_MAX = 128  # of one run, whatever for: a daemon that looks for one look
 NOISE_BUDGET = 0.20  # expected false advances for each advance, of --verdict noise (docs/noise.md)
 RESULT_MAX_BYTES = 2048  # result.json: what an agent reads per iteration is bounded
 FREE_DISK_MIN = 64 << 20  # bytes that must be free to accept a run: its log and record must fit
+# --max-log of a session that names none: more than anybody reads of a log, and a job that prints without end
+# fills no disk with it.
+LOG_MIB = 1024.0
 LOG_MIN_MIB = 1.0  # of --max-log: the tail then holds what a verdict and `arctl tail` read of a log
 DRAINED_MAX_S = 30.0  # of one look whether all runs have ended; a client asks again
 QUEUE_MAX = 10_000  # runs waiting or running in one daemon
@@ -137,8 +140,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Minutes without a new run after which an agent counts as idle. Unset: never.
     idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=TIME_MAX_S / 60)] | None = None
 
-    # The disk that the logs and samples of a project's runs may take, as "20GiB". Where it is more, or where
-    # the disk is nearly full, the oldest go (files.md). Unset: they stay.
+    # The disk that the logs and samples of a project's runs may take, as "20GiB": where it is more, the
+    # oldest go. Unset: they go only where the disk is full (files.md). "none": they stay.
     log_quota: str | None = None
 
     # Whether an agent gets what the command prints of its run: at most 300 bytes, in `arctl run --wait`.
@@ -157,13 +160,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def quota(self) -> int | None:
         """Return `log_quota` in bytes; None: no limit. Raises ValueError."""
-        if self.log_quota is None:
+        if self.log_quota is None or self.logs_stay:
             return None
         try:
             return int(mebibytes(self.log_quota, "log_quota") * (1 << 20))
         except UsageError as error:
             text = self.log_quota[:40]
             raise ValueError(f'log_quota = "{text}": it is no amount; write it as "20GiB"') from error
+
+    @property
+    def logs_stay(self) -> bool:
+        """Tell whether old logs stay even where the disk is full."""
+        return self.log_quota == "none"
 
     @property
     def tree_max(self) -> int | None:

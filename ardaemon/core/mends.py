@@ -4,14 +4,13 @@ import shlex
 
 from msgspec.structs import asdict
 
-from ardaemon.core.model import Settings
-from ardaemon.core.size import written
+from ardaemon.core.model import OF_A_NEW_SESSION, Settings
+from ardaemon.core.size import SIZES, written
 from ardaemon.core.text import clean
 from ardaemon.core.words import option as option_of
 
 COMMAND_MAX = 2000  # characters of a command that can still be copied from a terminal
 _FIRST = ("seconds", "runner", "plateau", "max_runs")
-_MEMORY = ("vram", "max_vram", "max_rss", "max_log")
 _CONTINUE = "arctl session start --resume continue"
 
 
@@ -49,7 +48,8 @@ def session_anew(settings: Settings, slug: str) -> str:
     return f"{command} --expr {slug}"
 
 
-_DEFAULTS = {**asdict(Settings(seconds=1)), "seconds": None, "runner": None}  # these are always named
+_NAMED = {"seconds": None, "runner": None}  # always
+_DEFAULTS = {**asdict(Settings(seconds=1)), **OF_A_NEW_SESSION, **_NAMED}
 
 
 def _option(name: str, value: object) -> list[str]:
@@ -58,9 +58,11 @@ def _option(name: str, value: object) -> list[str]:
     match value:
         case True:
             return [option]
+        case None:
+            return [f"{option} none"]
         case tuple():
             return [f"{option} {shlex.quote(str(each))}" for each in value]
-        case float() if name in _MEMORY:
+        case float() if name in SIZES:
             return [f"{option} {written(value)}"]
         case float():
             return [f"{option} {value:.12g}"]

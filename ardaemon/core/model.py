@@ -1,10 +1,19 @@
 """Types for the files of an experiment. All times on disk are UTC, ISO 8601."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from ardaemon.core.config import ATTEMPTS_OF_VERSION, AUDIT_S, CHECK_S, HOUR_S, NOISE_BUDGET, SETTLE_S
+from ardaemon.core.config import (
+    ATTEMPTS_OF_VERSION,
+    AUDIT_S,
+    CHECK_S,
+    HOUR_S,
+    LOG_MIB,
+    NOISE_BUDGET,
+    SETTLE_S,
+)
 from ardaemon.core.layout import SLUG, SLUG_MAX
 from ardaemon.core.metric_names import MetricSource
 from ardaemon.core.words import RUNNER_UNNAMED
@@ -155,6 +164,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None if self.max_log is None else int(self.max_log * (1 << 20))
 
 
+# Where a session that names none has another value than Settings. A session of an earlier version, whose file
+# holds none, keeps what it had.
+OF_A_NEW_SESSION: Mapping[str, Any] = {"max_log": LOG_MIB}
 # The settings by which a session ends by itself.
 LIMITS = ("threshold", "plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures", "max_launches")
 

@@ -27,6 +27,7 @@ from ardaemon.core.model import (
     Settings,
     ShellState,
 )
+from ardaemon.core.size import SIZES
 from ardaemon.core.summary import Summary
 
 # A daemon serves clients of the version before and after its own.
@@ -212,7 +213,6 @@ class Seal(Where, frozen=True, kw_only=True):
 # Settings that may be written with their unit, as text: "10m", "8h", "6GiB" (experiment/settings.py).
 DURATIONS = ("seconds", "startup", "stall", "settle", "check_seconds", "audit_seconds")
 HOURS = ("max_hours", "max_gpu_hours")
-SIZES = ("vram", "max_vram", "max_rss", "max_log")
 
 
 def _given_type(field: FieldInfo) -> Any:

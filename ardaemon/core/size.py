@@ -5,6 +5,8 @@ import re
 
 from ardaemon.core.errors import UsageError
 
+# Settings of a session that are an amount, in MiB.
+SIZES = ("vram", "max_vram", "max_rss", "max_log")
 # IEC 80000-13 prefixes, and the short forms that nvidia-smi, docker and ulimit users write for them.
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _FORM = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgt])(?:ib|b)?\s*", re.IGNORECASE)

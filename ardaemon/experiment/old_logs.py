@@ -5,7 +5,6 @@ by its line in one step, so that a kill in between leaves some logs whole and th
 """
 
 import contextlib
-import errno
 import itertools
 import os
 import re
@@ -19,11 +18,10 @@ from ardaemon.core.layout import ORIGINAL, RUN_ID, Attempt, Experiment, Run, run
 from ardaemon.core.size import of_bytes
 from ardaemon.experiment import ledger
 from ardaemon.experiment.which_logs import RunLogs
-from ardaemon.host import durable, operations, state
+from ardaemon.host import durable, obstacle, operations, state
 
 LINE_MAX = 512  # bytes; a log that is longer is none of these lines
 _REMOVED = re.compile("… the log(?: and the samples)? \\([^)\\n]*\\) (?:was|were) removed at [^\\n]* …\\n")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def committed(experiment: Experiment) -> list[RunLogs]:
@@ -136,7 +134,7 @@ def _replace(path: Path, line: bytes) -> None:
     try:
         durable.publish(path, line, durable.mode_of(path, 0o644))
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in obstacle.FULL:
             raise
         _replace_in_place(path, line)
 

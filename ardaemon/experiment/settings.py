@@ -12,9 +12,9 @@ from msgspec.structs import asdict, fields
 from ardaemon.core import constraints, duration
 from ardaemon.core.config import GPUS_MAX, LOG_MIN_MIB, MEMORY_MAX_MIB
 from ardaemon.core.errors import SecondsNeeded, UsageError
-from ardaemon.core.model import Settings
-from ardaemon.core.protocol import DURATIONS, HOURS, SIZES, SomeSettings
-from ardaemon.core.size import mebibytes, written
+from ardaemon.core.model import OF_A_NEW_SESSION, Settings
+from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
+from ardaemon.core.size import SIZES, mebibytes, written
 from ardaemon.core.words import option as option_of
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
@@ -47,10 +47,9 @@ def inherit(
     """
     changes = given_values(given)
     before = {} if last is None else asdict(last)
-    kept = {
-        name: value for name, value in before.items() if name not in changes and value != DEFAULTS.get(name)
-    }
-    values = {**kept, **changes}
+    usual = {**DEFAULTS, **OF_A_NEW_SESSION}
+    kept = {name: value for name, value in before.items() if name not in changes and value != usual.get(name)}
+    values = {**OF_A_NEW_SESSION, **kept, **changes}
     if "seconds" not in values:
         raise SecondsNeeded("missing: --seconds", "the wall-clock limit of each run, as --seconds 600")
     if values.get("runner") is None:

@@ -8,7 +8,8 @@ from ardaemon.core.layout import Run
 
 # Of each experiment, as long as the disk has room: an agent looks at the last crash, and at the one before.
 LAST_KEPT = 3
-WORTH_BYTES = 4096  # of one run: to remove less frees no block of the disk
+# Of one run: a log takes a block of the disk, and so do samples, and the line that stands in the log's place.
+WORTH_BYTES = 3 * 4096
 
 
 class RunLogs(NamedTuple):

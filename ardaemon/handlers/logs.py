@@ -1,6 +1,5 @@
 """log.prune: remove old logs because somebody says so."""
 
-import errno
 import shlex
 from collections.abc import Collection
 from functools import partial
@@ -15,10 +14,8 @@ from ardaemon.core.size import of_bytes
 from ardaemon.experiment import old_logs, which_logs
 from ardaemon.experiment.which_logs import RunLogs, counted, names
 from ardaemon.handlers.context import Context
-from ardaemon.host import state
+from ardaemon.host import obstacle, state
 from ardaemon.rpc.dispatch import Notify
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Chosen(NamedTuple):
@@ -41,7 +38,7 @@ class Logs:
             return await self._pruned(experiment, params)
         except StorageError as error:
             cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in _FULL:
+            if not isinstance(cause, OSError) or cause.errno not in obstacle.FULL:
                 raise
             raise await self.context.ask(experiment, partial(_by_hand, experiment, params, error)) from error
 

@@ -5,10 +5,11 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from ardaemon.core import asides
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import Refused, Unfollowed
+from ardaemon.core.errors import Refused, StorageError, Unfollowed
 from ardaemon.core.events import RunSubmitted
-from ardaemon.core.layout import Experiment, candidate_number
+from ardaemon.core.layout import Experiment, candidate_number, project_folder
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment import ledger
@@ -35,6 +36,17 @@ class Runs:
 
     async def run_submit(self, params: p.Submit, _: Notify) -> p.RunView:
         """Take a candidate; all of it is on disk when this returns."""
+        try:
+            return await self._submit(params)
+        except StorageError as error:
+            made_room = await self.context.log_quota.refused(project_folder(params.project), error)
+            if not made_room:
+                raise
+            for line in made_room:
+                asides.tell(line)
+            return await self._submit(params)
+
+    async def _submit(self, params: p.Submit) -> p.RunView:
         received = time.monotonic()
         self.board.require_room()
         experiment = await self.context.resolve(params.project, params.expr)

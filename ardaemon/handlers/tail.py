@@ -171,6 +171,26 @@ def _end_of(path: Path, lines: int, max_log: float | None = None) -> _End:
     return _End(size, "\n".join(filter(None, (told, text))), max_log)
 
 
+def dropped_of(experiment: Experiment, run_id: str) -> str:
+    """Say what --max-log has dropped of a committed run's log; "" if nothing. Raises StorageError."""
+    max_log, path = _max_log(experiment, run_id, None), _last_log(experiment.run(run_id))
+    if max_log is None or not os.path.lexists(path):
+        return ""
+    with state.storage("read", path):
+        gap = _gap(path)
+    if gap is None:
+        return ""
+    return f"{run_id}: {dropped(gap[1] - gap[0], max_log)}, from the middle; to keep all: --max-log none"
+
+
+def _gap(path: Path) -> tuple[int, int] | None:
+    fd = files.descriptor(path, file_kinds.LOG)
+    try:
+        return holes.gap(fd)
+    finally:
+        os.close(fd)
+
+
 def _told(size: int, max_log: float | None) -> str:
     return f"… {dropped(size, max_log)} …"
 

@@ -1,11 +1,13 @@
 """run.wait: until a run is launched or committed, or for the next verdict of an experiment."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 import anyio
 from msgspec.structs import replace
 
+from ardaemon.core import asides
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, UnknownRun
 from ardaemon.core.layout import Experiment
@@ -14,6 +16,7 @@ from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named, stored
 from ardaemon.handlers.stuck import is_stuck, refusal
+from ardaemon.handlers.tail import dropped_of
 from ardaemon.machine.on_event import FEEDBACK_S
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.board import Board, Message
@@ -41,7 +44,9 @@ class Waiter:
             under_way = {flight.run.run_id for flight in self.board.candidates(experiment)}
             view = await self._next(experiment, params.until, end)
             over = view.result is not None
-            return await self._with_feedback(view, view.run_id in under_way, end) if over else view
+            return (
+                await self._with_feedback(experiment, view, view.run_id in under_way, end) if over else view
+            )
         run_id = await named(self.context, experiment, params.run_id)
         flight = await unfollowed.flight_of(self.context, experiment, run_id)
         if flight is None:
@@ -50,12 +55,19 @@ class Waiter:
             view = await self._awaited([flight], params.until, end)
         if view.result is not None:
             await self._deliver(experiment, run_id)
-            return await self._with_feedback(view, flight is not None, end)
+            return await self._with_feedback(experiment, view, flight is not None, end)
         return view
 
-    async def _with_feedback(self, view: p.RunView, awaited: bool, end: float | None) -> p.RunView:
-        """Add what a person's command prints of the run; of a run of long ago nothing more is awaited."""
+    async def _with_feedback(
+        self, experiment: Experiment, view: p.RunView, awaited: bool, end: float | None
+    ) -> p.RunView:
+        """Add what a person's command prints of the run, and tell what its log has lost.
+
+        Of a run of long ago nothing more is awaited.
+        """
         notifier = self.context.notifier
+        with suppress(ArdaemonError):  # the verdict stands without that line
+            asides.tell(await self.context.ask(experiment, partial(dropped_of, experiment, view.run_id)))
         comes = awaited or notifier.is_pending((view.project, view.expr, view.run_id))
         left = FEEDBACK_S if end is None else end - time.monotonic()
         return replace(view, feedback=await notifier.feedback(_committed(view), left if comes else 0.0))

@@ -17,7 +17,8 @@ _NO_RIGHT = (errno.EACCES, errno.EPERM)
 
 
 # Errors of the whole disk: no change of a folder tells that they are over.
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_THE_DISK = (*FULL, errno.EIO, errno.EROFS)
 
 
 class Obstacle(NamedTuple):

@@ -55,7 +55,7 @@ class Driver:
         `entries` is the folder of the active entries.
         """
         self.engine, self.machine = engine, machine
-        self.patience = patience = Patience(locks, listener, background, disks)
+        self.patience = patience = Patience(locks, listener, background, disks, log_quota.refused)
         pruner = Pruner(locks, listener.in_use, background, disks)
         self.watcher = Watcher(engine, listener, background, machine, patience, limit)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)

@@ -1,8 +1,9 @@
 """Keeps a project's old logs within `log_quota` of config.toml, and has them go before its disk is full.
 
-After each commit the logs of the runs that are over are counted. While a run is under way, and before one is
-taken, the disk is looked at: where it is nearly full, old logs go until there is room again. Only then
-"disk full" is said. Without `log_quota` nothing goes.
+With a quota, after each commit the logs of the runs that are over are counted. While a run is under way, and
+before one is taken, the disk is looked at: where it is nearly full, old logs go until there is room again. So
+they do where the disk has refused something for want of room, whatever it says is free: a user's quota may be
+used up. Only then "disk full" is said. With `log_quota = "none"` nothing goes.
 
 An experiment keeps the logs of its best and of its last runs as long as the others give room enough.
 """
@@ -28,7 +29,7 @@ from ardaemon.core.size import of_bytes
 from ardaemon.experiment import old_logs, which_logs
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.which_logs import RunLogs
-from ardaemon.host import state
+from ardaemon.host import obstacle, state
 from ardaemon.host.disk import Disks
 
 LOOK_S = 10.0  # between two looks at a disk, which tells nobody that it fills up; a look takes microseconds
@@ -81,44 +82,77 @@ class LogQuota:
         else:
             self.background.start_soon(self._count, experiment, run_id)
 
-    async def loop(self, projects: Callable[[], Iterable[Path]]) -> None:
-        """Look at the disks of those projects in which runs are under way, for ever."""
+    async def loop(
+        self, projects: Callable[[], Iterable[Path]], short: Callable[[], Iterable[Path]] = tuple
+    ) -> None:
+        """Look at the disks of those projects in which runs are under way, for ever.
+
+        In those that `short` returns a run has ended whose record found no room.
+        """
         while True:
             under_way = set(projects())
             if not under_way:
                 self._work = anyio.Event()
                 await self._work.wait()
             for project in under_way:
-                if time.monotonic() - self._futile.get(project, -NOTHING_LEFT_S) >= NOTHING_LEFT_S:
+                if not self._is_futile(project):
                     await self.make_room(project)
+            for project in short():
+                await self._after_refusal(project)
             await anyio.sleep(LOOK_S)
+
+    def _is_futile(self, project: Path) -> bool:
+        return time.monotonic() - self._futile.get(project, -NOTHING_LEFT_S) < NOTHING_LEFT_S
+
+    async def refused(self, project: Path, error: Exception) -> tuple[str, ...]:
+        """Remove old logs if the error says that their disk had no room for something; say what went.
+
+        The caller holds no experiment's lock.
+        """
+        cause = error.__cause__ if isinstance(error, ArdaemonError) else error
+        if not isinstance(cause, OSError) or cause.errno not in obstacle.FULL:
+            return ()
+        path = error.data.get("path") if isinstance(error, ArdaemonError) else cause.filename
+        with _logged(project):
+            if path is not None and await self.disks.ask(project, partial(_helps, project, str(path))):
+                return await self._after_refusal(project)
+        return ()
+
+    async def _after_refusal(self, project: Path) -> tuple[str, ...]:
+        if self.config.now.logs_stay or self._is_futile(project):
+            return ()
+        with _logged(project):
+            return await self._make_room(project, ROOM, 1, "for the disk had no room for a run's record")
+        return ()
 
     async def make_room(self, project: Path) -> tuple[str, ...]:
         """Remove old logs where the disk is nearly full; say what went, in a line for a person.
 
         What stands in the way is logged: whoever needs the disk says it better.
         """
-        if self.config.now.quota() is None:
+        if self.config.now.logs_stay:
             return ()
         with _logged(project):
             free = await self.disks.ask(project, partial(_free, project))
             if free < FREE_DISK_MIN:
-                return await self._make_room(project, free)
+                why = f"for only {of_bytes(free)} of the disk were free"
+                return await self._make_room(project, ROOM - free, FREE_DISK_MIN - free, why)
         return ()
 
-    async def _make_room(self, project: Path, free: int) -> tuple[str, ...]:
+    async def _make_room(self, project: Path, wanted: int, least: int, why: str) -> tuple[str, ...]:
+        """Remove the oldest logs that together take `wanted` bytes; the last ones only for the `least`."""
         async with self._alone.of(project):
             found = await self.disks.do(project, partial(_look, project))
-            by = f"{self._setting}, for only {of_bytes(free)} of the disk were free"
-            going = _oldest(found.first, ROOM - free)
+            by = f"{self._by}, {why}"
+            going = _oldest(found.first, wanted)
             freed = sum(one.size for _, one in going)
-            still_wanted = FREE_DISK_MIN - free - freed
-            gone = await self._remove([*going, *_oldest(found.last, still_wanted)], by)
+            gone = await self._remove([*going, *_oldest(found.last, least - freed)], by)
         if not gone:
             self._futile[project] = time.monotonic()
             return ()
         size = of_bytes(sum(one.size for one in gone))
-        return (f"old logs of {which_logs.counted(len(gone), 'run')} ({size}) were removed by {by}",)
+        runs = which_logs.counted(len(gone), "run")
+        return (f"old logs of {runs} ({size}) were removed by {by}{self._way_out}",)
 
     async def _count(self, experiment: Experiment, run_id: str) -> None:
         project, quota = experiment.project, self.config.now.quota()
@@ -137,12 +171,18 @@ class LogQuota:
         found = await self.disks.do(project, partial(_look, project))
         too_much = found.taken - quota
         wanted = too_much + quota // SPARE_PART if too_much > 0 else 0
-        gone = await self._remove(_oldest(found.first, wanted), self._setting)
+        gone = await self._remove(_oldest(found.first, wanted), self._by)
         self._taken[project] = found.taken - sum(one.size for one in gone)
 
     @property
-    def _setting(self) -> str:
-        return f"log_quota = {self.config.now.log_quota}"
+    def _by(self) -> str:
+        quota = self.config.now.log_quota
+        return "the daemon" if quota is None else f"log_quota = {quota}"
+
+    @property
+    def _way_out(self) -> str:
+        asked = self.config.now.log_quota is not None
+        return "" if asked else '; log_quota = "none" in config.toml keeps them'
 
     async def _remove(self, going: Going, by: str) -> list[RunLogs]:
         """Remove these, each alone with its experiment; return those that went."""
@@ -179,6 +219,18 @@ class _logged:
 def _free(project: Path) -> int:
     space = os.statvfs(Project(project).home)
     return space.f_bavail * space.f_frsize
+
+
+def _helps(project: Path, refused: str) -> bool:
+    """Tell whether `refused` lies on the disk of the logs, and wants of that what a log takes.
+
+    A disk without inodes has no use for blocks: a line stands in the place of each log that goes.
+    """
+    home = Project(project).home
+    space = os.statvfs(home)
+    if space.f_files and not space.f_favail:
+        return False
+    return os.stat(os.path.dirname(refused)).st_dev == os.stat(home).st_dev
 
 
 def _look(project: Path) -> Found:

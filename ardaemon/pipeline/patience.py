@@ -1,10 +1,10 @@
 """Try again what the disk refuses, for as long as it takes: a result is never dropped."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -43,10 +43,20 @@ class Patience:
     """Wait between two tries, longer each time, and say what is in the way."""
 
     def __init__(
-        self, locks: Locks, listener: Listener, background: anyio.abc.TaskGroup, disks: Disks
+        self,
+        locks: Locks,
+        listener: Listener,
+        background: anyio.abc.TaskGroup,
+        disks: Disks,
+        make_room: Callable[[Path, Exception], Coroutine[Any, Any, object]],
     ) -> None:
+        """Take the parts of the daemon.
+
+        `make_room` gets a project, and what its disk has said. It removes what may go if that disk is full,
+        and returns something true if it did.
+        """
         self.locks, self.listener, self.background = locks, listener, background
-        self.disks = disks
+        self.disks, self.make_room = disks, make_room
 
     def alone(self, flight: Flight) -> AbstractAsyncContextManager[None]:
         """Return the experiment's lock: while it is held, nothing else changes the experiment's files."""
@@ -95,6 +105,8 @@ class Patience:
         if flight.dropped and not alive:
             raise Dropped from error
         pause = pause or RETRY_FIRST_S
+        if await self.make_room(flight.experiment.project, error):
+            return pause  # to the next try, at once
         self._block(flight, error, pause)
         await self._until_changed(flight, error, pause)
         if flight.dropped and not alive:
@@ -140,6 +152,7 @@ class Patience:
         pause = min(RETRY_FIRST_S * 2 ** min(flight.failures, 6), RETRY_MOST_S)
         flight.failures += 1
         self._block(flight, error, pause)
+        self.background.start_soon(self.make_room, flight.experiment.project, error)
         self.background.start_soon(self._unblock, flight, pause)
 
     def _block(self, flight: Flight, error: Exception, pause: float) -> None:

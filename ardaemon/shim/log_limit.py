@@ -13,7 +13,7 @@ from ardaemon.host import holes
 # The shim looks again before the log can be full, if the job prints no faster than a good disk takes it. It
 # sleeps LOOK_MIN_S at least: by what is printed in that time (20 MB at FASTEST) a log may be too large.
 FASTEST = 1 << 30  # bytes per second
-LOOK_MIN_S, LOOK_S = 0.02, 0.25
+LOOK_MIN_S, LOOK_S = 0.02, 1.0
 NEVER_S = 86400.0
 HEAD_PART = 4  # the head is a fourth of the limit: the configuration is printed first, and the end tells more
 # A fourth of the limit is free again after a look has given something back, so that the next looks need not.

@@ -8,7 +8,7 @@ import pytest
 from arctl.commands.session import start
 from arctl.session_options import take_settings
 from ardaemon.core.mends import go_on, session_anew
-from ardaemon.core.model import Settings
+from ardaemon.core.model import OF_A_NEW_SESSION, Settings
 
 GIVEN: dict[str, Any] = {
     "seconds": 1234567.5,
@@ -68,10 +68,11 @@ def test_every_setting_comes_back() -> None:
 
 
 def test_what_is_as_by_default_is_left_out_but_for_the_runner_which_is_chosen_anew() -> None:
-    command = session_anew(Settings(seconds=60), "261122-lr")
+    command = session_anew(Settings(seconds=60, **OF_A_NEW_SESSION), "261122-lr")
     assert command == (
         "arctl session start --resume continue --seconds 60 --runner 'python train.py' --expr 261122-lr"
     )
+    assert "--max-log none" in session_anew(Settings(seconds=60), "261122-lr"), "a new one would have a limit"
 
 
 def test_the_next_session_needs_no_setting_of_the_last_one() -> None:

@@ -159,7 +159,7 @@ def test_where_not_even_a_block_is_free_the_line_is_written_over_the_log(
     assert [path.suffix for path in log.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def kept(number: int, size: int = 8192, written: float | None = None, logs: bool = True) -> RunLogs:
+def kept(number: int, size: int = 16384, written: float | None = None, logs: bool = True) -> RunLogs:
     run = Run(Path(f"/p/r{number:04d}"))
     path = (run.attempt(1).log,) if logs else ()
     return RunLogs(run, path, (), size, size, float(number) if written is None else written)
@@ -177,7 +177,7 @@ def test_the_last_ones_and_the_best_keep_their_logs() -> None:
 
 
 def test_a_quota_takes_neither_the_best_nor_the_last_ones_nor_what_frees_nothing() -> None:
-    runs = [kept(number) for number in range(1, 7)] + [kept(7, size=100), kept(8), kept(9), kept(10)]
+    runs = [kept(number) for number in range(1, 7)] + [kept(7, size=8192), kept(8), kept(9), kept(10)]
     assert ids(which_logs.first_to_go(runs, "r0002")) == ["r0001", "r0003", "r0004", "r0005", "r0006"]
     assert which_logs.first_to_go(runs[:3], None) == []
     assert ids(which_logs.last_to_go(runs, "r0002")) == ["r0002", "r0008", "r0009", "r0010"]

@@ -9,7 +9,9 @@ from arctl.commands.init import init
 from arctl.commands.session import start
 from arctl.session_options import take_settings
 from ardaemon.core.errors import UsageError
-from ardaemon.core.protocol import DURATIONS, HOURS, SIZES, SomeSettings
+from ardaemon.core.model import Settings
+from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
+from ardaemon.core.size import SIZES
 from ardaemon.core.words import option
 from ardaemon.experiment.settings import given_values, inherit
 
@@ -66,6 +68,19 @@ def test_a_time_and_a_size_may_be_text_with_a_unit_in_json_as_they_are_on_the_co
     assert given_values(given)[name] == number
     with start.make_context("start", [option(name), written]) as context:
         assert take_settings(dict(context.params))[name] == number
+
+
+def test_a_new_session_has_a_limit_on_its_logs_and_one_of_an_earlier_version_keeps_what_it_had() -> None:
+    def new(last: Settings | None, **given: Any) -> tuple[float | None, bool]:
+        settings, kept = inherit(last, SomeSettings(seconds=60, **given), lambda: "python3 train.py")
+        return settings.max_log, "max_log" in kept
+
+    assert new(None) == (1024.0, False)
+    assert new(None, max_log=None) == (None, False)  # --max-log none
+    assert new(Settings(seconds=60)) == (None, True)  # as every session was before there was a default
+    assert new(Settings(seconds=60, max_log=1024.0)) == (1024.0, False)
+    assert new(Settings(seconds=60, max_log=8.0)) == (8.0, True)
+    assert new(Settings(seconds=60, max_log=8.0), max_log=None) == (None, False)
 
 
 @pytest.mark.parametrize("name", [*DURATIONS, *HOURS, *SIZES])

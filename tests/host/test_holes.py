@@ -76,11 +76,11 @@ def test_however_a_log_grows_no_more_than_the_limit_stays(
 def test_the_fuller_a_log_is_the_sooner_it_is_looked_at(log: Path) -> None:
     """A job that prints 1 GB/s fills a small disk in the blink of an eye."""
     fd = os.open(log, os.O_RDWR | os.O_APPEND)
-    limit = LogLimit(fd, 512 * MIB)
+    limit = LogLimit(fd, 2048 * MIB)
     assert limit.look() == LOOK_S
-    os.truncate(log, 412 * MIB)
+    os.truncate(log, 1948 * MIB)
     assert limit.look() == pytest.approx(0.1, rel=0.1)
-    os.truncate(log, 511 * MIB)
+    os.truncate(log, 2047 * MIB)
     assert limit.look() == LOOK_MIN_S
     os.close(fd)
 

@@ -278,7 +278,8 @@ def test_settings_are_the_parents_but_for_what_is_given(lab: Lab) -> None:
     settings = made["session"]["settings"]
     assert (settings["seconds"], settings["plateau"], settings["max_runs"]) == (30, 3, 1)
     assert "constraints" not in settings
-    assert sorted(made["decision"]["inherited"]) == ["checkpoint_glob", "max_runs", "runner", "settle"]
+    kept = ["checkpoint_glob", "max_log", "max_runs", "runner", "settle"]  # max_log: no limit, as the parent
+    assert sorted(made["decision"]["inherited"]) == kept
 
 
 def test_with_force_the_parents_session_ends_as_chained_and_what_waits_is_cancelled(lab: Lab) -> None:

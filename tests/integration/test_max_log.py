@@ -1,6 +1,7 @@
 """`--max-log`: a job may print what it likes; its log takes no more of the disk, and everybody says so."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ def test_of_a_long_log_the_head_and_the_tail_are_kept_and_all_who_show_it_say_so
     assert len(text) > 6 * MIB
     assert text.startswith(b"the configuration: lr=0.1\n")
     assert text.endswith(b"line 0000393215\nval/loss: 0.5\n")
+    (said,) = lab.wait(result["run_id"])["warnings"]
+    assert re.fullmatch(rf"r0001: \d+ {re.escape(GONE)}, from the middle; to keep all: --max-log none", said)
     lines = lab.get("run.tail", run_id=result["run_id"], lines=4)["text"].split("\n")
     assert lines[0].startswith("… ")
     assert GONE in lines[0]
@@ -57,6 +60,7 @@ def test_of_a_long_log_the_head_and_the_tail_are_kept_and_all_who_show_it_say_so
     lab.get("session.set", given={"max_log": None})
     lab.write(chatty(first="print('val/loss: 0.1', flush=True)", last="# all is kept"))
     assert lab.run()["verdict"] == "advance"
+    assert lab.wait(None)["warnings"] == []
 
 
 def test_who_follows_is_told_what_was_dropped_before_it_could_be_sent(lab: Lab) -> None:

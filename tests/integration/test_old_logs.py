@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,10 @@ def small_disk(lab: Lab) -> Iterator[Lab]:
         yield lab
 
 
-def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_if_a_quota_says_so(small_disk: Lab) -> None:
+def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_but_not_if_they_are_to_stay(
+    small_disk: Lab,
+) -> None:
+    configured(small_disk, 'log_quota = "none"\n')
     lab = small_disk.ready()
     for value, lines in ((0.1, 10), (0.5, 10 << 10), (0.6, 10), (0.7, 10), (0.8, 10)):
         ran(lab, value, lines, width=1024)
@@ -100,16 +104,47 @@ def test_before_a_submit_is_refused_for_a_full_disk_old_logs_go_if_a_quota_says_
     with pytest.raises(StorageError, match="MiB are free") as refused:
         lab.submit()
     assert "arctl prune --keep-logs 10" in refused.value.mend
-    assert removed(lab) == {}, "nobody has said that logs may go"
+    assert removed(lab) == {}
 
-    configured(lab, 'log_quota = "1GiB"\n')
-    wait_until(lambda: lab.events("config"), "the quota is taken up")
+    configured(lab, "")
+    wait_until(lambda: lab.events("config"), "the file is taken up")
     view = lab.submit()
     (said,) = view["warnings"]
-    assert said.startswith("old logs of 1 run (10 MiB) were removed by log_quota = 1GiB, for only ")
+    assert said.startswith("old logs of 1 run (10 MiB) were removed by the daemon, for only ")
+    assert said.endswith('; log_quota = "none" in config.toml keeps them')
     assert list(removed(lab)) == ["r0002"]
     assert "of the disk were free" in removed(lab)["r0002"]
     assert lab.wait(view["run_id"])["result"]["status"] == "ok"
+
+
+def refuses(lab: Lab, run_id: str, nth: int) -> Path:
+    """Have the daemon started anew; for the nth write of that run's run.json the user's quota is used up.
+
+    What is returned exists once that was met.
+    """
+    lab.stop()
+    folder, flag = f"~/{lab.folder.relative_to(lab.root)}/runs/{run_id}", lab.root / run_id
+    at = ["daemon", "rename", f"{folder}/.run.json.tmp -> {folder}/run.json", nth]
+    plan = {"at": at, "root": str(lab.root), "do": errno.EDQUOT, "flag": str(flag)}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    return flag
+
+
+def test_where_a_users_quota_is_used_up_old_logs_go_whatever_the_disk_has_free(lab: Lab) -> None:
+    """Nothing but its refusal tells of that: at a submit, and at a commit in the night."""
+    lab.ready()
+    for value in (0.1, 0.5, 0.6, 0.7, 0.8):
+        ran(lab, value, 6000)
+    flag = refuses(lab, "r0006", 1)
+    (said,) = lab.submit()["warnings"]
+    assert said.startswith("old logs of 1 run (44 KiB) were removed by the daemon, for the disk had no room")
+    assert flag.exists()
+    assert list(removed(lab)) == ["r0002"]
+    assert lab.wait("r0006")["result"]["status"] == "ok"
+    flag = refuses(lab, "r0007", 3)  # after its submit and its launch: its verdict
+    assert lab.run()["run_id"] == "r0007"
+    assert flag.exists()
+    assert list(removed(lab)) == ["r0002", "r0003"]
 
 
 def test_on_a_disk_without_a_free_byte_prune_says_a_first_step_that_takes_none(lab: Lab) -> None:

@@ -60,7 +60,8 @@ def test_the_advised_command_works_as_printed_and_loses_nothing(lab: Lab) -> Non
         True,
     )
     (line,) = (line for line in shown.splitlines() if line.startswith("inherited: "))
-    assert set(line.removeprefix("inherited: ").split(", ")) == {*GIVEN, "runner", "baseline_acknowledged"}
+    others = {"runner", "max_log", "baseline_acknowledged"}  # as an earlier version, it had no limit on logs
+    assert set(line.removeprefix("inherited: ").split(", ")) == {*GIVEN, *others}
     assert lab.tried(0.5)["verdict"] == "revert", "a constraint that is kept is not met"
 
 
@@ -81,7 +82,7 @@ def test_what_is_given_replaces_and_none_clears(lab: Lab) -> None:
     assert "constraints" not in next_of(lab, given={"constraints": None})
     lab.get("session.stop")
     view = shell.json("session", "start", "--defaults", "--seconds", "7", "--runner", "none")
-    assert view["session"]["settings"].keys() == {"seconds", "runner"}
+    assert view["session"]["settings"].keys() == {"seconds", "runner", "max_log"}
     assert view["inherited"] == []
 
 
@@ -129,7 +130,7 @@ def test_nothing_is_inherited_from_the_session_of_a_clone(lab: Lab, live: bool) 
     with pytest.raises(SecondsNeeded, match=r"started elsewhere.*would run: runner '/usr/bin/touch") as asked:
         start(lab)
     view = start(lab, given={"seconds": 20})
-    assert view["session"]["settings"].keys() == {"seconds", "runner"}
+    assert view["session"]["settings"].keys() == {"seconds", "runner", "max_log"}
     assert "touch" not in view["session"]["settings"]["runner"]
     assert (view["inherited"], view["session"]["baseline_acknowledged"]) == ([], False)
     assert any("nothing is inherited" in line for line in view["warnings"])

@@ -1,6 +1,9 @@
 """log_quota: while a run is under way its disk never stays full if old logs may go."""
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -8,10 +11,12 @@ import anyio
 import pytest
 
 from ardaemon.core.config import Config
+from ardaemon.core.errors import StorageError
 from ardaemon.core.events import LogsRemoved
 from ardaemon.core.layout import Experiment
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.experiment.locks import Locks
+from ardaemon.host import state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline import log_quota
 from ardaemon.pipeline.log_quota import LogQuota
@@ -67,22 +72,64 @@ def test_a_disk_that_fills_up_while_a_run_is_at_work_has_room_again(
     assert told.by.startswith("log_quota = 1GiB, for only ")
 
 
-def test_without_a_quota_nothing_goes_and_with_one_all_go_before_the_disk_is_full(
+@asynccontextmanager
+async def quotas(quota: str | None) -> AsyncIterator[LogQuota]:
+    """With `log_quota` as that; what it announces is told to nobody."""
+    async with anyio.create_task_group() as tasks:
+        yield LogQuota(LiveConfig(Config(log_quota=quota)), Locks(), Disks(), tasks, lambda *_: None)
+
+
+def refusal(path: Path, number: int) -> StorageError:
+    """What a write gets of which the disk says that."""
+    with pytest.raises(StorageError) as caught, state.storage("write", path):
+        raise OSError(number, os.strerror(number), str(path))
+    return caught.value
+
+
+def test_what_a_disk_has_refused_for_want_of_room_makes_logs_of_that_disk_go_and_nothing_else_does(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ran(project / ".autoresearch", 6, log=b"step 1\n" * 1000)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    async def refused(error: Exception, quota: str | None = None) -> tuple[str, ...]:
+        async with quotas(quota) as made:
+            return await made.refused(project, error)
+
+    monkeypatch.setattr(log_quota, "ROOM", 8192)
+    for error in (
+        refusal(made.results, errno.EIO),
+        refusal(elsewhere / "r0001.json", errno.ENOSPC),
+        StorageError("no errno", ""),
+        ValueError(),
+    ):
+        assert anyio.run(refused, error) == ()
+    assert anyio.run(refused, refusal(made.results, errno.EDQUOT), "none") == ()
+    assert gone(made) == []
+    for number, run_id in ((errno.EDQUOT, "r0001"), (errno.ENOSPC, "r0002")):
+        (said,) = anyio.run(refused, refusal(made.results, number))
+        assert "for the disk had no room" in said
+        assert gone(made)[-1] == run_id
+    for left in ("r0003", "r0004", "r0005", "r0006"):  # one at a time, once nothing else is left
+        assert anyio.run(refused, refusal(made.results, errno.EDQUOT))
+        assert gone(made)[-1] == left
+    assert anyio.run(refused, refusal(made.results, errno.EDQUOT)) == ()
+
+
+def test_where_logs_are_to_stay_nothing_goes_and_else_all_go_before_the_disk_is_full(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ran(project / ".autoresearch", 8, log=b"step 1\n" * (MIB // 8))
 
     async def looked(quota: str | None) -> tuple[str, ...]:
-        config = LiveConfig(Config(log_quota=quota))
-        async with anyio.create_task_group() as tasks:
-            said = await LogQuota(config, Locks(), Disks(), tasks, lambda *_: None).make_room(project)
-        return said
+        async with quotas(quota) as made:
+            return await made.make_room(project)
 
-    assert anyio.run(looked, None) == ()
-    assert gone(made) == []
     free = log_quota._free(project)
     with monkeypatch.context() as patch:
         patch.setattr(log_quota, "FREE_DISK_MIN", free + 5 * MIB)
+        assert anyio.run(looked, "none") == ()
+        assert gone(made) == []
         (said,) = anyio.run(looked, "1GiB")
     assert said.startswith("old logs of 6 runs (")
     assert gone(made) == ["r0001", "r0002", "r0003", "r0004", "r0005", "r0006"], "the last ones last"

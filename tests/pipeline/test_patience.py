@@ -26,7 +26,7 @@ async def waited(error: StorageError, mend: Any) -> None:
     """Wait as a flight does, and mend meanwhile."""
     flight: Any = SimpleNamespace(nudged=anyio.Event(), experiment=SimpleNamespace(project=Path("/")))
     unused = cast("Any", None)
-    patience = Patience(unused, unused, unused, Disks())
+    patience = Patience(unused, unused, unused, Disks(), unused)
     with anyio.fail_after(SHORT_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(patience._until_changed, flight, error, LONG_S)

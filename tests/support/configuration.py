@@ -12,7 +12,8 @@ import msgspec
 from ardaemon.core import config
 from ardaemon.core.config import Config
 from ardaemon.core.config_file import VARIABLES
-from ardaemon.core.model import Settings
+from ardaemon.core.model import OF_A_NEW_SESSION, Settings
+from ardaemon.core.size import written
 from tests.support.page import DOCS, Page
 
 SOURCE = Path(config.__file__)
@@ -52,7 +53,9 @@ def options() -> list[str]:
 
 def _default(name: str, value: Any) -> str:
     """The default of an option; the runner's is looked for."""
-    return "found at the start" if name == "runner" else _value(value)
+    if name == "runner":
+        return "found at the start"
+    return written(OF_A_NEW_SESSION[name]) if name in OF_A_NEW_SESSION else _value(value)
 
 
 def limits() -> list[str]:
