@@ -10,6 +10,7 @@ from ardaemon.core.facts import RunFacts
 from ardaemon.core.summary import Summary
 from ardaemon.report.limits import Kept
 from ardaemon.report.page.columns import Columns, columns
+from ardaemon.report.page.launches import AllLaunches, Launches
 from ardaemon.report.page.noise import Histogram, histogram
 from ardaemon.report.page.pieces import Work
 from ardaemon.report.page.points import POINTS_MAX, Points, point_of
@@ -31,6 +32,7 @@ class PageLink(Struct, frozen=True, kw_only=True):
     newest: int  # number of a run: from there on every run has a point
     points: Columns
     noise: Histogram | None
+    launches: tuple[Launches, ...] = ()
     records: tuple[Record, ...] = ()
     notes: tuple[Note, ...] = ()
 
@@ -40,13 +42,16 @@ class Gathering:
 
     def __init__(self, frame: Frame, most: int = POINTS_MAX) -> None:
         self._tally, self._points, self._records = Tally(frame, KEPT), Points(most), Records()
+        self._launches = AllLaunches()
 
     def add(self, run: RunFacts) -> None:
         """Take in the next run; one that has no run's id does not count."""
         if is_named(run):
+            run = self._tally.reruns.told(run)
             self._tally.add(run)
             self._points.add(point_of(run))
             self._records.add(run)
+            self._launches.add(run)
 
     @property
     def runs(self) -> int:
@@ -66,9 +71,12 @@ class Gathering:
             span=self._points.span,
             newest=self._points.newest,
             points=packed,
-            noise=histogram(summary.equal),
+            noise=histogram([*(same.values for same in summary.equal), *self._launches.several()]),
         )
         drawn = {point.number for point in points}
+        half = (room - len(encoded(bare))) // 2
+        launches = yield from self._launches.chosen(half, drawn)
+        bare = msgspec.structs.replace(bare, launches=launches)
         records, notes = yield from self._records.chosen(room - len(encoded(bare)), drawn)
         return msgspec.structs.replace(bare, records=records, notes=notes)
 

@@ -1,11 +1,9 @@
 """The histogram of the noise: how far the values of equal snapshots lie from the mean of their snapshot."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from msgspec import Struct
-
-from ardaemon.core.summary import Equal
 
 BINS = 21  # odd: one stands on the mean
 
@@ -18,9 +16,9 @@ class Histogram(Struct, frozen=True):
     counts: tuple[int, ...]
 
 
-def histogram(equal: Iterable[Equal]) -> Histogram | None:
-    """Return the distances of all values from their snapshot's mean, counted; None if there is none."""
-    distances = [distance for same in equal for distance in _distances(same)]
+def histogram(equal: Sequence[Sequence[float]]) -> Histogram | None:
+    """Return how far values of equal code lie from their mean, counted; None if there is none."""
+    distances = [distance for values in equal for distance in _distances(values)]
     if not distances:
         return None
     half = max(map(abs, distances)) or _least(equal)
@@ -33,11 +31,11 @@ def histogram(equal: Iterable[Equal]) -> Histogram | None:
     return Histogram(-half, width, tuple(counts))
 
 
-def _distances(same: Equal) -> list[float]:
-    mean = sum(value / len(same.values) for value in same.values)
-    return [value - mean for value in same.values]
+def _distances(values: Sequence[float]) -> list[float]:
+    mean = sum(value / len(values) for value in values)
+    return [value - mean for value in values]
 
 
-def _least(equal: Iterable[Equal]) -> float:
+def _least(equal: Sequence[Sequence[float]]) -> float:
     """Return half the width of a picture in which all values are the same: a millionth of the largest."""
-    return max((abs(same.highest) for same in equal), default=0.0) * 1e-6 or math.ulp(1.0)
+    return max((abs(max(values)) for values in equal), default=0.0) * 1e-6 or math.ulp(1.0)

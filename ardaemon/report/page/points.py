@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import RUN_ID, run_number
+from ardaemon.report.reading import level_of
 
 POINTS_MAX = 10_000  # as many as the page's bytes have room for, and more than a screen shows apart
 NEWEST_SHARE = 5  # a fifth of the points is for the newest runs
@@ -38,7 +39,7 @@ def point_of(run: RunFacts) -> Point:
     kind = MEASURE if run.measure and run.verdict == "revert" else KINDS[run.verdict]
     before = run.best_run_before or ""
     against = run_number(before) if RUN_ID.fullmatch(before) else 0
-    return Point(run_number(run.run_id), kind, run.value, run.seconds, run.peak_vram_mb, against)
+    return Point(run_number(run.run_id), kind, level_of(run), run.seconds, run.peak_vram_mb, against)
 
 
 class Points:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,16 @@ RECORD_LEAST = 40  # bytes of a record without note and diff
 REASON_MAX = 80  # characters
 READ_MAX = 4_096  # characters of a text that are cleaned: the file may have come with a clone
 
-T = TypeVar("T", "Record", "Note")
+
+class Numbered(Protocol):
+    """An entry of the page that belongs to a run."""
+
+    @property
+    def number(self) -> int:
+        """The number of the run."""
+
+
+T = TypeVar("T", bound=Numbered)
 
 
 class Record(Struct, frozen=True, array_like=True):
@@ -94,13 +103,13 @@ class Records:
         `drawn`: the numbers of the runs that have a point; what has none has no record either.
         """
         held = (*self._advances, *self._newest)
-        records, used = yield from _that_fit(map(record_of, held), drawn, min(room, RECORDS_BYTES))
+        records, used = yield from that_fit(map(record_of, held), drawn, min(room, RECORDS_BYTES))
         told = {record.number for record in records}
         rest = (
             Note(run_number(run.run_id), one_line(run.note[:READ_MAX], NOTE_MAX)) for run in held if run.note
         )
         untold = (note for note in rest if note.number not in told)
-        notes, _ = yield from _that_fit(untold, drawn, room - used)
+        notes, _ = yield from that_fit(untold, drawn, room - used)
         return tuple(records), tuple(notes)
 
 
@@ -126,7 +135,7 @@ def _least(run: RunFacts) -> int:
     return RECORD_LEAST + len(run.note) + min(len(run.diff), DIFF_MAX)
 
 
-def _that_fit(entries: Iterable[T], drawn: Container[int], room: int) -> Work[tuple[list[T], int]]:
+def that_fit(entries: Iterable[T], drawn: Container[int], room: int) -> Work[tuple[list[T], int]]:
     """Return the first entries of drawn runs that fit into so many bytes, and the bytes that they take."""
     fitting: list[T] = []
     used = 0

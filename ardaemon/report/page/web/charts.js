@@ -70,6 +70,11 @@ function drawNoise(link, holder) {
 
 function noiseText(link) {
   const noise = link.summary.noise;
+  const luck = link.summary.luck;
+  const measured = luck
+    ? `Launches of one version with several seeds: standard deviation ${short(luck.noise)} (${luck.df} degrees of freedom).`
+    : "";
+  if (!noise && luck) return measured;
   if (!noise)
     return "No snapshot was measured twice, so the noise is not known. arctl run --again measures the best once more.";
   const steps = [];
@@ -85,5 +90,5 @@ function noiseText(link) {
       : "";
   const were = noise.snapshots === 1 ? "was" : "were";
   const snapshots = `${counted(noise.snapshots, "snapshot")} ${were} run more than once, ${counted(noise.runs, "run")} in all.`;
-  return `${snapshots} Standard deviation of equal code: ${short(noise.deviation)}.${compared}`;
+  return `${measured && `${measured} `}${snapshots} Standard deviation of equal code: ${short(noise.deviation)}.${compared}`;
 }

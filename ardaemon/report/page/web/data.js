@@ -75,9 +75,13 @@ function unpack(link) {
   for (const [number, note, diff, cut, base, reason, ended] of link.records) {
     records.set(number, { note, diff, cut, base, reason, ended });
   }
+  const launches = new Map();
+  for (const [number, values, low, high, sure] of link.launches)
+    launches.set(number, { values, low: low ?? NaN, high: high ?? NaN, sure: sure ?? NaN });
   return {
     ...link,
     ...measured,
+    launches,
     run,
     index,
     kind: packed.kinds,
@@ -161,6 +165,11 @@ function digitsOf(values) {
   return counts.length ? Math.min(counts[Math.floor(counts.length * 0.95)], 8) : 3;
 }
 
+/** What each launch of a run measured, and the interval of its mean; undefined for one that is its point alone. */
+const launchesOf = (link, place) => link.launches.get(link.run[place]);
+
+const hasInterval = (launches) => launches !== undefined && !isNaN(launches.low);
+
 const signed = (text) => text.replace("-", MINUS);
 const runName = (number) => "r" + String(number).padStart(4, "0");
 
@@ -186,11 +195,14 @@ function short(value) {
   return signed(size >= 100 ? grouped(Math.round(value)) : String(Number(value.toPrecision(3))));
 }
 
+/** The interval of a mean, as in `90%: 0.9476 to 0.9579`. */
+const interval = (low, high, digits) => `90%: ${formatValue(low, digits)} to ${formatValue(high, digits)}`;
+
 const grouped = (value) => value.toLocaleString("en");
 const seconds = (value) => (isNaN(value) ? DASH : `${short(value)} s`);
 const gib = (mib) => (isNaN(mib) ? DASH : `${(mib / 1024).toFixed(1)} GiB`);
 const hours = (value) =>
   value >= 3600 ? `${short(value / 3600)} h` : value >= 60 ? `${short(value / 60)} min` : `${short(value)} s`;
-const counted = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+const counted = (count, noun, ending = "s") => `${grouped(count)} ${noun}${count === 1 ? "" : ending}`;
 const moment = (epoch) =>
   epoch === null ? "" : new Date(epoch * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";

@@ -24,11 +24,37 @@ function showDetail(link, place, pinned, holder, unpin) {
       { class: "value" },
       isNaN(link.value[place]) ? "no value" : formatValue(link.value[place], link.digits),
     ),
+    ...meanLine(link, place),
     deltaLine(link, place),
+    ...seedLine(link, place),
     make("p", { class: "note" }, noteOf(link, place) || "No note."),
     factsLine(link, place, record),
     ...diffParts(number, record),
   );
+}
+
+const SEEDS_SHOWN = 24; // of one run
+
+/** What the run's value is, where it is the mean of several launches or has an interval. */
+function meanLine(link, place) {
+  const launches = launchesOf(link, place);
+  if (!launches) return [];
+  const { low, high, sure } = launches;
+  const how = isNaN(sure) ? "" : `; P=${sure.toFixed(2)}`;
+  const about = hasInterval(launches)
+    ? `mean over seeds, ${interval(low, high, link.digits)}${how}`
+    : "the mean of its launches";
+  return [make("p", { class: "delta" }, about)];
+}
+
+/** What each launch of the run measured. */
+function seedLine(link, place) {
+  const launches = launchesOf(link, place);
+  if (!launches) return [];
+  const words = launches.values.map((value, seed) => `seed ${seed}: ${formatValue(value ?? NaN, link.digits)}`);
+  const more = words.length - SEEDS_SHOWN;
+  const shown = more > 0 ? [...words.slice(0, SEEDS_SHOWN), `${more} more`] : words;
+  return [make("p", { class: "facts" }, ...shown.map((text) => make("span", {}, text)))];
 }
 
 const noteOf = (link, place) =>

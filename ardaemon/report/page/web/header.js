@@ -11,6 +11,7 @@ function drawHeader(link) {
   at("why").textContent = entry && entry.rationale ? `Why it was begun: ${entry.rationale}` : "";
   at("why").hidden = !at("why").textContent;
   at("figures").replaceChildren(...figures(link));
+  at("figures").classList.toggle("six", Boolean(link.summary.luck));
   at("noise-text").textContent = noiseText(link);
   at("failed").replaceChildren(failures(link.summary));
   at("varied").replaceChildren(varied(link));
@@ -23,8 +24,11 @@ function drawHeader(link) {
   const elsewhere = link.summary.elsewhere
     ? ` Measured under other conditions than the best, and so not comparable: ${counted(link.summary.elsewhere, "run")}.`
     : "";
+  const launches = link.launches.size
+    ? " A line with ends: the mean lies within it with 90%. Small points: single launches."
+    : "";
   at("progress-note").textContent =
-    `${link.summary.metric}, ${BETTER[link.summary.direction]} is better.${dropped}${elsewhere}${late}`;
+    `${link.summary.metric}, ${BETTER[link.summary.direction]} is better.${launches}${dropped}${elsewhere}${late}`;
 }
 
 /** The few numbers that say how the experiment stands. */
@@ -40,8 +44,9 @@ function figures(link) {
   figure(
     `Best ${summary.metric}`,
     best ? formatValue(best.value ?? NaN, digits) : DASH,
-    best ? bestWords(best, first, digits) : "no run has advanced",
+    best ? bestWords(best, first, digits, summary.luck) : "no run has advanced",
   );
+  if (summary.luck) luckFigures(summary.luck, digits, figure);
   figure("Runs", grouped(summary.runs), verdictWords(summary));
   const stalled = summary.since_advance;
   figure(
@@ -63,12 +68,28 @@ function figures(link) {
 const reached = ({ lastBest, run, value }) =>
   lastBest < 0 ? null : { run_id: runName(run[lastBest]), value: value[lastBest] };
 
-function bestWords(best, first, digits) {
+/** What the noise makes of the best: the value that luck alone has shown, and what the noise has cost. */
+function luckFigures({ luckiest, noise, df, launches, confirmations, advances, expected_false }, digits, figure) {
+  if (luckiest) {
+    const times = noise > 0 ? `, ${short(luckiest.flatters / noise)} times the noise` : "";
+    const flatters = luckiest.flatters
+      ? `flatters by ${formatValue(luckiest.flatters, digits)}${times}`
+      : "no better than the best";
+    const where = `${luckiest.run_id} with seed ${luckiest.seed}`;
+    figure("Luckiest value", formatValue(luckiest.value, digits), `${where}; ${flatters}`);
+  }
+  const spent = `${grouped(confirmations)} of ${counted(launches, "launch", "es")} were confirmations`;
+  const falseOnes = `expected false: ${expected_false.toFixed(1)} of ${counted(advances, "advance")}`;
+  figure("Noise of a launch", `\u00b1${short(noise)}`, `${df} df; ${spent}; ${falseOnes}`);
+}
+
+function bestWords(best, first, digits, luck) {
   const from =
     first && first.value != null && first.run_id !== best.run_id
       ? `; ${first.run_id} began with ${formatValue(first.value, digits)}`
       : "";
-  return `${best.run_id}${from}`;
+  const between = luck ? `, ${interval(luck.low, luck.high, digits)}` : "";
+  return `${best.run_id}${between}${from}`;
 }
 
 function verdictWords(summary) {

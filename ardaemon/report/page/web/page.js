@@ -128,7 +128,9 @@ function spoken(place) {
     ? "no value"
     : `${link.summary.metric} ${formatValue(link.value[place], link.digits)}`;
   const compared = isNaN(delta) ? "" : `, ${formatDelta(delta, link.digits)} against the best`;
-  return `${runName(link.run[place])}, ${KINDS[link.kind[place]]}, ${value}${compared}. ${noteOf(link, place)}`;
+  const launches = launchesOf(link, place);
+  const between = hasInterval(launches) ? `, ${interval(launches.low, launches.high, link.digits)}` : "";
+  return `${runName(link.run[place])}, ${KINDS[link.kind[place]]}, ${value}${between}${compared}. ${noteOf(link, place)}`;
 }
 
 function say(text) {
@@ -162,7 +164,7 @@ function step(event) {
 }
 
 function drawTable() {
-  drawHeads(state, (id, down) => {
+  drawHeads(current(), state, (id, down) => {
     Object.assign(state, { sort: id, down, page: 0 });
     drawTable();
     at("columns").querySelector("[aria-sort] button").focus();

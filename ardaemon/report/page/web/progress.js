@@ -2,6 +2,7 @@
 
 const LANE = 22; // height of a lane for runs that have no place on the scale
 const AXIS = 26; // height of the axis below the chart
+const LINE = 15; // height of a line of text
 const BETTER = { min: "lower", max: "higher" };
 
 function drawProgress(link, state, holder) {
@@ -24,7 +25,10 @@ function scaleOf(link, state, places) {
   const valued = places.filter((place) => !isNaN(link.value[place]));
   const values = valued.map((place) => link.value[place]);
   const advances = valued.filter((place) => link.kind[place] === "a").map((place) => link.value[place]);
-  const { range, whole } = nearRange(values, advances, advances.slice(-1));
+  const several = valued.map((place) => launchesOf(link, place)).filter(Boolean);
+  const seen = several.flatMap(({ values, low, high }) => [...values, low, high]);
+  const belonging = [...advances, ...seen.filter((value) => value !== null && !isNaN(value))];
+  const { range, whole } = nearRange(values, belonging, advances.slice(-1));
   const [from, to] = state.wholeScale ? whole : range;
   const above = values.filter((value) => value > to).length;
   const below = values.filter((value) => value < from).length;
@@ -63,13 +67,15 @@ function drawLanes({ svg, left, right, top, bottom, height }, { above, below, wi
 }
 
 /** Draws the marks, the line of the best over them, and the advances over the line. */
-function drawRuns(link, places, toPoint, toY, { svg, left, right, toX }) {
+function drawRuns(link, places, toPoint, toY, { svg, left, right, top, bottom, toX }) {
   if (places.length > 1500) svg.classList.add("dense");
   const all = marks(link, places, toPoint, markScale(places.length, right - left));
   const last = all.filter((path) => path.classList.contains("k-a"));
   const line = make("svg:path", { class: "best", d: bestLine(link, toX, toY, right) });
-  svg.append(...all.filter((path) => !last.includes(path)), line, ...last);
+  const several = drawLaunches(link, places, toY, { left, right, top, bottom, toX });
+  svg.append(...all.filter((path) => !last.includes(path)), line, ...several, ...last);
   if (link.lastBest >= 0) labelBest(link, svg, toY(link.value[link.lastBest]), right);
+  labelLuckiest(link, svg, places, toY, { left, right, top, bottom, toX });
 }
 
 const span = (link) =>
@@ -81,14 +87,19 @@ const span = (link) =>
 function bestLine(link, toX, toY, right) {
   let line = "";
   let best = NaN;
+  let at = -1;
   for (let place = 0; place < link.size; place++) {
     const value = link.value[place];
     const anew = link.holder[place] < 0;
-    if (link.kind[place] !== "a" || isNaN(value) || (!anew && !isBetterThan(link, value, best))) continue;
+    if (link.kind[place] !== "a" || isNaN(value)) continue;
+    // A mean over seeds is known better later on, and the run that beat it may be drawn at no better a value.
+    const follows = link.holder[place] === at && hasInterval(launchesOf(link, place));
+    if (!anew && !follows && !isBetterThan(link, value, best)) continue;
     const x = toX(link.run[place]).toFixed(1);
     const y = toY(value).toFixed(1);
     line += !line ? `M${x},${y}` : anew ? `H${x}M${x},${y}` : `H${x}V${y}`;
     best = value;
+    at = place;
   }
   return line && `${line}H${right}`;
 }
@@ -108,6 +119,61 @@ function labelBest(link, svg, y, right) {
         x: right,
         y: link.summary.direction === "min" ? y + 17 : y - 9,
         "text-anchor": "end",
+      },
+      text,
+    ),
+  );
+}
+
+/** The launches of a run as small points beside its mark, and the interval of its mean as a line with ends. */
+function drawLaunches(link, places, toY, { left, right, top, bottom, toX }) {
+  const beside = Math.max(2, Math.min(6, ((right - left) / Math.max(link.size, 1)) * 0.4));
+  const spans = [];
+  const points = [];
+  const inside = (y) => Math.min(Math.max(y, top), bottom).toFixed(1);
+  for (const place of places) {
+    const launches = launchesOf(link, place);
+    if (!launches) continue;
+    const x = toX(link.run[place]);
+    if (hasInterval(launches)) spans.push(whisker(x, inside(toY(launches.low)), inside(toY(launches.high))));
+    const heights = launches.values.filter((value) => value !== null).map(toY);
+    for (const y of heights) if (y >= top && y <= bottom) points.push(dot(x + beside, y));
+  }
+  const path = (kind, parts) => make("svg:path", { class: kind, d: parts.join("") });
+  return [...(spans.length ? [path("whisker", spans)] : []), ...(points.length ? [path("launch", points)] : [])];
+}
+
+const CAP = 3; // half the width of a whisker's ends
+
+function whisker(x, low, high) {
+  const [from, to] = [(x - CAP).toFixed(1), (x + CAP).toFixed(1)];
+  return `M${from},${low}H${to}M${from},${high}H${to}M${x.toFixed(1)},${low}V${high}`;
+}
+
+const dot = (x, y) => `M${(x - 1.6).toFixed(1)},${y.toFixed(1)}a1.6,1.6 0 1,0 3.2,0a1.6,1.6 0 1,0 -3.2,0Z`;
+
+/** Names the launch that showed the best value of all, on the side of its point that has more room. */
+function labelLuckiest(link, svg, places, toY, { left, right, top, bottom, toX }) {
+  const lucky = link.summary.luck && link.summary.luck.luckiest;
+  const place = lucky ? link.index.get(Number(lucky.run_id.slice(1))) : undefined;
+  if (place === undefined || !places.includes(place)) return;
+  const x = toX(link.run[place]);
+  const y = toY(lucky.value);
+  if (y < top || y > bottom) return; // off the scale: the figures above the chart name it
+  const isLeft = x < (left + right) / 2;
+  const way = link.summary.direction === "min" ? 1 : -1;
+  const best = toY(link.value[link.lastBest]) + (way > 0 ? 17 : -9);
+  const near = Math.abs(y + 4 - best) < LINE;
+  const text = `luckiest ${formatValue(lucky.value, link.digits)}, ${lucky.run_id}`;
+  svg.append(
+    make("svg:path", { class: "lucky", d: `M${x - 5},${y}a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z` }),
+    make(
+      "svg:text",
+      {
+        class: "lucky",
+        x: x + (isLeft ? 10 : -10),
+        y: near ? best + way * LINE : y + 4,
+        "text-anchor": isLeft ? "start" : "end",
       },
       text,
     ),

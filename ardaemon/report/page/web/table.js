@@ -1,15 +1,33 @@
 // The table of runs: it sorts, filters and turns pages, and is the chart in words.
 
 const ROWS = 50;
-const COLUMNS = [
+const ALL_COLUMNS = [
   { id: "run", title: "Run", of: (link, place) => link.run[place] },
   { id: "verdict", title: "Verdict", of: (link, place) => "amrictx".indexOf(link.kind[place]) },
   { id: "value", title: "Value", of: (link, place) => link.value[place], number: true },
   { id: "delta", title: "\u0394 best", of: (link, place) => deltaOf(link, place), number: true },
+  {
+    id: "seeds",
+    title: "By seed",
+    of: (link, place) => launchesOf(link, place)?.values.length ?? 1,
+    if: (link) => link.launches.size > 0,
+  },
   { id: "seconds", title: "Seconds", of: (link, place) => link.seconds[place], number: true },
   { id: "vram", title: "Memory", of: (link, place) => link.vram[place], number: true },
   { id: "note", title: "Note", of: (link, place) => noteOf(link, place).toLowerCase() || NaN },
 ];
+
+/** The columns that an experiment has something for. */
+const columns = (link) => ALL_COLUMNS.filter((column) => !column.if || column.if(link));
+
+const SEEDS_LISTED = 3; // of a row; the panel beside the chart has all of them
+
+/** The first values of a run that was launched with several seeds. */
+function seedWords(link, place) {
+  const { values } = launchesOf(link, place) || { values: [] };
+  const words = values.slice(0, SEEDS_LISTED).map((value) => formatValue(value ?? NaN, link.digits));
+  return words.join(", ") + (values.length > SEEDS_LISTED ? `, ${values.length - SEEDS_LISTED} more` : "");
+}
 
 /** The places of the runs that the legend shows. */
 function shown(link, state) {
@@ -37,7 +55,7 @@ function filtered(link, state) {
 
 /** The runs in the order of a column; a run without an entry there comes last, whichever way it goes. */
 function sorted(link, state) {
-  const { of } = COLUMNS.find((column) => column.id === state.sort);
+  const { of } = columns(link).find((column) => column.id === state.sort) || ALL_COLUMNS[0];
   const way = state.down ? -1 : 1;
   const places = filtered(link, state);
   const missing = (entry) => entry !== entry;
@@ -51,9 +69,9 @@ function sorted(link, state) {
 }
 
 /** The heads of the columns, and the same choice for screens that have no room for all columns. */
-function drawHeads(state, change) {
+function drawHeads(link, state, change) {
   at("columns").replaceChildren(
-    ...COLUMNS.map(({ id, title, number }) => {
+    ...columns(link).map(({ id, title, number }) => {
       const button = make("button", { type: "button" }, title);
       button.addEventListener("click", () =>
         change(id, state.sort === id ? !state.down : id !== "run" && Boolean(number) && id !== "delta"),
@@ -69,7 +87,7 @@ function drawHeads(state, change) {
   );
   const order = at("order");
   order.replaceChildren(
-    ...COLUMNS.flatMap(({ id, title }) =>
+    ...columns(link).flatMap(({ id, title }) =>
       [
         ["up", "\u2191"],
         ["down", "\u2193"],
@@ -113,6 +131,7 @@ function row(link, state, place, pin) {
     cell("verdict", key(link.kind[place]), make("span", { class: "word" }, ` ${KINDS[link.kind[place]]}`)),
     cell("value number", formatValue(link.value[place], link.digits)),
     cell("delta number", formatDelta(deltaOf(link, place), link.digits)),
+    link.launches.size ? cell("seeds", seedWords(link, place)) : null,
     cell("seconds number", short(link.seconds[place])),
     cell("vram number", gib(link.vram[place])),
     cell("note", make("span", {}, noteOf(link, place))),
