@@ -27,6 +27,7 @@ from ardaemon.core.errors import UsageError
 @click.option(
     "--watch", is_flag=True, help="With --html: write it anew at each commit; Ctrl+C stops the command."
 )
+@click.option("--audit", is_flag=True, help="With --html: with the hidden audit, for a person alone.")
 @common
 def report(
     expr: str | None,
@@ -36,17 +37,20 @@ def report(
     html: bool,
     output: str | None,
     watch: bool,
+    audit: bool,
 ) -> None:
     """Show what all runs have shown, in 8 KiB.
 
     --html writes a page instead: progress, every run, notes and diffs, in one file of 600 KB at most.
     """
     if html:
-        page = Page(expr, output, as_json)
+        page = Page(expr, output, as_json, audit)
         (page.watch if watch else page.write)()
         return
-    if watch or output is not None:
-        raise UsageError("--watch and -o belong to --html", "arctl report --html [-o FILE] [--watch]")
+    if watch or audit or output is not None:
+        raise UsageError(
+            "--watch, --audit and -o belong to --html", "arctl report --html [-o FILE] [--watch] [--audit]"
+        )
     form = "json" if as_json else form
     answer = Here(expr).ask("report.get", format=form, all=everything)
     if form == "json":

@@ -8,6 +8,7 @@ import click
 from arctl import output
 from arctl.base import Here, say, say_json
 from arctl.dial import Answer
+from arctl.person import require_person
 from ardaemon.core.errors import UsageError
 
 STDOUT = "-"
@@ -16,14 +17,19 @@ STDOUT = "-"
 class Page:
     """The page of one experiment, and the file that it is written to."""
 
-    def __init__(self, expr: str | None, path: str | None, as_json: bool) -> None:
+    def __init__(self, expr: str | None, path: str | None, as_json: bool, audit: bool = False) -> None:
+        """Refuse at once what cannot be written; `audit`: with the hidden audit, never into the project."""
         self.here, self.path, self.as_json = Here(expr), path, as_json
+        self.wanted = {"audit": True} if audit else {}  # a daemon of before does not know the word
+        if audit:
+            require_person("arctl report --html --audit")
+            _require_outside(path, self.here.project)
         if path is not None and path != STDOUT:
             output.require_file(path)
 
     def write(self) -> None:
         """Ask for the page and write it."""
-        answer = self.here.ask("report.page")
+        answer = self.here.ask("report.page", **self.wanted)
         if self.path == STDOUT:
             click.echo(answer["html"], nl=False)
             return
@@ -54,3 +60,15 @@ class Page:
             say_json({"file": os.path.abspath(path), "bytes": size, **facts})
         else:
             say(f"{path}: {answer['runs']} run{'' if answer['runs'] == 1 else 's'}, {size // 1000} KB")
+
+
+def _require_outside(path: str | None, project: str) -> None:
+    """Raise UsageError if the page would lie in the project, where an agent reads it."""
+    if path == STDOUT:
+        return
+    folder, project = os.path.realpath(os.path.dirname(path or "") or "."), os.path.realpath(project)
+    if os.path.commonpath((folder, project)) == project:
+        raise UsageError(
+            f"the page with the audit would lie in the project {project}, where an agent reads it",
+            "arctl report --html --audit -o ~/audit.html",
+        )

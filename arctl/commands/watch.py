@@ -40,9 +40,11 @@ def lines(expr: str | None, as_json: bool) -> None:
 def _screen(expr: str | None) -> None:
     here = Here(expr)
     place = _place(here)
+    from arctl.person import is_person
     from arctl.watch.app import Watch  # textual: for this command alone
 
     app = Watch(place)
+    app.model.shows_audit = is_person()
     app.run(mouse=False)  # it belongs to the terminal: to select text, also over ssh
     if app.fault is not None:
         raise app.fault

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from arctl.dial import Answer
+from arctl.render import audit as audit_lines
 from arctl.render import status as status_lines
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX
 from arctl.watch.model import Model, key_of
@@ -29,6 +30,7 @@ def header(model: Model, width: int, now: float) -> Iterator[Line]:
         return
     yield tuple(_best(model.status))
     yield from packed(_limits(model.status), width)
+    yield from _audit(model.audit)
     for warning in (model.status.get("warnings") or ())[:WARNINGS_MAX]:
         yield (("bad", f" {safe(warning, WHY_MAX)}"),)
     if model.chain:
@@ -63,6 +65,16 @@ def _bar_of(limit: str) -> Iterator[Piece]:
     if (used := AT_MOST.search(limit)) and float(used[2]):
         share = float(used[1]) / float(used[2])
         yield ("warn" if share >= NEARLY else "dim"), f" {bar(share, BAR)}"
+
+
+def _audit(view: Answer) -> Iterator[Line]:
+    """Yield the last audit and what waits, then the warning that it does not confirm the advances."""
+    if not view or (view["command"] is None and not view["rows"]):
+        return
+    said = (audit_lines.last(view), *audit_lines.waiting(view))
+    yield (("", f" {' · '.join(filter(None, said)) or 'audit: none yet'}"),)
+    if warning := audit_lines.warned(view):
+        yield (("bad", f" {warning}"),)
 
 
 def _chain(chain: Answer, expr: str) -> Iterator[Piece]:

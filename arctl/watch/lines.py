@@ -106,4 +106,5 @@ SAYS: dict[str, Callable[[Answer], str]] = {
     "not followed": _why("its live value is not known"),
     "session": _session,
     "logs removed": _logs_removed,
+    "audited": lambda _: "its hidden audit is recorded",
 }

@@ -57,6 +57,8 @@ class Model:
     notice: str = ""  # what became of the last key
     status: Answer = field(default_factory=dict)
     chain: Answer = field(default_factory=dict)
+    shows_audit: bool = False  # a person looks, and no agent
+    audit: Answer = field(default_factory=dict)
     runs: list[Answer] = field(default_factory=list)  # under way, as the queue has them
     total: int = 0
     closed: str = ""  # why no run may start now
@@ -68,6 +70,7 @@ class Model:
     filter: str = ""
     selected: Key | None = None
     stale: bool = True  # the experiment must be asked for
+    stale_audit: bool = True  # and its audit
     asked: set[Ask] = field(default_factory=set)  # without an answer yet
 
     # --- events ---
@@ -76,7 +79,7 @@ class Model:
         """Take in one event."""
         match str(event.get("event")):
             case "subscribed":
-                self.lost, self.notice, self.stale = "", "", True
+                self.lost, self.notice, self.stale, self.stale_audit = "", "", True, True
                 self.asked.clear()
                 self.curves.clear()  # what came meanwhile is not in them
             case "lost":
@@ -94,6 +97,8 @@ class Model:
         place = str(event.get("project")), str(event.get("expr"))
         if name in CHANGING and place == self.place:
             self.stale = True
+        if name == "audited" and place == self.place:
+            self.stale_audit = True
         if name in ("committed", "dropped"):
             self._over(key_of(event))
 
@@ -137,6 +142,11 @@ class Model:
         if self.lost:
             return
         status = Ask("status.get", self.place, (("last", VERDICTS_MAX),))
+        audit = Ask("audit.get", self.place)
+        if self.shows_audit and self.stale_audit and audit not in self.asked:
+            self.asked.add(audit)
+            self.stale_audit = False
+            yield audit
         shown = [key for key in (self.focus(), self.best()) if key is not None and key not in self.curves]
         for ask in [*([status] if self.stale else []), *(Ask("run.curve", key) for key in shown)]:
             if ask not in self.asked:
@@ -155,6 +165,8 @@ class Model:
                 self.curves.popitem(last=False)
         elif ask.method == "chain.get" and ask.about == self.place[:1]:
             self.chain = answer
+        elif ask.method == "audit.get":
+            self.audit = answer if ask.about == self.place else self.audit
         elif ask.about == self.place:
             self.status = answer
             self.know(self.place)
@@ -173,8 +185,8 @@ class Model:
 
     def switch(self, place: Place) -> None:
         """Show another experiment."""
-        self.place, self.status, self.chain = place, {}, {}
-        self.selected, self.stale = None, True
+        self.place, self.status, self.chain, self.audit = place, {}, {}, {}
+        self.selected, self.stale, self.stale_audit = None, True, True
         self.know(place)
 
     def know(self, place: Place) -> None:

@@ -32,6 +32,7 @@ from ardaemon.core.protocol import (
     Move,
     NoiseView,
     Nothing,
+    PageGet,
     PageView,
     Params,
     Pause,
@@ -138,7 +139,7 @@ METHODS: dict[str, Method] = {
         Report, ReportView, "What the runs have shown, in 8 KiB whatever their number.", repeatable=True
     ),
     "report.page": Method(
-        Where, PageView, "The history as one HTML file, whole in itself.", repeatable=True, slow=True
+        PageGet, PageView, "The history as one HTML file, whole in itself.", repeatable=True, slow=True
     ),
     "history.get": Method(
         History, HistoryView, "What has been tried: the runs that answer a question.", repeatable=True

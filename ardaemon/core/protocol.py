@@ -674,6 +674,12 @@ class ReportView(Answer, frozen=True, kw_only=True):
     summary: Summary | None = None
 
 
+class PageGet(Where, frozen=True, kw_only=True):
+    """report.page. `audit`: with what the hidden audit has shown, for a person."""
+
+    audit: bool = False
+
+
 class PageView(Answer, frozen=True, kw_only=True):
     """report.page: the page, and how many of the experiment's runs are in it, and are not yet."""
 

@@ -2,13 +2,17 @@
 
 from functools import partial
 
+import anyio.to_thread
+
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
+from ardaemon.handlers import audits
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.luck import with_luck
 from ardaemon.handlers.reports import CATCH_UP_S, all_runs
 from ardaemon.report.page import trail
+from ardaemon.report.page.audit import page_audit
 from ardaemon.report.page.build import Chapter, page
 from ardaemon.report.page.link import OTHERS_POINTS, Gathering
 from ardaemon.report.page.pieces import Pieces
@@ -22,7 +26,7 @@ class Pages:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    async def report_page(self, params: p.Where, _: Notify) -> p.PageView:
+    async def report_page(self, params: p.PageGet, _: Notify) -> p.PageView:
         """Return the page; of the chain, an experiment that cannot be read is left out and named."""
         asked = await self.context.resolve(params.project, params.expr)
         chapters: list[Chapter] = []
@@ -31,7 +35,7 @@ class Pages:
             try:
                 if slug == asked.slug:
                     place = len(chapters)
-                    chapters.append(await self._chapter(asked, POINTS_MAX))
+                    chapters.append(await self._chapter(asked, POINTS_MAX, params.audit))
                 else:
                     other = await self.context.resolve(params.project, slug)
                     chapters.append(await self._chapter(other, OTHERS_POINTS))
@@ -50,11 +54,15 @@ class Pages:
             warnings=tuple(warnings),
         )
 
-    async def _chapter(self, experiment: Experiment, points: int) -> Chapter:
-        """Gather one experiment."""
+    async def _chapter(self, experiment: Experiment, points: int, with_audit: bool = False) -> Chapter:
+        """Gather one experiment, its hidden audit only if that is wanted."""
         state = await self.context.load(experiment)
+        audit = None
+        if with_audit:
+            look = partial(audits.view_of, self.context.host, experiment, state, None)
+            audit = page_audit(await anyio.to_thread.run_sync(look))
         pending = await self.context.facts.caught_up(experiment, CATCH_UP_S)
         whole = await self.context.ask(experiment, partial(with_luck, experiment, state))
-        gathering = Gathering(whole, points)
+        gathering = Gathering(whole, points, audit)
         await all_runs(self.context, experiment, gathering.add)
         return Chapter(gathering, pending)

@@ -49,6 +49,7 @@ GIVEN: dict[str, Any] = {
     "max_attempts": 8,
     "min_delta": 0.001,
     "max_launches": 400,
+    "measure_noise": True,
     "audit": "python audit.py {run_dir}",
     "audit_seconds": 90.0,
     "audit_direction": "max",

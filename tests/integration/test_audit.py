@@ -179,11 +179,17 @@ def _shown_to_people_alone(lab: Lab, shell: Shell) -> None:
     ]
     assert "what they printed: " in out.splitlines()[-1]
     assert SECRET in shell("audit", "--json")
+    page = str(lab.root / "page.html")
+    code, _, err = shell.end(shell.start("report", "--html", "--audit"))
+    assert (code, "would lie in the project" in err) == (64, True), "an agent reads what lies there"
+    shell("report", "--html", "--audit", "-o", page)
+    assert SECRET in Path(page).read_text()
     for sign in ("AR_NONINTERACTIVE", "CLAUDECODE", "CURSOR_AGENT"):
         lab.environment[sign] = "1"
         code, out, err = shell.end(shell.start("audit"))
         assert (code, out) == (65, "")
         assert f"{sign} says that an agent calls" in err
+        assert shell.end(shell.start("report", "--html", "--audit", "-o", page))[0] == 65
         del lab.environment[sign]
 
 

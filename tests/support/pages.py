@@ -7,6 +7,7 @@ from typing import Any
 
 from ardaemon.core.facts import Change, RunFacts
 from ardaemon.core.model import Primary
+from ardaemon.report.page.audit import PageAudit
 from ardaemon.report.page.build import Chapter, page
 from ardaemon.report.page.link import Gathering
 from ardaemon.report.page.pieces import finished
@@ -19,10 +20,14 @@ PRIMARY = Primary(metric="val/loss", direction="min")
 
 
 def chapter(
-    runs: Iterable[RunFacts], frame: Frame | None = None, most: int = POINTS_MAX, pending: int = 0
+    runs: Iterable[RunFacts],
+    frame: Frame | None = None,
+    most: int = POINTS_MAX,
+    pending: int = 0,
+    audit: PageAudit | None = None,
 ) -> Chapter:
     """An experiment of those runs."""
-    gathering = Gathering(frame or Frame(expr=SLUG, primary=PRIMARY, goal="a lower loss"), most)
+    gathering = Gathering(frame or Frame(expr=SLUG, primary=PRIMARY, goal="a lower loss"), most, audit)
     for each in runs:
         gathering.add(each)
     return Chapter(gathering, pending)

@@ -162,3 +162,17 @@ def test_small_words_are_right() -> None:
     assert [clock(s) for s in (-1, 125, 3600, 45296)] == ["0:00", "2:05", "1:00:00", "12:34:56"]
     assert spark([0.0, 0.5, 1.0, None, 9.0], 4) == "▅█ █"
     assert text_of(fitted((("", "宽宽宽"),), 4)) == "宽 …"
+
+
+def test_the_audit_stands_below_the_limits_with_its_warning() -> None:
+    model = night()
+    row = {"run_id": "r0040", "value": 0.97, "trend": "worse"}
+    about = {"command": "python audit.py", "waiting": ["r0041"], "at_work": "r0041"}
+    model.audit = {**about, "rows": [row], "warning": "the primary metric went on\nwithout it"}
+    lines = shown(model, 120, 40).splitlines()
+    assert " audit 0.97 @ r0040 (worse) · to be audited: r0041; at work: r0041" in lines
+    assert " the primary metric went on without it" in lines
+    model.audit = {**about, "rows": [], "waiting": [], "at_work": None}
+    assert " audit: none yet" in shown(model, 120, 40).splitlines()
+    model.audit = {"command": None, "rows": [], "waiting": [], "at_work": None}
+    assert "audit" not in shown(model, 120, 40)

@@ -35,6 +35,7 @@ WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
         ),
         ({"event": "moved", "held": True, "priority": 0}, "is held"),
         ({"event": "config", "changed": ["grace"]}, "config.toml was taken up: grace"),
+        ({"event": "audited"}, "its hidden audit is recorded"),
         ({"event": "later", "a": 1, "b": "x"}, "later a=1 b=x"),
     ],
 )

@@ -129,3 +129,21 @@ def test_what_was_said_while_the_daemon_was_away_goes_when_it_is_there_again() -
     model.notice = "the daemon does not answer"
     model.take({"event": "subscribed"})
     assert (model.lost, model.notice) == ("", "")
+
+
+def test_the_audit_is_asked_for_where_a_person_looks_and_after_each_audit() -> None:
+    model = night()
+    audit = Ask("audit.get", PLACE)
+    model.take({"event": "audited", **OURS, "run_id": "r0040"})
+    assert asked(model) == [], "an agent may look"
+    model.shows_audit = True
+    assert asked(model) == [audit]
+    model.take({"event": "audited", **OURS, "run_id": "r0041"})
+    assert asked(model) == [], "while the answer is on its way"
+    view = {"command": "python audit.py", "rows": []}
+    model.answer(audit, view)
+    assert (model.audit, asked(model)) == (view, [audit]), "the answer may be older than the second audit"
+    model.take({"event": "audited", "project": PLACE[0], "expr": "261120-base", "run_id": "r0001"})
+    model.switch((PLACE[0], "261120-base"))
+    model.answer(audit, view)
+    assert model.audit == {}, "it is of another experiment"

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.summary import Summary
 from ardaemon.report.limits import Kept
+from ardaemon.report.page.audit import PageAudit
 from ardaemon.report.page.columns import Columns, columns
 from ardaemon.report.page.launches import AllLaunches, Launches
 from ardaemon.report.page.noise import Histogram, histogram
@@ -35,12 +36,14 @@ class PageLink(Struct, frozen=True, kw_only=True):
     launches: tuple[Launches, ...] = ()
     records: tuple[Record, ...] = ()
     notes: tuple[Note, ...] = ()
+    audit: PageAudit | None = None  # only where a person has asked for it
 
 
 class Gathering:
     """Takes in one run after the other."""
 
-    def __init__(self, frame: Frame, most: int = POINTS_MAX) -> None:
+    def __init__(self, frame: Frame, most: int = POINTS_MAX, audit: PageAudit | None = None) -> None:
+        self._audit = audit
         self._tally, self._points, self._records = Tally(frame, KEPT), Points(most), Records()
         self._launches = AllLaunches()
 
@@ -72,6 +75,7 @@ class Gathering:
             newest=self._points.newest,
             points=packed,
             noise=histogram([*(same.values for same in summary.equal), *self._launches.several()]),
+            audit=self._audit,
         )
         drawn = {point.number for point in points}
         half = (room - len(encoded(bare))) // 2

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from ardaemon.report.page.audit import PageAudit
 from tests.support.browser import detail, listed, needs_chromium, point_at
 from tests.support.histories import run
-from tests.support.pages import RUNS, SLUG, page_of
+from tests.support.pages import RUNS, SLUG, built, chapter, page_of
 
 pytestmark = needs_chromium
 Show = Callable[..., Page]
@@ -29,6 +30,15 @@ def test_the_page_says_how_the_experiment_stands(show: Show) -> None:
         ("#varied", "warmup"),
     ):
         expect(view.locator(holder)).to_contain_text(text)
+
+
+def test_the_hidden_audit_is_there_only_where_it_was_asked_for(show: Show) -> None:
+    expect(show(page_of(RUNS)).locator("#audit-part")).to_be_hidden()
+    rows = (("r0001", 1.0, 1.25, ""), ("r0004", 0.75, None, "exited 1: <b>no data</b>"))
+    view = show(built([chapter(RUNS, audit=PageAudit(rows, "it got no better"))]))
+    expect(view.locator("#audit-part")).to_contain_text("it got no better")
+    expect(view.locator("#audit tbody tr").nth(0)).to_contain_text("1.2500")
+    expect(view.locator("#audit tbody tr").nth(1)).to_contain_text("exited 1: <b>no data</b>")
 
 
 def test_each_kind_of_run_has_a_shape_of_its_own(show: Show) -> None:

@@ -13,6 +13,7 @@ function drawHeader(link) {
   at("figures").replaceChildren(...figures(link));
   at("figures").classList.toggle("six", Boolean(link.summary.luck));
   at("noise-text").textContent = noiseText(link);
+  drawAudit(link);
   at("failed").replaceChildren(failures(link.summary));
   at("varied").replaceChildren(varied(link));
   const dropped = link.thinned
@@ -105,6 +106,16 @@ function failures({ failures: kinds, violations }) {
   const rows = kinds.map(({ kind, runs, last_run, message }) => [[kind, message], grouped(runs), last_run]);
   if (violations) rows.push([["a constraint was broken", ""], grouped(violations), ""]);
   return list(["How", "Runs", "Last"], rows, "No run has failed.");
+}
+
+/** What the hidden audit has measured, where a person has asked for it. */
+function drawAudit({ audit, digits }) {
+  at("audit-part").hidden = !audit;
+  if (!audit) return;
+  const number = (value) => (value === null ? DASH : formatValue(value, digits));
+  const rows = audit.rows.map(([run, primary, value, words]) => [[run, words], number(primary), number(value)]);
+  at("audit-warning").textContent = audit.warning;
+  at("audit").replaceChildren(list(["Run", "Primary", "Audit"], rows, "No advance was audited yet."));
 }
 
 /** The names whose values edits changed, and the setting that did best of each. */
