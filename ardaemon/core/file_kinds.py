@@ -37,6 +37,7 @@ FACTS = Kind(ANY_SIZE)
 BROKEN = Kind(256 << 20)
 SAMPLES = Kind(2 << 20)  # the daemon writes half of that
 CURVE = Kind(1 << 20)  # the daemon writes a tenth of that
+BOOKMARK = Kind(4 << 20)  # a thousand points of a curve and 512 names take a tenth; more is not written
 
 # --- what is run ---
 # train.py where it is run or kept: a script, not data; it travels whole through every snapshot.

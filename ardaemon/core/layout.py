@@ -106,6 +106,10 @@ class Attempt:
     def check_log(self) -> Path:
         return self.folder / "check.log"
 
+    def bookmark(self, backend: str) -> Path:
+        """Return the file with how far that metric backend has read (metrics/bookmark.py)."""
+        return self.folder / f"reading-{backend}.jsonl"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -147,6 +151,10 @@ class Run:
 
     def attempt(self, number: int) -> Attempt:
         return Attempt(self.folder / f"a{number}")
+
+    def bookmarks(self) -> list[Path]:
+        """Return the bookmarks of all attempts, and what a killed daemon has left of one."""
+        return sorted(self.folder.glob("a[0-9]*/*reading-*.jsonl*"))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,19 @@ class Point(Struct, frozen=True):
     wall: float | None = None
 
 
+# Bytes that are read before the first bookmark: a second or two, where every line is parsed.
+WORTH_A_BOOKMARK = 8 << 20
+BOOKMARK_PAUSE_S = 2.0  # between two of them: one takes some milliseconds
+
+
+class Bookmarks(Struct, frozen=True):
+    """Where readers keep how far they are (metrics/bookmark.py), and how often."""
+
+    folder: Path
+    worth_it: int = WORTH_A_BOOKMARK
+    pause_s: float = BOOKMARK_PAUSE_S
+
+
 class AttemptOutput(Struct, frozen=True, kw_only=True):
     """The output of one attempt: where it is, and which files are certainly this attempt's.
 
@@ -45,6 +58,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     there at the launch, `noted` the patterns by which they were looked for, and `unseen` those that were too
     much to look through, each with the reason (metrics/own.py). `searches` remembers what was found.
     `log_from` is set where the log is a file of the script's own: what is before that byte is not this run's.
+    `bookmarks` is set where the attempt is over, so that a reading can go on where an earlier one was ended.
     """
 
     log: Path
@@ -58,6 +72,7 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
     unseen: Mapping[str, str] = field(default_factory=dict)
     searches: Searches = field(default_factory=Searches)
     log_from: int | None = None
+    bookmarks: Bookmarks | None = None
 
     def mine(self, pattern: str, names: str = "*") -> list[Mine]:
         """Return the files that match the glob and that this attempt wrote, sorted by name.

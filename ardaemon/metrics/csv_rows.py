@@ -10,6 +10,9 @@ holds something else than a number.
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
+
+from msgspec import Struct, field
 
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
@@ -30,23 +33,27 @@ SUMS = frozenset("mean avg average std total sum min max median best overall all
 _EXCEL = "sep="  # a first line that tells spreadsheets the delimiter
 
 
-class CsvParser:
+class CsvParser(Struct):
     """Parses the rows of one file by the header that stands above them."""
 
-    shows_cut = False
+    shows_cut: ClassVar[bool] = False
 
-    def __init__(self, primary: str = "") -> None:
-        self.bad = 0
-        self._primary = one_spelling(primary)
-        self._names: list[str] = []
-        self._delimiter = ","
-        self._held: list[str] = []  # the lines of a row whose quoted cell goes on
-        self._size = self._tries = 0  # their characters, and how often they were looked at
-        self._text: list[str] = []  # the cells of a line without numbers, which may be a header
-        self._is_numbered = False  # rows of this header begin with a number: one with a word sums them up
-        self._counted: set[str] = set()  # the columns that have had numbers alone
-        self._parts = Parts()
-        self._is_doubted = False  # rows below it were refused, for nobody knows whether it is one
+    primary: str = ""
+    bad: int = 0
+    _primary: str = ""
+    _names: list[str] = field(default_factory=list)
+    _delimiter: str = ","
+    _held: list[str] = field(default_factory=list)  # the lines of a row whose quoted cell goes on
+    _size: int = 0  # their characters
+    _tries: int = 0  # how often they were looked at
+    _text: list[str] = field(default_factory=list)  # the cells of a line without numbers: perhaps a header
+    _is_numbered: bool = False  # rows of this header begin with a number: one with a word sums them up
+    _counted: set[str] = field(default_factory=set)  # the columns that have had numbers alone
+    _parts: Parts = field(default_factory=Parts)
+    _is_doubted: bool = False  # rows below it were refused, for nobody knows whether it is one
+
+    def __post_init__(self) -> None:
+        self._primary = one_spelling(self.primary)
 
     def rows(self, line: str) -> Iterator[Row]:
         """Yield what the line reports: nothing for a header, a comment, or a part of a row."""

@@ -1,5 +1,7 @@
 """The primary metric's history in bounded memory: thinned out evenly, with its ends and extremes kept."""
 
+from msgspec import Struct, field
+
 from ardaemon.metrics.base import Point
 from ardaemon.metrics.formats.lines import Place, step
 
@@ -9,18 +11,19 @@ POINTS_MAX = 1000
 _Raw = tuple[float, Place, float | None]
 
 
-class Curve:
+class Curve(Struct):
     """Collects points in the order in which they were written.
 
     The caller leaves out values that are not finite.
     """
 
-    def __init__(self, most: int = POINTS_MAX) -> None:
-        self._most, self._stride, self._count = most, 1, 0
-        self._kept: dict[int, Point] = {}
-        self._low: tuple[int, _Raw] | None = None
-        self._high: tuple[int, _Raw] | None = None
-        self._last: tuple[int, _Raw] | None = None
+    _most: int = POINTS_MAX
+    _stride: int = 1
+    _count: int = 0
+    _kept: dict[int, Point] = field(default_factory=dict)
+    _low: tuple[int, _Raw] | None = None
+    _high: tuple[int, _Raw] | None = None
+    _last: tuple[int, _Raw] | None = None
 
     def add(self, value: float, place: Place, wall: float | None) -> None:
         """Add one value. When too many points are kept, every second one is dropped."""

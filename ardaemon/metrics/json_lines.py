@@ -6,6 +6,9 @@ is named by their keys: {"val": {"loss": 1}} is val/loss.
 
 import json
 from collections.abc import Iterator
+from typing import ClassVar
+
+from msgspec import Struct, field
 
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
@@ -24,17 +27,20 @@ DEFAULTS = (
 )
 
 
-class JsonParser:
+class JsonParser(Struct):
     """Parses the objects of one file, each by itself."""
 
-    shows_cut = True
+    shows_cut: ClassVar[bool] = True
 
-    def __init__(self, primary: str = "") -> None:
-        self.bad = 0
-        self._primary = one_spelling(primary)
-        self._quoted = json.dumps(primary)
-        self._stream = JsonStream()
-        self._parts = Parts()
+    primary: str = ""
+    bad: int = 0
+    _primary: str = ""
+    _quoted: str = ""
+    _stream: JsonStream = field(default_factory=JsonStream)
+    _parts: Parts = field(default_factory=Parts)
+
+    def __post_init__(self) -> None:
+        self._primary, self._quoted = one_spelling(self.primary), json.dumps(self.primary)
 
     def rows(self, line: str) -> Iterator[Row]:
         """Yield the numbers of each object that ends on this line; what is no object is counted."""

@@ -19,12 +19,14 @@ from ardaemon.core.config import CUSTOM_DEADLINE_S
 from ardaemon.core.text import one_line
 from ardaemon.metrics import apart
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.bookmark import Bookmark
 from ardaemon.metrics.formats.lines import compile_regex, decode
 from ardaemon.metrics.formats.log_reader import LineReader, ReadLimits
 from ardaemon.metrics.formats.names import is_split, parted
 from ardaemon.metrics.formats.part import from_position
 from ardaemon.metrics.kept_log import KeptLog, kept_of
 from ardaemon.metrics.log_reading import LogReading
+from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 
 SEEN_MAX = 80  # characters of a line that names the primary metric and reports nothing of it
@@ -52,13 +54,16 @@ class LogBackend:
 
     def read_here(self, attempt: AttemptOutput, query: Query) -> Readings:
         """Return the log's metrics, read in this process, where a regex may take for ever."""
-        series = Series(query)
         try:
             with _opened(attempt) as file:
                 # Of a log that the script writes itself nothing is dropped.
                 kept = kept_of(file, query.max_log if attempt.log_from is None else None)
-                reading = self._reading(kept.tail if kept else file, series, kept.tail_begin if kept else 0)
+                reading = self._reading(kept.tail if kept else file, query, kept.tail_begin if kept else 0)
+                if kept is None:  # the tail alone is read soon
+                    mine = Mine(attempt.log, attempt.log_from or 0)
+                    reading.bookmark = Bookmark(attempt, query, self.name, [mine])
                 whole = reading.read(self.limits)
+                series = reading.series
                 if kept is not None:
                     whole = False
                     self._note_dropped(kept, series)
@@ -70,17 +75,18 @@ class LogBackend:
         is_unknown = series.unread is not None or series.is_lost
         return replace(readings, settled=readings.value is not None) if is_unknown else readings
 
-    def _reading(self, file: BinaryIO, series: Series, begin: int = 0) -> LogReading:
-        reader = LineReader(series.query.primary.metric, series.query.regex, self.limits.line)
-        return LogReading(file, reader, series, begin)
+    def _reading(self, file: BinaryIO, query: Query, begin: int = 0) -> LogReading:
+        reader = LineReader(query.primary.metric, query.regex, self.limits.line)
+        return LogReading(file, reader, Series(query), begin)
 
     def _note_dropped(self, kept: KeptLog, series: Series) -> None:
         """Let no value stand in for one that may have been dropped: no earlier one, no best of the rest."""
         series.lost = kept.told
         if series.primary is not None or series.unread is not None:
             return
-        before = Series(replace(series.query, count="last"))
-        self._reading(kept.head, before).read(self.limits)
+        reading = self._reading(kept.head, replace(series.query, count="last"))
+        reading.read(self.limits)
+        before = reading.series
         if before.primary is not None or before.unread is not None:
             series.add_unread(f"{kept.told}, and the tail that is kept has none")
 

@@ -7,9 +7,14 @@ rest is read from its beginning.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ardaemon.core.config import NAME_MAX
+from ardaemon.metrics.bookmark import Bookmark
 from ardaemon.metrics.formats.aside import Aside
 from ardaemon.metrics.formats.lines import Report, decode
 from ardaemon.metrics.formats.log_reader import (
@@ -31,6 +36,15 @@ from ardaemon.metrics.series import Series
 WRITTEN_AT_ONCE = 4 << 10
 
 
+class _State(Struct, frozen=True):
+    """How far the log has been read: forwards up to the line that begins at `at`, or backwards down to it."""
+
+    at: int
+    series: Series
+    seen: bytes
+    other: str | None
+
+
 @dataclass
 class LogReading:
     """One reading of one log, or of a part of it that begins at `begin`."""
@@ -40,21 +54,42 @@ class LogReading:
     series: Series
     begin: int = 0
     seen: bytes = b""  # the last line that has the primary metric's name and reports nothing of it
+    bookmark: Bookmark | None = None
 
     def read(self, limits: ReadLimits) -> bool:
         """Add the log's reports to the series, and return whether every line was read."""
         size = self.file.seek(0, 2)
         start = max(size - limits.tail, 0)
         begin, data = from_line_start(self.file, start, size)
+        state = self.bookmark.found(_State) if self.bookmark is not None else None
+        if state is not None:
+            self._go_on(state)
+        first = max(begin - limits.searched, 0)
         if self.series.query.count != "last":
-            self._read_forwards(begin, limits)
-            start = 0
-        self._warm_up(begin, limits)
-        self._read_end(data, size)
+            self._read_forwards(
+                state.at if state else first, begin, limits, within=state is None and first > 0
+            )
+            start, state = 0, None
+        if state is None:
+            self._warm_up(begin, limits)
+            self._read_end(data, size)
         del data
         if start > 0 and begin > 0:
-            self._search_backwards(begin, limits)
+            end = state.at if state else begin
+            self._search_backwards(end, replace(limits, searched=end - first))
         return start == 0 and size <= limits.searched
+
+    def _go_on(self, state: _State) -> None:
+        self.series, self.seen = state.series, state.seen
+        self.reader.other = state.other
+
+    def _reached(self, at: int, size: int) -> None:
+        """Note that `size` more bytes are read, up or down to `at`, where a line begins."""
+        if self.bookmark is not None:
+            self.bookmark.reached(size, partial(self._state, at))
+
+    def _state(self, at: int) -> _State:
+        return _State(at, self.series, self.seen, self.reader.other)
 
     def _read_end(self, data: bytes, size: int) -> None:
         """Take all reports of the log's end."""
@@ -93,10 +128,12 @@ class LogReading:
         for line in lines(from_line_start(self.file, max(begin - limits.context, 0), begin)[1]):
             self.reader.skip(line)
 
-    def _read_forwards(self, end: int, limits: ReadLimits) -> None:
-        """Add all reports of the primary metric before `end`: the value that counts may be anywhere."""
-        begin = max(end - limits.searched, 0)
-        too_long = begin > 0  # it begins within a line
+    def _read_forwards(self, begin: int, end: int, limits: ReadLimits, within: bool) -> None:
+        """Add all reports of the primary metric before `end`: the value that counts may be anywhere.
+
+        `within` says that `begin` may lie within a line.
+        """
+        too_long = within
         while begin < end:
             stop = min(begin + limits.block, end)
             if is_hole(self.file, begin, stop):
@@ -111,6 +148,8 @@ class LogReading:
             self._add(self._primaries(begin + first, data[first:cut], limits))
             too_long = cut == 0  # a line that fills a block; its end is passed over too
             begin += cut or len(data)
+            if not too_long:
+                self._reached(begin, len(data))
 
     def _primaries(self, begin: int, data: bytes, limits: ReadLimits) -> list[Report]:
         """Return the primary metric's reports in `data`, whole lines that begin at `begin`."""
@@ -141,11 +180,18 @@ class LogReading:
             found = self._primaries(block.begin, block.data, limits) if block.whole else self._of_part(block)
             if series.unread is None:
                 self._add(found)
-                continue
-            for report in reversed(found):
-                series.add_earlier(report)
-                if report.value is not None:
-                    return
+            elif self._add_earlier(found):
+                return
+            if block.whole:
+                self._reached(block.begin, len(block.data))
+
+    def _add_earlier(self, found: list[Report]) -> bool:
+        """Take the reports before the one that cannot be read, and return whether one has a value."""
+        for report in reversed(found):
+            self.series.add_earlier(report)
+            if report.value is not None:
+                return True
+        return False
 
     def _of_part(self, block: Block) -> list[Report]:
         """Return the mention in a part of a line that is too long; its name may end in the next part."""

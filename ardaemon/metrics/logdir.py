@@ -6,8 +6,10 @@ writing counts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from msgspec import Struct
 
 from ardaemon.core.config import NAME_MAX
 from ardaemon.metrics.base import METRICS_MAX, Query
@@ -21,16 +23,33 @@ VERSION_MAX = 2  # of event files; the current version since 2015
 _VERSION = "brain.Event:"
 
 
-class Last:
+class Last(Struct):
     """The last value of a tag that cannot be the primary metric, as (value, step)."""
 
-    __slots__ = ("primary",)
-
-    def __init__(self) -> None:
-        self.primary: tuple[float, int] | None = None
+    primary: tuple[float, int] | None = None
 
     def add(self, _: str, value: float, step: int, __: float) -> None:
         self.primary = (value, step)
+
+
+class _FileState(Struct, frozen=True):
+    """How far one event file has been read, and what was wrong with it until there."""
+
+    offset: int
+    damaged: int
+    too_large: int
+    restarts: list[int]
+    restarts_passed: int
+    malformed: int
+    refused: str | None
+
+
+class FolderState(Struct, frozen=True):
+    """How far the files of a folder have been read, by their paths; each tag has one of its two kinds."""
+
+    tags: list[tuple[str, Last | None, Series | None]]
+    files: dict[str, _FileState]
+    stale: bool
 
 
 class _EventFile:
@@ -48,6 +67,26 @@ class _EventFile:
         self.void = math.inf  # values at this step and later are void, until the next restart
         self.malformed = 0
         self.refused: str | None = None  # why no more of the file is read
+
+    def state(self) -> _FileState:
+        """Return how far it has been read."""
+        records = self.records
+        return _FileState(
+            records.offset,
+            records.damaged,
+            records.too_large,
+            self.restarts,
+            self.restarts_passed,
+            self.malformed,
+            self.refused,
+        )
+
+    def go_on(self, state: _FileState) -> None:
+        """Go on where an earlier reading was."""
+        self.records.offset = state.offset
+        self.records.damaged, self.records.too_large = state.damaged, state.too_large
+        self.restarts, self.restarts_passed = state.restarts, state.restarts_passed
+        self.malformed, self.refused = state.malformed, state.refused
 
     def problems(self) -> Iterator[str]:
         """Say what of the file was not read, and why."""
@@ -74,6 +113,8 @@ class Folder:
 
     def __init__(self, query: Query, decoder: Decoder) -> None:
         self.tags: dict[str, Last | Series] = {}
+        # Called when a piece of so many bytes is read, and all its events are taken.
+        self.between: Callable[[int], None] = lambda _: None
         self._files: dict[Path, _EventFile] = {}
         self._in_order = True
         self._query, self._decoder = query, decoder
@@ -97,6 +138,19 @@ class Folder:
                 file.begin()
             self._stale = False
             self._read()
+
+    def state(self) -> FolderState:
+        """Return how far its files have been read; all events of the pieces that were read are taken."""
+        tags = [(tag, *_by_kind(values)) for tag, values in self.tags.items()]
+        files = {str(path): file.state() for path, file in self._files.items()}
+        return FolderState(tags, files, self._stale)
+
+    def go_on(self, state: FolderState) -> None:
+        """Go on where an earlier reading of the same files was."""
+        self.tags = {tag: last or series or Last() for tag, last, series in state.tags}
+        self._stale = state.stale
+        for path, file in self._files.items():
+            file.go_on(state.files[str(path)])
 
     @property
     def sound(self) -> bool:
@@ -125,6 +179,7 @@ class Folder:
 
     def _read_file(self, file: _EventFile) -> None:
         file.void = self._void_from(file)
+        file.records.between = self.between
         for data in file.records.read():
             scalar = self._decoder.quick(data)
             if scalar is not None:
@@ -172,6 +227,10 @@ class Folder:
         if isinstance(values, Series) or (len(self.tags) < METRICS_MAX and len(tag) <= NAME_MAX):
             self.tags[tag] = values
         return values
+
+
+def _by_kind(values: Last | Series) -> tuple[Last | None, Series | None]:
+    return (values, None) if isinstance(values, Last) else (None, values)
 
 
 def may_be(name: str, tag: str) -> bool:

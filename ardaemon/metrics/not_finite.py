@@ -1,22 +1,22 @@
 """Counts the values of the primary metric in a row that are nan or infinite: such a run has diverged."""
 
 import math
-from collections.abc import Hashable
+
+from msgspec import Struct
 
 
-class NotFinite:
+class NotFinite(Struct):
     """The values that are not finite since the last finite one, of a run that is still at work.
 
     A progress bar paints one value again and again, and two handlers of a logger print one value twice. So a
     value from the same place as the one before it, a line or a step, is that one.
     """
 
-    def __init__(self) -> None:
-        self.in_a_row = 0
-        self.was_finite = False  # at least once
-        self._places: tuple[Hashable, ...] = ()
+    in_a_row: int = 0
+    was_finite: bool = False  # at least once
+    _places: tuple[int | None, ...] = ()
 
-    def take(self, value: float | None, *places: Hashable) -> None:
+    def take(self, value: float | None, *places: int | None) -> None:
         """Take the next value; None: one that could not be read, and that may be finite.
 
         A place of None is an unknown one.

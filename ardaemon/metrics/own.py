@@ -98,7 +98,7 @@ def marks(patterns: Collection[str], project: Path, run_folder: Path) -> dict[st
         look = Look(pattern)
         for path in _files(pattern, project, run_folder, "*", look):
             look.work_on()
-            mark = _mark(real := os.path.realpath(path))
+            mark = mark_of(real := os.path.realpath(path))
             if mark is not None:
                 by_path[_key(real)] = mark.text()
     return by_path
@@ -169,7 +169,7 @@ def _unread(path: str) -> str:
 
 def _offset(path: str, real: str, pattern: str, launch: LaunchMarks) -> int | None:
     """Return the position at which the attempt's part of a file begins; None if no part is the attempt's."""
-    mark = _mark(real)
+    mark = mark_of(real)
     if mark is None:
         return None
     text = launch.before.get(_key(real))
@@ -243,7 +243,7 @@ def _key(real: str) -> str:
     return os.fsencode(real).decode("utf-8", "backslashreplace")
 
 
-def _mark(real: str) -> Mark | None:
+def mark_of(real: str) -> Mark | None:
     """Return the mark of a file as it is now; None if it is no plain file, or cannot be read."""
     try:
         status = os.stat(real)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
+from msgspec import Struct, field
+
 from ardaemon.metrics.formats.names import is_split
 
 
-class Parts:
+class Parts(Struct):
     """The parts of the data that the rows of one table say that they are of."""
 
-    def __init__(self) -> None:
-        self._seen: list[str] = []
+    _seen: list[str] = field(default_factory=list)
 
     def fault(self, texts: Iterable[str]) -> str | None:
         """Say of the next row, by the texts in it, why nobody knows which part's value counts."""

@@ -3,17 +3,19 @@
 A row is some numbers, a step and a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.metrics.base import AttemptOutput, Follower, Query, Readings
-from ardaemon.metrics.formats.growing import LINE_MAX, Growing
+from ardaemon.metrics.bookmark import Bookmark
+from ardaemon.metrics.formats.growing import LINE_MAX, Growing, Reached
 from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import Mine, written
 from ardaemon.metrics.series import Series
@@ -54,7 +56,7 @@ class Parser(Protocol):
     """Reads the lines of one file in their order."""
 
     bad: int  # lines that cannot be read as rows
-    shows_cut: bool  # a last line that is cut shows it, as an object without its bracket does
+    shows_cut: ClassVar[bool]  # a last line that is cut shows it, as an object without its bracket does
 
     def rows(self, line: str) -> Iterator[Row]:
         """Yield what the line reports, or what ends with it; nothing for a header."""
@@ -75,6 +77,26 @@ def wall_of(values: dict[str, float]) -> float | None:
     return next((values[name] for name in WALL_NAMES if name in values), None)
 
 
+class _FileState(Struct, frozen=True):
+    """How far one file has been read; `parser` is that of its backend."""
+
+    reached: Reached
+    parser: Any
+    no_text: str | None
+    begun: int
+    passed: int
+    line: int
+
+
+class _ReadingState(Struct, frozen=True):
+    """How far the files of an attempt have been read: `file` is the number of the one under way."""
+
+    file: int
+    state: _FileState
+    series: Series
+    problems: list[str]
+
+
 class _RowsFile:
     """One file of rows, and how far it has been read."""
 
@@ -83,6 +105,18 @@ class _RowsFile:
         self.parser, self._new_parser = new_parser(), new_parser
         self.no_text: str | None = None
         self._begun, self._passed, self._line = 1, 0, 0
+
+    def state(self) -> _FileState:
+        """Return how far it has been read, where all rows of the pieces that were read are taken."""
+        reached = self.growing.reached()
+        return _FileState(reached, self.parser, self.no_text, self._begun, self._passed, self._line)
+
+    def go_on(self, state: _FileState) -> None:
+        """Go on where an earlier reading was. Raises ValidationError if no parser of this kind was there."""
+        self.parser = msgspec.convert(state.parser, type(self.parser), str_keys=True)
+        self.growing.go_on(state.reached)
+        self.no_text, self._begun = state.no_text, state.begun
+        self._passed, self._line = state.passed, state.line
 
     def rows(self, *, over: bool) -> Iterator[Row]:
         """Yield the new rows that the run itself wrote. Raises OSError.
@@ -156,18 +190,9 @@ class RowsBackend:
         if not files:
             problem = attempt.absent(self.pattern(attempt, query))
             return Readings(self.name, {}, problem=problem, absent=True)
-        series, problems = Series(query), []
-        for mine in files:
-            file = self.file(mine, query)
-            try:
-                for row in file.rows(over=True):
-                    _add(series, row)
-            except OSError as error:
-                problems.append(f"{mine.path.name} cannot be read: {error.strerror}")
-            if file.no_text is not None:
-                problems.append(f"{mine.path.name} is {file.no_text}")
-            if file.parser.bad:
-                problems.append(f"{file.parser.bad} lines of {mine.path.name} cannot be read as rows")
+        reading = _Reading(self, files, query, Bookmark(attempt, query, self.name, files))
+        reading.read()
+        series, problems = reading.series, reading.problems
         detail = attempt.shown(files[-1].path) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         return series.readings(self.name, "; ".join(problems) or None, detail)
 
@@ -178,6 +203,43 @@ class RowsBackend:
     def follower(self, attempt: AttemptOutput, query: Query) -> Follower:
         """Return a follower, for an attempt that is still running."""
         return RowsFollower(self, attempt, query)
+
+
+class _Reading:
+    """One reading of all files, the one that was written last at the end; it begins at its bookmark."""
+
+    def __init__(self, backend: RowsBackend, files: Sequence[Mine], query: Query, bookmark: Bookmark) -> None:
+        self.series, self.problems = Series(query), list[str]()
+        self._files = [backend.file(mine, query) for mine in files]
+        self._first, self._bookmark = 0, bookmark
+        state = bookmark.found(_ReadingState)
+        if state is not None and state.file in range(len(files)):
+            self._files[state.file].go_on(state.state)
+            self._first, self.series, self.problems = state.file, state.series, state.problems
+
+    def read(self) -> None:
+        """Read what is left."""
+        for number in range(self._first, len(self._files)):
+            self._files[number].growing.between = partial(self._between, number)
+            self._read(self._files[number])
+
+    def _read(self, file: _RowsFile) -> None:
+        name = file.growing.path.name
+        try:
+            for row in file.rows(over=True):
+                _add(self.series, row)
+        except OSError as error:
+            self.problems.append(f"{name} cannot be read: {error.strerror}")
+        if file.no_text is not None:
+            self.problems.append(f"{name} is {file.no_text}")
+        if file.parser.bad:
+            self.problems.append(f"{file.parser.bad} lines of {name} cannot be read as rows")
+
+    def _between(self, number: int, size: int) -> None:
+        self._bookmark.reached(size, partial(self._state, number))
+
+    def _state(self, number: int) -> _ReadingState:
+        return _ReadingState(number, self._files[number].state(), self.series, self.problems)
 
 
 class RowsFollower:

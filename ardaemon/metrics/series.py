@@ -4,6 +4,8 @@ import difflib
 import math
 from typing import NamedTuple
 
+from msgspec import Struct, field
+
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
@@ -20,27 +22,30 @@ class Value(NamedTuple):
     printed: str | None = None
 
 
-class Series:
+class Series(Struct):
     """Collects reported values in the order in which they were written.
 
     The query's `count` says which one counts.
     """
 
-    def __init__(self, query: Query, not_finite: NotFinite | None = None) -> None:
-        self.query = query
-        self.last: dict[str, Value] = {}
-        # Why the primary metric's newest value could not be read, and the one before it.
-        self.unread: str | None = None
-        self.stale: float | None = None
-        self.lost: str | None = None  # why other values than the last are not all known
-        self.not_finite = not_finite or NotFinite()  # values of the primary metric
-        # The last number of a list, where only a list could not be read: the value before it may be the same.
-        self._ends: str | None = None
-        self._name = query.primary.metric
+    query: Query
+    not_finite: NotFinite = field(default_factory=NotFinite)  # values of the primary metric
+    last: dict[str, Value] = field(default_factory=dict)
+    # Why the primary metric's newest value could not be read, and the one before it.
+    unread: str | None = None
+    stale: float | None = None
+    lost: str | None = None  # why other values than the last are not all known
+    # The last number of a list, where only a list could not be read: the value before it may be the same.
+    _ends: str | None = None
+    _name: str = ""
+    _spelled: str = ""
+    _best: Value | None = None
+    _at: Value | None = None  # the last value up to the step that counts; its place is the step
+    _curve: Curve = field(default_factory=Curve)
+
+    def __post_init__(self) -> None:
+        self._name = self.query.primary.metric
         self._spelled = one_spelling(self._name)
-        self._best: Value | None = None
-        self._at: Value | None = None  # the last value up to the step that counts; its place is the step
-        self._curve = Curve()
 
     @property
     def primary(self) -> Value | None:

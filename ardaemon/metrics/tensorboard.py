@@ -9,6 +9,7 @@ outermost folder. If none is there, only the long names tell the tags apart, and
 import contextlib
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -16,9 +17,10 @@ from msgspec.structs import replace
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.folders import Unsearched
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
+from ardaemon.metrics.bookmark import Bookmark
 from ardaemon.metrics.formats.events import Decoder
 from ardaemon.metrics.formats.tfrecord import RECORD_MAX
-from ardaemon.metrics.logdir import Folder
+from ardaemon.metrics.logdir import Folder, FolderState
 from ardaemon.metrics.not_finite import NotFinite
 from ardaemon.metrics.own import RUN_DIR, Mine
 from ardaemon.metrics.series import Series
@@ -47,8 +49,10 @@ class TensorboardBackend:
         return query.path or RUN_DIR
 
     def read(self, attempt: AttemptOutput, query: Query) -> Readings:
-        """Read everything from the start."""
+        """Read everything from the start, or from the bookmark on."""
         follower = self.follower(attempt, query)
+        files = attempt.mine(self.pattern(attempt, query), self.names)
+        follower.begin(files, Bookmark(attempt, query, self.name, files))
         follower.feed()
         return follower.readings()
 
@@ -66,6 +70,10 @@ class EventsFollower:
         self.not_finite = NotFinite()
         self._backend, self._attempt, self._query = backend, attempt, query
         self._tree = _Tree(query)
+
+    def begin(self, files: list[Mine], bookmark: Bookmark) -> None:
+        """Begin at the bookmark of these files, and keep it up to date."""
+        self._tree.begin(files, bookmark)
 
     def feed(self) -> None:
         """Read what was added. Never raises for something that the files hold."""
@@ -104,10 +112,25 @@ class _Tree:
         self._query, self._decoder = query, Decoder()
         self._named: dict[str, Folder] = {}  # by the path from the folder that holds all of them
 
-    def feed(self, files: list[Mine]) -> None:
+    def begin(self, files: list[Mine], bookmark: Bookmark) -> None:
+        """Begin at the bookmark of these files, and keep it up to date."""
+        self._add(files)
+        states = bookmark.found(dict[str, FolderState]) or {}
+        for path, folder in self.folders.items():
+            if str(path) in states:
+                folder.go_on(states[str(path)])
+            folder.between = partial(bookmark.reached, state=self._states)
+
+    def _states(self) -> dict[str, FolderState]:
+        return {str(path): folder.state() for path, folder in self.folders.items()}
+
+    def _add(self, files: list[Mine]) -> None:
         for mine in files:
             folder = self.folders.setdefault(mine.path.parent, Folder(self._query, self._decoder))
             folder.add(mine)
+
+    def feed(self, files: list[Mine]) -> None:
+        self._add(files)
         for folder in self.folders.values():
             folder.read()
         self._named = _named(self.folders)

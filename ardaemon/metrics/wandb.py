@@ -6,13 +6,18 @@ metrics/wandb_place.py finds the file and metrics/formats/wandb_file.py reads it
 
 import heapq
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from ardaemon.core.folders import Unsearched
 from ardaemon.core.text import one_line
 from ardaemon.metrics.base import AttemptOutput, Query, Readings
-from ardaemon.metrics.formats.wandb_file import HistoryRow, WandbFile
+from ardaemon.metrics.bookmark import Bookmark
+from ardaemon.metrics.formats.wandb_file import HistoryRow, WandbFile, WandbState
 from ardaemon.metrics.not_finite import NotFinite
+from ardaemon.metrics.own import Mine
 from ardaemon.metrics.series import Series
 from ardaemon.metrics.wandb_place import SUFFIX, environment, find, folders, run_id
 
@@ -38,8 +43,7 @@ class WandbBackend:
             if place.problem is not None:
                 return Readings(self.name, {}, problem=place.problem, absent=place.absent)
             files = [WandbFile(path) for path in place.files]
-            series = Series(query)
-            _add(series, files)
+            series = _read(files, attempt, query)
         except OSError as error:
             return Readings(self.name, {}, problem=f"{error.filename} cannot be read: {error.strerror}")
         strangers = [file for file in files if file.run_id not in (None, run_id(file.path))]
@@ -59,6 +63,31 @@ class WandbBackend:
     def follower(self, attempt: AttemptOutput, query: Query) -> "WandbFollower":
         """Return a follower, for an attempt that is still running."""
         return WandbFollower(attempt, query)
+
+
+class _State(Struct, frozen=True):
+    """How far the one file of a run has been read."""
+
+    file: WandbState
+    series: Series
+
+
+def _read(files: Sequence[WandbFile], attempt: AttemptOutput, query: Query) -> Series:
+    """Return what the files hold; one alone is read from its bookmark on.
+
+    Of several files rows are taken in turns, so that no place in them is one where all rows are taken.
+    """
+    series = Series(query)
+    if len(files) == 1:
+        [file] = files
+        bookmark = Bookmark(attempt, query, WandbBackend.name, [Mine(file.path)])
+        state = bookmark.found(_State)
+        if state is not None:
+            file.go_on(state.file)
+            series = state.series
+        file.log.between = partial(bookmark.reached, state=lambda: _State(file.state(), series))
+    _add(series, files)
+    return series
 
 
 class WandbFollower:

@@ -55,6 +55,7 @@ def apply(
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)  # once for all of the above: result.json says it is done
     _point_log(run)
+    _drop_bookmarks(run)
     result = replace(decision.result, train_py=outcome)
     state.write(run.result, result)
     return result
@@ -79,6 +80,7 @@ def _apply_measured(experiment: Experiment, run: Run, decision: Decision) -> Res
     with state.storage("sync", experiment.folder):
         durable.sync_folder(experiment.folder)
     _point_log(run)
+    _drop_bookmarks(run)
     state.write(run.result, decision.result)
     return decision.result
 
@@ -163,6 +165,13 @@ def _point_log(run: Run) -> None:
         elif os.readlink(run.log) == target:
             return
         durable.link_to(target, run.log)
+
+
+def _drop_bookmarks(run: Run) -> None:
+    """Remove how far the metrics were read: they are read, and nobody goes on there."""
+    for bookmark in run.bookmarks():
+        with state.storage("remove", bookmark):
+            durable.remove(bookmark)
 
 
 def finish(entry: Path) -> None:

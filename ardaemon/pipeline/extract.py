@@ -18,7 +18,7 @@ from ardaemon.core.run_record import RunRecord
 from ardaemon.core.text import one_line
 from ardaemon.host import state
 from ardaemon.judging import excerpt, reason
-from ardaemon.metrics.base import AttemptOutput, Point, Query, Readings
+from ardaemon.metrics.base import AttemptOutput, Bookmarks, Point, Query, Readings
 from ardaemon.metrics.registry import BACKENDS
 from ardaemon.metrics.searches import ONCE, Searches
 from ardaemon.pipeline import view_file
@@ -64,6 +64,7 @@ def extract(
     if not here.log.exists():
         return Extracted(metrics={}, reason=why, problem="the run left no log")
     output = output_of(experiment, run, environment, attempt, end.started_at, record.submitted_at)
+    output = replace(output, bookmarks=Bookmarks(here.folder))
     backend = BACKENDS["log" if restarted else settings.metrics]
     try:
         readings = backend.read(output, query(settings, contract))

@@ -283,6 +283,20 @@ def test_the_runs_log_is_that_of_the_last_attempt_by_its_number(tmp_path: Path) 
     assert os.readlink(made.run("r0001").log) == "a10/run.log"
 
 
+def test_how_far_the_metrics_were_read_is_forgotten_with_the_commit(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    live(made)
+    over = ended(made, 1, 1.0)
+    made.run("r0001").attempt(2).folder.mkdir()
+    kept = [made.run("r0001").attempt(1).bookmark("csv"), made.run("r0001").attempt(2).bookmark("log")]
+    half = kept[0].with_name(f".{kept[0].name}.12-34.0.tmp")  # of a daemon that was killed as it wrote
+    log = made.run("r0001").attempt(1).log
+    for path in (*kept, half, log):
+        path.write_bytes(b"x")
+    committed(over)
+    assert [path for path in (*kept, half, log) if path.exists()] == [log]
+
+
 def test_an_unclean_run_ends_the_session_and_writes_the_sentinel(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     live(made)

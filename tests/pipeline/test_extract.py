@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from ardaemon.core.model import Exit, Settings
 from ardaemon.core.run_record import RunRecord
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import load
-from ardaemon.host import state
+from ardaemon.host import durable, state
+from ardaemon.metrics.base import WORTH_A_BOOKMARK
+from ardaemon.metrics.formats.growing import Growing
 from ardaemon.pipeline import extract
 from tests.support.folders import experiment, record
 
@@ -223,3 +226,30 @@ def test_where_there_is_too_much_to_look_through_no_metric_counts_and_the_result
         "metrics could not be read: {run_dir}/**/metrics.csv: more than 5 files and folders are there:"
         " name a smaller folder",
     )
+
+
+def test_a_reading_that_was_ended_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(tmp_path, metrics="csv").launch()
+    remark = f"#{'x' * 1022}\n"
+    made.write(f"{made.run.job}/metrics.csv", "val/loss\n2\n" + remark * (WORTH_A_BOOKMARK // 1024) + "1\n")
+    begun_at: list[int] = []
+
+    def killed(path: Path, data: bytes) -> None:
+        Path(path).write_bytes(data)
+        raise KeyboardInterrupt
+
+    def noted(growing: Growing) -> Iterator[tuple[int, bytes]]:
+        begun_at.append(growing.at)
+        yield from lines(growing)
+
+    lines = Growing.lines
+    monkeypatch.setattr(Growing, "lines", noted)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            made.read()
+    assert made.read().metrics == {"val/loss": 1.0}
+    assert begun_at[0] == 0
+    assert begun_at[1] > WORTH_A_BOOKMARK - 1024

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 OBJECT_MAX = 1 << 20  # characters of an object over several lines, as of one line (growing.LINE_MAX)
 _BETWEEN = re.compile(r"[\s,\[\]\ufeff\0]*")
@@ -24,13 +24,12 @@ class Torn(Struct, frozen=True):
     is_object: bool
 
 
-class JsonStream:
+class JsonStream(Struct):
     """Takes lines, and gives the objects that end in them."""
 
-    def __init__(self) -> None:
-        self._held: list[str] = []  # the lines of an object that goes on
-        self._open: list[str] = []  # its brackets that are open
-        self._size = 0
+    _held: list[str] = field(default_factory=list)  # the lines of an object that goes on
+    _open: list[str] = field(default_factory=list)  # its brackets that are open
+    _size: int = 0
 
     def feed(self, line: str) -> Iterator[dict[str, object] | Torn]:
         """Yield the objects that end on this line, in order."""

@@ -11,7 +11,7 @@ fault in it, and the next reading looks there again.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +33,8 @@ class LogReader:
         self.damaged = 0  # blocks of which the rest was passed over
         self.too_long = 0  # records beyond RECORD_MAX
         self.cut = 0  # bytes at the end that are no whole record (yet)
+        # Called when a block of so many bytes is read, and all its records are taken.
+        self.between: Callable[[int], None] = lambda _: None
         self._parts: list[bytes] | None = None  # the record under way
 
     def records(self) -> Iterator[bytes]:
@@ -41,6 +43,7 @@ class LogReader:
         with files.opened(self.path, file_kinds.METRICS) as file:
             for start, block in _blocks(file, self.position):
                 yield from self._in_block(start, block)
+                self.between(len(block))
             self.cut = max(file.seek(0, 2) - self.position, 0)
 
     def _in_block(self, start: int, block: memoryview) -> Iterator[bytes]:

@@ -84,6 +84,11 @@ class LineReader:
         """Return the other metric's name under which the primary's last word was reported: `train loss`."""
         return self._scan.other or self._other
 
+    @other.setter
+    def other(self, name: str | None) -> None:
+        """Take what an earlier reading of the log has found."""
+        self._other = name
+
     def reports(self, line: bytes) -> list[Report]:
         """Return every report of the next line."""
         if len(line) > self.line_max:

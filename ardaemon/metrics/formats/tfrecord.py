@@ -7,7 +7,7 @@ Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 
 import os
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +36,8 @@ class Records:
     """Reads the records of one file, which may grow: each read() goes on where the last one ended.
 
     `torn`, `lost` and `damaged` tell of bytes that are no whole, sound record; `too_large` counts sound
-    records that were passed over.
+    records that were passed over. `between` is called when a piece of so many bytes is read, and all its
+    records are taken.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -46,6 +47,7 @@ class Records:
         self.lost = False  # no record begins at `offset`, so that none after it can be found either
         self.damaged = 0  # records whose data do not match their checksum
         self.too_large = 0
+        self.between: Callable[[int], None] = lambda _: None
         self._lengths: dict[bytes, int] = {}  # lengths by headers that were sound
 
     def read(self) -> Iterator[bytes]:
@@ -79,6 +81,7 @@ class Records:
                     return
                 self._pass_over(file, whole)
                 data = b""
+            self.between(len(piece))
 
     def _whole(self, data: bytes) -> int:
         """Return how many bytes the record has that begins with `data`; 0 if that is not known."""

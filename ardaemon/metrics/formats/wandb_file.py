@@ -41,6 +41,22 @@ class HistoryRow(Struct, frozen=True):
     wall: float | None = None
 
 
+class WandbState(Struct, frozen=True):
+    """How far one file has been read, and what is known of it there."""
+
+    position: int
+    damaged: int
+    too_long: int
+    run_id: str | None
+    exit_code: int | None
+    summary: dict[str, float]
+    count: int
+    strange: int
+    steps: dict[str, str]
+    globs: dict[str, str]
+    media: list[str]
+
+
 class WandbFile:
     """Reads one file; each rows() goes on where the last one ended."""
 
@@ -56,6 +72,29 @@ class WandbFile:
         self._names: dict[bytes, str] = {}
         self._steps = Steps()
         self._media: list[str] = []  # the beginnings of names of media in the row under way
+
+    def state(self) -> WandbState:
+        """Return how far it has been read, where all its rows up to there are taken."""
+        return WandbState(
+            self.log.position,
+            self.log.damaged,
+            self.log.too_long,
+            self.run_id,
+            self.exit_code,
+            self.summary,
+            self.count,
+            self.strange,
+            self._steps.names,
+            self._steps.globs,
+            self._media,
+        )
+
+    def go_on(self, state: WandbState) -> None:
+        """Go on where an earlier reading was."""
+        self.log.position, self.log.damaged, self.log.too_long = state.position, state.damaged, state.too_long
+        self.run_id, self.exit_code, self.summary = state.run_id, state.exit_code, state.summary
+        self.count, self.strange = state.count, state.strange
+        self._steps.names, self._steps.globs, self._media = state.steps, state.globs, state.media
 
     def rows(self) -> Iterator[HistoryRow]:
         """Yield the rows that were added since the last call. Raises OSError."""
