@@ -46,7 +46,7 @@ def other_run(here: Here, view: Answer, against: str) -> str:
     if against == "best":
         best = here.ask("status.get")["best"]
         if best is None:
-            raise UsageError("there is no best yet", "arctl diff --against base, or a run's id")
+            raise UsageError("there is no best yet", "name a run: arctl status --last 10 lists the latest")
         return str(best["run_id"])
     run_number(against)
     return against

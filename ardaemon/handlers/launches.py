@@ -1,13 +1,16 @@
 """What the launches of a version have measured, read from their files. It blocks."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Contract, Result
+from ardaemon.core.model import Best, Contract, Result, SeedValue
 from ardaemon.core.run_record import RunRecord
-from ardaemon.experiment import history, seal
+from ardaemon.experiment import history, same, seal
 from ardaemon.pipeline import measures, noise_history
+
+REREAD_MOST = 1_000  # results that a report reads: some 0.1 s
 
 
 class Launch(NamedTuple):
@@ -36,6 +39,27 @@ def of(experiment: Experiment, run_id: str, contract: Contract) -> Iterator[Laun
             # Another seed is launched again only if the launch before gave way, and has no value.
             time = launch.time if launch.seed == 0 else 1
             yield Launch(launch.seed, time, value, _conditions(found[0], contract))
+
+
+def beside_best(experiment: Experiment, best: Best, contract: Contract) -> dict[str, tuple[SeedValue, ...]]:
+    """Return what reruns have measured, by their run, that best.json does not have: of runs that are no best.
+
+    Those under other conditions than the best's are left out.
+    """
+    bests = [(best.run_id, best.values), *((one.run_id, one.values) for one in best.earlier)]
+    known = {(run_id, seed) for run_id, values in bests for seed in range(len(values))}
+    more = (one for one in measures.launched(experiment) if one.seed and (one.of, one.seed) not in known)
+    values: dict[str, dict[int, float]] = {}
+    for launch in islice(more, REREAD_MOST):
+        found = _committed(launch.run)
+        if found is None or same.conditions(found[0], contract) != best.conditions:
+            continue
+        if found[1].values and (value := found[1].values[0].value) is not None:
+            values.setdefault(launch.of, {})[launch.seed] = value
+    return {
+        run_id: tuple(SeedValue(seed=seed, value=value) for seed, value in sorted(by_seed.items()))
+        for run_id, by_seed in values.items()
+    }
 
 
 def _committed(run: Run) -> tuple[RunRecord, Result] | None:

@@ -1,11 +1,14 @@
 """What a session with --verdict noise knows of its best, for the report and its page. It blocks."""
 
+from msgspec.structs import replace
+
 from ardaemon.core.interval import around
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Settings
 from ardaemon.core.summary import Luck
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State
+from ardaemon.handlers import launches
 from ardaemon.judging.noise.best import standing
 from ardaemon.judging.noise.types import BestNow
 from ardaemon.pipeline import noise_history
@@ -16,12 +19,14 @@ from ardaemon.report.tally import Frame
 
 def with_luck(experiment: Experiment, state: State) -> Frame:
     """Return what the files say of the experiment beside its runs, this among it."""
-    best, settings = state.best, state.session.settings
-    luck = None
-    if best is not None and settings is not None and settings.verdict == "noise":
-        now = _standing(experiment, state, best, settings)
-        luck = None if now is None else _luck(now, best, state)
-    return frame(experiment, state, luck)
+    best, settings, whole = state.best, state.session.settings, frame(experiment, state)
+    if best is None or settings is None or settings.verdict != "noise":
+        return whole
+    now = _standing(experiment, state, best, settings)
+    if now is None:
+        return whole
+    reruns = launches.beside_best(experiment, best, state.contract)
+    return replace(whole, luck=_luck(now, best, state), reruns=reruns)
 
 
 def _standing(experiment: Experiment, state: State, best: Best, settings: Settings) -> BestNow | None:

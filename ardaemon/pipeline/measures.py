@@ -140,16 +140,17 @@ class Launched(NamedTuple):
     """One more launch of a version that was laid out: its seed, and the how many-th time with that."""
 
     run: Run
+    of: str  # the run whose version it is
     seed: int
     time: int
 
 
-def launched(experiment: Experiment, run_id: str) -> Iterator[Launched]:
-    """Yield all of a run's version, whatever came of them."""
+def launched(experiment: Experiment, run_id: str | None = None) -> Iterator[Launched]:
+    """Yield all of a run's version, or of all runs' versions, whatever came of them."""
     for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
         match = MEASURE_ID.fullmatch(entry.name)
-        if match is not None and match[1] == run_id:
-            yield Launched(experiment.run(entry.name), int(match[2]), int(match[3] or 1))
+        if match is not None and run_id in (None, match[1]):
+            yield Launched(experiment.run(entry.name), match[1], int(match[2]), int(match[3] or 1))
 
 
 def of_best(like: Flight, best: Best, seed: int) -> OneMore:

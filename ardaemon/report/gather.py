@@ -12,7 +12,6 @@ from ardaemon.core.errors import ForeignOwner, UsageError
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
-from ardaemon.core.summary import Luck
 from ardaemon.experiment import facts, program
 from ardaemon.experiment.state import State
 from ardaemon.report.lineage import lineage
@@ -37,7 +36,7 @@ class Pass:
         return taken == PIECE
 
 
-def frame(experiment: Experiment, state: State, luck: Luck | None = None) -> Frame:
+def frame(experiment: Experiment, state: State) -> Frame:
     """Return what the files say of the experiment beside its runs."""
     settings = state.session.settings
     limits = (*state.contract.constraints, *(settings.constraints if settings is not None else ()))
@@ -48,7 +47,6 @@ def frame(experiment: Experiment, state: State, luck: Luck | None = None) -> Fra
         constraints=tuple(dict.fromkeys(limits)),
         session=_standing(state.session),
         best=state.best,
-        luck=luck,
         chain=lineage(experiment),
     )
 

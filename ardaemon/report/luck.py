@@ -1,10 +1,10 @@
-"""Under --verdict noise: what reruns of the bests have shown, and the luckiest value ever seen. Pure.
+"""Under --verdict noise: what reruns have shown since the verdict, and the luckiest value ever seen. Pure.
 
-A run that became the best may have been launched again since. Those values lie in best.json.
+Those of the best, and of the bests before it, lie in best.json; `arctl rerun` makes them of any run.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -15,25 +15,40 @@ from ardaemon.core.model import Best, Direction, SeedValue
 from ardaemon.core.summary import Luck, Lucky
 from ardaemon.report.reading import rank
 
+Values = Mapping[str, tuple[SeedValue, ...]]
+
 
 class Reruns:
-    """Adds to a run that is, or was, the best what its launches since have shown."""
+    """Adds to a run what later launches of its version have shown."""
 
-    def __init__(self, best: Best | None, luck: Luck | None) -> None:
-        self.best, self.luck = best, luck
-        self.values = dict(_kept(best)) if best is not None and luck is not None else {}
+    def __init__(self, best: Best | None, luck: Luck | None, more: Values) -> None:
+        self.best, self.luck, self.more = best, luck, more
+        self.kept = dict(_kept(best)) if best is not None and luck is not None else {}
 
     def told(self, run: RunFacts) -> RunFacts:
         """Return the run with all its values; the best and a baseline also with their mean as it is now."""
-        values = self.values.get(run.run_id)
-        if values is None or self.best is None or self.luck is None:
+        if self.best is None or self.luck is None:
             return run
-        mean, sd = run.estimate, run.estimate_sd
-        if run.run_id == self.best.run_id:
-            mean, sd = self.luck.mean, (self.luck.high - self.luck.low) / (2 * Z_90)
-        elif mean is None and (known := [one.value for one in values if one.value is not None]):
-            mean, sd = mean_of(known), self.luck.noise / math.sqrt(len(known))
-        return replace(run, values=values, estimate=mean, estimate_sd=sd)
+        kept, more = self.kept.get(run.run_id, ()), self.more.get(run.run_id, ())
+        if kept:
+            run = self._as_now(replace(run, values=_merged(kept, more)), self.best, self.luck)
+        elif more and run.value is not None and run.conditions == self.best.conditions:
+            run = replace(run, values=_merged(more, run.values or (SeedValue(seed=0, value=run.value),)))
+        return run
+
+    def _as_now(self, run: RunFacts, best: Best, luck: Luck) -> RunFacts:
+        if run.run_id == best.run_id:
+            return replace(run, estimate=luck.mean, estimate_sd=(luck.high - luck.low) / (2 * Z_90))
+        known = [one.value for one in run.values if one.value is not None]
+        if run.estimate is not None or not known:
+            return run
+        return replace(run, estimate=mean_of(known), estimate_sd=luck.noise / math.sqrt(len(known)))
+
+
+def _merged(values: tuple[SeedValue, ...], more: tuple[SeedValue, ...]) -> tuple[SeedValue, ...]:
+    """Return all of them by seed; where both have a seed, that of `more` counts."""
+    by_seed = {one.seed: one for one in (*values, *more)}
+    return tuple(by_seed[seed] for seed in sorted(by_seed))
 
 
 def _kept(best: Best) -> Iterator[tuple[str, tuple[SeedValue, ...]]]:

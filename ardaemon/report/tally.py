@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ardaemon.core.facts import RunFacts
-from ardaemon.core.model import Best, Primary
+from ardaemon.core.model import Best, Primary, SeedValue
 from ardaemon.core.summary import Link, Luck, RunLine, Summary
 from ardaemon.core.text import one_line
 from ardaemon.report.advances import Advances, Stretches
@@ -35,6 +35,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     session: str = ""
     best: Best | None = None
     luck: Luck | None = None  # of a session with --verdict noise
+    reruns: dict[str, tuple[SeedValue, ...]] = {}  # likewise: of runs that are no best, what best.json lacks
     chain: tuple[Link, ...] = ()
 
 
@@ -55,7 +56,7 @@ class Tally:
         self.failures = Failures()
         self.equal = EqualSnapshots(kept.values)
         self.luckiest = Luckiest(direction)
-        self.reruns = Reruns(frame.best, frame.luck)
+        self.reruns = Reruns(frame.best, frame.luck, frame.reruns)
 
     def add(self, run: RunFacts) -> None:
         """Take in one more run."""

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
+from tests.support.pages import data_of
 
 # The luck of each seed, and what an edit adds to it. An edit keeps the luck, as edits of hyper-parameters do.
 SCRIPT = """import os
@@ -62,6 +63,12 @@ def test_a_clear_win_advances_and_a_clear_loss_reverts_and_the_line_says_how_sur
     assert best["value"] == better["estimate"] == pytest.approx(0.5, abs=0.01)
     assert [one["run_id"] for one in best["earlier"]] == ["r0001"]
     the_report_says_how_sure_the_best_is(lab.get("report.get", format="json")["summary"], best)
+    (again,) = lab.get("run.rerun", run_id=worse["run_id"], environment=lab.environment)["runs"]
+    lab.wait(again)
+    (link,) = data_of(lab.get("report.page")["html"].encode())["links"]
+    launches = {number: values for number, values, *_ in link["launches"]}
+    assert launches[2] == [1.5021, 1.4966], "a run that is no best, launched again"
+    assert launches[3] == best["values"]
 
 
 def the_report_says_how_sure_the_best_is(summary: Any, best: Any) -> None:

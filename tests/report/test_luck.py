@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.model import Best, Direction, KeptVersion, Primary, SeedValue
@@ -86,6 +87,19 @@ def test_an_earlier_best_is_told_as_it_was_judged() -> None:
     assert (old.value, old.launches) == (0.76, 2)
     assert (old.low, old.high) == pytest.approx((0.74355, 0.77645))
     assert (new.value, new.low, new.p_better) == (0.6, None, 0.9), "a daemon of before kept no spread"
+
+
+def test_a_run_that_was_launched_again_has_all_its_values() -> None:
+    """Also one that is no best. Its value stays as it was judged."""
+    more = {"r0002": seeds(None, 0.6, 0.9)[1:], "r0003": seeds(0.1), "r0009": seeds(0.1)}
+    about = replace(frame(), reruns=more)
+    made = tally((NIGHT[1], replace(NIGHT[2], conditions="other")), about)
+    told = made.reruns.told(NIGHT[1])
+    assert (told.value, told.values) == (0.71, seeds(0.71, 0.6, 0.9))
+    lucky = made.summary(0).luck
+    assert lucky is not None
+    assert lucky.luckiest is not None
+    assert (lucky.luckiest.run_id, lucky.luckiest.seed, lucky.luckiest.value) == ("r0002", 1, 0.6)
 
 
 def test_a_plain_session_has_none_of_it() -> None:

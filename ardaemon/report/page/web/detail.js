@@ -43,7 +43,7 @@ function meanLine(link, place) {
   const how = isNaN(sure) ? "" : `; P=${sure.toFixed(2)}`;
   const about = hasInterval(launches)
     ? `mean over seeds, ${interval(low, high, link.digits)}${how}`
-    : "the mean of its launches";
+    : "the mean of its launches as it was judged";
   return [make("p", { class: "delta" }, about)];
 }
 

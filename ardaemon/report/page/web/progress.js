@@ -127,7 +127,7 @@ function labelBest(link, svg, y, right) {
 
 /** The launches of a run as small points beside its mark, and the interval of its mean as a line with ends. */
 function drawLaunches(link, places, toY, { left, right, top, bottom, toX }) {
-  const beside = Math.max(2, Math.min(6, ((right - left) / Math.max(link.size, 1)) * 0.4));
+  const beside = besideMark(link, left, right);
   const spans = [];
   const points = [];
   const inside = (y) => Math.min(Math.max(y, top), bottom).toFixed(1);
@@ -143,6 +143,10 @@ function drawLaunches(link, places, toY, { left, right, top, bottom, toX }) {
   return [...(spans.length ? [path("whisker", spans)] : []), ...(points.length ? [path("launch", points)] : [])];
 }
 
+/** How far beside a run's mark its launches stand: not as far as the next run. */
+const besideMark = (link, left, right) =>
+  Math.max(2, Math.min(6, ((right - left) / Math.max(link.size, 1)) * 0.4));
+
 const CAP = 3; // half the width of a whisker's ends
 
 function whisker(x, low, high) {
@@ -157,7 +161,7 @@ function labelLuckiest(link, svg, places, toY, { left, right, top, bottom, toX }
   const lucky = link.summary.luck && link.summary.luck.luckiest;
   const place = lucky ? link.index.get(Number(lucky.run_id.slice(1))) : undefined;
   if (place === undefined || !places.includes(place)) return;
-  const x = toX(link.run[place]);
+  const x = toX(link.run[place]) + (launchesOf(link, place) ? besideMark(link, left, right) : 0);
   const y = toY(lucky.value);
   if (y < top || y > bottom) return; // off the scale: the figures above the chart name it
   const isLeft = x < (left + right) / 2;
