@@ -139,16 +139,17 @@ def _kept(result: Answer, run: str) -> str:
 
 
 def _looks(result: Answer, run: str) -> tuple[str, ...]:
-    """Return the commands that show why, with the one that brings the edit back if it was taken away.
+    """Return the commands that show why; if the edit was taken away, where it is and what brings it back.
 
-    The second one is without that: the reason, which may name the option to give, needs the room more.
+    The next ones are shorter: the reason, which may name the option to give, needs the room more.
     """
     if result["status"] == "unclean":
         return ("; arctl clean",)
     why = "" if result["status"] == "interrupted" else f"; arctl tail {run}"
     if result.get("train_py") != "restored":
         return (why,)
-    return (f"; arctl {'tail or ' if why else ''}restore {run}", why)
+    restore = f"; arctl {'tail or ' if why else ''}restore {run}"
+    return (f"; edit: runs/{run}/train.py{restore}", restore, why)
 
 
 def _why(result: Answer) -> str:

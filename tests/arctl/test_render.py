@@ -169,20 +169,22 @@ VERDICTS = {
     "crash": (
         failed("crash", reason="exception:ValueError bad shape", exit_code=1),
         "[r0043] crash: exception:ValueError bad shape — best stays 0.851 @ r0040;"
-        " arctl tail or restore r0043",
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "crash by a signal": (
         failed("crash", reason="oom", exit_code=None, signal="SIGKILL"),
-        "[r0043] crash: oom (SIGKILL) — best stays 0.851 @ r0040; arctl tail or restore r0043",
+        "[r0043] crash: oom (SIGKILL) — best stays 0.851 @ r0040;"
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "crash of which only the code is known": (
         failed("crash", reason="exit code 3", exit_code=3),
-        "[r0043] crash: exit code 3 — best stays 0.851 @ r0040; arctl tail or restore r0043",
+        "[r0043] crash: exit code 3 — best stays 0.851 @ r0040;"
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "timeout": (
         failed("timeout", reason="limit", seconds=600.04),
         "[r0043] timeout: time limit reached after 600 s — best stays 0.851 @ r0040;"
-        " arctl tail or restore r0043",
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "stall": (
         failed("timeout", reason="stall", seconds=30.0),
@@ -196,15 +198,18 @@ VERDICTS = {
     ),
     "crash by a signal that the reason names": (
         failed("crash", reason="signal:SIGSEGV; Xid 31", exit_code=None, signal="SIGSEGV"),
-        "[r0043] crash: signal:SIGSEGV; Xid 31 — best stays 0.851 @ r0040; arctl tail or restore r0043",
+        "[r0043] crash: signal:SIGSEGV; Xid 31 — best stays 0.851 @ r0040;"
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "invalid": (
         failed("invalid", verdict="revert", reason="metric val/loss not found", best=None),
-        "[r0043] invalid: metric val/loss not found — no best yet; arctl tail or restore r0043",
+        "[r0043] invalid: metric val/loss not found — no best yet;"
+        " edit: runs/r0043/train.py; arctl tail or restore r0043",
     ),
     "interrupted": (
         failed("interrupted", reason="stopped on request", exit_code=None),
-        "[r0043] interrupted: stopped on request — best stays 0.851 @ r0040; arctl restore r0043",
+        "[r0043] interrupted: stopped on request — best stays 0.851 @ r0040;"
+        " edit: runs/r0043/train.py; arctl restore r0043",
     ),
     "unclean": (
         failed("unclean", verdict="crash", reason="processes survived the kill: 12 (x)"),

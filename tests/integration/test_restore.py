@@ -18,7 +18,7 @@ def test_the_edit_of_a_crash_is_named_and_brought_back(shell: Shell) -> None:
     lab = shell.lab
     shell("run", "--wait")
     lab.write('raise ValueError("bad shape")\n')
-    assert "; arctl tail or restore r0002\n" in shell("run", "--wait", code=10)
+    assert "; edit: runs/r0002/train.py; arctl tail or restore r0002\n" in shell("run", "--wait", code=10)
     train = lab.folder / "train.py"
     assert "bad shape" not in train.read_text()
     assert shell("restore", "r0002") == "train.py is that of r0002\n"
