@@ -104,6 +104,7 @@ class Lab:
         }
         self.process: subprocess.Popen[bytes] | forge.Forked | None = None
         self.within: tuple[str, ...] = ()  # the command that starts a daemon elsewhere: as another user, …
+        self.uid = os.geteuid()  # whose clients connect
         self.program = "ardaemon"  # the module that is run as the daemon
         self.forges = True  # daemons are forked (tests/support/forge.py), and no interpreters of their own
         self.clients: list[Rpc] = []
@@ -178,7 +179,12 @@ class Lab:
     def rpc(self) -> Rpc:
         """A new connection."""
         info = json.loads((self.home / "daemon.json").read_bytes())
-        client = Rpc(info["socket"])
+        me = os.geteuid()
+        os.seteuid(self.uid)
+        try:
+            client = Rpc(info["socket"])
+        finally:
+            os.seteuid(me)
         self.clients.append(client)
         return client
 

@@ -4,14 +4,13 @@ The first daemon is killed as it works, and the second one takes its runs over. 
 it does that, and is started again. In the end the first one is there again, and changes nothing.
 
 The two differ by their state folders; or one has a copy of the other's; or the second one is in a container,
-which has PIDs and mounts of its own; or it is another user's, and is refused.
+which has PIDs and mounts of its own; or one of them is another user's: then the second one is refused.
 """
 
 import copy
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -22,6 +21,7 @@ import pytest
 from ardaemon.core.errors import ArdaemonError, OwnedElsewhere
 from tests.support import elsewhere
 from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
+from tests.support.machine import configured
 from tests.support.promises import FULL, some
 from tests.torture.points import PROGRAM, Point, Record, planned, points, world
 from tests.torture.story import CANDIDATES, Candidate, Story
@@ -148,37 +148,37 @@ WISHES: dict[str, dict[str, object]] = {
     "run.submit": {"submit_id": SAVED.name, "environment": {}},
     "session.stop": {},
 }
-# Calls a method of the daemon whose daemon.json is given, and prints how that ends.
-CALL = (
-    "import json, sys; from tests.support.lab import Rpc\n"
-    "from ardaemon.core.errors import ArdaemonError\n"
-    "rpc = Rpc(json.load(open(sys.argv[1]))['socket'])\n"
-    "try: print(rpc.call(sys.argv[2], **json.loads(sys.argv[3])))\n"
-    "except ArdaemonError as error: print(type(error).__name__, error.data.get('standing'))\n"
-)
 
 
-def another_user_is_refused(one: Lab, other: Lab, plan: dict[str, object], _: str) -> None:
-    """The first daemon is killed; another user's, who may write there, is refused; the first one goes on."""
+def give_away(lab: Lab) -> None:
+    """Let the lab's daemon and clients be another user's, who may write into the project."""
+    lab.root.chmod(0o1777)  # where its daemon says that it has come to the point
+    subprocess.run(["chmod", "-R", "a+rwX", str(lab.project)], check=True)
+    for folder in (lab.state_home, lab.runtime):
+        subprocess.run(["chown", "-R", f"{elsewhere.STRANGER}", str(folder)], check=True)
+    lab.environment["HOME"] = str(lab.state_home)
+    lab.within, lab.uid = elsewhere.stranger(lab.root), elsewhere.STRANGER
+
+
+def another_user_is_refused(one: Lab, other: Lab, plan: dict[str, object], kind: str) -> None:
+    """The first daemon is killed; another user's, who may write there, is refused; the first one goes on.
+
+    Or the first one is that user's, and root's is refused, which trusts whatever lies there.
+    """
+    if kind == "root":
+        give_away(one)
+        configured(other, f"trusted = [{json.dumps(str(one.project))}]\n")
     start(one, plan)
     with pytest.raises(Killed):
         First(one).told(SAVED)
-    one.root.chmod(0o755)
-    subprocess.run(["chmod", "-R", "a+rwX", str(one.project)], check=True)
-    other.environment["HOME"] = str(other.state_home)
-    for folder in (other.state_home, other.runtime):
-        subprocess.run(["chown", "-R", f"{elsewhere.STRANGER}", str(folder)], check=True)
-    other.within = elsewhere.stranger(one.root)
+    if kind == "user":
+        give_away(other)
     start(other)
     before = contents(one)
-    for method, params in {
-        "run.submit": {"submit_id": SAVED.name, "environment": {}},
-        "session.stop": {},
-    }.items():
-        given = json.dumps({"project": str(one.project), "expr": SLUG, **params})
-        words = [sys.executable, "-c", CALL, str(other.home / "daemon.json"), method, given]
-        done = subprocess.run([*other.within, *words], env=other.environment, capture_output=True, text=True)
-        assert done.stdout.split() == ["OwnedElsewhere", "user"], (method, done.stdout, done.stderr)
+    for method, params in WISHES.items():
+        with pytest.raises(OwnedElsewhere) as caught:
+            other.call(method, project=str(one.project), expr=SLUG, **params)
+        assert caught.value.data["standing"] == "user"
     assert contents(one) == before
     other.stop()
     start(one)
@@ -219,7 +219,7 @@ def nothing_is_there_twice(one: Lab, other: Lab, kind: str) -> None:
         brought_to_rest(other)
         if rows_of(one)[0][0] != "r0001":
             return what_was_left_is_there_once(one, other)
-    for lab in (one,) if kind == "user" else (other, one):
+    for lab in (one,) if kind in REFUSED else (other, one):
         brought_to_rest(lab)
         rows, notes = rows_of(lab)
         assert (rows, notes) == ([f"r{n:04d}" for n in range(1, len(rows) + 1)], [*NAMES]), (rows, notes)
@@ -260,7 +260,9 @@ PAIRS = [
     ("owner", "container"),
     ("who takes over", "container"),
     ("owner, beside another user", "user"),
+    ("owner, beside another user", "root"),
 ]
+REFUSED = ("user", "root")  # kinds: whose the second daemon is
 
 
 @cache
@@ -295,7 +297,7 @@ def _decides(point: Point) -> bool:
 def test_nothing_is_there_twice_whenever_one_of_two_daemons_is_killed(
     name: str, kind: str, record_property: Record
 ) -> None:
-    if kind in ("container", "user") and not elsewhere.can():
+    if kind in ("container", *REFUSED) and not elsewhere.can():
         pytest.skip("only root may make namespaces, and become another user")
     scene, every = SCENES[name][0], found(name)
     assert len(every) > 30, "the story has become too short to prove anything"
