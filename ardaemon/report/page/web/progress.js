@@ -128,6 +128,7 @@ function labelBest(link, svg, y, right) {
 /** The launches of a run as small points beside its mark, and the interval of its mean as a line with ends. */
 function drawLaunches(link, places, toY, { left, right, top, bottom, toX }) {
   const beside = besideMark(link, left, right);
+  const radius = 1.6 * markScale(places.length, right - left);
   const spans = [];
   const points = [];
   const inside = (y) => Math.min(Math.max(y, top), bottom).toFixed(1);
@@ -137,7 +138,7 @@ function drawLaunches(link, places, toY, { left, right, top, bottom, toX }) {
     const x = toX(link.run[place]);
     if (hasInterval(launches)) spans.push(whisker(x, inside(toY(launches.low)), inside(toY(launches.high))));
     const heights = launches.values.filter((value) => value !== null).map(toY);
-    for (const y of heights) if (y >= top && y <= bottom) points.push(dot(x + beside, y));
+    for (const y of heights) if (y >= top && y <= bottom) points.push(dot(x + beside, y, radius));
   }
   const path = (kind, parts) => make("svg:path", { class: kind, d: parts.join("") });
   return [...(spans.length ? [path("whisker", spans)] : []), ...(points.length ? [path("launch", points)] : [])];
@@ -154,7 +155,10 @@ function whisker(x, low, high) {
   return `M${from},${low}H${to}M${from},${high}H${to}M${x.toFixed(1)},${low}V${high}`;
 }
 
-const dot = (x, y) => `M${(x - 1.6).toFixed(1)},${y.toFixed(1)}a1.6,1.6 0 1,0 3.2,0a1.6,1.6 0 1,0 -3.2,0Z`;
+function dot(x, y, radius) {
+  const [r, wide] = [radius.toFixed(1), (2 * radius).toFixed(1)];
+  return `M${(x - radius).toFixed(1)},${y.toFixed(1)}a${r},${r} 0 1,0 ${wide},0a${r},${r} 0 1,0 -${wide},0Z`;
+}
 
 /** Names the launch that showed the best value of all, on the side of its point that has more room. */
 function labelLuckiest(link, svg, places, toY, { left, right, top, bottom, toX }) {
