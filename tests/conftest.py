@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,18 @@ hypothesis.settings.load_profile("ours")
 for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Collect no garbage while thousands of tests come into being, none of which is any."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what the tests make alone: modules and tests live to the end."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def _umask() -> int:
 @functools.cache
 def daemons() -> Forge:
     """Return the one of this test process that forks daemons, made when it is first needed."""
-    return _made("-I", {}, "ardaemon.cli", "ardaemon.daemon", *PROGRAMS.values())
+    return _made("-I", {}, "ardaemon.cli", "ardaemon.daemon", *PROGRAMS.values(), "tests.support.warmed")
 
 
 @functools.cache
@@ -155,7 +155,7 @@ def clients() -> Forge:
 @functools.cache
 def servers() -> Forge:
     """Return the one that forks `arctl mcp`, whose imports take a second."""
-    return _of_client("arctl.commands.mcp", "arctl.mcp.server")
+    return _of_client("arctl.commands.mcp", "arctl.mcp.server", "rich.logging", "anyio._backends._asyncio")
 
 
 def _of_client(*modules: str) -> Forge:
