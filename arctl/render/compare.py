@@ -6,6 +6,7 @@ from arctl.dial import Answer
 from arctl.render.columns import cut_columns, width
 from arctl.render.line import NAME_MAX
 from arctl.render.overview import better
+from ardaemon.core.interval import mean_of
 from ardaemon.core.line import number, short
 
 SEEDS_MAX = 16  # that have a line of their own
@@ -27,7 +28,7 @@ def head(answer: Answer) -> str:
 def table(answer: Answer, view: Answer, other: Answer) -> list[str]:
     """Return the values and measurements of both; the views are what run.get says of them."""
     rows: list[Row] = [("", answer["run_id"], answer["other"], "difference")]
-    rows += [*_seeds(answer), _mean(answer), _interval(answer), *_rest(view, other, answer["metric"])]
+    rows += [*_seeds(answer), *_means(answer), *_rest(view, other, answer["metric"])]
     rows = [row for row in rows if set(row[1:]) - {NONE, ""}]
     if answer["run_id"] == answer["other"]:
         rows = [(*row[:3], "") for row in rows]
@@ -40,11 +41,13 @@ def _padded(cell: str, wide: int) -> str:
     return cell + " " * (wide - width(cell))
 
 
+def _by_seed(answer: Answer) -> tuple[dict[int, float], dict[int, float]]:
+    ours, theirs = (answer[side].get("values") or () for side in ("values", "other_values"))
+    return {one["seed"]: one["value"] for one in ours}, {one["seed"]: one["value"] for one in theirs}
+
+
 def _seeds(answer: Answer) -> Iterator[Row]:
-    ours, theirs = (
-        {one["seed"]: one["value"] for one in answer[side].get("values") or ()}
-        for side in ("values", "other_values")
-    )
+    ours, theirs = _by_seed(answer)
     seeds = sorted(ours.keys() | theirs.keys())
     for seed in seeds[:SEEDS_MAX]:
         value, other = ours.get(seed), theirs.get(seed)
@@ -54,14 +57,23 @@ def _seeds(answer: Answer) -> Iterator[Row]:
         yield f"… {len(seeds) - SEEDS_MAX} more", " ", " ", ""
 
 
-def _mean(answer: Answer) -> Row:
-    ours, theirs = (_value(answer[side].get("mean")) for side in ("values", "other_values"))
-    return "mean", ours, theirs, _signed((answer.get("difference") or {}).get("mean"))
-
-
-def _interval(answer: Answer) -> Row:
-    ours, theirs = (_span(answer[side], number) for side in ("values", "other_values"))
-    return "90% interval", ours, theirs, _span(answer.get("difference") or {}, _signed)
+def _means(answer: Answer) -> Iterator[Row]:
+    """Yield the means and their intervals. The difference is that of the seeds that both have, no others."""
+    sides = (answer["values"], answer["other_values"])
+    mean, other_mean = (_value(each.get("mean")) for each in sides)
+    span, other_span = (_span(each, number) for each in sides)
+    apart = answer.get("difference") or {}
+    ours, theirs = _by_seed(answer)
+    if ours.keys() == theirs.keys() or not apart:
+        yield "mean", mean, other_mean, _signed(apart.get("mean"))
+        yield "90% interval", span, other_span, _span(apart, _signed)
+        return
+    yield "mean", mean, other_mean, ""
+    yield "90% interval", span, other_span, ""
+    both = ours.keys() & theirs.keys()
+    mean, other_mean = (_value(mean_of([each[seed] for seed in both])) for each in (ours, theirs))
+    yield f"mean of {len(both)} in both", mean, other_mean, _signed(apart["mean"])
+    yield "90% interval", "", "", _span(apart, _signed)
 
 
 def _span(about: Answer, told: Callable[[float], str]) -> str:
@@ -152,8 +164,8 @@ def _difference(answer: Answer) -> list[str]:
     if low is None:
         return [f"{head} with one seed: that may be luck."]
     if low <= 0 <= high:
-        return [f"{head}, {_over(difference['seeds'])}: that may be luck, 0 lies within the interval."]
-    return [f"{head}, {_over(difference['seeds'])}: 0 lies outside the interval."]
+        return [f"{head}, {_over(difference['seeds'])}: that may be luck, for the interval has 0 in it."]
+    return [f"{head}, {_over(difference['seeds'])}: luck alone seldom makes that much."]
 
 
 def _incomparable(answer: Answer) -> str:

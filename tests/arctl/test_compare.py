@@ -42,12 +42,12 @@ def difference(mean: float, low: float | None, high: float | None, seeds: int = 
         (
             "min",
             difference(-0.5, -0.6, -0.4),
-            "r0042 is better by 0.5, over the 3 seeds that both have: 0 lies outside",
+            "r0042 is better by 0.5, over the 3 seeds that both have: luck alone seldom",
         ),
         (
             "max",
             difference(-0.5, -0.6, -0.4),
-            "r0042 is worse by 0.5, over the 3 seeds that both have: 0 lies outside",
+            "r0042 is worse by 0.5, over the 3 seeds that both have: luck alone seldom",
         ),
         (
             "max",
@@ -106,6 +106,21 @@ def test_the_table_is_clean_and_bounded_whatever_the_runs_say() -> None:
     assert "… 184 more" in lines[2 + compare.SEEDS_MAX]
     assert any(line.startswith("… 89 more metrics") for line in lines)
     assert any(line.startswith("90% interval") and "-1 to 1" in line for line in lines)
+
+
+def test_the_difference_of_means_is_that_of_the_seeds_that_both_have() -> None:
+    told = answer(
+        values=measured([1.0, 2.0, 30.0]),
+        other_values=measured([1.5, 2.5]),
+        difference=difference(-0.5, -0.5, -0.5, 2),
+    )
+    lines = compare.table(told, view("r0042"), view("r0040"))
+    means = [line.split() for line in lines if line.startswith(("mean", "90%"))]
+    assert means[0] == ["mean", "11", "2"]
+    assert means[1:] == [
+        ["mean", "of", "2", "in", "both", "1.5", "2", "-0.5"],
+        ["90%", "interval", "-0.5", "to", "-0.5"],
+    ]
 
 
 def test_values_under_other_conditions_have_no_difference() -> None:
