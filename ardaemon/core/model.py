@@ -274,6 +274,7 @@ class Best(Record, frozen=True, kw_only=True):
     p_better: float | None = None  # how sure its advance was; None: the plain rule decided
     rerun_failed: bool = False
     earlier: tuple[KeptVersion, ...] = ()  # the bests before it, under the same conditions, oldest first
+    advances: int = 0  # how many there were, with this one: a copy from before has fewer
 
 
 class Exit(Record, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ def fill(partial: Experiment, child: Child, around: Around) -> None:
         checks_sealed=checks.sealed(partial, child.settings),
         placed=placed,
         last_run=0,
+        generation=1,
     )
     state.write(partial.session, around.started_here.signed(session))
 

@@ -157,7 +157,7 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     state.write(experiment.contract, seal.make(experiment, seals, origin, original))
     done += [f"sealed {path}" for path in seals]
     done += _notes(experiment, params, origin)
-    state.write(experiment.session, Session(last_run=0, placed=keep_original(experiment)))
+    state.write(experiment.session, Session(last_run=0, generation=1, placed=keep_original(experiment)))
     return done
 
 

@@ -12,7 +12,7 @@ from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
 from ardaemon.experiment import generation, history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
-from ardaemon.experiment.state import State, has_snapshot, load
+from ardaemon.experiment.state import State, has_snapshot, is_from_before, load
 from ardaemon.experiment.vanished import lost_best, require_results
 from ardaemon.host import durable, state
 
@@ -161,14 +161,17 @@ def _mend_best(experiment: Experiment, without_results: bool) -> list[str]:
         return []  # whichever it is, its run may be put back
     try:
         best = state.read(experiment.best, Best)
-        if best is not None and _is_as_judged(experiment, best):
+        older = best is not None and is_from_before(best, _session(experiment))
+        if best is not None and not older and _is_as_judged(experiment, best):
             return []
         if best is None and not _session(experiment).counters.advance:
             return []
-        if best is not None and _put_right(experiment, best):
+        if best is not None and not older and _put_right(experiment, best):
             return [f"runs/{best.run_id}/train.py was not the version that was judged: put back"]
         fault = "best.json is missing"
-        if best is not None:
+        if older and best is not None:
+            fault = f"best.json was a copy from before, with {best.run_id}"
+        elif best is not None:
             fault = f"best.json names {best.run_id}, whose train.py is gone or was changed"
     except CorruptState:
         fault = "best.json was broken"
@@ -185,7 +188,8 @@ def _replace_best(experiment: Experiment, fault: str, without_results: bool) -> 
     if best is None:
         _forget_best(experiment)
         return [f"{fault}; no run that advanced is left in runs/, so there is no best"]
-    state.write(experiment.best, best)
+    # As the newest there is: the run that advanced last may have lost its version.
+    state.write(experiment.best, replace(best, advances=_session(experiment).counters.advance))
     return [f"{fault}, rebuilt from {best.run_id}/run.json"]
 
 

@@ -64,6 +64,8 @@ def load(experiment: Experiment) -> State:
         raise CorruptState(f"{experiment.best} is missing", "", {"path": str(experiment.best)})
     if best is not None and not has_snapshot(experiment, best):
         raise CorruptState(f"{experiment.best} names a run without its train.py", "")
+    if best is not None and is_from_before(best, session):
+        raise CorruptState(f"{experiment.best} is a copy from before", "", {"path": str(experiment.best)})
     return State(contract, session, best)
 
 
@@ -95,6 +97,14 @@ def hours_of(session: Session) -> float:
     """
     started = state.seconds(session.started_at)
     return max(0.0, time.time() - started) / HOUR_S if started else 0.0
+
+
+def is_from_before(best: Best, session: Session) -> bool:
+    """Tell whether best.json is a copy from before: another run has advanced since.
+
+    An earlier version writes no number: of its best.json nobody can tell.
+    """
+    return 0 < best.advances < session.counters.advance
 
 
 def has_snapshot(experiment: Experiment, best: Best) -> bool:

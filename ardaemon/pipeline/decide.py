@@ -293,6 +293,7 @@ def _best(ended: Ended, current: State, result: Result) -> Best:
         values=noise_history.by_seed(result) if by_noise else (),
         p_better=result.p_better,
         earlier=noise_history.remembered(current.best, conditions) if by_noise else (),
+        advances=current.session.counters.advance + 1,
     )
 
 

@@ -10,6 +10,7 @@ from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.experiment import generation, vanished
 from ardaemon.host import state
+from tests.support import folders, runs
 
 pytestmark = pytest.mark.promise("one-owner")
 SLUG = "261122-lr"
@@ -75,3 +76,13 @@ def test_what_an_earlier_version_has_written_counts_as_the_newest(experiment: Ex
     generation.write(experiment, there(experiment))
     vanished.require_newest_there(experiment)
     assert there(experiment).generation == 4
+
+
+def test_the_session_that_init_wrote_is_noticed_as_well(tmp_path: Path) -> None:
+    """No run was committed yet, so nothing but its number tells."""
+    made = folders.experiment(tmp_path)
+    first = made.session.read_bytes()
+    runs.start(made)
+    made.session.write_bytes(first)
+    with pytest.raises(Refused, match="went back to r0000"):
+        vanished.require_newest_there(made)

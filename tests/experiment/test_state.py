@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState, Refused
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Counters, Session
-from ardaemon.experiment import choose, ledger, repair
+from ardaemon.core.run_record import Judged
+from ardaemon.experiment import choose, history, ledger, repair
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
 from tests.support.folders import calls_of_files, experiment
@@ -35,6 +36,29 @@ def test_each_file_of_an_experiment_is_opened_once_and_looked_at_once_when_it_is
     """`status` does that each time: four files, in three folders whose owner is looked at."""
     calls = calls_of_files(lambda: experiments.load(choose.resolve(str(made.project), made.slug, trusted=())))
     assert calls.count("open") == calls.count("fstat") == 3 + 4
+
+
+@pytest.mark.promise("one-owner")
+def test_a_best_from_before_is_kept_aside_and_the_newest_stands_again(made: Experiment) -> None:
+    """As where a backup of that file alone was put back: the next run would beat what was beaten before."""
+    newest = made.best.read_bytes()
+    best = state.read(made.best, Best)
+    assert best is not None
+    assert best.advances == session_of(made).counters.advance == 2
+    first = history.record_of(made.run("r0001"))
+    assert first is not None
+    assert isinstance(first.state, Judged)
+    assert first.state.decision.best is not None
+    state.write(made.best, first.state.decision.best)
+    older = made.best.read_bytes()
+    with pytest.raises(CorruptState, match="is a copy from before"):
+        experiments.load(made)
+    found = repair.load_or_repair(made)
+    assert made.best.read_bytes() == newest
+    assert broken_copies(made, "best.json") == [older]
+    assert any("best.json was a copy from before, with r0001" in warning for warning in found.warnings)
+    state.write(made.best, replace(first.state.decision.best, advances=0))  # an earlier version's: who knows
+    assert experiments.load(made).best is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
