@@ -163,6 +163,7 @@ def build(
         disks,
         partial(audit.take_up, records=started_here.records),
         notifier.audited,
+        driver.pruner.later,
     )
 
     async def take_up(entries: list[Path]) -> None:

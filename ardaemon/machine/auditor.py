@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from ardaemon.core.audits import Audits
 from ardaemon.core.config import AUDIT_STARTS
-from ardaemon.core.errors import ArdaemonError, CorruptState, StorageError
+from ardaemon.core.errors import ArdaemonError, CorruptState, Refused, StorageError
 from ardaemon.core.events import AuditEnded
 from ardaemon.core.layout import Experiment, Host, boot_id
 from ardaemon.core.live_config import LiveConfig
@@ -50,29 +50,40 @@ class Auditor:
         disks: Disks,
         take_up: TakeUp,
         shown: Callable[[Experiment, Audits], None],
+        prune: Callable[[Experiment, float], None],
     ) -> None:
-        """Start nothing yet. `shown` is told what the audits of an experiment have shown by now."""
+        """Start nothing yet. `shown` is told what the audits of an experiment have shown by now.
+
+        `prune` removes, in so many seconds, the checkpoints of former bests that no audit needs any more.
+        """
         self.host, self.config, self.board, self.leasing = host, config, board, leasing
-        self.disks, self.take_up, self.shown = disks, take_up, shown
+        self.disks, self.take_up, self.shown, self.prune = disks, take_up, shown, prune
 
     async def loop(self) -> None:
         """Run what waits whenever something does, until cancelled."""
         pause = RETRY_FIRST_S
         while True:
             came = self.board.to_audit_changed
-            found = await anyio.to_thread.run_sync(audit_files.waiting, self.host.audits_waiting)
-            await self._note(found)
-            for one in found:
-                try:
-                    await self._take(one)
-                    pause = RETRY_FIRST_S
-                except (ArdaemonError, OSError) as error:  # the disk of the state folder refuses
-                    _warn("audit not made", one, error)
-                    await anyio.sleep(pause)
-                    pause = min(pause * 2, RETRY_MOST_S)
-                    break
-            else:
+            if await self._round():
+                pause = RETRY_FIRST_S
                 await came.wait()
+            else:
+                await anyio.sleep(pause)
+                pause = min(pause * 2, RETRY_MOST_S)
+
+    async def _round(self) -> bool:
+        """Run all that waits; tell whether nothing is left that has to be tried again."""
+        names = tuple(self.board.to_audit)
+        done = await anyio.to_thread.run_sync(audit_files.brought, self.host.active, names)
+        found = await anyio.to_thread.run_sync(audit_files.waiting, self.host.audits_waiting)
+        await self._note(found)
+        for one in found:
+            try:
+                await self._take(one)
+            except (ArdaemonError, OSError) as error:  # a disk refuses, and may not for the next one
+                _warn("audit not made", one, error)
+                done = False
+        return done
 
     async def _note(self, found: Sequence[Waiting]) -> None:
         """Have the checkpoints kept of those that an earlier daemon left; each is named as its run."""
@@ -96,13 +107,14 @@ class Auditor:
         if not done:
             try:
                 audit = await self.disks.ask(experiment.project, partial(self.take_up, one))
-            except (ArdaemonError, OSError) as error:  # its run is gone: nobody can audit it any more
+            except (Refused, CorruptState) as error:  # its run is gone: nobody can audit it any more
                 value = audits.never_made(one, str(error))
                 await self._record(experiment, partial(audit_files.record, files, experiment, value))
             else:
                 await self._audit(audit)
         audit_files.over(one)
         self.board.audited(one.path.name)
+        self.prune(experiment, 0.0)
 
     async def _audit(self, audit: Audit) -> None:
         assert audit.waiting is not None

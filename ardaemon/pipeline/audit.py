@@ -87,12 +87,13 @@ class Audited(Struct, frozen=True):
 
 
 def take_up(one: Waiting, records: OwnRecords) -> Audit:
-    """Return the audit of an advance, in a thread. Raises ArdaemonError if it cannot be made."""
+    """Return the audit of an advance, in a thread. Raises ArdaemonError; Refused if its run is gone."""
     experiment = Experiment(Path(one.active.folder))
     run = experiment.run(one.active.run_id)
-    record = records.of_entry(run, one.active)
+    record = records.read(run)
     result = history.committed(run, record)
-    if record is None or result is None or record.settings.audit is None:
+    is_it = record is not None and record.submit_id == one.active.submit_id
+    if record is None or result is None or not is_it or record.settings.audit is None:
         raise Refused(f"{run.folder} was removed, or put aside, before the audit began", "")
     active = replace(one.active, wanted="run", priority=LAST, front=0, held=False)
     audit = Audit(experiment, run, active, _for_queue(record), one.path)

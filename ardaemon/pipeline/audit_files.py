@@ -6,6 +6,7 @@ folder of those that wait: that needs no room on the disk, and happens once, whe
 
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -51,16 +52,28 @@ def checkpoint_of(experiment: Experiment, result: Result) -> str:
 def finish(entry: Path, record: RunRecord, result: Result) -> None:
     """Take the active entry of a committed run away: to those that wait for their audit, if it is one.
 
-    What keeps it from there costs the audit, and no verdict.
+    One that cannot be moved now stays, and is moved later (brought()): no verdict waits for that.
     """
-    if is_due(record, result):
-        try:
-            operations.rename(entry, audit_entry(entry))
-        except OSError as error:
-            log.warning("no audit", extra={"facts": {"run_id": record.run_id, "why": str(error)}})
-        else:
-            return
-    apply.finish(entry)
+    if not is_due(record, result):
+        apply.finish(entry)
+    elif not _moved(entry):
+        log.warning("audit put off", extra={"facts": {"run_id": record.run_id}})
+
+
+def brought(active: Path, names: Iterable[str]) -> bool:
+    """Move those of these entries that stay in the folder `active`; tell whether none does any more."""
+    moved = [_moved(active / name) for name in names]
+    return all(moved)
+
+
+def _moved(entry: Path) -> bool:
+    try:
+        operations.rename(entry, audit_entry(entry))
+    except FileNotFoundError:  # it was moved before
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def waiting(folder: Path) -> list[Waiting]:
@@ -92,10 +105,11 @@ def read(files: AuditFiles, experiment: Experiment) -> Audits:
 
 def is_recorded(files: AuditFiles, experiment: Experiment, active: WaitingAudit) -> bool:
     """Tell whether the audit of that run is recorded already."""
-    return any(
-        (audit.run_id, audit.submit_id) == (active.run_id, active.submit_id)
-        for audit in read(files, experiment).values
-    )
+    return any(_run_of(audit) == _run_of(active) for audit in read(files, experiment).values)
+
+
+def _run_of(one: AuditValue | WaitingAudit) -> tuple[str, str]:
+    return one.run_id, one.submit_id
 
 
 def record(
@@ -110,9 +124,11 @@ def record(
     Without the name of the primary metric it stays as it was.
     """
     known = read(files, experiment)
-    if any(one.run_id == audit.run_id for one in known.values):  # the experiment was made anew
-        known = replace(known, values=())
-    values = sorted([*known.values, audit], key=lambda one: (one.run_ended_at, run_number(one.run_id)))
+    # The try before may have written it, though the disk refused something after that.
+    others = [one for one in known.values if _run_of(one) != _run_of(audit)]
+    if any(one.run_id == audit.run_id for one in others):  # the experiment was made anew
+        others = []
+    values = sorted([*others, audit], key=lambda one: (one.run_ended_at, run_number(one.run_id)))
     known = replace(known, values=tuple(values[-AUDITS_KEPT:]))
     known = replace(known, metric=metric, direction=direction) if metric else known
     private_folder(files.folder)

@@ -56,7 +56,7 @@ class Driver:
         """
         self.engine, self.machine = engine, machine
         self.patience = patience = Patience(locks, listener, background, disks, log_quota.refused)
-        pruner = Pruner(locks, listener.in_use, background, disks)
+        self.pruner = pruner = Pruner(locks, listener.in_use, background, disks)
         self.watcher = Watcher(engine, listener, background, machine, patience, limit)
         self.launcher = Launcher(engine, config, machine, self.watcher, patience, started_here)
         self.committer = Committer(

@@ -81,6 +81,7 @@ def test_values_are_private_bounded_and_in_the_order_of_the_advances(
     )
 
 
+@pytest.mark.promise("audit")
 def test_run_ids_that_begin_again_begin_the_audits_again(experiment: Experiment, tmp_path: Path) -> None:
     files = audit_files.of_experiment(tmp_path / "audits", experiment.folder)
     for run_id in ("r0001", "r0002"):
@@ -89,6 +90,9 @@ def test_run_ids_that_begin_again_begin_the_audits_again(experiment: Experiment,
     waiting = WaitingAudit(folder="", run_id="r0001", seq=1, environment={}, submit_id="b")
     assert not audit_files.is_recorded(files, experiment, waiting)
     assert audit_files.record(files, experiment, anew).values == (anew,)
+    second = replace(anew, run_id="r0002")
+    for _ in range(2):  # the disk may refuse after it has written
+        assert audit_files.record(files, experiment, second).values == (anew, second)
     assert audit_files.is_recorded(files, experiment, waiting)
 
 

@@ -37,6 +37,7 @@ OTHER_BOOT = "11111111-2222-3333-4444-555555555555"
 _RANDOM = (
     (re.compile(r"\.\d+-\d+\.\d+\.tmp$"), ".tmp"),
     (re.compile(r"\b[0-9a-f]{16}-(r\d)"), r"HASH-\1"),
+    (re.compile(r"/audits/[0-9a-f]{16}"), "/audits/HASH"),
     (re.compile(r"\d{8}T\d{12}"), "STAMP"),
     (re.compile(r"/ardaemon-\d+-\d+-\d+"), "/ardaemon-N"),  # a cgroup
     (re.compile(r"\.\d+-[0-9a-f]{8}\.lease$"), ".OWNER.lease"),

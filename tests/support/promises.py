@@ -131,6 +131,12 @@ PROMISES = {
         "a baseline, its reruns and an edit that is confirmed with a second seed; the daemon is killed before"
         " each of its operations and started again",
     ),
+    "audit": (
+        "a hidden audit is recorded once for each advance, whenever the daemon is killed and however full the"
+        " disk is; what is recorded is not run again",
+        "a baseline, a revert and an advance; the daemon is killed before each operation on the files of"
+        " audits, and space runs out at each",
+    ),
     "removed-run": (
         "a run whose folder is removed is ended, its slot is held until its job is gone, its id is not used"
         " again",

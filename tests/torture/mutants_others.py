@@ -222,6 +222,25 @@ MUTANTS = (
         "raise AssertionError(first.seed)",
     ),
     Mutant(
+        "audit",
+        "an audit that is recorded is run again after a kill",
+        "done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)",
+        "done = False",
+    ),
+    Mutant(
+        "audit",
+        "an advance whose entry cannot be moved is not audited",
+        "        return False\n    return True\n\n\ndef waiting(folder",
+        "        apply.finish(entry)\n    return True\n\n\ndef waiting(folder",
+    ),
+    Mutant(
+        "audit",
+        "a value that was written before the disk refused is taken for another run's",
+        "others = [one for one in known.values if _run_of(one) != _run_of(audit)]",
+        "others = [*known.values]",
+        ("tests/pipeline/test_audit.py::test_run_ids_that_begin_again_begin_the_audits_again",),
+    ),
+    Mutant(
         "removed-run",
         "the job of a run whose folder is removed is not ended",
         "self.background.start_soon(self._stop, flight)",
