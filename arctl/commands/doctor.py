@@ -21,6 +21,7 @@ from arctl.owner_check import owner_checks
 from arctl.pid_namespace import require_lasting
 from arctl.runner_check import runner_checks
 from arctl.sandbox import Sandboxed
+from arctl.seed_check import seed_checks
 from arctl.service import lingering, manager
 from arctl.skill import jsonc
 from arctl.starter import dial_running
@@ -297,6 +298,7 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         yield from runner_checks(view, os.environ, programs.own_environment())
         yield from _warnings(view)
         yield from _blocked(view)
+        yield from seed_checks(connection.call("noise.get", project=folder, expr=view["expr"]))
         sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
     except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))

@@ -394,6 +394,9 @@ class Reruns(Answer, frozen=True, kw_only=True):
     runs: tuple[str, ...]
 
 
+Ignores = Literal["yes", "perhaps", "no"]
+
+
 class NoiseView(Answer, frozen=True, kw_only=True):
     """noise.get: what a version's launches measured, by seed and with the first, and what that says."""
 
@@ -402,6 +405,12 @@ class NoiseView(Answer, frozen=True, kw_only=True):
     metric: str
     values: tuple[float, ...] = ()
     same: tuple[float, ...] = ()
+    sd: float | None = None  # over seeds; None: fewer than two values
+    df: int | None = None
+    same_sd: float | None = None  # with one seed
+    seed_share: float | None = None  # of the variance: what the seed makes of it, 0 to 1
+    resolves: float | None = None  # the difference of two launches that is luck once in 20 times
+    ignores_seed: Ignores | None = None  # whether the script ignores AR_SEED
     said: tuple[str, ...] = ()
 
 

@@ -156,9 +156,13 @@ def of_session(record: RunRecord, session: Session) -> RunRecord:
     return replace(record, settings=settings, epoch=session.epoch, revision=session.revision)
 
 
-def gave_way(record: RunRecord) -> bool:
-    """Tell whether the run was ended because another one wanted its place: nothing came of it."""
-    return isinstance(record.state, Judged) and record.state.decision.exit.ending == "gave_way"
+# Endings of a launch that says nothing of its seed: it was never made, or it gave way to a run.
+NOTHING = ("cancelled", "gave_way")
+
+
+def came_to_nothing(record: RunRecord) -> bool:
+    """Tell whether the run ended so that its seed may be launched again."""
+    return isinstance(record.state, Judged) and record.state.decision.exit.ending in NOTHING
 
 
 def with_limits(record: RunRecord, session: Session) -> RunRecord:

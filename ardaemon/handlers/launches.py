@@ -1,11 +1,11 @@
 """What the launches of a version have measured, read from their files. It blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 from ardaemon.core.layout import Experiment, Run
-from ardaemon.core.model import Best, Contract, Result, SeedValue
+from ardaemon.core.model import Best, Contract, Result, SeedValue, Settings
 from ardaemon.core.run_record import RunRecord
 from ardaemon.experiment import history, same, seal
 from ardaemon.pipeline import measures, noise_history
@@ -36,7 +36,7 @@ def of(experiment: Experiment, run_id: str, contract: Contract) -> Iterator[Laun
     for launch in measures.launched(experiment, run_id):
         found = _committed(launch.run)
         if found is not None and found[1].values and (value := found[1].values[0].value) is not None:
-            # Another seed is launched again only if the launch before gave way, and has no value.
+            # Another seed is launched again only if the launch before came to nothing.
             time = launch.time if launch.seed == 0 else 1
             yield Launch(launch.seed, time, value, _conditions(found[0], contract))
 
@@ -60,6 +60,21 @@ def beside_best(experiment: Experiment, best: Best, contract: Contract) -> dict[
         run_id: tuple(SeedValue(seed=seed, value=value) for seed, value in sorted(by_seed.items()))
         for run_id, by_seed in values.items()
     }
+
+
+def comparable(found: Iterable[Launch], conditions: str | None) -> list[Launch]:
+    """Return the launches under these conditions, by seed; without any, those under the first one's."""
+    launches = [*found]
+    if not any(one.conditions == conditions for one in launches):
+        conditions = launches[0].conditions if launches else None
+    return sorted(one for one in launches if one.conditions == conditions)
+
+
+def conditions_now(settings: Settings | None, contract: Contract) -> str | None:
+    """Return the conditions under which the session measures now; None before the first one."""
+    if settings is None:
+        return None
+    return f"{seal.fingerprint(contract)} {seal.conditions(settings, contract)}"
 
 
 def _committed(run: Run) -> tuple[RunRecord, Result] | None:

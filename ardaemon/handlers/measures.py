@@ -2,9 +2,11 @@
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from ardaemon.core import protocol as p
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Contract
+from ardaemon.experiment.state import State
 from ardaemon.handlers import launches
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
@@ -50,24 +52,24 @@ class Measures:
         experiment = await self.context.resolve(params.project, params.expr)
         current = await self.context.load(experiment)
         best = current.best.run_id if current.best is not None else None
-        look = partial(_noise, experiment, params.run_id or best, current.contract)
+        look = partial(_noise, experiment, params.run_id or best, current)
         return await self.context.ask(experiment, look)
 
 
-def _noise(experiment: Experiment, run_id: str | None, contract: Contract) -> p.NoiseView:
-    """Read the values of a version's launches; without a run there are none."""
-    metric = contract.primary.metric
+def _noise(experiment: Experiment, run_id: str | None, current: State) -> p.NoiseView:
+    """Read the values of a version's launches that are comparable; without a run there are none."""
+    contract = current.contract
+    view = p.NoiseView(expr=experiment.slug, run_id=run_id or "", metric=contract.primary.metric)
     if run_id is None:
-        return p.NoiseView(expr=experiment.slug, run_id="", metric=metric)
-    found = sorted(launches.of(experiment, run_id, contract))
-    known = [one.value for one in found if one.time == 1]
+        return view
+    conditions = launches.conditions_now(current.session.settings, contract)
+    found = launches.comparable(launches.of(experiment, run_id, contract), conditions)
+    values: dict[int, float] = {}
+    for one in found:
+        values.setdefault(one.seed, one.value)
     same = [one.value for one in found if one.seed == 0]
-    noise = plainly.of(known, same)
-    return p.NoiseView(
-        expr=experiment.slug,
-        run_id=run_id,
-        metric=metric,
-        values=tuple(known),
-        same=tuple(same),
-        said=plainly.advice(noise, metric) if noise is not None else (),
-    )
+    noise = plainly.of([*values.values()], same)
+    view = replace(view, values=tuple(values.values()), same=tuple(same))
+    if noise is None:
+        return view
+    return replace(view, **noise._asdict(), said=plainly.advice(noise, view.metric))

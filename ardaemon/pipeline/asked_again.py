@@ -10,7 +10,7 @@ from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Result
 from ardaemon.core.protocol import Rerun, Submit
-from ardaemon.core.run_record import Active, gave_way
+from ardaemon.core.run_record import Active, came_to_nothing
 from ardaemon.experiment import history, seal
 from ardaemon.experiment.ready import require_ready
 from ardaemon.experiment.repair import load_or_repair
@@ -83,7 +83,7 @@ def _used(experiment: Experiment, current: State, run_id: str, result: Result) -
     used, times = set(range(len(values))), 1
     for one in launched(experiment, run_id):
         record = history.record_of(one.run)
-        if one.seed and record is not None and gave_way(record):
+        if one.seed and record is not None and came_to_nothing(record):
             continue
         used.add(one.seed)
         times = max(times, one.time) if one.seed == 0 else times

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Best, Result, Session, Settings
-from ardaemon.core.run_record import Active, Judged, RunRecord, gave_way
+from ardaemon.core.run_record import Active, Judged, RunRecord, came_to_nothing
 from ardaemon.experiment import history, seal
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load
@@ -108,7 +108,7 @@ def _has_time(made: Sequence[Made], seed: int) -> bool:
 def _made(launch: measures.Launched, record: RunRecord | None) -> Made:
     if record is None or not isinstance(record.state, Judged):
         return Made(launch.seed, launch.time)
-    return Made(launch.seed, launch.time, gave_way(record), record.state.decision.result.attempts > 0)
+    return Made(launch.seed, launch.time, came_to_nothing(record), record.state.decision.result.attempts > 0)
 
 
 def _was_ended(record: RunRecord | None) -> bool:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ardaemon.core import limits
 from ardaemon.core.line import number
 from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
-from ardaemon.core.run_record import Decision
+from ardaemon.core.run_record import NOTHING, Decision
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State, hours_of
 from ardaemon.host import state
@@ -50,11 +50,11 @@ def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Deci
 def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
     """Return the best with one value more; None where another run has become the best meanwhile.
 
-    A launch that gave way leaves no gap: its seed is launched again. The values of other conditions go: a
-    person has accepted that they cannot be compared.
+    A launch that was never made, or gave way, leaves no gap: its seed may be launched again. The values of
+    other conditions go: a person has accepted that they cannot be compared.
     """
     best, settings = current.best, ended.record.settings
-    if best is None or best.run_id != ended.record.of or ended.exit.ending == "gave_way":
+    if best is None or best.run_id != ended.record.of or ended.exit.ending in NOTHING:
         return None
     conditions = seal.conditions(settings, current.contract)
     if best.conditions != conditions and settings.verdict == "plain":
@@ -149,7 +149,7 @@ def _is_met(history: Sequence[RunValues], settings: Settings, best: Best) -> boo
 
 def _result(result: Result, one: SeedValue, best: Best | None, why: Termination | None) -> Result:
     shown = "no value" if one.value is None else f"{result.primary.name} {number(one.value)}"
-    end = f": {result.reason}" if result.status == "interrupted" else ""
+    end = "" if result.status == "ok" else f": {_end(result)}"
     return replace(
         result,
         improved_over_best=False,
@@ -160,3 +160,9 @@ def _result(result: Result, one: SeedValue, best: Best | None, why: Termination 
         should_terminate=why is not None,
         terminated_by=why,
     )
+
+
+def _end(result: Result) -> str:
+    """Say how a launch without a value ended, and where to look."""
+    look = "" if result.status == "interrupted" else f"; arctl tail {result.run_id}"
+    return f"{result.reason or result.status}{look}"

@@ -20,7 +20,7 @@ from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import MEASURE_ID, Experiment, Run, measure_name
 from ardaemon.core.model import Best
 from ardaemon.core.queue import IDLE
-from ardaemon.core.run_record import Active, Queued, RunRecord, gave_way
+from ardaemon.core.run_record import Active, Queued, RunRecord, came_to_nothing
 from ardaemon.experiment import history, same, seal, versions
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
@@ -97,11 +97,11 @@ def _place_of(
     read: Callable[[Run], RunRecord | None],
     first: int = 1,
 ) -> tuple[Run, RunRecord | None]:
-    """Return the folder of such a launch, and its record: the first one that did not give way to a run."""
+    """Return the folder of such a launch, and its record: the first one that did not come to nothing."""
     for time in count(first):
         run = experiment.run(measure_name(run_id, seed, time))
         record = read(run)
-        if record is None or not gave_way(record):
+        if record is None or not came_to_nothing(record):
             return run, record
     raise AssertionError("there is always one more")
 
@@ -111,7 +111,8 @@ def under_way(
 ) -> Flight | None:
     """Return the launch of that version with that seed, if it is not committed.
 
-    With the first seed a version is launched several times; any other one again only if a launch gave way.
+    With the first seed a version is launched several times; with any other again only if a launch came to
+    nothing.
     """
     for flight in listener.of(experiment):
         match = MEASURE_ID.fullmatch(flight.run.run_id)
