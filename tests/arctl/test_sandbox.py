@@ -6,6 +6,7 @@ The filters are real ones (tests/support/sandbox.py).
 import errno
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,17 +88,18 @@ def test_every_command_says_so_in_two_lines_and_leaves_nothing(
     shell: AgentShell, kind: str, namespace: bool
 ) -> None:
     """Which setting of this very agent lets it through; no traceback, no daemon, no file."""
-    script = "\n".join(f"arctl {call} >out 2>err; echo $? $(cat out | wc -c); cat err" for call in ASKING)
-    done = shell.sandboxed(kind, "sh", "-c", script, namespace=namespace)
+    command = (sys.executable, "-m", "tests.support.in_turn", *ASKING)
+    done = shell.sandboxed(kind, *command, namespace=namespace)
     agent = {"claude": "Claude Code", "codex": "Codex"}[kind]
     error = f"Error: {agent}'s sandbox refuses Unix sockets ("
     mends = {agent.name: agent.mend for agent in sandbox.AGENTS}
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3 * len(ASKING), done.stdout
-    for call, (codes, what, mend) in zip(ASKING, zip(*[iter(lines)] * 3, strict=True), strict=True):
-        assert (codes, what[: len(error)], mend) == ("69 0", error, f"→ {mends[agent]}"), call
+    ended = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(ended) == len(ASKING), done
+    for call, (code, out, err) in zip(ASKING, ended, strict=True):
+        what, mend = err.splitlines()
+        assert (code, out, what[: len(error)], mend) == (69, "", error, f"→ {mends[agent]}"), call
     assert not any(shell.lab.state_home.iterdir())
-    assert {path.name for path in shell.lab.project.iterdir()} == {"out", "err"}
+    assert not any(shell.lab.project.iterdir())
 
 
 @pytest.mark.parametrize(
