@@ -68,8 +68,8 @@ ASKING = (
     *("adopt", "events", "metrics", "queue pause", "queue resume", "queue drain"),
     *("daemon start", "daemon stop", "daemon restart", "daemon status"),
 )
-# The first two have tests of their own; config and skill read files.
-OTHERS = {"doctor", "mcp", "config", "skill"}
+# The first two have tests of their own; config and skill read files; no agent may call audit at all.
+OTHERS = {"doctor", "mcp", "config", "skill", "audit"}
 
 
 @pytest.fixture
