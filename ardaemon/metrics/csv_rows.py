@@ -18,6 +18,7 @@ from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.cells import OpenQuote, Unread, delimiter_of, split, value
+from ardaemon.metrics.formats.names import is_qualifier, is_split
 from ardaemon.metrics.parts import Parts
 from ardaemon.metrics.rows import STEP_NAMES, Row, RowsBackend, step_of, wall_of
 
@@ -40,6 +41,7 @@ class CsvParser(Struct):
 
     primary: str = ""
     bad: int = 0
+    is_cell: bool = False  # the primary's name is a cell of a row: the table has a row for each metric
     _primary: str = ""
     _names: list[str] = field(default_factory=list)
     _delimiter: str = ","
@@ -50,6 +52,7 @@ class CsvParser(Struct):
     _is_numbered: bool = False  # rows of this header begin with a number: one with a word sums them up
     _counted: set[str] = field(default_factory=set)  # the columns that have had numbers alone
     _parts: Parts = field(default_factory=Parts)
+    _count: float | None = None  # of the last row with the primary metric, where the first column counts
     _is_doubted: bool = False  # rows below it were refused, for nobody knows whether it is one
 
     def __post_init__(self) -> None:
@@ -132,6 +135,7 @@ class CsvParser(Struct):
         name is a cell of a row, and no column.
         """
         if self._is_primary_in(names):
+            self.is_cell = numeric and bool(self._names) and not self._has_column
             return not numeric or not self._names or (self._has_column and not self._is_row(values))
         if not self._names:
             return any(name and not isinstance(value(name), float) for name in names)
@@ -152,6 +156,7 @@ class CsvParser(Struct):
     def _take(self, names: list[str], delimiter: str) -> None:
         self._names, self._delimiter, self._text = names, delimiter, []
         self._is_doubted = self._is_numbered = False
+        self._count = None
         self._counted, self._parts = set(), Parts()
 
     def _note_text(self, names: list[str], cells: list[str]) -> None:
@@ -192,6 +197,7 @@ class CsvParser(Struct):
 
     def _other_kind(self, cells: list[str], values: list[float | Unread | None]) -> str | None:
         """Say why the row is of another kind than those before it: it sums them up, or is of other data."""
+        goes_back = self._goes_back(values[0])
         words = [
             (name, cell.strip().strip("\"'").casefold())
             for name, cell, one in zip(self._names, cells, values, strict=True)
@@ -200,8 +206,17 @@ class CsvParser(Struct):
         for name, word in words:
             if name in self._counted and word in SUMS:
                 return f"has {word!r}, where rows before it have a number"
+            if goes_back and is_qualifier(word) and not is_split(word):
+                return f"has {word!r}, and a count that does not go on: it may repeat an earlier row"
         self._counted.update(set(self._names).difference(name for name, _ in words))
         return self._parts.fault(word for _, word in words)
+
+    def _goes_back(self, first: float | Unread | None) -> bool:
+        """Take the next row's count, and return whether it is not above the one before."""
+        if not isinstance(first, float) or self._names[0].casefold() not in COUNTS:
+            return False
+        before, self._count = self._count, first
+        return before is not None and first <= before
 
     def _settle_text(self, count: int) -> str | None:
         """Take the line without numbers above a row of `count` cells as header or as text; or say why not."""

@@ -31,6 +31,7 @@ class JsonParser(Struct):
     """Parses the objects of one file, each by itself."""
 
     shows_cut: ClassVar[bool] = True
+    is_cell: ClassVar[bool] = False
 
     primary: str = ""
     bad: int = 0
@@ -58,10 +59,10 @@ class JsonParser(Struct):
         values, unread = {}, None
         for name, found in leaves(entry):
             number = json_number(found)
-            if number is not None:
+            if isinstance(number, float):
                 values[name] = number
             elif name == self._primary and found is not None:
-                unread = f"has {one_line(json.dumps(found)[: 2 * SHOWN_MAX], SHOWN_MAX)}, which is no number"
+                unread = f"has {one_line(json.dumps(found)[: 2 * SHOWN_MAX], SHOWN_MAX)}, {number}"
         if self._primary in values:
             unread = unread or self._parts.fault(text for text in entry.values() if isinstance(text, str))
         if unread is not None:

@@ -58,6 +58,10 @@ class Parser(Protocol):
     bad: int  # lines that cannot be read as rows
     shows_cut: ClassVar[bool]  # a last line that is cut shows it, as an object without its bracket does
 
+    @property
+    def is_cell(self) -> bool:
+        """Whether the primary metric's name is a cell of a row, where each metric has a row."""
+
     def rows(self, line: str) -> Iterator[Row]:
         """Yield what the line reports, or what ends with it; nothing for a header."""
 
@@ -194,7 +198,7 @@ class RowsBackend:
         reading.read()
         series, problems = reading.series, reading.problems
         detail = attempt.shown(files[-1].path) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-        return series.readings(self.name, "; ".join(problems) or None, detail)
+        return series.readings(self.name, "; ".join(problems) or None, detail, absent=reading.absent())
 
     def file(self, mine: Mine, query: Query) -> _RowsFile:
         """Return a file of this kind, of which nothing is read yet."""
@@ -234,6 +238,13 @@ class _Reading:
             self.problems.append(f"{name} is {file.no_text}")
         if file.parser.bad:
             self.problems.append(f"{file.parser.bad} lines of {name} cannot be read as rows")
+
+    def absent(self) -> str | None:
+        """Say why the primary metric was never reported, where a table has its name in a row."""
+        if not any(file.parser.is_cell for file in self._files):
+            return None
+        name = self.series.query.primary.metric
+        return f"{name} is a cell of rows, and no column: write a column for each metric, not a row"
 
     def _between(self, number: int, size: int) -> None:
         self._bookmark.reached(size, partial(self._state, number))

@@ -210,6 +210,10 @@ SOURCE = {
         train-1  |   val_loss = 0.5
         """,
     "bash -x with the place": "+ (train.sh:12): val_loss=0.5\n+[15:27:56] val_loss=0.5\n",
+    "what torch compiles (TORCH_LOGS)": """
+        V1124 15:27:56.123000 12345 torch/_dynamo/symbolic_convert.py:1] [0/0] TRACE train.py:3
+        [rank0]:V1124 15:27:56.123000 12345 torch/_dynamo/output_graph.py:1] [0/0]     val_loss = 0.5
+        """,
     "faulthandler": """
         Fatal Python error: Segmentation fault
 
@@ -444,6 +448,19 @@ VALUES = [
         (f'{p}{{\n{p}  "val_loss": 0.5,\n{p}  "best": {{\n{p}    "val_loss": 0.1\n{p}  }}\n{p}}}\n', 0.5)
         for p in ("INFO: ", "[12:00:01] ", "[rank0]: ", "train-1  | ")
     ),
+    # Headings behind what a logger writes.
+    ("INFO best:\nINFO   val_loss: 0.1\n", 0.73),
+    ("12:00:01,123 INFO Best model:\n12:00:01,124 INFO   val_loss: 0.1\nepoch 4\nval_loss: 0.5\n", 0.5),
+    ("INFO results:\nINFO   val_loss: 0.5\n", 0.5),
+    ("WARNING: best:\nval_loss: 0.1\n\nval_loss: 0.5\n", 0.5),
+    # Lines of 80 columns whose number is whole.
+    *(
+        (f"{'y' * 66} val_loss: 0.5\n{after}", 0.5)
+        for after in ("", "epoch 3\n", "3/10 steps\n", "12:00 x\n")
+    ),
+    (f'{"y" * 66} val_loss: 0.5\n  File "x.py", line 3\n    val_loss = 0.1\n', 0.5),
+    ("I1124 15:27:56.123456 12345 torch_train.py:21] val_loss: 0.5\n", 0.5),
+    ("val_loss: 0.5 # of samples: 3\n", 0.5),
     # What names the metric and claims no value.
     ("print('val_loss:', 0.1)\nprint('val_loss: %.4f' % 0.1)\n", 0.73),
     ("val_loss: None\nval_loss=null\nval_loss: n/a\nval_loss: -\nval_loss=True\n", 0.73),
@@ -545,6 +562,20 @@ def test_a_metric_that_is_always_qualified_is_named_as_it_is_read(tmp_path: Path
     )
 
 
+@pytest.mark.parametrize("limits", [ReadLimits(), ReadLimits(tail=100, block=400, line=200)])
+def test_a_value_of_an_inner_object_is_found_however_far_back_it_stands(
+    limits: ReadLimits, tmp_path: Path
+) -> None:
+    query, after = Query(Primary("ema/val_loss")), "other: 1\n" * 100
+    for text in (
+        '{"ema": {"val_loss": 0.5}}\n',
+        "12:00 {'ema': {\n  'val_loss': 0.5}}\n",
+        'x {"ema": {"val_loss": 0.5}, "raw": {"val_loss": 0.1}}\n{"val_loss": 0.2}\n',
+    ):
+        assert read(tmp_path, text + after, query, limits).value == 0.5
+    assert read(tmp_path, '{"raw": {"val_loss": 0.5}}\n' + after, query, limits).value is None
+
+
 def test_the_other_metrics_are_the_last_of_their_names(tmp_path: Path) -> None:
     """Most lines differ in their numbers alone; few of them are read."""
     lines = [f"step {step} | lr: {step / 100} | class_{step % 3}: {step}" for step in range(50)]
@@ -634,6 +665,11 @@ UNREAD = [
     ('{"step": 3, "val_loss":\nepoch 3 of another process\n', "nothing stands behind it"),
     ('val_loss: 0.5Traceback (most recent call last):\n  File "x", line 1\nKeyError: 1\n', "without a gap"),
     ("val_loss: 0.5/x/y.py:3: UserWarning: careful\n  f(0.1)\n", "fraction"),
+    ("val_loss = 0.1  # initial\n", "a comment, as source has it"),
+    # A terminal of 80 columns has folded the line within the number.
+    (f"{'y' * 68} val_loss: 0\n.51\n", "ends a line of 80 columns, and the next begins with '.51'"),
+    (f"{'y' * 67} val_loss: 0.\n51, acc: 0.9\n", "the next begins with '51'"),
+    (f"{'y' * 66} val_loss: 1.2\ne-05\n", "the next begins with 'e-05'"),
     ("val_loss:\n", "nothing stands behind it"),
     ("val_loss:\nINFO done\n", "nothing stands behind it"),
     ("val_loss:\n5 epochs without improvement\n", "nothing stands behind it"),

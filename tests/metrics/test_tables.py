@@ -72,6 +72,7 @@ READ = {
     "rows of one part": ("epoch,split,val_loss\n1,val,0.8\n2,val,0.6\n", 0.6),
     "rows of another part without it": ("split,lr,val_loss\nval,,0.6\ntrain,0.1,\n", 0.6),
     "a column of words that sum up": ("pooling,val_loss\nmean,0.8\nmean,0.6\n", 0.6),
+    "a mark beside the best rows": ("epoch,mark,val_loss\n1,best,0.7\n2,worse,0.8\n3,best,0.6\n", 0.6),
     "one column": ("val_loss\n0.8\n0.6\n", 0.6),
     "its name in a cell too": ("watched,val_loss\nval_loss,0.8\nval_loss,0.6\n", 0.6),
 }
@@ -109,6 +110,10 @@ UNREAD = {
         "line 4 of metrics.csv has 'mean', where rows before it have a number",
     ),
     "rows that sum up seeds": ("seed,val_loss\n0,0.7\n1,0.5\navg,0.6\n", "has 'avg', where rows before it"),
+    "the best row again": (
+        "epoch,tag,val_loss\n1,last,0.4\n2,last,0.5\n1,best,0.4\n",
+        "line 4 of metrics.csv has 'best', and a count that does not go on",
+    ),
     "rows of two parts of the data": (
         "epoch,split,val_loss\n1,val,0.5\n1,train,0.3\n2,val,0.4\n",
         "line 4 of metrics.csv stands among rows of 'val' and of 'train': give each its own name",
@@ -134,7 +139,7 @@ UNREAD = {
     "gzip": (b"\x1f\x8b\x08\0\0\0\0\0", "metrics.csv is compressed (gzip)"),
     "a table with a row for each metric": (
         "step,metric,value\n1,val_loss,0.5\n",
-        "val_loss was never reported",
+        "val_loss is a cell of rows, and no column: write a column for each metric, not a row",
     ),
     "nothing": ("", "val_loss was never reported"),
 }

@@ -32,6 +32,7 @@ _SINGLE = re.compile(
     r"|[│┃|] +\d+ [│┃|] [\w.\[\], ]+ = "  # rich's Syntax with line numbers, in a box
     r"|[\w./-]+\.py[:-]\d+[:-] {2,}[\w.]+ = "  # rg -n, git grep -n
     r"|(?:if|elif|while) [^:]+: [\w.]+ = "  # a compound statement in one line
+    r"|(?:\[\w+\]:)?[VDIWEC]\d{4} (?:[\d:.]+ ){0,3}(?:\S*/)?torch/\S+\.py:\d+\] "  # TORCH_LOGS
 )
 # Headers of Python's compound statements. Prose that begins so, `for the validation set:`, is none.
 _COMPOUND = re.compile(

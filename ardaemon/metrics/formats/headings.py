@@ -11,10 +11,12 @@ it without a gap, until one of their names comes again.
 
 import re
 
-from ardaemon.metrics.formats.names import QUALIFIER, heading_qualifies, says_split
+from ardaemon.metrics.formats.names import QUALIFIER, heading_qualifies, logged, says_split
+from ardaemon.metrics.formats.prefix import Prefix
 
 _HEADING = re.compile(r" *+(?P<word>[^\W\d][\w/.@%+-]*+):[ \t]*$")
 TITLE_MAX = 80  # characters of a line that may be a title
+_ENDS = ":=*#~_─━═-]>"  # what a heading behind a logger's time and level ends with
 _MARKS = " \t=*#~_─━═-:[]<>|"
 # A title of a qualifier, with words that change nothing: `Best model (epoch 3)`, `Train metrics`.
 _TITLE = re.compile(
@@ -35,6 +37,7 @@ class Headings:
         self._may_be = ""  # that of a line without marks: a title if a line of dashes comes below it
         self._names: dict[str, int] = {}  # the names below the title, with the line of each
         self._line = self._indent = 0  # the indentation of the first line below the title
+        self._prefix = Prefix()  # what a logger writes before the last heading, and before the lines below it
 
     @property
     def is_none(self) -> bool:
@@ -48,13 +51,24 @@ class Headings:
 
     def is_one(self, text: str) -> bool:
         """Return whether a line is a heading, or may be one if dashes come below it."""
+        text = text[_behind_logger(text) :]
         if _HEADING.match(text):
             return True
         return len(text) <= TITLE_MAX and _TITLE.fullmatch(_words(text.strip())) is not None
 
+    def _message(self, text: str) -> str:
+        """Return a line without what a logger writes before a heading, and before the lines below it."""
+        if self.is_none:
+            self._prefix = Prefix()
+        end = self._prefix.end(text)
+        if end == 0 and (end := _behind_logger(text)):
+            self._prefix = Prefix(text[:end])
+        return text[end:]
+
     def line(self, text: str) -> None:
         """Take the next line."""
         self._line += 1
+        text = self._message(text)
         indent = len(text) - len(text.lstrip(" ")) if text[:1] == " " else 0
         while self._above and self._above[-1][0] >= indent:
             self._above.pop()
@@ -98,6 +112,17 @@ class Headings:
             self._title = ""  # the name comes again: this is the next report
             return name
         return f"{self._title} {name}"
+
+
+def _behind_logger(text: str) -> int:
+    """Return where a heading begins behind a logger's time and level; 0 where there is none."""
+    if text[-1:] not in _ENDS or not text:
+        return 0
+    end = logged(text)
+    rest = text[end:]
+    if _HEADING.match(rest) or (len(rest) <= TITLE_MAX and _TITLE.fullmatch(_words(rest.strip()))):
+        return end
+    return 0
 
 
 def _words(text: str) -> str:

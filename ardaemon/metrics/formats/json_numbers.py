@@ -11,11 +11,12 @@ from typing import Any
 from ardaemon.core.config import NAME_MAX
 from ardaemon.core.spelling import one_spelling
 from ardaemon.core.text import one_line
-from ardaemon.metrics.formats.numbers import number
+from ardaemon.metrics.formats import cells
 
 TEXT_MAX = 64 << 10  # bytes of a text in which numbers are looked for; one with tables or media is longer
 DEPTH_MAX = 8  # of dicts in dicts, as trackers write them
 OBJECT_DEPTH_MAX = 4  # of objects in objects of a script's own: deeper ones are settings, not metrics
+NO_NUMBER = "which is no number"
 # Values that JSON has no number for, as wandb and trackio write them.
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -61,11 +62,17 @@ def _cleaned(key: str) -> str:
     return one_spelling(one_line(key, NAME_MAX + 1))
 
 
-def json_number(value: Any) -> float | None:
-    """Return a JSON value as a number, also of a text as "91.2%"; an integer without end becomes infinite."""
-    if isinstance(value, str):
-        return number(value) if len(value) <= NAME_MAX else None
-    return as_float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def json_number(value: Any) -> float | cells.Unread:
+    """Return a JSON value as a number, also of a text as "91.2%", or say why it is none.
+
+    An integer without end becomes infinite.
+    """
+    if isinstance(value, str) and len(value) <= NAME_MAX:
+        found = cells.value(value)
+        return cells.Unread(NO_NUMBER) if found is None else found
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return as_float(value)
+    return cells.Unread(NO_NUMBER)
 
 
 def as_float(value: float) -> float:

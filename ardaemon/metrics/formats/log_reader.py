@@ -68,6 +68,9 @@ class LineReader:
         words = (rb"%s(?<!%s%s)%s|%s%s" % (s, _NAME_BYTE, s, _NO_WORD, s, s) for s in names)
         self._printed = re.compile(b"|".join(words))
         self._named = re.compile(rb"(?:%s)[\"'`*]*+[ \t]*+[:=]" % self._printed.pattern)
+        # In an object the keys that lead to the value stand by themselves: {"ema": {"loss": 1}} for ema/loss.
+        key = re.escape(self._bare.rpartition("/")[2].encode())
+        self._keyed = re.compile(rb"[\"']%s[\"'][ \t]*+:" % key) if "/" in self._bare else None
         self._echoes, self._scan = Echoes(), self._new_scan()
         self._other: str | None = None
 
@@ -185,6 +188,8 @@ class LineReader:
             data = _ESCAPE.sub(b"", data)
         if not data.isascii() and _OTHER_SPELLING.search(data):
             data = one_spelling(data.decode("utf-8", "replace")).encode()
+        if self._keyed is not None and self._keyed.search(data):
+            return True
         return any(spelling in data for spelling in self._spellings) and bool(self._printed.search(data))
 
 

@@ -147,13 +147,14 @@ def _has_qualifiers(line: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _prefix(line: str) -> int:
-    logged = _LOGGED.match(line[:_BEFORE_MAX])
-    return logged.end() if logged else 0
+def logged(line: str) -> int:
+    """Return where the message begins in a line of a logger's; 0 where it is none."""
+    match = _LOGGED.match(line[:_BEFORE_MAX])
+    return match.end() if match else 0
 
 
 def _message(text: str, first: int, begin: int) -> str:
-    return text[max(first, min(_prefix(text), begin)) : begin]
+    return text[max(first, min(logged(text), begin)) : begin]
 
 
 def _other(before: str, name: str, seen: Collection[str]) -> str | None:

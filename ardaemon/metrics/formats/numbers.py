@@ -49,6 +49,7 @@ _REASONS = (
     (r"[ \t]++\+[ \t]++[\w.]", "a sum"),
     (rf"%?(?:[ \t]*+[,;|│┃])?[ \t]++{_NEXT}(?:%(?!\|))?+{_ENDS}", "two numbers"),
     (r"%[|\w]", "a progress bar"),
+    (r"[ \t]++#[ \t]++(?!of\b)[^\W\d]", "a comment, as source has it"),
     (r"[#‰‱^]", "more follows the number"),
 )
 _END = rf"(?!{'|'.join(pattern for pattern, _ in _REASONS)})"

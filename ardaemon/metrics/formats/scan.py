@@ -17,7 +17,8 @@ from ardaemon.metrics.formats.wanted import REST_MAX, Wanted
 
 # A line of rich's RichHandler ends with the place in the source.
 _SOURCE_COLUMN = re.compile(r"[ \t]{2,}[\w./-]+\.py:\d+[ \t]*$")
-FOLDED_AT = 80  # columns; programs that know no width fold their lines there
+FOLDED_AT = 80  # columns; programs that know no width fold their lines there, and terminals do
+_REST_OF_NUMBER = re.compile(r"\.?\d[\d.]*(?:[eE][+-]?\d+)?%?(?=[\s,;|)\]}]|$)|[eE][+-]?\d+(?=[\s,;|)\]}]|$)")
 _SIGNS = re.compile(r"[:=({\u0080-\U0010ffff]")  # one of them is in every line that says something here
 _TEXT = re.compile(r"[\"'](\w+)[\"']")
 
@@ -31,24 +32,46 @@ class Scan:
         self.other: str | None = None  # the name under which the primary's last word was last reported
         self._objects, self._headings = Objects(), Headings()
         self._folded: tuple[str, int] | None = None  # a line that ends with the primary metric's name
+        self._full: Report | None = None  # what a line of FOLDED_AT columns ends with: its number may go on
 
     def line(self, text: str) -> list[Report]:
         """Return the reports of the next line, from left to right."""
         self._headings.line(text)
+        before = self._from_full(text)
         if not (_SIGNS.search(text) or self._folded or self._objects.is_open) and (
             not self.wanted.bare or self.wanted.bare not in text
         ):
-            return []
+            return before
+        is_full = len(text) == FOLDED_AT
         text = self.wanted.text(_SOURCE_COLUMN.sub("", one_spelling(text)))
         found = self._unfolded(text)
         for piece in self.wanted.pieces(text):
             found += self._piece(piece)
-        return [self.wanted.named(report) for report in found]
+        named = [self.wanted.named(report) for report in found]
+        if is_full and named and self._ends_with(text, named[-1]):
+            self._full = named.pop()
+        return before + named
+
+    def _ends_with(self, text: str, report: Report) -> bool:
+        """Return whether the primary metric's number is the end of the line."""
+        return report.name == self.wanted.full and report.value is not None and text.endswith(report.printed)
+
+    def _from_full(self, text: str) -> list[Report]:
+        """Return the report that ends the line before, a full one; its number may go on in this line."""
+        report, self._full = self._full, None
+        if report is None:
+            return []
+        if rest := _REST_OF_NUMBER.match(text):
+            why = (
+                f"'{report.printed}' ends a line of {FOLDED_AT} columns, and the next begins with '{rest[0]}'"
+            )
+            return [report._replace(value=None, printed=why)]
+        return [report]
 
     def skip(self, text: str) -> None:
         """Take note of a line whose reports do not count."""
         opens = "{" in text or text.count("(") > text.count(")")
-        if self._folded or self._objects.is_open or opens or self._headings.is_flat:
+        if self.is_folded or self._objects.is_open or opens or self._headings.is_flat:
             self.line(text)
         else:
             self._headings.line(text)
@@ -61,7 +84,7 @@ class Scan:
     @property
     def is_neutral(self) -> bool:
         """Return whether the lines before leave nothing that the next one could go on with."""
-        return not (self._folded or self._objects.is_open or self._objects.waiting) and self.has_no_headings
+        return not (self.is_folded or self._objects.is_open) and self.has_no_headings
 
     @property
     def has_no_headings(self) -> bool:
@@ -70,13 +93,15 @@ class Scan:
 
     @property
     def is_folded(self) -> bool:
-        """Return whether the last line ended with a name whose number the next line may begin with."""
-        return self._folded is not None or self._objects.is_waiting
+        """Return whether the last line ended with a name or number that the next line may go on with."""
+        return self._folded is not None or self._full is not None or self._objects.is_waiting
 
     def unfolded(self, text: str) -> list[Report]:
         """Return what the next line holds of the report that the last line began, and nothing else."""
-        text = one_spelling(text)
-        return [self.wanted.named(report) for report in (*self._unfolded(text), *self._awaited(text))]
+        before, text = self._from_full(text), one_spelling(text)
+        return before + [
+            self.wanted.named(report) for report in (*self._unfolded(text), *self._awaited(text))
+        ]
 
     def end(self) -> list[Report]:
         """Return what the last line leaves, a name without its number: the next line is no part of it."""
