@@ -56,6 +56,19 @@ def is_older(experiment: Experiment, session: Session) -> bool:
     return is_before(session, known(experiment))
 
 
+def any_older(project: Project) -> bool:
+    """Tell whether the session of an experiment that is known here is a copy from before, or is gone."""
+    known_here = (Experiment(Path(folder)) for folder in list(_known) if Path(folder).parent == project.home)
+    return any(_is_gone_or_older(experiment) for experiment in known_here)
+
+
+def _is_gone_or_older(experiment: Experiment) -> bool:
+    with suppress(ArdaemonError):
+        session = state.read(experiment.session, Session)
+        return session is None or is_older(experiment, session)
+    return True
+
+
 def is_before(session: Session, written: int) -> bool:
     """Tell whether the session, of one that was written so often, is a copy from before.
 

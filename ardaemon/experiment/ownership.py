@@ -214,8 +214,13 @@ class Ownership:
 
         Raises Replaced if another folder, or another lock, stands there while runs are under way, or if
         another daemon has taken some of them over meanwhile.
+
+        A copy from before of this daemon's own record alone is no other lock: git puts one there that tracks
+        the file.
         """
         other = home is not None and (home != held.home or file_lock.inode(held.file.path) is not None)
+        if other and home == held.home and self._is_copy(project, held):
+            other = False
         if (other and self.has_runs(project)) or not self.keeps_runs(project):
             raise replaced(project)
         if home not in (None, held.home):
@@ -223,6 +228,12 @@ class Ownership:
         log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
         del self._held[project]
         held.file.close()
+
+    def _is_copy(self, project: Path, held: _Held) -> bool:
+        """Tell whether this daemon's own record stands there, and sessions as new as it has written them."""
+        record = held.file.read()
+        ours = held.record.locks and record is not None and record.is_of(self.me)
+        return ours and not generation.any_older(Project(project))
 
     def _take(self, project: Path, home: tuple[int, int], adopting: _Adopting) -> _Held:
         path = Project(project).owner

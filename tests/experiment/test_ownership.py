@@ -16,8 +16,10 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.errors import OwnedElsewhere, Replaced, StorageError
-from ardaemon.core.layout import Project
+from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.model import Session
 from ardaemon.core.project_owner import STALE_S, ProjectOwner, Standing
+from ardaemon.experiment import generation
 from ardaemon.experiment.ownership import Ownership, describe
 from ardaemon.host import file_system, owner_file
 from tests.support.lab import wait_until
@@ -297,7 +299,7 @@ def checked_out(home: Path) -> None:
 EXCHANGES = pytest.mark.parametrize("exchange", [remade, put_back, checked_out])
 
 
-@EXCHANGES
+@pytest.mark.parametrize("exchange", [remade, put_back])
 def test_nothing_is_written_into_another_folder_than_the_one_with_the_runs(
     world: World, exchange: Callable[[Path], None]
 ) -> None:
@@ -310,6 +312,28 @@ def test_nothing_is_written_into_another_folder_than_the_one_with_the_runs(
     assert "arctl daemon restart" in caught.value.mend
     world.kill(one)
     world.change(world.daemon("one"))  # the restarted one reads everything anew
+
+
+def test_a_copy_of_the_record_alone_holds_up_no_run_and_with_an_older_session_it_does(world: World) -> None:
+    """As git has it that tracks the file: a checkout or a stash puts the one of its commit there."""
+    one, made = world.daemon("one"), Experiment(world.project / ".autoresearch/261122-lr")
+    made.folder.mkdir()
+    world.change(one)
+    committed = world.file.read_bytes()
+    generation.write(made, Session(last_run=0))
+    first = made.session.read_bytes()
+    generation.write(made, Session(last_run=0, generation=1))
+    world.runs.add(world.project)
+    for _ in range(2):
+        world.file.unlink()
+        world.file.write_bytes(committed)
+        world.change(one)
+        assert refused(world, world.daemon("other")).data["standing"] == "busy"
+    made.session.write_bytes(first)
+    world.file.unlink()
+    world.file.write_bytes(committed)
+    with pytest.raises(Replaced):
+        world.change(one)
 
 
 @EXCHANGES
