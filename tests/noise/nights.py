@@ -26,7 +26,9 @@ Policy = Callable[[World], Night]
 Show = Callable[[float], float]  # how the metric shows a canonical value
 
 
-def keep_if_better(world: World, new_seeds: bool = False, by: float = 0.0, seeds: int = 1) -> Night:
+def keep_if_better(
+    world: World, new_seeds: bool = False, by: float = 0.0, seeds: int = 1, launches: int = LAUNCHES
+) -> Night:
     """Keep what is better than the best by so many standard deviations; `seeds`: launches of each edit."""
 
     def shown(version: Version) -> float:
@@ -36,8 +38,10 @@ def keep_if_better(world: World, new_seeds: bool = False, by: float = 0.0, seeds
 
     best, kept, false = world.first, 0, 0
     bar = shown(best)
-    for number in range(seeds, LAUNCHES - seeds + 1, seeds):
+    for number in range(seeds, launches - seeds + 1, seeds):
         candidate = world.edit(best, number)
+        if candidate.crashes:
+            continue
         value = shown(candidate)
         if value < bar - by * world.noise:
             kept, false = kept + 1, false + (candidate.truth >= best.truth)
@@ -96,7 +100,8 @@ class NoiseNight:
         at = next(i for i, run in enumerate(self.runs) if run.run == name)
         values = self.runs[at].values
         assert seed in (None, len(values))
-        value = self.show(self.world.value(self.versions[name], len(values)))
+        version = self.versions[name]
+        value = None if version.crashes else self.show(self.world.value(version, len(values)))
         self.runs[at] = replace(self.runs[at], values=(*values, value))
         self.used += 1
 

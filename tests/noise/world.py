@@ -25,6 +25,25 @@ def base(dice: random.Random) -> float:
     return dice.gauss(0, 0.0005) if kind < 0.9 else -size * 0.006
 
 
+def published(dice: random.Random) -> float:
+    """Edits as in published sessions: log-normal gains and losses, most of them small."""
+    kind, size = dice.random(), dice.gauss(0, 1)
+    if kind < 0.65:
+        return 0.003 * math.exp(1.2 * size)
+    return size * 0.0003 if kind < 0.85 else -0.001 * math.exp(size)
+
+
+def small(dice: random.Random) -> float:
+    """Edits at the end of the road: all effects are small, and 30% help."""
+    return dice.gauss(0.001, 0.002)
+
+
+def helping(dice: random.Random) -> float:
+    """Edits of which two thirds help."""
+    kind, size = dice.random(), abs(dice.gauss(0, 1))
+    return size * 0.010 if kind < 0.3 else -size * 0.006
+
+
 def nothing(_: random.Random) -> float:
     """Edits that do nothing: whatever is kept is luck (A/A)."""
     return 0.0
@@ -38,12 +57,21 @@ class Kind:
     redraw: float = 0.3  # share of the edits that draw the luck anew
     redrawn: tuple[float, ...] = (0.0, 0.4)  # what these keep of it
     kept: float = 0.85  # what all others keep (measured: 0.80 to 0.87)
+    heavy: bool = False  # the noise has the tails of Student's t with 4 degrees of freedom
+    crashes: float = 0.0  # share of the edits that crash
+    doubles: float = 0.0  # share of the edits that double the noise; half as many halve it
 
 
 MIXED = Kind()
 NO_OPS = Kind(effect=nothing)
 REDRAWN = Kind(redraw=1.0, redrawn=(0.0,))
 KEPT = Kind(redraw=0.0, kept=0.97)
+HELPING = Kind(effect=helping)
+PUBLISHED = Kind(effect=published)
+SMALL = Kind(effect=small)
+HEAVY = Kind(heavy=True)
+CRASHING = Kind(crashes=0.08)
+NOISIER = Kind(doubles=0.10)
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,8 @@ class Version:
 
     truth: float
     luck: tuple[float, ...]
+    noisier: float = 1.0  # × the noise of the first version
+    crashes: bool = False
 
 
 class World:
@@ -62,26 +92,38 @@ class World:
         edits = random.Random(f"edits {number}")
         self.kind, self.noise = kind, noise
         self._edits = [(kind.effect(edits), self._share(edits)) for _ in range(2 * LAUNCHES)]
+        others = random.Random(f"crashes and noise {number}")
+        self._odd = [(others.random() < kind.crashes, self._noisier(others)) for _ in self._edits]
         self._dice = random.Random(f"luck {number}")
         self.first = Version(0.0, self._fresh())
 
     def edit(self, parent: Version, number: int) -> Version:
         """The version that edit `number` makes of its parent."""
-        effect, share = self._edits[number]
+        (effect, share), (crashes, noisier) = self._edits[number], self._odd[number]
         fresh = math.sqrt(1 - share * share)
         luck = (share * old + fresh * new for old, new in zip(parent.luck, self._fresh(), strict=True))
-        return Version(parent.truth + effect, tuple(luck))
+        return Version(parent.truth + effect, tuple(luck), parent.noisier * noisier, crashes)
 
     def value(self, version: Version, seed: int) -> float:
         """What a launch with this seed shows; the same again with the same seed."""
-        return version.truth + self.noise * version.luck[seed]
+        return version.truth + self.noise * version.noisier * version.luck[seed]
 
     def value_of_a_new_seed(self, version: Version) -> float:
         """What a launch shows whose seed is nobody else's."""
-        return version.truth + self.noise * self._dice.gauss(0, 1)
+        return version.truth + self.noise * version.noisier * self._draw()
 
     def _fresh(self) -> tuple[float, ...]:
-        return tuple(self._dice.gauss(0, 1) for _ in range(SEEDS))
+        return tuple(self._draw() for _ in range(SEEDS))
+
+    def _draw(self) -> float:
+        """Draw luck with a standard deviation of 1."""
+        luck = self._dice.gauss(0, 1)
+        return luck / math.sqrt(self._dice.gammavariate(2.0, 1.0)) if self.kind.heavy else luck
+
+    def _noisier(self, dice: random.Random) -> float:
+        which = dice.random()
+        doubles = self.kind.doubles
+        return 2.0 if which < doubles else 0.5 if which < 1.5 * doubles else 1.0
 
     def _share(self, dice: random.Random) -> float:
         redraws, share = dice.random() < self.kind.redraw, dice.choice(self.kind.redrawn)

@@ -58,10 +58,14 @@ def seen_entries(values: Values) -> list[int]:
     return [1 + j for j, value in enumerate(values) if value is not None]
 
 
-def fit(parent: Belief, share: float, values: Values, entries: Sequence[int]) -> Fit:
-    """Return what the values say of an edit that keeps `share` of the luck; the belief has the `entries`."""
+def fit(parent: Belief, share: float, values: Values, entries: Sequence[int], cautious: bool = True) -> Fit:
+    """Return what the values say of an edit that keeps `share` of the luck; the belief has the `entries`.
+
+    `cautious`: as a verdict has it, which takes a version's own luck for larger than it usually is.
+    """
     numbers = [(entries.index(1 + j), value) for j, value in enumerate(values) if value is not None]
-    start, cov = _child(parent, share, entries, FIRST * FIRST if len(numbers) == 1 else 1.0)
+    factor = FIRST * FIRST if cautious and len(numbers) == 1 else 1.0
+    start, cov = _child(parent, share, entries, factor, AMPLIFIED if cautious else 0.0)
     slope, information, dot, squares, logs = [1.0] * len(entries), 0.0, 0.0, 0.0, 0.0
     for at, value in numbers:
         variance, rest, part = max(cov[at][at], LEAST_OWN), value - start[at], slope[at]
@@ -81,7 +85,7 @@ def fit(parent: Belief, share: float, values: Values, entries: Sequence[int]) ->
 
 def variance_of_effect(parent: Belief, share: float, entries: Sequence[int]) -> float:
     """Return how well d would be known from values with these entries, whatever the values are."""
-    _, cov = _child(parent, share, entries, 1.0)
+    _, cov = _child(parent, share, entries, 1.0, AMPLIFIED)
     slope, information = [1.0] * len(entries), 0.0
     for at in range(len(entries)):
         variance, part = max(cov[at][at], LEAST_OWN), slope[at]
@@ -100,10 +104,13 @@ def once_seen(belief: Belief, entry: int) -> Belief:
     return Belief(belief.mean, _without(belief.cov, entry, [row[entry] / variance for row in belief.cov]))
 
 
-def _child(parent: Belief, share: float, entries: Sequence[int], factor: float) -> tuple[Vector, Matrix]:
+def _child(
+    parent: Belief, share: float, entries: Sequence[int], factor: float, amplified: float
+) -> tuple[Vector, Matrix]:
     """Return mean and covariance of the entries of a version that an edit with d = 0 makes of the parent.
 
-    `factor`: by which the variance of the child's own luck is larger.
+    `factor`: by which the variance of the child's own luck is larger; `amplified`: variance of the factor by
+    which the edit may amplify the parent's.
     """
     mean, cov = parent
     lost, top = 1 - share, cov[0]
@@ -116,7 +123,7 @@ def _child(parent: Belief, share: float, entries: Sequence[int], factor: float) 
     for i, a in enumerate(entries):
         if a:
             luck = (mean[a] - mean[0]) ** 2 + cov[a][a] - 2 * top[a] + top[0]
-            child[i][i] += own + AMPLIFIED * max(0.0, luck)
+            child[i][i] += own + amplified * max(0.0, luck)
     return [lost * mean[0] + share * mean[a] for a in entries], child
 
 

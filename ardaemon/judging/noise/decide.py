@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ardaemon.judging.noise.belief import Belief, Vector, once_seen, seen_entries, variance_of_effect
 from ardaemon.judging.noise.edits import MEANS, NONE_AT, SHARES
 from ardaemon.judging.noise.plain import exact, is_young, without_noise
-from ardaemon.judging.noise.posterior import Effect, Posterior, effect_of, posterior
+from ardaemon.judging.noise.posterior import Effect, belief_to_report, effect_of, posterior
 from ardaemon.judging.noise.replay import (
     Parent,
     State,
@@ -75,11 +75,12 @@ def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: N
     candidate = history[-1]
     values = state.scale.units(canonical(candidate.values, config))
     effects, min_delta = state.edits.effects(), min(config.min_delta / state.scale.sigma, FARTHEST)
-    fits = Parent(state.belief).fits(values, [0, *seen_entries(values)])
-    after = posterior(fits, effects, state.edits.shares)
+    entries = [0, *seen_entries(values)]
+    after = posterior(Parent(state.belief).fits(values, entries), effects, state.edits.shares)
+    reported = belief_to_report(state.reported, values, entries, effects, state.edits.shares)
     effect = effect_of(after, min_delta)
     best = best_now(history[:-1], noise, state, config)
-    facts = _facts(candidate, best, state.scale, after, effect, config)
+    facts = _facts(candidate, best, state.scale, reported, effect, config)
     good = facts.p_better >= config.p_floor and _within_budget(facts, config)
     if good and not is_young(values, facts, config):
         return Advance(facts)
@@ -124,15 +125,15 @@ def _variance(belief: Belief, entries: Sequence[int], shares: Vector) -> float:
 
 
 def _facts(
-    candidate: RunValues, best: BestNow, scale: Scale, after: Posterior, effect: Effect, config: NoiseConfig
+    candidate: RunValues, best: BestNow, scale: Scale, reported: Belief, effect: Effect, config: NoiseConfig
 ) -> Facts:
     """Return what is known of the candidate, in the metric's unit and sign."""
     return Facts(
         p_better=effect.p_better,
         gain=-effect.mean * scale.sigma,
         gain_sd=math.sqrt(effect.variance) * scale.sigma,
-        mean=in_metric(scale.value(after.belief.mean[0]), config),
-        sd=math.sqrt(max(0.0, after.belief.cov[0][0])) * scale.sigma,
+        mean=in_metric(scale.value(reported.mean[0]), config),
+        sd=math.sqrt(max(0.0, reported.cov[0][0])) * scale.sigma,
         first=in_metric(known(canonical(candidate.values, config))[0], config),
         attempts=len(candidate.values),
         best=best,

@@ -63,10 +63,17 @@ KEPT = [*(_kept(redraw, share) for redraw in REDRAWS for share in SHARES[1:]), _
 class Edits:
     """The hypotheses, and how well each explains the edits so far."""
 
-    def __init__(self) -> None:
-        """Begin with every hypothesis equally likely."""
-        self._effects, self._kept = [0.0] * len(EFFECTS), [0.0] * len(KEPT)
-        self.shares = _mixed(_odds(self._kept), KEPT)  # the weights of SHARES
+    __slots__ = ("_effects", "_kept", "shares")
+
+    def __init__(self, effects: Vector, kept: Vector, shares: Vector) -> None:
+        """Take the log likelihoods of the hypotheses of both kinds, and the weights of SHARES that follow."""
+        self._effects, self._kept, self.shares = effects, kept, shares
+
+    @classmethod
+    def none_tried(cls) -> "Edits":
+        """Return the beginning: every hypothesis is equally likely."""
+        kept = [0.0] * len(KEPT)
+        return cls([0.0] * len(EFFECTS), kept, _mixed(_odds(kept), KEPT))
 
     def effects(self) -> Vector:
         """Return the weights of the components of an edit's effect."""
@@ -78,20 +85,20 @@ class Edits:
         better, worse = (_mixed([*weights.values()], bumps) for weights in (helping, hurting))
         return [*reversed(better), NOTHING, *worse]
 
-    def learn(self, fits: Sequence[Fit], several: bool) -> None:
-        """Weigh the hypotheses by one edit; `several`: it has two values or more.
+    def taught(self, fits: Sequence[Fit], several: bool) -> "Edits":
+        """Return the hypotheses weighed by one more edit; `several`: it has two values or more.
 
         One value cannot tell luck from effect: it says nothing about the share that is kept.
         """
         by_both = likelihoods(fits)
         by_effect = [sum(map(mul, self.shares, column)) for column in zip(*by_both, strict=True)]
+        kept, shares = self._kept, self.shares
         if several:
             weights = self.effects()
             by_share = [sum(map(mul, weights, row)) for row in by_both]
-            self._kept = _taught(self._kept, [sum(map(mul, kept, by_share)) for kept in KEPT], max(by_share))
-        self._effects = _taught(self._effects, _explained(by_effect), max(by_effect))
-        if several:
-            self.shares = _mixed(_odds(self._kept), KEPT)
+            kept = _taught(kept, [sum(map(mul, one, by_share)) for one in KEPT], max(by_share))
+            shares = _mixed(_odds(kept), KEPT)
+        return Edits(_taught(self._effects, _explained(by_effect), max(by_effect)), kept, shares)
 
 
 def log_likelihoods(fits: Sequence[Fit]) -> list[Vector]:

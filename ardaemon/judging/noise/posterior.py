@@ -8,8 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ardaemon.judging.noise.belief import Belief, Fit, Matrix, Vector
-from ardaemon.judging.noise.edits import MEANS, VARIANCES, log_likelihoods, relative
+from ardaemon.judging.noise.belief import Belief, Fit, Matrix, Vector, fit
+from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods, relative
+from ardaemon.judging.noise.types import Values
 
 NEGLIGIBLE = 1e-12  # of the whole: components below it are left out
 FARTHEST_TAIL = 38.0  # standard deviations, where the density of a normal distribution is 0 in float64
@@ -49,6 +50,18 @@ def posterior(fits: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior
     return Posterior(mixtures, kept, _matched(fits, mixtures, kept))
 
 
+def belief_to_report(
+    parent: Belief, values: Values, entries: Sequence[int], effects: Vector, shares: Vector
+) -> Belief:
+    """Return the belief about a version as it is reported; `parent`: that about the best before it.
+
+    A verdict is cautious: it takes the luck of a version that was seen once for larger than it usually is. If
+    the belief kept that, it would after some advances on one value each take off luck that never was there.
+    """
+    fits = [fit(parent, share, values, entries, cautious=False) for share in SHARES]
+    return posterior(fits, effects, shares).belief
+
+
 def effect_of(after: Posterior, min_delta: float) -> Effect:
     """Return what is known of the effect; `min_delta` in sigmas."""
     everything = [component for mixture in after.mixtures for component in mixture]
@@ -72,13 +85,13 @@ def _logs(weights: Vector) -> Vector:
     return [math.log(weight) if weight > 0 else -math.inf for weight in weights]
 
 
-def _mixture(fit: Fit, weights: Vector) -> list[Component]:
+def _mixture(one: Fit, weights: Vector) -> list[Component]:
     """Return the effect, if the edit keeps one share of the luck, as its components."""
     return [
         Component(
             weight,
-            centre + width / (width + fit.variance) * (fit.effect - centre),
-            width * fit.variance / (width + fit.variance),
+            centre + width / (width + one.variance) * (one.effect - centre),
+            width * one.variance / (width + one.variance),
         )
         for weight, centre, width in zip(weights, MEANS, VARIANCES, strict=True)
         if weight
@@ -106,20 +119,20 @@ def _moments(mixture: Sequence[Component]) -> tuple[float, float]:
 def _matched(fits: Sequence[Fit], mixtures: Sequence[Sequence[Component]], kept: Vector) -> Belief:
     """Return the normal belief with the mean and the covariance of the mixture over the shares kept."""
     live = [
-        (weight, fit, *_moments(mixture))
-        for weight, fit, mixture in zip(kept, fits, mixtures, strict=True)
+        (weight, one, *_moments(mixture))
+        for weight, one, mixture in zip(kept, fits, mixtures, strict=True)
         if weight > 0
     ]
     means = [
-        (weight, [a + b * effect for a, b in zip(fit.start, fit.slope, strict=True)])
-        for weight, fit, effect, _ in live
+        (weight, [a + b * effect for a, b in zip(one.start, one.slope, strict=True)])
+        for weight, one, effect, _ in live
     ]
     size = len(fits[0].start)
     mean = [sum(weight * one[i] for weight, one in means) for i in range(size)]
     cov = [[0.0] * size for _ in mean]
-    for (weight, fit, _, variance), (_, own) in zip(live, means, strict=True):
+    for (weight, one, _, variance), (_, own) in zip(live, means, strict=True):
         apart = [a - b for a, b in zip(own, mean, strict=True)]
-        cov = _added(cov, weight, fit.cov, [(variance, fit.slope), (1.0, apart)])
+        cov = _added(cov, weight, one.cov, [(variance, one.slope), (1.0, apart)])
     return Belief(mean, cov)
 
 

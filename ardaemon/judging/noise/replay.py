@@ -1,18 +1,20 @@
 """The history, replayed from the values: who is best, what is believed of it, what its edits have taught.
 
-Nothing is remembered between two calls: the answer depends on the values alone, not on when they came, and a
-daemon that was killed loses nothing. Everything is calculated with the noise as it is known now.
+The answer depends on the values alone, not on when they came, and a daemon that was killed loses nothing:
+what is kept between two calls saves time and nothing else. Everything is calculated with the noise as it is
+known now.
 """
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, islice
 from operator import mul
 from typing import NamedTuple
 
 from ardaemon.judging.noise.belief import Belief, Fit, fit, of_baseline, seen_entries
 from ardaemon.judging.noise.edits import SHARES, Edits
-from ardaemon.judging.noise.posterior import posterior
+from ardaemon.judging.noise.posterior import belief_to_report, posterior
 from ardaemon.judging.noise.spread import Scale, Spread, canonical, in_metric, known, mean, pooled
 from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values, has_value
 
@@ -22,31 +24,61 @@ REVERTED_MOST = (300, 600)  # the last that were not kept: from so many the edit
 KEPT_MOST = (30, 100)  # the last that were kept: older ones say next to nothing about the best of now
 SPREAD_MOST = 1000  # runs with two values or more from which the noise is taken: the last ones
 
+# Steps whose results are kept, for whoever asks about the same history again: those of three long sessions.
+STEPS_KEPT = 1024
+
+
+class Known:
+    """What the runs up to one of them say; nothing in it is changed once it is made."""
+
+    __slots__ = ("edits", "parent", "reported")
+
+    def __init__(self, parent: "Parent", reported: Belief, edits: Edits) -> None:
+        """Take the best as verdicts see it and as it is reported, and what the edits have taught."""
+        self.parent, self.reported, self.edits = parent, reported, edits
+
 
 class State(NamedTuple):
     """What the judged runs say before the candidate is looked at; in sigmas."""
 
     best: RunValues
-    belief: Belief  # about the best
+    belief: Belief  # about the best, for verdicts
+    reported: Belief  # about the best, as people and agents are told
     edits: Edits
     scale: Scale
 
 
 def replay(judged: Sequence[RunValues], noise: Spread, seeds: int, config: NoiseConfig) -> State:
     """Replay the judged runs, the baseline first; the belief at the end has at least so many `seeds`."""
-    first, *rest = bounded(judged)
+    first, *rest = runs = bounded(judged)
     values = canonical(first.values, config)
     scale = Scale(mean(known(values)), noise.sigma)
     units = [scale.units(canonical(run.values, config)) for run in rest]
     # The belief about a version has the seeds that later runs were run with; others make no difference.
     needed = [*accumulate((seeds, *map(len, reversed(units)), len(values)), max)][::-1]
-    best, parent, edits = first, Parent(of_baseline(scale.units(values), 1 + needed[0])), Edits()
+    now = _begun(tuple(scale.units(values)), 1 + needed[0])
     for run, own, most in zip(rest, units, needed[1:], strict=False):
-        fits = parent.fits(own, range(1 + most)) if run.advanced else parent.estimates(own)
-        if run.advanced:
-            best, parent = run, Parent(posterior(fits, edits.effects(), edits.shares).belief)
-        edits.learn(fits, several=len(known(own)) > 1)
-    return State(best, parent.belief, edits, scale)
+        now = _after(now, tuple(own), 1 + most if run.advanced else None)
+    return State(best_run(runs), now.parent.belief, now.reported, now.edits, scale)
+
+
+@lru_cache(maxsize=16)
+def _begun(values: Values, entries: int) -> Known:
+    """Return what the baseline's values say."""
+    belief = of_baseline(values, entries)
+    return Known(Parent(belief), belief, Edits.none_tried())
+
+
+@lru_cache(maxsize=STEPS_KEPT)
+def _after(now: Known, values: Values, entries: int | None) -> Known:
+    """Return what is known after one more run; `entries`: of the belief about it, None if it was not kept."""
+    parent, reported = now.parent, now.reported
+    fits = parent.estimates(values) if entries is None else parent.fits(values, range(entries))
+    if entries is not None:
+        effects, shares = now.edits.effects(), now.edits.shares
+        parent = Parent(posterior(fits, effects, shares).belief)
+        reported = belief_to_report(reported, values, range(entries), effects, shares)
+    return Known(parent, reported, now.edits.taught(fits, several=len(known(values)) > 1))
 
 
 class Parent:
@@ -125,8 +157,8 @@ def best_now(judged: Sequence[RunValues], noise: Spread, state: State | None, co
     if state is None:
         centre, sd, keeps = mean(known(canonical(best.values, config))), 0.0, 1.0
     else:
-        centre = state.scale.value(state.belief.mean[0])
-        sd = math.sqrt(max(0.0, state.belief.cov[0][0])) * noise.sigma
+        centre = state.scale.value(state.reported.mean[0])
+        sd = math.sqrt(max(0.0, state.reported.cov[0][0])) * noise.sigma
         keeps = sum(map(mul, SHARES, state.edits.shares))
     return BestNow(
         run=best.run,
