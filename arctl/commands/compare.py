@@ -13,6 +13,7 @@ from arctl.render import compare as compare_lines
 from arctl.render import run as run_lines
 
 CHART_COLUMNS_MAX, CHART_LINES = 100, 12
+POINTS_LEAST = 2  # of a curve: a lone value is in the table
 
 
 @click.command()
@@ -53,8 +54,8 @@ def _told(here: Here, answer: Answer, views: list[Answer], curves: list[Answer])
 
 
 def _charted(answer: Answer, curves: list[Answer]) -> list[str]:
-    """Return both curves in one chart, drawn as `arctl watch` draws; nothing where there is none."""
-    if not any(curve["points"] for curve in curves):
+    """Return both curves in one chart, drawn as `arctl watch` draws; nothing of lone values."""
+    if all(len(curve["points"]) < POINTS_LEAST for curve in curves):
         return []
     from arctl.watch.chart import Series, draw
     from arctl.watch.curves import curve_of, have_steps

@@ -89,6 +89,9 @@ def test_a_run_without_a_value_one_at_work_one_under_other_conditions_and_none_a
     apart = shell("compare", other, "1").splitlines()
     assert any(line.startswith("They were measured under other conditions") for line in apart)
     assert compared(shell, other, "1")["difference"] is None
+    assert not any(line.startswith("Curve") for line in shell("compare", other, other).splitlines()), (
+        "one value"
+    )
 
     shell("compare", "1", "r0099", code=64)
     shell("compare", "1", "base", code=64)
