@@ -95,6 +95,7 @@ SAYS: dict[str, Callable[[Answer], str]] = {
     "committed": _committed,
     "config": _config,
     "quarantined": _why("a GPU takes no run"),
+    "drift": _why("the best is not as it was"),
     "blocked": _why("is held up"),
     "unblocked": lambda _: "is tried again",
     "limit": lambda event: f"takes more memory than it may, and is ended: {short(event.get('limit'), 32)}",

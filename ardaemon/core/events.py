@@ -66,6 +66,12 @@ class RunCommitted(RunEvent, frozen=True, kw_only=True, tag="committed"):
     to_result_ms: float | None  # since the first process ended; None: that was under another daemon
 
 
+class BestDrifted(RunEvent, frozen=True, kw_only=True, tag="drift"):
+    """A rerun of the best has a value that was not to be expected: the machine may have changed."""
+
+    why: str
+
+
 class RunBlocked(RunEvent, frozen=True, kw_only=True, tag="blocked"):
     """Something is in the way that the run waits for."""
 

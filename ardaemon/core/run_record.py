@@ -52,6 +52,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     promote: str | None = None  # file or folder to copy to .ckpt/{run_id}
     left: tuple[Left, ...] = ()  # what the run left in its output, where the session keeps only so many
     noise: str = ""  # what the session says of the noise after this
+    drift: str = ""  # that a rerun of the best was not where it was expected; "": it was, or nobody can tell
     generation: int = 0  # the session's, when this was decided
 
 

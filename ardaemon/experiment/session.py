@@ -111,6 +111,7 @@ def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:
         started_at=state.now(),
         epoch=current.session.epoch + 1,
         revision=0,
+        drift="",
         conditions=seal.conditions(chosen.settings, current.contract),
         counters=replace(
             current.session.counters,

@@ -107,6 +107,7 @@ class Experiments:
             recent=seen.rows,
             warnings=(
                 *state.warnings,
+                *([state.session.drift] if state.session.drift else []),
                 *went_back,
                 *left,
                 *arrivals(arriving),

@@ -72,6 +72,7 @@ def _apply_measured(experiment: Experiment, run: Run, decision: Decision) -> Res
         live=session.live and decision.live,
         terminated_by=decision.terminated_by or session.terminated_by,
         noise=decision.noise,
+        drift=decision.drift or session.drift,
     )
     if wanted != session:
         generation.write(experiment, wanted, folder=False)

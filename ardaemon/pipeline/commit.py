@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from ardaemon.checkpoints.promote import no_report
 from ardaemon.core.errors import ArdaemonError, CorruptState
-from ardaemon.core.events import CheckpointCopied, RunAgain, RunCommitted
+from ardaemon.core.events import BestDrifted, CheckpointCopied, RunAgain, RunCommitted
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Quarantine, Result, UncleanRecord
 from ardaemon.core.run_record import AttemptResult, Judged, Queued
@@ -212,6 +212,8 @@ class Committer:
         self.facts.wake(flight.experiment)
         self.log_quota.committed(flight.experiment, flight.run.run_id)
         self._tell_committed(flight, result, ms)
+        if (drift := flight.record.state.decision.drift) != "":
+            self.listener.tell(flight, BestDrifted(why=drift))
         if audit_files.is_due(flight.record, result):
             self.listener.will_audit(flight.entry.name, checkpoint)
         return None

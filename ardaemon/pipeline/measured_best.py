@@ -1,5 +1,6 @@
 """The commit of a measurement: a value more of the best, and nothing else that a verdict would change."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -12,7 +13,9 @@ from ardaemon.experiment import seal
 from ardaemon.experiment.state import State, hours_of
 from ardaemon.host import state
 from ardaemon.judging import verdict
+from ardaemon.judging.noise import line
 from ardaemon.judging.noise.best import standing, threshold
+from ardaemon.judging.noise.drift import drift
 from ardaemon.judging.noise.types import RunValues
 from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.ended import Ended
@@ -43,6 +46,7 @@ def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Deci
         peaks=current.session.peaks,
         generation=current.session.generation,
         noise=_noise(ended, current, best or current.best, history, counters),
+        drift=_drift(ended, current, best, history, value),
         unclean=unclean_of(ended.run.run_id, ended.exit, ended.slots, ended.boot_id, stamp),
     )
 
@@ -104,6 +108,19 @@ def _noise(
         return current.session.noise
     config = config_of(ended.record.settings, best.primary)
     return noise_line(history, config, counters)
+
+
+def _drift(
+    ended: Ended, current: State, best: Best | None, history: Sequence[RunValues], one: SeedValue
+) -> str:
+    """Say that the value was not to be expected, by what was known before it."""
+    before = current.best
+    if best is None or before is None or best.conditions != before.conditions or one.value is None:
+        return ""
+    known = noise_history.values_of(before)
+    runs = [dataclasses.replace(run, values=known) if run.run == best.run_id else run for run in history]
+    far = drift(runs, one.seed, one.value, config_of(ended.record.settings, best.primary))
+    return "" if far is None else line.drift_line(ended.run.run_id, one.seed, far)
 
 
 def _counters(ended: Ended, counters: Counters) -> Counters:

@@ -145,3 +145,21 @@ def test_launches_for_idle_places_count_and_end_a_session_by_max_launches(lab: L
     assert (
         len([name for name in measured(lab) if lab.read(f"runs/{name}/result.json")["status"] == "ok"]) == 2
     )
+
+
+def test_a_rerun_of_the_best_that_is_not_as_expected_is_told_to_a_person(lab: Lab) -> None:
+    """The seventh value and those after it come from a machine that has changed."""
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(verdict="noise", measure_noise=True)
+    slow = "import os\nchanged = 0.1 if os.path.exists('hot') else 0.0\n"
+    lab.write(slow + SCRIPT.format(value="1.0 + changed", luck=1.0))
+    lab.run()
+    wait_until(lambda: len(lab.read("best.json")["values"]) >= 7, "seven values")
+    (lab.project / "hot").touch()
+    lab.get("run.rerun", run_id="r0001", environment=lab.environment)
+    wait_until(lambda: lab.events("drift"), "the event")
+    warnings = lab.get("status.get")["warnings"]
+    assert [warning for warning in warnings if warning.startswith("r0001m7: 1.1015 with seed 7, ")]
+    lab.get("session.stop")
+    lab.session(resume="continue", verdict="noise")
+    assert not lab.get("status.get")["warnings"], "a new session begins without it"

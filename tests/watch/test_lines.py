@@ -33,6 +33,7 @@ WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
             {"event": "cancel", "wanted": "give_way"},
             "gives way: a run wants its place, or its session is over",
         ),
+        ({"event": "drift", "why": "r0012m5: 0.9"}, "the best is not as it was: r0012m5: 0.9"),
         ({"event": "moved", "held": True, "priority": 0}, "is held"),
         ({"event": "config", "changed": ["grace"]}, "config.toml was taken up: grace"),
         ({"event": "audited"}, "its hidden audit is recorded"),

@@ -3,6 +3,7 @@
 import math
 
 from ardaemon.core.line import fit, number, short
+from ardaemon.judging.noise.drift import Drift
 from ardaemon.judging.noise.types import Advance, BestNow, Facts, Revert
 
 LINE_MAX = 150  # bytes, as the verdict's line of `arctl run --wait` has them
@@ -50,6 +51,12 @@ def status_line(best: BestNow, launches: int, confirmations: int) -> str:
     noise = f"noise: ±{best.noise:.2g} ({best.df} df)"
     spent = f"{confirmations} of {launches} launches were confirmations"
     return f"{noise}, {spent}; expected false advances {best.expected_false:.1f} of {best.advances}"
+
+
+def drift_line(launch: str, seed: int, far: Drift) -> str:
+    """Return `r0012m5: 0.874 with seed 5, 4.1 sd from the 0.851 expected: is the machine hotter, …`."""
+    what = f"{number(far.value)} with seed {seed}, {far.off:.1f} sd from the {number(far.expected)} expected"
+    return f"{short(launch, RUN_MAX)}: {what}: is the machine hotter, or does somebody else work on it?"
 
 
 def _attempts(count: int) -> str:
