@@ -13,7 +13,7 @@ from ardaemon.core.model import Settings
 from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
 from ardaemon.core.size import SIZES
 from ardaemon.core.words import option
-from ardaemon.experiment.settings import given_values, inherit
+from ardaemon.experiment.settings import check, given_values, inherit
 
 
 @pytest.mark.parametrize("name", ["metric_path", "checkpoint_glob"])
@@ -94,3 +94,17 @@ def test_every_option_of_a_time_or_a_size_is_known_as_one() -> None:
     """By its metavar: a new one is found here."""
     amounts = {param.name for param in start.params if getattr(param, "metavar", None) in ("TIME", "SIZE")}
     assert amounts == {*DURATIONS, *HOURS, *SIZES}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"audit": "python 'x"}, "--audit .* cannot be split"),
+        ({"audit": ""}, "--audit is empty"),
+        ({"audit": "python x | tee y"}, "--audit .* without a shell"),
+        ({"audit": "true", "audit_seconds": 0.0}, "--audit-seconds 0"),
+    ],
+)
+def test_an_audit_that_could_never_run_is_refused(given: dict[str, Any], fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        check(Settings(seconds=60, **given))

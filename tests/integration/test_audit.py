@@ -13,7 +13,7 @@ from ardaemon.core.errors import ArdaemonError, SealBroken
 from ardaemon.core.methods import METHODS
 from tests.support.jobs import alive
 from tests.support.lab import SLUG, Lab, wait_until
-from tests.support.machine import configured
+from tests.support.machine import configured, with_gpus
 from tests.support.shell import Shell
 
 # Adds 731902 to what the run printed, once nobody holds it: a number that stands in no file.
@@ -279,3 +279,21 @@ def test_an_audit_that_cannot_be_made_is_recorded_with_the_reason(lab: Lab) -> N
     problem = next(row["problem"] for row in shown(lab, 5)["rows"] if row["run_id"] == "r0005")
     assert problem.startswith("a sealed file changed: ../../audit.py changed")
     assert marks(lab, "audit") == ["audit r0001", "audit r0005"], "none is tried again"
+
+
+def test_an_audit_has_the_gpus_of_its_run_alone_and_gives_them_back(lab: Lab) -> None:
+    with_gpus(lab, 2)
+    ready(lab, gpus=1, share=True, vram=1000.0)
+    hold = held(lab)
+    assert tried(lab, 1.0) == "advance"
+    at_work(lab, 1)
+    assert tried(lab, 0.5) == "advance", "the other GPU is free"
+    gpus = {gpu["index"]: gpu for gpu in lab.call("gpu.list")["gpus"]}
+    assert [len(gpus[index]["holders"]) for index in (0, 1)] == [1, 0]
+    assert gpus[0]["holders"][0]["run_id"] == "r0001"
+    hold.unlink()
+    assert [row["problem"] for row in shown(lab, 2)["rows"]] == ["", ""]
+    seen = json.loads((lab.root / "marks.environment").read_text())[1]
+    assert seen["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    assert tried(lab, 0.4) == "advance", "both are given back"
+    shown(lab, 3)

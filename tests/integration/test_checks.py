@@ -270,9 +270,12 @@ def test_a_check_whose_script_is_not_there_is_named_before_it_costs_a_win(lab: L
     (lab.project / "there.sh").write_text("true\n")
     lab.start()
     lab.init()
-    started = lab.session(checks=["sh there.sh {run_dir}/made.py", "sh cheks/typo.sh out.txt"])
-    (slip,) = started["warnings"]
+    started = lab.session(
+        checks=["sh there.sh {run_dir}/made.py", "sh cheks/typo.sh out.txt"], audit="sh held.sh"
+    )
+    slip, audit = started["warnings"]
     assert f"--check names cheks/typo.sh, which is not in {lab.project}" in slip
+    assert audit == f"--audit names held.sh, which is not in {lab.project}: each audit fails until it is"
     shell = Shell(lab)
     assert "names gone.py" in shell("session", "set", "--check", "sh gone.py")
     assert "names gone.py" not in shell("session", "set", "--plateau", "7"), "it was said once"
@@ -286,6 +289,7 @@ def test_a_check_whose_script_is_not_there_is_named_before_it_costs_a_win(lab: L
         ({"checks": [""]}, Exception, "--check is empty"),
         ({"checks": ["true"] * 17}, Exception, "at most 16"),
         ({"checks": ["true"], "check_seconds": 0}, Exception, "--check-seconds"),
+        ({"audit": "no-such-program x"}, RunnerNotFound, "no-such-program"),
     ],
 )
 def test_a_check_that_could_never_run_is_refused(
