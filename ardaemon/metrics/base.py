@@ -38,8 +38,8 @@ class Point(Struct, frozen=True):
     wall: float | None = None
 
 
-# Bytes that are read before the first bookmark: a second or two, where every line is parsed.
-WORTH_A_BOOKMARK = 8 << 20
+# Bytes that are read before the first bookmark: half a second to two, where every line is parsed.
+WORTH_A_BOOKMARK = 2 << 20
 BOOKMARK_PAUSE_S = 2.0  # between two of them: one takes some milliseconds
 
 

@@ -36,10 +36,15 @@ print(json.dumps([seconds, cpu, int(status["VmHWM"].split()[0]) / 1024, count, l
 """
 _OURS = _MEASURE.format(
     setup="""
-from pathlib import Path from ardaemon.core.model import Primary from ardaemon.metrics.base import
-AttemptOutput, Query from ardaemon.metrics.tensorboard import TensorboardBackend run = Path(sys.argv[1])
-evidence = AttemptOutput(log=run / "a1/run.log", run_folder=run, attempt_folder=run / "a1",
-project=run.parent) query = Query(Primary(metric="val/loss", direction="min"))
+from pathlib import Path
+from ardaemon.core.model import Primary
+from ardaemon.metrics.base import AttemptOutput, Query
+from ardaemon.metrics.tensorboard import TensorboardBackend
+run = Path(sys.argv[1])
+evidence = AttemptOutput(
+    log=run / "a1/run.log", run_folder=run, attempt_folder=run / "a1", project=run.parent
+)
+query = Query(Primary(metric="val/loss", direction="min"))
 """,
     read="""
 found = TensorboardBackend().read(evidence, query)

@@ -461,6 +461,9 @@ VALUES = [
     (f'{"y" * 66} val_loss: 0.5\n  File "x.py", line 3\n    val_loss = 0.1\n', 0.5),
     ("I1124 15:27:56.123456 12345 torch_train.py:21] val_loss: 0.5\n", 0.5),
     ("val_loss: 0.5 # of samples: 3\n", 0.5),
+    ("val_loss: Decimal('0.5')\n", 0.5),
+    # A history at the end, as numpy 2 shows it.
+    ("{'val_loss': [np.float64(0.9), np.float64(0.73)]}\n", 0.73),
     # What names the metric and claims no value.
     ("print('val_loss:', 0.1)\nprint('val_loss: %.4f' % 0.1)\n", 0.73),
     ("val_loss: None\nval_loss=null\nval_loss: n/a\nval_loss: -\nval_loss=True\n", 0.73),
@@ -650,6 +653,7 @@ UNREAD = [
             *(
                 "val_loss: [0.5]\n",
                 "val_loss: [0.5 0.6]\n",
+                "val_loss: [np.float64(0.6), np.float64(0.5)]\n",
                 "val_loss: (0.5, 0.9)\n",
                 "{'val_loss': (0.5, 0.9)}\n",
             ),

@@ -21,7 +21,7 @@ NUMBER = (
 )
 # How libraries show a scalar. Of an array, one with a single element is one.
 _WRAPPED = (
-    r"(?:(?:(?:[Dd]evice)?[Aa]rray|(?:[a-z]+\.)*[Tt]ensor|(?:np|numpy|jnp|torch|mx)\.\w++)\((?P<list>\[)?+"
+    r"(?:(?:(?:[Dd]evice)?[Aa]rray|Decimal|(?:[a-z]+\.)*[Tt]ensor|(?:np|numpy|jnp|torch|mx)\.\w++)\((?P<list>\[)?+"
     r"|<tf\.\w++:?[^<>\n]{0,200}?\bnumpy=)?"
 )
 SEPARATOR = r"(?::=|[:=](?!=)|[：＝])"
@@ -57,9 +57,10 @@ _END = rf"(?!{'|'.join(pattern for pattern, _ in _REASONS)})"
 _NUMBER_AS_PRINTED = rf"(?P<quote>[\"'`]?)(?P<value>(?>{NUMBER}))(?:[ ]?%(?=[\"'`]))?(?P=quote)"
 VALUE = rf"[ \t]*+{_WRAPPED}{_NUMBER_AS_PRINTED}(?(list)\]){_END}"
 _NOTHING = re.compile(r"(?i:null|none|true|false|n/?a|undefined)\b|[-–—?. ]+(?:$|[\s|,;)\]}])|[,{\[(]")
+_ELEMENT = rf"(?:(?:np|numpy)\.\w++\({NUMBER}\)|{NUMBER})"
 _MANY = re.compile(
-    rf"(?:[\w.]*?(?:[Aa]rray|[Tt]ensor)\()?[\[(]++[ \t]*+{NUMBER}"
-    rf"(?>(?:(?:[ \t]*+,[ \t]*+|[ \t]++){NUMBER})*)[ \t]*+,?[ \t]*+[\])]"
+    rf"(?:[\w.]*?(?:[Aa]rray|[Tt]ensor)\()?[\[(]++[ \t]*+{_ELEMENT}"
+    rf"(?>(?:(?:[ \t]*+,[ \t]*+|[ \t]++){_ELEMENT})*)[ \t]*+,?[ \t]*+[\])]"
 )
 _BOUND = re.compile(r"<=?[ \t]*+[+-]?[.\d]|>=?[ \t]*+[+-]?[.\d]")
 _FROM = re.compile(rf"(?i:from)[ \t]++{NUMBER}")
