@@ -156,6 +156,37 @@ def test_a_second_one_that_crashes_makes_the_run_unstable(lab: Lab) -> None:
     assert lab.read("best.json")["run_id"] == "r0001"
 
 
+def test_a_confirmation_that_breaks_a_constraint_reverts_the_run(lab: Lab) -> None:
+    noisy(lab, constraints=["val/loss<=1.1"])
+    edit(lab, 0.985)
+    worse = "import os\nif os.environ['AR_SEED'] == '1':\n    print('val/loss: 1.2')\n    raise SystemExit\n"
+    lab.write(worse + (lab.folder / "train.py").read_text())
+    result = lab.run()
+    assert (result["verdict"], result["attempts"]) == ("revert", 2), result["said"]
+    assert result["reason"] == "constraint val/loss<=1.1 violated: 1.2"
+    assert lab.read("best.json")["run_id"] == "r0001"
+
+
+def test_in_what_order_the_launches_of_the_best_end_changes_nothing(lab: Lab) -> None:
+    """The launch with seed 1 ends last: until then its place is empty, and the others stay at theirs."""
+    configured(lab, "cpu_slots = 4\n")
+    lab.ready(verdict="noise")
+    edit(lab, 1.0)
+    hold = (
+        "import os, pathlib, time\nwhile os.environ['AR_SEED'] == '1' and not pathlib.Path('go').exists():\n"
+    )
+    lab.write(f"{hold}    time.sleep(0.01)\n{(lab.folder / 'train.py').read_text()}")
+    lab.run()
+    wait_until(lambda: measured(lab) == ["r0001m2", "r0001m3"], "the later launches")
+    assert lab.read("best.json")["values"] == [1.0021, None, 1.0012, 1.0007]
+    (lab.project / "go").touch()
+    wait_until(lambda: len(measured(lab)) == 3, "the launch with seed 1")
+    assert lab.read("best.json")["values"] == [1.0021, 0.9966, 1.0012, 1.0007]
+    edit(lab, 0.985)
+    result = lab.run()
+    assert (result["verdict"], result["values"]) == ("advance", KEPT), result["said"]
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_run_that_waits_for_its_confirmation_is_undecided_when_the_session_ends(
     lab: Lab, killed: bool

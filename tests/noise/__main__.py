@@ -1,7 +1,7 @@
 """`make noise-table`: simulated nights under each rule of verdict, written to docs/noise.md with two charts.
 
 NIGHTS says how many of the noise-aware ones (60, at most 300). Exit code 1 if a figure lies farther from the
-design's than chance explains; the page is written all the same.
+design's than chance explains, or the rule breaks a promise; the page is written all the same.
 """
 
 import platform
@@ -39,7 +39,10 @@ def write(nights: table.Nights) -> int:
     PAGE.write(text)
     charts.write(nights, DOCS / "noise")
     print(text)
-    return int(apart[farthest] > VERY_FAR)
+    denied = table.broken(nights)
+    for line in denied:
+        print(f"broken: {line}", file=sys.stderr)
+    return int(apart[farthest] > VERY_FAR or bool(denied))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,14 @@ CHEAP = 300  # nights of a policy that decides at once
 NICENESS = 19  # whoever else uses the machine goes first
 PLAIN, NEW, OURS = "keep if better, one seed", "keep if better, new seeds", "noise-aware"
 ONE_SD = "better by one sd of the noise (told), one seed"
+NO_OPS_WORLD = "edits do nothing"
+FLATTERY_MOST = 0.4  # standard deviations of the noise between what is said of the best and the truth
+NO_OPS_MOST = 1.1  # advances in a night of which no edit does anything
+CHANCE = 2.0  # standard errors
 
 WORLDS: dict[str, tuple[Kind, Sequence[str], Sequence[float]]] = {
     "base": (MIXED, tuple(POLICIES), LEVELS),
-    "edits do nothing": (NO_OPS, (PLAIN, NEW, OURS), LEVELS[:1]),
+    NO_OPS_WORLD: (NO_OPS, (PLAIN, NEW, OURS), LEVELS[:1]),
     "edits redraw all luck": (REDRAWN, (PLAIN, OURS), LEVELS[2:3]),
     "edits keep nearly all luck": (KEPT, (PLAIN, OURS), LEVELS[2:3]),
     "effects as in published sessions": (PUBLISHED, (PLAIN, OURS), LEVELS[1::2]),
@@ -164,6 +168,21 @@ def _designed(row: Row) -> float:
 def _distance(one: Figures, designed: float) -> float:
     final, error = one.final
     return abs(final - designed) / (error * math.sqrt(1 + one.nights / DESIGNED_NIGHTS))
+
+
+def broken(nights: Nights) -> list[str]:
+    """What the noise-aware rule promises and these nights deny, by more than chance explains."""
+    denied = []
+    for row, found in nights.items():
+        if row.world not in ("base", NO_OPS_WORLD) or row.policy != OURS:
+            continue
+        one = figures(found)
+        (flattery, error), (kept, kept_error) = one.flattery, one.kept
+        if abs(flattery) - CHANCE * error > FLATTERY_MOST:
+            denied.append(f"{row.world}, noise {row.noise}: its best shows {flattery:+.2f} ± {error:.2f} sd")
+        if row.world == NO_OPS_WORLD and kept - CHANCE * kept_error > NO_OPS_MOST:
+            denied.append(f"{row.world}: {kept:.2f} ± {kept_error:.2f} advances a night")
+    return denied
 
 
 def markdown(nights: Nights) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.noise.nights import Night
-from tests.noise.table import DESIGNED, OURS, Row, distances, figures, markdown, rows
+from tests.noise.table import DESIGNED, OURS, Row, broken, distances, figures, markdown, rows
 
 NIGHTS = [Night(-0.06, 10, 1, 0.5, 6, 2.0), Night(-0.04, 6, 1, -0.5, 4, 1.0)]
 
@@ -28,6 +28,15 @@ def test_the_distance_from_the_design_counts_the_errors_of_both() -> None:
     final, _ = DESIGNED["base", OURS][1]
     error = 0.01 * (1 + 2 / 300) ** 0.5
     assert distances({row: NIGHTS}) == {row: pytest.approx((final / 1e3 + 0.05) / -error)}
+
+
+def test_a_promise_is_broken_only_by_more_than_chance() -> None:
+    sure = [Night(-0.06, 2, 1, 0.6), Night(-0.06, 2, 1, 0.7)] * 30
+    assert broken({Row("base", OURS, 0.002): sure}) == ["base, noise 0.002: its best shows +0.65 ± 0.01 sd"]
+    assert broken({Row("base", OURS, 0.002): [Night(0, 2, 1, 2.0), Night(0, 2, 1, -0.7)]}) == []
+    assert broken({Row("edits do nothing", OURS, 0.0005): [Night(0.0, 2, 2, 0.0)] * 9}) == [
+        "edits do nothing: 2.00 ± 0.00 advances a night"
+    ]
 
 
 def test_the_table_has_every_row_and_the_designs_figures_below_it() -> None:
