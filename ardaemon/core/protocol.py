@@ -166,10 +166,14 @@ VALUES_MAX = 100  # of one Glance: a graph of one line is no wider
 
 
 class ListStatus(Params, frozen=True, kw_only=True):
-    """status.list. `values`: how many of each experiment's last runs tell their primary metric."""
+    """status.list. `values`: how many of each experiment's last runs tell their primary metric.
+
+    `skip`: how many experiments, of those that were changed last, are left out.
+    """
 
     project: str
     values: Annotated[int, Meta(ge=0, le=VALUES_MAX)] = 0
+    skip: Annotated[int, Meta(ge=0)] = 0
 
 
 class Recent(Where, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ class Overview:
         project = project_folder(params.project)
         await self.context.settle(project)
         started_here, trusted = self.context.started_here, self.context.config.now.trusted
-        look = partial(_listed, project, params.values, started_here, trusted)
+        look = partial(_listed, project, params, started_here, trusted)
         view = await self.context.disks.ask(project, look)
         return p.ProjectView(
             project=str(project),
@@ -53,20 +53,25 @@ class Overview:
         )
 
 
-def _listed(project: Path, values: int, started_here: StartedHere, trusted: Sequence[str]) -> p.ProjectView:
-    """Read the newest experiments from their files."""
+def _listed(
+    project: Path, params: p.ListStatus, started_here: StartedHere, trusted: Sequence[str]
+) -> p.ProjectView:
+    """Read some of the experiments, the newest first, from their files."""
     choose.require_place(project, trusted)
     every = sorted(Project(project).experiments(), key=choose.changed, reverse=True)
     glances, warnings = [], []
-    for experiment in every[: p.GLANCES_MAX]:
+    end = params.skip + p.GLANCES_MAX
+    for experiment in every[params.skip : end]:
         try:
             own = choose.resolve(str(project), experiment.slug, trusted)  # none of another user's
-            glances.append(_glance(own, started_here.as_seen(own, load(own)), values))
+            glances.append(_glance(own, started_here.as_seen(own, load(own)), params.values))
         except ArdaemonError as error:
             warnings.append(f"{experiment.slug}: {error.message}")
-    more = max(len(every) - p.GLANCES_MAX, 0)
     return p.ProjectView(
-        project=str(project), experiments=tuple(glances), more=more, warnings=tuple(warnings)
+        project=str(project),
+        experiments=tuple(glances),
+        more=max(len(every) - end, 0),
+        warnings=tuple(warnings),
     )
 
 

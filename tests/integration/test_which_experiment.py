@@ -1,6 +1,7 @@
 """Which experiment a command means: the one that was just made, or an error that tells them apart."""
 
 import os
+import re
 from pathlib import Path
 
 from ardaemon.core.protocol import GLANCES_MAX
@@ -71,6 +72,12 @@ def test_the_newest_is_meant_or_what_tells_them_apart_is_said(lab: Lab) -> None:
         assert (code, len(out.splitlines()), "261121-lr" in err) == (0, 2, True)
         for number in range(GLANCES_MAX):
             (lab.project / f".autoresearch/261101-x{number}").mkdir()
-        assert "and 3 more: ls " in shell("list")
+        _, out, first_page = shell.end(shell.start("list"))
+        assert out.splitlines()[-1] == "and 3 more: arctl list --page 2"
+        code, _, second_page = shell.end(shell.start("list", "--page", "2"))
+        pages = [re.findall(r"261101-x\d+(?=: )", page) for page in (first_page, second_page)]
+        assert (code, len(pages[1]), len({*pages[0], *pages[1]})) == (0, 3, GLANCES_MAX), "each on one page"
+        code, _, err = shell.end(shell.start("list", "--page", "3"))
+        assert (code, err.splitlines()[0]) == (64, "Error: there is no page 3")
         code, _, err = shell.end(shell.start("ls"))
         assert (code, "did you mean list?" in err) == (64, True)
