@@ -50,8 +50,9 @@ class Page:
                 events.follow("events.subscribe", self._heed, dict, confirm=True)
 
     def _heed(self, event: Answer) -> None:
-        """Write the page anew after a commit, and wherever commits may have been missed."""
-        if event.get("event") in ("subscribed", "committed"):
+        """Write the page anew after a commit or an audit, and wherever these may have been missed."""
+        news = ("subscribed", "committed", *(["audited"] if self.wanted else []))
+        if event.get("event") in news:
             self.write()
 
     def _tell(self, path: str, size: int, answer: Answer) -> None:

@@ -132,19 +132,13 @@ class Auditor:
 
     async def _run(self, audit: Audit) -> Audited:
         """Run the audit on its place. Ended by nobody but its deadline and the daemon's end."""
-        assert audit.waiting is not None
-        lease = await self._placed(audit)
         try:
-            await anyio.to_thread.run_sync(audit_files.started, audit.waiting)
-            log.info("audit started", extra={"facts": _about(audit)})
-            work = partial(audits.run, partial(audits.job_of, audit, self.config.now), Commands())
-            audited = await anyio.to_thread.run_sync(work)
-            if audited.ended:  # this daemon stops: the next one runs it again
-                await anyio.sleep_forever()
-            await self._quarantine(audit, audited)
-            return audited
+            lease = await self._placed(audit)
+            try:
+                return await self._run_there(audit)
+            finally:
+                lease.close()
         finally:
-            lease.close()
             self.board.leave(audit)
 
     async def _placed(self, audit: Audit) -> Lease:
@@ -158,6 +152,17 @@ class Auditor:
             self.board.leave(audit)
             await self.leasing.note(lease)
             audit.going = None
+
+    async def _run_there(self, audit: Audit) -> Audited:
+        assert audit.waiting is not None
+        await anyio.to_thread.run_sync(audit_files.started, audit.waiting)
+        log.info("audit started", extra={"facts": _about(audit)})
+        work = partial(audits.run, partial(audits.job_of, audit, self.config.now), Commands())
+        audited = await anyio.to_thread.run_sync(work)
+        if audited.ended:  # this daemon stops: the next one runs it again
+            await anyio.sleep_forever()
+        await self._quarantine(audit, audited)
+        return audited
 
     async def _quarantine(self, audit: Audit, audited: Audited) -> None:
         """Keep the place of what survived its kill from everybody, as that of a run."""

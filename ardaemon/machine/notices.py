@@ -15,6 +15,7 @@ from ardaemon.core.text import one_line
 from ardaemon.judging.audit import warning
 
 WORD_MAX = 200  # characters of a name or a reason
+SENTENCE_MAX = 400  # characters of what the audit says
 Message = dict[str, Any]  # an event as subscribers of the board get it
 Whose = tuple[str, str]  # project, experiment
 
@@ -83,7 +84,7 @@ def audit(project: str, expr: str, audits: Audits) -> Notice | None:
         text = f"the audit of {last.run_id} says nothing: {last.problem}"
     if not text:
         return None
-    return _notice("audit", {"project": project, "expr": expr}, _clean(text))
+    return _notice("audit", {"project": project, "expr": expr}, one_line(text, SENTENCE_MAX))
 
 
 def _notice(event: Notable, message: Message, text: str, **facts: Any) -> Notice:

@@ -132,6 +132,7 @@ def record(
     known = replace(known, values=tuple(values[-AUDITS_KEPT:]))
     known = replace(known, metric=metric, direction=direction) if metric else known
     private_folder(files.folder)
+    durable.sweep(files.folder)
     state.write(files.values, known, 0o600)
     return known
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core.audits import Audits, AuditValue
 from ardaemon.machine import notices
 from ardaemon.machine.notices import Endings, Idleness
 
@@ -96,3 +97,21 @@ def test_nobody_is_idle_after_the_session(end: dict[str, Any]) -> None:
     idleness.heard({"event": "config", "changed": ["grace"]}, now=2.0)
     assert idleness.next_s(1.0, now=3.0) is None
     assert idleness.over(None, now=9e9) == []
+
+
+def test_an_audit_is_worth_notice_where_it_failed_or_does_not_confirm_and_names_no_run_in_a_field() -> None:
+    primaries, values = (1.0, 0.9, 0.8, 0.7), (5.0, 5.1, 5.2, 5.3)
+    audits = [
+        AuditValue(run_id=f"r{n:04d}", submit_id="", at="", primary=primary, value=value)
+        for n, (primary, value) in enumerate(zip(primaries, values, strict=True), 1)
+    ]
+    assert notices.audit("/p", "261122-lr", Audits(folder="", values=tuple(audits[:3]))) is None
+    notice = notices.audit("/p", "261122-lr", Audits(folder="", values=tuple(audits)))
+    assert notice is not None
+    assert (notice.event, notice.run_id) == ("audit", None)
+    assert notice.text.startswith("261122-lr in the last 3 advances the primary metric went from 1 to 0.7")
+    assert notice.text.endswith("5 @ r0001 before, 5.1 @ r0002 at best since")
+    failed = AuditValue(run_id="r0005", submit_id="", at="", problem="exited 1: \x1b[31mno data")
+    notice = notices.audit("/p", "261122-lr", Audits(folder="", values=(*audits, failed)))
+    assert notice is not None
+    assert notice.text == "261122-lr the audit of r0005 says nothing: exited 1: no data"
