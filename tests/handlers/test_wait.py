@@ -51,7 +51,7 @@ def test_a_verdict_that_comes_while_the_session_is_read_is_given(
         return experiment
 
     monkeypatch.setattr(wait, "stored", stored)
-    monkeypatch.setattr(wait.Waiter, "_with_feedback", lambda self, *given: as_it_is(*given))
+    monkeypatch.setattr(wait.Waiter, "_with_feedback", lambda self, _, *given: as_it_is(*given))
     context: Any = SimpleNamespace(board=board, views=None, load=load, resolve=resolve)
     asked = p.Wait(project=str(tmp_path), expr=SLUG, any=True)
     notify: Any = None
