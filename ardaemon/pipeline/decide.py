@@ -268,7 +268,10 @@ def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
 def _is_shorter(ended: Ended, current: State) -> bool:
     """Tell whether an equal value wins: it is that of a shorter train.py, and the session prefers such."""
     best, value = current.best, ended.metrics.get(current.contract.primary.metric)
-    if not ended.record.settings.prefer_shorter or best is None or value != best.value:
+    if not ended.record.settings.prefer_shorter or best is None or value is None:
+        return False
+    by_noise = ended.record.settings.verdict == "noise"
+    if not (noise_verdict.is_equal(ended, best, value) if by_noise else value == best.value):
         return False
     versions = (ended.run.train, ended.experiment.run(best.run_id).train)
     ours, theirs = (lines.count(train_file.snapshot(version)) for version in versions)
@@ -291,7 +294,7 @@ def _best(ended: Ended, current: State, result: Result) -> Best:
         at=result.ended_at or "",
         conditions=conditions,
         values=noise_history.by_seed(result) if by_noise else (),
-        p_better=result.p_better,
+        p_better=result.p_better,  # None also of one that is equal and shorter: it spends no budget
         earlier=noise_history.remembered(current.best, conditions) if by_noise else (),
         advances=current.session.counters.advance + 1,
     )

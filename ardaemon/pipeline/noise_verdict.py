@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ardaemon.core.model import Counters, Primary, Result, SeedValue, Settings
-from ardaemon.core.reason import LOST, Reason
+from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Settings
+from ardaemon.core.reason import LOST, SHORTER, Reason
 from ardaemon.core.run_record import AttemptResult
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State
@@ -117,10 +117,11 @@ def measured(ended: Ended, judged: verdict.Judgement) -> SeedValue:
 
 
 def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.Judgement:
-    """Return the judgement with the decision in it; an equal value of a `shorter` train.py wins as ever."""
+    """Return the judgement with the decision in it; `shorter`: a train.py with equal values wins by that."""
     decision = ruling.decision
     assert decision is not None
-    improved = isinstance(decision, Advance) or (shorter and judged.improved)
+    improved = isinstance(decision, Advance) or shorter
+    reason = judged.reason if isinstance(decision, Advance) else Reason("", SHORTER)
     values = [one.value for one in ruling.values if one.value is not None]
     value = math.fsum(values) / len(values) if values else None
     before = decision.facts.best.mean if decision.facts is not None else judged.primary.best_before
@@ -130,9 +131,16 @@ def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.J
         status="ok",
         verdict="advance" if improved else "revert",
         improved=improved,
-        reason=judged.reason if improved else Reason("", said(judged.primary.name, decision)),
+        reason=reason if improved else Reason("", said(judged.primary.name, decision)),
         primary=replace(judged.primary, value=value, best_before=before, delta=delta),
     )
+
+
+def is_equal(ended: Ended, best: Best, value: float) -> bool:
+    """Tell whether each launch of the run gave what the best gave with that seed."""
+    known = dict(enumerate(noise_history.values_of(best)))
+    given = {**{one.seed: one.value for one in confirmations(ended.before)}, ended.seed: value}
+    return all(known.get(seed) == one for seed, one in given.items())
 
 
 def noise_line(judged: Sequence[RunValues], config: NoiseConfig, counters: Counters) -> str:
@@ -150,6 +158,10 @@ def told(result: Result, ruling: Ruling) -> Result:
     """Return the result with what the noise verdict knows of the run."""
     decision = ruling.decision
     assert decision is not None
+    if isinstance(decision, Revert) and result.verdict == "advance":
+        mean = decision.facts.mean if decision.facts is not None else None
+        shorter = f"{result.primary.name} is {SHORTER}"
+        return replace(result, said=shorter, values=ruling.values, estimate=mean)
     result = replace(result, said=said(result.primary.name, decision), values=ruling.values)
     facts = decision.facts
     if facts is None:

@@ -115,6 +115,36 @@ def test_the_best_is_launched_also_if_the_daemon_is_killed_as_the_baseline_is_co
     wait_until(lambda: len(measured(lab)) == 3, "its reruns")
 
 
+def test_a_shorter_version_with_the_bests_values_wins_where_that_is_preferred_and_checks_come_after(
+    lab: Lab,
+) -> None:
+    """The best's mean is no value that a launch gives: seed by seed the two are equal."""
+    noisy(lab, prefer_shorter=True, checks=["test ! -e bad"])
+    wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
+    long = (lab.folder / "train.py").read_text()
+    lab.write(f"{long}# a comment\n")
+    assert lab.run()["verdict"] == "revert", "it is longer"
+    (lab.project / "bad").touch()
+    shorter = long.replace("import os\n", "").replace("os.environ", "__import__('os').environ")
+    lab.write(shorter)
+    failed = lab.run()
+    assert (failed["verdict"], failed["reason"].split(":")[0]) == ("revert", "check_failed")
+    (lab.project / "bad").unlink()
+    lab.write(shorter)
+    won = lab.run()
+    assert (won["verdict"], won["reason"], won.get("p_better")) == (
+        "advance",
+        "equal, and its train.py is shorter",
+        None,
+    )
+    assert won["said"] == "val/loss is equal, and its train.py is shorter"
+    best = lab.read("best.json")
+    assert (best["run_id"], best.get("p_better")) == (won["run_id"], None)
+    assert "expected false advances 0.0 of 0" in lab.get("session.get")["session"]["noise"], (
+        "it spends no budget"
+    )
+
+
 @pytest.mark.parametrize("event", ["ended", "committed"])
 def test_a_daemon_that_is_killed_all_the_time_gives_the_same_verdict(lab: Lab, event: str) -> None:
     noisy(lab)
