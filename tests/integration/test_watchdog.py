@@ -107,7 +107,7 @@ def test_a_program_that_cannot_be_executed_is_a_crash_with_its_reason(lab: Lab) 
 def test_survivors_of_a_kill_stop_the_experiment_until_they_are_gone(lab: Lab) -> None:
     """With no time to verify, every killed process counts as a survivor: what SIGKILL cannot end is rare."""
     configured(lab, "grace = 0.2\nverify = 0.0\n")
-    lab.ready(seconds=0.8)
+    lab.ready(seconds=0.8, startup=30)
     lab.write(PRELUDE + SHAPES["TERM ignored"] + END)
     result = lab.run()
     assert (result["status"], result["verdict"], result["terminated_by"]) == ("unclean", "crash", "unclean")
