@@ -384,7 +384,8 @@ def test_a_subscriber_and_a_follower_that_never_read_are_dropped(lab: Lab) -> No
     lab.session(seconds=150)
     before, sockets = usage(lab.pid), connections(lab.pid)
     lab.write(
-        "import os, time\nfor n in range(40):\n    print('x' * 100_000, flush=True)\n    time.sleep(0.005)\n"
+        f"import os, time\nwhile not os.path.exists({str(lab.root / 'speak')!r}):\n    time.sleep(0.02)\n"
+        "for n in range(40):\n    print('x' * 100_000, flush=True)\n    time.sleep(0.005)\n"
         f"while not os.path.exists({str(lab.root / 'go')!r}):\n    time.sleep(0.02)\nprint('val/loss: 1')\n"
     )
     run_id = lab.submit()["run_id"]
@@ -396,6 +397,7 @@ def test_a_subscriber_and_a_follower_that_never_read_are_dropped(lab: Lab) -> No
         while client.receive().get("id") != "sentinel":  # the last that is read of it
             pass
     # The job says 4 MB to each follower, which reads none of it.
+    (lab.root / "speak").touch()
     wait_until(lambda: connections(lab.pid) <= sockets + 8, "the followers are dropped")
     for _ in range(120):  # more events than the socket's buffer holds
         lab.get("run.cancel", run_id=lab.submit()["run_id"])

@@ -61,7 +61,7 @@ def test_what_went_wrong_is_named_and_train_py_restored(
 
 
 def test_a_run_past_its_limit_is_a_timeout_whose_values_are_recorded_not_compared(lab: Lab) -> None:
-    lab.ready(seconds=0.6)
+    lab.ready(seconds=0.6, startup=30, ready_regex="val/loss")
     lab.write(SLOW.format(value=0.1, seconds=60))
     result = lab.run()
     assert (result["status"], result["reason"], result["signal"]) == ("timeout", "limit", "SIGTERM")
