@@ -579,6 +579,12 @@ def test_a_value_of_an_inner_object_is_found_however_far_back_it_stands(
     assert read(tmp_path, '{"raw": {"val_loss": 0.5}}\n' + after, query, limits).value is None
 
 
+@pytest.mark.parametrize("end", ["\a", "\x1b\\"])
+def test_a_name_that_is_a_link_of_the_terminals_is_found_however_far_back(end: str, tmp_path: Path) -> None:
+    text = f"{BEFORE}\x1b]8;;http://x{end}val_loss\x1b]8;;{end}: 0.5\n" + "other: 1\n" * 100
+    assert read(tmp_path, text, limits=ReadLimits(tail=100, block=400, line=200)).value == 0.5
+
+
 def test_the_other_metrics_are_the_last_of_their_names(tmp_path: Path) -> None:
     """Most lines differ in their numbers alone; few of them are read."""
     lines = [f"step {step} | lr: {step / 100} | class_{step % 3}: {step}" for step in range(50)]
@@ -674,6 +680,8 @@ UNREAD = [
     (f"{'y' * 68} val_loss: 0\n.51\n", "ends a line of 80 columns, and the next begins with '.51'"),
     (f"{'y' * 67} val_loss: 0.\n51, acc: 0.9\n", "the next begins with '51'"),
     (f"{'y' * 66} val_loss: 1.2\ne-05\n", "the next begins with 'e-05'"),
+    (f"{'y' * 73} val_lo\nss: 0.5, acc: 0.9\n", "a line of 80 columns ends within its name"),
+    (f"{'y' * 71} best val\n_loss = 0.5\n", "a line of 80 columns ends within its name"),
     ("val_loss:\n", "nothing stands behind it"),
     ("val_loss:\nINFO done\n", "nothing stands behind it"),
     ("val_loss:\n5 epochs without improvement\n", "nothing stands behind it"),

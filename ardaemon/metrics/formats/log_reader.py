@@ -21,7 +21,8 @@ from ardaemon.metrics.formats.scan import Scan
 
 _LINE = re.compile(rb"[^\n\r\0]+")
 LINE_END = re.compile(rb"[\n\r\0]")
-_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|[ -/]*+[0-~]?)")
+# Colours and the like, and texts for the terminal alone, as a link's address.
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|\][^\x07\x1b\r\n]*+(?:\x07|\x1b\\)?|[ -/]*+[0-~]?)")
 # pdb, cat -n: a number of a line, a tab, and what is no report.
 _NUMBERED = re.compile(rb"(?!\d+\t) *+\d++ *+B?(?:->|>>)?\t(?!\s*[\w/]+\s*:\s)")
 # How letters begin in UTF-8 that have another spelling; bars, blocks, arrows and most of Chinese have none.

@@ -32,17 +32,20 @@ class Scan:
         self.other: str | None = None  # the name under which the primary's last word was last reported
         self._objects, self._headings = Objects(), Headings()
         self._folded: tuple[str, int] | None = None  # a line that ends with the primary metric's name
-        self._full: Report | None = None  # what a line of FOLDED_AT columns ends with: its number may go on
+        # What a line of FOLDED_AT columns ends with: its number may go on, or its name has this rest.
+        self._full: Report | None = None
+        self._cut = ""
 
     def line(self, text: str) -> list[Report]:
         """Return the reports of the next line, from left to right."""
         self._headings.line(text)
         before = self._from_full(text)
+        is_full = len(text) == FOLDED_AT
+        self._cut = self.wanted.rest_of_name(text) if is_full else ""
         if not (_SIGNS.search(text) or self._folded or self._objects.is_open) and (
             not self.wanted.bare or self.wanted.bare not in text
         ):
             return before
-        is_full = len(text) == FOLDED_AT
         text = self.wanted.text(_SOURCE_COLUMN.sub("", one_spelling(text)))
         found = self._unfolded(text)
         for piece in self.wanted.pieces(text):
@@ -57,8 +60,11 @@ class Scan:
         return report.name == self.wanted.full and report.value is not None and text.endswith(report.printed)
 
     def _from_full(self, text: str) -> list[Report]:
-        """Return the report that ends the line before, a full one; its number may go on in this line."""
-        report, self._full = self._full, None
+        """Return what a full line before this one ends with; its name or number may go on in this line."""
+        report, self._full, cut, self._cut = self._full, None, self._cut, ""
+        if cut and self.wanted.goes_on(cut, text):
+            why = f"a line of {FOLDED_AT} columns ends within its name"
+            return [Report(self.wanted.full, None, (text, 0), why)]
         if report is None:
             return []
         if rest := _REST_OF_NUMBER.match(text):
@@ -79,7 +85,8 @@ class Scan:
     def is_apart(self, text: str) -> bool:
         """Return whether the next line says the same wherever it stands, and nothing of those after it."""
         opens = "{" in text or text.count("(") > text.count(")") or self._headings.is_one(text)
-        return self.is_neutral and not opens
+        is_cut = len(text) == FOLDED_AT and self.wanted.rest_of_name(text) != ""
+        return self.is_neutral and not (opens or is_cut)
 
     @property
     def is_neutral(self) -> bool:
@@ -94,7 +101,8 @@ class Scan:
     @property
     def is_folded(self) -> bool:
         """Return whether the last line ended with a name or number that the next line may go on with."""
-        return self._folded is not None or self._full is not None or self._objects.is_waiting
+        is_cut = self._full is not None or self._cut != ""
+        return is_cut or self._folded is not None or self._objects.is_waiting
 
     def unfolded(self, text: str) -> list[Report]:
         """Return what the next line holds of the report that the last line began, and nothing else."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats import numbers
 from ardaemon.metrics.formats.lines import STAND_IN, Report, literally
 from ardaemon.metrics.formats.names import has_part, parted
@@ -74,6 +75,18 @@ class Wanted:
     def is_in(self, text: str, begin: int = 0, end: int | None = None) -> bool:
         """Return whether the name stands in a part of the text."""
         return bool(self.word) and text.find(self.word, begin, end) >= 0
+
+    def rest_of_name(self, line: str) -> str:
+        """Return the rest of the name that a line ends within, whole words before it; "" if it does not."""
+        ends = (at for at in range(len(self.bare) - 1, 0, -1) if line.endswith(self.bare[:at]))
+        at = next(ends, 0)
+        before = line[: len(line) - at][-1:]
+        return self.bare[at:] if at and not (before.isalnum() or before in "_/.@%+-") else ""
+
+    def goes_on(self, rest: str, line: str) -> bool:
+        """Return whether a line begins with that rest of the name and a separator."""
+        pattern = rf"{re.escape(rest)}{MARKS}[ \t]*+{numbers.SEPARATOR}"
+        return re.match(pattern, one_spelling(line)) is not None
 
     def without_separator(self, text: str, begin: int, stop: int) -> Iterator[Mention]:
         """Yield the mentions with no `:` or `=`, as in tables."""
