@@ -15,6 +15,7 @@ from ardaemon.experiment import ledger, old_logs, which_logs
 from ardaemon.experiment.which_logs import RunLogs
 from ardaemon.host import operations
 
+pytestmark = pytest.mark.promise("logs")
 BY = "arctl prune --keep-logs 1"
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from ardaemon.core.errors import UsageError
 from tests.support.jobs import launched
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import SLUG, Lab, wait_until
 
+pytestmark = pytest.mark.promise("logs")
 MIB = 1 << 20
 # 6 MiB of numbered lines, then the result.
 CHATTY = """import os
@@ -61,6 +62,25 @@ def test_of_a_long_log_the_head_and_the_tail_are_kept_and_all_who_show_it_say_so
     lab.write(chatty(first="print('val/loss: 0.1', flush=True)", last="# all is kept"))
     assert lab.run()["verdict"] == "advance"
     assert lab.wait(None)["warnings"] == []
+
+
+def test_a_shim_that_is_killed_as_it_makes_a_hole_leaves_every_line_and_the_run_is_judged_once(
+    lab: Lab,
+) -> None:
+    log = lab.project / f".autoresearch/{SLUG}/runs/r0001/a1/run.log"
+    at = ["shim", "punch", f"~/{log.relative_to(lab.root)}", 1]
+    plan = {"at": at, "root": str(lab.root), "do": "kill", "flag": str(lab.root / "flag")}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    lab.init()
+    lab.session(max_log=2)
+    lab.write(chatty(last="print('val/loss: 0.5')"))
+    result = lab.run()
+    assert (lab.root / "flag").exists()
+    assert result["status"] == "crash", "nobody saw how it ended"
+    lines = log.read_bytes().splitlines()
+    assert lines[1:-1] == [b"line %010d" % number for number in range(len(lines) - 2)][: len(lines) - 2]
+    assert b"\0" not in log.read_bytes()
+    assert len((lab.folder / "results.tsv").read_text().splitlines()) == 2
 
 
 def test_who_follows_is_told_what_was_dropped_before_it_could_be_sent(lab: Lab) -> None:

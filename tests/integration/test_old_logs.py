@@ -15,6 +15,7 @@ from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.promise("logs")
 PRINTS = "import os\nos.write(1, (b'.' * {dots} + b'\\n') * {lines})\nprint('val/loss: {value}')\n"
 
 

@@ -23,6 +23,7 @@ from ardaemon.pipeline.log_quota import LogQuota
 from tests.experiment.test_old_logs import ran
 from tests.support.disks import mounted
 
+pytestmark = pytest.mark.promise("logs")
 MIB = 1 << 20
 DEADLINE_S = 30.0
 

@@ -172,6 +172,13 @@ PROMISES = {
         "who waits for a run that does not move by itself is told so at once, and what to do",
         "every way to stand still, and every command that waits; the command that a message names is run",
     ),
+    "logs": (
+        "a log takes no more of the disk than it may, and old logs go before a disk is full: each is whole,"
+        " or gone with a line that says so; the best's and the last go last, and nothing else of a run goes",
+        "jobs that print more than --max-log; kill -9 of the shim as it makes a hole, of the daemon before"
+        " each operation of `arctl prune`; disks that are full, users' quotas that are used up, at a submit"
+        " and at a verdict",
+    ),
     "chain": (
         "the next experiment of a chain is there whole or not at all, and the budget, its parent's session"
         " and its parent's waiting runs with it",

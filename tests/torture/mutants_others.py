@@ -30,6 +30,12 @@ _FOLDERS = "tests/core/test_folders.py::"
 _DISK = "tests/host/test_disk.py::"
 _STILL = "tests/integration/test_standstill.py::"
 _STOOD = f"{_STILL}test_a_wait_for_a_run_that_does_not_move_ends_a_loop_and_says_why"
+_MAX_LOG = "tests/integration/test_max_log.py::"
+_OLD_LOGS = "tests/experiment/test_old_logs.py::"
+_REFUSED = (
+    "tests/pipeline/test_log_quota.py::"
+    "test_what_a_disk_has_refused_for_want_of_room_makes_logs_of_that_disk_go_and_nothing_else_does"
+)
 
 MUTANTS = (
     Mutant(
@@ -633,5 +639,49 @@ MUTANTS = (
         "code, exit_code = -32050, 76",
         "code, exit_code = -32050, 75",
         (f"{_STOOD}[entry_deleted]",),
+    ),
+    Mutant(
+        "logs",
+        "the head of a log that is too long goes as well",
+        "holes.punch(self.log, max(self.head, self.dropped), end)",
+        "holes.punch(self.log, 0, end)",
+        (f"{_MAX_LOG}test_of_a_long_log_the_head_and_the_tail_are_kept_and_all_who_show_it_say_so",),
+    ),
+    Mutant(
+        "logs",
+        "a log is removed before the line that says so is there",
+        "durable.publish(path, line, durable.mode_of(path, 0o644))",
+        "operations.unlink(path)\n        durable.publish(path, line, 0o644)",
+        (
+            f"{_OLD_LOGS}test_killed_at_any_operation_each_log_is_whole_or_gone_and_the_next_call_does_the_rest",
+        ),
+    ),
+    Mutant(
+        "logs",
+        "the best's log goes as the others do",
+        "if one.run.run_id != best and one.size >= WORTH_BYTES",
+        "if one.size >= WORTH_BYTES",
+        (f"{_OLD_LOGS}test_a_quota_takes_neither_the_best_nor_the_last_ones_nor_what_frees_nothing",),
+    ),
+    Mutant(
+        "logs",
+        "logs go though they are to stay",
+        "if self.config.now.logs_stay or self._is_futile(project):",
+        "if self._is_futile(project):",
+        (_REFUSED,),
+    ),
+    Mutant(
+        "logs",
+        "logs go for what another disk has refused",
+        "return os.stat(os.path.dirname(refused)).st_dev == os.stat(home).st_dev",
+        "return True",
+        (_REFUSED,),
+    ),
+    Mutant(
+        "logs",
+        "a user's quota that is used up makes no log go",
+        "FULL = (errno.ENOSPC, errno.EDQUOT)",
+        "FULL = (errno.ENOSPC,)",
+        (_REFUSED,),
     ),
 )
