@@ -168,7 +168,7 @@ def test_a_ready_pattern_without_end_disables_neither_the_limit_nor_the_startup(
 
 def test_at_its_limit_who_left_the_group_is_asked_to_end_as_well(lab: Lab) -> None:
     """TERM once for every process, so that each can save what it has; KILL is for those who stay."""
-    lab.ready(seconds=1.5, settle=0)
+    lab.ready(seconds=0.5, startup=30, ready_regex="val/loss", settle=0)
     child = (
         "import pathlib, signal, sys, time\n"
         "def end(*_):\n"
