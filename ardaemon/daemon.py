@@ -51,6 +51,7 @@ from ardaemon.machine.sick_gpus import SickGpus
 from ardaemon.pipeline import audit
 from ardaemon.pipeline.drive import Driver
 from ardaemon.pipeline.facts_keeper import FactsKeeper
+from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.idle_files import IdleFiles
 from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
@@ -167,7 +168,7 @@ def build(
     )
 
     async def take_up(entries: list[Path]) -> None:
-        end = driver.committer.end
+        end = _ending(driver, idler)
         left = await recovery.recover(board, engine, disks, locks, started_here, end, entries)
         log_quota.wake()
         tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, end, facts, left)
@@ -207,6 +208,16 @@ def build(
         letting_go,
         auditor,
     )
+
+
+def _ending(driver: Driver, idler: Idler) -> recovery.End:
+    """Return what is left to do for a run whose commit an earlier daemon has applied."""
+
+    async def end(flight: Flight) -> None:
+        await driver.committer.end(flight)
+        idler.note(flight)
+
+    return end
 
 
 def _placement(host: Host, config: Config) -> Placement:
@@ -273,7 +284,7 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     started_here = parts.context.started_here
     facts = parts.context.facts
     entries = recovery.entries(parts.host)
-    end = parts.scheduler.driver.committer.end
+    end = _ending(parts.scheduler.driver, parts.context.idler)
     left = await recovery.recover(board, engine, disks, locks, started_here, end, entries)
     engine.sweep([flight.handle for flight in board.flights.values() if flight.handle is not None])
     tasks.start_soon(parts.scheduler.loop)

@@ -95,8 +95,6 @@ async def recover(
 
 async def _end(flight: Flight, end: End) -> None:
     """Do the last of a commit; what cannot be done now is left to the next daemon, with the entry."""
-    if flight.record.settings.verdict != "noise":
-        return  # its entry is gone
     try:
         await end(flight)
     except (ArdaemonError, OSError) as error:

@@ -224,6 +224,8 @@ class Committer:
 
     async def end(self, flight: Flight) -> None:
         """Do the last of a commit that an earlier daemon has applied: its entry goes. Raises StorageError."""
+        if flight.record.settings.verdict != "noise":
+            return  # it is gone
         async with self.patience.alone(flight):
             await self._launch_due(flight)
             assert flight.result is not None, "it was committed"

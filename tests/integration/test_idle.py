@@ -22,6 +22,11 @@ def go(lab: Lab) -> None:
     (lab.project / "go").touch()
 
 
+def values(lab: Lab) -> list[float | None]:
+    found: list[float | None] = lab.read("best.json").get("values", [])
+    return found
+
+
 def under_way(lab: Lab) -> list[str]:
     """The runs on the board that a place is at work for."""
     return [run["run_id"] for run in lab.call("queue.list")["runs"] if run["state"] == "running"]
@@ -99,7 +104,7 @@ def test_an_idle_launch_ends_with_its_session_and_leaves_no_gap(lab: Lab, killed
     if killed:
         lab.kill()
         lab.start()
-        assert under_way(lab) == ["r0001m1"], "it has outlived the daemon"
+        wait_until(lambda: under_way(lab) == ["r0001m1"], "it to be found, for it has outlived the daemon")
     lab.get("session.stop")
     wait_until(lambda: not lab.call("queue.list")["runs"], "its end")
     assert (lab.read("best.json").get("values") or []) == []
@@ -107,6 +112,30 @@ def test_an_idle_launch_ends_with_its_session_and_leaves_no_gap(lab: Lab, killed
     lab.session(resume="continue", measure_noise=True)
     wait_until(lambda: lab.read("best.json").get("values") == [1.0021, 0.9966, 1.0012, 1.0007], "the values")
     assert sorted(set(measured(lab)) - set(LAUNCHES)) == ["r0001m1x2"]
+
+
+def test_a_daemon_that_is_killed_again_and_again_launches_no_seed_twice(lab: Lab) -> None:
+    """What it had planned is planned anew with the next run: no seed is lost either."""
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(verdict="noise", measure_noise=True)
+    edit(lab, 1.0)
+    mark = 'import os\nopen("marks", "a").write(os.environ["AR_RUN_ID"] + "\\n")\n'
+    lab.write(mark + (lab.folder / "train.py").read_text())
+    lab.run()
+    for event in ("started", "ended", "committed"):
+        seen = len(lab.events(event))
+
+        def is_time(event: str = event, seen: int = seen) -> bool:
+            return len(lab.events(event)) > seen or not lab.call("queue.list")["runs"]
+
+        wait_until(is_time, f"the next {event}, or nothing that goes on")
+        lab.kill()
+        lab.start()
+    edit(lab, 1.5)
+    lab.run()
+    wait_until(lambda: len(values(lab)) >= 7, "seven values")
+    marks = (lab.project / "marks").read_text().splitlines()
+    assert sorted(marks) == ["r0001", *(f"r0001m{seed}" for seed in range(1, 7))]
 
 
 def test_who_cancels_an_idle_launch_gets_no_other(lab: Lab) -> None:
