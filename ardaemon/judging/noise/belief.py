@@ -58,42 +58,68 @@ def seen_entries(values: Values) -> list[int]:
     return [1 + j for j, value in enumerate(values) if value is not None]
 
 
+class Plan(NamedTuple):
+    """What of a fit does not depend on the values, but on the parent and on which entries are seen."""
+
+    start: Vector
+    steps: list[
+        tuple[int, float, float, Vector]
+    ]  # entry, its variance, its slope, what it says of the others
+    information: float  # about d
+    logs: float
+    slope: Vector
+    cov: Matrix
+
+
 def fit(parent: Belief, share: float, values: Values, entries: Sequence[int], cautious: bool = True) -> Fit:
     """Return what the values say of an edit that keeps `share` of the luck; the belief has the `entries`.
 
     `cautious`: as a verdict has it, which takes a version's own luck for larger than it usually is.
     """
-    numbers = [(entries.index(1 + j), value) for j, value in enumerate(values) if value is not None]
-    factor = FIRST * FIRST if cautious and len(numbers) == 1 else 1.0
+    return fitted(planned(parent, share, seen_entries(values), entries, cautious), known(values))
+
+
+def planned(
+    parent: Belief, share: float, seen: Sequence[int], entries: Sequence[int], cautious: bool = True
+) -> Plan:
+    """Return what of a fit is the same for all values of the entries that are seen."""
+    factor = FIRST * FIRST if cautious and len(seen) == 1 else 1.0
     start, cov = _child(parent, share, entries, factor, AMPLIFIED if cautious else 0.0)
-    slope, information, dot, squares, logs = [1.0] * len(entries), 0.0, 0.0, 0.0, 0.0
-    for at, value in numbers:
-        variance, rest, part = max(cov[at][at], LEAST_OWN), value - start[at], slope[at]
+    return _plan(start, cov, [entries.index(entry) for entry in seen])
+
+
+def _plan(start: Vector, cov: Matrix, seen: Sequence[int]) -> Plan:
+    steps = list[tuple[int, float, float, Vector]]()
+    slope, information, logs = [1.0] * len(start), 0.0, 0.0
+    for at in seen:
+        variance, part = max(cov[at][at], LEAST_OWN), slope[at]
         gains = [row[at] / variance for row in cov]
+        steps.append((at, variance, part, gains))
         information += part * part / variance
-        dot += part * rest / variance
-        squares += rest * rest / variance
         logs += math.log(variance)
-        start = [a + gain * rest for a, gain in zip(start, gains, strict=True)]
         slope = [a - gain * part for a, gain in zip(slope, gains, strict=True)]
         cov = _without(cov, at, gains)
+    return Plan(start, steps, information, logs, slope, cov)
+
+
+def fitted(plan: Plan, numbers: Sequence[float]) -> Fit:
+    """Return the fit to the values of the entries that are seen."""
+    start, information, dot, squares = plan.start, plan.information, 0.0, 0.0
+    for (at, variance, part, gains), value in zip(plan.steps, numbers, strict=True):
+        rest = value - start[at]
+        dot += part * rest / variance
+        squares += rest * rest / variance
+        start = [a + gain * rest for a, gain in zip(start, gains, strict=True)]
     spread = max(0.0, squares - dot * dot / information)
     wider = max(1.0, (OWN_DF + spread) / (OWN_DF + len(numbers) - 1))  # noisier than the rest: believed less
-    evidence = -0.5 * (math.log(information) + logs + spread)
-    return Fit(dot / information, wider / information, evidence, start, slope, cov)
+    evidence = -0.5 * (math.log(information) + plan.logs + spread)
+    return Fit(dot / information, wider / information, evidence, start, plan.slope, plan.cov)
 
 
 def variance_of_effect(parent: Belief, share: float, entries: Sequence[int]) -> float:
     """Return how well d would be known from values with these entries, whatever the values are."""
-    _, cov = _child(parent, share, entries, 1.0, AMPLIFIED)
-    slope, information = [1.0] * len(entries), 0.0
-    for at in range(len(entries)):
-        variance, part = max(cov[at][at], LEAST_OWN), slope[at]
-        gains = [row[at] / variance for row in cov]
-        information += part * part / variance
-        slope = [a - gain * part for a, gain in zip(slope, gains, strict=True)]
-        cov = _without(cov, at, gains)
-    return 1 / information
+    start, cov = _child(parent, share, entries, 1.0, AMPLIFIED)
+    return 1 / _plan(start, cov, range(len(entries))).information
 
 
 def once_seen(belief: Belief, entry: int) -> Belief:

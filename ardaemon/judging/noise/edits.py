@@ -46,6 +46,12 @@ def _bump(level: int) -> Vector:
     return [weight / sum(weights) for weight in weights]
 
 
+@cache
+def _columns() -> list[tuple[float, ...]]:
+    """Return of each scale its weight around each of CENTRES."""
+    return list(zip(*map(_bump, CENTRES), strict=True))
+
+
 EFFECTS: list[Effects] = [
     (hurt, hurt + ratio, helps) for hurt in HURTS for ratio in RATIOS for helps in HELPS
 ]
@@ -63,11 +69,12 @@ KEPT = [*(_kept(redraw, share) for redraw in REDRAWS for share in SHARES[1:]), _
 class Edits:
     """The hypotheses, and how well each explains the edits so far."""
 
-    __slots__ = ("_effects", "_kept", "shares")
+    __slots__ = ("_effects", "_kept", "_weights", "shares")
 
     def __init__(self, effects: Vector, kept: Vector, shares: Vector) -> None:
         """Take the log likelihoods of the hypotheses of both kinds, and the weights of SHARES that follow."""
         self._effects, self._kept, self.shares = effects, kept, shares
+        self._weights: Vector | None = None  # of the components: calculated when they are asked for
 
     @classmethod
     def none_tried(cls) -> "Edits":
@@ -77,12 +84,19 @@ class Edits:
 
     def effects(self) -> Vector:
         """Return the weights of the components of an edit's effect."""
+        if self._weights is None:
+            self._weights = self._averaged()
+        return self._weights
+
+    def _averaged(self) -> Vector:
         helping, hurting = dict.fromkeys(CENTRES, 0.0), dict.fromkeys(CENTRES, 0.0)
         for likely, (hurt, help_level, helps) in zip(_odds(self._effects), EFFECTS, strict=True):
             helping[help_level] += likely * helps
             hurting[hurt] += likely * (1 - NOTHING - helps)
-        bumps = [_bump(level) for level in CENTRES]
-        better, worse = (_mixed([*weights.values()], bumps) for weights in (helping, hurting))
+        better, worse = (
+            [sum(map(mul, weights.values(), column)) for column in _columns()]
+            for weights in (helping, hurting)
+        )
         return [*reversed(better), NOTHING, *worse]
 
     def taught(self, fits: Sequence[Fit], several: bool) -> "Edits":

@@ -25,12 +25,9 @@ class Effect(NamedTuple):
     variance: float
 
 
-class Component(NamedTuple):
-    """One normal distribution of the mixture that d has."""
-
-    weight: float
-    mean: float
-    variance: float
+# One normal distribution of the mixture that d has: its weight, mean and variance. A plain tuple, for a
+# verdict makes ten thousand of them.
+Component = tuple[float, float, float]
 
 
 class Posterior(NamedTuple):
@@ -46,7 +43,7 @@ def posterior(fits: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior
     mixtures = [
         _mixture(one, row) for one, row in zip(fits, _probabilities(fits, effects, shares), strict=True)
     ]
-    kept = [sum(component.weight for component in mixture) for mixture in mixtures]
+    kept = [sum(weight for weight, _, _ in mixture) for mixture in mixtures]
     return Posterior(mixtures, kept, _matched(fits, mixtures, kept))
 
 
@@ -88,10 +85,10 @@ def _logs(weights: Vector) -> Vector:
 def _mixture(one: Fit, weights: Vector) -> list[Component]:
     """Return the effect, if the edit keeps one share of the luck, as its components."""
     return [
-        Component(
+        (
             weight,
-            centre + width / (width + one.variance) * (one.effect - centre),
-            width * one.variance / (width + one.variance),
+            centre + width / (total := width + one.variance) * (one.effect - centre),
+            width * one.variance / total,
         )
         for weight, centre, width in zip(weights, MEANS, VARIANCES, strict=True)
         if weight

@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from operator import mul
 from typing import NamedTuple
 
-from ardaemon.judging.noise.belief import Belief, Fit, fit, of_baseline, seen_entries
+from ardaemon.judging.noise.belief import Belief, Fit, Plan, fit, fitted, of_baseline, planned, seen_entries
 from ardaemon.judging.noise.edits import SHARES, Edits
 from ardaemon.judging.noise.posterior import belief_to_report, posterior
 from ardaemon.judging.noise.spread import Scale, Spread, canonical, in_metric, known, mean, pooled
@@ -87,7 +87,8 @@ class Parent:
     def __init__(self, belief: Belief) -> None:
         """Begin with what is believed of it."""
         self.belief = belief
-        self._at_zero: dict[int, list[Fit]] = {}
+        self._plans: dict[tuple[int, ...], list[Plan]] = {}
+        self._at_zero: dict[tuple[int, ...], list[Fit]] = {}
 
     def fits(self, values: Values, entries: Sequence[int]) -> list[Fit]:
         """Return what the values say of an edit, for each share of the luck that it may keep."""
@@ -96,15 +97,20 @@ class Parent:
     def estimates(self, values: Values) -> list[Fit]:
         """Return the same of a version that was not kept: of its fits the effects, variances and evidence.
 
-        Most such runs have one value, which moves the estimate and nothing else: their fits are made once.
+        Such runs have the same few seeds, most of them one: all that values do not change is calculated once.
         """
-        seen = seen_entries(values)
-        if len(seen) > 1:
-            return self.fits(values, seen)
-        (entry,), (value,) = seen, known(values)
-        if entry not in self._at_zero:
-            self._at_zero[entry] = self.fits([*[None] * (entry - 1), 0.0], seen)
-        return [Fit(one.effect + value, *one[1:]) for one in self._at_zero[entry]]
+        seen, numbers = tuple(seen_entries(values)), known(values)
+        if len(numbers) > 1:
+            return [fitted(plan, numbers) for plan in self._planned(seen)]
+        if seen not in self._at_zero:
+            self._at_zero[seen] = [fitted(plan, [0.0]) for plan in self._planned(seen)]
+        # One value moves the estimate and nothing else.
+        return [Fit(one.effect + numbers[0], *one[1:]) for one in self._at_zero[seen]]
+
+    def _planned(self, seen: tuple[int, ...]) -> list[Plan]:
+        if seen not in self._plans:
+            self._plans[seen] = [planned(self.belief, share, seen, seen) for share in SHARES]
+        return self._plans[seen]
 
 
 def bounded(judged: Sequence[RunValues]) -> list[RunValues]:
