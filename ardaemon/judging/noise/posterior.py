@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ardaemon.judging.noise.belief import Belief, Fit, Matrix, Vector, fit
+from ardaemon.judging.noise.belief import Belief, Fit, Matrix, Vector, fit, seen_entries
 from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods, relative
 from ardaemon.judging.noise.types import Values
 
@@ -52,11 +52,14 @@ def belief_to_report(
 ) -> Belief:
     """Return the belief about a version as it is reported; `parent`: that about the best before it.
 
-    A verdict is cautious: it takes the luck of a version that was seen once for larger than it usually is. If
-    the belief kept that, it would after some advances on one value each take off luck that never was there.
+    A verdict is cautious: it takes the luck of a version that was seen once for larger than it usually is.
+    The effect is estimated so here too, but what is not the effect is luck of the usual size: else more and
+    more luck that never was there would be taken off, with every advance on one value.
     """
-    fits = [fit(parent, share, values, entries, cautious=False) for share in SHARES]
-    return posterior(fits, effects, shares).belief
+    seen = seen_entries(values)
+    after = posterior([fit(parent, share, values, seen) for share in SHARES], effects, shares)
+    plain = [fit(parent, share, values, entries, cautious=False) for share in SHARES]
+    return _matched(plain, after.mixtures, after.shares)
 
 
 def effect_of(after: Posterior, min_delta: float) -> Effect:
