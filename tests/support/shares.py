@@ -13,8 +13,20 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Folders below tests/ whose tests take seconds each.
-LONG = ("torture", "soak", "watch", "integration", "skill", "mcp", "arctl", "fuzz")
+# Folders below tests/ with tests that take seconds: daemons, a browser, simulated nights, waits for a limit.
+LONG = (
+    "torture",
+    "soak",
+    "watch",
+    "integration",
+    "skill",
+    "mcp",
+    "arctl",
+    "fuzz",
+    "report",
+    "judging",
+    "rpc",
+)
 ALONE = ("torture", "soak", "frameworks")  # each test of these is a share of its own
 SHARE_MAX = 24  # tests of one file; more are several shares
 
