@@ -1,10 +1,13 @@
 """run.rerun, noise.get: launch a version once more, and what such launches say of the noise."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from msgspec.structs import replace
 
+from ardaemon.core import asides
 from ardaemon.core import protocol as p
+from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.layout import Experiment
 from ardaemon.experiment.state import State
 from ardaemon.handlers import launches
@@ -12,7 +15,8 @@ from ardaemon.handlers.context import Context
 from ardaemon.handlers.lookup import named
 from ardaemon.judging.noise import plainly
 from ardaemon.pipeline import asked_again, measures
-from ardaemon.pipeline.measures import LATER, LaidOut
+from ardaemon.pipeline.flight import Flight
+from ardaemon.pipeline.measures import LATER, OneMore
 from ardaemon.rpc.dispatch import Notify
 
 
@@ -24,28 +28,48 @@ class Measures:
 
     async def run_rerun(self, params: p.Rerun, _: Notify) -> p.Reruns:
         """Launch a run's version with other seeds; all is on disk when this returns."""
-        self.board.require_room()
+        self.board.require_room(params.seeds + params.same)
         experiment = await self.context.resolve(params.project, params.expr)
         run_id = await named(self.context, experiment, params.run_id)
         inventory = await self.context.overseer.usable()
         caller = asked_again.Caller(
-            self.context.config.now, self.context.fingerprint_key, self.context.started_here, inventory
+            self.context.config.now,
+            self.context.fingerprint_key,
+            self.context.started_here,
+            inventory,
+            self.context.host.active,
         )
+        for line in await self.context.log_quota.make_room(experiment.project):
+            asides.tell(line)
         async with self.context.changing(experiment):
-            work = partial(self._laid_out, experiment, run_id, params, caller)
-            done = await self.context.do(experiment, work)
-            flights = [measures.put_on(self.board, experiment, one) for one in done]
-        return p.Reruns(expr=experiment.slug, run_id=run_id, runs=tuple(f.run.run_id for f in flights))
+            look = partial(asked_again.launches, experiment, run_id, params, caller)
+            queued = await self._queued(experiment, await self.context.do(experiment, look))
+        return p.Reruns(expr=experiment.slug, run_id=run_id, runs=tuple(queued))
 
-    def _laid_out(
-        self, experiment: Experiment, run_id: str, params: p.Rerun, caller: asked_again.Caller
-    ) -> list[LaidOut]:
-        entries, records = self.context.host.active, caller.started_here.records
-        done = [
-            measures.lay_out(experiment, launch, entries, self.board.next_seq(), records, LATER)
-            for launch in asked_again.launches(experiment, run_id, params, caller)
-        ]
-        return [one for one in done if one is not None]
+    async def _queued(self, experiment: Experiment, launches: Sequence[OneMore]) -> list[str]:
+        """Put each launch on disk and at once on the board; return their names.
+
+        If one cannot be put on disk, those before it stay: the answer's warning says how many there are.
+        """
+        queued: list[str] = []
+        for launch in launches:
+            try:
+                flight = await self._laid_out(experiment, launch)
+            except ArdaemonError as error:
+                if not queued:
+                    raise
+                so_many = f"only {len(queued)} of {len(launches)} launches are queued"
+                asides.tell(f"{so_many}: {error.message}; {error.mend}")
+                break
+            queued += [flight.run.run_id] if flight is not None else []
+        return queued
+
+    async def _laid_out(self, experiment: Experiment, launch: OneMore) -> Flight | None:
+        entries, seq = self.context.host.active, self.board.next_seq()
+        records = self.context.started_here.records
+        work = partial(measures.lay_out, experiment, launch, entries, seq, records, LATER)
+        done = await self.context.do(experiment, work)
+        return measures.put_on(self.board, experiment, done) if done is not None else None
 
     async def noise_get(self, params: p.WhichRun, _: Notify) -> p.NoiseView:
         """Return what all launches of a run's version say of the noise."""

@@ -1,5 +1,6 @@
 """What a person wants launched once more: `arctl rerun` and `arctl noise`."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -10,16 +11,18 @@ from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Result
 from ardaemon.core.protocol import Rerun, Submit
-from ardaemon.core.run_record import Active, came_to_nothing
+from ardaemon.core.run_record import Active, Queued, came_to_nothing
 from ardaemon.experiment import history, seal
+from ardaemon.experiment.ownership import described
 from ardaemon.experiment.ready import require_ready
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import noise_history, variables
-from ardaemon.pipeline.measures import OneMore, launched
+from ardaemon.pipeline.measures import Launched, OneMore, launched
 from ardaemon.pipeline.need import need
+from ardaemon.pipeline.submit import entry_path
 
 
 class Caller(NamedTuple):
@@ -29,6 +32,7 @@ class Caller(NamedTuple):
     key: bytes
     started_here: StartedHere
     inventory: Inventory | None
+    entries: Path  # the folder of active runs
 
 
 def launches(experiment: Experiment, run_id: str, params: Rerun, caller: Caller) -> list[OneMore]:
@@ -54,6 +58,7 @@ def launches(experiment: Experiment, run_id: str, params: Rerun, caller: Caller)
         environment_sha256=job_environment.fingerprint(environment, caller.key),
         variables=variables.names_of(environment),
         need=need(settings, submit, caller.inventory),
+        laid_out_by=described(caller.key),
         shell=params.shell,
         not_given=(),
     )
@@ -65,7 +70,7 @@ def launches(experiment: Experiment, run_id: str, params: Rerun, caller: Caller)
         umask=params.umask,
         shell=params.shell,
     )
-    used, repeated = _used(experiment, current, run_id, result)
+    used, repeated = _used(experiment, current, run_id, result, caller)
     seeds = _free(used, params.seeds)
     times = range(repeated + 1, repeated + 1 + params.same)
     return [
@@ -74,7 +79,9 @@ def launches(experiment: Experiment, run_id: str, params: Rerun, caller: Caller)
     ]
 
 
-def _used(experiment: Experiment, current: State, run_id: str, result: Result) -> tuple[set[int], int]:
+def _used(
+    experiment: Experiment, current: State, run_id: str, result: Result, caller: Caller
+) -> tuple[set[int], int]:
     """Return the seeds that the version was launched with, and how often it was with the first one."""
     best = current.best
     values = noise_history.by_seed(result)
@@ -82,12 +89,20 @@ def _used(experiment: Experiment, current: State, run_id: str, result: Result) -
         values = max(values, noise_history.values_of(best), key=len)
     used, times = set(range(len(values))), 1
     for one in launched(experiment, run_id):
-        record = history.record_of(one.run)
-        if one.seed and record is not None and came_to_nothing(record):
+        if one.seed and _is_free_again(experiment, one, caller):
             continue
         used.add(one.seed)
         times = max(times, one.time) if one.seed == 0 else times
     return used, times
+
+
+def _is_free_again(experiment: Experiment, one: Launched, caller: Caller) -> bool:
+    """Tell whether a launch came to nothing, or was laid out here and never queued (a full disk, a kill)."""
+    record = history.record_of(one.run)
+    if record is None or came_to_nothing(record):
+        return record is not None
+    laid_out_here = record.laid_out_by == described(caller.key) and record.state == Queued(seed=one.seed)
+    return laid_out_here and not entry_path(caller.entries, experiment, one.run.run_id).exists()
 
 
 def _free(used: set[int], count: int) -> list[int]:

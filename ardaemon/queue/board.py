@@ -79,10 +79,14 @@ class Board:
         self.wake()
         return flight
 
-    def require_room(self) -> None:
-        """Raise Overloaded if no more runs are taken."""
-        if len(self.flights) >= QUEUE_MAX:
-            raise Overloaded(f"{QUEUE_MAX} runs are queued already", "wait for some of them: arctl queue")
+    def require_room(self, count: int = 1) -> None:
+        """Raise Overloaded if so many more runs are not taken."""
+        room = QUEUE_MAX - len(self.flights)
+        if room < count:
+            raise Overloaded(
+                f"the queue takes {QUEUE_MAX} runs, and has room for {max(room, 0)} more of them",
+                "wait for some of them: arctl queue",
+            )
 
     def drop(self, flight: Flight) -> None:
         """Take a run off the board: it is committed, or given up."""

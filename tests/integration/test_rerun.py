@@ -1,5 +1,6 @@
 """`arctl rerun` and `arctl noise`: launches that get no verdict, and what they say."""
 
+import errno
 import json
 from contextlib import closing
 
@@ -9,6 +10,7 @@ from tests.integration.test_noise_verdict import SCRIPT, edit
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import Shell
+from tests.support.strikes import start_at_entry
 from tests.support.terminal import Terminal
 
 
@@ -120,6 +122,21 @@ def test_what_was_never_launched_leaves_no_gap_and_a_killed_client_ends_nothing(
     view = json.loads(shell("noise", "--json"))
     assert (view["values"], view["same"]) == ([1.0021, 0.9966], [1.0021] * 2)
     assert lab.read("best.json")["values"] == [1.0021, 0.9966]
+
+
+def test_where_the_disk_refuses_one_of_several_launches_those_before_it_are_queued(lab: Lab) -> None:
+    """What is on disk is on the board, the answer says what is not, and its seed is free."""
+    flag = start_at_entry(lab, "r0001m2", errno.EDQUOT)
+    edit(lab, 1.0)
+    lab.run()
+    lab.call("queue.pause")
+    process = Shell(lab).start("rerun", "r0001", "--seeds", "3", "--no-wait")
+    code, out, err = Shell(lab).end(process)
+    assert flag.exists()
+    assert (code, out) == (0, "[r0001m1] queued\n")
+    assert err.startswith("warning: only 1 of 3 launches are queued: "), err
+    assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == ["r0001m1"]
+    assert Shell(lab)("rerun", "r0001", "--no-wait") == "[r0001m2] queued\n"
 
 
 def test_values_of_other_conditions_are_not_compared(lab: Lab, shell: Shell) -> None:

@@ -21,14 +21,23 @@ def start_at_wish(lab: Lab, run_id: str, do: str | int = "wait", **settings: Any
 
     That is the entry's second write.
     """
-    folder = f"~/{lab.state_home.name}/ardaemon/{places.machine_id()}/active"
-    names = f".HASH-{run_id}.json.tmp -> HASH-{run_id}.json"
-    return _start(lab, _rename(folder, names, 2), do, settings)
+    return _start(lab, _entry(lab, run_id, 2), do, settings)
+
+
+def start_at_entry(lab: Lab, run_id: str, do: str | int = "wait", **settings: Any) -> Path:
+    """Do as start_at_best, but strike when the active entry of that run is put in place."""
+    return _start(lab, _entry(lab, run_id, 1), do, settings)
 
 
 def start_at_signal(lab: Lab, do: str | int = "wait", **settings: Any) -> Path:
     """Do as start_at_best, but strike when the daemon sends its first signal, the one that ends a run."""
     return _start(lab, ["daemon", "signal", "", 1], do, settings)
+
+
+def _entry(lab: Lab, run_id: str, nth: int) -> list[str | int]:
+    """Make the point of the nth write of that run's active entry."""
+    folder = f"~/{lab.state_home.name}/ardaemon/{places.machine_id()}/active"
+    return _rename(folder, f".HASH-{run_id}.json.tmp -> HASH-{run_id}.json", nth)
 
 
 def _rename(folder: str, names: str, nth: int) -> list[str | int]:
