@@ -170,7 +170,6 @@ def build(
     async def take_up(entries: list[Path]) -> None:
         end = _ending(driver, idler)
         left = await recovery.recover(board, engine, disks, locks, started_here, end, entries)
-        log_quota.wake()
         tasks.start_soon(recovery.keep_looking, board, engine, disks, locks, started_here, end, facts, left)
         board.wake()
 
@@ -298,9 +297,9 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, parts.context.idler.loop)
     tasks.start_soon(at_the_side, parts.auditor.loop)
-    tasks.start_soon(
-        at_the_side, partial(parts.context.log_quota.loop, board.projects, partial(_short, board, engine))
-    )
+    short = partial(_short, board, engine)
+    log_quota_loop = partial(parts.context.log_quota.loop, board.projects, lambda: board.changed, short)
+    tasks.start_soon(at_the_side, log_quota_loop)
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})

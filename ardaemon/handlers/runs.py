@@ -95,7 +95,6 @@ class Runs:
         run = experiment.run(record.run_id)
         flight = Flight(experiment, run, active, record, entry, received=received, peaks=done.peaks)
         self.board.add(flight)
-        self.context.log_quota.wake()
         ms = round((time.monotonic() - received) * 1000, 2)
         self.board.tell(flight, RunSubmitted(base=record.base, note=record.note, to_disk_ms=ms))
         return flight

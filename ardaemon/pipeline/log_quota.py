@@ -69,11 +69,6 @@ class LogQuota:
         self._alone = Locks()  # by project
         self._taken: dict[Path, int] = {}  # bytes, as of the last look
         self._futile: dict[Path, float] = {}  # when a look found nothing that could go (time.monotonic)
-        self._work = anyio.Event()
-
-    def wake(self) -> None:
-        """Look at the disks again: a run is under way."""
-        self._work.set()
 
     def committed(self, experiment: Experiment, run_id: str) -> None:
         """Count the logs of a run that is over, in the background; no verdict waits for it."""
@@ -83,17 +78,19 @@ class LogQuota:
             self.background.start_soon(self._count, experiment, run_id)
 
     async def loop(
-        self, projects: Callable[[], Iterable[Path]], short: Callable[[], Iterable[Path]] = tuple
+        self,
+        projects: Callable[[], Iterable[Path]],
+        changed: Callable[[], anyio.Event],
+        short: Callable[[], Iterable[Path]] = tuple,
     ) -> None:
         """Look at the disks of those projects in which runs are under way, for ever.
 
-        In those that `short` returns a run has ended whose record found no room.
+        `changed` returns what is set when there may be another. In those that `short` returns a run has ended
+        whose record found no room.
         """
         while True:
-            under_way = set(projects())
-            if not under_way:
-                self._work = anyio.Event()
-                await self._work.wait()
+            while not (under_way := set(projects())):
+                await changed().wait()
             for project in under_way:
                 if not self._is_futile(project):
                     await self.make_room(project)

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -41,7 +40,7 @@ def gone(made: Experiment) -> list[str]:
 
 
 async def followed(project: Path, quota: str) -> LogsRemoved:
-    """Follow the project's disk, as while a run is under way, until old logs were removed."""
+    """Follow the project's disk, as from a run's first moment on, until old logs were removed."""
     told: list[LogsRemoved] = []
     was_told = anyio.Event()
 
@@ -52,7 +51,12 @@ async def followed(project: Path, quota: str) -> LogsRemoved:
     async with anyio.create_task_group() as tasks:
         config = LiveConfig(Config(log_quota=quota))
         quotas = LogQuota(config, Locks(), Disks(), tasks, tell)
-        tasks.start_soon(partial(quotas.loop, lambda: {project}))
+        under_way: set[Path] = set()
+        changed = anyio.Event()
+        tasks.start_soon(quotas.loop, lambda: under_way, lambda: changed)
+        await anyio.wait_all_tasks_blocked()  # it waits for the first run
+        under_way.add(project)
+        changed.set()
         with anyio.fail_after(DEADLINE_S):
             await was_told.wait()
         tasks.cancel_scope.cancel()
