@@ -62,9 +62,8 @@ class Plan(NamedTuple):
     """What of a fit does not depend on the values, but on the parent and on which entries are seen."""
 
     start: Vector
-    steps: list[
-        tuple[int, float, float, Vector]
-    ]  # entry, its variance, its slope, what it says of the others
+    # Of each seen entry: which one, its variance, its slope, what it says of the others.
+    steps: list[tuple[int, float, float, Vector]]
     information: float  # about d
     logs: float
     slope: Vector
