@@ -1,5 +1,6 @@
 """A flight: one run that is not committed yet, as the daemon holds it in memory."""
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -114,7 +115,7 @@ class Flight:
     @property
     def need(self) -> Need:
         """Return what the run asks for; one GPU, where a version that knew of none took the submit."""
-        return self.record.need or Need(gpus=0 if nvml_library.environment(os.environ) is None else 1)
+        return self.record.need or _need_before_gpus()
 
     @property
     def stands_still(self) -> bool:
@@ -301,3 +302,9 @@ class Flight:
             exit=going.exit,
             result=self.result,
         )
+
+
+@functools.cache
+def _need_before_gpus() -> Need:
+    """Return what a run asks for whose version knew of no GPUs; looked up once, not for each that waits."""
+    return Need(gpus=0 if nvml_library.environment(os.environ) is None else 1)
