@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.noise.real import nights, page, plan, records
 from tests.noise.real.plan import Part
 from tests.noise.real.records import Night, Noise
-from tests.noise.real.site import ROOT, Example
+from tests.noise.real.site import ROOT, Example, end_as_interrupted
 from tests.support.page import DOCS, Page
 
 PAGE = Page(DOCS / "noise.md", "<!-- real: written by make noise-real -->", "<!-- end of real -->")
@@ -34,6 +34,7 @@ def main() -> int:
     if chosen.write:
         print(write())
         return 0
+    end_as_interrupted()
     os.nice(NICENESS)
     names = [chosen.example] if chosen.example else list(plan.METRICS)
     missing = [part for name in names for part in plan.parts(name, chosen.rounds) if not _path(part).exists()]

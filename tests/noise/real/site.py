@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "examples"))
-from drive import clean_up  # noqa: E402 (a module of the examples, which are no package)
+from drive import clean_up, end  # noqa: E402 (a module of the examples, which are no package)
 from private_world import World  # noqa: E402
 
 COMMAND_S = 3600.0  # a guard against a hang: `arctl noise --runs 30` waits for 60 launches
@@ -33,6 +34,12 @@ class Example(NamedTuple):
     def folder(self) -> Path:
         """Return where it lies."""
         return ROOT / "examples" / self.name
+
+
+def end_as_interrupted() -> None:
+    """Have SIGTERM and SIGHUP leave no daemon behind, as Ctrl+C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
 
 
 class Broken(Exception):
