@@ -223,13 +223,22 @@ class Committer:
             await self.remeasurer.launch_due(flight)
 
     async def end(self, flight: Flight) -> None:
-        """Do the last of a commit that an earlier daemon has applied: its entry goes. Raises StorageError."""
-        if flight.record.settings.verdict != "noise":
-            return  # it is gone
-        async with self.patience.alone(flight):
-            await self._launch_due(flight)
-            assert flight.result is not None, "it was committed"
-            audit_files.finish(flight.entry, flight.record, flight.result)
+        """Do the last of a commit that an earlier daemon has applied: its entry goes, its audit comes.
+
+        Raises StorageError.
+        """
+        result = flight.result
+        assert result is not None, "it was committed"
+        checkpoint, is_due = "", audit_files.is_due(flight.record, result)
+        if is_due:
+            look = partial(audit_files.checkpoint_of, flight.experiment, result)
+            checkpoint = await self.patience.disks.ask(flight.experiment.project, look)
+        if flight.record.settings.verdict == "noise":  # else the entry is gone
+            async with self.patience.alone(flight):
+                await self._launch_due(flight)
+                audit_files.finish(flight.entry, flight.record, result)
+        if is_due:
+            self.listener.will_audit(flight.entry.name, checkpoint)
 
     async def keep_seat(self, flight: Flight, unclean: UncleanRecord | None) -> None:
         """Quarantine the seat of what survived its kill, on disk: no restart gives it away."""

@@ -227,6 +227,26 @@ def test_an_audit_is_run_again_after_a_kill_until_its_value_is_recorded(lab: Lab
     assert len(marks(lab, "audit")) == 4, "it may be the audit that ends it"
 
 
+def test_an_audit_is_run_where_the_project_is_back_after_the_daemon_has_started(lab: Lab) -> None:
+    """Killed when the advance is committed, and the project is away at the next start."""
+    ready(lab)
+    lab.stop()
+    home = f"~/{lab.home.relative_to(lab.root)}"
+    subject = " -> ".join(f"{home}/{folder}/HASH-r0001.json" for folder in ("active", "audits-waiting"))
+    flag = lab.root / "flag"
+    plan = {"at": ["daemon", "rename", subject, 1], "root": str(lab.root), "do": "kill", "flag": str(flag)}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    lab.write(TRAIN.format(value=1.0))
+    lab.submit()
+    wait_until(flag.exists, "the kill")
+    lab.kill()
+    away = lab.project.rename(lab.root / "away")
+    lab.start()
+    assert not [*(lab.home / "audits-waiting").glob("*")]
+    away.rename(lab.project)
+    assert [row["run_id"] for row in shown(lab, 1)["rows"]] == ["r0001"]
+
+
 def test_audits_come_last_one_at_a_time_and_outlive_their_session(lab: Lab) -> None:
     ready(lab)
     other = lab.beside("q")
