@@ -35,12 +35,24 @@ class IdleFiles:
         return await self.disks.ask(experiment.project, work)
 
     async def lay_out(
-        self, experiment: Experiment, launch: OneMore, still: Callable[[], bool]
+        self, experiment: Experiment, like: Like, launch: OneMore, still: Callable[[], bool]
     ) -> LaidOut | None:
-        """Put a launch on disk, alone with the experiment; None if it is not wanted any more, or was made."""
+        """Put a launch on disk, alone with the experiment; None if it is not wanted any more, or was made.
+
+        It is planned once more: since the plan was made, the project may have been another daemon's.
+        """
         async with self.locks.of(experiment.folder):
             if not still():
                 return None
-            seq, records = self.next_seq(), self.started_here.records
-            work = partial(measures.lay_out, experiment, launch, self.entries, seq, records, LATER)
+            work = partial(self._laid_out, experiment, like, launch, self.next_seq())
             return await self.disks.do(experiment.project, work)
+
+    def _laid_out(self, experiment: Experiment, like: Like, launch: OneMore, seq: int) -> LaidOut | None:
+        now = idle.plan(experiment, like, self.started_here, self.key)
+        if now is None or not any(_is_same(launch, one) for one in now.launches):
+            return None
+        return measures.lay_out(experiment, launch, self.entries, seq, self.started_here.records, LATER)
+
+
+def _is_same(one: OneMore, other: OneMore) -> bool:
+    return (one.of, one.sha256, one.seed, one.time) == (other.of, other.sha256, other.seed, other.time)

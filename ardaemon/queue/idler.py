@@ -161,18 +161,21 @@ class Idler:
         """Lay the launch out and put it on the board, unless something has changed meanwhile."""
         plan = known.plan
         assert plan is not None
+        assert known.like is not None, "the plan was made with it"
 
         def still() -> bool:
             return not known.stale and known.plan is plan and self._idle_in(known) == 0.0
 
         try:
-            done = await self.files.lay_out(known.experiment, launch, still)
+            done = await self.files.lay_out(known.experiment, known.like, launch, still)
         except (ArdaemonError, OSError) as error:
             self._log(known, error)
             known.plan = None  # until the next run
             return
         if done is not None:
             measures.put_on(self.board, known.experiment, done)
+        else:
+            known.stale = True
 
     @staticmethod
     def _log(known: Known, error: Exception) -> None:

@@ -1,5 +1,7 @@
 """Sessions with --measure-noise: idle places launch the best again, and give way to any run."""
 
+import json
+
 import pytest
 
 from tests.integration.test_noise_verdict import SCRIPT, edit, measured
@@ -92,6 +94,29 @@ def test_beside_a_run_another_place_is_used_and_no_run_gives_way(lab: Lab) -> No
     assert run_id in under_way(lab), "it is a run like any other"
     go(lab)
     assert lab.wait(run_id)["result"]["status"] == "invalid"
+
+
+def test_what_was_planned_is_not_launched_if_the_files_say_otherwise_by_now(lab: Lab) -> None:
+    """Another daemon may have had the project since; here its best.json is another one, and nobody tells."""
+    configured(lab, "cpu_slots = 1\n")
+    lab.ready(measure_noise=True)
+    other = lab.beside("q")
+    other.init()
+    other.session()
+    waits = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n"
+    lab.write(waits + SCRIPT.format(value=1.0, luck=1.0))
+    run_id = lab.submit()["run_id"]
+    other.write(waits + "print('val/loss: 1')")
+    others = other.submit()["run_id"]
+    go(lab)
+    lab.wait(run_id)
+    wait_until(lambda: others in under_way(other), "the place to be taken")
+    (lab.folder / "best.json").write_text(json.dumps({**lab.read("best.json"), "rerun_failed": True}))
+    go(other)
+    other.wait(others)
+    edit(lab, 1.1)
+    assert lab.run()["verdict"] == "revert"
+    assert measured(lab) == []
 
 
 @pytest.mark.parametrize("killed", [False, True])
