@@ -22,7 +22,6 @@ from ardaemon.core.model import PrimaryResult, Record, Result
 from ardaemon.host import durable, obstacle, operations, state
 from ardaemon.host.state import storage
 
-# Errors of a full disk: that may pass, and the copy is tried again. Any other error is the source's own.
 # The time that a decided advance waits for space, in which somebody may free some. Then it goes on without
 # the checkpoint: a night of runs is worth more than one checkpoint.
 PATIENCE_S = 600.0
@@ -158,7 +157,7 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
         copied = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
         durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way
-        if error.errno in obstacle.FULL:
+        if error.errno in obstacle.FULL:  # that may pass, and the copy is tried again
             raise
         return f"{source.name}: {error.strerror or error}"
     facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named(copied, partial))

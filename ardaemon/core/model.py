@@ -239,9 +239,8 @@ class Session(Record, frozen=True, kw_only=True):
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
     noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
-    drift: str = (
-        ""  # of --verdict noise: the last rerun of the best that was not where it was expected, one line
-    )
+    # Of --verdict noise, one line: the last rerun of the best that was not where it was expected.
+    drift: str = ""
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
     # Committed runs whose verdict nobody has got yet: `arctl wait --any` delivers them.
     undelivered: tuple[str, ...] = field(default=(), name="untold")
