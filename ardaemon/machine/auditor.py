@@ -96,14 +96,14 @@ class Auditor:
                     self.board.to_audit[one.path.name] = found_at
 
     async def _take(self, one: Waiting) -> None:
-        """Take one audit to its end, and its entry away. Raises StorageError: it is to be tried again."""
+        """Take one audit to its end, and its entry away.
+
+        Raises StorageError and CorruptState: it is to be tried again.
+        """
         experiment = Experiment(Path(one.active.folder))
         files = audit_files.of_experiment(self.host.audits, experiment.folder)
-        try:
-            done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)
-        except CorruptState as error:  # it stays for a person to look at; nothing is written over it
-            _warn("audit not made", one, error)
-            return
+        # A file of values that is broken stays for a person to mend, and the audit goes on after that.
+        done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)
         if not done:
             try:
                 audit = await self.disks.ask(experiment.project, partial(self.take_up, one))

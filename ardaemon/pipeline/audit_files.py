@@ -78,17 +78,15 @@ def _moved(entry: Path) -> bool:
 
 def waiting(folder: Path) -> list[Waiting]:
     """Return all that wait for their audit, in their order; what cannot be read is passed over."""
-    paths = [(path.stat().st_ctime_ns, path.name, path) for path in folder.glob("*.json")]
     found = []
-    for _, _, path in sorted(paths):
+    for path in folder.glob("*.json"):
         try:
             active = state.read(path, WaitingAudit)
+            if active is not None:
+                found.append((path.lstat().st_ctime_ns, path.name, Waiting(path, active)))
         except (ArdaemonError, OSError) as error:
             log.warning("unreadable", extra={"facts": {"entry": path.name, "why": str(error)}})
-            continue
-        if active is not None:
-            found.append(Waiting(path, active))
-    return found
+    return [one for _, _, one in sorted(found, key=lambda entry: entry[:2])]
 
 
 def started(one: Waiting) -> Waiting:

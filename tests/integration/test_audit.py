@@ -247,6 +247,22 @@ def test_an_audit_is_run_where_the_project_is_back_after_the_daemon_has_started(
     assert [row["run_id"] for row in shown(lab, 1)["rows"]] == ["r0001"]
 
 
+def test_an_audit_goes_on_once_a_person_has_mended_what_keeps_it_from_its_record(lab: Lab) -> None:
+    ready(lab)
+    assert tried(lab, 1.0) == "advance"
+    rows = shown(lab, 1)["rows"]
+    values = next((lab.home / "audits").glob("*/values.json"))
+    whole = values.read_bytes()
+    values.write_bytes(whole[:-9])
+    (lab.home / "audits-waiting/broken.json").symlink_to(lab.root / "nowhere")
+    assert tried(lab, 0.5) == "advance"
+    wait_until(lambda: lab.events("audit not made"), "the word that it cannot be made")
+    assert values.read_bytes() == whole[:-9], "nothing is written over it"
+    values.write_bytes(whole)
+    assert shown(lab, 2)["rows"][:1] == rows
+    assert marks(lab, "audit") == ["audit r0001", "audit r0002"]
+
+
 def test_audits_come_last_one_at_a_time_and_outlive_their_session(lab: Lab) -> None:
     ready(lab)
     other = lab.beside("q")
