@@ -21,7 +21,7 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     do without.
     """
     placement, closed = board.placement, board.gate.closed()
-    judging = {f.key[0] for f in board.flights.values() if _may_end_session(f)}
+    judging = {f.key[0] for f in board.flights.values() if _is_waited_for(f)}
     return QueueFacts(
         now=now,
         waiting=tuple(
@@ -82,10 +82,15 @@ def _strange(placement: Placement) -> Iterator[AtWork]:
         yield AtWork(key=(AWAY, stranger.run), experiment=AWAY, seat=Seat(slot=slot))
 
 
-def _may_end_session(flight: Flight) -> bool:
-    """Tell whether the run is being judged, and no other of its experiment may start after that verdict."""
+def _is_waited_for(flight: Flight) -> bool:
+    """Tell whether the run is being judged, and no other of its experiment may start before that is done.
+
+    It may end the session, or what it has left lies where the next one would write.
+    """
     if flight.state not in ("exited", "judged") or flight.comparing is not None:
         return False  # one that waits for a launch of the best must not keep that from starting
+    if _alone(flight) is not None:
+        return True
     limited = any(getattr(flight.record.settings, limit) is not None for limit in LIMITS)
     unclean = flight.exit is not None and bool(flight.exit.survivors)
     return limited or unclean or flight.active.wanted in ("stop", "judge_stop")

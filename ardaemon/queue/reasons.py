@@ -69,6 +69,8 @@ class _Reasons:
 
     def _why(self, asked: Asked, first_of: dict[str, Key]) -> str:
         run = asked[0]
+        if run.paused and run.alone_in is not None:
+            return f"{ONE_AT_A_TIME}: one of it is being judged"
         if run.paused:
             return "a run of its experiment is being judged, which may end the session"
         if run.key in self.starting:

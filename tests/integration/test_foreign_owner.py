@@ -35,6 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "session.stop": {},
     "session.get": {},
     "noise.get": {},
+    "audit.get": {},
     "run.compare": {"run_id": "r0001", "other": "r0001"},
     "log.prune": {"keep_logs": 1},
     "report.get": {},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -104,6 +105,31 @@ def test_runs_that_write_in_one_place_wait_for_each_other(lab: Lab) -> None:
     assert why.endswith(f"{first} is at work")
     go.touch()
     lab.wait(second)
+
+
+# A metric command that prints its value once the file `go` is there.
+SLOW = """import pathlib, time
+while not pathlib.Path(GO).exists():
+    time.sleep(0.02)
+print('{"val/loss": 0.5}')
+"""
+
+
+@pytest.mark.parametrize("settings", [{"checkpoint_glob": "out/*.pt"}, {"exec": "live"}])
+def test_runs_in_one_place_wait_until_what_the_one_before_has_left_is_judged(
+    lab: Lab, settings: dict[str, Any]
+) -> None:
+    """The next one would write over it, or lose the file that it runs to whoever clears the place."""
+    configured(lab, "cpu_slots = 4\n")
+    go, command = lab.root / "go", lab.root / "slow.py"
+    command.write_text(SLOW.replace("GO", repr(str(go))))
+    lab.ready(metrics="custom", metric_command=f"{sys.executable} {command}", **settings)
+    first, second = (lab.submit(submit_id=name)["run_id"] for name in ("1", "2"))
+    wait_until(lambda: lab.get("run.get", run_id=first)["state"] == "exited", "the first one's end")
+    view = lab.get("run.get", run_id=second)
+    assert (view["state"], view["why"].partition(": ")[2]) == ("queued", "one of it is being judged")
+    go.touch()
+    assert lab.wait(second)["result"]["status"] == "ok"
 
 
 def test_the_live_value_is_seen_in_a_file_too(lab: Lab) -> None:

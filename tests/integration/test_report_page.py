@@ -85,8 +85,8 @@ REFUSED = (
     (["--html", "-o", "nowhere/r.html"], 74, "nowhere/r.html cannot be written: No such file or directory"),
     (["--html", "-o", "x" * 300], 74, "File name too long"),
     (["--html", "-o", "-", "--watch"], 64, "--watch writes a file again and again"),
-    (["-o", "r.html"], 64, "--watch and -o belong to --html"),
-    (["--watch"], 64, "--watch and -o belong to --html"),
+    (["-o", "r.html"], 64, "--watch, --audit and -o belong to --html"),
+    (["--watch"], 64, "--watch, --audit and -o belong to --html"),
     (["--html", "--expr", "261122-none"], 64, "261122-none"),
 )
 

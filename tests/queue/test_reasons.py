@@ -78,6 +78,10 @@ def test_one_run_at_a_time_says_after_which() -> None:
     ]
 
 
+def test_one_run_at_a_time_says_that_the_one_before_is_being_judged() -> None:
+    assert why(waiting(5, "f", alone_in="f", paused=True)) == [f"{ONE_AT_A_TIME}: one of it is being judged"]
+
+
 def test_a_cpu_run_says_who_has_the_slot() -> None:
     at_work = (working(1, (), 9.0, experiment="a", slot="cpu0"),)
     assert why(waiting(5, gpus=0), at_work=at_work) == ["waits for one of 1 CPU slots: a/r0001"]

@@ -153,7 +153,7 @@ def test_ctrl_c_and_what_it_says_stand_on_a_line_of_their_own(shell: Shell, sess
     sessions.append(session)
     session.until("val/loss=0.5")
     session.ctrl_c()
-    lines = played(session.end(), 120)  # the verdict's line is longer than the terminal is wide
+    lines = played(session.end(), 151)  # the verdict's line is longer than the terminal is wide
     assert "interrupting r0002 (Ctrl+C again leaves it to the daemon)" in lines
     assert session.process.returncode == 13
 
