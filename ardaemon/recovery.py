@@ -10,6 +10,7 @@ A run that cannot be read is never guessed at: it is stranded, its entry stays, 
 
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -180,7 +181,9 @@ async def keep_looking(
             return
         await anyio.sleep(pause)
         pause = min(pause * 2, LOOK_MOST_S)
-        there = [entry for entry in left.stranded if entry.exists()]
+        there = [entry for entry in left.stranded if os.path.lexists(entry)]
+        for entry in {*left.stranded}.difference(there):  # a person has moved it away
+            board.stranded.pop(entry.name, None)
         left = await recover(board, engine, disks, locks, started_here, end, there)
         board.wake()
 

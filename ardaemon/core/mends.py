@@ -19,6 +19,16 @@ def go_on(slug: str) -> str:
     return f"{_CONTINUE} --expr {slug}"
 
 
+def release(run_id: str, slug: str) -> str:
+    """Return the command that lets a run start that a person holds."""
+    return f"arctl queue release {run_id} --expr {slug}"
+
+
+def with_other_files(slug: str) -> str:
+    """Return the commands that start a session with the files of its checks and its audit as they are now."""
+    return f"arctl session stop --expr {slug} && {_CONTINUE} --expr {slug}"
+
+
 def measure_anew(slug: str) -> str:
     """Return the commands that put an experiment's results aside and begin with its original train.py."""
     return f"arctl session stop --expr {slug} && arctl session start --resume fresh --yes --expr {slug}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import DAEMON_FILES, Experiment
+from ardaemon.core.mends import with_other_files
 from ardaemon.core.model import Sealed, Session, Settings
 from ardaemon.experiment import runner, seal
 from ardaemon.metrics.custom import split_command
@@ -87,6 +88,5 @@ def require(experiment: Experiment, session: Session) -> None:
     if faults := changed(experiment, session):
         raise SealBroken(
             f"a file of the session's checks or audit has changed: {'; '.join(faults[:5])}",
-            "put it back, or, if the change is meant, start a session with it: arctl session stop, then"
-            f" arctl session start --resume continue --expr {experiment.slug}",
+            f"put it back, or, if the change is meant: {with_other_files(experiment.slug)}",
         )

@@ -14,6 +14,7 @@ from ardaemon.core.file_kinds import ANY_SIZE
 from ardaemon.core.folders import Unsearched
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
+from ardaemon.core.mends import with_other_files
 from ardaemon.core.model import Contract, Sealed, Settings
 from ardaemon.core.protocol import Seal
 from ardaemon.core.words import SEAL_HOLDS
@@ -21,6 +22,7 @@ from ardaemon.experiment import history, ledger
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.sealed_hash import MANIFEST, Hashed, hash_path
+from ardaemon.experiment.state import State
 from ardaemon.experiment.vanished import require_newest_there
 from ardaemon.host import state
 from ardaemon.host.state import now
@@ -31,8 +33,7 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what has changed under the seal, one line each; with `accept` or `add`, make the seal anew."""
     current = None if params.accept else load_or_repair(experiment)
     if current is not None and not params.add:
-        checks = differing(experiment, current.session.checks_sealed)
-        return [*changed(experiment, current.contract), *checks] or [SEAL_HOLDS]
+        return [*changed(experiment, current.contract), *_of_session(experiment, current)] or [SEAL_HOLDS]
     require_newest_there(experiment)
     contract = _contract_before(experiment)
     before = contract.sealed if contract else ()
@@ -46,7 +47,14 @@ def seal(experiment: Experiment, params: Seal) -> list[str]:
         done.append(
             "the list of sealed paths is lost: name paths other than prepare.py again with --add PATH"
         )
-    return done or ["nothing had changed"]
+    of_session = _of_session(experiment, load_or_repair(experiment))
+    return [*done, *of_session] or ["nothing had changed"]
+
+
+def _of_session(experiment: Experiment, current: State) -> list[str]:
+    """Say which files of the session's checks and audit have changed; a new session seals them, not this."""
+    accept = f"for a session with it: {with_other_files(experiment.slug)}"
+    return [f"{fault}; {accept}" for fault in differing(experiment, current.session.checks_sealed)]
 
 
 def _contract_before(experiment: Experiment) -> Contract | None:

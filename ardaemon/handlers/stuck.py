@@ -35,4 +35,4 @@ def _mend(flight: Flight, still: Standstill, unclean: bool) -> str:
     if still.command is None:
         return f"once that is mended: {then}; to give the run up: arctl cancel {run_id} {expr}"
     clean = f"arctl clean {expr} && " if flight.session_over and unclean else ""
-    return f"{clean}{still.command} {expr} && {then}"
+    return f"{clean}{still.command} && {then}"

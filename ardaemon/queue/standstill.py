@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ardaemon.core.mends import go_on
+from ardaemon.core.mends import go_on, release
 from ardaemon.core.queue import Card
 from ardaemon.pipeline.flight import Flight
 from ardaemon.queue.placement import Placement
@@ -32,6 +32,6 @@ def standstill(
     if flight.session_over:
         return Standstill("its session is over", go_on(flight.experiment.slug))
     if flight.active.held:
-        return Standstill("held", f"arctl queue release {flight.run.run_id}")
+        return Standstill("held", release(flight.run.run_id, flight.experiment.slug))
     why = placement.standstill(flight, cards)
     return None if why is None else Standstill(why)

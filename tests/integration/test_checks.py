@@ -13,7 +13,7 @@ import pytest
 from ardaemon.core.errors import RunnerNotFound, SealBroken
 from tests.support.chains import CHILD, folder, go_on, parent
 from tests.support.jobs import alive, children_of, launched
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shell import UNTIL_TOLD, Shell
 from tests.support.terminal import Terminal
@@ -250,7 +250,7 @@ def test_a_changed_check_is_refused_as_a_changed_seal_is(lab: Lab) -> None:
     assert (result["status"], result["verdict"]) == ("invalid", "invalid")
     assert "check.py changed" in result["reason"]
     shell = Shell(lab)
-    for command in refused.value.mend.partition("start a session with it: ")[2].split(", then "):
+    for command in refused.value.mend.partition("the change is meant: ")[2].split(" && "):
         shell(*command.split()[1:])
     assert lab.tried(0.5)["verdict"] == "advance"
 
@@ -264,6 +264,11 @@ def test_only_files_of_the_project_are_sealed_and_not_what_changes_with_each_run
     lab.session(checks=[command])
     sealed = [one["path"] for one in lab.read(".ar-session.json")["checks_sealed"]]
     assert sealed == ["../../check.sh", "prepare.py"]
+    (lab.project / "check.sh").write_text("false\n")
+    for accept in (False, True):
+        [said] = lab.get("experiment.seal", accept=accept)["said"]
+        assert "check.sh changed" in said
+        assert f"arctl session stop --expr {SLUG} && arctl session start --resume continue" in said
 
 
 def test_a_check_whose_script_is_not_there_is_named_before_it_costs_a_win(lab: Lab) -> None:

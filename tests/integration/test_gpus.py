@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.errors import ArdaemonError, Refused, Stuck, UsageError
-from tests.support.lab import Lab, make, wait_until
+from tests.support.lab import SLUG, Lab, make, wait_until
 from tests.support.machine import lease_in, with_gpus
 from tests.support.nvml import DRIVER_NOT_LOADED, UNINITIALIZED, FakeGpus
 
@@ -312,7 +312,7 @@ def test_the_queue_can_be_ordered_held_and_released(bench: Bench, lab: Lab) -> N
     assert lab.get("queue.move", run_id=fourth, to="first")["position"] == 1
     assert lab.get("queue.move", run_id=third, priority=5)["position"] == 1
     held = lab.get("queue.hold", run_id=second)
-    assert held["why"] == f"held: arctl queue release {second}"
+    assert held["why"] == f"held: arctl queue release {second} --expr {SLUG}"
     with pytest.raises(Refused, match="has left the queue"):
         lab.get("queue.move", run_id=wide, to="first")
     lab.stop()

@@ -84,8 +84,12 @@ def test_a_project_that_is_away_when_the_daemon_starts_keeps_its_runs(lab: Lab) 
     lab.kill()
     away = lab.root / "away"
     lab.project.rename(away)
+    unreadable = lab.home / "active/unreadable.json"
+    unreadable.symlink_to(lab.root / "nowhere")
     lab.start()
     assert lab.events("stranded")
+    assert any("no daemon follows unreadable" in line for line in lab.call("queue.list")["warnings"])
+    unreadable.rename(lab.root / "unreadable.json.old")  # as the warning says
     away.rename(lab.project)
     lab.edit(0.9)
     third = lab.submit()["run_id"]
@@ -93,6 +97,7 @@ def test_a_project_that_is_away_when_the_daemon_starts_keeps_its_runs(lab: Lab) 
     wait_until(lambda: all(_value(lab, run) for run in (first, second, third)), "all three results")
     assert [_value(lab, run) for run in (first, second, third)] == [1.0, 0.5, 0.9]
     assert "precious" in (lab.folder / f"runs/{second}/train.py").read_text()
+    wait_until(lambda: not lab.call("queue.list")["warnings"], "the entry that is gone to be named no more")
 
 
 def _value(lab: Lab, run_id: str) -> float | None:

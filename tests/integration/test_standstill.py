@@ -152,7 +152,7 @@ def of_schema_9(path: Path) -> None:
 
 Way = Callable[[Shell], None]
 WAITS_FOR_A_PERSON: dict[Way, tuple[str, ...]] = {
-    held: ("held", f"arctl queue release {RUN}"),
+    held: ("held", f"arctl queue release {RUN} --expr {SLUG}"),
     unclean: (f"arctl clean --expr {SLUG} && arctl session start",),
     session_over: ("its session is over", "arctl session start --resume continue --expr 261122-test"),
 }
@@ -236,6 +236,7 @@ def command_in(said: str) -> str:
 def test_who_does_as_the_message_says_gets_the_verdict(stood: Stood) -> None:
     _, shell = stood
     command = command_in(told(shell, "wait", RUN)).replace("arctl ", f"{sys.executable} -m arctl ")
+    assert all(part.count("--expr") <= 1 for part in command.split(" && ")), command
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=shell.lab.project,
