@@ -20,7 +20,8 @@ from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.cells import OpenQuote, Unread, delimiter_of, split, value
 from ardaemon.metrics.formats.names import is_qualifier, is_split
 from ardaemon.metrics.parts import Parts
-from ardaemon.metrics.rows import STEP_NAMES, Row, RowsBackend, step_of, wall_of
+from ardaemon.metrics.rows import RowsBackend
+from ardaemon.metrics.rows_file import STEP_NAMES, Row, step_of, wall_of
 
 # Of a row with quoted cells over several lines: its characters, and how often one of its lines may end it. A
 # quote that is still open then is a slip.

@@ -15,7 +15,8 @@ from ardaemon.core.text import one_line
 from ardaemon.metrics.formats.json_numbers import json_number, leaves
 from ardaemon.metrics.formats.json_stream import JsonStream, Torn
 from ardaemon.metrics.parts import Parts
-from ardaemon.metrics.rows import Row, RowsBackend, step_of, wall_of
+from ardaemon.metrics.rows import RowsBackend
+from ardaemon.metrics.rows_file import Row, step_of, wall_of
 
 SHOWN_MAX = 40  # characters of a value that a reason shows
 # Hugging Face's examples write the one with all; so do many scripts at their end.

@@ -180,6 +180,17 @@ def test_rows_are_read_alike_wherever_the_daemon_was_killed(
     assert repr(place.in_parts()) == repr(place.at_once())  # nan equals nan
 
 
+def test_what_the_files_before_have_shown_is_known_after_a_kill_too(tmp_path: Path) -> None:
+    place = Place(tmp_path, CSV)
+    first = place.write("a/metrics.csv", b"step,metric,value\n1,loss,0.5\n2,loss,0.25\n")
+    os.utime(first, (1, 1))  # it was written first
+    place.write("b/metrics.csv", b"step,other\n" + b"1,0.5\n" * 100)
+    at_once = place.at_once()
+    assert "is a cell of rows, and no column" in str(at_once.problem)
+    assert place.in_parts() == at_once
+    assert len(place.read_bytes) > 2
+
+
 @MANY
 @given(lines=st.lists(JSON_LINES, max_size=60))
 def test_objects_are_read_alike_wherever_the_daemon_was_killed(tmp_path: Path, lines: list[str]) -> None:
@@ -328,7 +339,10 @@ def broken(data: bytes) -> Iterator[bytes]:
     yield b"[]\n" + second
     yield b"null\nnull"
     yield b"[" * 100_000
-    yield json.dumps({**json.loads(first), "digest": bookmark._digest(b"[]")}).encode() + b"\n[]"
+    no_parser = json.loads(second)
+    no_parser["state"]["parser"] = 5
+    for other in (b"[]", json.dumps(no_parser).encode()):  # somebody knows how
+        yield json.dumps({**json.loads(first), "digest": bookmark._digest(other)}).encode() + b"\n" + other
 
 
 def test_a_bookmark_that_was_broken_by_hand_is_not_believed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from ardaemon.core.model import Count, Primary
 from ardaemon.metrics.base import Query, Readings
 from ardaemon.metrics.csv_rows import CSV, HELD_MAX
 from ardaemon.metrics.formats.growing import LINE_MAX
-from ardaemon.metrics.rows import WRITTEN_AT_ONCE
+from ardaemon.metrics.rows_file import WRITTEN_AT_ONCE
 from tests.support import attempt
 
 
