@@ -109,7 +109,8 @@ class Auditor:
                 audit = await self.disks.ask(experiment.project, partial(self.take_up, one))
             except (Refused, CorruptState) as error:  # its run is gone: nobody can audit it any more
                 value = audits.never_made(one, str(error))
-                await self._record(experiment, partial(audit_files.record, files, experiment, value))
+                work = partial(audit_files.record, files, experiment, value)
+                await self._record(experiment, value.run_id, work)
             else:
                 await self._audit(audit)
         audit_files.over(one)
@@ -126,7 +127,7 @@ class Auditor:
         files = audit_files.of_experiment(self.host.audits, audit.experiment.folder)
         value, primary = audits.value_of(audit, audited), audit.result.primary
         work = partial(audit_files.record, files, audit.experiment, value, primary.name, primary.direction)
-        await self._record(audit.experiment, work)
+        await self._record(audit.experiment, value.run_id, work)
         if audited.printed:
             await anyio.to_thread.run_sync(audit_files.keep_log, files, audit.run.run_id, audited.printed)
 
@@ -178,7 +179,7 @@ class Auditor:
             await anyio.to_thread.run_sync(quarantine.keep, self.host.quarantine, record)
             self.board.quarantined(slot, quarantine.words(record))
 
-    async def _record(self, experiment: Experiment, work: Callable[[], Audits]) -> None:
+    async def _record(self, experiment: Experiment, run_id: str, work: Callable[[], Audits]) -> None:
         """Record what an audit has shown, for as long as the disk refuses: it is not run again for that."""
         pause = RETRY_FIRST_S
         while True:
@@ -190,7 +191,7 @@ class Auditor:
                 log.warning("audit not recorded", extra={"facts": facts})
             await anyio.sleep(pause)
             pause = min(pause * 2, RETRY_MOST_S)
-        self.board.announce(experiment, AuditEnded(run_id=known.values[-1].run_id))
+        self.board.announce(experiment, AuditEnded(run_id=run_id))
         self.shown(experiment, known)
 
 
