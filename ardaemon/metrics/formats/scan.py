@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.formats import numbers
+from ardaemon.metrics.formats.full_line import FOLDED_AT, FullLine
 from ardaemon.metrics.formats.headings import Headings
 from ardaemon.metrics.formats.lines import Report
 from ardaemon.metrics.formats.names import is_split, name_before, qualified, says_split
@@ -17,8 +18,6 @@ from ardaemon.metrics.formats.wanted import REST_MAX, Wanted
 
 # A line of rich's RichHandler ends with the place in the source.
 _SOURCE_COLUMN = re.compile(r"[ \t]{2,}[\w./-]+\.py:\d+[ \t]*$")
-FOLDED_AT = 80  # columns; programs that know no width fold their lines there, and terminals do
-_REST_OF_NUMBER = re.compile(r"\.?\d[\d.]*(?:[eE][+-]?\d+)?%?(?=[\s,;|)\]}]|$)|[eE][+-]?\d+(?=[\s,;|)\]}]|$)")
 _SIGNS = re.compile(r"[:=({\u0080-\U0010ffff]")  # one of them is in every line that says something here
 _TEXT = re.compile(r"[\"'](\w+)[\"']")
 
@@ -32,16 +31,13 @@ class Scan:
         self.other: str | None = None  # the name under which the primary's last word was last reported
         self._objects, self._headings = Objects(), Headings()
         self._folded: tuple[str, int] | None = None  # a line that ends with the primary metric's name
-        # What a line of FOLDED_AT columns ends with: its number may go on, or its name has this rest.
-        self._full: Report | None = None
-        self._cut = ""
+        self._full = FullLine(self.wanted)
 
     def line(self, text: str) -> list[Report]:
         """Return the reports of the next line, from left to right."""
         self._headings.line(text)
-        before = self._from_full(text)
-        is_full = len(text) == FOLDED_AT
-        self._cut = self.wanted.rest_of_name(text) if is_full else ""
+        before = self._full.went_on(text)
+        is_full = self._full.note(text)
         if not (_SIGNS.search(text) or self._folded or self._objects.is_open) and (
             not self.wanted.bare or self.wanted.bare not in text
         ):
@@ -51,28 +47,7 @@ class Scan:
         for piece in self.wanted.pieces(text):
             found += self._piece(piece)
         named = [self.wanted.named(report) for report in found]
-        if is_full and named and self._ends_with(text, named[-1]):
-            self._full = named.pop()
-        return before + named
-
-    def _ends_with(self, text: str, report: Report) -> bool:
-        """Return whether the primary metric's number is the end of the line."""
-        return report.name == self.wanted.full and report.value is not None and text.endswith(report.printed)
-
-    def _from_full(self, text: str) -> list[Report]:
-        """Return what a full line before this one ends with; its name or number may go on in this line."""
-        report, self._full, cut, self._cut = self._full, None, self._cut, ""
-        if cut and self.wanted.goes_on(cut, text):
-            why = f"a line of {FOLDED_AT} columns ends within its name"
-            return [Report(self.wanted.full, None, (text, 0), why)]
-        if report is None:
-            return []
-        if rest := _REST_OF_NUMBER.match(text):
-            why = (
-                f"'{report.printed}' ends a line of {FOLDED_AT} columns, and the next begins with '{rest[0]}'"
-            )
-            return [report._replace(value=None, printed=why)]
-        return [report]
+        return before + (self._full.without_last(text, named) if is_full else named)
 
     def skip(self, text: str) -> None:
         """Take note of a line whose reports do not count."""
@@ -85,8 +60,7 @@ class Scan:
     def is_apart(self, text: str) -> bool:
         """Return whether the next line says the same wherever it stands, and nothing of those after it."""
         opens = "{" in text or text.count("(") > text.count(")") or self._headings.is_one(text)
-        is_cut = len(text) == FOLDED_AT and self.wanted.rest_of_name(text) != ""
-        return self.is_neutral and not (opens or is_cut)
+        return self.is_neutral and not (opens or self._full.ends_within_name(text))
 
     @property
     def is_neutral(self) -> bool:
@@ -101,12 +75,11 @@ class Scan:
     @property
     def is_folded(self) -> bool:
         """Return whether the last line ended with a name or number that the next line may go on with."""
-        is_cut = self._full is not None or self._cut != ""
-        return is_cut or self._folded is not None or self._objects.is_waiting
+        return self._full.may_go_on or self._folded is not None or self._objects.is_waiting
 
     def unfolded(self, text: str) -> list[Report]:
         """Return what the next line holds of the report that the last line began, and nothing else."""
-        before, text = self._from_full(text), one_spelling(text)
+        before, text = self._full.went_on(text), one_spelling(text)
         return before + [
             self.wanted.named(report) for report in (*self._unfolded(text), *self._awaited(text))
         ]
