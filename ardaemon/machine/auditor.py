@@ -68,7 +68,8 @@ class Auditor:
                 pause = RETRY_FIRST_S
                 await came.wait()
             else:
-                await anyio.sleep(pause)
+                with anyio.move_on_after(pause):
+                    await came.wait()
                 pause = min(pause * 2, RETRY_MOST_S)
 
     async def _round(self) -> bool:
@@ -124,6 +125,8 @@ class Auditor:
             audited = Audited(problem=f"the daemon ended {AUDIT_STARTS} times while it ran")
         else:
             audited = await self._run(audit)
+        if audited.problem:  # it may have failed by that
+            await self.disks.ask(audit.experiment.project, partial(audits.require_there, audit.experiment))
         files = audit_files.of_experiment(self.host.audits, audit.experiment.folder)
         value, primary = audits.value_of(audit, audited), audit.result.primary
         work = partial(audit_files.record, files, audit.experiment, value, primary.name, primary.direction)

@@ -263,6 +263,26 @@ def test_an_audit_goes_on_once_a_person_has_mended_what_keeps_it_from_its_record
     assert marks(lab, "audit") == ["audit r0001", "audit r0002"]
 
 
+def test_an_audit_waits_for_a_project_that_is_away(lab: Lab) -> None:
+    ready(lab)
+    hold = held(lab)
+    assert tried(lab, 1.0) == "advance"
+    at_work(lab, 1)
+    lab.kill()
+    away = lab.project.rename(lab.root / "away")
+    lab.start()
+    wait_until(lambda: lab.events("audit not made"), "the first look for the project")
+    away.rename(lab.project)
+    at_work(lab, 2)
+    lab.project.rename(away)
+    looks = len(lab.events("audit not made"))
+    hold.unlink()
+    wait_until(lambda: len(lab.events("audit not made")) > looks, "the audit to fail, without its files")
+    away.rename(lab.project)
+    assert shown(lab, 1)["rows"][0]["value"] == 731903.0
+    assert marks(lab, "audit") == ["audit r0001"] * 3
+
+
 def test_audits_come_last_one_at_a_time_and_outlive_their_session(lab: Lab) -> None:
     ready(lab)
     other = lab.beside("q")
