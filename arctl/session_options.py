@@ -208,7 +208,7 @@ OPTIONS = (
     setting(
         "--audit",
         metavar="COMMAND",
-        help="Run on each advance after its commit; the agent never sees its value: docs/audit.md.",
+        help="Run on each advance after its commit; no agent is shown its value: docs/audit.md.",
     ),
     setting("--audit-seconds", type=DURATION, metavar="TIME", help="Limit of each audit; default: 10m."),
     setting(

@@ -14,7 +14,13 @@ PAGE = 16  # experiments of one page, as the daemon answers them
 
 @click.command()
 @project_option
-@click.option("--page", type=click.IntRange(min=1), default=1, metavar="N", help="16 on each; default: 1.")
+@click.option(
+    "--page",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="The page, with 16 experiments; default: 1.",
+)
 @json_option
 def list(page: int, as_json: bool) -> None:
     """List the experiments: how each stands, its runs, its best, what runs.

@@ -27,7 +27,7 @@ from ardaemon.core.errors import UsageError
 @click.option(
     "--watch", is_flag=True, help="With --html: write it anew at each commit; Ctrl+C stops the command."
 )
-@click.option("--audit", is_flag=True, help="With --html: with the hidden audit, for a person alone.")
+@click.option("--audit", is_flag=True, help="With --html: show the hidden audit too, for a person alone.")
 @common
 def report(
     expr: str | None,

@@ -54,7 +54,7 @@ def rerun(expr: str | None, as_json: bool, run_id: str | None, seeds: int, no_wa
     "--runs",
     type=LAUNCHES,
     metavar="N",
-    help="Launch it N times with other seeds, and N times with the first; default: with what there is.",
+    help="Launch it N times with other seeds, and N times with the first; default: launch nothing.",
 )
 @common
 def noise(expr: str | None, as_json: bool, run_id: str | None, runs: int | None) -> int:

@@ -48,7 +48,7 @@ MEMORY_MAX_MIB = float(1 << 24)  # 16 TiB: a larger amount is a slip of the fing
 
 # --- metrics ---
 CHECK_S = 300.0  # a check evaluates a model, as a short training does; --check-seconds gives it more
-# An audit evaluates a checkpoint on data that the agent never sees; --audit-seconds gives it more.
+# An audit evaluates a checkpoint on data that the agent is not shown; --audit-seconds gives it more.
 AUDIT_S = 600.0
 AUDITS_KEPT = 1000  # values of one experiment, the newest: more advances than any night has
 AUDIT_LOGS_KEPT = 50  # of one experiment, the newest, each of 128 KiB at most
