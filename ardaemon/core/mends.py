@@ -1,6 +1,7 @@
 """Command lines that errors name: what to do now."""
 
 import shlex
+from collections.abc import Sequence
 
 from msgspec.structs import asdict
 
@@ -9,6 +10,7 @@ from ardaemon.core.size import SIZES, written
 from ardaemon.core.text import clean
 from ardaemon.core.words import option as option_of
 
+CANCELLED_MAX = 8  # runs that one line ends: it is to be copied from a terminal
 COMMAND_MAX = 2000  # characters of a command that can still be copied from a terminal
 _FIRST = ("seconds", "runner", "plateau", "max_runs")
 _CONTINUE = "arctl session start --resume continue"
@@ -22,6 +24,11 @@ def go_on(slug: str) -> str:
 def release(run_id: str, slug: str) -> str:
     """Return the command that lets a run start that a person holds."""
     return f"arctl queue release {run_id} --expr {slug}"
+
+
+def cancel(run_ids: Sequence[str], slug: str) -> str:
+    """Return the commands that end these runs, or the first of them."""
+    return " && ".join(f"arctl cancel {run_id} --expr {slug}" for run_id in run_ids[:CANCELLED_MAX])
 
 
 def with_other_files(slug: str) -> str:

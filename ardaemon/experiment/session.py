@@ -1,6 +1,6 @@
 """Start and stop a session."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core import lost_runs
 from ardaemon.core.errors import Refused
 from ardaemon.core.layout import ORIGINAL, Experiment, run_name
+from ardaemon.core.mends import CANCELLED_MAX, cancel
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
 from ardaemon.experiment import chain, checks, generation, max_log, placing, runner, seal
@@ -36,15 +37,15 @@ class Started(NamedTuple):
 def start(
     experiment: Experiment,
     params: SessionStart,
-    active: bool,
+    active: Sequence[str],
     started_here: StartedHere,
     require_possible: Callable[[Settings], None],
 ) -> Started:
     """Start a session with new counters, and return it; train.py becomes what `resume` says.
 
-    `active` says that runs of the experiment are queued or running; `require_possible` raises UsageError for
-    what this machine can never give. Raises UsageError for a wrong setting and
-    Refused if the circumstances are wrong; nothing has changed then.
+    `active` are the runs of the experiment that are queued or running; `require_possible` raises UsageError
+    for what this machine can never give. Raises UsageError for a wrong setting and Refused if the
+    circumstances are wrong; nothing has changed then.
     """
     current = load_or_repair(experiment, without_results=True)
     if params.resume != "fresh":
@@ -146,12 +147,18 @@ def _revert(experiment: Experiment, current: State) -> State:
     return State(current.contract, replace(current.session, placed=target), current.best, current.warnings)
 
 
-def _fresh(experiment: Experiment, current: State, active: bool) -> State:
+def require_over(experiment: Experiment, active: Sequence[str]) -> None:
+    """Raise Refused if runs of the experiment are queued or running, or launches without a verdict."""
     if active:
+        more = f" and {len(active) - CANCELLED_MAX} more" if len(active) > CANCELLED_MAX else ""
         raise Refused(
-            f"runs of {experiment.slug} are queued or running",
-            "cancel them first (arctl queue, arctl cancel)",
+            f"queued or running in {experiment.slug}: {', '.join(active[:CANCELLED_MAX])}{more}",
+            f"wait for them, or end them: {cancel(active, experiment.slug)}",
         )
+
+
+def _fresh(experiment: Experiment, current: State, active: Sequence[str]) -> State:
+    require_over(experiment, active)
     if lost_runs.are_gone(experiment) or without_original(experiment):
         with state.storage("read", experiment.run(ORIGINAL).train):
             # Without an original nothing can begin anew: refuse before anything is moved.

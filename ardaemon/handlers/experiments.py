@@ -199,14 +199,13 @@ class Experiments:
             self.context.forget(experiment)
         return said
 
+    def _active(self, experiment: Experiment) -> list[str]:
+        return [flight.run.run_id for flight in self.board.of(experiment)]
+
     async def _put_aside(self, experiment: Experiment) -> list[str]:
         whole = self.context.changing_chain(experiment.project)
         async with whole, self.context.changing(experiment, mending=True):
-            if self.board.of(experiment):
-                raise Refused(
-                    f"runs of {experiment.slug} are queued or running",
-                    f"wait for them, or end them: arctl cancel --expr {experiment.slug}",
-                )
+            session.require_over(experiment, self._active(experiment))
             said = await self.context.do(experiment, partial(shelf.put_aside, experiment))
             self.context.forget(experiment)
         return said
@@ -218,7 +217,7 @@ class Experiments:
         # By this a person goes on from an earlier state, also while a run waits for that.
         mending = await self._is_taken_back(experiment)
         async with alone, self.context.changing(experiment, mending):
-            active = bool(self.board.of(experiment))
+            active = self._active(experiment)
             possible = await self._possible(params.environment)
             work = partial(session.start, experiment, params, active, self.context.started_here, possible)
             started = await self.context.do(experiment, work)

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from tests.support.lab import SLUG, Lab
+from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import GOAL, Shell, shells
 
 OTHER = "261123-other"
@@ -36,10 +36,17 @@ def test_an_experiment_is_put_aside_and_comes_back_as_it_was(lab: Lab) -> None:
         assert f"arctl session stop --expr {SLUG}" in refused(shell, "archive", SLUG)
         shell.hold(0.5)
         shell("run")
-        assert "arctl cancel" in refused(shell, "archive", "test")
+        [waits] = lab.get("run.rerun", run_id="r0001", environment=lab.environment)["runs"]
+        shell("queue", "hold", waits, "--expr", SLUG)
+        assert f"end them: arctl cancel r0002 --expr {SLUG} && " in refused(shell, "archive", "test")
         shell.release()
         shell("wait")
         shell("session", "stop", "--expr", SLUG)
+        cancel = refused(shell, "archive", SLUG).rpartition("end them: arctl ")[2].split()
+        fresh = refused(shell, "session", "start", "--resume", "fresh", "--yes", "--expr", SLUG)
+        assert fresh.rpartition("end them: arctl ")[2].split() == cancel
+        shell(*cancel)
+        wait_until(lambda: not lab.call("queue.list")["runs"], "the launch without a verdict to be ended")
         before = tree(lab.folder)
 
         (home / "archive").symlink_to(lab.root)

@@ -29,7 +29,7 @@ def start(made: Experiment, resume: Any = "continue", **settings: Any) -> Sessio
     params = SessionStart(
         project=str(made.project), settings=given, environment=ENVIRONMENT, resume=resume, ack_baseline=True
     )
-    return session.start(made, params, False, STARTED_HERE, lambda _: None).session
+    return session.start(made, params, (), STARTED_HERE, lambda _: None).session
 
 
 def tried(made: Experiment, value: float, text: str | None = None) -> Result:
