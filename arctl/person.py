@@ -12,13 +12,13 @@ def is_person() -> bool:
     return _sign() is None
 
 
-def require_person(what: str) -> None:
-    """Raise Refused where an agent calls; `what` is the command that was given."""
+def require_person(what: str, options: str = "") -> None:
+    """Raise Refused where an agent calls; `what` was given, and with `options` a person can copy it."""
     sign = _sign()
     if sign is not None:
         raise Refused(
             f"{what} is for a person, and {sign} says that an agent calls: no agent is shown the audit",
-            f"go on without it; a person calls, in a shell of their own: {what}",
+            f"go on without it; a person calls, in a shell of their own: {what}{options}",
         )
 
 

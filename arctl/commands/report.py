@@ -44,6 +44,8 @@ def report(
     --html writes a page instead: progress, every run, notes and diffs, in one file of 600 KB at most.
     """
     if html:
+        if everything or form == "json":
+            raise UsageError("--format and --all belong to the report as text", "arctl report --html")
         page = Page(expr, output, as_json, audit)
         (page.watch if watch else page.write)()
         return

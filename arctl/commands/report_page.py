@@ -12,6 +12,7 @@ from arctl.person import require_person
 from ardaemon.core.errors import UsageError
 
 STDOUT = "-"
+OUTSIDE = "~/audit.html"  # in what errors advise: a person's page with the audit
 
 
 class Page:
@@ -22,7 +23,7 @@ class Page:
         self.here, self.path, self.as_json = Here(expr), path, as_json
         self.wanted = {"audit": True} if audit else {}  # a daemon of before does not know the word
         if audit:
-            require_person("arctl report --html --audit")
+            require_person("arctl report --html --audit", f" -o {OUTSIDE}")
             _require_outside(path, self.here.project)
         if path is not None and path != STDOUT:
             output.require_file(path)
@@ -71,5 +72,5 @@ def _require_outside(path: str | None, project: str) -> None:
     if os.path.commonpath((folder, project)) == project:
         raise UsageError(
             f"the page with the audit would lie in the project {project}, where an agent reads it",
-            "arctl report --html --audit -o ~/audit.html",
+            f"arctl report --html --audit -o {OUTSIDE}",
         )

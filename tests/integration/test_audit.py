@@ -189,7 +189,13 @@ def _shown_to_people_alone(lab: Lab, shell: Shell) -> None:
         code, out, err = shell.end(shell.start("audit"))
         assert (code, out) == (65, "")
         assert f"{sign} says that an agent calls" in err
-        assert shell.end(shell.start("report", "--html", "--audit", "-o", page))[0] == 65
+        code, _, err = shell.end(shell.start("report", "--html", "--audit", "-o", page))
+        assert (
+            code,
+            err.endswith(
+                "a person calls, in a shell of their own: arctl report --html --audit -o ~/audit.html\n"
+            ),
+        ) == (65, True)
         del lab.environment[sign]
 
 

@@ -87,6 +87,8 @@ REFUSED = (
     (["--html", "-o", "-", "--watch"], 64, "--watch writes a file again and again"),
     (["-o", "r.html"], 64, "--watch, --audit and -o belong to --html"),
     (["--watch"], 64, "--watch, --audit and -o belong to --html"),
+    (["--html", "--format", "json"], 64, "--format and --all belong to the report as text"),
+    (["--html", "--all"], 64, "--format and --all belong to the report as text"),
     (["--html", "--expr", "261122-none"], 64, "261122-none"),
 )
 
