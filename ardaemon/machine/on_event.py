@@ -107,9 +107,12 @@ class Notifier:
                 self._put(notices.idle(whose, minutes))
 
     def _is_at_work(self, whose: Whose) -> bool:
-        """Tell whether a run of the experiment is under way: its commit counts as its next event."""
-        flights = self.board.flights.values()
-        return any((str(f.experiment.project), f.experiment.slug) == whose for f in flights)
+        """Tell whether a run of the experiment is under way: its commit counts as its next event.
+
+        One more launch of a version is none: no agent has sent it, and its commit counts as nothing.
+        """
+        candidates = (flight for flight in self.board.flights.values() if not flight.record.of)
+        return any((str(f.experiment.project), f.experiment.slug) == whose for f in candidates)
 
     def _put(self, notice: Notice) -> None:
         config, is_new = self.config.now, self.endings.is_new(notice)

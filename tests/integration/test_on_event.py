@@ -83,14 +83,18 @@ def test_only_the_named_events_are_told(lab: Lab) -> None:
 
 
 def test_an_agent_that_submits_nothing_is_told_once(lab: Lab) -> None:
-    """It holds for the session that was live before the setting was made."""
+    """It holds for the session that was live before the setting was made, and beside a launch of the best."""
     path = noting(lab)
     text = config_of(lab).read_text()
     lab.ready()
     lab.tried(0.5)
     told(path, 1)
+    lab.call("queue.pause")
+    (launch,) = lab.get("run.rerun", run_id="r0001", environment=lab.environment)["runs"]
     configured(lab, f"{text}idle_minutes = 0.01\n")
     assert [notice["event"] for notice in told(path, 2)] == ["advance", "idle"]
+    lab.call("queue.resume")
+    lab.wait(launch)
     lab.tried(0.4)
     assert [notice["event"] for notice in told(path, 4)] == ["advance", "idle", "advance", "idle"]
 
