@@ -190,12 +190,8 @@ def _shown_to_people_alone(lab: Lab, shell: Shell) -> None:
         assert (code, out) == (65, "")
         assert f"{sign} says that an agent calls" in err
         code, _, err = shell.end(shell.start("report", "--html", "--audit", "-o", page))
-        assert (
-            code,
-            err.endswith(
-                "a person calls, in a shell of their own: arctl report --html --audit -o ~/audit.html\n"
-            ),
-        ) == (65, True)
+        advice = "a person calls, in a shell of their own: arctl report --html --audit -o ~/audit.html\n"
+        assert (code, advice in err) == (65, True)
         del lab.environment[sign]
 
 
