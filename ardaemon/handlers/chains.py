@@ -61,6 +61,8 @@ class Chains:
                 self.context.settled.discard(project.folder)  # the next request undoes or finishes it
                 await self._release(parent, planned)
                 raise
+        self.board.hold(parent.folder, True)  # by that an idle launch gives way
+        self.context.idler.session(parent, False)
         self.board.announce(parent, SessionChanged(live=False))
         self.board.announce(planned.experiment, SessionChanged(live=True))
         return planned.experiment
@@ -73,8 +75,9 @@ class Chains:
                 self.board.hold(parent.folder, False)
 
     def _runs(self, parent: Experiment) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the parent's runs that are at work, and those that wait."""
-        flights, seated = self.board.of(parent), self.board.placement.seated
+        """Return the parent's runs that are at work, and those that wait; an idle launch gives way later."""
+        flights = [flight for flight in self.board.of(parent) if not flight.is_idle]
+        seated = self.board.placement.seated
         waits = [flight for flight in flights if flight.only_waits and flight.key not in seated]
         at_work = tuple(flight.run.run_id for flight in flights if flight not in waits)
         return at_work, tuple(flight.run.run_id for flight in waits)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.integration.test_noise_verdict import SCRIPT, edit, measured
+from tests.support import chains
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured, with_gpus
 
@@ -161,6 +162,22 @@ def test_a_daemon_that_is_killed_again_and_again_launches_no_seed_twice(lab: Lab
     wait_until(lambda: len(values(lab)) >= 7, "seven values")
     marks = (lab.project / "marks").read_text().splitlines()
     assert sorted(marks) == ["r0001", *(f"r0001m{seed}" for seed in range(1, 7))]
+
+
+def test_an_idle_launch_keeps_no_chain_from_going_on_and_ends_then(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 1\n")
+    lab.start()
+    lab.init()
+    chains.begin(lab, chain=2, settings={"measure_noise": True, "max_runs": 9})
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    assert not chains.go_on(lab, force=True)["decision"].get("dropped")
+    wait_until(lambda: not lab.call("queue.list")["runs"], "its end")
+    assert lab.read("runs/r0001m1/result.json")["reason"] == "gave way to a run that wanted its place"
+    session = lab.read(".ar-session.json")
+    assert (session["live"], session["terminated_by"]) == (False, "chained")
+    assert measured(lab) == ["r0001m1"]
 
 
 def test_who_cancels_an_idle_launch_gets_no_other(lab: Lab) -> None:
