@@ -9,6 +9,10 @@ import os
 
 from ardaemon.host import operations, signals
 
+_EXITING = (
+    4  # PF_EXITING of <linux/sched.h>, in the flags of stat: what SIGKILL had pending is pending no more
+)
+
 
 def start_time(pid: int) -> int | None:
     """Return when `pid` started, in clock ticks since boot; None if it does not exist or is a zombie."""
@@ -23,19 +27,22 @@ def stopped(pid: int) -> bool:
 
 
 def unkillable(pid: int) -> bool:
-    """Return whether SIGKILL has no effect on `pid`: it waits for the kernel, or it is another user's.
+    """Return whether SIGKILL has no effect on `pid` any more.
 
-    False if it is gone. Whose it is says kill(2): by its real and its saved user.
+    It waits for the kernel, is on its way out, is gone, or is another user's. Whose it is says kill(2): by
+    its real and its saved user.
     """
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
             values = {name: value.split() for name, _, value in (line.partition(":") for line in file)}
-        real, _, saved, _ = map(int, values["Uid"])
-        pending = int(values["SigPnd"][0], 16) | int(values["ShdPnd"][0], 16)
     except OSError:
-        return False
-    anothers = os.geteuid() not in (0, real, saved)
-    return anothers or bool(pending >> signals.SIGKILL - 1 & 1)
+        return True
+    real, _, saved, _ = map(int, values["Uid"])
+    pending = int(values["SigPnd"][0], 16) | int(values["ShdPnd"][0], 16)
+    if os.geteuid() not in (0, real, saved) or pending >> signals.SIGKILL - 1 & 1:
+        return True
+    fields = _stat(pid)  # after the other file: in the order in which a killed process shows it
+    return fields is None or fields[0] in "ZX" or bool(int(fields[6]) & _EXITING)
 
 
 def name(pid: int) -> str:
