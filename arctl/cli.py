@@ -134,9 +134,10 @@ def arctl() -> None:
 
     \b
     Exit codes: 0 ok (advance or revert), 10 crash, 11 timeout, 12 invalid,
-    13 interrupted, 14 unclean, 20 not confirmed by the audit, 64 usage, 65 refused, 69 no daemon,
-    70 a fault of ardaemon, 74 storage, 75 still running (call again),
-    76 stuck: the run waits until somebody does what the message says.
+    13 interrupted, 14 unclean, 20 not confirmed by the audit, 64 usage,
+    65 refused, 69 no daemon, 70 a fault of ardaemon, 74 storage,
+    75 still running (call again), 76 stuck: the run waits until somebody
+    does what the message says.
     With --exit-zero, run and wait exit with 0 instead of 10 to 14 and 75.
 
     \b

@@ -196,6 +196,7 @@ class Context:
         self.board.newest.pop(str(experiment.folder), None)
         self.board.verdicts_delivered.pop(str(experiment.folder), None)
         self.swept.discard(experiment.folder)
+        self.idler.forget(experiment)
         generation.forget(experiment)
 
     # --- an experiment's files: never read on the event loop, for a disk may hang ---

@@ -83,6 +83,10 @@ class Idler:
             known.like, known.stale = like or known.like, True
         self.board.wake()
 
+    def forget(self, experiment: Experiment) -> None:
+        """Keep nothing in memory of an experiment that has left its folder."""
+        self.known.pop(experiment.folder, None)
+
     async def loop(self) -> None:
         """Look at all that is known whenever something has changed, for ever."""
         for flight in self.board.flights.values():
