@@ -1,14 +1,13 @@
 """The hidden audit as text, for a person. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from arctl.dial import Answer
-from arctl.render.columns import width
+from arctl.render.columns import aligned
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX
 from ardaemon.core.line import number, short
 
 HEAD = ("run", "primary", "audit", "trend")
-GAP = "  "
 PATH_MAX = 400  # bytes: it is copied from the terminal
 NAMED_MAX = 8  # runs that wait, of a line
 NO_AUDIT = "there is no audit: arctl session start --audit COMMAND"
@@ -20,7 +19,7 @@ def lines(view: Answer) -> Iterator[str]:
         yield NO_AUDIT
         return
     yield _heading(view)
-    yield from _table([HEAD, *(_row(row) for row in view["rows"])])
+    yield from aligned([HEAD, *(_row(row) for row in view["rows"])])
     if view["total"] > len(view["rows"]):
         yield f"({view['total']} in all)"
     yield from waiting(view)
@@ -64,10 +63,3 @@ def _row(row: Answer) -> tuple[str, ...]:
     said = row["trend"] or short(row["problem"], WHY_MAX)
     primary = "-" if row["primary"] is None else number(row["primary"])
     return short(row["run_id"], ID_MAX), primary, value, said
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    wide = [max(width(row[column]) for row in rows) for column in range(len(HEAD))]
-    for row in rows:
-        cells = [cell + " " * (wide[n] - width(cell)) for n, cell in enumerate(row[:-1])]
-        yield GAP.join([*cells, row[-1]]).rstrip()

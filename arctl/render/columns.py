@@ -1,9 +1,11 @@
 """Columns that text takes in a terminal. Pure: no I/O."""
 
 import unicodedata
+from collections.abc import Sequence
 
 from ardaemon.core.text import ELLIPSIS
 
+GAP = "  "  # between the columns of a table
 EMOJI_STYLE = "\ufe0f"  # shows the character before it as a picture, two columns wide (UTS #51)
 
 
@@ -23,6 +25,15 @@ def cut_columns(text: str, most: int) -> tuple[str, int]:
             break
         kept, used = kept + sign, used + _width(sign)
     return (kept + ELLIPSIS, used + 1) if most > 0 else ("", 0)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines, each column as wide as its widest cell."""
+    wide = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    padded = (
+        [cell + " " * (most - width(cell)) for cell, most in zip(row, wide, strict=True)] for row in rows
+    )
+    return [GAP.join(cells).rstrip() for cells in padded]
 
 
 def _width(sign: str) -> int:

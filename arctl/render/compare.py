@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from arctl.dial import Answer
-from arctl.render.columns import cut_columns, width
+from arctl.render.columns import aligned, cut_columns
 from arctl.render.line import NAME_MAX
 from arctl.render.overview import better
 from ardaemon.core.interval import mean_of
@@ -14,7 +14,6 @@ METRICS_MAX = 12
 CELL_MAX = 30  # columns
 SEEDS_WANTED = 3  # launches that give an interval which says something
 NONE = "–"
-GAP = "  "
 
 Row = tuple[str, str, str, str]
 
@@ -33,12 +32,7 @@ def table(answer: Answer, view: Answer, other: Answer) -> list[str]:
     if answer["run_id"] == answer["other"]:
         rows = [(*row[:3], "") for row in rows]
     cut = [[cut_columns(cell, CELL_MAX)[0] for cell in row] for row in rows]
-    wide = [max(map(width, column)) for column in zip(*cut, strict=True)]
-    return [GAP.join(map(_padded, row, wide)).rstrip() for row in cut]
-
-
-def _padded(cell: str, wide: int) -> str:
-    return cell + " " * (wide - width(cell))
+    return aligned(cut)
 
 
 def _by_seed(answer: Answer) -> tuple[dict[int, float], dict[int, float]]:
