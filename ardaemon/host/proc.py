@@ -9,9 +9,8 @@ import os
 
 from ardaemon.host import operations, signals
 
-_EXITING = (
-    4  # PF_EXITING of <linux/sched.h>, in the flags of stat: what SIGKILL had pending is pending no more
-)
+# PF_EXITING of <linux/sched.h>, in the flags of stat: what SIGKILL had pending is pending no more.
+_EXITING = 4
 
 
 def start_time(pid: int) -> int | None:
