@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -125,7 +126,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         shell=params.shell,
         priority=params.priority,
     )
-    state.write(entry_path(position.entries, experiment, record.run_id), active, 0o600)
+    _enter(entry_path(position.entries, experiment, record.run_id), active, experiment.run(record.run_id))
     told = shell.warnings(record, shell.before(experiment, record))
     warnings = (*current.warnings, *told, *not_linked, *put_back(experiment, record, current, target))
     return Submitted(record, active, warnings, missing, current.session.peaks)
@@ -246,6 +247,19 @@ def _lay_out(experiment: Experiment, data: bytes, mode: int, record: RunRecord) 
         versions.keep(experiment, run.run_id, data)
         durable.write(run.train, data, mode, folder=False)
         durable.write(run.record, state.encode(record))
+
+
+def _enter(entry: Path, active: Active, run: Run) -> None:
+    """Write the active entry, with which the run is recorded; where that fails, leave nothing of the run."""
+    is_there = entry.exists()  # of the same submit: a daemon died before it could answer
+    try:
+        state.write(entry, active, 0o600)
+    except StorageError:
+        if not is_there:
+            with suppress(OSError):
+                durable.remove(entry)  # first: a run without an entry was never acknowledged
+                durable.remove_tree(run.folder)
+        raise
 
 
 def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:

@@ -167,3 +167,20 @@ def test_on_a_disk_without_a_free_byte_prune_says_a_first_step_that_takes_none(l
     flag.unlink()
     assert "kept: that of r0001 (best)" in shell(*shlex.split(then))
     assert list(removed(lab)) == ["r0002"]
+
+
+def test_a_run_whose_entry_finds_no_room_in_the_state_folder_leaves_nothing(lab: Lab) -> None:
+    lab.ready()
+    lab.stop()
+    entry = f"~/{lab.home.relative_to(lab.root)}/active"
+    at = ["daemon", "rename", f"{entry}/.HASH-r0001.json.tmp -> {entry}/HASH-r0001.json", 1]
+    flag = lab.root / "full"
+    plan = {"at": at, "root": str(lab.root), "do": errno.ENOSPC, "flag": str(flag)}
+    lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
+    with pytest.raises(StorageError, match="No space left on device"):
+        lab.submit()
+    assert flag.exists()
+    assert not (lab.folder / "runs/r0001").exists()
+    assert not any("followed by no daemon" in line for line in lab.get("status.get")["warnings"])
+    flag.unlink()
+    assert lab.run()["run_id"] == "r0001"

@@ -440,8 +440,8 @@ MUTANTS = (
     Mutant(
         "credentials",
         "everybody may read the entry of an active run",
-        "record.run_id), active, 0o600)",
-        "record.run_id), active)",
+        "    try:\n        state.write(entry, active, 0o600)",
+        "    try:\n        state.write(entry, active)",
     ),
     Mutant(
         "credentials",
