@@ -26,6 +26,7 @@ LOCK_DEADLINE_S = 90.0  # for another client, which stops a daemon and starts th
 # nor when one that has answered for the last time ends. So these two are polled.
 POLL_S = 0.02
 ENDING_DEADLINE_S = 45.0  # for a daemon to end: `daemon stop` gives it 30 s
+REMOVED_S = 2.0  # a daemon that could not start removes its socket, and then ends
 UNREACHABLE_S = 12.0  # a daemon that ends in order takes 7 s at most to let go (ardaemon.daemon)
 NOTICE_S = 1.0  # a wait that takes longer is mentioned on stderr
 STDERR_MAX = 1 << 20  # bytes; a longer file is emptied
@@ -178,7 +179,7 @@ def _require_socket(host: Host, waited: float) -> None:
     info = read_info()
     pid, path = info.get("pid"), str(info.get("socket"))
     gone = isinstance(pid, int) and os.path.exists(f"/proc/{pid}") and not os.path.exists(path)
-    if gone and read_info() == info:
+    if gone and waited > REMOVED_S and read_info() == info:
         raise unreachable(pid, "its socket was removed")
     if not info and waited > UNREACHABLE_S and not host.socket.exists():
         raise unreachable(holder(host.lock), f"{host.info.name} and its socket were removed")

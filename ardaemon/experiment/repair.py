@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
-from ardaemon.core.layout import Experiment, run_number
+from ardaemon.core.folders import Look, listing
+from ardaemon.core.layout import Experiment, measured_by, run_number
 from ardaemon.core.lost_runs import are_gone
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
@@ -230,5 +232,20 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
         record = history.record_of(experiment.run(row["run_id"]))
         best = record.state.decision.best if record and isinstance(record.state, Judged) else None
         if best is not None and _put_right(experiment, best):
-            return best
+            return max((best, *_measured_since(experiment, best)), key=_known)
     return None
+
+
+def _measured_since(experiment: Experiment, best: Best) -> Iterator[Best]:
+    """Yield what later launches of the best have made of it: their run.json holds that too."""
+    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
+        if measured_by(entry.name) != best.run_id:
+            continue
+        record = history.record_of(experiment.run(entry.name))
+        later = record.state.decision.best if record and isinstance(record.state, Judged) else None
+        if later is not None and (later.run_id, later.sha256) == (best.run_id, best.sha256):
+            yield later
+
+
+def _known(best: Best) -> int:
+    return sum(value is not None for value in best.values)

@@ -45,6 +45,18 @@ def test_the_baseline_is_launched_four_times_and_its_own_result_stays(lab: Lab) 
     assert len(rows) == 2, "a rerun has no row"
 
 
+def test_a_best_that_is_made_anew_has_the_values_of_its_later_launches(lab: Lab) -> None:
+    noisy(lab)
+    wait_until(lambda: len(measured(lab)) == 3, "its reruns")
+    before = lab.read("best.json")
+    (lab.folder / "best.json").write_text("{")
+    assert any("rebuilt from r0001" in warning for warning in lab.get("status.get")["warnings"])
+    assert lab.read("best.json") == before
+    edit(lab, 0.5)
+    assert lab.run()["verdict"] == "advance"
+    assert len(measured(lab)) == 3, "no seed is launched again"
+
+
 def test_a_clear_win_advances_and_a_clear_loss_reverts_and_the_line_says_how_sure(lab: Lab) -> None:
     noisy(lab)
     edit(lab, 1.5)
