@@ -20,7 +20,7 @@ from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values
 
 # What is replayed, so that a call takes no longer the longer the history is.
 # Each is a number of runs, and a number of values that these have together; a run beyond either is left out.
-REVERTED_MOST = (300, 600)  # the last that were not kept: from so many the edits' effects are known well
+REVERTED_MOST = (300, 300)  # the last that were not kept: from so many the edits' effects are known well
 KEPT_MOST = (30, 100)  # the last that were kept: older ones say next to nothing about the best of now
 SPREAD_MOST = 1000  # runs with two values or more from which the noise is taken: the last ones
 
