@@ -6,6 +6,7 @@ from arctl.base import NOT_LAUNCHED
 from arctl.dial import Answer
 from arctl.render.columns import cut_columns
 from arctl.render.line import ID_MAX, NAME_MAX, WHY_MAX, ordinal, short_id
+from ardaemon.core.direction import is_better
 from ardaemon.core.line import cut, number, short
 
 WAITING_MAX = 200  # bytes: an agent reads it beside the four lines
@@ -125,8 +126,7 @@ class Standing:
     def _colour(self, latest: float) -> str | None:
         if self.best is None:
             return None
-        better = latest < self.best[0] if self.direction == "min" else latest > self.best[0]
-        return BETTER if better else WORSE
+        return BETTER if is_better(latest, self.best[0], self.direction) else WORSE
 
     def _best(self) -> str:
         return "" if self.best is None else f" | best {number(self.best[0])} @ {self.best[1]}"

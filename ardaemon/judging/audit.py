@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ardaemon.core.audits import AuditValue
+from ardaemon.core.direction import is_better
 from ardaemon.core.line import number
 from ardaemon.core.model import Direction
 
@@ -26,7 +27,7 @@ def warning(values: Sequence[AuditValue], direction: Direction) -> str:
         return ""
     best = _best(before)
     reached = _best(last)
-    if _is_better(_value(reached), _value(best), best.direction):
+    if is_better(_value(reached), _value(best), best.direction):
         return ""
     return (
         f"in the last {STALLED_AFTER} advances the primary metric went from {_said(before[-1].primary)} to"
@@ -54,15 +55,11 @@ def trend(before: AuditValue | None, audit: AuditValue) -> Trend:
         return ""
     if audit.value == before.value:
         return "same"
-    return "better" if _is_better(audit.value, before.value, audit.direction) else "worse"
+    return "better" if is_better(audit.value, before.value, audit.direction) else "worse"
 
 
 def _improves(before: float | None, after: float | None, direction: Direction) -> bool:
-    return before is not None and after is not None and _is_better(after, before, direction)
-
-
-def _is_better(value: float, than: float, direction: Direction) -> bool:
-    return value < than if direction == "min" else value > than
+    return before is not None and after is not None and is_better(after, before, direction)
 
 
 def _best(values: Sequence[AuditValue]) -> AuditValue:

@@ -5,6 +5,7 @@ import math
 from msgspec import Struct
 
 from ardaemon.core import constraints
+from ardaemon.core.direction import is_better
 from ardaemon.core.model import (
     Best,
     ConstraintResult,
@@ -158,7 +159,7 @@ def _better(facts: VerdictFacts, primary: PrimaryResult, valid: bool) -> bool:
         return False
     if value == best.value:
         return facts.shorter
-    return value < best.value if primary.direction == "min" else value > best.value
+    return is_better(value, best.value, primary.direction)
 
 
 def _verdict(status: Status, improved: bool, seal_broken: bool) -> Verdict:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from ardaemon.core.direction import is_better
 from ardaemon.core.spelling import one_spelling
 from ardaemon.metrics.base import METRICS_MAX, NEAREST, Metric, Query, Readings
 from ardaemon.metrics.curve import Curve
@@ -129,9 +130,7 @@ class Series(Struct):
         if not math.isfinite(value):
             return
         self._curve.add(value, place, wall)
-        if self._best is None or (
-            value < self._best[0] if self.query.primary.direction == "min" else value > self._best[0]
-        ):
+        if self._best is None or is_better(value, self._best[0], self.query.primary.direction):
             self._best = one
 
     def _note_at(self, one: Value, at: int | None, most: int) -> None:

@@ -35,6 +35,14 @@ def under_way(lab: Lab) -> list[str]:
     return [run["run_id"] for run in lab.call("queue.list")["runs"] if run["state"] == "running"]
 
 
+def begun(lab: Lab) -> None:
+    """A session with its baseline, whose first idle launch is at work."""
+    lab.ready(measure_noise=True)
+    holding(lab)
+    lab.run()
+    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+
+
 def test_before_the_first_edit_a_plain_session_measures_the_noise_and_stops_then(lab: Lab) -> None:
     configured(lab, "cpu_slots = 2\n")
     lab.ready(measure_noise=True)
@@ -51,10 +59,7 @@ def test_before_the_first_edit_a_plain_session_measures_the_noise_and_stops_then
 
 def test_a_launch_on_the_only_place_gives_way_to_a_run_and_is_made_again(lab: Lab) -> None:
     configured(lab, "cpu_slots = 1\n")
-    lab.ready(measure_noise=True)
-    holding(lab)
-    lab.run()
-    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    begun(lab)
     edit(lab, 1.1)
     assert lab.run()["verdict"] == "revert"
     ended = lab.read("runs/r0001m1/result.json")
@@ -123,10 +128,7 @@ def test_what_was_planned_is_not_launched_if_the_files_say_otherwise_by_now(lab:
 @pytest.mark.parametrize("killed", [False, True])
 def test_an_idle_launch_ends_with_its_session_and_leaves_no_gap(lab: Lab, killed: bool) -> None:
     configured(lab, "cpu_slots = 1\n")
-    lab.ready(measure_noise=True)
-    holding(lab)
-    lab.run()
-    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    begun(lab)
     if killed:
         lab.kill()
         lab.start()
@@ -182,10 +184,7 @@ def test_an_idle_launch_keeps_no_chain_from_going_on_and_ends_then(lab: Lab) -> 
 
 def test_who_cancels_an_idle_launch_gets_no_other(lab: Lab) -> None:
     configured(lab, "cpu_slots = 1\n")
-    lab.ready(measure_noise=True)
-    holding(lab)
-    lab.run()
-    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    begun(lab)
     lab.get("run.cancel", run_id="r0001m1")
     assert lab.wait("r0001m1")["result"]["status"] == "interrupted"
     edit(lab, 1.1)
@@ -196,10 +195,7 @@ def test_who_cancels_an_idle_launch_gets_no_other(lab: Lab) -> None:
 
 def test_a_launch_on_the_only_gpu_gives_way_too(lab: Lab) -> None:
     with_gpus(lab, 1)
-    lab.ready(measure_noise=True)
-    holding(lab)
-    lab.run()
-    wait_until(lambda: under_way(lab) == ["r0001m1"], "the idle launch")
+    begun(lab)
     edit(lab, 1.1)
     assert lab.run()["verdict"] == "revert"
     assert lab.read("runs/r0001m1/result.json")["status"] == "interrupted"

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ardaemon.core.interval import mean_of
+
 Z_95 = 1.645  # one-sided: a difference of two launches beyond this many standard deviations is seldom luck
 SAME_LEAST = 3  # launches with one seed: fewer say next to nothing of their own noise
 SHARE_LEAST = 0.25  # of the variance: with less the seed makes no difference that few launches could show
@@ -47,7 +49,7 @@ def _sd(values: Sequence[float]) -> float:
     """Return the standard deviation; in units of the largest deviation, for a square may be no number."""
     if len(set(values)) == 1:
         return 0.0
-    mean = math.fsum(value / len(values) for value in values)
+    mean = mean_of(values)
     largest = max(abs(value - mean) for value in values)
     return largest * math.sqrt(
         math.fsum(((value - mean) / largest) ** 2 for value in values) / (len(values) - 1)
