@@ -31,7 +31,7 @@ from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.judging.next_step import next_step
 from ardaemon.measuring import learned
-from ardaemon.pipeline import measured_best, noise_history, noise_verdict
+from ardaemon.pipeline import launch_values, measured_best, noise_history, noise_verdict
 from ardaemon.pipeline.ended import Ended
 from ardaemon.pipeline.noise_verdict import Ruling
 from ardaemon.pipeline.outcome import all_kept, fit, passed_over, result_of, unclean_of, without
@@ -130,6 +130,8 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement, ruling: R
     result, left = _with_leftovers(ended, result, promoted)
     if ruling is not None:
         result = noise_verdict.told(result, ruling)
+    else:
+        result = noise_verdict.unruled(result, ended, judged)
     best = _best(ended, current, result) if judged.improved else None
     counters = _counters(ended, current, judged)
     why = _termination(ended, current, judged, counters, best)
@@ -209,7 +211,7 @@ def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counte
         failed=judged.failed,
         gpu_seconds=ended.all_gpu_seconds,
         launches=ended.attempts,
-        confirmations=len(noise_verdict.confirmations(ended.before)),
+        confirmations=len(launch_values.confirmations(ended.before)),
     )
     return terminate.count(current.session.counters, tally, _of_this_session(ended, current))
 

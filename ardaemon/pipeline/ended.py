@@ -47,6 +47,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[AttemptResult, ...] = ()  # attempts that did not count
     seed: int = 0  # AR_SEED of this one
     checked: Checked | None = None  # None: no check was run yet
+    check_cut_off: bool = False  # the run's end was wanted as its checks were at work; its job had ended well
     goes_on: bool = False  # nobody wants the end of the run or its session: it may be launched again
     cut_off: bool = False  # its session ended while it waited for another launch: it is judged by what it has
     may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
@@ -143,7 +144,7 @@ def after_checks(ended: Ended, checked: Checked | None, end: Exit | None) -> End
     """
     assert end is not None
     if checked is None:
-        return replace(ended, exit=replace(ended.exit, ending=end.ending))
+        return replace(ended, exit=replace(ended.exit, ending=end.ending), check_cut_off=True)
     survivors = (*ended.exit.survivors, *checked.survivors)
     return replace(ended, checked=checked, exit=replace(ended.exit, survivors=survivors))
 

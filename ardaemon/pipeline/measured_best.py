@@ -19,7 +19,8 @@ from ardaemon.judging.noise.drift import drift
 from ardaemon.judging.noise.types import RunValues
 from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.noise_verdict import config_of, measured, noise_line
+from ardaemon.pipeline.launch_values import measured
+from ardaemon.pipeline.noise_verdict import config_of, noise_line
 from ardaemon.pipeline.outcome import fit, result_of, unclean_of
 
 

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Settings
-from ardaemon.core.reason import LOST, SHORTER, Reason
-from ardaemon.core.run_record import AttemptResult
+from ardaemon.core.reason import SHORTER, Reason
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State
 from ardaemon.judging import verdict
@@ -20,8 +19,9 @@ from ardaemon.judging.noise import line
 from ardaemon.judging.noise.best import standing
 from ardaemon.judging.noise.decide import decide
 from ardaemon.judging.noise.types import Advance, Confirm, NoiseConfig, Revert, RunValues
-from ardaemon.pipeline import noise_history
+from ardaemon.pipeline import launch_values, noise_history
 from ardaemon.pipeline.ended import Ended
+from ardaemon.pipeline.launch_values import confirmations
 
 
 class Ruling(NamedTuple):
@@ -66,7 +66,7 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
     values = confirmations(ended.before)
     if ended.cut_off:
         return Ruling(Revert("undecided"), values=values)
-    values = (*values, measured(ended, judged))
+    values = (*values, launch_values.measured(ended, judged))
     if values[-1].value is None:
         return _failed(ended, values)
     history = _history(ended, current, values)
@@ -101,19 +101,6 @@ def _failed(ended: Ended, values: tuple[SeedValue, ...]) -> Ruling:
     if not ended.goes_on:
         return Ruling(Revert("undecided"), values=values)
     return Ruling(confirm=values[-1].seed + 1, values=values)
-
-
-def confirmations(before: tuple[AttemptResult, ...]) -> tuple[SeedValue, ...]:
-    """Return what earlier launches of the run measured, those under unfair conditions left out."""
-    return tuple(
-        SeedValue(seed=one.seed, value=one.value, status=one.status) for one in before if one.why == "confirm"
-    )
-
-
-def measured(ended: Ended, judged: verdict.Judgement) -> SeedValue:
-    """Return what the launch that is just over measured; under unfair conditions that is nothing."""
-    fair = judged.status == "ok" and judged.valid and ended.tainted is None and ended.exit.ending not in LOST
-    return SeedValue(seed=ended.seed, value=judged.primary.value if fair else None, status=judged.status)
 
 
 def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.Judgement:
@@ -176,3 +163,14 @@ def told(result: Result, ruling: Ruling) -> Result:
         noise=facts.best.noise,
         df=facts.best.df,
     )
+
+
+def unruled(result: Result, ended: Ended, judged: verdict.Judgement) -> Result:
+    """Return the result of a run that was judged without statistics, with what each of its launches measured.
+
+    It was launched again, and the last launch broke a constraint, or was interrupted.
+    """
+    values = launch_values.all_of(ended, judged)
+    broken = judged.status == "ok" and any(not one.ok for one in judged.constraints)
+    said = line.broken(ended.attempts, ended.seed) if values and broken else ""
+    return replace(result, said=said, values=values)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from arctl.render.run import verdict_line
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.pages import data_of
@@ -206,6 +207,11 @@ def test_a_confirmation_that_breaks_a_constraint_reverts_the_run(lab: Lab) -> No
     result = lab.run()
     assert (result["verdict"], result["attempts"]) == ("revert", 2), result["said"]
     assert result["reason"] == "constraint val/loss<=1.1 violated: 1.2"
+    assert result["said"] == "attempt 2 (seed 1) broke a constraint"
+    assert result["values"] == [KEPT[0], {"seed": 1, "value": 1.2}]
+    assert verdict_line(result) == (
+        "[r0002] revert: constraint val/loss<=1.1 violated (1.2) — attempt 2 (seed 1) broke a constraint"
+    )
     assert lab.read("best.json")["run_id"] == "r0001"
 
 

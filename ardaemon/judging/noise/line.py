@@ -46,6 +46,11 @@ def verdict_line(run: str, metric: str, decision: Advance | Revert) -> str:
     return fit(head, said, f" (P={facts.p_better:.2f}{attempts})", LINE_MAX)
 
 
+def broken(attempt: int, seed: int) -> str:
+    """Say which of a run's attempts broke a constraint; the reason says which constraint, and by what."""
+    return f"attempt {attempt} (seed {seed}) broke a constraint"
+
+
 def status_line(best: BestNow, launches: int, confirmations: int) -> str:
     """Return `noise: ±0.0021 (31 df), 12 of 55 launches were confirmations; expected false …`."""
     noise = f"noise: ±{best.noise:.2g} ({best.df} df)"
