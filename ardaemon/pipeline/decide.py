@@ -70,7 +70,8 @@ def decide(ended: Ended, records: Records = PLAIN, newest: int = 0) -> RunRecord
             raise BestFirst(ruling.best_seed)
         if ruling.decision is not None:
             judged = noise_verdict.ruled(judged, ruling, _is_shorter(ended, current))
-    wins = why is None and judged.improved and judged.valid
+    decided = why is None and (ruling is None or ruling.confirm is None)
+    wins = decided and judged.improved and judged.valid
     if wins and ended.record.settings.checks and ended.checked is None:
         raise ChecksFirst
     record = replace(ended.record, state=_after(ended, current, judged, why, ruling))

@@ -47,6 +47,16 @@ def test_a_confirmation_that_a_stop_ends_leaves_no_value_and_what_was_measured_b
     assert (told["verdict"], told["values"], told["said"]) == ("interrupted", values, "")
 
 
+def test_a_run_whose_check_is_ended_keeps_the_value_of_its_last_launch_too(lab: Lab) -> None:
+    noisy(lab, checks=["sh -c 'test ! -e slow || { touch checking; sleep 60; }'"])
+    (lab.project / "slow").touch()
+    run_id = better(lab)
+    wait_until((lab.project / "checking").exists, "its check")
+    lab.get("run.cancel", run_id=run_id)
+    told = result(lab, run_id)
+    assert (told["verdict"], told["values"]) == ("interrupted", KEPT), "it is checked after its confirmation"
+
+
 def test_a_confirmation_during_which_the_seal_is_broken_keeps_what_was_measured_before(lab: Lab) -> None:
     data = lab.project / "data.txt"
     data.write_text("1")
