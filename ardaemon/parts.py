@@ -110,7 +110,7 @@ def build(
     idle_files = IdleFiles(locks, disks, host.active, started_here, key, board.next_seq)
     idler = Idler(board, control, idle_files)
     scheduler = Scheduler(
-        board, driver, overseer.inventory, overseer.sampler.ask, control.give_way, idler.note, tasks
+        board, driver, overseer.inventory, overseer.sampler.ask, control.give_way, idler.committed, tasks
     )
     views = Views(board, engine.waits, machine.live)
     notifier = Notifier(config, board)
@@ -173,7 +173,7 @@ def _ending(driver: Driver, idler: Idler) -> recovery.End:
 
     async def end(flight: Flight) -> None:
         await driver.committer.end(flight)
-        idler.note(flight)
+        idler.committed(flight)
 
     return end
 

@@ -11,7 +11,7 @@ from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Result
 from ardaemon.core.protocol import Rerun, Submit
-from ardaemon.core.run_record import Active, Queued, came_to_nothing
+from ardaemon.core.run_record import Active, came_to_nothing
 from ardaemon.experiment import history, seal
 from ardaemon.experiment.ownership import described
 from ardaemon.experiment.ready import require_ready
@@ -20,9 +20,8 @@ from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import noise_history, variables
-from ardaemon.pipeline.measures import Launched, OneMore, launched
+from ardaemon.pipeline.measures import Launched, OneMore, launched, never_queued
 from ardaemon.pipeline.need import need
-from ardaemon.pipeline.submit import entry_path
 
 
 class Caller(NamedTuple):
@@ -101,8 +100,7 @@ def _is_free_again(experiment: Experiment, one: Launched, caller: Caller) -> boo
     record = history.record_of(one.run)
     if record is None or came_to_nothing(record):
         return record is not None
-    laid_out_here = record.laid_out_by == described(caller.key) and record.state == Queued(seed=one.seed)
-    return laid_out_here and not entry_path(caller.entries, experiment, one.run.run_id).exists()
+    return never_queued(experiment, one, record, caller.key, caller.entries)
 
 
 def _free(used: set[int], count: int) -> list[int]:

@@ -52,12 +52,20 @@ def checkpoint_of(experiment: Experiment, result: Result) -> str:
 def finish(entry: Path, record: RunRecord, result: Result) -> None:
     """Take the active entry of a committed run away: to those that wait for their audit, if it is one.
 
-    One that cannot be moved now stays, and is moved later (brought()): no verdict waits for that.
+    One that cannot be moved now stays, and is moved later (brought()): no verdict waits for that. One whose
+    environment a launch on an idle place may need stays too (queue/handing_over.py).
     """
-    if not is_due(record, result):
+    if is_due(record, result):
+        if not _moved(entry):
+            log.warning("audit put off", extra={"facts": {"run_id": record.run_id}})
+    elif not is_handed_on(record, result):
         apply.finish(entry)
-    elif not _moved(entry):
-        log.warning("audit put off", extra={"facts": {"run_id": record.run_id}})
+
+
+def is_handed_on(record: RunRecord, result: Result) -> bool:
+    """Tell whether the run's environment may be needed after its commit, by a launch on an idle place."""
+    goes_on = record.settings.measure_noise and not result.should_terminate
+    return goes_on and not is_due(record, result)
 
 
 def brought(active: Path, names: Iterable[str]) -> bool:

@@ -6,6 +6,7 @@ best's mean is known well.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from ardaemon.core.layout import Experiment, run_number
 from ardaemon.core.model import Best, Result, Session, Settings
 from ardaemon.core.run_record import Active, Judged, RunRecord, came_to_nothing
 from ardaemon.experiment import history, seal
+from ardaemon.experiment.ownership import described
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, load
 from ardaemon.judging.noise.best import worth_measuring
@@ -56,10 +58,12 @@ def started(experiment: Experiment, environment: dict[str, str]) -> Like:
     return Like(Active(folder=str(experiment.folder), run_id="", seq=0, environment=environment))
 
 
-def plan(experiment: Experiment, like: Like, started_here: StartedHere, key: bytes) -> Plan | None:
+def plan(
+    experiment: Experiment, like: Like, started_here: StartedHere, key: bytes, entries: Path
+) -> Plan | None:
     """Return what idle places are to be used for; None: for nothing. Changes no file.
 
-    `key` makes the fingerprint of an environment.
+    `key` makes the fingerprint of an environment; `entries` is the folder of the active entries.
     """
     current = load(experiment)
     session, best, settings = current.session, current.best, current.session.settings
@@ -72,7 +76,7 @@ def plan(experiment: Experiment, like: Like, started_here: StartedHere, key: byt
     records = [(one, history.record_of(one.run)) for one in measures.launched(experiment, best.run_id)]
     if record is None or result is None or any(_was_ended(known) for _, known in records):
         return None
-    made = [_made(*one) for one in records]
+    made = [_made(*one) for one in records if not measures.never_queued(experiment, *one, key, entries)]
     after = next_launches(made) if settings.verdict == "plain" else _by_noise(experiment, current, best, made)
     if best.conditions != seal.conditions(settings, current.contract) or not after:
         return None
@@ -144,5 +148,6 @@ def _how(
         epoch=session.epoch,
         revision=session.revision,
         seal=seal.fingerprint(current.contract),
+        laid_out_by=described(key),
     )
     return record, like.active

@@ -31,7 +31,7 @@ class IdleFiles:
 
     async def plan(self, experiment: Experiment, like: Like) -> Plan | None:
         """Return what idle places are to be used for; None: for nothing."""
-        work = partial(idle.plan, experiment, like, self.started_here, self.key)
+        work = partial(idle.plan, experiment, like, self.started_here, self.key, self.entries)
         return await self.disks.ask(experiment.project, work)
 
     async def lay_out(
@@ -48,7 +48,7 @@ class IdleFiles:
             return await self.disks.do(experiment.project, work)
 
     def _laid_out(self, experiment: Experiment, like: Like, launch: OneMore, seq: int) -> LaidOut | None:
-        now = idle.plan(experiment, like, self.started_here, self.key)
+        now = idle.plan(experiment, like, self.started_here, self.key, self.entries)
         if now is None or not any(_is_same(launch, one) for one in now.launches):
             return None
         return measures.lay_out(experiment, launch, self.entries, seq, self.started_here.records, LATER)

@@ -23,6 +23,7 @@ from ardaemon.core.queue import IDLE
 from ardaemon.core.run_record import Active, Queued, RunRecord, came_to_nothing
 from ardaemon.experiment import history, same, seal, versions
 from ardaemon.experiment.own_records import Records
+from ardaemon.experiment.ownership import described
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import durable, state
 from ardaemon.judging.noise.best import threshold
@@ -152,6 +153,19 @@ def launched(experiment: Experiment, run_id: str | None = None) -> Iterator[Laun
         match = MEASURE_ID.fullmatch(entry.name)
         if match is not None and run_id in (None, match[1]):
             yield Launched(experiment.run(entry.name), match[1], int(match[2]), int(match[3] or 1))
+
+
+def never_queued(
+    experiment: Experiment, launch: Launched, record: RunRecord | None, key: bytes, entries: Path
+) -> bool:
+    """Tell whether a launch was laid out here and never got its entry, for a full disk or a kill.
+
+    Its seed is free still. What another state folder's daemon has laid out may wait in that one's queue.
+    """
+    laid_out_here = record is None or (
+        record.laid_out_by == described(key) and record.state == Queued(seed=launch.seed)
+    )
+    return laid_out_here and not entry_path(entries, experiment, launch.run.run_id).exists()
 
 
 def of_best(like: Flight, best: Best, seed: int) -> OneMore:

@@ -18,7 +18,7 @@ from ardaemon.core.layout import Experiment, measure_name
 from ardaemon.core.lifecycle import State
 from ardaemon.core.queue import IDLE
 from ardaemon.core.run_record import Queued
-from ardaemon.pipeline import measures
+from ardaemon.pipeline import audit_files, measures
 from ardaemon.pipeline.flight import Flight
 from ardaemon.pipeline.idle import Like, Plan
 from ardaemon.pipeline.idle_files import IdleFiles
@@ -27,6 +27,7 @@ from ardaemon.queue import facts as queue_facts
 from ardaemon.queue.assign import assign
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
+from ardaemon.queue.handing_over import HandingOver
 
 log = logging.getLogger("ardaemon.run")
 
@@ -40,6 +41,7 @@ class Known:
     plan: Plan | None = None
     stale: bool = True  # its files have changed since the plan was made
     since: float = field(default_factory=time.monotonic)  # when it last had a candidate
+    handing_over: HandingOver = field(default_factory=HandingOver)
 
 
 def are_at_work(candidates: Sequence[State]) -> bool:
@@ -74,6 +76,12 @@ class Idler:
         if not flight.record.of:
             known.since = time.monotonic()
 
+    def committed(self, flight: Flight) -> None:
+        """Note a run that is committed; its entry stays here for a launch that follows."""
+        self.note(flight)
+        if flight.result is not None and audit_files.is_handed_on(flight.record, flight.result):
+            self.known[flight.experiment.folder].handing_over.add(flight.entry)
+
     def session(self, experiment: Experiment, wanted: bool, like: Like | None = None) -> None:
         """Take up a session that was started, changed or stopped; `like`: how its runs are launched."""
         known = self.known.get(experiment.folder)
@@ -85,7 +93,9 @@ class Idler:
 
     def forget(self, experiment: Experiment) -> None:
         """Keep nothing in memory of an experiment that has left its folder."""
-        self.known.pop(experiment.folder, None)
+        known = self.known.pop(experiment.folder, None)
+        if known is not None:
+            known.handing_over.settle(False)
 
     async def loop(self) -> None:
         """Look at all that is known whenever something has changed, for ever."""
@@ -94,7 +104,8 @@ class Idler:
         while True:
             changed = self.board.changed
             self._end_what_is_over()
-            waits = [await self._look(known) for known in list(self.known.values())]
+            looks = [await self._look(known) for known in list(self.known.values())]
+            waits = [wait for look in looks for wait in look]
             soonest = min((wait for wait in waits if wait is not None), default=None)
             with anyio.move_on_after(soonest):
                 await changed.wait()
@@ -105,7 +116,7 @@ class Idler:
             if flight.session_over:
                 self.control.give_way(flight)
 
-    async def _look(self, known: Known) -> float | None:
+    async def _look(self, known: Known) -> tuple[float | None, float | None]:
         """Use the experiment's idle places; return in how many seconds to look again if nothing changes."""
         if known.stale and known.like is not None and self._may_be_idle(known):
             await self._plan(known, known.like)
@@ -114,7 +125,14 @@ class Idler:
         if wait == 0.0:
             for launch in self._fitting(known):
                 await self._begin(known, launch)
-        return wait or None
+        return wait or None, known.handing_over.settle(self._follows(known, wait))
+
+    def _follows(self, known: Known, wait: float | None) -> bool:
+        """Tell whether a launch may be laid out at once that needs the environment of a committed run.
+
+        A run on the board has its own entry, and hands on its own environment.
+        """
+        return (known.stale or wait == 0.0) and not self.board.of(known.experiment)
 
     def _may_be_idle(self, known: Known) -> bool:
         launches = [flight.state for flight in self.board.of(known.experiment) if flight.record.of]
