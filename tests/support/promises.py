@@ -131,6 +131,12 @@ PROMISES = {
         "a baseline, its reruns and an edit that is confirmed with a second seed; the daemon is killed before"
         " each of its operations and started again",
     ),
+    "idle-launches": (
+        "launches of the best on an idle place go on by themselves whenever the daemon is killed: none is"
+        " made twice, and no value is lost",
+        "a baseline in a session with --measure-noise, and nobody asks for a run; the daemon is killed before"
+        " each operation of such a launch, and of laying out the next one, and started again",
+    ),
     "audit": (
         "a hidden audit is recorded once for each advance, whenever the daemon is killed and however full the"
         " disk is; what is recorded is not run again",
@@ -249,8 +255,8 @@ PROMISES = {
     ),
     "credentials": (
         "agents' credentials reach no job; an environment is on disk in its run's 0600 entry alone,"
-        " until commit, and nobody reads it in the memory of the daemon or of a shim; nothing stays in the"
-        " daemon of the shell that started it",
+        " until commit (--measure-noise: for 10 s more at most), and nobody reads it in the memory of the"
+        " daemon or of a shim; nothing stays in the daemon of the shell that started it",
         "a planted secret is looked for in every file and command line, without a pause, all through a"
         " run's life; another process of the user tries to look in; the daemon is started in a shell full"
         " of a project's modules and libraries",

@@ -228,6 +228,24 @@ MUTANTS = (
         "raise AssertionError(first.seed)",
     ),
     Mutant(
+        "idle-launches",
+        "the entry of a committed run goes before the launch after it has its own",
+        "elif not is_handed_on(record, result):",
+        "else:",
+    ),
+    Mutant(
+        "idle-launches",
+        "a daemon that starts does not go on after a launch that is committed",
+        "    await driver.committer.end(flight)\n        idler.committed(flight)",
+        "    await driver.committer.end(flight)\n        flight.entry.unlink(missing_ok=True)",
+    ),
+    Mutant(
+        "idle-launches",
+        "a launch that was laid out, but never queued, counts as made",
+        "for one in records if not measures.never_queued(experiment, *one, key, entries)]",
+        "for one in records]",
+    ),
+    Mutant(
         "audit",
         "an audit that is recorded is run again after a kill",
         "done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)",
