@@ -6,6 +6,7 @@ from pathlib import Path
 
 from arctl.pid_namespace import started_ticks
 from ardaemon.core.errors import DaemonUnavailable
+from ardaemon.core.locking import NO_LOCKS
 
 NOTE_MAX = 64  # bytes of the lock file: a pid and its start time
 CANNOT_BE_REACHED = "does not listen where it is looked for (its socket or daemon.json is gone, or it starts)"
@@ -13,7 +14,7 @@ RESTART = "arctl daemon restart (running jobs go on)"
 
 
 def is_locked(lock: Path) -> bool:
-    """Return whether a daemon lives: it holds this lock until its end."""
+    """Return whether a daemon lives: it holds this lock until its end. Without locks none can start."""
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -22,6 +23,9 @@ def is_locked(lock: Path) -> bool:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     finally:
         os.close(fd)
     return False

@@ -17,6 +17,7 @@ from arctl.pid_namespace import require_lasting
 from ardaemon.core import isolated, places, words
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
+from ardaemon.core.locking import RUNTIME, STATE, require_locks
 from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
@@ -43,7 +44,6 @@ def start(again: bool = False) -> socket.socket:
     """
     require_lasting()
     host = Host.of_environment()
-    private_folder(host.state)
     with start_lock(host):
         return start_locked(host, again)
 
@@ -65,6 +65,7 @@ def start_locked(host: Host, again: bool = False) -> socket.socket:
                 _await_other(host)
                 deadline = min(time.monotonic() + START_DEADLINE_S, latest)
             else:
+                require_locks(private_folder(host.runtime), RUNTIME)
                 _launch(host, deadline)
     raise DaemonUnavailable(
         f"no daemon accepted a connection within {time.monotonic() - begun:.0f} s", f"its log: {host.log}"
@@ -187,7 +188,8 @@ def _require_socket(host: Host, waited: float) -> None:
 
 @contextmanager
 def start_lock(host: Host) -> Iterator[None]:
-    """Hold the start lock, so that one client at a time starts or stops a daemon."""
+    """Make the folder of the start lock, and hold that: one client at a time starts or stops a daemon."""
+    require_locks(private_folder(host.state), STATE)
     lock = os.open(host.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         what = "for another arctl, which starts or stops the daemon"

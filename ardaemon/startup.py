@@ -6,6 +6,7 @@ import time
 
 from ardaemon.core import words
 from ardaemon.core.layout import Host
+from ardaemon.core.locking import RUNTIME, STATE, require_locks
 from ardaemon.core.private import private_folder
 from ardaemon.host import file_lock
 from ardaemon.host.notify import Manager
@@ -41,9 +42,9 @@ def _is_left(path: str) -> bool:
 
 
 def prepare(host: Host) -> None:
-    """Make the folders that the daemon needs, private to the user."""
-    private_folder(host.state)
-    private_folder(host.runtime)
+    """Make the folders that the daemon needs, private to the user. Raises StorageError."""
+    for folder, variable in ((host.state, STATE), (host.runtime, RUNTIME)):
+        require_locks(private_folder(folder), variable)
     for folder in (host.active, host.locks, host.quarantine, host.audits, host.audits_waiting):
         private_folder(folder)
 

@@ -19,7 +19,6 @@ from arctl.stopper import require_near, stop_running, too_busy
 from ardaemon.core import config_file, places
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
-from ardaemon.core.private import private_folder
 from ardaemon.core.text import one_line
 
 TRIES = 3  # of `start`, where the daemon that answers is ending
@@ -60,7 +59,6 @@ def stop(as_json: bool) -> None:
     """Stop the daemon. Running jobs go on, and the next daemon takes them up."""
     require_near()
     host = Host.of_environment()
-    private_folder(host.state)
     with start_lock(host):
         pid = stop_running(host)
     if as_json:
@@ -77,7 +75,6 @@ def restart(as_json: bool) -> None:
     require_lasting()  # before the daemon that runs is stopped
     config_file.load(places.config_file(), os.environ)  # a fault would keep the next one from starting
     host = Host.of_environment()
-    private_folder(host.state)
     with start_lock(host):
         stop_running(host)
         sock = start_locked(host)

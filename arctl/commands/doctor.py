@@ -28,6 +28,7 @@ from arctl.starter import dial_running
 from ardaemon.core import programs
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Experiment, Host
+from ardaemon.core.locking import RUNTIME, STATE, without_locks
 from ardaemon.core.words import CREATE, SEAL_HOLDS
 
 PYTHON_MIN = (3, 11)
@@ -65,8 +66,8 @@ def _say(check: Check) -> None:
 def _checks(expr: str | None) -> Iterator[Check]:
     host = Host.of_environment()
     yield _python()
-    yield _folder("state folder", host.state)
-    yield _folder("runtime folder", host.runtime)
+    yield _folder("state folder", host.state, STATE)
+    yield _folder("runtime folder", host.runtime, RUNTIME)
     yield _runtime_variable(host)
     yield from _lingering()
     yield _disk("disk of the state", host.state)
@@ -112,8 +113,8 @@ def _python() -> Check:
     return Check("ok" if fits else "FAIL", "python", version, "" if fits else "install Python 3.11 or newer")
 
 
-def _folder(name: str, folder: Path) -> Check:
-    """Check that the folder is this user's own and closed to others."""
+def _folder(name: str, folder: Path, variable: str) -> Check:
+    """Check that the folder is this user's own, closed to others, and has locks."""
     try:
         status = folder.lstat()
     except FileNotFoundError:
@@ -128,6 +129,9 @@ def _folder(name: str, folder: Path) -> Check:
         )
     if status.st_mode & 0o077:
         return Check("FAIL", name, f"{folder} is open to others", f"chmod 700 {folder}")
+    fault = without_locks(folder, variable)
+    if fault is not None:
+        return Check("FAIL", name, fault.message, fault.mend)
     return Check("ok", name, str(folder))
 
 

@@ -18,7 +18,6 @@ from arctl.starter import start_lock
 from arctl.stopper import require_near, stop_running
 from ardaemon.core.errors import DaemonUnavailable
 from ardaemon.core.layout import Host
-from ardaemon.core.private import private_folder
 
 INSTALL, UNINSTALL = "arctl daemon install", "arctl daemon uninstall"
 dry_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
@@ -158,6 +157,5 @@ def _restart(*names: str) -> None:
 def _alone() -> Iterator[Host]:
     """Let no other client start or stop a daemon meanwhile."""
     host = Host.of_environment()
-    private_folder(host.state)
     with start_lock(host):
         yield host

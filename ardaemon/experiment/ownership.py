@@ -282,7 +282,7 @@ class Ownership:
             held.file.close()
 
     def _seen(self, found: OwnerFile) -> Seen:
-        record = found.read()
+        record = None if found.made else found.read()
         if record is None:
             return Seen(None, found.lock, lives=not found.made)
         lives = self._lives(record)

@@ -16,14 +16,13 @@ from pathlib import Path
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.locking import NO_LOCKS
 from ardaemon.core.project_owner import Lock, ProjectOwner
 from ardaemon.host import durable, file_lock, file_system, operations, state
 
 # Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
 RECORD_BYTES = 1024
 TRIES_MAX = 8  # each time somebody else has removed or replaced the file in between
-# What flock(2) says where a file system has no locks.
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 log = logging.getLogger("ardaemon.owner")
 
@@ -142,7 +141,7 @@ def _locked(fd: int) -> Lock:
     except BlockingIOError:
         return "held"
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in NO_LOCKS:
             return "unknown"
         os.close(fd)
         raise

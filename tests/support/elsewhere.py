@@ -34,6 +34,11 @@ def container() -> Iterator[tuple[str, ...]]:
             outer.kill()
 
 
+def within(words: tuple[str, ...], *command: str | Path) -> None:
+    """Run a command there, to its end."""
+    subprocess.run([*words, *command], check=True)
+
+
 def _init_of(outer: int) -> str | None:
     children = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
     ready = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
