@@ -93,6 +93,11 @@ def version_of(record: RunRecord, conditions: str) -> Version:
     return Version(record.sha256, record.normal, conditions, record.environment_sha256)
 
 
+def may_be_same(version: Version, record: RunRecord) -> bool:
+    """Tell whether a run may be of this version, before its conditions are worked out: thousands may wait."""
+    return is_same(version, version_of(record, version.conditions))
+
+
 def is_same(one: Version, other: Version) -> bool:
     """Tell whether two runs of these versions measure the same."""
     if (one.conditions, one.environment) != (other.conditions, other.environment):

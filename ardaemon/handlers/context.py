@@ -31,6 +31,7 @@ from ardaemon.pipeline.log_quota import LogQuota
 from ardaemon.queue.board import Board
 from ardaemon.queue.control import Control
 from ardaemon.queue.idler import Idler
+from ardaemon.queue.removed import removed_of
 from ardaemon.queue.views import Views
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Context:
         flights = self.board.of(experiment)
         removed = []
         if flights:
-            removed = await self.ask(experiment, lambda: [each for each in flights if each.is_removed()])
+            removed = await self.ask(experiment, partial(removed_of, flights))
         for flight in flights:
             if flight in removed:
                 self.control.drop(flight)
@@ -98,7 +99,8 @@ class Context:
                 self.facts.wake(experiment)  # a daemon before this one may have been killed too early
             yield
         for flight in self.board.of(experiment):
-            flight.nudge()
+            if flight.driven or flight.blocked is not None:  # nobody waits for another one
+                flight.nudge()
 
     async def _owned(self, project: Path) -> None:
         """Take the project, once another daemon that has no run in it lets go. Raises OwnedElsewhere."""

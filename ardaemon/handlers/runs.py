@@ -9,7 +9,7 @@ from ardaemon.core import asides
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import Refused, StorageError, Unfollowed
 from ardaemon.core.events import RunSubmitted
-from ardaemon.core.layout import Experiment, candidate_number, project_folder
+from ardaemon.core.layout import Experiment, project_folder
 from ardaemon.core.priority import check_priority
 from ardaemon.core.run_record import Active
 from ardaemon.experiment import ledger
@@ -60,7 +60,7 @@ class Runs:
             for flight in flights:
                 if flight.record.submit_id == params.submit_id:
                     return self.views.view(flight)
-            highest = max((candidate_number(f.run.run_id) for f in flights), default=0)
+            highest = max((flight.number for flight in flights), default=0)
             entries, key = self.context.host.active, self.context.fingerprint_key
             position = submit.Position(
                 entries=entries,
@@ -78,7 +78,7 @@ class Runs:
             done = await self.context.do(experiment, work)
             if done.active is not None:
                 flight = self._queued(experiment, done, done.active, received)
-                view = self.views.view(flight)
+                view = self.views.submitted(flight)
                 return replace(view, warnings=(*done.warnings, *made_room), missing=done.missing)
         return replace(await stored(self.context, experiment, done.record.run_id), warnings=done.warnings)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 from anyio import CancelScope
@@ -14,11 +15,11 @@ from msgspec.structs import replace
 from ardaemon.checkpoints.promote import Promotion
 from ardaemon.core import lifecycle
 from ardaemon.core.gpus import Need
-from ardaemon.core.layout import Experiment, Run
+from ardaemon.core.layout import Experiment, Run, candidate_number
 from ardaemon.core.measured import Measured
 from ardaemon.core.model import Exit, Result
 from ardaemon.core.protocol import CURVE_MAX, RunView
-from ardaemon.core.queue import IDLE, NOWHERE, Seat, seat_of
+from ardaemon.core.queue import IDLE, NOWHERE, Seat, Waiting, seat_of
 from ardaemon.core.run_record import Active, AttemptResult, Handle, Judged, Launching, Queued, RunRecord
 from ardaemon.experiment.state import is_removed
 from ardaemon.gpus import nvml_library
@@ -68,6 +69,13 @@ class Going:
         self.latest, self.step = value, step
 
 
+class SeenWaiting(NamedTuple):
+    """What the queue has made of a run that waits, and of what: while that is the same, so is this."""
+
+    of: tuple[object, ...]
+    waiting: Waiting
+
+
 @dataclass(eq=False)
 class Flight:
     """One run that is not committed: who it is, what is wanted of it, and where it stands.
@@ -103,14 +111,20 @@ class Flight:
     promoting: str | None = None  # how far the copy of its checkpoint is
     checking: Commands | None = None  # its checks, while they are under way
     failures: int = 0  # launches in a row that never started
+    seen: SeenWaiting | None = None
     writing: anyio.Lock = field(default_factory=anyio.Lock)  # its active entry
     changed: anyio.Event = field(default_factory=anyio.Event)
     nudged: anyio.Event = field(default_factory=anyio.Event)
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[str, str]:
         """Return what tells this run from all others on this machine."""
         return str(self.experiment.folder), self.run.run_id
+
+    @functools.cached_property
+    def number(self) -> int:
+        """Return the number that the run has used up; 0 for a launch that only measures."""
+        return candidate_number(self.run.run_id)
 
     @property
     def need(self) -> Need:

@@ -76,6 +76,8 @@ def _counts(experiment: Experiment, best: Best) -> bool:
 
 def _require_none_under_way(current: State, version: Version, under_way: Iterable[RunRecord]) -> None:
     for record in under_way:
+        if not same.may_be_same(version, record):
+            continue
         conditions = same.conditions(record, current.contract)
         if same.is_same(version, same.version_of(record, conditions)):
             raise UnderWay(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ardaemon.core.config import Config
 from ardaemon.core.model import LIMITS
 from ardaemon.core.queue import AtWork, QueueFacts, Seat, Waiting
-from ardaemon.pipeline.flight import Flight, Going
+from ardaemon.pipeline.flight import Flight, Going, SeenWaiting
 from ardaemon.queue.board import Board
 from ardaemon.queue.placement import Placement
 
@@ -36,7 +36,21 @@ def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
 
 
 def waiting(flight: Flight, board: Board, judging: bool = False) -> Waiting:
-    """Return a run as the queue sees it; `judging`: no other of its experiment may start for a moment."""
+    """Return a run as the queue sees it; `judging`: no other of its experiment may start for a moment.
+
+    Each decision asks it of every run that waits. So the answer is kept with all that it was made of, and is
+    given again while that is the same; not where it also depends on the GPUs of the moment.
+    """
+    need = flight.need
+    if need.gpus > 1 or (need.share and need.vram_mb is None):
+        return _waiting(flight, board, judging)
+    of = flight.record, flight.active, board.config.now, flight.stands_still, judging
+    if flight.seen is None or flight.seen.of != of:
+        flight.seen = SeenWaiting(of, _waiting(flight, board, judging))
+    return flight.seen.waiting
+
+
+def _waiting(flight: Flight, board: Board, judging: bool) -> Waiting:
     return Waiting(
         key=flight.key,
         seq=flight.active.seq,

@@ -21,6 +21,7 @@ from ardaemon.queue.standstill import standstill
 # A look at 10,000 runs takes 0.1 s of the event loop, and 64 clients may ask at the same moment.
 LONG = 64  # runs; in a longer queue a look serves all who ask soon after it
 SEEN_S = 1.0  # for so long, while the board is as it was
+PLACED_MAX = 1000  # runs; with more a submit does not tell the position: looking at so many takes 10 ms
 REST = 10  # times as long as the look took, whatever the board: then looks cost a tenth of the loop
 
 
@@ -70,6 +71,17 @@ class Views:
         if sample is None:
             return replace(view, gpus=gpus) if gpus else view
         return replace(view, gpus=gpus, vram_mb=sample.vram_mb, rss_mb=sample.rss_mb)
+
+    def submitted(self, flight: Flight) -> RunView:
+        """Return a run that was just submitted; of a long queue without its position there.
+
+        That takes a look at all who wait, which a submit would make its client wait for.
+        """
+        if len(self.board.flights) <= PLACED_MAX:
+            return self.view(flight)
+        still, closed = standstill(flight, self.board.placement), self.board.gate.closed()
+        why = still.line if still is not None else closed.why if closed is not None else None
+        return flight.view(why=why)
 
     def _where(self, flight: Flight, sight: Sight | None) -> dict[str, Any]:
         if flight.state == "running" and flight.handle is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.core.config import Config
 from ardaemon.core.gpus import Need
@@ -16,7 +17,7 @@ from ardaemon.queue import facts
 from ardaemon.queue.board import Board
 from ardaemon.queue.gate import Gate
 from ardaemon.queue.placement import Placement
-from ardaemon.queue.views import LONG, REST, SEEN_S, Views, _Look
+from ardaemon.queue.views import LONG, PLACED_MAX, REST, SEEN_S, Views, _Look
 from tests.support.folders import record
 
 CLIENTS = 64
@@ -66,6 +67,48 @@ def test_a_short_queue_is_looked_at_each_time(tmp_path: Path, looks: list[float]
     views = of(tmp_path, LONG)
     ask(views)
     assert len(looks) == CLIENTS
+
+
+def test_a_run_that_was_just_submitted_to_a_very_long_queue_is_shown_without_a_look_at_it(
+    tmp_path: Path, looks: list[float]
+) -> None:
+    views = of(tmp_path, PLACED_MAX)
+    newest = list(views.board.flights.values())[-1]
+    assert views.submitted(newest).position == PLACED_MAX
+    assert len(looks) == 1
+    views = of(tmp_path, PLACED_MAX + 1)
+    newest = list(views.board.flights.values())[-1]
+    shown = views.submitted(newest)
+    assert (shown.run_id, shown.state, shown.position, shown.why) == (newest.run.run_id, "queued", None, None)
+    newest.active = replace(newest.active, held=True)
+    assert "arctl queue release" in str(views.submitted(newest).why)
+    assert len(looks) == 1
+
+
+def test_a_decision_makes_anew_only_those_that_changed_since_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = of(tmp_path, 5 * LONG).board
+    made: list[str] = []
+    make = facts._waiting
+
+    def counted(flight: Flight, board: Board, judging: bool) -> object:
+        made.append(flight.run.run_id)
+        return make(flight, board, judging)
+
+    monkeypatch.setattr(facts, "_waiting", counted)
+    before = facts.gather(board, 0.0)
+    assert len(made) == len(before.waiting) == 5 * LONG
+    one, other, third, *_ = board.flights.values()
+    one.active = replace(one.active, priority=3)
+    other.record = replace(other.record, settings=replace(other.record.settings, seconds=77))
+    third.session_over = True
+    after = facts.gather(board, 0.0)
+    assert made[5 * LONG :] == [flight.run.run_id for flight in (one, other, third)]
+    assert [run.need.priority for run in after.waiting[:2]] == [3, 0]
+    assert after.waiting[1].seconds > before.waiting[1].seconds
+    assert after.waiting[2].held
+    assert after.waiting[3:] == before.waiting[3:]
 
 
 def test_a_fresh_look_is_always_made(tmp_path: Path, looks: list[float]) -> None:
