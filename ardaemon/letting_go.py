@@ -1,7 +1,8 @@
 """Give projects back in which nothing is under way any more, so that another daemon may have them.
 
-A daemon that waits for one asks for it by a file, and gets it as soon as nothing is under way there.
-Until then their leases are renewed, by which other machines see that this daemon lives.
+A daemon that waits for one asks for it by a file, and gets it as soon as nothing is under way there. What
+is under way for idle places alone is ended for that, as it is for a run. Until then the leases are renewed,
+by which other machines see that this daemon lives.
 """
 
 import logging
@@ -17,8 +18,8 @@ from ardaemon.handlers.context import Context
 from ardaemon.host.disk import Disks
 
 REST_S = 1.0  # after a change: the next step of the same run comes sooner
-# Between two looks at whether another daemon asks for a project that rests. A look takes microseconds, and a
-# project rests for a minute at most; on a network disk no event would tell.
+# Between two looks at whether another daemon asks for a project that rests, or in which only idle places are
+# used. A look takes microseconds, and there is an end to both; on a network disk no event would tell.
 WANTED_S = 0.5
 
 log = logging.getLogger("ardaemon.owner")
@@ -53,9 +54,18 @@ class LettingGo:
                 return min(project_owner.LET_GO_S - idle, WANTED_S)
             elif idle > 0:
                 return REST_S - idle
+            elif self.ownership.is_measuring(project):
+                if await self.disks.ask(project, lambda: self.ownership.rest(project)):
+                    self._give_way(project)
+                return WANTED_S
         except (ArdaemonError, OSError) as error:
             log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
         return min(project_owner.LET_GO_S, project_owner.RENEW_S)
+
+    def _give_way(self, project: Path) -> None:
+        """End what was begun for idle places; a run that was submitted since keeps the project."""
+        if self.ownership.only_idle(project):
+            self.context.idler.hand_over(project)
 
     async def now(self) -> None:
         """Give back at once what has no run, for this daemon ends."""

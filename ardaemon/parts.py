@@ -83,7 +83,9 @@ def build(
     leasing = Leasing(host, config.now, board)
     engine = _engines(host, config, leasing, core_limit)
     key = secret.key(host.fingerprint_key, FINGERPRINTS_END)
-    ownership = Ownership(owners.describe(host.state, key), board.has_runs, board.keeps_runs)
+    ownership = Ownership(
+        owners.describe(host.state, key), board.has_runs, board.keeps_runs, board.has_only_idle
+    )
     locks, disks = Locks(), Disks(ownership.changing, ownership.wake)
     control = Control(board, engine.stop, tasks)
     overseer = Overseer(board, leasing, SickGpus(host.sick, board), control)

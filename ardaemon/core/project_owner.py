@@ -24,10 +24,11 @@ STALE_S = 600.0
 # A lock that is free says that its owner has ended. `unknown`: this file system has no locks.
 Lock = Literal["held", "free", "unknown"]
 # own: this daemon may take the project. The others say why it may not:
-# resting: the owner has no run and lets go soon; busy: it lives; left: it has ended, and its runs have not;
+# resting: the owner has no run and lets go soon; measuring: it has launches for idle places alone, and ends
+# them if another daemon asks; busy: it lives; left: it has ended, and its runs have not;
 # user: it is another user's; host: it is on another machine, whose locks may not be seen here; stale: so it
 # is, and its lease is over.
-Standing = Literal["own", "resting", "busy", "left", "user", "host", "stale"]
+Standing = Literal["own", "resting", "measuring", "busy", "left", "user", "host", "stale"]
 
 
 class ProjectOwner(Record, frozen=True, kw_only=True):
@@ -44,6 +45,7 @@ class ProjectOwner(Record, frozen=True, kw_only=True):
     key: str  # of that folder: a hash, for in a container another one may have the same path
     since: str
     active: bool = True  # it has runs that are not committed, or a change is under way
+    idle: bool = False  # of these are launches for idle places alone: a hint, which is written a little later
     locks: bool = True  # the file system has locks
 
     def is_of(self, other: "ProjectOwner") -> bool:
@@ -71,12 +73,18 @@ def standing(seen: Seen, me: ProjectOwner, up_s: float = 0.0) -> Standing:
     if record.uid != me.uid:
         return "user" if held or record.active else "own"
     if held:
-        return "busy" if record.active else "resting"
+        return _at_work(record)
     if not is_here(seen, me, up_s):
         return _elsewhere(record, seen)
     if record.is_of(me):
         return "own"
     return "left" if record.active else "own"
+
+
+def _at_work(record: ProjectOwner) -> Standing:
+    if not record.active:
+        return "resting"
+    return "measuring" if record.idle else "busy"
 
 
 def is_here(seen: Seen, me: ProjectOwner, up_s: float) -> bool:

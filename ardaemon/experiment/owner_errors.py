@@ -44,6 +44,12 @@ def refusal(
             f" {STALE_S / 60:g} minutes after its last sign",
             data,
         )
+    if why == "measuring":
+        return OwnedElsewhere(
+            f"another daemon has {project}, and only launches for idle places in it ({who})",
+            f"it was asked to end them, and lets go after that; what it has there: {there}arctl queue",
+            data,
+        )
     return OwnedElsewhere(
         f"another daemon works in {project} ({who})",
         f"ask again when its runs are over: {there}arctl queue; or end them, one by one: {there}arctl cancel",

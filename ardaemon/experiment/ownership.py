@@ -84,7 +84,7 @@ class Ownership:
     """Take, check and give back the locks of projects. Its methods block, and may be called in any thread.
 
     `has_runs` tells whether runs of a project are on the board; `keeps_runs`, whether all of those are this
-    daemon's still, by their active entries.
+    daemon's still, by their active entries; `only_idle`, whether all are launches for idle places.
     """
 
     def __init__(
@@ -92,8 +92,9 @@ class Ownership:
         me: ProjectOwner,
         has_runs: Callable[[Path], bool] = lambda _: False,
         keeps_runs: Callable[[Path], bool] = lambda _: True,
+        only_idle: Callable[[Path], bool] = lambda _: False,
     ) -> None:
-        self.me, self.has_runs, self.keeps_runs = me, has_runs, keeps_runs
+        self.me, self.has_runs, self.keeps_runs, self.only_idle = me, has_runs, keeps_runs, only_idle
         self.changed = anyio.Event()  # replaced after each change
         self._held: dict[Path, _Held] = {}
         # One for each project: a disk that hangs holds up nobody else.
@@ -147,7 +148,7 @@ class Ownership:
         with self._alone(project):
             held = self._held.get(project)
             if held is not None and held.file.is_there():
-                self._mark(held, active=held.record.active)
+                self._mark(held, held.record.active, held.record.idle)
 
     def want(self, project: Path) -> None:
         """Ask the owner of a project to let go once it has no run. Raises StorageError."""
@@ -156,15 +157,23 @@ class Ownership:
             owner_file.want(path)
 
     def rest(self, project: Path) -> bool:
-        """Say in the record that no run is left, so that others wait until this daemon lets go.
+        """Say in the record that no run is left, or launches for idle places alone: for that others wait.
 
-        Return whether another daemon has asked for that.
+        Return whether another daemon has asked for the project.
         """
         with self._alone(project):
             held = self._held.get(project)
-            if held is not None and held.record.active and self._is_idle(project, held):
-                self._mark(held, active=False)
+            if held is not None:
+                active = held.record.active and not self._is_idle(project, held)
+                idle = active and self.only_idle(project)
+                if (active, idle) != (held.record.active, held.record.idle):
+                    self._mark(held, active, idle)
         return owner_file.is_wanted(Project(project).owner_wanted)
+
+    def is_measuring(self, project: Path) -> bool:
+        """Tell whether launches for idle places are all that is at work, or the record still says so."""
+        held = self._held.get(project)
+        return held is not None and (held.record.idle or self.only_idle(project))
 
     def idle_s(self, project: Path) -> float:
         """Return for how long nothing was changed, in seconds; 0 if a run or a change is under way."""
@@ -298,8 +307,8 @@ class Ownership:
             return None
         return proc.start_time(record.pid) == record.start
 
-    def _mark(self, held: _Held, active: bool) -> None:
-        record = replace(held.record, active=active)
+    def _mark(self, held: _Held, active: bool, idle: bool = False) -> None:
+        record = replace(held.record, active=active, idle=idle)
         with state.storage("write", held.file.path):
             held.file.write(record, sync=False)  # each run marks it twice
         held.record, held.renewed = record, time.monotonic()

@@ -40,7 +40,7 @@ T = TypeVar("T")
 OWNER_LOOK_S = 0.5
 # How long a daemon waits for the owner, by how that stands. One that is busy may have ended its last run
 # this moment, and says so soon (REST_S of letting_go.py).
-OWNER_WAITS_S = {"resting": LET_GO_S + 15.0, "busy": 2.0}
+OWNER_WAITS_S = {"resting": LET_GO_S + 15.0, "measuring": LET_GO_S + 15.0, "busy": 2.0}
 # An owner that is asked lets go sooner than this. One of an earlier version, or on another host, may not:
 # then the client is told what its request waits for.
 OWNER_TOLD_S = 2.0

@@ -117,6 +117,14 @@ class Board:
             return True
         return any(flight.experiment.project == project for flight in list(self.flights.values()))
 
+    def has_only_idle(self, project: Path) -> bool:
+        """Tell whether launches for idle places are all that is on the board of that project.
+
+        Any thread may ask.
+        """
+        flights = [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
+        return bool(flights) and all(flight.is_idle for flight in flights)
+
     def keeps_runs(self, project: Path) -> bool:
         """Tell whether each run of that project has its active entry still: else another daemon may have it.
 

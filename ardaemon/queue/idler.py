@@ -42,6 +42,7 @@ class Known:
     stale: bool = True  # its files have changed since the plan was made
     since: float = field(default_factory=time.monotonic)  # when it last had a candidate
     handing_over: HandingOver = field(default_factory=HandingOver)
+    asked_for: bool = False  # another daemon has asked for its project, and no run was begun here since
 
 
 def are_at_work(candidates: Sequence[State]) -> bool:
@@ -74,7 +75,7 @@ class Idler:
         known = self.known.setdefault(folder, Known(flight.experiment, None))
         known.like, known.stale = Like(flight.active, flight.record), True
         if not flight.record.of:
-            known.since = time.monotonic()
+            known.since, known.asked_for = time.monotonic(), False
 
     def committed(self, flight: Flight) -> None:
         """Note a run that is committed; its entry stays here for a launch that follows."""
@@ -88,8 +89,20 @@ class Idler:
         if known is None and wanted:
             known = self.known[experiment.folder] = Known(experiment, None)
         if known is not None:
-            known.like, known.stale = like or known.like, True
+            known.like, known.stale, known.asked_for = like or known.like, True, False
         self.board.wake()
+
+    def hand_over(self, project: Path) -> None:
+        """End the launches for idle places of a project that another daemon asks for.
+
+        None is begun there before the next run or session of this daemon: it would keep the other one out.
+        """
+        for known in self.known.values():
+            if known.experiment.project == project:
+                known.asked_for = True
+        for flight in list(self.board.flights.values()):
+            if flight.is_idle and flight.experiment.project == project:
+                self.control.give_way(flight)
 
     def forget(self, experiment: Experiment) -> None:
         """Keep nothing in memory of an experiment that has left its folder."""
@@ -118,7 +131,7 @@ class Idler:
 
     async def _look(self, known: Known) -> tuple[float | None, float | None]:
         """Use the experiment's idle places; return in how many seconds to look again if nothing changes."""
-        if known.stale and known.like is not None and self._may_be_idle(known):
+        if known.stale and known.like is not None and not known.asked_for and self._may_be_idle(known):
             await self._plan(known, known.like)
         self._end_what_is_outdated(known)
         wait = self._idle_in(known)
@@ -132,6 +145,8 @@ class Idler:
 
         A run on the board has its own entry, and hands on its own environment.
         """
+        if known.asked_for:
+            return False
         return (known.stale or wait == 0.0) and not self.board.of(known.experiment)
 
     def _may_be_idle(self, known: Known) -> bool:
@@ -145,7 +160,7 @@ class Idler:
         candidates = self._candidates(known)
         if candidates:
             known.since = time.monotonic()
-        if known.plan is None or not self._may_be_idle(known):
+        if known.plan is None or known.asked_for or not self._may_be_idle(known):
             return None
         return idle_in(candidates, known.plan, time.monotonic() - known.since)
 
