@@ -7,6 +7,7 @@ by which other machines see that this daemon lives.
 
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -28,8 +29,16 @@ log = logging.getLogger("ardaemon.owner")
 class LettingGo:
     """Look at the projects that this daemon owns, after each change and when one is due."""
 
-    def __init__(self, ownership: Ownership, disks: Disks, context: Context) -> None:
+    def __init__(
+        self,
+        ownership: Ownership,
+        disks: Disks,
+        context: Context,
+        keep_checkpoints: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Look at nothing yet. `keep_checkpoints` has the next owner leave those that audits here need."""
         self.ownership, self.disks, self.context = ownership, disks, context
+        self.keep_checkpoints = keep_checkpoints
 
     async def loop(self) -> None:
         """Give back what is not used, for ever."""
@@ -47,10 +56,10 @@ class LettingGo:
                 await self.disks.ask(project, lambda: self.ownership.renew(project))
             idle = self.ownership.idle_s(project)
             if idle >= project_owner.LET_GO_S:
-                await self.context.let_go(project)
+                await self._let_go(project)
             elif idle >= REST_S:
                 if await self.disks.ask(project, lambda: self.ownership.rest(project)):
-                    await self.context.let_go(project)
+                    await self._let_go(project)
                 return min(project_owner.LET_GO_S - idle, WANTED_S)
             elif idle > 0:
                 return REST_S - idle
@@ -61,6 +70,10 @@ class LettingGo:
         except (ArdaemonError, OSError) as error:
             log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
         return min(project_owner.LET_GO_S, project_owner.RENEW_S)
+
+    async def _let_go(self, project: Path) -> None:
+        await self.keep_checkpoints()
+        await self.context.let_go(project)
 
     def _give_way(self, project: Path) -> None:
         """End what was begun for idle places; a run that was submitted since keeps the project."""

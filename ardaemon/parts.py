@@ -151,7 +151,7 @@ def build(
         ownership,
         take_up,
     )
-    letting_go = LettingGo(ownership, disks, context)
+    letting_go = LettingGo(ownership, disks, context, auditor.checkpoints.keep)
     methods = Daemon(context, manager, tasks)
     return Parts(
         host,

@@ -1,6 +1,8 @@
 """The hidden audit as text, for a person. Pure."""
 
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from arctl.dial import Answer
 from arctl.render.columns import aligned
@@ -15,16 +17,19 @@ NO_AUDIT = "there is no audit: arctl session start --audit COMMAND"
 
 def lines(view: Answer) -> Iterator[str]:
     """Yield what the audit has shown: a heading, a row for each advance, what waits."""
-    if view["command"] is None and not view["rows"]:
+    others = view.get("elsewhere") or {}  # an earlier daemon says nothing of them
+    if view["command"] is None and not view["rows"] and not others:
         yield NO_AUDIT
         return
     yield _heading(view)
-    yield from aligned([HEAD, *(_row(row) for row in view["rows"])])
+    if view["rows"] or not others:
+        yield from aligned([HEAD, *(_row(row) for row in view["rows"])])
     if view["total"] > len(view["rows"]):
         yield f"({view['total']} in all)"
     yield from waiting(view)
     if view["rows"]:
         yield f"what they printed: {short(view['log'], PATH_MAX)}"
+    yield from (_elsewhere(*one) for one in sorted(others.items()))
 
 
 def warned(view: Answer) -> str:
@@ -49,6 +54,17 @@ def last(view: Answer) -> str:
     said = f"({row['trend']})" if row["trend"] else ""
     value = "failed" if row["value"] is None else number(row["value"])
     return " ".join(filter(None, ("audit", value, "@", short(row["run_id"], ID_MAX), said)))
+
+
+def _elsewhere(state_folder: str, count: int) -> str:
+    """Say that another daemon has audits of this experiment, and how to see them."""
+    are, runs = (
+        ("audit of this experiment is", "run") if count == 1 else ("audits of this experiment are", "runs")
+    )
+    if not state_folder:
+        return f"{count} {are} with another daemon: call arctl audit with its HOME or XDG_STATE_HOME"
+    there = shlex.quote(short(str(Path(state_folder).parent.parent), PATH_MAX))
+    return f"{count} {are} with the daemon that had the {runs}: XDG_STATE_HOME={there} arctl audit"
 
 
 def _heading(view: Answer) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from ardaemon.checkpoints import place
+from ardaemon.checkpoints import kept, place
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best
 from ardaemon.host import durable, operations, state
@@ -28,10 +28,8 @@ def prune(experiment: Experiment, in_use: Collection[str] = (), kept_s: float | 
         return None
     waits = [] if sweep(experiment) else [REFUSED_S]
     for folder, stays_s in _formers(experiment, in_use, _kept(kept_s)):
-        if stays_s > 0:
-            waits.append(stays_s)
-        elif not _removed(folder):
-            waits.append(REFUSED_S)
+        wait = stays_s if stays_s > 0 else _removed(folder)
+        waits += [wait] if wait else []
     return min(waits, default=None)
 
 
@@ -57,12 +55,18 @@ def _formers(experiment: Experiment, in_use: Collection[str], kept_s: float) -> 
     return formers
 
 
-def _removed(folder: Path) -> bool:
+def _removed(folder: Path) -> float:
+    """Remove a former best; return in how many seconds to try again, 0 for never.
+
+    One that an audit of another daemon needs stays: the next commit looks again, or that daemon.
+    """
     aside = folder.with_name(GONE + folder.name)  # half of it, after a kill, must not pass for a checkpoint
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), kept.free(folder) as is_free:
+        if not is_free:
+            return 0.0
         operations.rename(folder, aside)
-        return durable.remove_tree(aside)
-    return False
+        return 0.0 if durable.remove_tree(aside) else REFUSED_S
+    return REFUSED_S
 
 
 def _kept(kept_s: float | None) -> float:

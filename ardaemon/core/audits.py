@@ -40,3 +40,5 @@ class WaitingAudit(Active, frozen=True, kw_only=True):
     """audits-waiting/…: the active entry of a committed advance, until its audit is recorded."""
 
     starts: int = 0  # how often the audit was started
+    came_ns: int = 0  # when the advance was committed, by the entry's own time; 0: the entry still has that
+    away_since: float = 0.0  # since when the project is away, in seconds since 1970; 0: it is not

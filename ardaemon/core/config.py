@@ -53,6 +53,8 @@ AUDIT_S = 600.0
 AUDITS_KEPT = 1000  # values of one experiment, the newest: more advances than any night has
 AUDIT_LOGS_KEPT = 50  # of one experiment, the newest, each of 128 KiB at most
 AUDIT_STARTS = 3  # of one audit: where the daemon ended during each, it may be the audit that ends it
+# Until the audits of a project that is away are given up: an unmounted disk is back by then.
+AUDIT_AWAY_S = 7 * 86400.0
 AUDIT_CHECKPOINTS = 4  # kept for audits that wait, the next ones': each may have many GB
 CUSTOM_DEADLINE_S = 60.0  # a metric command reads files; one that takes longer hangs
 

@@ -470,6 +470,7 @@ class AuditView(Answer, frozen=True, kw_only=True):
     """audit.get: what the hidden audit has shown, oldest first. For people: no agent is to be shown this.
 
     `warning`: the primary metric improves and the audit does not. `log`: the folder with what audits printed.
+    A value lies with the daemon that had the run: `elsewhere` names the others.
     """
 
     expr: str
@@ -483,6 +484,9 @@ class AuditView(Answer, frozen=True, kw_only=True):
     at_work: str | None = None  # the one of these whose audit is under way
     warning: str = ""
     log: str = ""
+    # State folder of another daemon -> how many of the newest advances it has audited, or will; "": an
+    # earlier version's.
+    elsewhere: dict[str, int] = {}
 
 
 class RunList(Answer, frozen=True, kw_only=True):

@@ -147,6 +147,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     of: str = ""  # the run whose version is launched once more: no verdict, no row; "": a candidate
     idle: bool = False  # nothing waits for it: it begins on an idle place, and gives way to any run
     laid_out_by: str = ""  # which state folder's daemon (ProjectOwner.key); "": an earlier version's
+    state_folder: str = ""  # of the daemon that has it: what an audit of it shows lies there
     state: Queued | Launching | Judged = Queued()
     signature: str = ""  # of all the rest, by this user's daemon (experiment/own_records.py)
 

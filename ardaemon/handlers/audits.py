@@ -4,20 +4,28 @@ The protocol cannot tell a person from an agent: the client refuses (arctl/perso
 tool of the MCP server.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import pairwise
 
 import anyio.to_thread
+from msgspec.structs import replace
 
 from ardaemon.core import protocol as p
 from ardaemon.core.audits import Audits
 from ardaemon.core.layout import Experiment, Host
+from ardaemon.core.project_owner import ProjectOwner
+from ardaemon.core.run_record import RunRecord
+from ardaemon.experiment import history, ledger
 from ardaemon.experiment.state import State
 from ardaemon.handlers.context import Context
 from ardaemon.judging.audit import trend, warning
 from ardaemon.pipeline import audit_files
 from ardaemon.rpc.dispatch import Notify
+
+# Rows at the end of results.tsv that are looked through for audits of other daemons: a look takes 10 ms.
+LOOKED_AT = 1000
 
 
 class AuditsShown:
@@ -32,7 +40,10 @@ class AuditsShown:
         current = await self.context.load(experiment)
         at_work = self._at_work(experiment)
         look = partial(view_of, self.context.host, experiment, current, at_work)
-        return await anyio.to_thread.run_sync(look)  # the state folder's disk, not the project's
+        view = await anyio.to_thread.run_sync(look)  # the state folder's disk, not the project's
+        known = {*(row.run_id for row in view.rows), *view.waiting}
+        look_there = partial(elsewhere, self.context.ownership.me, experiment, known)
+        return replace(view, elsewhere=await self.context.ask(experiment, look_there))
 
     def _at_work(self, experiment: Experiment) -> str | None:
         audit = self.context.board.audit
@@ -60,6 +71,25 @@ def view_of(host: Host, experiment: Experiment, current: State, at_work: str | N
         warning=warning(known.values, known.direction),
         log=str(files.folder),
     )
+
+
+def elsewhere(me: ProjectOwner, experiment: Experiment, known: Collection[str]) -> dict[str, int]:
+    """Count the audits of the newest advances that other daemons have, by state folder.
+
+    `known` are the runs whose audits this daemon has.
+    """
+    advances = [
+        row["run_id"] for row in ledger.last(experiment.results, LOOKED_AT) if row["verdict"] == "advance"
+    ]
+    records = (history.record_of(experiment.run(run_id)) for run_id in advances if run_id not in known)
+    return Counter(record.state_folder for record in records if record is not None and _is_others(me, record))
+
+
+def _is_others(me: ProjectOwner, record: RunRecord) -> bool:
+    """Tell whether another daemon has the audit of a run that became the best."""
+    if record.settings.audit is None:
+        return False
+    return record.state_folder != me.state if record.state_folder else record.laid_out_by not in ("", me.key)
 
 
 def _rows(known: Audits) -> Iterator[p.AuditRow]:

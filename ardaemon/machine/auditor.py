@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from ardaemon.core.audits import Audits
-from ardaemon.core.config import AUDIT_STARTS
+from ardaemon.core.config import AUDIT_AWAY_S, AUDIT_STARTS
 from ardaemon.core.errors import ArdaemonError, CorruptState, Refused, StorageError
 from ardaemon.core.events import AuditEnded
 from ardaemon.core.layout import Experiment, Host, boot_id
@@ -31,10 +31,15 @@ from ardaemon.pipeline import audit as audits
 from ardaemon.pipeline import audit_files
 from ardaemon.pipeline.audit import Audit, Audited
 from ardaemon.pipeline.audit_files import Waiting
+from ardaemon.pipeline.kept_checkpoints import KeptCheckpoints
 from ardaemon.pipeline.patience import RETRY_FIRST_S, RETRY_MOST_S
 from ardaemon.queue.board import Board
 
 TakeUp = Callable[[Waiting], Audit]
+TOO_OFTEN = (
+    f"it was started {AUDIT_STARTS} times, and each time the daemon ended, or the project went away,"
+    " before it was over"
+)
 log = logging.getLogger("ardaemon.run")
 
 
@@ -58,6 +63,8 @@ class Auditor:
         """
         self.host, self.config, self.board, self.leasing = host, config, board, leasing
         self.disks, self.take_up, self.shown, self.prune = disks, take_up, shown, prune
+        self.checkpoints = KeptCheckpoints(board.next_audits, disks)
+        self._told: dict[str, str] = {}  # why an audit cannot be made, by its entry's name
 
     async def loop(self) -> None:
         """Run what waits whenever something does, until cancelled."""
@@ -82,9 +89,16 @@ class Auditor:
             try:
                 await self._take(one)
             except (ArdaemonError, OSError) as error:  # a disk refuses, and may not for the next one
-                _warn("audit not made", one, error)
+                self._warn(one, str(error))
                 done = False
         return done
+
+    def _warn(self, one: Waiting, why: str) -> None:
+        """Log why an audit cannot be made now: once, not with each try."""
+        if self._told.get(one.path.name) != why:
+            self._told[one.path.name] = why
+            facts = {"expr": Path(one.active.folder).name, "run_id": one.active.run_id, "why": why}
+            log.warning("audit not made", extra={"facts": facts})
 
     async def _note(self, found: Sequence[Waiting]) -> None:
         """Have the checkpoints kept of those that an earlier daemon left; each is named as its run."""
@@ -101,32 +115,51 @@ class Auditor:
 
         Raises StorageError and CorruptState: it is to be tried again.
         """
+        await self.checkpoints.keep()
         experiment = Experiment(Path(one.active.folder))
         files = audit_files.of_experiment(self.host.audits, experiment.folder)
         # A file of values that is broken stays for a person to mend, and the audit goes on after that.
         done = await anyio.to_thread.run_sync(audit_files.is_recorded, files, experiment, one.active)
         if not done:
             try:
+                await self._require_there(one)
                 audit = await self.disks.ask(experiment.project, partial(self.take_up, one))
             except (Refused, CorruptState) as error:  # its run is gone: nobody can audit it any more
                 value = audits.never_made(one, str(error))
                 work = partial(audit_files.record, files, experiment, value)
                 await self._record(experiment, value.run_id, work)
             else:
+                self._told.pop(one.path.name, None)
                 await self._audit(audit)
+        self._over(one)
+        self.prune(experiment, 0.0)
+
+    def _over(self, one: Waiting) -> None:
+        """Forget an audit that is recorded, and its entry."""
         audit_files.over(one)
         self.board.audited(one.path.name)
-        self.prune(experiment, 0.0)
+        self._told.pop(one.path.name, None)
+        self.checkpoints.release(one.path.name)
+
+    async def _require_there(self, one: Waiting) -> None:
+        """Raise StorageError while the whole project is away; Refused once it is so for too long."""
+        experiment = Experiment(Path(one.active.folder))
+        if await self.disks.ask(experiment.project, partial(audits.is_there, experiment)):
+            return
+        home = experiment.folder.parent
+        if await anyio.to_thread.run_sync(audit_files.away_s, one) >= AUDIT_AWAY_S:
+            raise Refused(f"{home} was away for {AUDIT_AWAY_S / 86400:g} days", "")
+        raise StorageError(f"{home} is away", "put it back where it was")
 
     async def _audit(self, audit: Audit) -> None:
         assert audit.waiting is not None
         assert audit.result is not None
         if audit.waiting.active.starts >= AUDIT_STARTS:
-            audited = Audited(problem=f"the daemon ended {AUDIT_STARTS} times while it ran")
+            audited = Audited(problem=TOO_OFTEN)
         else:
             audited = await self._run(audit)
         if audited.problem:  # it may have failed by that
-            await self.disks.ask(audit.experiment.project, partial(audits.require_there, audit.experiment))
+            await self._require_there(audit.waiting)
         files = audit_files.of_experiment(self.host.audits, audit.experiment.folder)
         value, primary = audits.value_of(audit, audited), audit.result.primary
         work = partial(audit_files.record, files, audit.experiment, value, primary.name, primary.direction)
@@ -159,7 +192,7 @@ class Auditor:
 
     async def _run_there(self, audit: Audit) -> Audited:
         assert audit.waiting is not None
-        await anyio.to_thread.run_sync(audit_files.started, audit.waiting)
+        audit.waiting = await anyio.to_thread.run_sync(audit_files.started, audit.waiting)
         log.info("audit started", extra={"facts": _about(audit)})
         work = partial(audits.run, partial(audits.job_of, audit, self.config.now), Commands())
         audited = await anyio.to_thread.run_sync(work)
@@ -200,8 +233,3 @@ class Auditor:
 
 def _about(audit: Audit) -> dict[str, str]:
     return {"expr": audit.experiment.slug, "run_id": audit.run.run_id}
-
-
-def _warn(what: str, one: Waiting, error: Exception) -> None:
-    facts = {"expr": Path(one.active.folder).name, "run_id": one.active.run_id, "why": str(error)}
-    log.warning(what, extra={"facts": facts})

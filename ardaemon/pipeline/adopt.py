@@ -102,6 +102,7 @@ class Adoption:
         elif (elsewhere := self._elsewhere(run, record, before, why)) is not None:
             self.done.unseen[name] = f"its job may be at work {elsewhere}"
         else:
+            record = replace(record, state_folder=str(self.host.state))
             state.write(run.record, self.mine.records.signed(record))
             here = entry_path(self.host.active, experiment, active.run_id)
             state.write(here, replace(active, seq=self.next_seq()), 0o600)

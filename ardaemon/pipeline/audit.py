@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from ardaemon.core.audits import AuditValue
 from ardaemon.core.config import NAME_MAX, Config
-from ardaemon.core.errors import ArdaemonError, Refused, StorageError
+from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.gpus import Need
 from ardaemon.core.layout import COMMAND_MARK, Experiment
 from ardaemon.core.model import Process, Sealed, Settings
@@ -89,7 +89,6 @@ class Audited(Struct, frozen=True):
 def take_up(one: Waiting, records: OwnRecords) -> Audit:
     """Return the audit of an advance, in a thread. Raises ArdaemonError; Refused if its run is gone."""
     experiment = Experiment(Path(one.active.folder))
-    require_there(experiment)
     run = experiment.run(one.active.run_id)
     record = records.read(run)
     result = history.committed(run, record)
@@ -102,11 +101,9 @@ def take_up(one: Waiting, records: OwnRecords) -> Audit:
     return audit
 
 
-def require_there(experiment: Experiment) -> None:
-    """Raise StorageError while the whole project is away: its disk may be mounted, its folder moved back."""
-    home = experiment.folder.parent
-    if not os.path.isdir(home):
-        raise StorageError(f"{home} is away", "put it back where it was")
+def is_there(experiment: Experiment) -> bool:
+    """Tell whether the project is there; else its disk may be mounted, or its folder moved back."""
+    return os.path.isdir(experiment.folder.parent)
 
 
 def _for_queue(record: RunRecord) -> RunRecord:

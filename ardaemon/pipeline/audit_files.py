@@ -6,6 +6,7 @@ folder of those that wait: that needs no room on the disk, and happens once, whe
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -85,21 +86,38 @@ def _moved(entry: Path) -> bool:
 
 
 def waiting(folder: Path) -> list[Waiting]:
-    """Return all that wait for their audit, in their order; what cannot be read is passed over."""
+    """Return all that wait for their audit, in the order of the advances; pass over what cannot be read."""
     found = []
     for path in folder.glob("*.json"):
         try:
             active = state.read(path, WaitingAudit)
             if active is not None:
-                found.append((path.lstat().st_ctime_ns, path.name, Waiting(path, active)))
+                found.append((_came_ns(path, active), path.name, Waiting(path, active)))
         except (ArdaemonError, OSError) as error:
             log.warning("unreadable", extra={"facts": {"entry": path.name, "why": str(error)}})
     return [one for _, _, one in sorted(found, key=lambda entry: entry[:2])]
 
 
+def _came_ns(path: Path, active: WaitingAudit) -> int:
+    """Return when the entry came here: the file's own time, until the file is written anew."""
+    return active.came_ns or path.lstat().st_ctime_ns
+
+
 def started(one: Waiting) -> Waiting:
     """Write down that the audit is started once more, before it is. Raises StorageError."""
-    active = replace(one.active, starts=one.active.starts + 1)
+    return _written(one, starts=one.active.starts + 1, away_since=0.0)
+
+
+def away_s(one: Waiting) -> float:
+    """Return for how long the project is away, in seconds; note when that began. Raises StorageError."""
+    now = time.time()
+    if not one.active.away_since:
+        _written(one, away_since=now)
+    return max(now - (one.active.away_since or now), 0.0)
+
+
+def _written(one: Waiting, **changes: float) -> Waiting:
+    active = replace(one.active, came_ns=_came_ns(*one), **changes)
     state.write(one.path, active, 0o600)
     return Waiting(one.path, active)
 

@@ -110,6 +110,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
         normal=looked.normal,
         measure=looked.measure,
         laid_out_by=described(position.key),
+        state_folder=str(position.entries.parent),
     )
     missing = _missing(experiment, current, environment, config)
     with state.storage("look through", experiment.folder):

@@ -165,7 +165,7 @@ class Board:
         Those of the next audits are among them.
         """
         launched = (path for flight in self.flights.values() for path in flight.reads)
-        return frozenset((*launched, *list(filter(None, self.to_audit.values()))[:AUDIT_CHECKPOINTS]))
+        return frozenset((*launched, *(checkpoint for _, checkpoint in self.next_audits())))
 
     def asking(self) -> list[Flight]:
         """Return all that may want a place: the flights, and the audit that comes next."""
@@ -188,6 +188,10 @@ class Board:
         self.to_audit[name] = checkpoint
         self.to_audit_changed.set()
         self.to_audit_changed = anyio.Event()
+
+    def next_audits(self) -> list[tuple[str, str]]:
+        """Return the next audits that need a checkpoint: the names of their entries, and the checkpoints."""
+        return [one for one in self.to_audit.items() if one[1]][:AUDIT_CHECKPOINTS]
 
     def audited(self, name: str) -> None:
         """Note that the audit of that entry is over."""

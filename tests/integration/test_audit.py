@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ardaemon.core.config import AUDIT_AWAY_S
 from ardaemon.core.errors import ArdaemonError, SealBroken
 from ardaemon.core.methods import METHODS
 from tests.support.jobs import alive
@@ -225,7 +226,9 @@ def test_an_audit_is_run_again_after_a_kill_until_its_value_is_recorded(lab: Lab
     lab.kill()
     entry.write_text(json.dumps({**json.loads(entry.read_text()), "starts": 3}))
     lab.start()
-    assert shown(lab, 2)["rows"][-1]["problem"] == "the daemon ended 3 times while it ran"
+    assert shown(lab, 2)["rows"][-1]["problem"] == (
+        "it was started 3 times, and each time the daemon ended, or the project went away, before it was over"
+    )
     assert len(marks(lab, "audit")) == 4, "it may be the audit that ends it"
 
 
@@ -285,12 +288,43 @@ def test_an_audit_waits_for_a_project_that_is_away(lab: Lab) -> None:
     assert marks(lab, "audit") == ["audit r0001"] * 3
 
 
-def test_audits_come_last_one_at_a_time_and_outlive_their_session(lab: Lab) -> None:
+def test_the_audits_of_a_project_that_is_gone_are_told_once_and_given_up_after_a_week(lab: Lab) -> None:
     ready(lab)
+    other = another(lab)
+    hold = held(lab)
+    assert tried(lab, 1.0) == "advance"
+    at_work(lab, 1)
+    lab.kill()
+    entry = next((lab.home / "audits-waiting").iterdir())
+    away = lab.project.rename(lab.root / "away")
+    hold.unlink()
+    lab.start()
+    wait_until(lambda: lab.events("audit not made"), "the first look for the project")
+    assert tried(other, 1.0) == "advance"
+    shown(other, 1)  # those that wait were all looked at once more by now
+    assert [line["why"] for line in lab.events("audit not made")] == [f"{lab.folder.parent} is away"]
+    lab.kill()
+    waiting = json.loads(entry.read_text())
+    entry.write_text(json.dumps({**waiting, "away_since": waiting["away_since"] - AUDIT_AWAY_S}))
+    lab.start()
+    wait_until(lambda: not entry.exists(), "the audit to be given up")
+    away.rename(lab.project)
+    assert shown(lab, 1)["rows"][0]["problem"] == f"{lab.folder.parent} was away for 7 days"
+    assert marks(lab, "audit") == ["audit r0001"] * 2, "one of each project"
+
+
+def another(lab: Lab) -> Lab:
+    """Another project of the same daemon, with an audit."""
     other = lab.beside("q")
     (other.project / "audit.py").write_text(AUDIT)
     other.init()
     other.session(audit=f"{sys.executable} audit.py {{run_dir}}")
+    return other
+
+
+def test_audits_come_last_one_at_a_time_and_outlive_their_session(lab: Lab) -> None:
+    ready(lab)
+    other = another(lab)
     hold = held(lab)
     assert tried(lab, 1.0) == "advance"
     at_work(lab, 1)

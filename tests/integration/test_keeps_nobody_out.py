@@ -1,12 +1,18 @@
-"""What an owner does for no client that waits keeps no other daemon out: idle launches."""
+"""What an owner does for no client that waits keeps no other daemon out: idle launches and audits."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ardaemon.checkpoints.prune import prune
 from ardaemon.core.errors import OwnedElsewhere
+from ardaemon.core.layout import Experiment
+from tests.integration.test_audit import AUDIT, at_work, held, shown, tried
+from tests.support.jobs import alive
 from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.shell import Shell
 from tests.support.two_daemons import PROMPT, adopted, owner, pair, rows
 
 pytestmark = pytest.mark.promise("one-owner")
@@ -109,3 +115,55 @@ def test_a_daemon_that_is_killed_as_it_hands_over_leaves_nothing_twice(
     assert gave_way(one, "r0001m1")
     nothing_is_there_twice(one, other)
     assert rows(one) == ["r0001", "r0002"]
+
+
+def auditing(*labs: Lab) -> None:
+    """An audit in the session; what was run is marked in one place."""
+    for lab in labs:
+        lab.environment["AUDIT_MARKS"] = str(labs[0].root / "marks")
+    (labs[0].project / "audit.py").write_text(AUDIT)
+    command = f"{sys.executable} audit.py {{run_dir}}"
+    labs[0].get("session.stop")
+    labs[0].session(resume="continue", gpus=0, audit=command, checkpoint_glob="{run_dir}/state.pt")
+
+
+def test_an_audit_needs_no_project_and_each_daemon_audits_its_own_advances_once(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    auditing(one, other)
+    hold = held(one)
+    assert tried(one, 1.0) == "advance"
+    pid = at_work(one, 1)
+    assert tried(other, 0.5) == "advance", "the audit keeps nobody out"
+    at_work(one, 2)
+    former = one.folder / ".ckpt/r0001"
+    prune(Experiment(one.folder), kept_s=0.0)
+    assert former.is_dir(), "the audit at work needs it"
+    one.kill()
+    wait_until(lambda: not alive(pid), "the end of the audit with its daemon")
+    one.start(PROMPT)
+    at_work(one, 3)
+    prune(Experiment(one.folder), kept_s=0.0)
+    assert former.is_dir(), "the audit is run again, on what it is about"
+    hold.unlink()
+    assert [(row["run_id"], row["value"]) for row in shown(one, 1)["rows"]] == [("r0001", 731903.0)]
+    assert [(row["run_id"], row["value"]) for row in shown(other, 1)["rows"]] == [("r0002", 731902.5)]
+    prune(Experiment(one.folder), kept_s=0.0)
+    assert not former.exists()
+    assert rows(one) == ["r0001", "r0002"]
+
+
+def test_audits_that_lie_with_another_daemon_are_named_with_the_way_to_them(two: tuple[Lab, Lab]) -> None:
+    one, other = two
+    auditing(one, other)
+    assert tried(one, 1.0) == "advance"
+    shown(one, 1)
+    out = Shell(other)("audit")
+    there = f"XDG_STATE_HOME={one.state_home} arctl audit"
+    assert out.splitlines()[1:] == [
+        f"1 audit of this experiment is with the daemon that had the run: {there}"
+    ]
+    assert other.get("audit.get")["elsewhere"] == {str(one.home): 1}
+    assert tried(other, 0.5) == "advance"
+    shown(other, 1)
+    assert Shell(other)("audit").splitlines()[2].startswith("r0002 ")
+    assert Shell(one)("audit").splitlines()[-1].endswith(f"XDG_STATE_HOME={other.state_home} arctl audit")
