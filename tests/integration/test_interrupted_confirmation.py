@@ -1,6 +1,9 @@
 """A run that is interrupted at a later launch keeps the values that its earlier ones have measured."""
 
+import json
 from typing import Any
+
+import pytest
 
 from tests.integration.test_noise_verdict import KEPT, edit, measured, noisy
 from tests.support.lab import Lab, wait_until
@@ -25,16 +28,27 @@ def result(lab: Lab, run_id: str) -> Any:
     return lab.wait(run_id)["result"]
 
 
-def test_a_run_that_is_cancelled_as_it_waits_for_its_confirmation_keeps_what_was_measured(lab: Lab) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_that_is_cancelled_as_it_waits_for_its_confirmation_keeps_what_was_measured(
+    lab: Lab, killed: bool
+) -> None:
     noisy(lab)
     run_id = better(lab, WAIT.format(when=True, go="go"))
     wait_until(lambda: state(lab, run_id) == "running", "its first launch")
     lab.call("queue.pause")
     (lab.project / "go").touch()
     wait_until(lambda: lab.events("again"), "its confirmation to wait")
-    lab.get("run.cancel", run_id=run_id)
+    cancelled_as_it_was_killed(lab) if killed else lab.get("run.cancel", run_id=run_id)
     told = result(lab, run_id)
     assert (told["verdict"], told["values"]) == ("interrupted", KEPT[:1])
+
+
+def cancelled_as_it_was_killed(lab: Lab) -> None:
+    """The wish is on disk, and nothing was done about it when the daemon was killed (-9)."""
+    lab.kill()
+    (entry,) = (lab.home / "active").glob("*.json")
+    entry.write_text(json.dumps({**json.loads(entry.read_bytes()), "wanted": "cancel"}))
+    lab.start()
 
 
 def test_a_confirmation_that_a_stop_ends_leaves_no_value_and_what_was_measured_before_stays(lab: Lab) -> None:
