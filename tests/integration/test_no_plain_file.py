@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ FILES = (
     " runs/r0001/train.py runs/r0001/run.log runs/r0001/a1 runs/r0002 runs ../.chain-session.json"
 ).split()
 ASKED = "status.get session.get run.list run.get run.tail experiment.seal session.stop".split()
+NUMBERS = itertools.count(1)  # of the projects
 WAITS = """import os, time
 while not os.path.exists({go!r}):
     time.sleep(0.01)
 print("val/loss: 0")
 """
-NUMBERS = itertools.count(1)  # of the projects
 
 
 def answer(lab: Lab, method: str, **params: Any) -> str:
@@ -57,47 +58,52 @@ def _tried(lab: Lab) -> str:
     return f"{said} {answer(lab, 'run.wait', timeout=2)}"
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[tuple[Lab, Neighbour]]:
+@dataclass(frozen=True)
+class Machine:
     """A daemon that serves all projects of these tests, and one in which everything stays as it should be."""
+
+    lab: Lab
+    neighbour: Neighbour
+    model: Lab  # a project with a run that advanced
+
+    def world(self) -> Lab:
+        """A new project, which is a copy of the model."""
+        lab = self.lab.beside(f"p{next(NUMBERS)}")
+        shutil.copytree(self.model.project, lab.project, symlinks=True, dirs_exist_ok=True)
+        return lab
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
     with closing(labs.make()) as lab:
-        yield lab, Neighbour(lab.start())
-
-
-@pytest.fixture
-def world(machine: tuple[Lab, Neighbour]) -> tuple[Lab, Neighbour]:
-    """A new project with a run that advanced, and the other one."""
-    lab = machine[0].beside(f"p{next(NUMBERS)}")
-    lab.init()
-    lab.session(settle=0)
-    lab.write('print("val/loss: 1")')
-    assert lab.run()["verdict"] == "advance"
-    return lab, machine[1]
+        lab.start()
+        model = lab.beside("model")
+        model.init()
+        model.session(settle=0)
+        model.write('print("val/loss: 1")')
+        assert model.run()["verdict"] == "advance"
+        yield Machine(lab, Neighbour(lab), model)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_whatever_stands_in_a_files_place_is_named_or_mended_and_others_go_on(
-    world: tuple[Lab, Neighbour], name: str
+    machine: Machine, name: str
 ) -> None:
-    lab, neighbour = world
-    home, kept = lab.folder.parent, lab.project / "kept"
-    shutil.copytree(home, kept, symlinks=True)
+    """All things at once, each in a project of its own."""
+    said: dict[Put, list[str]] = {}
     for thing in NOT_PLAIN:
+        lab = machine.world()
         put(lab.folder / name, thing)
-        said = [answer(lab, method) for method in ASKED]
-        said += [_started(lab), _tried(lab)]
+        answers = [answer(lab, method) for method in ASKED]
+        said[thing] = [*answers, _started(lab), _tried(lab)]
         assert lab.call("daemon.info")["pid"] == lab.pid, (thing, said)
-        assert neighbour.tried() in ("advance", "revert"), (thing, said)
-        shutil.rmtree(home)
-        shutil.copytree(kept, home, symlinks=True)
+    assert machine.neighbour.tried() in ("advance", "revert"), said
 
 
 @pytest.mark.parametrize("thing", NOT_PLAIN)
 @pytest.mark.parametrize("name", ["results.tsv", ".ar-session.json", "best.json"])
-def test_a_state_file_is_made_anew_from_the_others(
-    world: tuple[Lab, Neighbour], name: str, thing: Put
-) -> None:
-    lab, _ = world
+def test_a_state_file_is_made_anew_from_the_others(machine: Machine, name: str, thing: Put) -> None:
+    lab = machine.world()
     put(lab.folder / name, thing)
     status = lab.get("status.get")
     assert status["best"]["run_id"] == "r0001"
@@ -109,10 +115,10 @@ def test_a_state_file_is_made_anew_from_the_others(
 @pytest.mark.parametrize("thing", [os.mkfifo, Path.mkdir, an_endless_device])
 @pytest.mark.parametrize("name", ["results.tsv", "runs/{run}/result.json", "runs/{run}/run.log", "best.json"])
 def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
-    world: tuple[Lab, Neighbour], name: str, thing: Put
+    machine: Machine, name: str, thing: Put
 ) -> None:
     """The commit comes when it is away again, if not before."""
-    lab, neighbour = world
+    lab = machine.world()
     go = lab.project / "go"
     lab.write(WAITS.format(go=str(go)))
     run_id = lab.submit()["run_id"]
@@ -120,7 +126,7 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
     path = lab.folder / name.format(run=run_id)
     put(path, thing)
     go.touch()
-    assert neighbour.tried() in ("advance", "revert")
+    assert machine.neighbour.tried() in ("advance", "revert")
 
     def committed() -> bool:
         answer(lab, "run.wait", run_id=run_id, timeout=5)
