@@ -124,7 +124,8 @@ def is_removed(experiment: Experiment, run: Run) -> bool:
 
 def sweep(experiment: Experiment) -> None:
     """Remove the half-written files of a killed daemon; those of runs at work go when they are taken up."""
-    for folder in (experiment.folder.parent, experiment.folder, *experiment.archive.glob("*")):
+    ours = (experiment.folder.parent, experiment.folder, experiment.versions)
+    for folder in (*ours, *experiment.archive.glob("*")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             durable.sweep(folder)
     prune.sweep(experiment)

@@ -9,7 +9,7 @@ import pytest
 from ardaemon.core.errors import Refused, StorageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Placed
-from ardaemon.experiment import placing, versions
+from ardaemon.experiment import placing, state, versions
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.train_file import sha256
 from tests.support.folders import TRAIN, experiment
@@ -171,3 +171,10 @@ def test_the_original_is_known_by_its_hash_when_a_job_has_changed_every_copy(mad
     in_place(made.run("r0000").train)
     with pytest.raises(StorageError, match=r"runs/r0000/train\.py is not the version"):
         placing.kept(made, "r0000")
+
+
+def test_a_half_written_copy_of_a_killed_daemon_is_swept_and_the_whole_ones_stay(made: Experiment) -> None:
+    kept = set(made.versions.iterdir())
+    (made.versions / ".r0002.gz.999999999-1.0.tmp").write_bytes(b"half")  # no pid is that high (pid_max)
+    state.sweep(made)
+    assert set(made.versions.iterdir()) == kept
