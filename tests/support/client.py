@@ -22,12 +22,16 @@ def popen(*arguments: str, **options: Any) -> subprocess.Popen[Any]:
     return start([*ARCTL, *arguments], **options)
 
 
-def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start this command, whatever it is: forked, if it is `arctl` and nothing speaks against it."""
+def start(command: Sequence[str], inside: int = 0, **options: Any) -> subprocess.Popen[Any]:
+    """Start this command, whatever it is: forked, if it is `arctl` and nothing speaks against it.
+
+    `inside`: the process in whose mount namespace it runs, in the folder `cwd`; 0: in ours.
+    """
     forges = (*command[: len(ARCTL)],) == ARCTL and options.keys() <= OPTIONS
     if forges and forge.at_start(options["env"]) == _ours():
-        return Client(command, **options)
-    return subprocess.Popen(command, **options)
+        return Client(command, inside, **options)
+    within = ("nsenter", f"--target={inside}", "--mount", f"--wd={options['cwd']}") if inside else ()
+    return subprocess.Popen([*within, *command], **options)
 
 
 def run(*arguments: str, timeout: float, **options: Any) -> Any:
@@ -49,13 +53,19 @@ def _ours() -> dict[str, str]:
 class Client(subprocess.Popen[Any]):
     """A command whose parent is the forge; all else is as Popen has it."""
 
+    def __init__(self, command: Sequence[str], inside: int, **options: Any) -> None:
+        self.inside = inside
+        super().__init__(command, **options)
+
     def _execute_child(self, args: Sequence[str], *given: Any) -> None:
         # In the place of fork(2) and execve(2): Popen hands over by place what it was given.
         folder, environment, leads = given[4], given[5], given[-2]
         ends = given[9:15]  # of the pipes: theirs and ours of stdin, ours and theirs of the two others
         theirs = (ends[0], ends[3], ends[5])
         arguments = [*args[len(ARCTL) :]]
-        order = forge.Order(forge.CLIENT, arguments, dict(environment), str(folder), leads)
+        order = forge.Order(
+            forge.CLIENT, arguments, dict(environment), str(folder), leads, inside=self.inside
+        )
         place = forge.servers() if arguments[:1] == ["mcp"] else forge.clients()
         self.forked = place.fork(order, [own if fd == -1 else fd for own, fd in enumerate(theirs)])
         self.pid, self._child_created = self.forked.pid, True

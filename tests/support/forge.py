@@ -43,6 +43,7 @@ _PROGRAM = (
 # Room for what ps(1) and /proc show of a daemon: its command line, and its environment.
 ROOM = "." * (16 << 10)
 STATUS = struct.Struct("i")
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Order(NamedTuple):
@@ -54,6 +55,7 @@ class Order(NamedTuple):
     folder: str = "."
     leads: bool = True  # a session of its own
     umask: int = 0o022
+    inside: int = 0  # the process whose mount namespace it enters; 0: none
 
 
 class Forked:
@@ -252,6 +254,8 @@ def _become(order: Order, fds: list[int]) -> NoReturn:
         _take(fds)
         if order.leads:
             os.setsid()
+        if order.inside:
+            _enter(order.inside)
         os.chdir(order.folder)
         os.umask(order.umask)
         (_command if order.program == CLIENT else _serve)(order)
@@ -262,6 +266,15 @@ def _become(order: Order, fds: list[int]) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _enter(pid: int) -> None:
+    """Enter the mount namespace of a process, as nsenter(1) does; os.setns comes with Python 3.12."""
+    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    if _LIBC.setns(namespace, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), f"the mount namespace of {pid}")
+    os.close(namespace)
 
 
 def _take(fds: list[int]) -> None:

@@ -23,13 +23,8 @@ class Service(Shell):
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """A command in the background, inside."""
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(
-            self.systemd.command(*self.arctl(*arguments)),
-            env=self.lab.environment,
-            stdin=subprocess.DEVNULL,
-            **given,
-        )
+        inside = self.systemd.process.pid
+        return super().start(*arguments, inside=inside, **options)
 
     def arctl(self, *arguments: str) -> list[str]:
         """The words of that command."""
@@ -52,6 +47,8 @@ class Service(Shell):
 
     def new_pid(self, old: int) -> int:
         """Wait until another daemon serves; its pid."""
+        # A file costs less to look at, again and again, than a systemctl.
+        wait_until(lambda: _serving(self.lab) not in (0, old), "another daemon has come up")
 
         def other() -> int:
             pid = self.systemd.main_pid()
@@ -63,6 +60,14 @@ class Service(Shell):
         """What stands in result.json."""
         read: dict[str, Any] = json.loads((self.lab.folder / f"runs/{run_id}/result.json").read_bytes())
         return read
+
+
+def _serving(lab: Lab) -> int:
+    """The pid in daemon.json; 0 if there is none."""
+    try:
+        return int(json.loads((lab.home / "daemon.json").read_bytes())["pid"])
+    except FileNotFoundError:
+        return 0
 
 
 @contextmanager

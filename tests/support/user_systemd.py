@@ -124,4 +124,5 @@ def _boot(lab: Lab, group: Path) -> UserSystemd:
 
 
 def _state(instance: UserSystemd) -> str:
-    return instance.ctl("is-system-running", code=None)
+    """How it is once it is up, without asking again and again; empty where nobody answers yet."""
+    return instance.ctl("is-system-running", "--wait", code=None)
