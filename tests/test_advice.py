@@ -1,12 +1,14 @@
 """What texts advise is what arctl takes: every command line, every option, with nothing missing."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import click
 import pytest
 
 from arctl.cli import arctl
 from tests.support import advice, spelled
+from tests.support.every import every
 
 # What stands behind the program's name, or a group's, in a sentence. A new one is a decision: rather than
 # adding it here, say it in other words, or correct the command.
@@ -34,12 +36,14 @@ def _is_prose(text: str) -> bool:
     return f"{text.removeprefix('arctl ')} ".startswith(PROSE)
 
 
-COMMANDS = [one for one in advice.commands() if not _is_prose(one.text)]
+@cache
+def _commands() -> list[advice.Text]:
+    return [one for one in advice.commands() if not _is_prose(one.text)]
 
 
 def test_the_walk_sees_the_texts_of_the_whole_program() -> None:
     """Errors of the daemon, checks of doctor, warnings of commands, what a constant holds."""
-    seen = {one.place.partition(":")[0] for one in COMMANDS}
+    seen = {one.place.partition(":")[0] for one in _commands()}
     assert {
         "ardaemon/experiment/ready.py",
         "ardaemon/core/words.py",
@@ -47,10 +51,10 @@ def test_the_walk_sees_the_texts_of_the_whole_program() -> None:
         "arctl/commands/doctor.py",
         "arctl/connection.py",
     } <= seen
-    assert len(COMMANDS) > 120
+    assert len(_commands()) > 120
 
 
-@pytest.mark.parametrize("one", COMMANDS, ids=str)
+@every("one", _commands, ids=str)
 def test_a_command_that_a_text_names_is_one_that_arctl_takes(one: advice.Text) -> None:
     assert spelled.faults(one.text) == []
     assert one.text == RUN or spelled.missing(one.text) == []

@@ -30,7 +30,8 @@ class Text(NamedTuple):
 
 def commands() -> list[Text]:
     """Return every command line of arctl that a text names."""
-    every = (Text(one.place, match[0]) for one in _texts() for match in _COMMAND.finditer(one.text))
+    texts = (one for file, tree in _files("arctl") for one in _within(file, tree))
+    every = (Text(one.place, match[0]) for one in texts for match in _COMMAND.finditer(one.text))
     return list(dict.fromkeys(every))
 
 
@@ -40,19 +41,17 @@ def options_in_errors() -> list[Text]:
     return [Text(place, option) for place, option in dict.fromkeys(named)]
 
 
-def _files() -> Iterator[tuple[str, ast.Module]]:
+def _files(word: str) -> Iterator[tuple[str, ast.Module]]:
+    """Parse the files that have this word in them: no text of another one can."""
     for room in ("ardaemon", "arctl"):
         for path in sorted((ROOT / room).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
-
-
-def _texts() -> Iterator[Text]:
-    for file, tree in _files():
-        yield from _within(file, tree)
+            source = path.read_text()
+            if word in source:
+                yield str(path.relative_to(ROOT)), ast.parse(source)
 
 
 def _of_errors() -> Iterator[Text]:
-    for file, tree in _files():
+    for file, tree in _files("--"):
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node.func) in errors.BY_KIND:
                 for argument in (*node.args, *(given.value for given in node.keywords)):
@@ -65,19 +64,25 @@ def _name(node: ast.expr) -> str:
 
 def _within(file: str, tree: ast.AST) -> Iterator[Text]:
     """Yield the texts in a piece of source; the parts of an f-string as one."""
-    if isinstance(tree, ast.JoinedStr):
-        parts = (one.value if isinstance(one, ast.Constant) else "…" for one in tree.values)
-        yield Text(f"{file}:{tree.lineno}", "".join(map(str, parts)))
-    elif isinstance(tree, ast.Constant) and isinstance(tree.value, str):
-        yield Text(f"{file}:{tree.lineno}", tree.value)
-    for node in ast.iter_child_nodes(tree):
-        if not _is_docstring(node, tree) and not (
-            isinstance(tree, ast.JoinedStr) and isinstance(node, ast.Constant)
-        ):
-            yield from _within(file, node)
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield Text(f"{file}:{node.lineno}", node.value)
+        elif isinstance(node, ast.JoinedStr):
+            parts = (one.value if isinstance(one, ast.Constant) else "…" for one in node.values)
+            yield Text(f"{file}:{node.lineno}", "".join(map(str, parts)))
+            nodes += [one for one in node.values if not isinstance(one, ast.Constant)]
+        else:
+            nodes += _without_docstring(node)
 
 
-def _is_docstring(node: ast.AST, parent: ast.AST) -> bool:
-    return isinstance(parent, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    )
+def _without_docstring(node: ast.AST) -> list[ast.AST]:
+    below = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return [one for one in below if not _is_text(one)]
+    return below
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -9,6 +9,7 @@ pyproject.toml (`-p tests.support.promises`).
 import json
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -291,8 +292,13 @@ def some(cases: Sequence[T], quick: int) -> list[T]:
 
 def files_of(promise: str) -> list[str]:
     """List the files with tests of that promise, from the repository's root: collecting all takes long."""
+    return [file for file, text in _texts().items() if f'promise("{promise}")' in text]
+
+
+@cache
+def _texts() -> dict[str, str]:
     files = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [str(path.relative_to(ROOT)) for path in files if f'promise("{promise}")' in path.read_text()]
+    return {str(path.relative_to(ROOT)): path.read_text() for path in files}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
