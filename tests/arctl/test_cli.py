@@ -11,6 +11,7 @@ import click
 import pytest
 
 from arctl import cli
+from tests.support.every import every
 from tests.support.lab import Lab
 from tests.support.machine import configured
 from tests.support.shell import Shell
@@ -197,7 +198,7 @@ def test_every_exit_status_has_its_code() -> None:
     assert set(EXIT_OF_STATUS) == set(get_args(Status))
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@every("name", cli.COMMANDS)
 def test_the_static_help_agrees_with_the_command(name: str) -> None:
     """`arctl --help` loads no command; its table must name real ones."""
     context = click.Context(cli.arctl)

@@ -14,6 +14,7 @@ import pytest
 
 from arctl.pid_namespace import Process, Surroundings, ends_with_us, look
 from tests.support.agent_shell import AgentShell, needs_bwrap
+from tests.support.every import every
 from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.sandbox import BWRAP, READ_ONLY
 
@@ -191,8 +192,8 @@ SERVER = process(1, "python", "serve.py", started=OLD)
 NEW_SHELL = process(7, "bash", "-c", "cd lr; arctl run")
 
 
-@pytest.mark.parametrize(
-    ("surroundings", "ends"),
+@every(
+    "surroundings, ends",
     [
         (around(process(1, "bwrap", started=OLD), NEW_SHELL), True),
         (around(process(1, "wrapper"), NEW_SHELL), True),

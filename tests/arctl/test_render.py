@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from arctl.render import run as run_lines
 from arctl.render import status as status_lines
 from arctl.render.line import project_line
+from tests.support.every import every
 
 RUN_MAX = 600  # bytes of `run --wait`
 COMPACT_MAX, COMPACT_LINES = 800, 10
@@ -218,7 +219,7 @@ VERDICTS = {
 }
 
 
-@pytest.mark.parametrize(("found", "line"), VERDICTS.values(), ids=VERDICTS)
+@every("found, line", VERDICTS.values(), ids=VERDICTS)
 def test_each_verdict_has_its_line(found: dict[str, Any], line: str) -> None:
     """One line says what happened, against what, and what to do next."""
     assert run_lines.verdict_line(found) == line

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 from ardaemon.checkpoints.newest import latest_first
+from tests.support.every import every
 
 
-@pytest.mark.parametrize(
-    ("newer_first", "latest"),
+@every(
+    "newer_first, latest",
     [
         (["checkpoint-200", "checkpoint-1000"], "checkpoint-1000"),
         (["out/step_9.pt", "out/step_10.pt"], "out/step_10.pt"),

@@ -12,6 +12,7 @@ from ardaemon.core.config import Config
 from ardaemon.core.config_faults import Faults, line_of
 from ardaemon.core.config_file import TIMES, VARIABLES, load, parse
 from ardaemon.core.errors import UsageError
+from tests.support.every import every
 
 STRANGER = 61002  # a uid that no password file knows
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
@@ -29,8 +30,8 @@ def test_each_setting_says_where_its_value_comes_from() -> None:
     assert loaded.config == Config(grace=3.0, cpu_slots=2, gpus=("0", "GPU-5a"))
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
+@every(
+    "text, said",
     [
         ("\ngrace = 'long'", "line 2: grace: expected a number, got text"),
         ("grace = nan", "line 1: grace: expected a number of at least 0"),

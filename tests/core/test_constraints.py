@@ -6,6 +6,7 @@ import pytest
 
 from ardaemon.core.constraints import Constraint, check, parse
 from ardaemon.core.errors import UsageError
+from tests.support.every import every
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_a_constraint_is_name_operator_number(text: str, constraint: Constraint,
     assert parse(canonical) == constraint
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     [
         *("", "loss", "loss<", "<=3", "loss=3", "loss=<3", "loss=>3", "loss!=3", "loss<=3<=4", "loss<==3"),

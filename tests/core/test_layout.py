@@ -21,6 +21,7 @@ from ardaemon.core.layout import (
     run_name,
     run_number,
 )
+from tests.support.every import every
 
 
 @pytest.mark.parametrize("slug", ["261122-lr", "261122-lr-warmup-2", "000000-0", "261122-" + "a" * 57])
@@ -28,7 +29,7 @@ def test_a_slug_is_a_date_and_a_topic_in_kebab_case(slug: str) -> None:
     assert check_slug(slug) == slug
 
 
-@pytest.mark.parametrize(
+@every(
     "slug",
     [
         *("", "lr", "261122", "261122-", "261122-LR", "261122--lr", "261122-lr-", "261122_lr", "26112-lr"),
@@ -61,9 +62,7 @@ def test_five_digits_follow_r9999() -> None:
     assert [run_name(n) for n in (0, 12, 9999, 10000)] == ["r0000", "r0012", "r9999", "r10000"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "r12", "0012", "R0012", "r0012\n", "r-012", "r٠٠١٢", "r0012/..", "..", "r" + "1" * 10]
-)
+@every("text", ["", "r12", "0012", "R0012", "r0012\n", "r-012", "r٠٠١٢", "r0012/..", "..", "r" + "1" * 10])
 def test_what_is_no_run_id_is_refused_before_it_becomes_a_path(text: str) -> None:
     with pytest.raises(UsageError, match="run id"):
         Experiment(Path("/e")).run(text)

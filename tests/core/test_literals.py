@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ardaemon.core.literals import SOURCE_MAX, STATEMENT_MAX, literal
+from tests.support.every import every
 
 
-@pytest.mark.parametrize(
-    ("source", "value"),
+@every(
+    "source, value",
     [
         (b'RUN_NOTE = "lr 2e-4"\n', "lr 2e-4"),
         (b'RUN_NOTE: str = "typed"\n', "typed"),
@@ -33,7 +34,7 @@ def test_the_last_top_level_literal_is_read(source: bytes, value: object) -> Non
     assert literal(source, "RUN_NOTE") == value
 
 
-@pytest.mark.parametrize(
+@every(
     "source",
     [
         b"",

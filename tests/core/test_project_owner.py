@@ -1,9 +1,9 @@
 """Who may take a project, by what is seen of its owner: facts in, decision out."""
 
-import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.project_owner import STALE_S, Lock, ProjectOwner, Seen, Standing, standing
+from tests.support.every import every
 
 ME = ProjectOwner(
     host="node1",
@@ -50,9 +50,7 @@ CASES: list[tuple[str, ProjectOwner | None, Lock, bool | None, Standing]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("who", "record", "lock", "lives", "expected"), CASES, ids=[case[0] for case in CASES]
-)
+@every("who, record, lock, lives, expected", CASES, ids=lambda case: case[0])
 def test_who_may_take_a_project(
     who: str, record: ProjectOwner | None, lock: Lock, lives: bool | None, expected: Standing
 ) -> None:
@@ -82,9 +80,7 @@ SHARED: list[tuple[str, ProjectOwner, Lock, float | None, Standing]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("who", "record", "lock", "renewed_s", "expected"), SHARED, ids=[case[0] for case in SHARED]
-)
+@every("who, record, lock, renewed_s, expected", SHARED, ids=lambda case: case[0])
 def test_who_may_take_a_project_that_other_machines_may_have(
     who: str, record: ProjectOwner, lock: Lock, renewed_s: float | None, expected: Standing
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardaemon.core.text import clean, cut_bytes, escaped, one_line
+from tests.support.every import every
 
 # Text rich in what escape sequences are made of.
 HOSTILE = st.text(
@@ -24,8 +25,8 @@ HOSTILE = st.text(
 )
 
 
-@pytest.mark.parametrize(
-    ("raw", "seen"),
+@every(
+    "raw, seen",
     [
         ("plain", "plain"),
         ("\x1b[1;31mred\x1b[0m", "red"),

@@ -4,10 +4,11 @@ import pytest
 
 from ardaemon.core.literals import WHOLE_MAX
 from ardaemon.experiment.climbing import allowed, climbs, notes
+from tests.support.every import every
 
 
-@pytest.mark.parametrize(
-    ("line", "levels"),
+@every(
+    "line, levels",
     [
         ("x = Path(__file__).parent / 'data'", 1),
         ("x = os.path.join(os.path.dirname(__file__), 'data')", 1),

@@ -18,6 +18,7 @@ from ardaemon.experiment import program as program_md
 from ardaemon.experiment.state import load
 from ardaemon.experiment.train_file import sha256
 from ardaemon.host import state
+from tests.support.every import every
 from tests.support.folders import SLUG, experiment
 
 # A repository laid out like karpathy/autoresearch, in the words that such a one uses.
@@ -273,8 +274,8 @@ def test_goal_and_constraints_stand_in_the_front_matter_whatever_they_hold(tmp_p
 # --- refusals ---
 
 
-@pytest.mark.parametrize(
-    ("params", "kind", "named"),
+@every(
+    "params, kind, named",
     [
         ({"slug": "../x"}, UsageError, "'../x'"),
         ({"slug": "261122-a/b"}, UsageError, "261122-a/b"),

@@ -13,6 +13,7 @@ from ardaemon.core.errors import CorruptState
 from ardaemon.core.model import PrimaryResult, Result
 from ardaemon.experiment import ledger
 from ardaemon.experiment.ledger import COLUMNS, HEADER, ROW_MAX
+from tests.support.every import every
 from tests.support.folders import bytes_read
 
 LONG = 100_000
@@ -95,7 +96,7 @@ def test_a_torn_last_line_is_passed_over_and_cut_off_with_the_next_row(tmp_path:
         assert path.read_bytes() == whole + third, f"torn after {cut} bytes"
 
 
-@pytest.mark.parametrize("size", range(len(HEADER)))
+@every("size", range(len(HEADER)))
 def test_a_torn_header_is_written_anew(tmp_path: Path, size: int) -> None:
     path = tmp_path / "results.tsv"
     path.write_bytes(HEADER[:size])

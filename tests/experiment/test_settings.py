@@ -14,6 +14,7 @@ from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
 from ardaemon.core.size import SIZES
 from ardaemon.core.words import option
 from ardaemon.experiment.settings import check, given_values, inherit
+from tests.support.every import every
 
 
 @pytest.mark.parametrize("name", ["metric_path", "checkpoint_glob"])
@@ -44,8 +45,8 @@ def test_so_it_may_in_the_options_of_init(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (given["train"], given["source"], given["seal"]) == (f"{home}/train.py", home, (f"{home}/data",))
 
 
-@pytest.mark.parametrize(
-    ("name", "written", "number"),
+@every(
+    "name, written, number",
     [
         ("seconds", "10m", 600.0),
         ("startup", " 90 s", 90.0),
@@ -83,7 +84,7 @@ def test_a_new_session_has_a_limit_on_its_logs_and_one_of_an_earlier_version_kee
     assert new(Settings(seconds=60, max_log=8.0), max_log=None) == (None, False)
 
 
-@pytest.mark.parametrize("name", [*DURATIONS, *HOURS, *SIZES])
+@every("name", [*DURATIONS, *HOURS, *SIZES])
 def test_what_is_no_amount_is_an_error_that_names_the_option(name: str) -> None:
     for written in ("", "soon", "-1", "5 parsecs", "6" * 40 + "GiBs", "nan"):
         with pytest.raises(UsageError, match=option(name)):

@@ -1,13 +1,12 @@
 """Where a script looks through the folders beside it, which are links beside a run's copy."""
 
-import pytest
-
 from ardaemon.experiment.walking import notes, walks
+from tests.support.every import every
 
 HEAD = "import os, glob, pathlib\nfrom pathlib import Path\nHERE = Path(__file__).resolve().parent\n"
 
 
-@pytest.mark.parametrize(
+@every(
     "line",
     [
         "x = HERE.rglob('*.png')",
@@ -28,7 +27,7 @@ def test_a_look_through_the_own_folder_is_seen_however_it_is_written(line: str) 
     assert found.line == 4 + line.count("\n")
 
 
-@pytest.mark.parametrize(
+@every(
     "line",
     [
         "x = (HERE / 'data').rglob('*.png')",  # the folder itself may be a link

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import pytest
-
 from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory
 from ardaemon.core.measured import Holder
 from ardaemon.core.queue import Card, Seat
 from ardaemon.gpus.book import DRAIN_S, FRESH_S, GpuBook, Tenant
+from tests.support.every import every
 
 UUID = "GPU-0"
 OURS = Holder(pid=1, used_mb=4000.0, owner="/p/a1", name="python")
@@ -40,8 +39,8 @@ def card(
     return only
 
 
-@pytest.mark.parametrize(
-    ("found", "state", "why"),
+@every(
+    "found, state, why",
     [
         (book(gpu()), "free", ""),
         (book(gpu(used=200.0), DESKTOP), "free", ""),

@@ -17,6 +17,7 @@ from ardaemon.core.config import Config, denied
 from ardaemon.core.denied import KINDS
 from ardaemon.host import operations, secret
 from ardaemon.pipeline.environment import OF_A_SHELL
+from tests.support.every import every
 from tests.support.lab import Lab, wait_until
 from tests.support.look import into
 from tests.support.machine import configured
@@ -92,12 +93,12 @@ def of(kinds: dict[str, str]) -> list[str]:
     return [name for names in kinds.values() for name in names.split()]
 
 
-@pytest.mark.parametrize("name", of(UNWANTED))
+@every("name", of(UNWANTED))
 def test_what_a_training_has_no_use_for_is_denied(name: str) -> None:
     assert denied(name, Config())
 
 
-@pytest.mark.parametrize("name", of(NEEDED))
+@every("name", of(NEEDED))
 def test_what_training_needs_is_handed_on(name: str) -> None:
     assert not denied(name, Config())
 

@@ -1,7 +1,6 @@
 """Whether an attempt is judged or followed by another, and how the attempts before it are read."""
 
 import msgspec
-import pytest
 from msgspec.structs import replace
 
 from ardaemon.core.model import Exit, Process, Settings
@@ -9,6 +8,7 @@ from ardaemon.core.reason import Reason
 from ardaemon.core.run_record import AttemptResult, Queued
 from ardaemon.judging import again
 from ardaemon.judging.again import AttemptFacts
+from tests.support.every import every
 
 OK, FAILED = Exit(ending="exited", exit_code=0), Exit(ending="exited", exit_code=1)
 UNCLEAN = replace(OK, survivors=(Process(1, 2),))
@@ -18,8 +18,8 @@ OOM = Reason("oom", "CUDA out of memory")
 OTHER = Reason("", "exit code 1")
 
 
-@pytest.mark.parametrize(
-    ("facts", "wanted"),
+@every(
+    "facts, wanted",
     [
         (AttemptFacts(exit=OK), None),
         (AttemptFacts(exit=OK, tainted="swapping"), "tainted"),

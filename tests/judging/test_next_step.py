@@ -1,9 +1,8 @@
 """What a loop has to do after a run, by why its session is over and what is left of the chain."""
 
-import pytest
-
 from ardaemon.core.model import Chain, ChainMode, Settings, Termination
 from ardaemon.judging.next_step import next_step
+from tests.support.every import every
 
 SETTINGS = Settings(seconds=5, plateau=5, max_runs=200, threshold=0.5)
 
@@ -12,8 +11,8 @@ def chain(left: int | None, mode: ChainMode | None = None) -> Chain:
     return Chain(current_slug="261122-lr", chain_mode=mode, chain_remaining=left)
 
 
-@pytest.mark.parametrize(
-    ("why", "budget", "step"),
+@every(
+    "why, budget, step",
     [
         (None, None, "continue"),
         (None, chain(0), "continue"),

@@ -11,6 +11,7 @@ import pytest
 from ardaemon.core.model import Ending, Exit
 from ardaemon.core.reason import REASON_MAX, read
 from ardaemon.judging.reason import NEAR_END_LINES, recognise
+from tests.support.every import every
 
 FAKE_TORCH = "class OutOfMemoryError(RuntimeError): pass\nOutOfMemoryError.__module__ = 'torch.cuda'\n"
 
@@ -243,8 +244,8 @@ def test_a_hostile_log_gives_one_clean_short_line_in_time() -> None:
     assert time.process_time() - begin < 10
 
 
-@pytest.mark.parametrize(
-    ("log", "begin"),
+@every(
+    "log, begin",
     [
         (
             "Could not override 'optimizer.lrr'.\nKey 'lrr' is not in struct\n    full_key: optimizer.lrr\n\n"

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ardaemon.core.model import Best, Contract, Direction, Exit, Primary, Process, Status, Verdict
 from ardaemon.core.reason import Reason, read
 from ardaemon.judging.verdict import PIDS_LIMIT, Judgement, VerdictFacts, judge
+from tests.support.every import every
 
 LOSS = "val/loss"
 OK = Exit(ending="exited", exit_code=0)
@@ -162,8 +163,8 @@ def test_survivors_of_the_kill_make_it_unclean_and_a_crash_before_anything_else(
         assert "4242 (python)" in reason(judged)
 
 
-@pytest.mark.parametrize(
-    ("ending", "comparable"),
+@every(
+    "ending, comparable",
     [
         *(
             ("exited", True),
@@ -280,8 +281,8 @@ def test_a_valid_best_never_gets_worse_and_is_the_best_of_all_valid_runs(
             assert standing.value == (min(valid) if direction == "min" else max(valid))
 
 
-@pytest.mark.parametrize(
-    ("end", "value", "failed"),
+@every(
+    "end, value, failed",
     [
         (Exit(ending="exited", exit_code=1), 1.0, True),
         (Exit(ending="limit"), 1.0, True),

@@ -9,6 +9,7 @@ from ardaemon.core.gpus import GpuProcess, GpuReading, Inventory
 from ardaemon.core.measured import Breach, GivenCard, Header, Holder, Measured, Sample, Source
 from ardaemon.measuring.meter import Look, Meter, Watched, header
 from ardaemon.measuring.samples import _in_buckets, decode, thin
+from tests.support.every import every
 
 OWN = "/p/runs/r0001/a1"
 ZERO, ONE, FOREIGN_CARD = "GPU-0", "GPU-1", "GPU-7"
@@ -50,8 +51,8 @@ UNKNOWN = Holder(pid=6, used_mb=2000.0, known=False)
 STRANGER = Holder(pid=6, used_mb=2000.0)
 
 
-@pytest.mark.parametrize(
-    ("there", "used", "alone", "peak", "source"),
+@every(
+    "there, used, alone, peak, source",
     [
         ((mine(1, 1000.0), mine(2, 500.0)), 2000.0, True, 1500, "process"),
         ((mine(1, 1000.0), STRANGER), 4000.0, True, 1000, "process"),

@@ -1,9 +1,8 @@
 """What makes a measurement unfair."""
 
-import pytest
-
 from ardaemon.core.measured import Holder, Sample, Taint
 from ardaemon.measuring.taint import GRAPHICS_MB, LOOKS_MIN, Conditions, Newcomers
+from tests.support.every import every
 
 OWN, OTHER = "/p/runs/r0001/a1", "/p/runs/r0002/a1"
 
@@ -23,8 +22,8 @@ def conditions(looks: int, throttled: int = 0, swapping: int = 0, foreign: str =
     return found
 
 
-@pytest.mark.parametrize(
-    ("given", "taint"),
+@every(
+    "given, taint",
     [
         (conditions(0), None),
         (conditions(100), None),
@@ -51,8 +50,8 @@ def newcomers(alone: bool = True, passed: frozenset[int] = frozenset()) -> Newco
 MINE = Holder(pid=1, used_mb=900.0, owner=OWN)
 
 
-@pytest.mark.parametrize(
-    ("holder", "alone", "comes"),
+@every(
+    "holder, alone, comes",
     [
         (MINE, True, False),
         (Holder(pid=2, used_mb=300.0), True, True),

@@ -11,6 +11,7 @@ from ardaemon.core.metric_names import METRIC_SOURCES
 from ardaemon.core.model import Primary
 from ardaemon.metrics.base import AttemptOutput, FileBackend, Query, Readings
 from ardaemon.metrics.registry import BACKENDS, FILES
+from tests.support.every import every
 
 LOSS = Query(Primary("loss"))
 
@@ -78,8 +79,8 @@ def files(folder: Path) -> None:
     (folder / "own.txt").write_text("epoch 1 loss: 6\n")
 
 
-@pytest.mark.parametrize(
-    ("log", "query", "source", "value"),
+@every(
+    "log, query, source, value",
     [
         ("loss: 1", Query(Primary("loss")), "log", 1.0),
         ("acc: 1", Query(Primary("loss")), "csv", 3.0),

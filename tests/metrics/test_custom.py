@@ -13,6 +13,7 @@ from ardaemon.core.model import Primary
 from ardaemon.host.command import OUTPUT_MAX
 from ardaemon.metrics.base import METRICS_MAX, AttemptOutput, Metric, Query, Readings
 from ardaemon.metrics.custom import CustomBackend, split_command
+from tests.support.every import every
 
 DEADLINE = 20.0
 
@@ -55,8 +56,8 @@ def test_no_shell_reads_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize(
-    ("source", "problem"),
+@every(
+    "source, problem",
     [
         ("import sys; print('\\x1b[31mno file\\nmore', file=sys.stderr); sys.exit(2)", "exited 2: no file"),
         ("import sys; sys.exit(3)", "exited 3"),

@@ -14,6 +14,7 @@ from ardaemon.metrics.formats.json_stream import OBJECT_MAX, JsonStream, Torn
 from ardaemon.metrics.json_lines import DEFAULTS, JSONL
 from ardaemon.metrics.registry import AUTO
 from tests.support import attempt
+from tests.support.every import every
 
 OUTER = {
     "step": 3,
@@ -69,7 +70,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize(("text", "value"), READ.values(), ids=READ)
+@every("text, value", READ.values(), ids=READ)
 def test_the_last_object_counts_however_they_are_written(tmp_path: Path, text: str, value: float) -> None:
     assert read(tmp_path, text).value == value
 
@@ -101,7 +102,7 @@ UNREAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "why"), UNREAD.values(), ids=UNREAD)
+@every("text, why", UNREAD.values(), ids=UNREAD)
 def test_where_the_last_object_cannot_be_read_no_older_one_counts(
     tmp_path: Path, text: str, why: str
 ) -> None:

@@ -20,6 +20,7 @@ from ardaemon.metrics.formats.log_reader import ReadLimits
 from ardaemon.metrics.formats.scan import Scan
 from ardaemon.metrics.log import LogBackend
 from ardaemon.metrics.log_follower import GrowingLog
+from tests.support.every import every
 from tests.support.folders import bytes_read
 
 LOSS = Query(Primary("loss"))
@@ -39,8 +40,8 @@ def values(readings: Readings) -> dict[str, float]:
     return {name: metric.last for name, metric in readings.metrics.items()}
 
 
-@pytest.mark.parametrize(
-    ("line", "found"),
+@every(
+    "line, found",
     [
         ("step 100 | loss=0.5 val/loss: 0.4", {"loss": 0.5, "val/loss": 0.4}),
         ("val_bpb:          0.997900", {"val_bpb": 0.9979}),

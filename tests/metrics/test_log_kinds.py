@@ -11,6 +11,7 @@ from ardaemon.metrics.base import AttemptOutput, Query, Readings
 from ardaemon.metrics.formats.log_reader import ReadLimits
 from ardaemon.metrics.log import LogBackend
 from ardaemon.metrics.log_follower import GrowingLog
+from tests.support.every import every
 
 LOSS = Query(Primary("val_loss"))
 BEFORE = "val_loss: 0.73\n"  # what the script printed; the value that counts unless a later one does
@@ -223,7 +224,7 @@ SOURCE = {
 }
 
 
-@pytest.mark.parametrize("kind", SOURCE)
+@every("kind", SOURCE)
 def test_source_is_no_report(kind: str, tmp_path: Path) -> None:
     text = BEFORE + shown(SOURCE[kind])
     readings = read(tmp_path, text)
@@ -234,7 +235,7 @@ def test_source_is_no_report(kind: str, tmp_path: Path) -> None:
     assert live.latest == 0.73
 
 
-@pytest.mark.parametrize("kind", SOURCE)
+@every("kind", SOURCE)
 def test_source_is_no_report_wherever_the_tail_and_the_blocks_begin(kind: str, tmp_path: Path) -> None:
     text = BEFORE + "x\n" * 30 + shown(SOURCE[kind])
     for tail in range(1, len(text), 7):
@@ -475,7 +476,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "value"), VALUES)
+@every("text, value", VALUES)
 def test_a_log_has_this_value(text: str, value: float, tmp_path: Path) -> None:
     readings = read(tmp_path, BEFORE + text)
     assert readings.value == value, readings.problem
@@ -527,7 +528,7 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "value"), LOSSES)
+@every("line, value", LOSSES)
 def test_a_part_of_the_data_that_a_line_names_makes_another_metric(
     line: str, value: float, tmp_path: Path
 ) -> None:
@@ -695,7 +696,7 @@ UNREAD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "why"), UNREAD)
+@every("text, why", UNREAD)
 def test_a_last_mention_that_cannot_be_read_gives_no_older_value(text: str, why: str, tmp_path: Path) -> None:
     readings = read(tmp_path, BEFORE + text)
     assert (readings.value, readings.settled, readings.stale) == (None, False, 0.73)

@@ -15,12 +15,13 @@ from ardaemon.metrics.tensorboard import TensorboardBackend
 from ardaemon.metrics.trainer_state import TrainerStateBackend
 from tests.metrics import event_files
 from tests.support import attempt
+from tests.support.every import every
 
 LOSS = Query(Primary("loss"))
 
 
-@pytest.mark.parametrize(
-    ("text", "in_a_row"),
+@every(
+    "text, in_a_row",
     [
         ("loss: nan\n", 1),
         ("loss: nan\nloss: nan\n", 2),

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ardaemon.metrics.base import Query, Readings
 from ardaemon.metrics.log import LogBackend
 from ardaemon.metrics.readable import require_readable
 from tests.support import attempt
+from tests.support.every import every
 
 # As Ultralytics, Megatron, BasicSR, timm, COCO's evaluator, scikit-learn and people print them.
 NAMES = [
@@ -48,8 +50,10 @@ def of_log(folder: Path, name: str, text: str, regex: str | None = None) -> Read
     return LogBackend().read(attempt.evidence(folder, run), Query(Primary(name), regex=regex))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("form", ["{}: 0.42", "{} = 0.42", "INFO 3/10 | {}: 0.42 | lr: 1e-4", "{!r}: 0.42"])
+FORMS = ["{}: 0.42", "{} = 0.42", "INFO 3/10 | {}: 0.42 | lr: 1e-4", "{!r}: 0.42"]
+
+
+@every("form, name", product(FORMS, NAMES))
 def test_a_name_as_frameworks_print_it_is_accepted_and_read_in_the_log(
     tmp_path: Path, name: str, form: str
 ) -> None:

@@ -17,6 +17,7 @@ from ardaemon.metrics.formats.growing import LINE_MAX, Growing
 from ardaemon.metrics.json_lines import JSONL, JsonParser
 from ardaemon.metrics.rows import RowsBackend
 from tests.support import attempt
+from tests.support.every import every
 
 LOSS = Query(Primary("val_loss"))
 
@@ -55,7 +56,7 @@ def test_which_value_counts_is_asked(tmp_path: Path, count: Count, value: float)
     assert read(tmp_path, LIGHTNING, query=Query(Primary("val_loss"), count=count)).value == value
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     [
         "val_loss\n0.5",

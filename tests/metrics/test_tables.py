@@ -11,6 +11,7 @@ from ardaemon.metrics.csv_rows import CSV, HELD_MAX
 from ardaemon.metrics.formats.growing import LINE_MAX
 from ardaemon.metrics.rows_file import WRITTEN_AT_ONCE
 from tests.support import attempt
+from tests.support.every import every
 
 
 def read(folder: Path, text: str | bytes, name: str = "val_loss", count: Count = "last") -> Readings:
@@ -78,7 +79,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize(("text", "value"), READ.values(), ids=READ)
+@every("text, value", READ.values(), ids=READ)
 def test_a_table_is_read_to_its_last_row(tmp_path: Path, text: str | bytes, value: float) -> None:
     assert read(tmp_path, text).value == value
 
@@ -145,7 +146,7 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "why"), UNREAD.values(), ids=UNREAD)
+@every("text, why", UNREAD.values(), ids=UNREAD)
 def test_where_the_last_row_cannot_be_read_no_older_one_counts_and_the_answer_says_why(
     tmp_path: Path, text: str | bytes, why: str
 ) -> None:

@@ -14,6 +14,7 @@ from ardaemon.host import state
 from ardaemon.host.command import CommandEnd
 from ardaemon.pipeline import audit_files
 from ardaemon.pipeline.audit import read
+from tests.support.every import every
 
 VALUE = AuditValue(run_id="r0001", submit_id="a", at="", run_ended_at="2026-11-27T00:00:00Z", value=1.0)
 
@@ -35,8 +36,8 @@ def test_the_value_is_the_primary_metrics_or_the_only_number(printed: bytes, nam
     assert (audited.name, audited.value, audited.problem) == (name, value, "")
 
 
-@pytest.mark.parametrize(
-    ("end", "problem"),
+@every(
+    "end, problem",
     [
         (ended(), "printed nothing"),
         (ended(b" \n"), "printed nothing"),

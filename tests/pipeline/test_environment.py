@@ -16,6 +16,7 @@ from ardaemon.core.model import Settings
 from ardaemon.core.own_variables import OWN
 from ardaemon.experiment import runner as experiment_runner
 from ardaemon.pipeline import environment as job_environment
+from tests.support.every import every
 from tests.support.folders import experiment
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ def test_exec_live_runs_the_experiments_own_file(tmp_path: Path) -> None:
     assert command(made, path, runner="uv run train.py", exec="live")[-1] == str(made.train)
 
 
-@pytest.mark.parametrize(
+@every(
     "runner",
     [
         *("", "python", "python main.py", "python train.py train.py", "python train.py {train}"),
@@ -120,8 +121,8 @@ def test_a_template_without_exactly_one_script_is_refused_with_the_template(runn
     assert caught.value.mend
 
 
-@pytest.mark.parametrize(
-    ("runner", "named", "mend"),
+@every(
+    "runner, named, mend",
     [
         ("python train.py > run.log 2>&1", "'> run.log 2>&1' is a redirection", "arctl tail"),
         ("python train.py 2> x", "a redirection", "leave it out"),
@@ -229,7 +230,7 @@ def test_what_cannot_be_executed_is_refused_with_the_path_looked_at(tmp_path: Pa
 # --- the environment ---
 
 
-@pytest.mark.parametrize(
+@every(
     "name",
     [
         *("ANTHROPIC_API_KEY", "CLAUDE_CODE_SSE_PORT", "CLAUDECODE", "OPENAI_API_KEY", "OPENAI_BASE_URL"),

@@ -9,6 +9,7 @@ from ardaemon.core.gpus import GpuReading, Inventory, Need
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Submit
 from ardaemon.pipeline.need import allow_list, need
+from tests.support.every import every
 
 TWO = tuple(GpuReading(uuid=f"GPU-{n}abc", index=n, total_mb=81920.0) for n in range(2))
 PARENT = GpuReading(uuid="GPU-p", index=0, mig=True)
@@ -49,8 +50,8 @@ def test_the_callers_word_counts_more_than_the_sessions() -> None:
     assert asked(machine(*TWO), {"share": True, "vram": 100.0}, vram=200.0).vram_mb == 200
 
 
-@pytest.mark.parametrize(
-    ("inventory", "visible", "words", "said"),
+@every(
+    "inventory, visible, words, said",
     [
         (machine(*TWO), None, {"gpus": 3}, "--gpus 3: this machine has 2"),
         (machine(*TWO), "0", {"gpus": 2}, "this machine has 2, and CUDA_VISIBLE_DEVICES=0 allows 1"),

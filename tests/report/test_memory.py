@@ -18,6 +18,7 @@ from ardaemon.report.grep import Grep
 from ardaemon.report.memory import LINES_MAX, Best, Newest, Question, Tried, fitting
 from ardaemon.report.similar import Similar
 from tests.report.test_markdown import EVIL, RUNS, TEXTS
+from tests.support.every import every
 from tests.support.histories import history, run
 
 BYTES_MAX = 4 << 10
@@ -103,8 +104,8 @@ def test_a_parameter_that_nobody_changed_names_those_that_were() -> None:
     assert question.hint() == "these names were changed: lr, wd"
 
 
-@pytest.mark.parametrize(
-    ("pattern", "found"),
+@every(
+    "pattern, found",
     [
         ("COSINE", ["r0003", "r0002"]),
         ("cosine*decay", ["r0003"]),

@@ -1,10 +1,12 @@
 """The edit guard: of a project train.py alone may be edited, and anything elsewhere."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.support.every import every
 from tests.support.guards import SLUG, Answer, ask, edit, project
 
 HOME = f".autoresearch/{SLUG}"
@@ -57,8 +59,7 @@ EDITED = {
 }
 
 
-@pytest.mark.parametrize("path", EDITED)
-@pytest.mark.parametrize("tool", ["Edit", "Write", "MultiEdit", "NotebookEdit"])
+@every("tool, path", product(["Edit", "Write", "MultiEdit", "NotebookEdit"], EDITED))
 def test_of_the_project_train_py_alone_is_edited(host: Path, tool: str, path: str) -> None:
     field = "notebook_path" if tool == "NotebookEdit" else "file_path"
     absolute = edit(tool, host, **{field: os.path.join(host, path)})
@@ -140,7 +141,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("event", HOSTILE.values(), ids=HOSTILE)
+@every("event", HOSTILE.values(), ids=HOSTILE)
 def test_an_event_that_cannot_be_judged_is_refused(event: object) -> None:
     assert is_refused(ask("edit", event))
 
@@ -321,12 +322,12 @@ REFUSE = [
 ]
 
 
-@pytest.mark.parametrize("command", PASS)
+@every("command", PASS)
 def test_what_a_shell_reads_and_writes_elsewhere_passes(host: Path, command: str) -> None:
     assert not is_refused(bash(host, command))
 
 
-@pytest.mark.parametrize("command", REFUSE)
+@every("command", REFUSE)
 def test_what_a_shell_writes_in_the_project_is_refused(host: Path, command: str) -> None:
     assert is_refused(bash(host, command))
 

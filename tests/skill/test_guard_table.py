@@ -1,10 +1,12 @@
 """What the edit guard lets pass is what write-discipline.md says, row by row."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.support.every import every
 from tests.support.guards import SLUG, ask, edit, project
 from tests.support.imports import ROOT
 
@@ -27,7 +29,7 @@ def below_home() -> dict[str, bool]:
     return paths
 
 
-@pytest.mark.parametrize(("path", "editable"), below_home().items())
+@every("path, editable", below_home().items())
 def test_a_file_is_edited_as_the_page_says(tmp_path: Path, path: str, editable: bool) -> None:
     host = project(tmp_path / "p")
     said = ask("edit", edit("Edit", host, file_path=str(host / ".autoresearch" / path)))
@@ -46,7 +48,7 @@ def git_commands(word: str) -> list[str]:
     return [command for cell in cells for command in re.findall(r"`(git [^`]+)`", cell)]
 
 
-@pytest.mark.parametrize("command", git_commands("forbidden"))
+@every("command", git_commands("forbidden"))
 def test_a_git_command_is_refused_as_the_page_says(tmp_path: Path, command: str) -> None:
     assert ask("edit", edit("Bash", project(tmp_path / "p"), command=command)).code == 2
 
@@ -67,8 +69,10 @@ def of_a_person() -> list[str]:
     return re.findall(r"`(arctl [^`]+)`", section)
 
 
-@pytest.mark.parametrize("command", of_a_person())
-@pytest.mark.parametrize("form", ["{}", "cd /tmp; timeout 9 {} --expr 261122-lr", "bash -c '{}'"])
+FORMS = ["{}", "cd /tmp; timeout 9 {} --expr 261122-lr", "bash -c '{}'"]
+
+
+@every("form, command", product(FORMS, of_a_person()))
 def test_what_a_person_decides_is_refused_as_the_page_says(tmp_path: Path, command: str, form: str) -> None:
     said = ask("edit", edit("Bash", project(tmp_path / "p"), command=form.format(command)))
     assert said.code == 2

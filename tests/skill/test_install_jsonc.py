@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arctl.skill import jsonc, jsonc_edit
+from tests.support.every import every
 
 PATH = ("permissions", "allow")
 ITEM = "Bash(arctl *)"
@@ -68,7 +69,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize(("before", "after"), KEPT.values(), ids=KEPT)
+@every("before, after", KEPT.values(), ids=KEPT)
 def test_an_item_is_added_and_every_other_sign_stays(before: str, after: str) -> None:
     assert jsonc_edit.add(before, PATH, ITEM) == after
 
@@ -99,7 +100,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "why"), BROKEN.items())
+@every("text, why", BROKEN.items())
 def test_what_is_no_json_is_named_with_its_line(text: str, why: str) -> None:
     with pytest.raises(jsonc.Broken, match=why.replace("[", r"\[").replace("]", r"\]")):
         jsonc_edit.add(text, PATH, ITEM)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import manual, spelled
+from tests.support.every import every
 from tests.support.manual import Command, Edit, Place
 from tests.support.open_shell import OpenShell, play
 from tests.support.shown import same
@@ -87,8 +88,8 @@ def test_a_heading_that_a_page_does_not_have_is_noticed(page: Path, shell: OpenS
         play(page, shell, lambda: page, {"Third": lambda: None})
 
 
-@pytest.mark.parametrize(
-    ("shown", "printed", "measured", "equal"),
+@every(
+    "shown, printed, measured, equal",
     [
         ("a\nb", "a  \nb\n", False, True),
         ("a\nb", "a\nb\nc", False, False),

@@ -5,12 +5,12 @@ from typing import get_args
 
 import click
 import msgspec
-import pytest
 
 from arctl.commands.chain_init import chain_init
 from ardaemon.core.model import Result, Verdict
 from ardaemon.judging import next_step
 from tests.support import guards
+from tests.support.every import every
 from tests.support.manual import INLINE, table
 
 RUN = Path(__file__).parents[2] / "skill" / "skills" / "run"
@@ -57,7 +57,7 @@ def git_rows() -> list[tuple[str, bool]]:
     return [(code, row[1].startswith("allowed")) for row in rows for code in codes(row[0])]
 
 
-@pytest.mark.parametrize(("name", "editable"), file_rows())
+@every("name, editable", file_rows())
 def test_the_guard_decides_as_the_page_says(tmp_path: Path, name: str, editable: bool) -> None:
     """One file may be edited, the others not."""
     project = guards.project(tmp_path)
@@ -66,7 +66,7 @@ def test_the_guard_decides_as_the_page_says(tmp_path: Path, name: str, editable:
     assert answer.code == (0 if editable else 2), answer
 
 
-@pytest.mark.parametrize(("command", "allowed"), git_rows())
+@every("command, allowed", git_rows())
 def test_the_guard_takes_the_git_commands_that_only_read(tmp_path: Path, command: str, allowed: bool) -> None:
     """The page and the guard name the same."""
     event = guards.edit("Bash", guards.project(tmp_path), command=command)

@@ -4,6 +4,7 @@ import pytest
 
 from ardaemon.source import lines
 from ardaemon.source.edit import Limits, edit
+from tests.support.every import every
 
 LIMITS = Limits(changes=16, value=80, diff=4096)
 Row = tuple[str, str | None, str | None]
@@ -14,8 +15,8 @@ def changes(before: str, after: str, limits: Limits = LIMITS) -> list[Row]:
     return [(one["name"], one["before"], one["after"]) for one in facts.get("changes", [])]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "wanted"),
+@every(
+    "before, after, wanted",
     [
         ("lr = 1e-3", "lr = 2e-4", [("lr", "1e-3", "2e-4")]),
         ("lr: float = 1e-3", "lr: float = 2e-4", [("lr", "1e-3", "2e-4")]),

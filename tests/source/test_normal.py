@@ -3,6 +3,7 @@
 import pytest
 
 from ardaemon.source.normal import AST, RAW, normal, parsed, raw
+from tests.support.every import every
 
 
 def form(source: str | bytes) -> str:
@@ -26,8 +27,8 @@ def test_versions_that_do_the_same_have_the_same_form(other: str) -> None:
     assert form(other) == form("lr = 1e-3\nprint(lr)\n")
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
+@every(
+    "one, other",
     [
         ("x = 1", "x = 2"),
         ("x = 1", "x = 1.0"),

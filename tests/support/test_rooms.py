@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests import rooms
+from tests.support.every import every
 from tests.support.imports import plant
 from tests.support.rooms import arrows, circles, levels, module_graph, reduced, room_graph, upward_arrows
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "other"),
+@every(
+    "file, text, other",
     [
         ("ardaemon/core/a.py", "import ardaemon.host.b", "ardaemon/host/b.py"),
         ("ardaemon/judging/a.py", "from ardaemon.host.b import c", "ardaemon/host/b.py"),

@@ -1,16 +1,16 @@
 """One line for each event: short, clean, in words."""
 
-import pytest
 from msgspec.inspect import StructType, type_info
 
 from arctl.watch.lines import LINE_MAX, SAYS, SILENT, line
 from ardaemon.core.events import ExperimentEvent, MachineEvent, RunEvent
+from tests.support.every import every
 
 WHERE = {"project": "/p", "expr": "261122-lr", "run_id": "r0043"}
 
 
-@pytest.mark.parametrize(
-    ("event", "said"),
+@every(
+    "event, said",
     [
         ({"event": "submitted", "base": "r0040", "note": "lr 2e-4"}, "submitted (from r0040): lr 2e-4"),
         ({"event": "submitted", "base": None, "note": ""}, "submitted"),

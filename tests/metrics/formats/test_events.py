@@ -23,6 +23,7 @@ from tests.metrics.event_files import (
     version,
 )
 from tests.metrics.wire import encode, varint
+from tests.support.every import every
 
 VALUES = st.floats(width=32, allow_nan=False)
 STEPS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -92,7 +93,7 @@ FIRST: list[tuple[str, bytes, float]] = [
 ]
 
 
-@pytest.mark.parametrize(("proto", "value"), [case[1:] for case in FIRST], ids=[case[0] for case in FIRST])
+@every("proto, value", [case[1:] for case in FIRST], ids=lambda case: case[0])
 def test_a_tensor_of_one_number_is_a_scalar(proto: bytes, value: float) -> None:
     for plugin in ("scalars", ""):
         found = Decoder().event(event(summary(tensor("t", proto, plugin)), step=3))

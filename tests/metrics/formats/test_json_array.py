@@ -10,6 +10,7 @@ import pytest
 
 from ardaemon.metrics.formats import json_array
 from ardaemon.metrics.formats.json_array import BLOCK, VALUE_MAX, elements
+from tests.support.every import every
 
 
 def read(path: Path, text: str) -> list[Any]:
@@ -32,8 +33,8 @@ def test_an_array_may_be_empty(tmp_path: Path, text: str) -> None:
     assert read(tmp_path / "f", text) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
+@every(
+    "text, fault",
     [
         ("", "torn"),
         ("{}", "has no rows"),
