@@ -144,7 +144,9 @@ class Flight:
     @property
     def only_waits(self) -> bool:
         """Tell whether the run needs nobody until it gets its place."""
-        return self.state == "queued" and self.goes_on() and not self.dropped and not self.is_cut_off
+        if self.state != "queued" or self.dropped or not self.goes_on():
+            return False
+        return not (self.session_over and self.is_cut_off)  # in this order: each decision asks of thousands
 
     @property
     def is_cut_off(self) -> bool:

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from ardaemon.core.config import Config
 from ardaemon.core.model import LIMITS
 from ardaemon.core.queue import AtWork, QueueFacts, Seat, Waiting
 from ardaemon.pipeline.flight import Flight, Going, SeenWaiting
+from ardaemon.queue.assign import free_slots
 from ardaemon.queue.board import Board
 from ardaemon.queue.placement import Placement
 
@@ -17,22 +20,29 @@ LAUNCH_S = 5.0  # from the decision to the job's first instruction, on a machine
 def gather(board: Board, now: float, strict: bool = True) -> QueueFacts:
     """Collect the queue and the machine at this moment.
 
-    `strict`: a GPU that was not looked at in this moment counts as unknown, and takes no run. Only a view may
-    do without.
+    `strict`: for a decision. A GPU that was not looked at in this moment counts as unknown, and takes no run;
+    and where nothing can start, whoever waits, nobody is asked what he waits for. Only a view may do without.
     """
     placement, closed = board.placement, board.gate.closed()
-    judging = {f.key[0] for f in board.flights.values() if _is_waited_for(f)}
-    return QueueFacts(
+    facts = QueueFacts(
         now=now,
-        waiting=tuple(
-            waiting(f, board, f.key[0] in judging) for f in board.asking() if placement.is_waiting(f)
-        ),
         at_work=(*(_at_work(f, board) for f in placement.seated.values()), *_strange(placement)),
         cards=placement.cards(now if strict else None),
         slots=placement.open_slots(),
         kept=placement.kept,
         closed=closed.why if closed is not None else None,
     )
+    if strict and is_shut(facts):
+        return facts
+    judging = {f.key[0] for f in board.flights.values() if _is_waited_for(f)}
+    asking = (waiting(f, board, f.key[0] in judging) for f in board.asking() if placement.is_waiting(f))
+    return replace(facts, waiting=tuple(asking))
+
+
+def is_shut(facts: QueueFacts) -> bool:
+    """Tell whether nothing can start, and no room be made or kept, whoever waits."""
+    idle = any(run.idle for run in facts.at_work)
+    return facts.closed is not None or not (facts.cards or free_slots(facts) or idle)
 
 
 def waiting(flight: Flight, board: Board, judging: bool = False) -> Waiting:

@@ -11,8 +11,8 @@ LOOKED_AT_MAX = 64
 
 def removed_of(flights: Sequence[Flight]) -> list[Flight]:
     """Return which flights of one experiment, in the order of submission, were removed. It blocks."""
-    waiting = [flight for flight in flights if flight.only_waits]
-    first = [flight for flight in flights if not flight.only_waits] + waiting[:LOOKED_AT_MAX]
+    waiting = [flight for flight in flights if flight.state == "queued"]
+    first = [flight for flight in flights if flight.state != "queued"] + waiting[:LOOKED_AT_MAX]
     removed = [flight for flight in first if flight.is_removed()]
     if removed:
         removed += [flight for flight in waiting[LOOKED_AT_MAX:] if flight.is_removed()]

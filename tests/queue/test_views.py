@@ -85,32 +85,6 @@ def test_a_run_that_was_just_submitted_to_a_very_long_queue_is_shown_without_a_l
     assert len(looks) == 1
 
 
-def test_a_decision_makes_anew_only_those_that_changed_since_the_last_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    board = of(tmp_path, 5 * LONG).board
-    made: list[str] = []
-    make = facts._waiting
-
-    def counted(flight: Flight, board: Board, judging: bool) -> object:
-        made.append(flight.run.run_id)
-        return make(flight, board, judging)
-
-    monkeypatch.setattr(facts, "_waiting", counted)
-    before = facts.gather(board, 0.0)
-    assert len(made) == len(before.waiting) == 5 * LONG
-    one, other, third, *_ = board.flights.values()
-    one.active = replace(one.active, priority=3)
-    other.record = replace(other.record, settings=replace(other.record.settings, seconds=77))
-    third.session_over = True
-    after = facts.gather(board, 0.0)
-    assert made[5 * LONG :] == [flight.run.run_id for flight in (one, other, third)]
-    assert [run.need.priority for run in after.waiting[:2]] == [3, 0]
-    assert after.waiting[1].seconds > before.waiting[1].seconds
-    assert after.waiting[2].held
-    assert after.waiting[3:] == before.waiting[3:]
-
-
 def test_a_fresh_look_is_always_made(tmp_path: Path, looks: list[float]) -> None:
     """What tells subscribers of a change looks anew: it does not look again before the next change."""
     views = of(tmp_path, LONG + 1)
