@@ -42,7 +42,8 @@ def two(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
 
 def measuring(lab: Lab, stubborn: bool = False) -> None:
     """A baseline, and then an idle launch at work, as the owner's record says by now."""
-    lab.get("session.set", given={"measure_noise": True})
+    lab.get("session.stop")
+    lab.session(resume="continue", gpus=0, measure_noise=True, seconds=600)
     lab.write(HOLDS.format(stubborn=stubborn))
     lab.run()
     _at_work(lab, "r0001m1")

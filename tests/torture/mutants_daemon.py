@@ -6,6 +6,7 @@ _CHECKS = "tests/integration/test_checks.py::"
 _SAME = "tests/integration/test_same.py::"
 _OTHER = "tests/integration/test_other_host.py::"
 _TWO = "tests/integration/test_two_daemons.py::"
+_NOBODY = "tests/integration/test_keeps_nobody_out.py::"
 
 MUTANTS = (
     Mutant(
@@ -430,6 +431,20 @@ MUTANTS = (
         "if record.state != Queued():\n        return False",
         "if record.state != Queued() and record.submit_id != params.submit_id:\n        return False",
         (f"{_OTHER}test_a_run_whose_job_may_be_at_work_in_another_container_is_left_to_it",),
+    ),
+    Mutant(
+        "one-owner",
+        "a launch on an idle place keeps the other daemon out",
+        "self.context.idler.hand_over(project)",
+        "self.context.board.wake()",
+        (f"{_NOBODY}test_launches_for_idle_places_end_for_another_daemon_as_for_a_run",),
+    ),
+    Mutant(
+        "one-owner",
+        "the next owner removes what an audit of the other daemon needs",
+        "yield not _is_held(fd)",
+        "yield True",
+        (f"{_NOBODY}test_an_audit_needs_no_project_and_each_daemon_audits_its_own_advances_once",),
     ),
     Mutant(
         "credentials",
