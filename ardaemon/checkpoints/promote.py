@@ -18,7 +18,7 @@ from ardaemon.core.errors import ArdaemonError, StorageError
 from ardaemon.core.folders import Look, Unsearched, walk
 from ardaemon.core.layout import CHECKPOINT_META as META
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import PrimaryResult, Record, Result
+from ardaemon.core.model import Best, PrimaryResult, Record, Result
 from ardaemon.host import durable, obstacle, operations, state
 from ardaemon.host.state import storage
 
@@ -86,15 +86,34 @@ def promote(
                 if problem is not None:
                     return problem
             promotion.made = True
-            if os.path.lexists(experiment.best_checkpoint) and not experiment.best_checkpoint.is_symlink():
-                state.put_aside(experiment.best_checkpoint)  # none of ours: it stays, under another name
-            if not _points_to(experiment.best_checkpoint, home):
-                durable.link_to(os.path.join(experiment.checkpoints.name, run_id), experiment.best_checkpoint)
+            _lead_to(experiment, home)
     except StorageError as error:
         if not promotion.given_up(error):
             raise
         return f"{source.name}: {getattr(error.__cause__, 'strerror', error)}"
     return None
+
+
+def _lead_to(experiment: Experiment, home: Path) -> None:
+    link = experiment.best_checkpoint
+    if os.path.lexists(link) and not link.is_symlink():
+        state.put_aside(link)  # none of ours: it stays, under another name
+    if not _points_to(link, home):
+        durable.link_to(os.path.join(experiment.checkpoints.name, home.name), link)
+
+
+def lead_to_best(experiment: Experiment, best: Best | None) -> None:
+    """Let best_ckpt lead where best.json says: a backup or a checkout may have put an older link back.
+
+    The caller holds the experiment's lock. Raises StorageError.
+    """
+    if best is None or place.fault(experiment.checkpoints) is not None:
+        return
+    if best.checkpoint is None:
+        withdraw(experiment)
+    elif (home := experiment.checkpoints / best.run_id).is_dir():
+        with storage("link", experiment.best_checkpoint):
+            _lead_to(experiment, home)
 
 
 def withdraw(experiment: Experiment) -> None:

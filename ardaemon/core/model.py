@@ -238,6 +238,7 @@ class Session(Record, frozen=True, kw_only=True):
     last_run: int  # high-water mark: ids are never used again
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
+    best_measured: int = 0  # `measured` of best.json
     noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
     # Of --verdict noise, one line: the last rerun of the best that was not where it was expected.
     drift: str = ""
@@ -277,6 +278,7 @@ class Best(Record, frozen=True, kw_only=True):
     rerun_failed: bool = False
     earlier: tuple[KeptVersion, ...] = ()  # the bests before it, under the same conditions, oldest first
     advances: int = 0  # how many there were, with this one: a copy from before has fewer
+    measured: int = 0  # how many later launches it has the values of: a copy from before has fewer
 
 
 class Exit(Record, frozen=True, kw_only=True):

@@ -190,8 +190,10 @@ def _replace_best(experiment: Experiment, fault: str, without_results: bool) -> 
     if best is None:
         _forget_best(experiment)
         return [f"{fault}; no run that advanced is left in runs/, so there is no best"]
-    # As the newest there is: the run that advanced last may have lost its version.
-    state.write(experiment.best, replace(best, advances=_session(experiment).counters.advance))
+    # As the newest there is: the run that advanced last may have lost its version, a launch its folder.
+    session = _session(experiment)
+    newest = replace(best, advances=session.counters.advance, measured=session.best_measured)
+    state.write(experiment.best, newest)
     return [f"{fault}, rebuilt from {best.run_id}/run.json"]
 
 
@@ -247,5 +249,5 @@ def _measured_since(experiment: Experiment, best: Best) -> Iterator[Best]:
             yield later
 
 
-def _known(best: Best) -> int:
-    return sum(value is not None for value in best.values)
+def _known(best: Best) -> tuple[int, int]:
+    return best.measured, sum(value is not None for value in best.values)

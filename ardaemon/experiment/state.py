@@ -100,10 +100,12 @@ def hours_of(session: Session) -> float:
 
 
 def is_from_before(best: Best, session: Session) -> bool:
-    """Tell whether best.json is a copy from before: another run has advanced since.
+    """Tell whether best.json is a copy from before: another run has advanced since, or it lacks values.
 
     An earlier version writes no number: of its best.json nobody can tell.
     """
+    if best.advances == session.counters.advance:
+        return best.measured < session.best_measured
     return 0 < best.advances < session.counters.advance
 
 

@@ -73,6 +73,7 @@ def _apply_measured(experiment: Experiment, run: Run, decision: Decision) -> Res
         terminated_by=decision.terminated_by or session.terminated_by,
         noise=decision.noise,
         drift=decision.drift or session.drift,
+        best_measured=_best_measured(session, decision),
     )
     if wanted != session:
         generation.write(experiment, wanted, folder=False)
@@ -145,9 +146,14 @@ def _count(
         recent_submits=_remember(session.recent_submits, record),
         results_bytes=ledger.size(experiment.results),
         undelivered=_undelivered(session, record.run_id, delivered),
+        best_measured=_best_measured(session, decision),
     )
     if wanted != session:
         generation.write(experiment, wanted, folder=False)
+
+
+def _best_measured(session: Session, decision: Decision) -> int:
+    return session.best_measured if decision.best is None else decision.best.measured
 
 
 def _point_log(run: Run) -> None:

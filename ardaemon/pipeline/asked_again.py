@@ -18,6 +18,7 @@ from ardaemon.experiment.ready import require_ready
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
+from ardaemon.experiment.vanished import require_newest
 from ardaemon.pipeline import environment as job_environment
 from ardaemon.pipeline import noise_history, variables
 from ardaemon.pipeline.measures import Launched, OneMore, launched, never_queued
@@ -37,9 +38,11 @@ class Caller(NamedTuple):
 def launches(experiment: Experiment, run_id: str, params: Rerun, caller: Caller) -> list[OneMore]:
     """Return the launches that are wanted, each with a seed that the version has no launch with.
 
-    Then those with the first seed once more. Raises Refused where the run has no value, and SessionNotLive.
+    Then those with the first seed once more. Raises Refused where the run has no value, or the experiment
+    went back, and SessionNotLive.
     """
     current = load_or_repair(experiment)
+    require_newest(experiment, current.session)
     settings = require_ready(experiment, current, caller.started_here)
     run = experiment.run(run_id)
     record = history.record_of(run)

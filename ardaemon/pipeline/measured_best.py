@@ -73,7 +73,7 @@ def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
         return None  # the first seed once more tells nothing of the luck
     values[one.seed] = one.value
     failed = best.rerun_failed or one.status in ("crash", "timeout", "invalid")
-    return replace(best, values=tuple(values), rerun_failed=failed)
+    return replace(best, values=tuple(values), rerun_failed=failed, measured=best.measured + 1)
 
 
 def _history(ended: Ended, current: State, best: Best | None) -> list[RunValues]:

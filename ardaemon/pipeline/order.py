@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ardaemon.checkpoints import find as checkpoint
+from ardaemon.checkpoints import promote
 from ardaemon.core.config import LAUNCHES_MAX, Config
 from ardaemon.core.errors import Refused, SessionNotLive
 from ardaemon.core.layout import Experiment
@@ -49,6 +50,7 @@ def prepare(flight: Flight, engine: Engine, config: Config, started_here: Starte
     faults = seal_faults(experiment, record, current, launched=False)
     if faults:
         return Order(what=Exit(ending="seal_broken"), record=record, seal_faults=faults)
+    promote.lead_to_best(experiment, current.best)
     attempt = min(len(flight.before), LAUNCHES_MAX - 1) + 1
     environment = job_environment.of_attempt(flight, attempt, record.settings)
     environment |= job_environment.visible(flight.seat.devices)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ardaemon.core.errors import Refused
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.two_daemons import PROMPT, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
@@ -55,6 +55,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "run.submit": {"submit_id": "x", "environment": {}},
     "experiment.seal": {"accept": True},
     "session.set": {"given": {"plateau": 3}},
+    "run.rerun": {"run_id": "r0001", "environment": {}},
 }
 
 
@@ -97,3 +98,52 @@ def test_a_person_may_go_on_from_a_session_that_was_put_back(two: tuple[Lab, Lab
     one.get("session.stop")
     assert "from a copy from before" in one.session(resume="continue", gpus=0)["warnings"][0]
     assert one.tried(0.5)["run_id"] == "r0002"  # the folder of r0001 is there
+
+
+def restarted(lab: Lab) -> None:
+    """Let another daemon go on, which knows only what is on the disk."""
+    lab.kill()
+    lab.start(PROMPT)
+
+
+def warned(lab: Lab, method: str, **params: Any) -> str:
+    """What the answer warns of, on one line."""
+    return " ".join(lab.call(method, project=str(lab.project), **params)["warnings"])
+
+
+def test_a_best_that_is_put_back_without_the_values_of_its_later_launches_has_them_again(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, _ = two
+    one.tried(0.9)
+    before = (one.folder / "best.json").read_bytes()
+    for run_id in one.get("run.rerun", run_id="r0001", seeds=2, environment=one.environment)["runs"]:
+        one.wait(run_id)
+    newest = one.read("best.json")
+    assert newest["values"] == [0.9, 0.9, 0.9]
+    for _ in range(2):
+        put(one.folder / "best.json", before)
+        assert "best.json was a copy from before, with r0001" in warned(one, "status.get", expr=SLUG)
+        assert one.read("best.json") == newest
+        restarted(one)
+    assert warned(one, "status.get", expr=SLUG) == ""
+
+
+def test_an_older_link_to_a_checkpoint_is_put_right_before_a_run_gets_it(lab: Lab) -> None:
+    """Else the run goes on from the weights of an earlier best, or from none once these are pruned."""
+    lab.ready(checkpoint_glob="{run_dir}/ck-*")
+    script = """import os
+print("begins with", os.path.basename(os.environ.get("AR_BEST_CKPT", "none")))
+open(os.environ["AR_RUN_DIR"] + "/ck-1", "w").close()
+print("val/loss: {value}")
+"""
+    for value in (0.9, 0.5):
+        lab.write(script.format(value=value))
+        assert lab.run()["verdict"] == "advance"
+    link = lab.folder / "best_ckpt"
+    link.unlink()
+    link.symlink_to(".ckpt/r0001")
+    lab.write(script.format(value=0.6))
+    run_id = lab.run()["run_id"]
+    assert "begins with r0002" in (lab.folder / "runs" / run_id / "run.log").read_text()
+    assert link.readlink() == Path(".ckpt/r0002")
