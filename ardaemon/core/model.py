@@ -110,6 +110,7 @@ class Contract(Record, frozen=True, kw_only=True):
     sealed_at: str = ""
     origin: str | None = None  # where train.py was taken from (experiment/script_place.py); not sealed
     original: str = ""  # sha256 of it, as it was then; "": of an earlier version
+    generation: int = 0  # how often another seal was accepted: a copy from before has a smaller number
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -239,6 +240,7 @@ class Session(Record, frozen=True, kw_only=True):
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
     best_measured: int = 0  # `measured` of best.json
+    seal: int = 0  # `generation` of batch_contract.json
     noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
     # Of --verdict noise, one line: the last rerun of the best that was not where it was expected.
     drift: str = ""

@@ -25,7 +25,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.protocol import ChainInit
 from ardaemon.experiment import chain as chains
-from ardaemon.experiment import checks, choose, create, how_run, runner, train_file
+from ardaemon.experiment import checks, choose, create, how_run, runner, seal_generation, train_file
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.repair import load_or_repair
@@ -127,6 +127,7 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     chain = chains.require(project)
     best = _require_over(parent, current, params, around)
     _require_current_over(project, chain, parent)
+    seal_generation.require_newest(parent, current.contract, current.session)
     around.started_here.require(parent, current.session)
     default_runner = DefaultRunner.of(parent, params.environment, current.contract.origin)
     settings, kept = inherited_settings(current.session.settings, params.given, default_runner)

@@ -27,7 +27,7 @@ def require_ready(experiment: Experiment, current: State, started_here: StartedH
     if not session.live:
         raise _over(experiment, session, session.settings, started_here.knows(session))
     started_here.require(experiment, session)
-    seal.require(experiment, current.contract)
+    seal.require(experiment, current.contract, session)
     checks.require(experiment, session)
     require_same_primary(experiment.slug, current)
     _require_same_conditions(experiment.slug, current, session.settings)

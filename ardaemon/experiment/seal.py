@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +15,10 @@ from ardaemon.core.folders import Unsearched
 from ardaemon.core.layout import Experiment
 from ardaemon.core.literals import literal
 from ardaemon.core.mends import with_other_files
-from ardaemon.core.model import Contract, Sealed, Settings
+from ardaemon.core.model import Contract, Sealed, Session, Settings
 from ardaemon.core.protocol import Seal
 from ardaemon.core.words import SEAL_HOLDS
-from ardaemon.experiment import history, ledger
+from ardaemon.experiment import history, ledger, seal_generation
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.sealed_hash import MANIFEST, Hashed, hash_path
@@ -31,24 +31,41 @@ from ardaemon.metrics.readable import require_readable
 
 def seal(experiment: Experiment, params: Seal) -> list[str]:
     """Report what has changed under the seal, one line each; with `accept` or `add`, make the seal anew."""
-    current = None if params.accept else load_or_repair(experiment)
-    if current is not None and not params.add:
-        return [*changed(experiment, current.contract), *_of_session(experiment, current)] or [SEAL_HOLDS]
+    if not params.accept:
+        current = load_or_repair(experiment)
+        if not params.add:
+            return _faults(experiment, current) or [SEAL_HOLDS]
+        seal_generation.require_newest(experiment, current.contract, current.session)
+    return _made_anew(experiment, params.add)
+
+
+def _faults(experiment: Experiment, current: State) -> list[str]:
+    older = seal_generation.faults(current.contract, current.session)
+    return [*older, *changed(experiment, current.contract), *_of_session(experiment, current)]
+
+
+def _made_anew(experiment: Experiment, add: Sequence[str]) -> list[str]:
+    """Seal the files as they are now, `add` among them; say what is new of that."""
     require_newest_there(experiment)
     contract = _contract_before(experiment)
     before = contract.sealed if contract else ()
     names = tuple(s.path for s in before if s.path not in ("program.md", "prepare.py"))
     kept = (contract.origin, contract.original) if contract else (_origin_of_last(experiment),)
-    made = make(experiment, (*names, *params.add), *kept)
+    made = make(experiment, (*names, *add), *kept)
     hashes_before = {s.path: s.sha256 for s in before}
-    state.write(experiment.contract, made)
+    same = contract is not None and fingerprint(contract) == fingerprint(made)
+    generation = seal_generation.next_after(experiment, contract, same)
+    state.write(experiment.contract, replace(made, generation=generation))
     done = [f"sealed {s.path}" for s in made.sealed if hashes_before.get(s.path) != s.sha256]
     if not before:
         done.append(
             "the list of sealed paths is lost: name paths other than prepare.py again with --add PATH"
         )
-    of_session = _of_session(experiment, load_or_repair(experiment))
-    return [*done, *of_session] or ["nothing had changed"]
+    if not done and contract is not None and contract.generation < generation:
+        done.append("the seal that had gone back is the one that counts now")
+    current = load_or_repair(experiment)
+    seal_generation.keep(experiment, current.session, generation)
+    return [*done, *_of_session(experiment, current)] or ["nothing had changed"]
 
 
 def _of_session(experiment: Experiment, current: State) -> list[str]:
@@ -182,8 +199,9 @@ def conditions(settings: Settings, contract: Contract) -> str:
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
-def require(experiment: Experiment, contract: Contract) -> None:
-    """Raise SealBroken if anything sealed has changed."""
+def require(experiment: Experiment, contract: Contract, session: Session) -> None:
+    """Raise SealBroken if anything sealed has changed, or if the seal itself is a copy from before."""
+    seal_generation.require_newest(experiment, contract, session)
     faults = changed(experiment, contract)
     if faults:
         raise SealBroken(

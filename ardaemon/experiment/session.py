@@ -95,7 +95,7 @@ def _require_startable(
             "change it with arctl session set; or arctl session stop, then start again",
         )
     require_no_unclean(experiment)
-    seal.require(experiment, current.contract)
+    seal.require(experiment, current.contract, current.session)
     runner.program(settings.runner, params.environment, str(experiment.project))
     checks.require_programs(settings, params.environment, str(experiment.project))
 

@@ -14,7 +14,7 @@ from ardaemon.core.mends import go_on
 from ardaemon.core.model import Exit
 from ardaemon.core.run_record import Handle, Launching, RunRecord, of_session
 from ardaemon.engines.base import Engine, Launch
-from ardaemon.experiment import checks, runner, script_place, seal, train_file, versions
+from ardaemon.experiment import checks, runner, script_place, seal, seal_generation, train_file, versions
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State
@@ -142,7 +142,9 @@ def seal_faults(
         faults = [*faults, f"runs/{record.run_id}/train.py is not the version that was submitted"]
     if not launched and record.settings != current.session.settings:  # those that this user has started
         faults = [*faults, f"runs/{record.run_id}/run.json has other settings than the session"]
-    if record.seal and record.seal != seal.fingerprint(current.contract):
+    if older := seal_generation.faults(current.contract, current.session):
+        faults = [*faults, *older]
+    elif record.seal and record.seal != seal.fingerprint(current.contract):
         faults = [*faults, "another seal was accepted since the submit"]
     faults = [*faults, *script_place.live_faults(experiment, record.settings, record.origin)]
     live = record.settings.exec == "live"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ardaemon.core import folders
 from ardaemon.core.errors import CorruptState, ForeignOwner, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
-from ardaemon.core.model import Contract
+from ardaemon.core.model import Contract, Session
 from ardaemon.core.protocol import Seal
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment import repair, seal, sealed_hash
@@ -98,7 +98,7 @@ def test_prepare_the_front_matter_and_named_paths_are_sealed(tmp_path: Path) -> 
     paths = [s.path for s in sealed(made).sealed]
     assert paths == ["program.md", "prepare.py", str(tmp_path / "data"), str(tmp_path / "eval.py")]
     assert seal.changed(made, sealed(made)) == []
-    seal.require(made, sealed(made))
+    seal.require(made, sealed(made), Session(last_run=0))
 
 
 def test_the_literal_contract_of_prepare_is_read_without_running_it(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_change_of_a_sealed_file_is_noticed_and_named_with_its_time(tmp_path: 
     [fault] = seal.changed(made, sealed(made))
     assert fault.startswith("prepare.py changed (last written 20")
     with pytest.raises(SealBroken) as caught:
-        seal.require(made, sealed(made))
+        seal.require(made, sealed(made), Session(last_run=0))
     assert "prepare.py" in caught.value.message
     assert "arctl seal --accept" in caught.value.mend
 

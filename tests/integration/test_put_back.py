@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ardaemon.core.errors import Refused
+from ardaemon.core.errors import Refused, SealBroken
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.two_daemons import PROMPT, pair, rows, waiting
 
@@ -109,6 +109,72 @@ def restarted(lab: Lab) -> None:
 def warned(lab: Lab, method: str, **params: Any) -> str:
     """What the answer warns of, on one line."""
     return " ".join(lab.call(method, project=str(lab.project), **params)["warnings"])
+
+
+SEALED = ("program.md", "batch_contract.json")
+
+
+def sealed(lab: Lab) -> dict[str, bytes]:
+    """The seal, and a file that it seals."""
+    return {name: (lab.folder / name).read_bytes() for name in SEALED}
+
+
+def put_all(lab: Lab, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        put(lab.folder / name, data)
+
+
+def two_seals(lab: Lab) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Accept another seal than the first, by which 0.5 is no win; return the first and the other."""
+    first, program = sealed(lab), lab.folder / "program.md"
+    program.write_text(program.read_text().replace("constraints = []", 'constraints = ["val/loss>=0.6"]'))
+    lab.get("experiment.seal", accept=True)
+    return first, sealed(lab)
+
+
+def test_a_seal_that_is_put_back_with_the_file_that_it_seals_is_told(two: tuple[Lab, Lab]) -> None:
+    """By its hashes alone it holds."""
+    one, _ = two
+    one.tried(0.9)
+    first, newest = two_seals(one)
+    for _ in range(2):
+        put_all(one, first)
+        with pytest.raises(SealBroken, match="another one was accepted since"):
+            one.submit()
+        (fault,) = one.get("experiment.seal")["said"]
+        assert "went back" in fault
+        with pytest.raises(SealBroken, match="the seal went back"):
+            one.get("experiment.seal", add=[str(one.project / "train.py")])
+        assert sealed(one) == first
+        restarted(one)
+    one.get("session.stop")
+    with pytest.raises(SealBroken, match="the seal went back"):
+        one.session(resume="continue", gpus=0)
+    put_all(one, newest)
+    one.session(resume="continue", gpus=0)
+    assert one.tried(0.5)["verdict"] == "revert"
+
+
+def test_a_run_under_which_the_seal_is_put_back_does_not_count(two: tuple[Lab, Lab]) -> None:
+    one, _ = two
+    first, _ = two_seals(one)
+    go = waiting(one)
+    put_all(one, first)
+    go()
+    result = one.wait("r0001")["result"]
+    assert (result["verdict"], "the seal went back" in result["reason"]) == ("invalid", True)
+
+
+def test_a_person_may_accept_the_seal_that_was_put_back(two: tuple[Lab, Lab]) -> None:
+    one, _ = two
+    first, newest = two_seals(one)
+    put_all(one, first)
+    (said,) = one.get("experiment.seal", accept=True)["said"]
+    assert "had gone back" in said
+    assert one.tried(0.5)["verdict"] == "advance"
+    put_all(one, newest)
+    with pytest.raises(SealBroken, match="the seal went back"):
+        one.submit()
 
 
 def test_a_best_that_is_put_back_without_the_values_of_its_later_launches_has_them_again(
