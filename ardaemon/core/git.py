@@ -59,16 +59,38 @@ def way_back(folder: str, path: str) -> str | None:
 
     Looks into the newest stashes, then into the commits that were checked out before this one.
     """
+    if (stash := stashed(folder, path)) is not None:
+        return stash
+    now = _tree(folder, "HEAD", path)
+    for commit in checked_out(folder):
+        if _tree(folder, commit, path) not in (None, now):
+            return restore(commit, path)
+    return None
+
+
+def stashed(folder: str, path: str) -> str | None:
+    """Return the command that brings `path` back from one of the newest stashes; None if none has it."""
     for name in (answer(folder, "stash", "list", "--format=%gd") or "").split()[:STASHES_MAX]:
         unseen = answer(folder, "ls-tree", "-r", "--name-only", f"{name}^3", "--", path)  # those of stash -u
         if unseen or answer(folder, "diff", "--name-only", f"{name}^", name, "--", path):
             return "git stash pop" if name == "stash@{0}" else f"git stash pop {shlex.quote(name)}"
-    now = _tree(folder, "HEAD", path)
-    commits = answer(folder, "log", "-g", f"-n{COMMITS_MAX}", "--format=%h", "HEAD", "--") or ""
-    for commit in commits.split():
-        if _tree(folder, commit, path) not in (None, now):
-            return f"git restore --source={commit} --worktree -- {shlex.quote(path)}"
     return None
+
+
+def checked_out(folder: str) -> list[str]:
+    """Return the commits that were checked out last, this one first."""
+    commits = answer(folder, "log", "-g", f"-n{COMMITS_MAX}", "--format=%h", "HEAD", "--") or ""
+    return list(dict.fromkeys(commits.split()))
+
+
+def content(folder: str, commit: str, path: str) -> str | None:
+    """Return the text of the file in that commit; None if it has none of that name."""
+    return answer(folder, "show", f"{commit}:./{path}")
+
+
+def restore(commit: str, path: str) -> str:
+    """Return the command that makes `path` what it was in that commit."""
+    return f"git restore --source={commit} --worktree -- {shlex.quote(path)}"
 
 
 def _tree(folder: str, commit: str, path: str) -> str | None:

@@ -6,15 +6,19 @@ anew and nothing is written into what an earlier state has left, until a person 
 
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 from ardaemon.core import git, lost_runs
-from ardaemon.core.errors import CorruptState, Refused, UnknownExperiment
+from ardaemon.core.errors import ArdaemonError, CorruptState, Refused, UnknownExperiment
 from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import FOLDER, RUN_ID, Experiment, Run, run_name
+from ardaemon.core.layout import FOLDER, RUN_ID, Experiment, Run, run_name, run_number
 from ardaemon.core.model import Session
-from ardaemon.experiment import generation
+from ardaemon.experiment import generation, ledger
 from ardaemon.host import state
+
+BY_HAND = "put a copy of it back"
+NONE = ((-1, 0), "")  # no commit has a session
 
 
 def require_newest(experiment: Experiment, session: Session, newest: int = 0) -> None:
@@ -51,8 +55,41 @@ def _require(experiment: Experiment, session: Session, newest: int, written: int
     accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
     raise Refused(
         f"{slug} went back to {before}: {fault} (a backup, or a checkout, reset or stash of git's?)",
-        f"{way_back(experiment)}; or, to go on from {before}: {accept}",
+        f"{_way_forward(experiment, session)}; or, to go on from {before}: {accept}",
     )
+
+
+def _way_forward(experiment: Experiment, session: Session) -> str:
+    """Return the command that brings back what is newer than this session, or what else can be done.
+
+    The commit that is checked out may have it, if git has taken back the one file.
+    """
+    project, path = str(experiment.project), f"{FOLDER}/{experiment.slug}"
+    if not git.is_in_repository(project):
+        return BY_HAND
+    name = f"{path}/{experiment.session.name}"
+    aged = ((_age(project, commit, name), commit) for commit in git.checked_out(project))
+    newest, commit = max(aged, key=itemgetter(0), default=NONE)
+    if newest > (session.last_run, session.generation):
+        return git.restore(commit, name if _is_alone(experiment, session) else path)
+    return git.stashed(project, path) or BY_HAND
+
+
+def _age(project: str, commit: str, name: str) -> tuple[int, int]:
+    """Return the last run, and the number, of the session in that commit; (-1, 0) if there is none."""
+    with suppress(ArdaemonError):
+        text = git.content(project, commit, name)
+        if text is not None:
+            session = state.decode(text.encode(), Session, Path(name))
+            return session.last_run, session.generation
+    return -1, 0
+
+
+def _is_alone(experiment: Experiment, session: Session) -> bool:
+    """Tell whether the session alone is from before: results.tsv has a later run."""
+    with suppress(ArdaemonError):
+        return any(run_number(row["run_id"]) > session.last_run for row in ledger.last(experiment.results, 1))
+    return False
 
 
 def require_results(experiment: Experiment) -> None:
@@ -117,7 +154,7 @@ def is_taken_back(experiment: Experiment) -> bool:
 
 def way_back(experiment: Experiment) -> str:
     """Return the command that brings the experiment back, or what else can be done."""
-    return _command(experiment.project, f"{FOLDER}/{experiment.slug}") or "put a copy of it back"
+    return _command(experiment.project, f"{FOLDER}/{experiment.slug}") or BY_HAND
 
 
 def way_back_of(run: Run) -> str | None:

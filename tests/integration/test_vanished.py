@@ -86,6 +86,22 @@ def test_an_experiment_that_went_back_takes_no_run_until_it_is_brought_back(trac
     assert lab.tried(0.4)["run_id"] == "r0003"
 
 
+def test_a_session_that_git_took_back_alone_is_brought_back_from_the_commit_that_is_checked_out(
+    tracked: Lab,
+) -> None:
+    """A commit from before is no way back: it takes the results too."""
+    lab = tracked
+    tried(lab, 0.5, "r0002")
+    git(lab, "git add -A && git commit -qm r0002")
+    before = contents(lab.folder)
+    git(lab, f"git restore --source=HEAD~1 --worktree -- .autoresearch/{SLUG}/.ar-session.json")
+    with pytest.raises(Refused, match="went back to r0001") as caught:
+        lab.submit()
+    git(lab, caught.value.mend.partition("; or, to go on from r0001: ")[0])
+    assert contents(lab.folder) == before
+    assert lab.tried(0.4)["run_id"] == "r0003"
+
+
 def test_a_person_may_go_on_from_the_earlier_state(tracked: Lab) -> None:
     lab = tracked
     tried(lab, 0.5, "r0002")
