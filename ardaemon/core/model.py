@@ -220,6 +220,13 @@ class Placed(Struct, frozen=True):
     sha256: str
 
 
+class ChainState(Struct, frozen=True):
+    """Which state of a project's chain an experiment has seen, by how often that was written."""
+
+    lineage: str  # as in Chain: numbers of another project's chain say nothing of this one's
+    generation: int
+
+
 class Session(Record, frozen=True, kw_only=True):
     """The content of .ar-session.json."""
 
@@ -241,6 +248,7 @@ class Session(Record, frozen=True, kw_only=True):
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
     best_measured: int = 0  # `measured` of best.json
     seal: int = 0  # `generation` of batch_contract.json
+    chain: ChainState | None = None  # the last that was written as this experiment was the current one
     noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
     # Of --verdict noise, one line: the last rerun of the best that was not where it was expected.
     drift: str = ""
@@ -424,6 +432,8 @@ class Chain(Record, frozen=True, kw_only=True):
     chain_remaining: Annotated[int, Meta(ge=0)] | None  # earlier versions took more than CHAIN_MAX
     chain_trail: Annotated[tuple[Slug, ...], Meta(max_length=TRAIL_MAX)] = ()
     making: Making | None = None
+    lineage: str = ""  # the same in all chains of the project, one after the other; "": an earlier version's
+    generation: int = 0  # how often this file was written: a copy from before has a smaller number
 
     @property
     def mode(self) -> ChainMode:

@@ -3,12 +3,15 @@
 `session start --chain` begins a chain, `chain.init` goes on with it (experiment/chaining.py).
 """
 
+from contextlib import suppress
+
 from msgspec.structs import replace
 
-from ardaemon.core.errors import Refused, UsageError
+from ardaemon.core.errors import ArdaemonError, Refused, UsageError
 from ardaemon.core.layout import Experiment, Project
-from ardaemon.core.model import CHAIN_MAX, TRAIL_MAX, Chain
+from ardaemon.core.model import CHAIN_MAX, TRAIL_MAX, Chain, ChainState
 from ardaemon.core.protocol import Budget
+from ardaemon.experiment import chain_generation
 from ardaemon.host import state
 
 BEGIN = "begin one with: arctl session start --chain N"
@@ -33,7 +36,14 @@ def moved_on(chain: Chain) -> Chain:
     slug, left = chain.making.slug, chain.left
     trail = (*chain.chain_trail, slug)[-TRAIL_MAX:]
     left = None if left is None else max(left - 1, 0)
-    return Chain(current_slug=slug, chain_mode=chain.mode, chain_remaining=left, chain_trail=trail)
+    return Chain(
+        current_slug=slug,
+        chain_mode=chain.mode,
+        chain_remaining=left,
+        chain_trail=trail,
+        lineage=chain.lineage,
+        generation=chain.generation + 1,
+    )
 
 
 def chain_of(experiment: Experiment) -> Chain | None:
@@ -53,14 +63,17 @@ def require(project: Project) -> Chain:
 
 
 def require_room(experiment: Experiment, budget: Budget, force: bool) -> None:
-    """Raise Refused while another experiment's chain goes on, unless `force`.
+    """Raise Refused while another experiment's chain goes on, or where it went back, unless `force`.
 
     Raises UsageError for a budget that is none.
     """
     if budget != "unlimited" and not 0 <= budget <= CHAIN_MAX:
         raise UsageError(f"--chain {budget}: it must be between 0 and {CHAIN_MAX:,}, or unlimited", "")
     chain = of_project(Project(experiment.project))
-    if chain is None or force or chain.current_slug == experiment.slug or chain.left == 0:
+    if chain is None or force:
+        return
+    chain_generation.require_newest(Project(experiment.project), chain)
+    if chain.current_slug == experiment.slug or chain.left == 0:
         return
     left = "without a limit" if chain.left is None else f"with {chain.left} left"
     raise Refused(
@@ -69,20 +82,35 @@ def require_room(experiment: Experiment, budget: Budget, force: bool) -> None:
     )
 
 
-def begin(experiment: Experiment, budget: Budget) -> None:
-    """Begin a new chain: this experiment is its first link, and so many may follow."""
-    remaining = None if budget == "unlimited" else budget
+def begin(experiment: Experiment, budget: Budget) -> ChainState:
+    """Begin a new chain: this experiment is its first link, and so many may follow.
+
+    Return what its session is to keep.
+    """
+    project, remaining = Project(experiment.project), None if budget == "unlimited" else budget
     chain = Chain(
         current_slug=experiment.slug,
         chain_mode="unlimited" if remaining is None else "max_n",
         chain_remaining=remaining,
         chain_trail=(experiment.slug,),
     )
-    state.write(Project(experiment.project).chain, chain)
+    return _write(project, chain, of_project(project))
+
+
+def _write(project: Project, chain: Chain, before: Chain | None) -> ChainState:
+    numbered = chain_generation.numbered(project, chain, before)
+    state.write(project.chain, numbered)
+    return chain_generation.state_of(numbered)
 
 
 def stop(project: Project) -> None:
-    """End the chain: no experiment follows any more. Raises Refused if there is none."""
+    """End the chain: no experiment follows any more. Raises Refused if there is none.
+
+    The caller holds the chain's lock, and that of its current experiment, whose session keeps the number.
+    """
     chain = require(project)
-    if chain.mode != "disabled":
-        state.write(project.chain, replace(chain, chain_mode="disabled"))
+    if chain.mode == "disabled" and not chain_generation.is_older(project, chain):
+        return
+    written = _write(project, replace(chain, chain_mode="disabled"), chain)
+    with suppress(ArdaemonError):  # it is gone, or broken
+        chain_generation.keep(project.experiment(chain.current_slug), written)

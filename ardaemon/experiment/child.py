@@ -25,7 +25,16 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.protocol import ChainInit
 from ardaemon.experiment import chain as chains
-from ardaemon.experiment import checks, choose, create, how_run, runner, seal_generation, train_file
+from ardaemon.experiment import (
+    chain_generation,
+    checks,
+    choose,
+    create,
+    how_run,
+    runner,
+    seal_generation,
+    train_file,
+)
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.repair import load_or_repair
@@ -86,6 +95,7 @@ def parent_of(project: Project, params: ChainInit, trusted: Sequence[str]) -> Ex
     _check_words(params)
     create.require_free(project.experiment(params.slug))
     chain = chains.require(project)
+    chain_generation.require_newest(project, chain)
     if chain.mode == "disabled":
         raise Refused("the chain was stopped", chains.BEGIN)
     if chain.left == 0:
@@ -124,7 +134,7 @@ def plan(parent: Experiment, params: ChainInit, around: Around) -> Child:
     """
     project, current = Project(parent.project), load_or_repair(parent)
     require_newest(parent, current.session)
-    chain = chains.require(project)
+    chain = chain_generation.of_lineage(chains.require(project))
     best = _require_over(parent, current, params, around)
     _require_current_over(project, chain, parent)
     seal_generation.require_newest(parent, current.contract, current.session)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ardaemon.checkpoints import inherit
 from ardaemon.checkpoints.copy import Copier
 from ardaemon.checkpoints.promote import no_report, no_room, surveyed
@@ -11,6 +13,8 @@ from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
 from ardaemon.experiment import checks, create, program, seal, train_file
+from ardaemon.experiment.chain import moved_on
+from ardaemon.experiment.chain_generation import state_of
 from ardaemon.experiment.child import Around, Child
 from ardaemon.host import durable, operations, state
 
@@ -41,6 +45,7 @@ def fill(partial: Experiment, child: Child, around: Around) -> None:
         placed=placed,
         last_run=0,
         generation=1,
+        chain=state_of(moved_on(replace(child.chain, making=child.making))),
     )
     state.write(partial.session, around.started_here.signed(session))
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TypeVar
 
-from ardaemon.core.errors import ArdaemonError, CorruptState
+from ardaemon.core.errors import ArdaemonError, CorruptState, Refused
 from ardaemon.core.layout import Experiment, Project
-from ardaemon.core.model import Best, ChainDecision, Record, Session
+from ardaemon.core.model import Best, Chain, ChainDecision, Record, Session
 from ardaemon.core.protocol import RATIONALE_SHOWN, ChainLink, ChainMade, ChainView
 from ardaemon.core.text import one_line
-from ardaemon.experiment import chain, checks
+from ardaemon.experiment import chain, chain_generation, checks
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import state
 
@@ -20,7 +20,7 @@ def view(project: Project, last: int, started_here: StartedHere) -> ChainView:
     current = chain.require(project)
     trail = current.chain_trail
     earlier = max(len(trail) - last, 0)
-    warnings: list[str] = []
+    warnings = _went_back(project, current)
     links = [
         _link(project.experiment(slug), earlier + at, started_here, warnings)
         for at, slug in enumerate(trail[earlier:], 1)
@@ -35,6 +35,14 @@ def view(project: Project, last: int, started_here: StartedHere) -> ChainView:
         earlier=earlier,
         warnings=tuple(warnings),
     )
+
+
+def _went_back(project: Project, current: Chain) -> list[str]:
+    try:
+        chain_generation.require_newest(project, current)
+    except Refused as error:
+        return [f"{error.message} ({error.mend})"]
+    return []
 
 
 def made(child: Experiment) -> ChainMade:

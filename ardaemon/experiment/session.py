@@ -71,7 +71,7 @@ def start(
     session = replace(_started(current, params, chosen), checks_sealed=sealed)
     session = started_here.signed(generation.accepted(experiment, session))
     if params.chain is not None:  # first: after a kill in between the same command can be given again
-        chain.begin(experiment, params.chain)
+        session = replace(session, chain=chain.begin(experiment, params.chain))
     generation.write(experiment, session)
     slips = checks.slips(chosen.settings, experiment.project)
     warnings = (*chosen.warnings, *default_runner.warnings, *slips, *went_back, *doubts, *begun)

@@ -90,7 +90,9 @@ class Chains:
         """End the chain; its current experiment goes on."""
         project = await self._project(params.project)
         async with self.context.changing_chain(project.folder):
-            await self.context.disks.do(project.folder, partial(chain.stop, project))
+            current = (await self._ask(project, partial(chain.require, project))).current_slug
+            async with self.context.locks.of(project.experiment(current).folder):
+                await self.context.disks.do(project.folder, partial(chain.stop, project))
         return await self._view(project, 0)
 
     async def _project(self, folder: str) -> Project:

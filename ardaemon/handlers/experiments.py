@@ -30,6 +30,7 @@ from ardaemon.experiment import (
     vanished,
 )
 from ardaemon.experiment.chain import chain_of, of_project
+from ardaemon.experiment.chain_generation import is_before, require_newest
 from ardaemon.experiment.restore import restore
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.experiment.state import State, fallback_run, hours_of
@@ -67,7 +68,7 @@ def _seen(experiment: Experiment, state: State, last: int, started_here: Started
         tuple(ledger.last(experiment.results, min(last, LAST_MAX))),
         _train_py(experiment, state),
         experiment.unclean.exists(),
-        _place_in_chain(experiment, seen.warnings),
+        _place_in_chain(experiment, seen),
         unfollowed.suspects(experiment, state.session.last_run),
     )
 
@@ -362,12 +363,18 @@ def _experiment_view(experiment: Experiment, state: State, said: tuple[str, ...]
     )
 
 
-def _place_in_chain(experiment: Experiment, warnings: list[str]) -> p.ChainPlace | None:
-    """Return the place in the chain that goes on; None if it is in none. A broken chain is a warning."""
+def _place_in_chain(experiment: Experiment, current: State) -> p.ChainPlace | None:
+    """Return the place in the chain that goes on; None if it is in none.
+
+    A broken chain is a warning, and so is one of before, if this experiment has seen a later one.
+    """
+    project = Project(experiment.project)
     try:
-        chain = of_project(Project(experiment.project))
+        chain = of_project(project)
+        if chain is not None and is_before(chain, current.session.chain):
+            require_newest(project, chain)
     except ArdaemonError as error:
-        warnings.append(f"{error.message} ({error.mend})" if error.mend else error.message)
+        current.warnings.append(f"{error.message} ({error.mend})" if error.mend else error.message)
         return None
     if chain is None or chain.mode == "disabled" or experiment.slug not in chain.chain_trail:
         return None

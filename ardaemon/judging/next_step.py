@@ -8,17 +8,25 @@ LEAVE = "leave: unclean, arctl clean"
 _VALUE = {"primary_threshold": "threshold"}
 
 
-def next_step(why: Termination | None, settings: Settings, chain: Chain | None, has_best: bool) -> str:
+def next_step(
+    why: Termination | None,
+    settings: Settings,
+    chain: Chain | None,
+    has_best: bool,
+    went_back: bool = False,
+) -> str:
     """Return `continue`, or why the session is over and where the loop goes from here.
 
     `chain` is that of which this experiment is the current link. `has_best`: without a best no experiment can
-    follow.
+    follow. `went_back`: the chain is a copy from before, and a person has to decide what counts.
     """
     if why is None:
         return CONTINUE
     if why == "unclean":
         return LEAVE
     reason = told(why, settings)
+    if went_back and why != "manual":
+        return f"stop: {reason}, the chain went back: arctl chain"
     if why == "manual" or chain is None:
         return f"stop: {reason}"
     if chain.left == 0:

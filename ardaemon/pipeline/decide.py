@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ardaemon.checkpoints import find as checkpoint
 from ardaemon.checkpoints import leftovers
 from ardaemon.core.folders import Unsearched
+from ardaemon.core.layout import Project
 from ardaemon.core.line import hours
 from ardaemon.core.model import (
     Again,
@@ -21,7 +22,8 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file, versions
-from ardaemon.experiment.chain import chain_of
+from ardaemon.experiment.chain import chain_of, of_project
+from ardaemon.experiment.chain_generation import is_before
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.experiment.ready import version_to_restore
 from ardaemon.experiment.repair import load_or_repair
@@ -311,7 +313,7 @@ def _outlook(
     return {
         "should_terminate": why is not None,
         "terminated_by": why,
-        "next": next_step(why, settings, chain, best is not None),
+        "next": next_step(why, settings, chain, best is not None, _chain_went_back(ended, current)),
         "chain_over": why is not None and chain is not None and chain.left == 0,
         "plateau": _of(counters.plateau, settings.plateau),
         "runs": _of(counters.since_start, settings.max_runs),
@@ -323,6 +325,11 @@ def _outlook(
         "best_value": best.value if best else None,
         "chain_remaining": chain.left if chain else None,
     }
+
+
+def _chain_went_back(ended: Ended, current: State) -> bool:
+    chain = of_project(Project(ended.experiment.project))
+    return chain is not None and is_before(chain, current.session.chain)
 
 
 def _of(count: int, most: int | None) -> str | None:

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from ardaemon.core.errors import Refused, SealBroken
+from tests.support import chains
+from tests.support.chains import CHILD
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.two_daemons import PROMPT, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
+
+LAST = "261124-last"
 
 
 @pytest.fixture
@@ -109,6 +113,44 @@ def restarted(lab: Lab) -> None:
 def warned(lab: Lab, method: str, **params: Any) -> str:
     """What the answer warns of, on one line."""
     return " ".join(lab.call(method, project=str(lab.project), **params)["warnings"])
+
+
+def test_a_chain_that_is_put_back_alone_is_told_and_no_experiment_follows_it(lab: Lab) -> None:
+    """Its budget would count down a second time."""
+    chains.parent(lab.start(PROMPT))
+    file = chains.chain_file(lab)
+    begun = file.read_bytes()
+    chains.go_on(lab)
+    moved = file.read_bytes()
+    put(file, begun)
+    assert chains.tried(lab, 0.5, CHILD)["next"] == "stop: max_runs(1), the chain went back: arctl chain"
+    for _ in range(2):
+        with pytest.raises(Refused, match="written 2 times, and the one that is there 1 times"):
+            chains.go_on(lab, LAST)
+        with pytest.raises(Refused, match="the chain went back"):
+            chains.begin(lab, CHILD, chain=9)
+        assert "put the newest one back" in warned(lab, "status.get", expr=CHILD)
+        assert "put the newest one back" in warned(lab, "chain.get")
+        assert file.read_bytes() == begun
+        restarted(lab)
+    put(file, moved)
+    assert chains.go_on(lab, LAST)["chain_remaining"] == 0
+
+
+def test_a_chain_that_was_stopped_does_not_go_on_from_a_copy_and_a_person_begins_another(lab: Lab) -> None:
+    chains.parent(lab.start(PROMPT))
+    file = chains.chain_file(lab)
+    begun = file.read_bytes()
+    lab.call("chain.stop", project=str(lab.project))
+    put(file, begun)
+    restarted(lab)
+    with pytest.raises(Refused, match="the chain went back") as refused:
+        chains.go_on(lab)
+    assert "arctl chain stop; arctl session start --chain N" in refused.value.mend
+    lab.call("chain.stop", project=str(lab.project))
+    chains.begin(lab, chain=1, resume="continue")
+    lab.get("session.stop")
+    assert chains.go_on(lab)["chain_remaining"] == 0
 
 
 SEALED = ("program.md", "batch_contract.json")

@@ -35,3 +35,11 @@ def test_without_a_best_no_experiment_can_follow() -> None:
     assert (
         next_step("plateau", SETTINGS, chain(2), has_best=False) == "stop: plateau(5), no best to chain from"
     )
+
+
+@every("budget", [None, chain(2)])
+def test_a_loop_stops_where_the_chain_went_back(budget: Chain | None) -> None:
+    told = next_step("plateau", SETTINGS, budget, has_best=True, went_back=True)
+    assert told == "stop: plateau(5), the chain went back: arctl chain"
+    assert next_step("manual", SETTINGS, budget, has_best=True, went_back=True) == "stop: manual"
+    assert next_step(None, SETTINGS, budget, has_best=True, went_back=True) == "continue"

@@ -176,7 +176,7 @@ class Story:
 # to enter: a daemon gave it that cgroup, and was killed in that moment. The shim walks through /proc.
 VOLATILE = frozenset(
     "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 generation job"
-    " laid_out_by max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup"
+    " laid_out_by lineage max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup"
     " results_bytes sealed_at seconds shim signature started_at submitted_at system_s tree untold"
     " user_s".split()
 )
