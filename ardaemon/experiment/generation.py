@@ -5,18 +5,22 @@ looks as whole as the file of now. Whoever decides something in an experiment as
 is the newest that this daemon knows of (vanished.require_newest).
 """
 
+import os
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, Project, run_number
+from ardaemon.core.layout import Experiment, Project, Run, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Judged
-from ardaemon.experiment import history, ledger
+from ardaemon.experiment import history, ledger, run_folders
+from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import state
 
+FOLDERS_READ = 16  # of runs with a result, for the newest that is ours; a job may have made others
 # Experiment's folder -> the highest number that this process has written, or found in the runs' records. The
 # number only grows, whichever daemon writes: so nothing is forgotten when a project is let go.
 _known: dict[str, int] = {}
@@ -78,15 +82,40 @@ def is_before(session: Session, written: int) -> bool:
 
 
 def accepted(experiment: Experiment, session: Session) -> Session:
-    """Return the session as the newest there is: a person goes on from it."""
-    return replace(session, generation=max(session.generation, known(experiment)))
+    """Return the session as the newest there is: a person goes on from it, with ids that no folder has."""
+    if not is_older(experiment, session):
+        return session
+    numbers = (run_number(run.run_id) for run in run_folders.of(experiment))
+    return replace(session, generation=known(experiment), last_run=max([session.last_run, *numbers]))
 
 
-def learn(experiment: Experiment) -> int:
-    """Find out what the last run in results.tsv says, and return its number; 0 if there is no row.
+def learn(experiment: Experiment, records: Records = PLAIN) -> int:
+    """Find out what earlier daemons have committed last, and return that run's number; 0 if there is none.
 
-    An earlier daemon has written that. A backup that was put back over it may have left the run's folder.
+    A backup that was put back may have left the run's folder, and `records` tells which of those are ours.
     """
+    return max(_of_table(experiment), _of_folders(experiment, records))
+
+
+def _of_folders(experiment: Experiment, records: Records) -> int:
+    """Learn from the newest folder of a committed run: session and table may be from before, both of them."""
+    runs: list[Run] = []
+    with suppress(ArdaemonError):  # a folder that is closed is told by others
+        runs = sorted(run_folders.of(experiment), key=lambda run: run_number(run.run_id), reverse=True)
+    for run in islice((run for run in runs if os.path.exists(run.result)), FOLDERS_READ):
+        with suppress(ArdaemonError):
+            record = records.read(run)
+            if record is None or not isinstance(record.state, Judged):
+                continue
+            decision = record.state.decision
+            if (decision.result.run_id, decision.result.expr) == (run.run_id, experiment.slug):
+                _note(experiment, decision.generation + 1 if decision.generation else 0)
+                return run_number(run.run_id)
+    return 0
+
+
+def _of_table(experiment: Experiment) -> int:
+    """Learn from the last run in results.tsv."""
     with suppress(ArdaemonError):  # a broken table is rebuilt by others
         for row in ledger.last(experiment.results, 1):
             run = experiment.run(row["run_id"])

@@ -73,10 +73,13 @@ def _mend_ledger(experiment: Experiment) -> list[str]:
     rows = _rows(experiment, kept)
     durable.remove(experiment.facts)  # its lines are in the order of the table that was there
     ledger.rebuild(experiment.results, rows)
-    if _expected_bytes(experiment) is not None:
+    expected = _expected_bytes(experiment)
+    if expected is not None:
         bytes_now = ledger.size(experiment.results)
         generation.write(experiment, replace(_session(experiment), results_bytes=bytes_now))
-    return [f"{fault}, rebuilt from runs/*/result.json"]
+    missing = _session(experiment).counters.total - len(rows) if expected is not None else 0
+    told = f"; {missing} of the runs that were judged left no result" if missing > 0 else ""
+    return [f"{fault}, rebuilt from runs/*/result.json{told}"]
 
 
 def _has_lost_rows(experiment: Experiment) -> bool:

@@ -4,7 +4,6 @@ git's stash, clean, reset and checkout do that in one word, and nobody means the
 anew and nothing is written into what an earlier state has left, until a person has decided.
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 from ardaemon.core import git, lost_runs
 from ardaemon.core.errors import ArdaemonError, CorruptState, Refused, UnknownExperiment
 from ardaemon.core.folders import Look, listing
-from ardaemon.core.layout import FOLDER, RUN_ID, Experiment, Run, run_name, run_number
+from ardaemon.core.layout import FOLDER, Experiment, Run, run_name, run_number
 from ardaemon.core.model import Session
-from ardaemon.experiment import generation, ledger
+from ardaemon.experiment import generation, ledger, run_folders
 from ardaemon.host import state
 
 BY_HAND = "put a copy of it back"
@@ -130,17 +129,8 @@ def _lost_results(experiment: Experiment) -> bool:
         if session is not None and session.archiving is not None:
             return False  # `--resume fresh` moves them away
         judged = generation.known(experiment) if session is None else session.counters.total
-        return judged > 0 and not any(run.result.exists() for run in _runs(experiment))
+        return judged > 0 and not any(run.result.exists() for run in run_folders.of(experiment))
     return False
-
-
-def _runs(experiment: Experiment) -> Iterator[Run]:
-    if not experiment.runs.is_dir():
-        return
-    with state.reading(experiment.runs):
-        for one in listing(str(experiment.runs), Look(experiment.runs), follow=True):
-            if RUN_ID.fullmatch(one.name):
-                yield experiment.run(one.name)
 
 
 def is_taken_back(experiment: Experiment) -> bool:

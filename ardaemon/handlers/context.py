@@ -19,6 +19,7 @@ from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
 from ardaemon.experiment import chaining, choose, generation, session, vanished
 from ardaemon.experiment.locks import Locks
+from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.ownership import Ownership
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.experiment.started_here import StartedHere
@@ -92,7 +93,9 @@ class Context:
                 )
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:
-                newest = await self.do(experiment, partial(_first_look, experiment))
+                newest = await self.do(
+                    experiment, partial(_first_look, experiment, self.started_here.records)
+                )
                 if newest and newest not in {candidate_number(flight.run.run_id) for flight in flights}:
                     self.board.committed(experiment.folder, newest)
                 self.swept.add(experiment.folder)
@@ -256,10 +259,10 @@ class Context:
             return await self.ask(experiment, lambda: look(experiment, state))
 
 
-def _first_look(experiment: Experiment) -> int:
-    """Sweep the experiment, and return the last run that has a row; 0 if there is none."""
+def _first_look(experiment: Experiment, records: Records) -> int:
+    """Sweep the experiment, and return the last run that was committed; 0 if there is none."""
     sweep(experiment)
-    return generation.learn(experiment)
+    return generation.learn(experiment, records)
 
 
 def _nothing() -> None:

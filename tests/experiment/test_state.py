@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState, Refused
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Counters, Session
-from ardaemon.core.run_record import Judged
+from ardaemon.core.run_record import Judged, Queued
 from ardaemon.experiment import choose, history, ledger, repair
 from ardaemon.experiment import state as experiments
 from ardaemon.host import state
@@ -195,6 +195,17 @@ def test_rows_that_were_lost_are_written_again_from_the_results(made: Experiment
     assert "had lost rows" in found.warnings[0]
     assert made.results.read_text() == rows
     assert experiments.load(made).warnings == []
+
+
+def test_a_rebuilt_table_says_how_many_runs_it_lacks(made: Experiment) -> None:
+    """As where the record of one was put back as well: nobody believes its result then."""
+    last = made.run(ledger.last(made.results, 1)[0]["run_id"])
+    record = history.record_of(last)
+    assert record is not None
+    state.write(last.record, replace(record, state=Queued()))
+    made.results.write_text("".join(made.results.read_text().splitlines(keepends=True)[:-1]))
+    (warning,) = (line for line in repair.load_or_repair(made).warnings if "had lost rows" in line)
+    assert warning.endswith("; 1 of the runs that were judged left no result")
 
 
 def test_a_best_whose_snapshot_is_gone_is_put_aside_for_the_one_before(made: Experiment) -> None:

@@ -153,6 +153,28 @@ def test_a_chain_that_was_stopped_does_not_go_on_from_a_copy_and_a_person_begins
     assert chains.go_on(lab)["chain_remaining"] == 0
 
 
+def test_a_session_that_is_put_back_with_its_table_while_no_daemon_runs_is_told(two: tuple[Lab, Lab]) -> None:
+    """The folder of the run that they lack tells; one that a job has made does not."""
+    one, _ = two
+    names = (".ar-session.json", "results.tsv")
+    one.tried(0.9)
+    before = {name: (one.folder / name).read_bytes() for name in names}
+    one.tried(0.5)
+    forged = one.folder / "runs/r0009"
+    shutil.copytree(one.folder / "runs/r0002", forged)
+    for file in ("run.json", "result.json"):
+        (forged / file).write_text((forged / file).read_text().replace("r0002", "r0009"))
+    one.stop()
+    put_all(one, before)
+    one.start(PROMPT)
+    with pytest.raises(Refused, match="went back to r0001: r0002 was committed here"):
+        one.submit()
+    one.get("session.stop")
+    one.session(resume="continue", gpus=0)
+    restarted(one)
+    assert one.tried(0.7)["run_id"] == "r0010"
+
+
 SEALED = ("program.md", "batch_contract.json")
 
 
