@@ -283,6 +283,8 @@ def test_an_audit_waits_for_a_project_that_is_away(lab: Lab) -> None:
     looks = len(lab.events("audit not made"))
     hold.unlink()
     wait_until(lambda: len(lab.events("audit not made")) > looks, "the audit to fail, without its files")
+    entry = json.loads(next((lab.home / "audits-waiting").iterdir()).read_bytes())
+    assert entry["starts"] == 2, "it counts, for the audit may be what takes the project away"
     away.rename(lab.project)
     assert shown(lab, 1)["rows"][0]["value"] == 731903.0
     assert marks(lab, "audit") == ["audit r0001"] * 3
