@@ -23,6 +23,7 @@ ANSWERS = {
     "--chain": "1",
     "--ack-baseline": None,
 }
+LOOP = {"session", "status", "history", "run", "tail", "report", "chain-init"}  # commands of a whole chain
 ITERATION_MAX = 1536  # bytes that an iteration of the toy project makes an agent read, train.py included
 
 
@@ -69,15 +70,24 @@ def two_experiments() -> Iterator[Idea]:
     return rates("0.2", "0.3 * scale", "0.3", "0.05", "0.4", "0.5 * scale", "0.5", "0.07")
 
 
-def carried_through(lab: Lab, agent: Follower) -> None:
-    """Both experiments ran to their ends, and the chain is over."""
-    assert agent.ended.endswith(
-        f"stop: max_runs(5), chain_budget used up — best val/loss=0.8603 at r0004, expr {CHILD} terminated"
-    ), agent.ended
-    assert (agent.expr, len(agent.read)) == (CHILD, 9)  # eight edits, and what comes before the first
+def two_short_ones() -> Iterator[Idea]:
+    """Of each a crash, and its fix: with these every command of the loop is called."""
+    return rates("0.3 * scale", "0.3", "0.5 * scale", "0.5")
+
+
+def carried_through(
+    lab: Lab, agent: Follower, verdicts: str = "advance advance crash advance revert", best: str = "r0004"
+) -> None:
+    """Both experiments ran to their ends with every command of the loop, and the chain is over."""
+    runs = len(verdicts.split())
+    end = f"max_runs({runs}), chain_budget used up — best val/loss=0.8603 at {best}, expr {CHILD} terminated"
+    assert agent.ended.endswith(f"stop: {end}"), agent.ended
+    edits = 2 * (runs - 1)
+    assert (agent.expr, len(agent.read)) == (CHILD, edits + 1)  # and what comes before the first
+    assert {call.split()[1] for call in agent.calls} == LOOP
     for slug in (toy.SLUG, CHILD):
         rows = (lab.project / ".autoresearch" / slug / "results.tsv").read_text().splitlines()
-        assert [row.split("\t")[3] for row in rows[1:]] == "advance advance crash advance revert".split()
+        assert [row.split("\t")[3] for row in rows[1:]] == verdicts.split()
 
 
 @pytest.fixture
@@ -202,9 +212,9 @@ def test_in_a_sandbox_it_leaves_with_the_setting_and_with_that_it_carries_the_ch
     path = shell.lab.root / "h" / name
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    agent = follower(shell.lab, run, two_experiments())
+    agent = follower(shell.lab, run, two_short_ones(), {**ANSWERS, "--max-runs": "3"})
     agent.work()
-    carried_through(shell.lab, agent)
+    carried_through(shell.lab, agent, "advance crash advance", best="r0003")
 
 
 def test_an_iteration_makes_it_read_the_same_at_the_end_as_at_the_beginning(shell: AgentShell) -> None:
