@@ -8,12 +8,12 @@ it is reverted. docs/noise.md explains the rule and shows what it does in simula
 import math
 from collections.abc import Sequence
 
-from ardaemon.judging.noise.belief import Belief, Vector, once_seen, seen_entries, variance_of_effect
+from ardaemon.judging.noise.belief import Belief, Unseen, Vector, once_seen, seen_entries
 from ardaemon.judging.noise.edits import MEANS, NONE_AT, SHARES
+from ardaemon.judging.noise.fit import fits, variance_of_effect
 from ardaemon.judging.noise.plain import exact, is_young, without_noise
-from ardaemon.judging.noise.posterior import Effect, belief_to_report, effect_of, posterior
+from ardaemon.judging.noise.posterior import Effect, effect_of, posterior, to_report
 from ardaemon.judging.noise.replay import (
-    Parent,
     State,
     best_now,
     best_run,
@@ -75,9 +75,8 @@ def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: N
     candidate = history[-1]
     values = state.scale.units(canonical(candidate.values, config))
     effects, min_delta = state.edits.effects(), min(config.min_delta / state.scale.sigma, FARTHEST)
-    entries = [0, *seen_entries(values)]
-    after = posterior(Parent(state.belief).fits(values, entries), effects, state.edits.shares)
-    reported = belief_to_report(state.reported, values, entries, effects, state.edits.shares)
+    after = posterior(fits(state.belief, SHARES, values), effects, state.edits.shares)
+    reported = to_report(state.reported, values, [0], effects, state.edits.shares)
     effect = effect_of(after, min_delta)
     best = best_now(history[:-1], noise, state, config)
     facts = _facts(candidate, best, state.scale, reported, effect, config)
@@ -125,7 +124,7 @@ def _variance(belief: Belief, entries: Sequence[int], shares: Vector) -> float:
 
 
 def _facts(
-    candidate: RunValues, best: BestNow, scale: Scale, reported: Belief, effect: Effect, config: NoiseConfig
+    candidate: RunValues, best: BestNow, scale: Scale, reported: Unseen, effect: Effect, config: NoiseConfig
 ) -> Facts:
     """Return what is known of the candidate, in the metric's unit and sign."""
     return Facts(

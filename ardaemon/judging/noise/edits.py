@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from operator import mul
 
-from ardaemon.judging.noise.belief import Fit, Vector
+from ardaemon.judging.noise.belief import Vector
+from ardaemon.judging.noise.fit import Fit
 
 LEVELS = range(-4, 9)  # an effect of 2^-4 sigma is too small to be found, one of 2^8 needs no statistics
 SCALES = [2.0**level for level in LEVELS]

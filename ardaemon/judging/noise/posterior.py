@@ -8,8 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ardaemon.judging.noise.belief import Belief, Fit, Matrix, Vector, fit, seen_entries
+from ardaemon.judging.noise.belief import Belief, Matrix, Unseen, Vector
 from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods, relative
+from ardaemon.judging.noise.fit import Fit, fits
 from ardaemon.judging.noise.types import Values
 
 NEGLIGIBLE = 1e-12  # of the whole: components below it are left out
@@ -35,31 +36,27 @@ class Posterior(NamedTuple):
 
     mixtures: list[list[Component]]  # the effect d, for each share of luck that this edit may have kept
     shares: Vector  # probabilities of these
-    belief: Belief  # about the candidate
 
 
-def posterior(fits: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior:
+def posterior(found: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior:
     """Return what is believed of a candidate with these fits, one for each share of luck kept."""
     mixtures = [
-        _mixture(one, row) for one, row in zip(fits, _probabilities(fits, effects, shares), strict=True)
+        _mixture(one, row) for one, row in zip(found, _probabilities(found, effects, shares), strict=True)
     ]
-    kept = [sum(weight for weight, _, _ in mixture) for mixture in mixtures]
-    return Posterior(mixtures, kept, _matched(fits, mixtures, kept))
+    return Posterior(mixtures, [sum(weight for weight, _, _ in mixture) for mixture in mixtures])
 
 
-def belief_to_report(
-    parent: Belief, values: Values, entries: Sequence[int], effects: Vector, shares: Vector
-) -> Belief:
-    """Return the belief about a version as it is reported; `parent`: that about the best before it.
+def to_report(
+    parent: Belief, values: Values, others: Sequence[int], effects: Vector, shares: Vector
+) -> Unseen:
+    """Return what is reported of a version's unseen `others`; `parent`: the belief that is reported of it.
 
     A verdict is cautious: it takes the luck of a version that was seen once for larger than it usually is.
     The effect is estimated so here too, but what is not the effect is luck of the usual size: else more and
     more luck that never was there would be taken off, with every advance on one value.
     """
-    seen = seen_entries(values)
-    after = posterior([fit(parent, share, values, seen) for share in SHARES], effects, shares)
-    plain = [fit(parent, share, values, entries, cautious=False) for share in SHARES]
-    return _matched(plain, after.mixtures, after.shares)
+    after = posterior(fits(parent, SHARES, values), effects, shares)
+    return believed(parent, values, others, after, cautious=False)
 
 
 def effect_of(after: Posterior, min_delta: float) -> Effect:
@@ -69,12 +66,12 @@ def effect_of(after: Posterior, min_delta: float) -> Effect:
     return Effect(min(1.0, sum(better)), sum(gain), *_moments(everything))
 
 
-def _probabilities(fits: Sequence[Fit], effects: Vector, shares: Vector) -> list[Vector]:
+def _probabilities(found: Sequence[Fit], effects: Vector, shares: Vector) -> list[Vector]:
     """Return the probability of every share kept (rows) and component of the effect (columns)."""
     by_effect, by_share = _logs(effects), _logs(shares)
     logs = [
         [log + of_effect + of_share for log, of_effect in zip(row, by_effect, strict=True)]
-        for row, of_share in zip(log_likelihoods(fits), by_share, strict=True)
+        for row, of_share in zip(log_likelihoods(found), by_share, strict=True)
     ]
     raw = relative(logs)
     total = sum(map(sum, raw))
@@ -116,31 +113,36 @@ def _moments(mixture: Sequence[Component]) -> tuple[float, float]:
     return mean, squares / total
 
 
-def _matched(fits: Sequence[Fit], mixtures: Sequence[Sequence[Component]], kept: Vector) -> Belief:
-    """Return the normal belief with the mean and the covariance of the mixture over the shares kept."""
+def believed(
+    parent: Belief, values: Values, others: Sequence[int], after: Posterior, cautious: bool = True
+) -> Unseen:
+    """Return the normal belief about a candidate's unseen `others`; `cautious`: as `fits` has it.
+
+    Its mean and its covariance are those of the mixture over the shares kept.
+    """
+    likely = [i for i, weight in enumerate(after.shares) if weight > 0]
+    found = fits(parent, [SHARES[i] for i in likely], values, others, cautious)
     live = [
-        (weight, one, *_moments(mixture))
-        for weight, one, mixture in zip(kept, fits, mixtures, strict=True)
-        if weight > 0
+        (after.shares[i], one, *_moments(after.mixtures[i])) for i, one in zip(likely, found, strict=True)
     ]
     means = [
         (weight, [a + b * effect for a, b in zip(one.start, one.slope, strict=True)])
         for weight, one, effect, _ in live
     ]
-    size = len(fits[0].start)
+    size = len(found[0].start)
     mean = [sum(weight * one[i] for weight, one in means) for i in range(size)]
-    cov = [[0.0] * size for _ in mean]
+    cov = [[0.0] * (i + 1) for i in range(size)]
     for (weight, one, _, variance), (_, own) in zip(live, means, strict=True):
         apart = [a - b for a, b in zip(own, mean, strict=True)]
         cov = _added(cov, weight, one.cov, [(variance, one.slope), (1.0, apart)])
-    return Belief(mean, cov)
+    return Unseen(mean, cov, sum(weight * one.fresh for weight, one, _, _ in live))
 
 
 def _added(cov: Matrix, weight: float, own: Matrix, squares: Sequence[tuple[float, Vector]]) -> Matrix:
-    """Return cov + weight × (own + the sum of factor × vector × vectorᵀ)."""
+    """Return cov + weight × (own + the sum of factor × vector × vectorᵀ), all lower triangles."""
     (one, first), (two, second) = squares
     return [
-        [a + weight * (b + p * x + q * y) for a, b, x, y in zip(row, own_row, first, second, strict=True)]
+        [a + weight * (b + p * x + q * y) for a, b, x, y in zip(row, own_row, first, second, strict=False)]
         for row, own_row, p, q in zip(
             cov, own, [one * v for v in first], [two * v for v in second], strict=True
         )

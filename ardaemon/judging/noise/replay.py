@@ -8,13 +8,21 @@ known now.
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import islice
 from operator import mul
 from typing import NamedTuple
 
-from ardaemon.judging.noise.belief import Belief, Fit, Plan, fit, fitted, of_baseline, planned, seen_entries
+from ardaemon.judging.noise.belief import (
+    Belief,
+    completed,
+    of_baseline,
+    seen_entries,
+    unseen_entries,
+    widened,
+)
 from ardaemon.judging.noise.edits import SHARES, Edits
-from ardaemon.judging.noise.posterior import belief_to_report, posterior
+from ardaemon.judging.noise.fit import Fit, Plan, fitted, plans
+from ardaemon.judging.noise.posterior import believed, posterior, to_report
 from ardaemon.judging.noise.spread import Scale, Spread, canonical, in_metric, known, mean, pooled
 from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values, has_value
 
@@ -53,32 +61,32 @@ def replay(judged: Sequence[RunValues], noise: Spread, seeds: int, config: Noise
     first, *rest = runs = bounded(judged)
     values = canonical(first.values, config)
     scale = Scale(mean(known(values)), noise.sigma)
-    units = [scale.units(canonical(run.values, config)) for run in rest]
-    # The belief about a version has the seeds that later runs were run with; others make no difference.
-    needed = [*accumulate((seeds, *map(len, reversed(units)), len(values)), max)][::-1]
-    now = _begun(tuple(scale.units(values)), 1 + needed[0])
-    for run, own, most in zip(rest, units, needed[1:], strict=False):
-        now = _after(now, tuple(own), 1 + most if run.advanced else None)
-    return State(best_run(runs), now.parent.belief, now.reported, now.edits, scale)
+    now = _begun(tuple(scale.units(values)))
+    for run in rest:
+        now = _after(now, tuple(scale.units(canonical(run.values, config))), run.advanced is True)
+    belief, reported = widened(now.parent.belief, 1 + seeds), widened(now.reported, 1 + seeds)
+    return State(best_run(runs), belief, reported, now.edits, scale)
 
 
 @lru_cache(maxsize=16)
-def _begun(values: Values, entries: int) -> Known:
+def _begun(values: Values) -> Known:
     """Return what the baseline's values say."""
-    belief = of_baseline(values, entries)
+    belief = of_baseline(values)
     return Known(Parent(belief), belief, Edits.none_tried())
 
 
 @lru_cache(maxsize=STEPS_KEPT)
-def _after(now: Known, values: Values, entries: int | None) -> Known:
-    """Return what is known after one more run; `entries`: of the belief about it, None if it was not kept."""
-    parent, reported = now.parent, now.reported
-    fits = parent.estimates(values) if entries is None else parent.fits(values, range(entries))
-    if entries is not None:
-        effects, shares = now.edits.effects(), now.edits.shares
-        parent = Parent(posterior(fits, effects, shares).belief)
-        reported = belief_to_report(reported, values, range(entries), effects, shares)
-    return Known(parent, reported, now.edits.taught(fits, several=len(known(values)) > 1))
+def _after(now: Known, values: Values, kept: bool) -> Known:
+    """Return what is known after one more run."""
+    parent, reported, edits = now.parent, now.reported, now.edits
+    found = parent.estimates(values)
+    if kept:
+        others = unseen_entries(values, max(len(parent.belief.mean), 1 + len(values)))
+        weights = edits.effects(), edits.shares
+        own = believed(parent.belief, values, others, posterior(found, *weights))
+        parent = Parent(completed(own, values, others))
+        reported = completed(to_report(reported, values, others, *weights), values, others)
+    return Known(parent, reported, edits.taught(found, several=len(known(values)) > 1))
 
 
 class Parent:
@@ -90,14 +98,10 @@ class Parent:
         self._plans: dict[tuple[int, ...], list[Plan]] = {}
         self._at_zero: dict[tuple[int, ...], list[Fit]] = {}
 
-    def fits(self, values: Values, entries: Sequence[int]) -> list[Fit]:
-        """Return what the values say of an edit, for each share of the luck that it may keep."""
-        return [fit(self.belief, share, values, entries) for share in SHARES]
-
     def estimates(self, values: Values) -> list[Fit]:
-        """Return the same of a version that was not kept: of its fits the effects, variances and evidence.
+        """Return what a version's values say of its edit, for each share of luck that it may keep.
 
-        Such runs have the same few seeds, most of them one: all that values do not change is calculated once.
+        Most versions have the same few seeds, or one: all that values do not change is calculated once.
         """
         seen, numbers = tuple(seen_entries(values)), known(values)
         if len(numbers) > 1:
@@ -105,11 +109,11 @@ class Parent:
         if seen not in self._at_zero:
             self._at_zero[seen] = [fitted(plan, [0.0]) for plan in self._planned(seen)]
         # One value moves the estimate and nothing else.
-        return [Fit(one.effect + numbers[0], *one[1:]) for one in self._at_zero[seen]]
+        return [one._replace(effect=one.effect + numbers[0]) for one in self._at_zero[seen]]
 
     def _planned(self, seen: tuple[int, ...]) -> list[Plan]:
         if seen not in self._plans:
-            self._plans[seen] = [planned(self.belief, share, seen, seen) for share in SHARES]
+            self._plans[seen] = plans(self.belief, SHARES, seen)
         return self._plans[seen]
 
 

@@ -6,6 +6,7 @@ Values are canonical here: lower is better, None where an attempt gave no value.
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from operator import mul
 from typing import NamedTuple
 
 from ardaemon.judging.noise.types import NoiseConfig, Values
@@ -53,9 +54,14 @@ def canonical(values: Values, config: NoiseConfig) -> list[float | None]:
     """Return values whose lower is better, None where there is no finite number."""
     sign = 1.0 if config.direction == "min" else -1.0
     return [
-        max(-LARGEST, min(LARGEST, sign * value)) if value is not None and math.isfinite(value) else None
+        sign * value if value is not None and -LARGEST <= value <= LARGEST else _bounded(value, sign)
         for value in values
     ]
+
+
+def _bounded(value: float | None, sign: float) -> float | None:
+    """Return a number that is too large as LARGEST; None if there is no finite one."""
+    return None if value is None or not math.isfinite(value) else math.copysign(LARGEST, sign * value)
 
 
 def in_metric(value: float, config: NoiseConfig) -> float:
@@ -85,7 +91,8 @@ def pooled(
     for values in versions:
         if len(values) > 1 and len(numbers := known(values)) > 1:
             centre = mean(numbers)
-            squares += sum((value - centre) * (value - centre) for value in numbers)
+            rests = [value - centre for value in numbers]
+            squares += sum(map(mul, rests, rests))
             df += len(numbers) - 1
     if not df:
         return None

@@ -48,6 +48,33 @@ def test_a_night_is_replayed_whole() -> None:
     assert bounded([runs[0], *missing, *runs[3:]]) == [runs[0], *runs[3:]]
 
 
+def test_seeds_that_nobody_had_cost_nothing_until_somebody_has_one() -> None:
+    """A replay for a candidate with 24 values is the one that was made for its first value."""
+    runs = history(60, 0.3)
+    noise = replay.noise_of(runs, NoiseConfig())
+    assert noise is not None
+    replay.replay(runs, noise, 1, NoiseConfig())
+    made = replay._after.cache_info().misses
+    wide = replay.replay(runs, noise, 24, NoiseConfig())
+    assert replay._after.cache_info().misses == made
+    assert len(wide.belief.mean) == len(wide.reported.mean) == 25
+
+
+def test_a_seed_that_nobody_had_is_believed_in_as_one_that_failed_in_every_run() -> None:
+    """Gaps in the baseline make entries for seeds which else are left out: the belief is the same."""
+    runs = history(40, 0.3, most=2)
+    noise = replay.noise_of(runs, NoiseConfig())
+    assert noise is not None
+    gaps = dataclasses.replace(runs[0], values=(*runs[0].values, *[None] * 4))
+    left_out, carried = (
+        replay.replay([first, *runs[1:]], noise, 8, NoiseConfig()) for first in (runs[0], gaps)
+    )
+    for one, other in ((left_out.belief, carried.belief), (left_out.reported, carried.reported)):
+        assert one.mean == pytest.approx(other.mean, abs=1e-9)
+        for row, other_row in zip(one.cov, other.cov, strict=True):
+            assert row == pytest.approx(other_row, abs=1e-9)
+
+
 def test_what_lies_before_the_bound_changes_the_belief_about_the_best_by_next_to_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
