@@ -93,7 +93,7 @@ configuration: $(VENV)/.dev ## the tables of docs/configuration.md, from the cod
 plugin: ## skill/ as Claude Code itself sees it (needs npx, of Node.js)
 	npx --yes @anthropic-ai/claude-code plugin validate --strict skill
 
-noise-table: $(VENV)/.dev ## simulated nights under each rule of verdict, written to docs/noise.md (8 minutes; NIGHTS=10: 2)
+noise-table: $(VENV)/.dev ## simulated nights under each rule of verdict, written to docs/noise.md (10 minutes; NIGHTS=10: 2)
 	@$(BIN)/python -m tests.noise $(NIGHTS)
 
 noise-real: $(VENV)/.dev $(FRAMEWORKS)/.frameworks ## two examples, launched 1,000 times under the rules of verdict, written to docs/noise.md (under an hour; goes on where it was interrupted)

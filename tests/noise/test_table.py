@@ -3,7 +3,7 @@
 import pytest
 
 from tests.noise.nights import Night
-from tests.noise.table import DESIGNED, OURS, Row, broken, distances, figures, markdown, rows
+from tests.noise.table import DESIGNED, OURS, PLAIN, Row, broken, distances, figures, markdown, numbers, rows
 
 NIGHTS = [Night(-0.06, 10, 1, 0.5, 6, 2.0), Night(-0.04, 6, 1, -0.5, 4, 1.0)]
 
@@ -44,3 +44,19 @@ def test_the_table_has_every_row_and_the_designs_figures_below_it() -> None:
     assert "| noise-aware | 2 | -50.0 ± 10.0, 12 ± 3% |" in table
     assert table.count("*as designed*") == len(DESIGNED)
     assert all(f"**{row.world}**" in table and f"| {row.policy} |" in table for row in rows())
+
+
+@pytest.mark.parametrize(
+    ("world", "policy", "expected"),
+    [
+        ("base", OURS, 60),
+        ("edits do nothing", OURS, 180),
+        ("8% of the edits crash", OURS, 20),
+        ("base", PLAIN, 300),
+    ],
+)
+def test_where_edits_do_nothing_there_are_most_nights(world: str, policy: str, expected: int) -> None:
+    chosen = numbers(Row(world, policy, 0.002), 60)
+    assert len(chosen) == expected
+    assert max(chosen) >= 299 - 300 // expected
+    assert len(numbers(Row(world, policy, 0.002), 300)) >= 100
