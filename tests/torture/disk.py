@@ -189,8 +189,8 @@ class Disk:
 
     # --- what is left of it ---
 
-    def states(self) -> "Iterator[tuple[bool, Left]]":
-        """Every disk that a power cut now may leave, and whether it holds half of what a file got.
+    def states(self) -> "Iterator[Left]":
+        """Every disk that a power cut now may leave.
 
         Of many unsynced items, some (see _chosen).
         """
@@ -206,7 +206,7 @@ class Disk:
             contents = dict(zip(files, choice, strict=False))
             there = zip(groups, choice[len(files) :], strict=True)
             done = {id(change) for group, is_there in there if is_there for change in group}
-            yield 2 in contents.values(), self._left(self.top, contents, done)
+            yield self._left(self.top, contents, done)
 
     def _grouped(self, changes: list[Change]) -> list[list[Change]]:
         """Each recent change by itself, the old ones together."""

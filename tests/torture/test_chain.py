@@ -291,7 +291,7 @@ def cuts(lab: Lab, operations: list[dict[str, Any]]) -> list[Cut]:
     for at, facts in enumerate(operations[:ends]):
         model.take(facts)
         if at >= begins:
-            for _, left in model.states():
+            for left in model.states():
                 after = f"{facts['name']} {facts.get('subject')}"
                 found[disk.digest(left)] = Cut(left, at == ends - 1, after)
     return list(found.values())

@@ -17,9 +17,9 @@ from tests.torture.points import CHUNKS, PROGRAM, world
 from tests.torture.recording import empty_disk, recorded_whole
 from tests.torture.story import CANDIDATES, PRINT, SCRIPT, Candidate, Story
 
-# A chunk costs a story and the model of its disks, before the first is tried: `make test` has half as many.
-PARTS = CHUNKS if FULL else CHUNKS // 2
-QUICK = 10  # states of each in `make test`
+# A chunk costs a story and the model of its disks, as much as 40 states cost: `make test` has one.
+PARTS = CHUNKS if FULL else 1
+QUICK = 40  # states in `make test`
 ENOUGH = 2  # failures of a chunk in `make test`: each may take as long as a wait
 # The first run that saves something: its end is on the disk, its decision is.
 TELLING = re.compile(r"^fsync_folder \S*/runs/r0002(/a1)?$")
@@ -65,7 +65,6 @@ class State(NamedTuple):
     told: Told
     after: str
     telling: bool  # at some moment it is what much hangs on
-    torn: bool  # half of what a file got is there
 
 
 def states(lab: Lab, operations: list[dict[str, Any]]) -> list[State]:
@@ -75,29 +74,22 @@ def states(lab: Lab, operations: list[dict[str, Any]]) -> list[State]:
     for facts in operations:
         model.take(facts)
         told.hear(facts)
-        for torn, left in model.states():
+        for left in model.states():
             key, after = disk.digest(left), f"{facts['name']} {facts.get('subject')}"
             telling = TELLING.search(after) is not None or (key in found and found[key].telling)
             # The same disk later on: more had been told.
-            found[key] = State(left, told.copy(), after, telling, torn)
+            found[key] = State(left, told.copy(), after, telling)
     return list(found.values())
 
 
 def chosen(found: list[State], chunk: int) -> list[State]:
-    """The chunk's at full size; else some of them, and all in which much hangs on what was synced before.
-
-    Those with half of a file are few: the first chunk tries them all, for each has a recording of its own, in
-    which others may be its own.
-    """
-    mine = found[chunk::PARTS]
-    telling = [] if FULL else [state for state in mine if state.telling]
-    if not FULL and chunk == 0:
-        telling += [state for state in found if state.telling and state.torn]
-    return list({id(state): state for state in (*some(mine, QUICK), *telling)}.values())
+    """The chunk's at full size; else some, and all in which much hangs on what was synced before."""
+    telling = [] if FULL else [state for state in found if state.telling]
+    return list({id(state): state for state in (*some(found[chunk::PARTS], QUICK), *telling)}.values())
 
 
 @pytest.mark.parametrize("chunk", range(PARTS))
-@pytest.mark.timeout(1500 if FULL else 600)
+@pytest.mark.timeout(1500)
 @pytest.mark.promise("power-cut")
 def test_after_a_power_cut_at_any_moment_everything_acknowledged_is_there(
     chunk: int, record_property: Callable[[str, object], None]
