@@ -2,7 +2,8 @@
 
 `python -m tests.support.faulty serve …` is `ardaemon serve` with $FAULT_PLAN installed in
 host/operations.py. The plan is JSON: {"record": LOG, "root": FOLDER} or {"at": [WHO, NAME, SUBJECT, NTH],
-"root": FOLDER, "do": "kill" | "tear" | "wait" | ERRNO, "flag": FILE}; "wait" goes on once FILE is removed.
+"root": FOLDER, "do": "kill" | "tear" | "wait" | ERRNO, "flag": FILE}, or {"faults": [such, …]} for several
+in one story; "wait" goes on once FILE is removed.
 Standard library alone: a shim loads it.
 """
 
@@ -13,6 +14,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 TORN = 0.5  # of the bytes of a write that is cut
@@ -160,7 +162,16 @@ def install(who: str, plan: dict[str, Any]) -> None:
     """From here on every operation of this process goes past the plan."""
     from ardaemon.host import operations
 
-    operations.hook = Recorder(who, plan) if "record" in plan else Fault(who, plan) if "at" in plan else None
+    faults = [Fault(who, one) for one in plan.get("faults", [plan] if "at" in plan else [])]
+    operations.hook = Recorder(who, plan) if "record" in plan else _each_of(faults) if faults else None
+
+
+def _each_of(faults: list[Fault]) -> Callable[..., None]:
+    def hook(name: str, *arguments: Any) -> None:
+        for fault in faults:
+            fault(name, *arguments)
+
+    return hook
 
 
 def shim(plan: dict[str, Any]) -> None:

@@ -2,22 +2,27 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ardaemon.core.errors import ArdaemonError
 from tests.support import lab as labs
 from tests.support.lab import Lab, wait_until
+from tests.support.promises import FULL
 from tests.torture.story import Story, pictured
 
 PROGRAM = "tests.support.faulty"
 # How many cgroups are made after the last launch is a matter of timing.
 CGROUPS = 6
 CHUNKS = 8  # the points are dealt out to so many tests, so that every core has work to its end
+BOOT, BEGIN = -1, 0  # the phases before the first run: until the project is touched, and from then on
+OF_A_RUN = re.compile(r"\br(\d{4})\b")
+PROMOTED = "/.ckpt/"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Point:
     name: str
     subject: str
     nth: int
+    phase: int = field(default=BEGIN, compare=False)  # the number of the run at work, or BOOT, or BEGIN
+    since: int = field(default=BEGIN, compare=False)  # the phase in which such an operation came first
 
     def __str__(self) -> str:
         return f"{self.who}: {self.name} {self.subject} #{self.nth}"
@@ -56,13 +63,21 @@ def recorded(lab: Lab, kind: type[Story] = Story) -> tuple[list[dict[str, Any]],
 def points(operations: Iterable[dict[str, Any]]) -> list[Point]:
     """The operations as points that can be met again."""
     seen: Counter[tuple[str, str, str]] = Counter()
-    found = []
+    since: dict[tuple[str, str, str], int] = {}
+    found, phase = [], BOOT
     for facts in operations:
         key = (facts["who"], facts["name"], facts["subject"])
+        phase = max(phase, _phase_of(facts["subject"]))
         seen[key] += 1
+        since.setdefault(key, phase)
         if facts["name"] != "cgroup" or seen[key] <= CGROUPS:
-            found.append(Point(*key, seen[key]))
+            found.append(Point(*key, seen[key], phase, since[key]))
     return found
+
+
+def _phase_of(subject: str) -> int:
+    """The phase that an operation on this shows to have begun."""
+    return max([BEGIN if "~/p/" in subject else BOOT, *map(int, OF_A_RUN.findall(subject))])
 
 
 Check = Callable[[Lab, Story, Point], None]
@@ -74,56 +89,89 @@ def none_wrong(
 ) -> None:
     """Cut the story at each of these points; all that went wrong, at once."""
     record("cases", len(mine))
-    wrong = [said for point in mine if (said := cut(point, do, check, kind)) is not None]
+    groups = [[point] for point in mine] if FULL else together(mine)
+    wrong = [said for group in groups for said in cut(group, do, check, kind)]
     record("wrong", len(wrong))
-    assert not wrong, f"{len(wrong)} of {len(mine)}:\n" + "\n".join(wrong)
+    assert not wrong, f"{len(wrong)} at {len(mine)} points:\n" + "\n".join(wrong)
 
 
-def cut(point: Point, do: str | int, check: Check, kind: type[Story] = Story) -> str | None:
-    """Tell the story in a new world, cut at `point`; what went wrong, or None."""
+def together(mine: list[Point]) -> list[list[Point]]:
+    """Those points that one telling can be cut at, one after the other: as few tellings as that gives.
+
+    The operations of a later point come first in a later phase: those that a daemon repeats as it recovers
+    are none of them, so its NTH is the same as alone. And the folder is then what an undisturbed one is, or
+    the check at the end fails. At full size each point has a telling of its own.
+    """
+    groups: list[list[Point]] = []
+    for point in sorted(mine, key=lambda point: point.phase):
+        fitting = (group for group in groups if _goes_with(group[-1], point))
+        if (group := next(fitting, None)) is None:
+            groups.append([point])
+        else:
+            group.append(point)
+    return groups
+
+
+def _goes_with(former: Point, point: Point) -> bool:
+    """A checkpoint that is not promoted is an end of its own: nothing else is cut in that telling."""
+    alone = PROMOTED in former.subject + point.subject
+    return not alone and former.phase < point.since
+
+
+def cut(group: list[Point], do: str | int, check: Check, kind: type[Story] = Story) -> list[str]:
+    """Tell the story in a new world, cut at these points; what went wrong.
+
+    What cannot be met or goes wrong in company is tried alone, which tells the point that is to blame.
+    """
     with world() as lab:
-        plan = planned(lab, point, do)
+        plans = [planned(lab, point, do, number) for number, point in enumerate(group)]
+        said, alone = [], group
         try:
-            story = _told(lab, plan, kind)
-            check(lab, story, point)
+            story, met = _told(lab, plans, kind)
+            assert met or len(group) > 1, "the point was not met"
+            check(lab, story, group[0])
+            alone = [point for point, plan in zip(group, plans, strict=True) if plan["flag"] not in met]
         except (AssertionError, OSError, ValueError, ArdaemonError) as error:  # a torn file is no JSON
-            return f"{point} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}"
-        return None
+            names = " and ".join(map(str, group))
+            said.append(f"{names} ({do}): {error} {error.__cause__ or ''}\n{_stderr(lab)}")
+    if len(group) > 1:
+        said += [one for point in alone for one in cut([point], do, check, kind)]
+    return said
 
 
-def planned(lab: Lab, point: Point, do: str | int) -> dict[str, Any]:
+def planned(lab: Lab, point: Point, do: str | int, number: int = 0) -> dict[str, Any]:
     """What is to happen at that point, as faulty.py reads it; `reached` is there once it has."""
     return {
         "at": [point.who, point.name, point.subject, point.nth],
         "root": str(lab.root),
         "do": do,
-        "flag": str(lab.root / "reached"),
+        "flag": str(lab.root / f"reached{number or ''}"),
     }
 
 
-def _told(lab: Lab, plan: dict[str, Any], kind: type[Story]) -> Story:
-    reached: list[bool] = []
-    flag = Path(plan["flag"])
+def _told(lab: Lab, plans: list[dict[str, Any]], kind: type[Story]) -> tuple[Story, set[str]]:
+    """The story, and the flags of those plans that have struck."""
+    met: set[str] = set()
 
     def mend() -> None:
-        if flag.exists():
-            reached.append(True)
-            flag.rename(flag.with_name("mended"))
+        for flag in (Path(plan["flag"]) for plan in plans):
+            if flag.exists():
+                met.add(str(flag))
+                flag.rename(flag.with_name(f"mended-{flag.name}"))
 
-    lab.environment["FAULT_PLAN"] = json.dumps(plan)
+    lab.environment["FAULT_PLAN"] = json.dumps({"faults": plans})
     story = kind(lab, mend)
     try:
         lab.start(PROGRAM)
     except AssertionError:
-        assert flag.exists(), "the daemon did not start"
+        assert any(os.path.exists(plan["flag"]) for plan in plans), "the daemon did not start"
     story.tell()
     mend()
-    if isinstance(plan["do"], int):
+    if isinstance(plans[0]["do"], int):
         wait_until(lambda: not _formers(lab), "what could not be removed to be gone after another try")
         lab.stop()  # and what is swept at a start goes with the next one
     story.settled()
-    assert reached, "the point was not met"
-    return story
+    return story, met
 
 
 def _formers(lab: Lab) -> list[str]:
