@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment, Project, Run, run_number
+from ardaemon.core.layout import RESULT, Experiment, Project, run_number
 from ardaemon.core.model import Session
 from ardaemon.core.run_record import Judged
 from ardaemon.experiment import history, ledger, run_folders
@@ -85,7 +85,7 @@ def accepted(experiment: Experiment, session: Session) -> Session:
     """Return the session as the newest there is: a person goes on from it, with ids that no folder has."""
     if not is_older(experiment, session):
         return session
-    numbers = (run_number(run.run_id) for run in run_folders.of(experiment))
+    numbers = map(run_number, run_folders.ids(experiment))
     return replace(session, generation=known(experiment), last_run=max([session.last_run, *numbers]))
 
 
@@ -99,10 +99,12 @@ def learn(experiment: Experiment, records: Records = PLAIN) -> int:
 
 def _of_folders(experiment: Experiment, records: Records) -> int:
     """Learn from the newest folder of a committed run: session and table may be from before, both of them."""
-    runs: list[Run] = []
+    names: list[str] = []
     with suppress(ArdaemonError):  # a folder that is closed is told by others
-        runs = sorted(run_folders.of(experiment), key=lambda run: run_number(run.run_id), reverse=True)
-    for run in islice((run for run in runs if os.path.exists(run.result)), FOLDERS_READ):
+        names = sorted(run_folders.ids(experiment), key=run_number, reverse=True)
+    # By their names: a Run of each of 10,000 that wait would cost 200 ms.
+    ended = (name for name in names if os.path.exists(os.path.join(experiment.runs, name, RESULT)))
+    for run in map(experiment.run, islice(ended, FOLDERS_READ)):
         with suppress(ArdaemonError):
             record = records.read(run)
             if record is None or not isinstance(record.state, Judged):

@@ -129,7 +129,9 @@ def _lost_results(experiment: Experiment) -> bool:
         if session is not None and session.archiving is not None:
             return False  # `--resume fresh` moves them away
         judged = generation.known(experiment) if session is None else session.counters.total
-        return judged > 0 and not any(run.result.exists() for run in run_folders.of(experiment))
+        return judged > 0 and not any(
+            experiment.run(run_id).result.exists() for run_id in run_folders.ids(experiment)
+        )
     return False
 
 
