@@ -458,9 +458,10 @@ def test_a_pid_that_was_really_used_again_is_left_alone(
     for pid in (shim, job):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(shim) and not alive(job), "the end of both")
+    wait_free(job)  # first: its session is the shim's, and bears that number for as long as it is there
     if daemon == "dead meanwhile":
         foreigners.append(Foreign(tmp_path, "shim", wait_free(shim)))
-    foreigners.append(Foreign(tmp_path, "job", wait_free(job)))  # a living daemon has yet to reap its shim
+    foreigners.append(Foreign(tmp_path, "job", job))  # a living daemon has yet to reap its shim
     if daemon == "dead meanwhile":
         lab.start()
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.jobs import children_of
 from tests.support.lab import Lab, wait_until
 from tests.torture.story import facts_kept
 
@@ -151,13 +152,10 @@ def test_the_file_is_no_more_open_than_the_versions_that_it_shows(lab: Lab) -> N
         assert (lab.folder / "facts.jsonl").stat().st_mode & 0o077 == (0o044 if mode == 0o644 else 0)
 
 
-def test_the_worker_ends_with_a_killed_daemon(tried: Lab) -> None:
-    kept(tried)
-    children = [
-        int(pid)
-        for pid in Path(f"/proc/{tried.pid}/task/{tried.pid}/children").read_text().split()
-        if b"source.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    assert len(children) == 1
-    os.kill(tried.pid, signal.SIGKILL)
-    wait_until(lambda: not os.path.exists(f"/proc/{children[0]}"), "the worker to be gone")
+def test_the_worker_ends_with_a_killed_daemon(lab: Lab) -> None:
+    lab.forges_helpers = False
+    lab.ready()
+    lab.run()
+    (worker,) = children_of(lab, "source.worker")
+    os.kill(lab.pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the worker to be gone")

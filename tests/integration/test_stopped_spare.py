@@ -29,6 +29,13 @@ MARKED = (
 SLEEP = "import time\nprint('val/loss: 1', flush=True)\ntime.sleep(60)\n"
 
 
+@pytest.fixture
+def lab(lab: Lab) -> Lab:
+    """A world whose daemon starts its shims itself: they are found as its children."""
+    lab.forges_helpers = False
+    return lab
+
+
 def halting(lab: Lab, where: str, seconds: float = 20) -> Lab:
     """A daemon whose first shim is stopped there, and a session."""
     lab.environment |= {"HALT": where, "HALTED": str(lab.root / "halted")}

@@ -301,6 +301,7 @@ def test_a_daemon_out_of_file_descriptors_lives_and_serves_again(lab: Lab) -> No
 
 @pytest.mark.promise("clients-die")
 def test_connections_leave_no_descriptor_behind(lab: Lab) -> None:
+    lab.forges_helpers = False
     lab.start()
     lab.call("daemon.info")
     parked_of(lab)  # before that more are still being opened

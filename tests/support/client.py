@@ -4,13 +4,12 @@
 """
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.support import forge
+from tests.support import forge, forge_popen
 
 ARCTL = (sys.executable, "-m", forge.CLIENT)
 # What a forged command can be given; with anything else it is started as users start it.
@@ -50,35 +49,18 @@ def _ours() -> dict[str, str]:
     return forge.at_start({**os.environ, "PYTHONPATH": str(forge.ROOT)})
 
 
-class Client(subprocess.Popen[Any]):
+class Client(forge_popen.Popen):
     """A command whose parent is the forge; all else is as Popen has it."""
 
     def __init__(self, command: Sequence[str], inside: int, **options: Any) -> None:
         self.inside = inside
         super().__init__(command, **options)
 
-    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
-        # In the place of fork(2) and execve(2): Popen hands over by place what it was given.
-        folder, environment, leads = given[4], given[5], given[-2]
-        ends = given[9:15]  # of the pipes: theirs and ours of stdin, ours and theirs of the two others
-        theirs = (ends[0], ends[3], ends[5])
+    def order(
+        self, args: Sequence[str], folder: str, environment: Mapping[str, str], leads: bool
+    ) -> forge_popen.Way:
+        """Return what is ordered, and where."""
         arguments = [*args[len(ARCTL) :]]
-        order = forge.Order(
-            forge.CLIENT, arguments, dict(environment), str(folder), leads, inside=self.inside
-        )
         place = forge.servers() if arguments[:1] == ["mcp"] else forge.clients()
-        self.forked = place.fork(order, [own if fd == -1 else fd for own, fd in enumerate(theirs)])
-        self.pid, self._child_created = self.forked.pid, True
-        self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
-
-    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
-        self.returncode = self.forked.poll()
-        return self.returncode
-
-    def _wait(self, timeout: float | None) -> int:
-        self.returncode = self.forked.wait(timeout)
-        return self.returncode
-
-    def send_signal(self, sig: int) -> None:
-        """Send a signal, unless it has ended."""
-        self.forked.send(signal.Signals(sig))
+        order = forge.Order(forge.CLIENT, arguments, dict(environment), folder, leads, inside=self.inside)
+        return place, order

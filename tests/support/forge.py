@@ -1,7 +1,8 @@
-"""Daemons and clients by the hundred: forked from one process that has imported everything.
+"""Daemons, their helpers and clients by the hundred: forked from one process that has imported everything.
 
 Each is the same code in a process of its own, with its own environment, folder and descriptors; only the
-interpreter's start is shared. `arctl` starts its daemons as users have them.
+interpreter's start is shared. `arctl` starts its daemons, and these their
+helpers, as users have them.
 """
 
 import array
@@ -14,12 +15,14 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,9 +34,14 @@ MESSAGE_MAX = 1 << 20  # an environment
 ROOT = Path(__file__).parents[2]
 # What a forged daemon can run, and the module whose main() that is.
 PROGRAMS = {"ardaemon": "ardaemon.__main__", "tests.support.faulty": "tests.support.faulty"}
+# What a daemon does at its first need, and what it starts: its shims, and the process that reads train.py.
+OF_A_DAEMON = ("tests.support.warmed", "ardaemon.shim.supervisor", "ardaemon.source.worker")
+HELPER = "a daemon's helper"  # in the place of a program's name
 CLIENT, CLIENT_MAIN = "arctl", "arctl.__main__"
 READY_FD = 3  # of a daemon, where it says that it listens
+HELPERS_FD = 4  # of a daemon, where it asks for its helpers
 FDS_MAX = 4
+LIMITS = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 SIGNALS_MAX = 4096  # read at once; one look finds every child that has ended
 AT_START = ("PYTHON", "LC_", "LANG", "LD_PRELOAD", "LD_AUDIT")
 _PROGRAM = (
@@ -56,6 +64,8 @@ class Order(NamedTuple):
     leads: bool = True  # a session of its own
     umask: int = 0o022
     inside: int = 0  # the process whose mount namespace it enters; 0: none
+    helps: bool = False  # a daemon's helpers come from the forge as well
+    starter: int = 0  # of a helper: the daemon whose limits it has, as its child would
 
 
 class Forked:
@@ -104,11 +114,27 @@ class Forked:
         os.close(self.ending)
 
 
-class Forge:
+class Orders:
+    """The way to a process that forks; it may be used by several threads."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel, self.lock = channel, threading.Lock()
+
+    def fork(self, order: Order, fds: list[int]) -> Forked:
+        """Run what is ordered, with these descriptors as its 0, 1, 2 and 3."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        with self.lock:
+            self.channel.sendmsg([json.dumps(order._replace(umask=_umask())).encode()], ancillary)
+            word, found, _, _ = socket.recv_fds(self.channel, 64, 2)
+        return Forked(int(word), *found)
+
+
+class Forge(Orders):
     """The process that forks them, once it has imported what they need."""
 
     def __init__(self, flag: str, environment: Mapping[str, str], *modules: str) -> None:
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        super().__init__(channel)
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, flag, "-c", _PROGRAM, ROOM, *modules],
@@ -116,18 +142,15 @@ class Forge:
                 env={**environment, "PATH": os.defpath, "ROOM": ROOM},
             )
 
-    def start(self, program: str, environment: dict[str, str], ready: int, stderr: int) -> Forked:
+    def start(
+        self, program: str, environment: dict[str, str], ready: int, stderr: int, *, helps: bool
+    ) -> Forked:
         """Run `PROGRAM serve` with this environment; its ready line goes to `ready`."""
         arguments = ["serve", "--ready-fd", str(READY_FD)]
         with open(os.devnull, "rb") as null:
-            return self.fork(Order(program, arguments, environment), [null.fileno(), stderr, stderr, ready])
-
-    def fork(self, order: Order, fds: list[int]) -> Forked:
-        """Run what is ordered, with these descriptors as its 0, 1, 2 and 3."""
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-        self.channel.sendmsg([json.dumps(order._replace(umask=_umask())).encode()], ancillary)
-        word, found, _, _ = socket.recv_fds(self.channel, 64, 2)
-        return Forked(int(word), *found)
+            return self.fork(
+                Order(program, arguments, environment, helps=helps), [null.fileno(), stderr, stderr, ready]
+            )
 
     def close(self) -> None:
         """No more processes; those that live go on."""
@@ -145,7 +168,7 @@ def _umask() -> int:
 @functools.cache
 def daemons() -> Forge:
     """Return the one of this test process that forks daemons, made when it is first needed."""
-    return _made("-I", {}, "ardaemon.cli", "ardaemon.daemon", *PROGRAMS.values(), "tests.support.warmed")
+    return _made("-I", {}, "ardaemon.cli", "ardaemon.daemon", *PROGRAMS.values(), *OF_A_DAEMON)
 
 
 @functools.cache
@@ -185,19 +208,45 @@ def main(*modules: str) -> None:
     for name in modules:
         importlib.import_module(name)
     gc.freeze()
-    channel, woken = socket.socket(fileno=0), _woken()
-    while True:
-        ready, _, _ = select.select([channel, woken], [], [])
+    first, woken = socket.socket(fileno=0), _woken()
+    channels = [first]  # the tests', and one of each daemon that lives
+    while first in channels:
+        ready, _, _ = select.select([*channels, woken], [], [])
         if woken in ready:
             woken.recv(SIGNALS_MAX)
             _reap()
-        if channel in ready:
-            message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, FDS_MAX)
-            if not message:
-                return
-            pidfd, ending = _fork(Order(*json.loads(message)), fds, channel)
-            for fd in (*fds, pidfd, ending):
-                os.close(fd)
+        for channel in ready:
+            if channel is not woken:
+                _answer(channel, channels)
+
+
+def _answer(channel: socket.socket, channels: list[socket.socket]) -> None:
+    """Fork what is ordered; a channel whose other side is gone is none any more."""
+    try:
+        message, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX, FDS_MAX)
+        if message:
+            _forked(Order(*json.loads(message)), fds, channel, channels)
+    except OSError:  # a daemon that was killed meanwhile
+        message = b""
+    if not message:
+        channels.remove(channel)
+        channel.close()
+
+
+def _forked(order: Order, fds: list[int], channel: socket.socket, channels: list[socket.socket]) -> None:
+    """Fork a process; a daemon that is helped gets a channel of its own as its last descriptor."""
+    given = list(fds)
+    if order.helps:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channels.append(ours)
+        given.append(theirs.detach())
+    try:
+        ends = _fork(order, given, channel)
+    finally:
+        for fd in given:
+            os.close(fd)
+    for fd in ends:
+        os.close(fd)
 
 
 def _woken() -> socket.socket:
@@ -258,7 +307,7 @@ def _become(order: Order, fds: list[int]) -> NoReturn:
             _enter(order.inside)
         os.chdir(order.folder)
         os.umask(order.umask)
-        (_command if order.program == CLIENT else _serve)(order)
+        BECOMES.get(order.program, _serve)(order)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -290,7 +339,10 @@ def _take(fds: list[int]) -> None:
 
 def _serve(order: Order) -> None:
     from ardaemon.core import isolated
+    from tests.support import helpers
 
+    if order.helps:
+        helpers.come_from(Orders(socket.socket(fileno=HELPERS_FD)))
     environment = order.environment
     if order.program == "ardaemon":  # which replaces itself by an isolated one (core/isolated.py)
         environment = isolated.environment(environment, isolated.FROM_SYSTEMD)
@@ -306,18 +358,36 @@ def _command(order: Order) -> None:
     _run(CLIENT_MAIN, [sys.executable, "-m", CLIENT, *order.arguments], order, order.environment)
 
 
+def _help(order: Order) -> None:
+    """Run the program that the helper's command line holds, with what it would have of its daemon."""
+    for limit in LIMITS:
+        resource.setrlimit(limit, resource.prlimit(order.starter, limit))
+    os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, order.starter))
+    sys.stdin, sys.stdout = _anew(sys.stdin, "r"), _anew(sys.stdout, "w")
+    _surround([sys.executable, *order.arguments], order.environment)
+    sys.argv = ["-c", *order.arguments[4:]]
+    exec(order.arguments[3], {"__name__": "__main__"})
+
+
+BECOMES = {CLIENT: _command, HELPER: _help}
+
+
 def _anew(stream: TextIO, mode: str, buffering: int = -1) -> Any:
     """Open a standard stream as an interpreter does at its start, which looks whether it is a terminal."""
     return open(stream.fileno(), mode, buffering, stream.encoding, stream.errors, closefd=False)
 
 
 def _run(module: str, command: list[str], order: Order, environment: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    _show(command, [f"{name}={value}" for name, value in environment.items()])
+    _surround(command, environment)
     time.tzset()
     sys.argv = [order.program, *order.arguments]
     importlib.import_module(module).main()
+
+
+def _surround(command: list[str], environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    _show(command, [f"{name}={value}" for name, value in environment.items()])
 
 
 def _show(command: list[str], environment: list[str]) -> None:

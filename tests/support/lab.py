@@ -107,6 +107,7 @@ class Lab:
         self.uid = os.geteuid()  # whose clients connect
         self.program = "ardaemon"  # the module that is run as the daemon
         self.forges = True  # daemons are forked (tests/support/forge.py), and no interpreters of their own
+        self.forges_helpers = True  # and their helpers with them, which are no children of theirs then
         self.clients: list[Rpc] = []
         self.stopped: list[
             int
@@ -141,7 +142,7 @@ class Lab:
         self, program: str, environment: dict[str, str], ready: int, stderr: int
     ) -> subprocess.Popen[bytes] | forge.Forked:
         if self.forges and not self.within and program in forge.PROGRAMS:
-            return forge.daemons().start(program, environment, ready, stderr)
+            return forge.daemons().start(program, environment, ready, stderr, helps=self.forges_helpers)
         return subprocess.Popen(
             [*self.within, sys.executable, "-m", program, "serve", "--ready-fd", str(ready)],
             env=environment,
