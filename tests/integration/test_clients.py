@@ -47,6 +47,7 @@ def shell(lab: Lab) -> Iterator[Shell]:
 def impatient(lab: Lab) -> Lab:
     """A daemon that drops who does not read or finish within a second."""
     configured(lab, "send_timeout = 1.0\nrequest_timeout = 1.0\n")
+    lab.forges_helpers = False  # they are looked for among its children
     lab.start()
     # Its socket shall not be taken for a client's that came later.
     wait_until(psutil.Process(lab.pid).children, "the spare shim")

@@ -156,6 +156,6 @@ def test_the_worker_ends_with_a_killed_daemon(lab: Lab) -> None:
     lab.forges_helpers = False
     lab.ready()
     lab.run()
-    (worker,) = children_of(lab, "source.worker")
+    (worker,) = wait_until(lambda: children_of(lab, "source.worker"), "the process that reads train.py")
     os.kill(lab.pid, signal.SIGKILL)
     wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the worker to be gone")

@@ -5,10 +5,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ardaemon.core.errors import OwnedElsewhere
+from ardaemon.core.errors import OwnedElsewhere, Unfollowed
 from ardaemon.core.layout import boot_id
 from ardaemon.core.project_owner import STALE_S
 from tests.support import elsewhere
@@ -86,9 +87,18 @@ def test_where_two_hosts_see_no_lock_of_each_other_one_has_the_project_until_its
         assert other.run()["run_id"] == "r0002"
         other.stop()
         go()
-        one.start(PROMPT)  # that host is back
-        assert one.wait("r0001")["result"]["verdict"] == "advance"
+        one.start(PROMPT)  # that host is back; what it sees of the disk may be a second old
+        ended = wait_until(lambda: followed(one), "it to have the project, and the run")
+        assert ended["result"]["verdict"] == "advance"
         assert rows(one) == ["r0002", "r0001"]
+
+
+def followed(lab: Lab) -> dict[str, Any] | None:
+    """The run, once it is over; None while nobody follows it."""
+    try:
+        return lab.wait("r0001")
+    except Unfollowed:
+        return None
 
 
 def taken_over(lab: Lab) -> dict[str, object] | None:

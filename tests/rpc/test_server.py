@@ -290,7 +290,9 @@ def answered(lab: Lab) -> bool:
 
 @pytest.mark.promise("clients-die")
 def test_a_daemon_out_of_file_descriptors_lives_and_serves_again(lab: Lab) -> None:
+    lab.forges_helpers = False  # a shim's socket is no client's
     lab.start()
+    parked_of(lab)  # before that more are still being opened
     before = resource.prlimit(lab.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(lab.pid, resource.RLIMIT_NOFILE, (descriptors(lab.pid) + 5, before[1]))
     with connected(lab, 20):

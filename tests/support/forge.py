@@ -9,6 +9,7 @@ import array
 import atexit
 import contextlib
 import ctypes
+import errno
 import fcntl
 import functools
 import gc
@@ -126,6 +127,10 @@ class Orders:
         with self.lock:
             self.channel.sendmsg([json.dumps(order._replace(umask=_umask())).encode()], ancillary)
             word, found, _, _ = socket.recv_fds(self.channel, 64, 2)
+        if not word or len(found) != 2:  # it could not fork; or there is no descriptor left here
+            for fd in found:
+                os.close(fd)
+            raise OSError(errno.EAGAIN, "no process could be forked")
         return Forked(int(word), *found)
 
 
@@ -159,10 +164,12 @@ class Forge(Orders):
 
 
 def _umask() -> int:
-    """Return the umask of this process, which a process of its own would have from it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """Return the umask of this process, which a process of its own would have from it (proc(5), status).
+
+    umask(2) itself would change it for a moment, for every thread.
+    """
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
 
 
 @functools.cache
