@@ -7,6 +7,7 @@ import click
 from arctl.base import Here, common, complain, say, say_json
 from arctl.person import require_person
 from arctl.render.audit import lines, warned
+from ardaemon.core import places
 
 EXIT_NOT_CONFIRMED = 20  # so that a script can tell a person
 
@@ -24,7 +25,7 @@ def audit(expr: str | None, as_json: bool) -> None:
     if as_json:
         say_json(view)
     else:
-        for line in lines(view):
+        for line in lines(view, places.machine_id()):
             say(line)
     if warning := warned(view):
         complain(f"warning: {warning}")

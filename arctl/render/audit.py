@@ -15,8 +15,11 @@ NAMED_MAX = 8  # runs that wait, of a line
 NO_AUDIT = "there is no audit: arctl session start --audit COMMAND"
 
 
-def lines(view: Answer) -> Iterator[str]:
-    """Yield what the audit has shown: a heading, a row for each advance, what waits."""
+def lines(view: Answer, machine: str) -> Iterator[str]:
+    """Yield what the audit has shown: a heading, a row for each advance, what waits.
+
+    `machine` is this machine's id: audits that lie with a daemon of another one are shown there alone.
+    """
     others = view.get("elsewhere") or {}  # an earlier daemon says nothing of them
     if view["command"] is None and not view["rows"] and not others:
         yield NO_AUDIT
@@ -29,7 +32,8 @@ def lines(view: Answer) -> Iterator[str]:
     yield from waiting(view)
     if view["rows"]:
         yield f"what they printed: {short(view['log'], PATH_MAX)}"
-    yield from (_elsewhere(*one) for one in sorted(others.items()))
+    command = f"arctl audit --expr {shlex.quote(short(view['expr'], SLUG_MAX))}"
+    yield from (_elsewhere(folder, others[folder], machine, command) for folder in sorted(others))
 
 
 def warned(view: Answer) -> str:
@@ -56,15 +60,23 @@ def last(view: Answer) -> str:
     return " ".join(filter(None, ("audit", value, "@", short(row["run_id"], ID_MAX), said)))
 
 
-def _elsewhere(state_folder: str, count: int) -> str:
-    """Say that another daemon has audits of this experiment, and how to see them."""
+def _elsewhere(state_folder: str, count: int, machine: str, command: str) -> str:
+    """Say that another daemon has audits of this experiment, and how to see them.
+
+    A state folder is named as its machine (core/places.py); no variable leads to another one.
+    """
     are, runs = (
         ("audit of this experiment is", "run") if count == 1 else ("audits of this experiment are", "runs")
     )
     if not state_folder:
-        return f"{count} {are} with another daemon: call arctl audit with its HOME or XDG_STATE_HOME"
-    there = shlex.quote(short(str(Path(state_folder).parent.parent), PATH_MAX))
-    return f"{count} {are} with the daemon that had the {runs}: XDG_STATE_HOME={there} arctl audit"
+        return f"{count} {are} with another daemon: call {command} with its HOME or XDG_STATE_HOME"
+    folder = Path(state_folder)
+    if folder.name != machine:
+        where = f"on another machine, or in a container (state folder {short(state_folder, PATH_MAX)})"
+        return f"{count} {are} with a daemon {where}; there: {command}"
+    there = shlex.quote(short(str(folder.parent.parent), PATH_MAX))
+    where = f"with the daemon that had the {runs} (if in a container, there)"
+    return f"{count} {are} {where}: XDG_STATE_HOME={there} {command}"
 
 
 def _heading(view: Answer) -> str:

@@ -11,6 +11,7 @@ from arctl.render.audit import NO_AUDIT, last, lines, warned
 from arctl.sandbox import AGENTS
 from ardaemon.core.errors import Refused
 
+MACHINE = "a" * 32  # this one
 NASTY = "\x1b[2J\x1b]0;title\x07宽\u202e\n" * 99
 
 
@@ -26,6 +27,10 @@ def view(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**about, **rest, **more}
 
 
+def printed(view: dict[str, Any]) -> list[str]:
+    return list(lines(view, MACHINE))
+
+
 def test_each_advance_has_a_row_with_the_reason_where_there_is_no_value() -> None:
     rows = (
         row("r0001", 0.982, 0.51),
@@ -33,7 +38,7 @@ def test_each_advance_has_a_row_with_the_reason_where_there_is_no_value() -> Non
         row("r0020", None, None, problem="printed nothing"),
     )
     more = {"waiting": [f"r{n:04d}" for n in range(21, 31)], "at_work": "r0021", "total": 300}
-    assert list(lines(view(*rows, **more))) == [
+    assert printed(view(*rows, **more)) == [
         "261122-lr: val/loss (lower is better), audit (higher is better)",
         "run    primary  audit  trend",
         "r0001  0.982    0.51",
@@ -48,14 +53,34 @@ def test_each_advance_has_a_row_with_the_reason_where_there_is_no_value() -> Non
 
 
 def test_without_an_audit_it_says_how_to_have_one() -> None:
-    assert list(lines(view(command=None))) == [NO_AUDIT]
-    assert list(lines(view()))[1:] == ["run  primary  audit  trend"]
+    assert printed(view(command=None)) == [NO_AUDIT]
+    assert printed(view())[1:] == ["run  primary  audit  trend"]
     assert last(view()) == ""
 
 
+def test_audits_that_lie_with_another_daemon_are_named_with_a_command_that_shows_them() -> None:
+    """No variable leads to a daemon on another machine, though it may have the same HOME."""
+    beside, afar = (f"/home/u/my state/ardaemon/{machine}" for machine in (MACHINE, "b" * 32))
+    assert printed(view(elsewhere={beside: 1, afar: 2, "": 3}))[1:] == [
+        "3 audits of this experiment are with another daemon: call arctl audit --expr 261122-lr with its HOME"
+        " or XDG_STATE_HOME",
+        "1 audit of this experiment is with the daemon that had the run (if in a container, there):"
+        " XDG_STATE_HOME='/home/u/my state' arctl audit --expr 261122-lr",
+        "2 audits of this experiment are with a daemon on another machine, or in a container (state folder"
+        f" {afar}); there: arctl audit --expr 261122-lr",
+    ]
+
+
 def test_nothing_that_others_wrote_acts_on_a_terminal() -> None:
-    hostile = view(row(NASTY, 1.0, None, problem=NASTY), expr=NASTY, metric=NASTY, log=NASTY, warning=NASTY)
-    for line in (*lines(hostile), warned(hostile), last(hostile)):
+    hostile = view(
+        row(NASTY, 1.0, None, problem=NASTY),
+        expr=NASTY,
+        metric=NASTY,
+        log=NASTY,
+        warning=NASTY,
+        elsewhere={NASTY: 1},
+    )
+    for line in (*printed(hostile), warned(hostile), last(hostile)):
         assert line.isprintable(), line
         assert len(line.encode()) < 1000
 

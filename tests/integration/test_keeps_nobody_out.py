@@ -159,12 +159,13 @@ def test_audits_that_lie_with_another_daemon_are_named_with_the_way_to_them(two:
     assert tried(one, 1.0) == "advance"
     shown(one, 1)
     out = Shell(other)("audit")
-    there = f"XDG_STATE_HOME={one.state_home} arctl audit"
+    there = f"XDG_STATE_HOME={one.state_home} arctl audit --expr {SLUG}"
     assert out.splitlines()[1:] == [
-        f"1 audit of this experiment is with the daemon that had the run: {there}"
+        f"1 audit of this experiment is with the daemon that had the run (if in a container, there): {there}"
     ]
     assert other.get("audit.get")["elsewhere"] == {str(one.home): 1}
     assert tried(other, 0.5) == "advance"
     shown(other, 1)
     assert Shell(other)("audit").splitlines()[2].startswith("r0002 ")
-    assert Shell(one)("audit").splitlines()[-1].endswith(f"XDG_STATE_HOME={other.state_home} arctl audit")
+    there = f"XDG_STATE_HOME={other.state_home} arctl audit --expr {SLUG}"
+    assert Shell(one)("audit").splitlines()[-1].endswith(there)
