@@ -13,14 +13,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import RESULT, Experiment, Project, run_number
+from ardaemon.core.layout import RESULT, Experiment, Project, Run, run_number
 from ardaemon.core.model import Session
-from ardaemon.core.run_record import Judged
+from ardaemon.core.run_record import Decision, Judged
 from ardaemon.experiment import history, ledger, run_folders
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import state
 
-FOLDERS_READ = 16  # of runs with a result, for the newest that is ours; a job may have made others
+FOLDERS_READ = 16  # the newest with a result: runs may end out of order, and a job may have made others
 # Experiment's folder -> the highest number that this process has written, or found in the runs' records. The
 # number only grows, whichever daemon writes: so nothing is forgotten when a project is let go.
 _known: dict[str, int] = {}
@@ -98,22 +98,33 @@ def learn(experiment: Experiment, records: Records = PLAIN) -> int:
 
 
 def _of_folders(experiment: Experiment, records: Records) -> int:
-    """Learn from the newest folder of a committed run: session and table may be from before, both of them."""
+    """Learn from the folders of committed runs: session and table may be from before, both of them.
+
+    Not from the newest alone: where runs end out of order, the one that ended last has a lower number.
+    """
+    newest = 0
     names: list[str] = []
     with suppress(ArdaemonError):  # a folder that is closed is told by others
         names = sorted(run_folders.ids(experiment), key=run_number, reverse=True)
     # By their names: a Run of each of 10,000 that wait would cost 200 ms.
     ended = (name for name in names if os.path.exists(os.path.join(experiment.runs, name, RESULT)))
     for run in map(experiment.run, islice(ended, FOLDERS_READ)):
-        with suppress(ArdaemonError):
-            record = records.read(run)
-            if record is None or not isinstance(record.state, Judged):
-                continue
+        decision = _decision(experiment, run, records)
+        if decision is not None:
+            _note(experiment, decision.generation + 1 if decision.generation else 0)
+            newest = max(newest, run_number(run.run_id))
+    return newest
+
+
+def _decision(experiment: Experiment, run: Run, records: Records) -> Decision | None:
+    """Return what was decided of the run; None if its record is not ours, or cannot be read."""
+    with suppress(ArdaemonError):
+        record = records.read(run)
+        if record is not None and isinstance(record.state, Judged):
             decision = record.state.decision
-            if (decision.result.run_id, decision.result.expr) == (run.run_id, experiment.slug):
-                _note(experiment, decision.generation + 1 if decision.generation else 0)
-                return run_number(run.run_id)
-    return 0
+            of = decision.result.run_id, decision.result.expr
+            return decision if of == (run.run_id, experiment.slug) else None
+    return None
 
 
 def _of_table(experiment: Experiment) -> int:

@@ -86,3 +86,20 @@ def test_the_session_that_init_wrote_is_noticed_as_well(tmp_path: Path) -> None:
     made.session.write_bytes(first)
     with pytest.raises(Refused, match="went back to r0000"):
         vanished.require_newest_there(made)
+
+
+def test_all_of_the_newest_folders_tell_where_runs_have_ended_out_of_order(tmp_path: Path) -> None:
+    """Session and table are from between two commits, and the one that they lack has the lower number."""
+    made = folders.experiment(tmp_path)
+    runs.start(made)
+    first, second = (runs.submitted(made, f"# {number}\n") for number in (1, 2))
+    runs.ended(made, second, 0.9)
+    between = {path: path.read_bytes() for path in (made.session, made.results)}
+    runs.ended(made, first, 0.8)
+    for path, data in between.items():
+        path.write_bytes(data)
+    generation.forget(made)
+    newest = generation.learn(made)
+    assert newest == 2
+    with pytest.raises(Refused, match=r"went back to r0002: its \.ar-session\.json was written"):
+        vanished.require_newest_there(made, newest)

@@ -12,6 +12,7 @@ from ardaemon.core.config import Config
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Exit, Result, Session, Settings
 from ardaemon.core.protocol import SessionStart, Submit
+from ardaemon.core.run_record import RunRecord
 from ardaemon.experiment import session
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import operations
@@ -34,7 +35,12 @@ def start(made: Experiment, resume: Any = "continue", **settings: Any) -> Sessio
 
 def tried(made: Experiment, value: float, text: str | None = None) -> Result:
     """One candidate, submitted and committed as if its job had printed `value`."""
-    made.train.write_text(text or f'print("val/loss: {value}")\n')
+    return ended(made, submitted(made, text or f'print("val/loss: {value}")\n'), value)
+
+
+def submitted(made: Experiment, text: str) -> RunRecord:
+    """One candidate with this train.py, which waits."""
+    made.train.write_text(text)
     entries = made.project / "entries"
     entries.mkdir(exist_ok=True)
     params = Submit(
@@ -43,9 +49,11 @@ def tried(made: Experiment, value: float, text: str | None = None) -> Result:
         environment=ENVIRONMENT,
         restore="at_verdict",
     )
-    record = submit.submit(
-        made, params, submit.Position(entries, 1, 0, b"key", STARTED_HERE), Config()
-    ).record
+    return submit.submit(made, params, submit.Position(entries, 1, 0, b"key", STARTED_HERE), Config()).record
+
+
+def ended(made: Experiment, record: RunRecord, value: float) -> Result:
+    """Commit the candidate as if its job had printed `value`."""
     run = made.run(record.run_id)
     run.attempt(1).folder.mkdir()
     run.job.mkdir()
