@@ -85,7 +85,8 @@ class Auditor:
         done = await anyio.to_thread.run_sync(audit_files.brought, self.host.active, names)
         found = await anyio.to_thread.run_sync(audit_files.waiting, self.host.audits_waiting)
         await self._note(found)
-        for one in found:
+        # All at first: those behind may wait for days, and the project may be away again at their turn.
+        for one in [await self._back(one) for one in found]:
             try:
                 await self._take(one)
             except (ArdaemonError, OSError) as error:  # a disk refuses, and may not for the next one
@@ -123,6 +124,7 @@ class Auditor:
         if not done:
             try:
                 await self._require_there(one)
+                one = await self._back(one)
                 audit = await self.disks.ask(experiment.project, partial(self.take_up, one))
             except (Refused, CorruptState) as error:  # its run is gone: nobody can audit it any more
                 value = audits.never_made(one, str(error))
@@ -143,13 +145,24 @@ class Auditor:
 
     async def _require_there(self, one: Waiting) -> None:
         """Raise StorageError while the whole project is away; Refused once it is so for too long."""
-        experiment = Experiment(Path(one.active.folder))
-        if await self.disks.ask(experiment.project, partial(audits.is_there, experiment)):
+        if await self._is_there(one):
             return
-        home = experiment.folder.parent
+        home = Path(one.active.folder).parent
         if await anyio.to_thread.run_sync(audit_files.away_s, one) >= AUDIT_AWAY_S:
             raise Refused(f"{home} was away for {AUDIT_AWAY_S / 86400:g} days", "")
         raise StorageError(f"{home} is away", "put it back where it was")
+
+    async def _back(self, one: Waiting) -> Waiting:
+        """Return the entry of an audit; if its project is back, write that down first."""
+        if one.active.away_since:
+            with suppress(StorageError):
+                if await self._is_there(one):
+                    return await anyio.to_thread.run_sync(audit_files.back, one)
+        return one
+
+    async def _is_there(self, one: Waiting) -> bool:
+        experiment = Experiment(Path(one.active.folder))
+        return await self.disks.ask(experiment.project, partial(audits.is_there, experiment))
 
     async def _audit(self, audit: Audit) -> None:
         assert audit.waiting is not None

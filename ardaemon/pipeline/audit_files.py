@@ -116,6 +116,11 @@ def away_s(one: Waiting) -> float:
     return max(now - (one.active.away_since or now), 0.0)
 
 
+def back(one: Waiting) -> Waiting:
+    """Write down that the project is away no more. Raises StorageError."""
+    return _written(one, away_since=0.0)
+
+
 def _written(one: Waiting, **changes: float) -> Waiting:
     active = replace(one.active, came_ns=_came_ns(*one), **changes)
     state.write(one.path, active, 0o600)

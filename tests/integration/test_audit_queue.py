@@ -1,10 +1,13 @@
 """When hidden audits run: as the queue is open, and in the order of the advances."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.test_audit import TRAIN, at_work, held, marks, ready, shown
+from ardaemon.core.config import AUDIT_AWAY_S
+from tests.integration.test_audit import TRAIN, at_work, held, marks, ready, shown, tried
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 
@@ -58,3 +61,33 @@ def test_audits_go_on_in_the_order_of_the_advances_after_a_kill(lab: Lab) -> Non
     lab.start()
     shown(lab, 2)
     assert marks(lab, "audit") == ["audit r0001", "audit r0001", "audit r0002"]
+
+
+def test_a_project_that_was_back_in_between_was_not_away_all_the_time(lab: Lab) -> None:
+    """Away on the first day and on the eighth, and in between neither audit got a place."""
+    configured(lab, "cpu_slots = 2\n")
+    ready(lab)
+    hold = held(lab)
+    for value in (1.0, 0.5):
+        assert tried(lab, value) == "advance"
+    at_work(lab, 1)
+    lab.call("queue.pause")
+    lab.kill()
+    hold.unlink()
+    entries = [*(lab.home / "audits-waiting").iterdir()]
+    for entry in entries:
+        waiting = {**json.loads(entry.read_text()), "away_since": time.time() - AUDIT_AWAY_S - 1}
+        entry.write_text(json.dumps(waiting))
+    lab.start()
+    wait_until(lambda: not any(map(away_since, entries)), "both to be seen back, without a place")
+    lab.kill()
+    away = lab.project.rename(lab.root / "away")
+    lab.start()
+    wait_until(lambda: len(lab.events("audit not made")) == 2, "the look at both")
+    away.rename(lab.project)
+    lab.call("queue.resume")
+    assert [row["problem"] for row in shown(lab, 2)["rows"]] == ["", ""]
+
+
+def away_since(entry: Path) -> float:
+    return float(json.loads(entry.read_text()).get("away_since", 0.0))
