@@ -4,6 +4,7 @@ git's stash, clean, reset and checkout do that in one word, and nobody means the
 anew and nothing is written into what an earlier state has left, until a person has decided.
 """
 
+import os
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -79,7 +80,7 @@ def _age(project: str, commit: str, name: str) -> tuple[int, int]:
     with suppress(ArdaemonError):
         text = git.content(project, commit, name)
         if text is not None:
-            session = state.decode(text.encode(), Session, Path(name))
+            session = state.decode(os.fsencode(text), Session, Path(name))
             return session.last_run, session.generation
     return -1, 0
 

@@ -1,5 +1,6 @@
 """A copy of `.ar-session.json` from before is noticed: by its number, and by the last run's record."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,16 @@ def test_all_of_the_newest_folders_tell_where_runs_have_ended_out_of_order(tmp_p
     assert newest == 2
     with pytest.raises(Refused, match=r"went back to r0002: its \.ar-session\.json was written"):
         vanished.require_newest_there(made, newest)
+
+
+def test_a_session_in_git_that_is_no_text_is_passed_over(experiment: Experiment) -> None:
+    """The refusal is told all the same."""
+    before = there(experiment)
+    generation.write(experiment, before)
+    experiment.session.write_bytes(b'{"schema": "\xff"}')
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "no text"]):
+        person = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *person, *words], cwd=experiment.project, check=True)
+    with pytest.raises(Refused, match="went back to r0002") as caught:
+        vanished.require_newest(experiment, before)
+    assert caught.value.mend.startswith(vanished.BY_HAND)
