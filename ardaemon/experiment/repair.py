@@ -195,7 +195,8 @@ def _replace_best(experiment: Experiment, fault: str, without_results: bool) -> 
         return [f"{fault}; no run that advanced is left in runs/, so there is no best"]
     # As the newest there is: the run that advanced last may have lost its version, a launch its folder.
     session = _session(experiment)
-    newest = replace(best, advances=session.counters.advance, measured=session.best_measured)
+    measured = max(best.measured, session.best_measured)  # a session that was rebuilt does not know it
+    newest = replace(best, advances=session.counters.advance, measured=measured)
     state.write(experiment.best, newest)
     return [f"{fault}, rebuilt from {best.run_id}/run.json"]
 

@@ -137,6 +137,25 @@ def test_a_best_that_is_gone_is_rebuilt_whole_from_the_run_that_advanced_last(ma
     assert experiments.load(made).warnings == []
 
 
+@pytest.mark.promise("one-owner")
+def test_a_best_that_is_rebuilt_beside_a_session_that_is_rebuilt_keeps_how_often_it_was_measured(
+    made: Experiment,
+) -> None:
+    """Else a best.json from between two launches is taken for the newest later."""
+    record = history.record_of(made.run("r0002"))
+    assert record is not None
+    assert isinstance(record.state, Judged)
+    decision = record.state.decision
+    assert decision.best is not None
+    measured = replace(decision, best=replace(decision.best, measured=5))
+    state.write(made.run("r0002").record, replace(record, state=Judged(measured)))
+    made.session.unlink()
+    made.best.unlink()
+    best = repair.load_or_repair(made).best
+    assert best is not None
+    assert (best.run_id, best.measured) == ("r0002", 5)
+
+
 @pytest.mark.parametrize("content", [None, b"{broken"])
 def test_where_no_run_that_advanced_is_left_a_person_goes_on_without_a_best_and_the_next_load_is_content(
     made: Experiment, content: bytes | None
