@@ -81,12 +81,19 @@ def is_before(session: Session, written: int) -> bool:
     return 0 < session.generation < written
 
 
-def accepted(experiment: Experiment, session: Session) -> Session:
-    """Return the session as the newest there is: a person goes on from it, with ids that no folder has."""
-    if not is_older(experiment, session):
+def accepted(experiment: Experiment, session: Session, records: Records = PLAIN) -> Session:
+    """Return the session as the newest there is: a person goes on from it, with ids that no folder has.
+
+    `records` as in learn(): the session must count also for the next daemon, which learns the same.
+    """
+    newest = learn(experiment, records)
+    if session.last_run >= newest and not is_older(experiment, session):
         return session
-    numbers = map(run_number, run_folders.ids(experiment))
-    return replace(session, generation=known(experiment), last_run=max([session.last_run, *numbers]))
+    return replace(
+        session,
+        generation=max(session.generation, known(experiment)),
+        last_run=max([session.last_run, newest, *map(run_number, run_folders.ids(experiment))]),
+    )
 
 
 def learn(experiment: Experiment, records: Records = PLAIN) -> int:

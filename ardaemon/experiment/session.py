@@ -69,7 +69,7 @@ def start(
     if params.resume == "revert":
         current = _revert(experiment, current)
     session = replace(_started(current, params, chosen), checks_sealed=sealed)
-    session = started_here.signed(generation.accepted(experiment, session))
+    session = started_here.signed(generation.accepted(experiment, session, started_here.records))
     if params.chain is not None:  # first: after a kill in between the same command can be given again
         session = replace(session, chain=chain.begin(experiment, params.chain))
     generation.write(experiment, session)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import Refused
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
-from ardaemon.experiment import generation, vanished
+from ardaemon.experiment import generation, session, vanished
 from ardaemon.host import state
 from tests.support import folders, runs
 
@@ -117,3 +117,20 @@ def test_a_session_in_git_that_is_no_text_is_passed_over(experiment: Experiment)
     with pytest.raises(Refused, match="went back to r0002") as caught:
         vanished.require_newest(experiment, before)
     assert caught.value.mend.startswith(vanished.BY_HAND)
+
+
+def test_after_a_restart_it_still_counts_that_a_person_went_on_from_a_session(tmp_path: Path) -> None:
+    """Its last run alone tells of a session without a number, as an earlier version writes it."""
+    made = folders.experiment(tmp_path)
+    runs.start(made)
+    for value in (0.9, 0.8):
+        runs.tried(made, value)
+    state.write(made.session, replace(there(made), generation=0, last_run=1))
+    generation.forget(made)
+    with pytest.raises(Refused, match="went back to r0001"):
+        vanished.require_newest_there(made, generation.learn(made))
+    session.stop(made)
+    runs.start(made)
+    generation.forget(made)
+    vanished.require_newest_there(made, generation.learn(made))
+    assert runs.tried(made, 0.7).run_id == "r0003"
