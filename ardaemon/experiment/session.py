@@ -95,7 +95,9 @@ def _require_startable(
             "change it with arctl session set; or arctl session stop, then start again",
         )
     require_no_unclean(experiment)
-    seal.require(experiment, current.contract, current.session)
+    if not generation.is_older(experiment, current.session):
+        # Else no way is left: nobody can accept a seal before he goes on from this session. A run asks again.
+        seal.require(experiment, current.contract, current.session)
     runner.program(settings.runner, params.environment, str(experiment.project))
     checks.require_programs(settings, params.environment, str(experiment.project))
 

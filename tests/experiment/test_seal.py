@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from ardaemon.core import folders
-from ardaemon.core.errors import CorruptState, ForeignOwner, SealBroken, StorageError, UsageError
+from ardaemon.core.errors import CorruptState, ForeignOwner, Refused, SealBroken, StorageError, UsageError
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Session
 from ardaemon.core.protocol import Seal
 from ardaemon.experiment import program as program_md
-from ardaemon.experiment import repair, seal, sealed_hash
+from ardaemon.experiment import repair, seal, sealed_hash, session
 from ardaemon.host import state
 from tests.support.folders import bytes_read, experiment
 from tests.support.runs import start, tried
@@ -382,3 +382,34 @@ def test_a_seal_that_is_lost_names_the_command_that_makes_it_anew(tmp_path: Path
     assert (sealed(made).sealed, sealed(made).origin) == (before.sealed, before.origin)
     assert repair.load_or_repair(made).warnings == []
     assert tried(made, 0.5).verdict == "advance"
+
+
+def test_a_person_goes_on_from_a_session_and_a_seal_from_before_though_a_sealed_file_is_a_later_one(
+    tmp_path: Path,
+) -> None:
+    """The file lies elsewhere, so that it was not put back with them; each refusal's command works."""
+    made, prices = experiment(tmp_path), tmp_path / "prices.csv"
+    prices.write_text("1\n")
+    seal.seal(made, Seal(project=str(tmp_path), add=(str(prices),), accept=True))
+    start(made)
+    tried(made, 0.9)
+    before = {path: path.read_bytes() for path in (made.session, made.contract)}
+    prices.write_text("2\n")
+    seal.seal(made, Seal(project=str(tmp_path), accept=True))
+    for path, data in before.items():
+        path.write_bytes(data)
+    with pytest.raises(Refused, match="went back to r0001") as refused:
+        tried(made, 0.8)
+    assert "session stop" in refused.value.mend
+    session.stop(made)
+    start(made)
+    with pytest.raises(SealBroken, match=r"prices\.csv changed") as broken:
+        tried(made, 0.8)
+    assert "arctl seal --accept" in broken.value.mend
+    assert seal.seal(made, Seal(project=str(tmp_path), accept=True)) == [f"sealed {prices}"]
+    with pytest.raises(Refused, match="another seal was accepted since the session began") as refused:
+        tried(made, 0.8)
+    assert "--ack-baseline" in refused.value.mend
+    session.stop(made)
+    start(made)
+    assert tried(made, 0.8).verdict == "advance"
