@@ -1,6 +1,6 @@
 """Which points one telling is cut at, one after the other."""
 
-from tests.torture.points import BEGIN, BOOT, Point, points, together
+from tests.torture.points import BEGIN, BOOT, Point, formers_gone, points, together, world
 
 PROJECT = "~/p/.autoresearch/261122-test"
 # A boot, a session, two runs: what is done to the project once, again and again, and once for each run.
@@ -36,3 +36,12 @@ def test_what_a_recovery_may_repeat_is_not_counted_in_the_same_telling() -> None
 def test_a_point_at_a_checkpoint_is_cut_alone() -> None:
     boot, *_, promoted, _ = story()
     assert together([boot, promoted]) == [[boot], [promoted]]
+
+
+def test_a_disk_that_is_full_only_once_the_story_is_told_has_room_again() -> None:
+    """An audit comes after the last verdict: on a slow machine its point is met only then."""
+    with world() as lab:
+        former = lab.folder / ".ckpt/r0001"
+        former.mkdir(parents=True)
+        formers_gone(lab, mend=former.rmdir)
+        assert not former.exists()
