@@ -137,6 +137,8 @@ class Idler:
         wait = self._idle_in(known)
         if wait == 0.0:
             for launch in self._fitting(known):
+                if known.plan is None:
+                    break  # the one before could not be laid out
                 await self._begin(known, launch)
         return wait or None, known.handing_over.settle(self._follows(known, wait))
 

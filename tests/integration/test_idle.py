@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ardaemon.core.layout import Experiment
 from tests.integration.test_noise_verdict import SCRIPT, edit, measured
 from tests.support import chains
 from tests.support.lab import Lab, wait_until
@@ -55,6 +56,23 @@ def test_before_the_first_edit_a_plain_session_measures_the_noise_and_stops_then
     assert lab.run()["verdict"] == "revert"
     assert measured(lab) == LAUNCHES
     assert lab.get("session.get")["session"]["counters"]["launches"] == 7
+
+
+def test_a_launch_that_cannot_be_laid_out_is_told_and_made_after_the_next_run(lab: Lab) -> None:
+    """Two fit; the disk refuses the first one."""
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(measure_noise=True)
+    in_the_way = Experiment(lab.folder).version("r0001m1")
+    in_the_way.mkdir(parents=True)
+    edit(lab, 1.0)
+    lab.run()
+    wait_until(lambda: lab.events("idle place not used"), "it to be told")
+    assert measured(lab) == []
+    in_the_way.rmdir()
+    edit(lab, 1.1)
+    assert lab.run()["verdict"] == "revert"
+    wait_until(lambda: measured(lab) == LAUNCHES, "all launches")
+    assert not lab.events("a task at the side failed")
 
 
 def test_a_launch_on_the_only_place_gives_way_to_a_run_and_is_made_again(lab: Lab) -> None:
