@@ -160,11 +160,13 @@ def never_queued(
 ) -> bool:
     """Tell whether a launch was laid out here and never got its entry, for a full disk or a kill.
 
-    Its seed is free still. What another state folder's daemon has laid out may wait in that one's queue.
+    Its seed is free still. What another state folder's daemon has laid out may wait in that one's queue. A
+    record that cannot be read frees no seed: no launch could be laid out over it.
     """
-    laid_out_here = record is None or (
-        record.laid_out_by == described(key) and record.state == Queued(seed=launch.seed)
-    )
+    if record is None:
+        laid_out_here = not os.path.lexists(launch.run.record)
+    else:
+        laid_out_here = record.laid_out_by == described(key) and record.state == Queued(seed=launch.seed)
     return laid_out_here and not entry_path(entries, experiment, launch.run.run_id).exists()
 
 

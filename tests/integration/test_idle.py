@@ -75,6 +75,18 @@ def test_a_launch_that_cannot_be_laid_out_is_told_and_made_after_the_next_run(la
     assert not lab.events("a task at the side failed")
 
 
+def test_a_launch_whose_record_is_broken_keeps_no_other_seed_from_being_launched(lab: Lab) -> None:
+    configured(lab, "cpu_slots = 2\n")
+    lab.ready(measure_noise=True)
+    broken = lab.folder / "runs/r0001m1/run.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    edit(lab, 1.0)
+    lab.run()
+    wait_until(lambda: measured(lab) == sorted({*LAUNCHES} - {"r0001m1"}), "the other launches")
+    assert broken.read_text() == "{"
+
+
 def test_a_launch_on_the_only_place_gives_way_to_a_run_and_is_made_again(lab: Lab) -> None:
     configured(lab, "cpu_slots = 1\n")
     begun(lab)
