@@ -28,7 +28,7 @@ from ardaemon.core.places import machine_id
 from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Seen, Standing
 from ardaemon.experiment import generation
 from ardaemon.experiment.owner_errors import other_name, other_users, refusal, replaced
-from ardaemon.host import durable, file_lock, file_system, owner_file, proc, state
+from ardaemon.host import file_lock, file_system, owner_file, proc, state
 from ardaemon.host.owner_file import OwnerFile
 
 # Takes the runs of that owner, which stands so, before its project is taken.
@@ -190,8 +190,7 @@ class Ownership:
                 return True
             if not self._is_idle(project, held):
                 return False
-            if owner_file.is_wanted(Project(project).owner_wanted):
-                durable.remove(Project(project).owner_wanted)
+            owner_file.forget_wish(Project(project).owner_wanted)
             del self._held[project]
             held.file.remove()
             log.info("let go", extra={"facts": {"project": str(project)}})
@@ -253,6 +252,7 @@ class Ownership:
                 found = self._cleared(project, found, adopting)
                 record = replace(self.me, since=state.now(), locks=found.lock != "unknown")
                 found.write(record)
+                owner_file.forget_wish(Project(project).owner_wanted)  # it was meant for the last owner
             except BaseException:
                 found.close()
                 raise

@@ -22,6 +22,9 @@ from ardaemon.host import durable, file_lock, file_system, operations, state
 
 # Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
 RECORD_BYTES = 1024
+# A daemon that waits asks twice a second (OWNER_LOOK_S of handlers/context.py). One that has not asked for so
+# long has got its answer, or waits no more.
+WANTED_FOR_S = 10.0
 TRIES_MAX = 8  # each time somebody else has removed or replaced the file in between
 
 log = logging.getLogger("ardaemon.owner")
@@ -102,13 +105,33 @@ def want(path: Path) -> None:
     """Make the empty file by which a daemon asks the owner to let go. Raises OSError.
 
     It says nothing and proves nothing: the owner decides by itself when it lets go. So it need not survive a
-    power cut, and one that is left over costs its owner no more than to take the project once more.
+    power cut. Whoever waits makes it again and again: its age tells whether anybody waits still.
     """
-    os.close(operations.create(path, 0, 0o600))
+    fd = operations.create(path, 0, 0o600)
+    try:
+        os.utime(fd)
+    finally:
+        os.close(fd)
 
 
 def is_wanted(path: Path) -> bool:
-    """Tell whether that file is there."""
+    """Tell whether another daemon asks for the project now; the file of one that gave up is removed."""
+    if not _is_plain(path):
+        return False
+    with suppress(OSError):  # a full disk does not tell how old it is
+        if file_system.age_s(path) > WANTED_FOR_S:
+            durable.remove(path)
+            return False
+    return True
+
+
+def forget_wish(path: Path) -> None:
+    """Remove that file, if it is there: whoever asks still asks again. Raises OSError."""
+    if _is_plain(path):
+        durable.remove(path)
+
+
+def _is_plain(path: Path) -> bool:
     with suppress(OSError):
         return stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode)
     return False

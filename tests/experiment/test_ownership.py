@@ -139,6 +139,21 @@ def test_who_rests_is_told_that_another_daemon_asks_for_the_project_and_gives_it
     assert other.let_go(world.project)
 
 
+def test_what_a_daemon_that_waits_no_more_has_asked_for_is_given_to_nobody(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    wish = Project(world.project).owner_wanted
+    other.want(world.project)
+    world.change(one)
+    assert not wish.exists(), "it was for the owner before"
+    other.want(world.project)
+    os.utime(wish, (0, 0))
+    other.want(world.project)
+    assert one.rest(world.project), "it asks again: it waits still"
+    os.utime(wish, (0, 0))
+    assert not one.rest(world.project)
+    assert not wish.exists()
+
+
 def test_nothing_is_given_back_while_a_run_or_a_change_is_under_way(world: World) -> None:
     one = world.daemon("one")
     with one.changing(world.project):
