@@ -13,15 +13,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def keep(folder: str) -> int | None:
-    """Keep the checkpoint until the returned descriptor is closed; None if it is gone or cannot be kept."""
-    fd = None
+class Kept:
+    """A checkpoint that is kept until this is closed, or until nobody has this any more.
+
+    A disk may answer so late that nobody waits for the answer: then nobody would close it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Keep it. Raises OSError if it is gone or cannot be kept."""
+        self._fd: int | None = _opened(folder)
+        fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Keep it no more. May be called again."""
+        fd, self._fd = getattr(self, "_fd", None), None
+        if fd is not None:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def keep(folder: str) -> Kept | None:
+    """Keep the checkpoint; None if it is gone or cannot be kept."""
     with suppress(OSError):
-        fd = _opened(folder)
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return fd
-    if fd is not None:
-        os.close(fd)
+        return Kept(folder)
     return None
 
 
