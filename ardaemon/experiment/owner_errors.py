@@ -46,7 +46,8 @@ def refusal(
         )
     if why == "measuring":
         return OwnedElsewhere(
-            f"another daemon has {project}, and only launches for idle places in it ({who})",
+            f"another daemon has {project}, and runs only launches of the best that measure noise there"
+            f" (--measure-noise) ({who})",
             f"it was asked to end them, and lets go after that; what it has there: {there}arctl queue",
             data,
         )

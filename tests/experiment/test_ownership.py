@@ -35,11 +35,13 @@ class World:
         self.root, self.project = root, root / "p"
         (self.project / ".autoresearch").mkdir(parents=True)
         self.runs: set[Path] = set()
+        self.measured: set[Path] = set()  # projects whose runs are all launches for idle places
         self.daemons: list[Ownership] = []
 
     def daemon(self, name: str) -> Ownership:
         """Make one, as that of the state folder of this name."""
-        owner = Ownership(describe(self.root / name, name.encode()), self.runs.__contains__)
+        me = describe(self.root / name, name.encode())
+        owner = Ownership(me, self.runs.__contains__, only_idle=self.measured.__contains__)
         self.daemons.append(owner)
         return owner
 
@@ -137,6 +139,17 @@ def test_who_rests_is_told_that_another_daemon_asks_for_the_project_and_gives_it
     wish.mkdir()  # what is no file asks for nothing, and keeps nobody from letting go
     assert not other.rest(world.project)
     assert other.let_go(world.project)
+
+
+def test_who_is_refused_for_launches_of_the_best_alone_is_told_so(world: World) -> None:
+    one, other = world.daemon("one"), world.daemon("other")
+    world.change(one)
+    world.runs.add(world.project)
+    world.measured.add(world.project)
+    one.rest(world.project)
+    error = refused(world, other)
+    assert error.data["standing"] == "measuring"
+    assert "runs only launches of the best that measure noise there (--measure-noise)" in error.message
 
 
 def test_what_a_daemon_that_waits_no_more_has_asked_for_is_given_to_nobody(world: World) -> None:
