@@ -6,7 +6,7 @@ from pathlib import Path
 
 from arctl.pid_namespace import started_ticks
 from ardaemon.core.errors import DaemonUnavailable
-from ardaemon.core.locking import NO_LOCKS
+from ardaemon.core.locking import attempt
 
 NOTE_MAX = 64  # bytes of the lock file: a pid and its start time
 CANNOT_BE_REACHED = "does not listen where it is looked for (its socket or daemon.json is gone, or it starts)"
@@ -20,15 +20,9 @@ def is_locked(lock: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+        return attempt(fd, fcntl.LOCK_SH) == "held"
     finally:
         os.close(fd)
-    return False
 
 
 def holder(lock: Path) -> int | None:

@@ -27,7 +27,7 @@ class Memory(click.ParamType[float]):
         try:
             return mebibytes(str(value), option)
         except UsageError as error:
-            raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
+            raise click.UsageError(error.line, ctx) from error
 
 
 class Duration(click.ParamType[float]):
@@ -46,7 +46,7 @@ class Duration(click.ParamType[float]):
         try:
             return seconds(str(value), option, self.zero)
         except UsageError as error:
-            raise click.UsageError(f"{error.message} ({error.mend})", ctx) from error
+            raise click.UsageError(error.line, ctx) from error
 
 
 class Hours(click.ParamType[float]):

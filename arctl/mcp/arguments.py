@@ -38,7 +38,7 @@ def _seconds(value: object) -> object:
     try:
         return seconds(value[:AMOUNT_MAX], "timeout_s", zero=True)
     except UsageError as error:
-        raise ValueError(f"{error.message} ({error.mend})") from error
+        raise ValueError(error.line) from error
 
 
 Timeout = Annotated[

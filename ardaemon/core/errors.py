@@ -43,6 +43,11 @@ class ArdaemonError(Exception):
         self.mend = mend
         self.data = data or {}
 
+    @property
+    def line(self) -> str:
+        """What is wrong and what to do, where one line is all there is."""
+        return f"{self.message} ({self.mend})" if self.mend else self.message
+
     def wire(self) -> dict[str, Any]:
         """Return the JSON-RPC error object of this error."""
         kind = type(self).__name__

@@ -8,29 +8,39 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import Literal
 
 from ardaemon.core.errors import StorageError
 
+# What a try for a lock finds. A lock that is free says that its holder has ended. `unknown`: this file system
+# has no locks.
+Lock = Literal["held", "free", "unknown"]
 # What flock(2) says where a file system has no locks.
 NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 STATE, RUNTIME = "XDG_STATE_HOME", "XDG_RUNTIME_DIR"  # the variables that move the daemon's folders
 
 
+def attempt(fd: int, how: int) -> Lock:
+    """Try to lock the open file, LOCK_SH or LOCK_EX; one that was free is locked by that. Raises OSError."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "held"
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return "unknown"
+    return "free"
+
+
 def has_locks(file: Path) -> bool:
     """Tell whether the file can be locked; it is, for a moment, if nobody has it. Raises OSError."""
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return False
-        raise
+        return attempt(fd, fcntl.LOCK_SH) != "unknown"
     finally:
         os.close(fd)
-    return True
 
 
 def without_locks(folder: Path, variable: str) -> StorageError | None:

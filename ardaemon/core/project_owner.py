@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ardaemon.core.locking import Lock
 from ardaemon.core.model import Record
 
 # The owner keeps a project for so long after its last run and its last change: an agent's next edit comes
@@ -21,8 +22,6 @@ RENEW_S = 60.0
 # A lease that was not renewed for so long is stale: longer than a server's failover takes (minutes), short
 # enough for a person who waits. A project is then taken over by a person alone, if runs were left.
 STALE_S = 600.0
-# A lock that is free says that its owner has ended. `unknown`: this file system has no locks.
-Lock = Literal["held", "free", "unknown"]
 # own: this daemon may take the project. The others say why it may not:
 # resting: the owner has no run and lets go soon; measuring: it has launches for idle places alone, and ends
 # them if another daemon asks; busy: it lives; left: it has ended, and its runs have not;

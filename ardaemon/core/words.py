@@ -24,6 +24,9 @@ RUNNER_UNNAMED = "python train.py"
 # What `arctl init` must be told where nobody can be asked.
 CREATE = "arctl init SLUG --train PATH --primary-metric NAME --primary-direction min|max --goal TEXT"
 
+# How a file of before comes back.
+BY_GIT = "a backup, or a checkout, reset or stash of git's?"
+
 _OPTIONS = {"constraints": "--constraint", "checks": "--check"}
 
 

@@ -47,8 +47,12 @@ def moved_on(chain: Chain) -> Chain:
 
 
 def chain_of(experiment: Experiment) -> Chain | None:
-    """Return the project's chain if this experiment is its current link, and nobody has stopped it."""
-    chain = of_project(Project(experiment.project))
+    """Return the project's chain, as link_of() does."""
+    return link_of(of_project(Project(experiment.project)), experiment)
+
+
+def link_of(chain: Chain | None, experiment: Experiment) -> Chain | None:
+    """Return the chain if this experiment is its current link, and nobody has stopped it."""
     if chain is None or chain.mode == "disabled" or chain.current_slug != experiment.slug:
         return None
     return chain

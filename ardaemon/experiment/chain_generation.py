@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import ArdaemonError, Refused
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Chain, ChainState, Session
+from ardaemon.core.words import BY_GIT
 from ardaemon.experiment import generation
 from ardaemon.host import state
 
@@ -57,8 +58,7 @@ def require_newest(project: Project, chain: Chain) -> None:
         return
     raise Refused(
         f"the chain went back to {chain.current_slug}: its {project.chain.name} was written {newest} times,"
-        f" and the one that is there {chain.generation} times (a backup, or a checkout, reset or stash of"
-        " git's?)",
+        f" and the one that is there {chain.generation} times ({BY_GIT})",
         "put the newest one back; or end this chain and begin another: arctl chain stop; arctl session start"
         " --chain N",
     )

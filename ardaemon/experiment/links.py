@@ -41,7 +41,7 @@ def _went_back(project: Project, current: Chain) -> list[str]:
     try:
         chain_generation.require_newest(project, current)
     except Refused as error:
-        return [f"{error.message} ({error.mend})"]
+        return [error.line]
     return []
 
 

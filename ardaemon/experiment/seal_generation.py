@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import CorruptState, SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Session
+from ardaemon.core.words import BY_GIT
 from ardaemon.experiment import generation
 from ardaemon.host import state
 
@@ -43,8 +44,7 @@ def faults(contract: Contract, session: Session) -> list[str]:
     if contract.generation >= session.seal:
         return []
     return [
-        f"the seal went back to the one of {contract.sealed_at}: another one was accepted since (a backup,"
-        " or a checkout, reset or stash of git's?)"
+        f"the seal went back to the one of {contract.sealed_at}: another one was accepted since ({BY_GIT})"
     ]
 
 

@@ -86,8 +86,7 @@ def _lost_runs(experiment: Experiment, session: Session, best: Best | None) -> l
     """Return a line if all runs are gone. Looks no further where the best's is there."""
     if (best is not None and has_snapshot(experiment, best)) or not lost_runs.are_gone(experiment):
         return []
-    refusal = lost_runs.refusal(experiment, session.settings is not None)
-    return [f"{refusal.message} ({refusal.mend})"]
+    return [lost_runs.refusal(experiment, session.settings is not None).line]
 
 
 def hours_of(session: Session) -> float:

@@ -14,6 +14,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState, Refused, UnknownEx
 from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import FOLDER, Experiment, Run, run_name, run_number
 from ardaemon.core.model import Session
+from ardaemon.core.words import BY_GIT
 from ardaemon.experiment import generation, ledger, run_folders
 from ardaemon.host import state
 
@@ -54,7 +55,7 @@ def _require(experiment: Experiment, session: Session, newest: int, written: int
         return
     accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
     raise Refused(
-        f"{slug} went back to {before}: {fault} (a backup, or a checkout, reset or stash of git's?)",
+        f"{slug} went back to {before}: {fault} ({BY_GIT})",
         f"{_way_forward(experiment, session)}; or, to go on from {before}: {accept}",
     )
 

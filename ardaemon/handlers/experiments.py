@@ -131,7 +131,7 @@ class Experiments:
             if state.session.last_run < newest or generation.is_older(experiment, state.session):
                 await self.context.ask(experiment, look)
         except Refused as error:
-            return [f"{error.message} ({error.mend})"]
+            return [error.line]
         return []
 
     async def _left(self, experiment: Experiment, suspects: set[str]) -> list[str]:
@@ -374,7 +374,7 @@ def _place_in_chain(experiment: Experiment, current: State) -> p.ChainPlace | No
         if chain is not None and is_before(chain, current.session.chain):
             require_newest(project, chain)
     except ArdaemonError as error:
-        current.warnings.append(f"{error.message} ({error.mend})" if error.mend else error.message)
+        current.warnings.append(error.line)
         return None
     if chain is None or chain.mode == "disabled" or experiment.slug not in chain.chain_trail:
         return None

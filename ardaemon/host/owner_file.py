@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.locking import NO_LOCKS
-from ardaemon.core.project_owner import Lock, ProjectOwner
+from ardaemon.core.locking import Lock, attempt
+from ardaemon.core.project_owner import ProjectOwner
 from ardaemon.host import durable, file_lock, file_system, operations, state
 
 # Room for a record: it is written in one piece over the last one, and a reader sees the one or the other.
@@ -160,12 +160,7 @@ def _created(path: Path) -> tuple[int, bool]:
 
 def _locked(fd: int) -> Lock:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "held"
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return "unknown"
+        return attempt(fd, fcntl.LOCK_EX)
+    except OSError:
         os.close(fd)
         raise
-    return "free"

@@ -22,7 +22,7 @@ from ardaemon.core.model import (
 )
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
 from ardaemon.experiment import ledger, seal, train_file, versions
-from ardaemon.experiment.chain import chain_of, of_project
+from ardaemon.experiment.chain import link_of, of_project
 from ardaemon.experiment.chain_generation import is_before
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.experiment.ready import version_to_restore
@@ -309,11 +309,13 @@ def _outlook(
     ended: Ended, current: State, counters: Counters, best: Best | None, why: Termination | None
 ) -> dict[str, object]:
     """Return the fields of the result that say how the session goes on; `best` is the best after this run."""
-    settings, chain = _settings(ended, current), chain_of(ended.experiment)
+    settings, stands = _settings(ended, current), of_project(Project(ended.experiment.project))
+    chain = link_of(stands, ended.experiment)
+    went_back = stands is not None and is_before(stands, current.session.chain)
     return {
         "should_terminate": why is not None,
         "terminated_by": why,
-        "next": next_step(why, settings, chain, best is not None, _chain_went_back(ended, current)),
+        "next": next_step(why, settings, chain, best is not None, went_back),
         "chain_over": why is not None and chain is not None and chain.left == 0,
         "plateau": _of(counters.plateau, settings.plateau),
         "runs": _of(counters.since_start, settings.max_runs),
@@ -325,11 +327,6 @@ def _outlook(
         "best_value": best.value if best else None,
         "chain_remaining": chain.left if chain else None,
     }
-
-
-def _chain_went_back(ended: Ended, current: State) -> bool:
-    chain = of_project(Project(ended.experiment.project))
-    return chain is not None and is_before(chain, current.session.chain)
 
 
 def _of(count: int, most: int | None) -> str | None:

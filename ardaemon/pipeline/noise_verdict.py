@@ -19,9 +19,9 @@ from ardaemon.judging.noise import line
 from ardaemon.judging.noise.best import standing
 from ardaemon.judging.noise.decide import decide
 from ardaemon.judging.noise.types import Advance, Confirm, NoiseConfig, Revert, RunValues
-from ardaemon.pipeline import launch_values, noise_history
+from ardaemon.pipeline import noise_history
 from ardaemon.pipeline.ended import Ended
-from ardaemon.pipeline.launch_values import confirmations
+from ardaemon.pipeline.launch_values import all_of, confirmations, measured
 
 
 class Ruling(NamedTuple):
@@ -66,7 +66,7 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
     values = confirmations(ended.before)
     if ended.cut_off:
         return Ruling(Revert("undecided"), values=values)
-    values = (*values, launch_values.measured(ended, judged))
+    values = (*values, measured(ended, judged))
     if values[-1].value is None:
         return _failed(ended, values)
     history = _history(ended, current, values)
@@ -170,7 +170,7 @@ def unruled(result: Result, ended: Ended, judged: verdict.Judgement) -> Result:
 
     It was launched again, and the last launch broke a constraint, or was interrupted.
     """
-    values = launch_values.all_of(ended, judged)
+    values = all_of(ended, judged)
     broken = judged.status == "ok" and any(not one.ok for one in judged.constraints)
     said = line.broken(ended.attempts, ended.seed) if values and broken else ""
     return replace(result, said=said, values=values)

@@ -115,14 +115,14 @@ class Board:
         """Tell whether runs of that project are on the board, or about to be. Any thread may ask."""
         if any(Experiment(Path(folder)).project == project for folder in list(self.arriving)):
             return True
-        return any(flight.experiment.project == project for flight in list(self.flights.values()))
+        return bool(self._in(project))
 
     def has_only_idle(self, project: Path) -> bool:
         """Tell whether launches for idle places are all that is on the board of that project.
 
         Any thread may ask.
         """
-        flights = [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
+        flights = self._in(project)
         return bool(flights) and all(flight.is_idle for flight in flights)
 
     def keeps_runs(self, project: Path) -> bool:
@@ -130,8 +130,11 @@ class Board:
 
         For a thread.
         """
-        flights = [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
-        return all(flight.entry.exists() for flight in flights)
+        return all(flight.entry.exists() for flight in self._in(project))
+
+    def _in(self, project: Path) -> list[Flight]:
+        """Return the flights of that project. Any thread may ask: it looks at a copy."""
+        return [flight for flight in list(self.flights.values()) if flight.experiment.project == project]
 
     def projects(self) -> set[Path]:
         """Return the projects in which runs are on the board."""

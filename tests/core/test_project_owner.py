@@ -2,7 +2,8 @@
 
 from msgspec.structs import replace
 
-from ardaemon.core.project_owner import STALE_S, Lock, ProjectOwner, Seen, Standing, standing
+from ardaemon.core.locking import Lock
+from ardaemon.core.project_owner import STALE_S, ProjectOwner, Seen, Standing, standing
 from tests.support.every import every
 
 ME = ProjectOwner(

@@ -333,8 +333,8 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "the lock of a project is not the kernel's",
-        'fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n        return "held"',
-        'fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n    except BlockingIOError:\n        return "held"',
+        "return attempt(fd, fcntl.LOCK_EX)\n    except OSError:",
+        "return attempt(fd, fcntl.LOCK_SH)\n    except OSError:",
     ),
     Mutant(
         "one-owner",
