@@ -68,7 +68,7 @@ class LettingGo:
                     self._give_way(project)
                 return WANTED_S
         except (ArdaemonError, OSError) as error:
-            log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})
+            _warn(project, error)
         return min(project_owner.LET_GO_S, project_owner.RENEW_S)
 
     async def _let_go(self, project: Path) -> None:
@@ -81,6 +81,27 @@ class LettingGo:
             self.context.idler.hand_over(project)
 
     async def now(self) -> None:
-        """Give back at once what has no run, for this daemon ends."""
-        for project in self.ownership.owned():
-            await self.context.let_go(project)
+        """Give back what has no run, once what is being written there is written: this daemon ends.
+
+        A verdict is told before the line in facts.jsonl that follows it is written. A project that is kept
+        for that would read as one in which this daemon has left runs.
+        """
+        refused: set[Path] = set()
+        while True:
+            changed = self.ownership.changed
+            for project in self._without_runs() - refused:
+                try:
+                    await self.context.let_go(project)
+                except (ArdaemonError, OSError) as error:
+                    _warn(project, error)
+                    refused.add(project)
+            if not self._without_runs() - refused:
+                return
+            await changed.wait()
+
+    def _without_runs(self) -> set[Path]:
+        return {project for project in self.ownership.owned() if not self.ownership.has_runs(project)}
+
+
+def _warn(project: Path, error: Exception) -> None:
+    log.warning("not let go", extra={"facts": {"project": str(project), "why": str(error)}})

@@ -34,7 +34,10 @@ from arctl.cli import COMMANDS
 MESSAGE_MAX = 1 << 20  # an environment
 ROOT = Path(__file__).parents[2]
 # What a forged daemon can run, and the module whose main() that is.
-PROGRAMS = {"ardaemon": "ardaemon.__main__", "tests.support.faulty": "tests.support.faulty"}
+PROGRAMS = {
+    "ardaemon": "ardaemon.__main__",
+    **{name: name for name in ("tests.support.faulty", "tests.support.prompt", "tests.support.shared")},
+}
 # What a daemon does at its first need, and what it starts: its shims, and the process that reads train.py.
 OF_A_DAEMON = ("tests.support.warmed", "ardaemon.shim.supervisor", "ardaemon.source.worker")
 HELPER = "a daemon's helper"  # in the place of a program's name

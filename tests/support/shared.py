@@ -5,8 +5,7 @@ With NO_LOCKS in its environment, a try for a project's lock finds what it finds
 
 import os
 
-from ardaemon import letting_go
-from ardaemon.cli import main
+from ardaemon import cli, letting_go
 from ardaemon.core import project_owner
 from ardaemon.core.locking import Lock
 from ardaemon.host import file_system, owner_file
@@ -18,10 +17,15 @@ def attempt(_: int, __: int) -> Lock:
     return "unknown"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run it."""
     file_system.LOCAL = frozenset()
     project_owner.LET_GO_S, letting_go.REST_S = LET_GO_S, REST_S
     if os.environ.pop("NO_LOCKS", ""):
         assert hasattr(owner_file, "attempt")  # the daemon's own folders keep their locks
         vars(owner_file)["attempt"] = attempt
+    cli.main()
+
+
+if __name__ == "__main__":
     main()
