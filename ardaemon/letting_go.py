@@ -86,18 +86,18 @@ class LettingGo:
         A verdict is told before the line in facts.jsonl that follows it is written. A project that is kept
         for that would read as one in which this daemon has left runs.
         """
-        refused: set[Path] = set()
-        while True:
+        left, refused = set(self.ownership.owned()), set[Path]()
+        while left:
             changed = self.ownership.changed
-            for project in self._without_runs() - refused:
+            for project in left:
                 try:
                     await self.context.let_go(project)
                 except (ArdaemonError, OSError) as error:
                     _warn(project, error)
                     refused.add(project)
-            if not self._without_runs() - refused:
-                return
-            await changed.wait()
+            left = self._without_runs() - refused
+            if left:
+                await changed.wait()
 
     def _without_runs(self) -> set[Path]:
         return {project for project in self.ownership.owned() if not self.ownership.has_runs(project)}
