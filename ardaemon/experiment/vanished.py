@@ -72,7 +72,8 @@ def _way_forward(experiment: Experiment, session: Session) -> str:
     aged = ((_age(project, commit, name), commit) for commit in git.checked_out(project))
     newest, commit = max(aged, key=itemgetter(0), default=NONE)
     if newest > (session.last_run, session.generation):
-        return git.restore(commit, name if _is_alone(experiment, session) else path)
+        same_runs = newest[0] == session.last_run  # the whole folder would take a person's changes with it
+        return git.restore(commit, name if same_runs or _is_alone(experiment, session) else path)
     return git.stashed(project, path) or BY_HAND
 
 

@@ -102,6 +102,21 @@ def test_a_session_that_git_took_back_alone_is_brought_back_from_the_commit_that
     assert lab.tried(0.4)["run_id"] == "r0003"
 
 
+def test_a_session_with_the_same_runs_is_brought_back_alone(tracked: Lab) -> None:
+    """What a person has changed in the experiment's folder since that commit stays."""
+    lab = tracked
+    lab.get("session.set", given={"plateau": 3})
+    git(lab, "git add -A && git commit -qm plateau")
+    session, program = lab.folder / ".ar-session.json", lab.folder / "program.md"
+    newest = session.read_bytes()
+    program.write_text("another goal\n")
+    git(lab, f"git restore --source=HEAD~1 --worktree -- .autoresearch/{SLUG}/.ar-session.json")
+    with pytest.raises(Refused, match="went back to r0001") as caught:
+        lab.get("session.set", given={"plateau": 4})
+    git(lab, caught.value.mend.partition("; or, to go on from r0001: ")[0])
+    assert (session.read_bytes(), program.read_text()) == (newest, "another goal\n")
+
+
 def test_a_person_may_go_on_from_the_earlier_state(tracked: Lab) -> None:
     lab = tracked
     tried(lab, 0.5, "r0002")
