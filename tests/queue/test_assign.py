@@ -12,16 +12,15 @@ from msgspec.structs import replace
 from ardaemon.core.gpus import CardState
 from ardaemon.core.queue import Assignment, AtWork, Card, QueueFacts, Waiting
 from ardaemon.queue.assign import assign
+from ardaemon.queue.reasons import places
 from tests.support.queues import (
     MODELS,
     TOTALS,
     World,
     apply,
     card,
+    ordered,
     require_all,
-    require_busy,
-    require_ordered,
-    require_sound,
     waiting,
     working,
 )
@@ -121,44 +120,31 @@ def test_a_run_whose_last_moment_a_start_takes_has_nobody_wait_for_it() -> None:
     require_all(facts, decision)
 
 
+# To make up a situation takes longer than all that is asked about it.
 @settings(max_examples=400, deadline=None, phases=PHASES)
-@given(situations())
-def test_every_start_is_one_of_the_ways_there_are(facts: QueueFacts) -> None:
-    """No card twice, no memory that is not there, no sick or foreign card, one at a time where that is so."""
-    require_sound(facts, assign(facts))
-
-
-@settings(max_examples=400, deadline=None, phases=PHASES)
-@given(situations())
-def test_the_order_is_respected_and_the_first_that_must_wait_has_the_reservation(facts: QueueFacts) -> None:
-    require_ordered(facts, assign(facts))
-
-
-@settings(max_examples=400, deadline=None, phases=PHASES)
-@given(situations())
-def test_no_run_waits_that_could_start_without_delaying_the_reservation(facts: QueueFacts) -> None:
-    require_busy(facts, assign(facts))
-
-
-@settings(max_examples=200, deadline=None, phases=PHASES)
 @given(situations(), st.randoms(use_true_random=False))
-def test_a_decision_does_not_depend_on_the_order_of_the_facts(
-    facts: QueueFacts, chance: random.Random
-) -> None:
+def test_a_decision_keeps_every_promise(facts: QueueFacts, chance: random.Random) -> None:
+    decision = assign(facts)
+    require_all(facts, decision)
+    require_same_in_any_order(facts, decision, chance)
+    require_nothing_more_to_start(facts, decision)
+    require_a_reason_for_each(facts, decision)
+
+
+def require_same_in_any_order(facts: QueueFacts, decision: Assignment, chance: random.Random) -> None:
+    """A decision does not depend on the order of the facts."""
+
     def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(chance.sample(things, len(things)))
 
     other = replace(
         facts, waiting=mixed(facts.waiting), cards=mixed(facts.cards), at_work=mixed(facts.at_work)
     )
-    assert assign(other) == assign(facts)
+    assert assign(other) == decision
 
 
-@settings(max_examples=200, deadline=None, phases=PHASES)
-@given(situations())
-def test_applying_a_decision_leaves_nothing_more_to_start(facts: QueueFacts) -> None:
-    """The reservation stands as it was."""
-    decision = assign(facts)
+def require_nothing_more_to_start(facts: QueueFacts, decision: Assignment) -> None:
+    """Where it was applied, nothing more can start, and the reservation stands as it was."""
     kept = decision.reservation
     after = replace(apply(facts, decision.starts), kept=kept and kept.key)
     again = assign(after)
@@ -166,6 +152,16 @@ def test_applying_a_decision_leaves_nothing_more_to_start(facts: QueueFacts) -> 
     assert (again.reservation and (again.reservation.key, again.reservation.at)) == (
         kept and (kept.key, kept.at)
     )
+
+
+def require_a_reason_for_each(facts: QueueFacts, decision: Assignment) -> None:
+    """Every run has one place in the order of turns, and a reason."""
+    found = places(facts)
+    assert [place.key for place in found if place.position is not None] == [run.key for run in ordered(facts)]
+    assert sorted(place.key for place in found) == sorted(run.key for run in facts.waiting)
+    assert all(place.why for place in found)
+    starting = {place.key for place in found if place.why == "starts now"}
+    assert starting == {start.key for start in decision.starts}
 
 
 # --- a queue from beginning to end ---

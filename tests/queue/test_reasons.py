@@ -1,13 +1,10 @@
-"""Why each run waits, as a person reads it."""
+"""Why each run waits, as a person reads it. That each has a reason, test_assign.py asks."""
 
-from hypothesis import given, settings
 from msgspec.structs import replace
 
 from ardaemon.core.queue import AtWork, Card, QueueFacts, Waiting
-from ardaemon.queue.assign import assign
 from ardaemon.queue.reasons import ONE_AT_A_TIME, places
-from tests.queue.test_assign import PHASES, situations
-from tests.support.queues import card, ordered, waiting, working
+from tests.support.queues import card, waiting, working
 
 CARDS = tuple(card(i) for i in range(2))
 BUSY = (working(1, CARDS[:1], 300.0, experiment="a"), working(2, CARDS[1:], 400.0, experiment="b"))
@@ -17,17 +14,6 @@ def why(*queue: Waiting, cards: tuple[Card, ...] = CARDS, at_work: tuple[AtWork,
     """The reasons, in the order of the queue."""
     facts = QueueFacts(now=0.0, waiting=queue, cards=cards, at_work=at_work, slots=("cpu0",))
     return [place.why for place in places(facts)]
-
-
-@settings(max_examples=200, deadline=None, phases=PHASES)
-@given(situations())
-def test_every_run_has_one_place_in_the_order_of_turns_and_a_reason(facts: QueueFacts) -> None:
-    found = places(facts)
-    assert [place.key for place in found if place.position is not None] == [run.key for run in ordered(facts)]
-    assert sorted(place.key for place in found) == sorted(run.key for run in facts.waiting)
-    assert all(place.why for place in found)
-    starting = {place.key for place in found if place.why == "starts now"}
-    assert starting == {start.key for start in assign(facts).starts}
 
 
 def test_a_held_and_an_unfit_run_have_no_position() -> None:
