@@ -76,8 +76,16 @@ def dial_running(check: bool = True) -> socket.socket:
     """Connect as dial() does, to a daemon that runs: systemd, at its socket, would start one."""
     if not is_locked(Host.of_environment().lock):
         require_way()
-        raise NotRunning
+        if not _may_listen():
+            raise NotRunning
     return dial(check)
+
+
+def _may_listen() -> bool:
+    """Tell whether a daemon may be there whose lock was removed, as with its state folder."""
+    from arctl.service import manager  # slower to load
+
+    return Host.of_environment().socket.exists() and not manager.listens()
 
 
 def _require_wanted(host: Host) -> None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from arctl.connection import Connection, ConnectionLost, Hung
 from arctl.dial import OUTSIDE, Busy, NotRunning, peer, read_info
@@ -39,6 +40,7 @@ def require_near() -> None:
 
 def stop_running(host: Host) -> int | None:
     """Stop the daemon, wait until it is gone, and return its pid; None if there was none."""
+    lock = host.lock if is_locked(host.lock) else None  # removed: then its process alone tells
     try:
         sock = dial_running(check=False)
     except NotRunning:
@@ -49,7 +51,7 @@ def stop_running(host: Host) -> int | None:
         pid = _daemon_of(sock)
         with _process(pid) as process:
             _ask_to_stop(sock, pid, process)
-            _await_end(pid, process, host)
+            _await_end(pid, process, lock)
     return pid
 
 
@@ -62,7 +64,7 @@ def _stop_unreachable(host: Host) -> int | None:
         if holder(host.lock) != pid:  # it ended before its pidfd was open
             return None
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        _await_end(pid, process, host)
+        _await_end(pid, process, host.lock)
     return pid
 
 
@@ -75,8 +77,8 @@ def _process(pid: int) -> Iterator[int]:
         os.close(process)
 
 
-def _await_end(pid: int, process: int, host: Host) -> None:
-    if not _is_gone(process, host):
+def _await_end(pid: int, process: int, lock: Path | None) -> None:
+    if not _is_gone(process, lock):
         raise _unstoppable(pid, f"the daemon (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s")
 
 
@@ -92,14 +94,14 @@ def _daemon_of(sock: socket.socket) -> int:
     return int(Connection(sock).call("daemon.info")["pid"])
 
 
-def _is_gone(process: int, host: Host) -> bool:
+def _is_gone(process: int, lock: Path | None) -> bool:
     """Wait for the daemon's end, and return whether it came in time.
 
     A thread that hangs on a dead disk keeps its process. Such a daemon has ended when it lets go of its lock.
     """
     end = time.monotonic() + STOP_DEADLINE_S
     while not select.select([process], [], [], LOOK_S)[0]:
-        if not is_locked(host.lock):
+        if lock is not None and not is_locked(lock):
             select.select([process], [], [], GONE_S)
             return True
         if time.monotonic() > end:

@@ -28,6 +28,7 @@ from ardaemon.engines.base import Engine
 from ardaemon.handlers.table import once, table
 from ardaemon.host import command, core_files, durable, state
 from ardaemon.journal import open_log
+from ardaemon.own_lock import until_lost
 from ardaemon.parts import Parts, build
 from ardaemon.queue.board import Board
 from ardaemon.reload import keep_current
@@ -105,6 +106,7 @@ async def run(parts: Parts, sock: socket.socket, tasks: anyio.abc.TaskGroup) -> 
     handlers = once(recovered, table(parts.context, parts.methods))
     tasks.start_soon(Server(handlers, parts.config, parts.methods.answered).serve, sock)
     tasks.start_soon(keep_told, parts.manager, parts.board)
+    tasks.start_soon(at_the_side, partial(_stop_without_lock, parts))
 
 
 async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Event) -> None:
@@ -213,6 +215,11 @@ async def _stop_on_signal(stopping: anyio.Event, *, task_status: TaskStatus[None
             log.info("signal", extra={"facts": {"signal": number.name}})
             stopping.set()
             return
+
+
+async def _stop_without_lock(parts: Parts) -> None:
+    await until_lost(parts.host, parts.board)
+    parts.methods.stopping.set()
 
 
 def _withdraw(host: Host) -> None:

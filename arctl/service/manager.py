@@ -121,6 +121,14 @@ def _value(text: str) -> str:
         return text
 
 
+def listens() -> bool:
+    """Tell whether systemd listens at the daemon's socket, or cannot be asked whether it does."""
+    try:
+        return folder() is not None and show(SOCKET, "ActiveState")["ActiveState"] in UP
+    except Failed:
+        return True
+
+
 def is_coming() -> bool:
     """Tell whether a unit of ours runs or starts, once none stops any more: a restart stops it first."""
     end = time.monotonic() + SETTLE_S

@@ -28,6 +28,8 @@ def refusal(
         return other_users(path, record.uid)
     if why in ("host", "stale"):
         return other_hosts(project, record, why)
+    if _has_lost_its_folder(record, me):
+        return without_folder(project, record, why)
     who, there = _who(record), _there(record, me)
     if why == "left":
         return OwnedElsewhere(
@@ -70,6 +72,30 @@ def _there(record: ProjectOwner, me: ProjectOwner) -> str:
     if (record.boot_id, record.pid_namespace) != (me.boot_id, me.pid_namespace):
         return "(there) "
     return f"XDG_STATE_HOME={shlex.quote(str(Path(record.state).parent.parent))} "
+
+
+def _has_lost_its_folder(record: ProjectOwner, me: ProjectOwner) -> bool:
+    """Tell whether the owner had the folder that is `me`'s now: a folder has one daemon at a time."""
+    return (record.boot_id, record.pid_namespace, record.state) == (me.boot_id, me.pid_namespace, me.state)
+
+
+def without_folder(project: Path, record: ProjectOwner, why: Standing) -> OwnedElsewhere:
+    """Make the error for a project whose owner no command reaches: its state folder was removed."""
+    adopt = "arctl adopt (it names the runs that it cannot see)"
+    if why == "left":
+        return OwnedElsewhere(
+            f"the daemon that worked in {project} has ended, and has left runs; the state folder that is"
+            f" there now is not its own ({_who(record)})",
+            f"put its own back; or go on without those runs: {adopt}",
+            {"standing": why},
+        )
+    return OwnedElsewhere(
+        f"another daemon works in {project}, and no command reaches it, for its state folder or the lock in"
+        f" there was removed ({_who(record)})",
+        f"it lets go when its runs are over; at once with: kill {record.pid} (running jobs go on), then:"
+        f" {adopt}",
+        {"standing": why},
+    )
 
 
 def other_hosts(project: Path, record: ProjectOwner, why: Standing) -> OwnedElsewhere:

@@ -23,6 +23,7 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core import project_owner
+from ardaemon.core.errors import OwnedElsewhere
 from ardaemon.core.layout import Project, boot_id
 from ardaemon.core.places import machine_id
 from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Seen, Standing
@@ -132,6 +133,26 @@ class Ownership:
     def owned(self) -> list[Path]:
         """Return the projects whose lock this daemon has."""
         return list(self._held)
+
+    def other(self, project: Path) -> OwnedElsewhere | None:
+        """Return the error that names another daemon which has runs in the project, as its record tells.
+
+        None if there is none. No lock is taken: the record is only read.
+        """
+        path = Project(project).owner
+        record = owner_file.read(path) if project not in self._held else None
+        if record is None or not record.active or _is_one(record, self.me):  # the project may be a copy
+            return None
+        up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        why = project_owner.standing(self._as_read(path, record), self.me, up_s)
+        return None if why == "own" else refusal(project, record, why, self.me)
+
+    def _as_read(self, path: Path, record: ProjectOwner) -> Seen:
+        """Return the owner as far as its record and its process tell; in a container it counts as alive."""
+        lives = self._lives(record)
+        if record.boot_id == self.me.boot_id:
+            return Seen(record, "free" if lives is False else "held", lives)
+        return Seen(record, "free", None, file_system.is_local(path.parent), file_system.age_s(path))
 
     def has_locks(self, project: Path) -> bool:
         """Tell whether the file system of a project that this daemon owns has locks."""
@@ -312,6 +333,16 @@ class Ownership:
         with state.storage("write", held.file.path):
             held.file.write(record, sync=False)  # each run marks it twice
         held.record, held.renewed = record, time.monotonic()
+
+
+def _is_one(one: ProjectOwner, other: ProjectOwner) -> bool:
+    """Tell whether both records are of one process."""
+    return (one.boot_id, one.pid_namespace, one.pid, one.start) == (
+        other.boot_id,
+        other.pid_namespace,
+        other.pid,
+        other.start,
+    )
 
 
 def _rests_s(path: Path) -> float:

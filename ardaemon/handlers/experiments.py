@@ -137,8 +137,12 @@ class Experiments:
     async def _left(self, experiment: Experiment, suspects: set[str]) -> list[str]:
         """Return a line for each run that nobody follows."""
         run_ids = await unfollowed.of(self.context, experiment, suspects)
+        if not run_ids:
+            return []
+        other = await unfollowed.owner(self.context, experiment)
+        who = "no daemon" if other is None or other.data["standing"] == "left" else "another daemon"
         says = f"--expr {experiment.slug} says why, and what to do"
-        return [f"{run_id} is followed by no daemon: arctl wait {run_id} {says}" for run_id in run_ids]
+        return [f"{run_id} is followed by {who}: arctl wait {run_id} {says}" for run_id in run_ids]
 
     async def experiment_init(self, params: p.Init, _: Notify) -> p.ExperimentView:
         """Create an experiment, and seal it."""

@@ -13,7 +13,7 @@ from itertools import chain
 
 import anyio
 
-from ardaemon.core.errors import ArdaemonError, Unfollowed
+from ardaemon.core.errors import ArdaemonError, OwnedElsewhere, Unfollowed
 from ardaemon.core.layout import RECORD, RESULT, Experiment, Run, candidate_number, run_name
 from ardaemon.core.run_record import Launching, RunRecord
 from ardaemon.experiment import history
@@ -28,6 +28,7 @@ from ardaemon.queue.board import Board
 NEAR = 8
 # Until a submit that has its run on disk has it on the board, too: it holds the experiment's lock so long.
 SUBMIT_S = 5.0
+NO_DAEMON = "does not move, no daemon follows it"
 
 
 async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Flight | None:
@@ -40,27 +41,35 @@ async def flight_of(context: Context, experiment: Experiment, run_id: str) -> Fl
 
 async def refusal(context: Context, experiment: Experiment, run_id: str) -> Unfollowed:
     """Make the error that says why no daemon follows the run, and what to do."""
-    active = context.host.active
+    active, data = context.host.active, {"expr": experiment.slug, "run_id": run_id}
     entry = context.board.stranded.get(entry_path(active, experiment, run_id).name)
     result = experiment.run(run_id).result
     if entry is not None:
         why, mend = entry.why, f"{entry.mend}; the daemon looks again within a minute"
     elif await context.ask(experiment, result.exists):
         why, mend = f"{result} is none that a daemon has written", "put back a copy of it"
+    elif (other := await owner(context, experiment)) is not None:
+        what = NO_DAEMON if other.data["standing"] == "left" else "is not followed by this daemon"
+        return Unfollowed(f"{run_id} {what}: {other.message}", other.mend, data)
     else:
         why = (
             f"{active} has no entry of it. The entry was deleted, the project was moved or copied, or another"
-            " daemon has the run (another HOME, XDG_STATE_HOME, user or host)"
+            " daemon has had the run (another HOME, XDG_STATE_HOME, user or host)"
         )
         mend = "if the project was moved, move it back"
     at_work, once_more = await context.ask(
         experiment, lambda: (_at_work(experiment, run_id), _once_more(experiment, run_id))
     )
     return Unfollowed(
-        f"{run_id} does not move, no daemon follows it: {why}{at_work}",
+        f"{run_id} {NO_DAEMON}: {why}{at_work}",
         mend + once_more,
-        {"expr": experiment.slug, "run_id": run_id},
+        data,
     )
+
+
+async def owner(context: Context, experiment: Experiment) -> OwnedElsewhere | None:
+    """Return the error that names another daemon which has runs in the project; None if there is none."""
+    return await context.ask(experiment, partial(context.ownership.other, experiment.project))
 
 
 async def listed(context: Context, experiment: Experiment, last_run: int) -> tuple[str, ...]:

@@ -364,6 +364,31 @@ def test_a_daemon_whose_every_trace_was_removed_is_named_and_can_be_restarted(sh
     assert not lives(pid)
 
 
+def test_a_daemon_whose_state_folder_was_removed_ends_and_the_next_command_starts_another(
+    shell: Shell,
+) -> None:
+    lab = shell.lab
+    pid = json.loads((lab.home / "daemon.json").read_bytes())["pid"]
+    shutil.rmtree(lab.home)
+    wait_until(lambda: not lives(pid), "it ends, for it has no run")
+    assert "advance: baseline" in shell("run", "--wait")
+
+
+def test_a_daemon_at_work_whose_state_folder_was_removed_can_be_stopped(shell: Shell) -> None:
+    lab = shell.lab
+    pid = json.loads((lab.home / "daemon.json").read_bytes())["pid"]
+    shell.hold(0.5)
+    shell("run")
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
+    shutil.rmtree(lab.home)
+    assert shell.json("daemon", "status")["pid"] == pid
+    assert f"ok    daemon: pid {pid}," in shell("doctor")
+    assert shell.json("daemon", "restart")["pid"] != pid
+    assert not lives(pid)
+    code, _, err = shell.end(shell.start("wait", "r0001"))
+    assert (code, "arctl adopt" in err) == (76, True), err
+
+
 def test_a_daemon_that_ends_leaves_the_next_ones_files_alone(shell: Shell) -> None:
     """daemon.json and the socket were removed, and another daemon's lie in their place."""
     lab = shell.lab

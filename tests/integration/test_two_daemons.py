@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ardaemon.core.errors import OwnedElsewhere, Refused, UnknownExperiment
+from ardaemon.core.errors import OwnedElsewhere, Refused, Unfollowed, UnknownExperiment
 from ardaemon.core.project_owner import LET_GO_S
 from ardaemon.experiment.ownership import Ownership, describe
 from ardaemon.handlers.projects import LISTED_MAX, bounded
@@ -247,6 +247,48 @@ def test_a_run_whose_state_folder_is_gone_is_named_and_its_id_is_not_given_again
     assert [line.split(":")[0] for line in answer["unseen"]] == [f"{labs.SLUG}/r0001"]
     assert "state folder" in answer["said"][0]
     assert other.tried(0.9)["run_id"] == "r0002"
+
+
+def test_who_asks_for_a_run_of_another_daemon_is_told_whose_it_is_and_what_to_do(
+    two: tuple[Lab, Lab],
+) -> None:
+    one, other = two
+    go = waiting(one)
+    other.start(PROMPT)
+    for ask in (other.wait, lambda run_id: other.get("run.cancel", run_id=run_id)):
+        with pytest.raises(Unfollowed, match=f"another daemon works in .*pid {one.pid} ") as caught:
+            ask("r0001")
+        assert f"XDG_STATE_HOME={one.state_home} arctl queue" in caught.value.mend
+        assert "cp " not in caught.value.mend  # its job is at work: a second one is no way out
+    (line,) = (line for line in other.get("status.get")["warnings"] if "r0001" in line)
+    assert "followed by another daemon" in line
+    one.kill()
+    with pytest.raises(Unfollowed, match="has ended, and has left runs") as caught:
+        other.wait("r0001")
+    assert "arctl adopt" in caught.value.mend
+    (line,) = (line for line in other.get("status.get")["warnings"] if "r0001" in line)
+    assert "followed by no daemon" in line
+    adopted(other)
+    go()
+    assert other.wait("r0001")["result"]["verdict"] == "advance"
+
+
+def test_a_daemon_whose_state_folder_was_removed_is_named_with_the_command_that_ends_it(lab: Lab) -> None:
+    """Another one of that folder serves meanwhile: XDG_STATE_HOME leads to that."""
+    lab.ready()
+    go = waiting(lab)
+    first = lab.process
+    assert first is not None
+    shutil.rmtree(lab.home)
+    shutil.rmtree(lab.runtime / "ardaemon")
+    lab.start()
+    with pytest.raises(OwnedElsewhere, match="no command reaches it") as caught:
+        lab.submit()
+    assert f"kill {first.pid} " in caught.value.mend
+    go()
+    wait_until(lambda: first.poll() is not None, "the first daemon has ended by itself")
+    assert rows(lab) == ["r0001"]
+    assert lab.tried(0.9)["run_id"] == "r0002"
 
 
 def test_a_daemon_that_is_there_again_keeps_its_runs(two: tuple[Lab, Lab]) -> None:
