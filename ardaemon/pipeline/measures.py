@@ -236,6 +236,8 @@ def due(experiment: Experiment) -> tuple[Best, tuple[int, ...]] | None:
     best, settings = current.best, current.session.settings
     if best is None or settings is None or settings.verdict != "noise" or not current.session.live:
         return None
+    if not best.valid:  # the first run that keeps the constraints takes its place, whatever its value
+        return None
     conditions, config = seal.conditions(settings, current.contract), config_of(settings, best.primary)
     values = noise_history.comparable(best, conditions)
     if not best.earlier and len(values) < config.start:

@@ -3,7 +3,9 @@
 All its state is there, so a daemon that was killed between two launches decides as if it had not been.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 from ardaemon.core.layout import Experiment, run_name, run_number
 from ardaemon.core.model import Best, KeptVersion, Result, SeedValue
@@ -16,7 +18,7 @@ KEPT_MOST = 200  # earlier bests that best.json remembers: 30 are replayed
 
 
 def judged(experiment: Experiment, best: Best, conditions: str, newest: int) -> list[RunValues]:
-    """Return the runs that were judged under these conditions, in the order of their ids.
+    """Return the runs that were judged under these conditions, in the order of their verdicts.
 
     The first is the version that all others begin from. `newest`: number of the last run. Under other
     conditions than the best's nothing is comparable: it is alone, without a value.
@@ -24,22 +26,38 @@ def judged(experiment: Experiment, best: Best, conditions: str, newest: int) -> 
     if best.conditions != conditions:
         return [RunValues(run=best.run_id, values=())]
     kept = [*best.earlier, KeptVersion(run_id=best.run_id, values=values_of(best), p_better=best.p_better)]
+    places = _places([run_number(one.run_id) for one in kept])
     runs = {
-        run_number(one.run_id): RunValues(
+        place: RunValues(
             run=one.run_id,
             values=one.values,
-            advanced=number > 0,
+            advanced=place != places[0],
             p_better=one.p_better,
             rerun_failed=best.rerun_failed and one.run_id == best.run_id,
         )
-        for number, one in enumerate(kept)
+        for place, one in zip(places, kept, strict=True)
     }
-    first = min(runs)
-    for result in _reverted(experiment, first, newest):
-        number = run_number(result.run_id)
-        if number not in runs:
-            runs[number] = RunValues(run=result.run_id, values=by_seed(result), advanced=False)
-    return [runs[number] for number in sorted(runs)]
+    names = {one.run_id for one in kept}
+    for result in _reverted(experiment, run_number(kept[0].run_id), newest):
+        if result.run_id not in names:
+            place = Place(run_number(result.run_id), 0)
+            runs[place] = RunValues(run=result.run_id, values=by_seed(result), advanced=False)
+    return [runs[place] for place in sorted(runs)]
+
+
+class Place(NamedTuple):
+    """Where a run stands in the history: after those with a lower number that were judged before it."""
+
+    after: int
+    nth: int  # of those that were kept after that number, and have no higher one
+
+
+def _places(numbers: Sequence[int]) -> list[Place]:
+    """Return the places of the runs that were kept, in the order in which they were.
+
+    A run that took long may have been kept after one with a higher number: each is the best after all before.
+    """
+    return [Place(after, nth) for nth, after in enumerate(accumulate(numbers, max))]
 
 
 def _reverted(experiment: Experiment, first: int, newest: int) -> Iterator[Result]:
@@ -83,9 +101,10 @@ def in_order(values: tuple[SeedValue, ...]) -> tuple[float | None, ...]:
 def remembered(best: Best | None, conditions: str) -> tuple[KeptVersion, ...]:
     """Return the earlier bests as the next one remembers them, this one among them.
 
-    Where there are too many the first stays, which the noise was measured on, and the last ones.
+    Where there are too many the first stays, which the noise was measured on, and the last ones. One that
+    broke a constraint is none: the first run that keeps them is measured as a baseline is.
     """
-    if best is None or best.conditions != conditions:
+    if best is None or not best.valid or best.conditions != conditions:
         return ()
     one = KeptVersion(run_id=best.run_id, values=values_of(best), p_better=best.p_better)
     kept = (*best.earlier, one)

@@ -4,6 +4,7 @@ The decision itself is judging/noise. Here are the values it is given, and what 
 revert, or another launch, of the run or of the best.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -68,12 +69,12 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
         return Ruling(Revert("undecided"), values=values)
     values = (*values, measured(ended, judged))
     if values[-1].value is None:
-        return _failed(ended, values)
+        return _failed(ended, current, values)
     history = _history(ended, current, values)
-    decision = decide(history, config_of(ended.record.settings, current.contract.primary))
+    decision = decide(history, _config(ended, current, history[0]))
     if not isinstance(decision, Confirm):
         return Ruling(decision, values=values, history=tuple(history))
-    if not ended.goes_on:
+    if not _goes_on(ended, current):
         return Ruling(Revert("undecided", decision.facts), values=values)
     if decision.which == ended.run.run_id:
         return Ruling(confirm=decision.seed, values=values)
@@ -94,11 +95,33 @@ def _history(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> lis
     return [*earlier, candidate]
 
 
-def _failed(ended: Ended, values: tuple[SeedValue, ...]) -> Ruling:
+def _config(ended: Ended, current: State, first: RunValues) -> NoiseConfig:
+    """Return the settings of the decision. The `first` version is launched anew only if it is still the best.
+
+    Else it keeps the values that it has: they may be few, if --max-attempts was raised after it was judged.
+    """
+    config = config_of(ended.record.settings, current.contract.primary)
+    is_best = current.best is not None and current.best.run_id == first.run
+    return config if is_best else dataclasses.replace(config, start=0)
+
+
+def _goes_on(ended: Ended, current: State) -> bool:
+    """Tell whether another launch may be made. It would be made as the session of now makes them.
+
+    So a run of an earlier session, with other settings, gets none: its values cannot be compared with those.
+    """
+    settings = current.session.settings
+    if not ended.goes_on or settings is None:
+        return False
+    own, now = (seal.conditions(one, current.contract) for one in (ended.record.settings, settings))
+    return own == now
+
+
+def _failed(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> Ruling:
     """Decide after a launch without a value: one such may be an accident, and the next seed tells."""
     if sum(one.value is None for one in values) > 1:
         return Ruling(Revert("unstable"), values=values)
-    if not ended.goes_on:
+    if not _goes_on(ended, current):
         return Ruling(Revert("undecided"), values=values)
     return Ruling(confirm=values[-1].seed + 1, values=values)
 
