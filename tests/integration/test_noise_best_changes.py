@@ -41,7 +41,9 @@ def test_the_first_run_that_keeps_the_constraints_is_measured_as_a_baseline(lab:
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
     earlier = lab.read("best.json")["earlier"]
     assert [(one["run_id"], len(one["values"])) for one in earlier] == [("r0002", 4)]
-    assert measured(lab) == ["r0002m1", "r0002m2", "r0002m3"], "what breaks a constraint is not launched again"
+    assert measured(lab) == ["r0002m1", "r0002m2", "r0002m3"], (
+        "what breaks a constraint is not launched again"
+    )
 
 
 def test_a_baseline_with_few_launches_ends_no_verdict_once_more_are_allowed(lab: Lab) -> None:
@@ -53,7 +55,9 @@ def test_a_baseline_with_few_launches_ends_no_verdict_once_more_are_allowed(lab:
     assert lab.run()["verdict"] == "advance"
 
 
-def test_a_run_of_an_earlier_session_is_undecided_where_the_best_was_measured_in_another_way(lab: Lab) -> None:
+def test_a_run_of_an_earlier_session_is_undecided_where_the_best_was_measured_in_another_way(
+    lab: Lab,
+) -> None:
     configured(lab, "cpu_slots = 3\n")
     noisy(lab, max_runs=2)
     wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
