@@ -339,9 +339,14 @@ def _experiment(project: Path, slug: str) -> Experiment:
     return Experiment(Project(project).home / check_slug(slug))
 
 
+def is_slug(name: str) -> bool:
+    """Tell whether a folder of an experiment may have this name."""
+    return SLUG.fullmatch(name) is not None and len(name) <= SLUG_MAX
+
+
 def check_slug(slug: str) -> str:
     """Return `slug` if it is an experiment's name, else raise UsageError: a folder is named by it."""
-    if SLUG.fullmatch(slug) and len(slug) <= SLUG_MAX:
+    if is_slug(slug):
         return slug
     raise UsageError(
         f"{slug[:80]!r} is not an experiment's name",

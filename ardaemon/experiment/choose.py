@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ardaemon.core.errors import AmbiguousExperiment, ArdaemonError, UnknownExperiment
-from ardaemon.core.layout import FOLDER, Experiment, Project, check_slug, project_folder
+from ardaemon.core.layout import FOLDER, Experiment, Project, is_slug, project_folder
 from ardaemon.core.model import Session
 from ardaemon.core.project import above, require_ours
 from ardaemon.core.words import CHAIN_FIRST, CREATE
@@ -44,7 +44,7 @@ def meant(project: str, expr: str | None, trusted: Sequence[str]) -> Meant:
     folder, name = project_folder(project), None if expr == CHAIN_FIRST else expr
     with state.storage("look into", folder):
         name = name and _whole(folder, name)
-        names = (FOLDER,) if name is None else (FOLDER, check_slug(name))
+        names = (FOLDER,) if name is None else (FOLDER, name)
         require_ours(project, names, lambda: trusted)  # before anything is read there
         if name is not None:
             return Meant(experiments.find(folder, name))
@@ -54,10 +54,15 @@ def meant(project: str, expr: str | None, trusted: Sequence[str]) -> Meant:
 
 
 def _whole(folder: Path, name: str) -> str:
-    """Return the dated name for one that was given without its date, as it was to init: lr-warmup."""
+    """Return the dated name for one that was given without its date, as it was to init: lr-warmup.
+
+    Raises UnknownExperiment if there is none, and AmbiguousExperiment.
+    """
     named = [e for e in Project(folder).experiments() if e.slug.partition("-")[2] == name]
     if len(named) > 1:
         raise _ambiguous(named, f"several experiments are named {name}")
+    if not named and not is_slug(name):
+        raise experiments.unknown(Project(folder), name)
     return named[0].slug if named else name
 
 

@@ -4,6 +4,7 @@ There no command takes it for an experiment: it is not listed, and no name witho
 """
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def put_aside(experiment: Experiment) -> list[str]:
     if os.path.lexists(target.folder):
         raise Refused(
             f"there is an archived experiment of that name ({target.folder})",
-            f"rename it: mv {target.folder} …",
+            f"rename it: {shlex.join(['mv', str(target.folder), f'{target.folder}-old'])}",
         )
     with state.storage("move", experiment.folder):
         _require_no_link(experiment.folder)

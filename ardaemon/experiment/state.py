@@ -32,11 +32,18 @@ def find(project: Path, slug: str) -> Experiment:
     experiment = Project(project).experiment(slug)
     if experiment.contract.exists() or experiment.runs.is_dir():
         return experiment
-    slugs = [e.slug for e in Project(project).experiments()]
-    if Project(project).archived(slug).folder.is_dir():
-        raise UnknownExperiment(f"{slug} is archived", f"take it back: arctl archive --back {slug}")
+    raise unknown(Project(project), slug)
+
+
+def unknown(project: Project, name: str) -> UnknownExperiment:
+    """Make the error for a name, with its date or without, that no experiment of the project has."""
+    archived = [] if project.archive.is_symlink() else project.all_archived()
+    slug = next((e.slug for e in archived if name in (e.slug, e.slug.partition("-")[2])), None)
+    if slug is not None:
+        return UnknownExperiment(f"{slug} is archived", f"take it back: arctl archive --back {slug}")
+    slugs = [e.slug for e in project.experiments()]
     mend = f"known here: {', '.join(slugs[-8:])}" if slugs else f"create one with: {CREATE}"
-    raise UnknownExperiment(f"no experiment {slug!r} in {project}", mend)
+    return UnknownExperiment(f"no experiment {name[:80]!r} in {project.folder}", mend)
 
 
 def load(experiment: Experiment) -> State:

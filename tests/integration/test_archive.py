@@ -61,11 +61,13 @@ def test_an_experiment_is_put_aside_and_comes_back_as_it_was(lab: Lab) -> None:
         assert shell("archive").splitlines() == [f"{SLUG}  back: arctl archive --back {SLUG}"]
         assert shell("status").startswith(f"expr: {OTHER}\n")
         assert f"arctl archive --back {SLUG}" in refused(shell, "status", "--expr", SLUG, code=64)
+        assert f"arctl archive --back {SLUG}" in refused(shell, "status", "--expr", "test", code=64)
         assert f"archived here: {SLUG}" in refused(shell, "archive", "--back", "none", code=64)
 
         shell("init", SLUG, "--train", "t.py", *GOAL)  # the name is free
         assert "there already" in refused(shell, "archive", "--back", "test", code=64)
-        assert "archived experiment of that name" in refused(shell, "archive", SLUG)
+        taken = home / "archive" / SLUG
+        assert f"rename it: mv {taken} {taken}-old\n" in refused(shell, "archive", SLUG)
         assert shell("status", "--expr", SLUG).count("0 total") == 1
         (lab.folder).rename(lab.root / "away")
 

@@ -21,7 +21,7 @@ def test_a_run_by_its_number_and_an_experiment_by_its_name(shell: Shell) -> None
         assert shell("result", run, "--expr", name) == whole
     code, _, err = shell.end(shell.start("status", "--expr", "no-such-name"))
     assert code == 64
-    assert "no-such-name" in err
+    assert f"no experiment 'no-such-name' in {shell.lab.project}\n→ known here: {SLUG}" in err
 
 
 def test_of_two_experiments_of_one_name_none_is_chosen(shell: Shell) -> None:
