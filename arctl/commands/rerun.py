@@ -67,7 +67,7 @@ def noise(expr: str | None, as_json: bool, run_id: str | None, runs: int | None)
     if not view["run_id"]:
         raise Refused("there is no best yet whose noise could be measured", "arctl run --wait")
     if runs is None:
-        _say_noise(view, as_json)
+        _say_noise(here, view, as_json)
         return 0
     return _show(here, partial(_launched, here, view["run_id"], runs, runs), as_json)
 
@@ -101,7 +101,7 @@ def _show(here: Here, ask: Callable[[], Answer], as_json: bool) -> int:
                 left.pop(0)
         except (KeyboardInterrupt, Detached, Stopped) as why:
             return _leave(here, left, isinstance(why, KeyboardInterrupt) and is_ctrl_c())
-    _say_noise(here.ask("noise.get", run_id=asked["run_id"]), as_json)
+    _say_noise(here, here.ask("noise.get", run_id=asked["run_id"]), as_json)
     return 0
 
 
@@ -116,9 +116,12 @@ def _leave(here: Here, left: list[str], interrupted: bool) -> int:
     return EXIT_OF_STATUS["interrupted"]
 
 
-def _say_noise(view: Answer, as_json: bool) -> None:
+def _say_noise(here: Here, view: Answer, as_json: bool) -> None:
     if as_json:
         say_json(view)
+        return
+    if not view["values"]:
+        say(f"{view['run_id']} has no value that another launch could be compared with")
         return
     name, values = short(view["metric"], NAME_MAX), view["values"]
     shown = ", ".join(map(number, values[:8])) + (", …" if len(values) > 8 else "")
@@ -126,4 +129,6 @@ def _say_noise(view: Answer, as_json: bool) -> None:
     for line in view["said"]:
         say(line)
     if not view["said"]:
-        say(f"one value tells nothing of the noise: arctl noise --runs {RUNS_DEFAULT}")
+        expr = f" --expr {here.expr}" if here.chosen else ""
+        more = f"arctl noise {view['run_id']} --runs {RUNS_DEFAULT}{expr}"
+        say(f"one value tells nothing of the noise: {more}")

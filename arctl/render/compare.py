@@ -151,6 +151,8 @@ def _difference(answer: Answer) -> list[str]:
     if difference is None:
         return [_incomparable(answer)]
     mean, low, high = difference["mean"], difference["low"], difference["high"]
+    if low is None and difference["seeds"] > 1:
+        return [f"No number holds the interval, {_over(difference['seeds'])}: some values are so large."]
     if low == high == 0 or (low is None and mean == 0):
         return [f"The values are equal, {_over(difference['seeds'])}."]
     is_better = (mean < 0) == (answer["direction"] == "min")

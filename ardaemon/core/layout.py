@@ -58,6 +58,11 @@ def measured_by(run_id: str) -> str | None:
     return match[1] if match is not None else None
 
 
+def candidate_of(run_id: str) -> str:
+    """Return the run that tried the version which a run launches: of r0012m3 and of r0012 it is r0012."""
+    return measured_by(run_id) or run_id
+
+
 def candidate_number(run_id: str) -> int:
     """Return the number of a run id, and 0 for a measurement: these use no number up."""
     return 0 if measured_by(run_id) is not None else run_number(run_id)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError, Refused, StorageError
 from ardaemon.core.events import SessionChanged
-from ardaemon.core.layout import Experiment, Project, project_folder
+from ardaemon.core.layout import Experiment, Project, candidate_of, project_folder
 from ardaemon.core.model import Session, Settings
 from ardaemon.experiment import (
     change,
@@ -179,7 +179,7 @@ class Experiments:
     async def experiment_restore(self, params: p.WhichRun, _: Notify) -> p.ExperimentView:
         """Make train.py the version of a run; what stood there is archived if no run has it."""
         experiment = await self.context.resolve(params.project, params.expr)
-        run_id = await named(self.context, experiment, params.run_id)
+        run_id = candidate_of(await named(self.context, experiment, params.run_id))
         async with self.context.changing(experiment):
             restored = await self.context.do(experiment, partial(restore, experiment, run_id))
         return _experiment_view(experiment, restored.state, restored.said)

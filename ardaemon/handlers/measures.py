@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core import asides
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import ArdaemonError
-from ardaemon.core.layout import Experiment
+from ardaemon.core.layout import Experiment, candidate_of
 from ardaemon.experiment.state import State
 from ardaemon.handlers import launches
 from ardaemon.handlers.context import Context
@@ -30,7 +30,7 @@ class Measures:
         """Launch a run's version with other seeds; all is on disk when this returns."""
         self.board.require_room(params.seeds + params.same)
         experiment = await self.context.resolve(params.project, params.expr)
-        run_id = await named(self.context, experiment, params.run_id)
+        run_id = candidate_of(await named(self.context, experiment, params.run_id))
         inventory = await self.context.overseer.usable()
         caller = asked_again.Caller(
             self.context.config.now,
@@ -72,11 +72,13 @@ class Measures:
         return measures.put_on(self.board, experiment, done) if done is not None else None
 
     async def noise_get(self, params: p.WhichRun, _: Notify) -> p.NoiseView:
-        """Return what all launches of a run's version say of the noise."""
+        """Return what all launches of a run's version say of the noise. Raises UnknownRun."""
         experiment = await self.context.resolve(params.project, params.expr)
         current = await self.context.load(experiment)
-        best = current.best.run_id if current.best is not None else None
-        look = partial(_noise, experiment, params.run_id or best, current)
+        run_id = current.best.run_id if current.best is not None else None
+        if params.run_id is not None:
+            run_id = candidate_of(await named(self.context, experiment, params.run_id))
+        look = partial(_noise, experiment, run_id, current)
         return await self.context.ask(experiment, look)
 
 

@@ -57,6 +57,7 @@ def difference(mean: float, low: float | None, high: float | None, seeds: int = 
         ("min", difference(0.5, None, None, 1), "r0042 is worse by 0.5 with one seed: that may be luck."),
         ("min", difference(0.0, 0.0, 0.0), "The values are equal, over the 3 seeds that both have."),
         ("min", difference(0.0, None, None, 1), "The values are equal, with the one seed that both have."),
+        ("min", difference(0.0, None, None, 3), "No number holds the interval, over the 3 seeds that both"),
         ("min", None, "No value to compare: no seed has one in both."),
     ],
 )

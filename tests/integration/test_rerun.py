@@ -167,3 +167,20 @@ def test_what_cannot_be_launched_again_is_refused(lab: Lab, shell: Shell) -> Non
     lab.get("session.stop")
     shell("rerun", "r0001", code=65)
     assert not list((lab.folder / "runs").glob("r*m*"))
+
+
+def test_what_is_said_of_the_noise_is_of_the_run_that_is_named(lab: Lab, shell: Shell) -> None:
+    lab.write("raise SystemExit(3)\n")
+    lab.run()
+    assert "r0003 has no value that another launch could be compared with" in shell("noise", "r0003")
+    shell("noise", "r0009", code=64)
+    mend = f"one value tells nothing of the noise: arctl noise r0002 --runs 4 --expr {lab.folder.name}"
+    assert mend in shell("noise", "2", "--expr", lab.folder.name)
+
+
+def test_the_name_of_a_rerun_stands_for_the_version_that_it_launched(lab: Lab, shell: Shell) -> None:
+    shell("rerun", "r0002")
+    assert "[r0002m2] val/loss 1.1012 with seed 2" in shell("rerun", "r0002m1")
+    assert "r0002: val/loss 1.1021, 1.0966, 1.1012 (3 seeds)" in shell("noise", "r0002m2")
+    assert "train.py is that of r0002\n" in shell("restore", "r0002m1")
+    assert lab.submit()["base"] == "r0002"

@@ -60,6 +60,8 @@ def advice(noise: PlainNoise, metric: str) -> tuple[str, ...]:
     """Return what that says to a person, a line each."""
     if noise.ignores_seed == "yes":
         return (*_equal(noise, metric), "use --verdict plain: a better value is better")
+    if not math.isfinite(noise.resolves):
+        return (f"no number holds the noise of {metric}: some values are so large",)
     lines = [f"noise: ±{noise.sd:.3g} over seeds ({noise.df} df)"]
     if noise.same_sd is not None:
         lines.append(

@@ -35,6 +35,10 @@ def test_a_script_that_ignores_its_seed_on_a_machine_that_makes_noise() -> None:
     assert two.ignores_seed == "no", "two launches with one seed say next to nothing"
 
 
+def test_values_whose_noise_no_number_holds() -> None:
+    assert said([1e308, -1e308], []) == "no number holds the noise of val/loss: some values are so large"
+
+
 def test_a_script_all_of_whose_noise_is_the_seeds() -> None:
     assert said(SEEDS, [1.0021] * 4) == (
         "noise: ±0.00244 over seeds (3 df)\n"
