@@ -175,7 +175,8 @@ def main() -> int:
 def _storage(error: OSError) -> StorageError:
     """Turn an OSError into an error that names the file; without a file it was the standard output."""
     if error.filename is not None or error.errno not in UNWRITTEN:
-        return StorageError(str(error), "check the path and its rights")
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return StorageError(f"{where}{error.strerror or error}", "check the path and its rights")
     # The rest of the buffer must not fail once more at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return StorageError(

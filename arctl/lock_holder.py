@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 from pathlib import Path
 
 from arctl.pid_namespace import started_ticks
@@ -14,11 +15,18 @@ RESTART = "arctl daemon restart (running jobs go on)"
 
 
 def is_locked(lock: Path) -> bool:
-    """Return whether a daemon lives: it holds this lock until its end. Without locks none can start."""
+    """Return whether a daemon lives: it holds this lock until its end. Without locks none can start.
+
+    Raises DaemonUnavailable if nobody can tell.
+    """
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        raise DaemonUnavailable(
+            f"{lock} cannot be opened: its rights forbid it", shlex.join(["chmod", "u+rw", str(lock)])
+        ) from None
     try:
         return attempt(fd, fcntl.LOCK_SH) == "held"
     finally:

@@ -21,7 +21,8 @@ def owner_checks(project: Path, host: Host) -> Iterator[Check]:
         yield from _locks(project, _has_locks(project))
         return
     except (OSError, MsgspecError) as error:
-        yield Check("warn", "owner", f"{path} cannot be read: {error}", "arctl run says who has the project")
+        why = getattr(error, "strerror", None) or error
+        yield Check("warn", "owner", f"{path} cannot be read: {why}", "arctl run says what to do about it")
         return
     yield from _locks(project, record.locks)
     if (record.state, record.boot_id) != (str(host.state), boot_id()):

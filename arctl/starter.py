@@ -31,7 +31,7 @@ REMOVED_S = 2.0  # a daemon that could not start removes its socket, and then en
 UNREACHABLE_S = 12.0  # a daemon that ends in order takes 7 s at most to let go (ardaemon.daemon)
 NOTICE_S = 1.0  # a wait that takes longer is mentioned on stderr
 STDERR_MAX = 1 << 20  # bytes; a longer file is emptied
-SHOWN_MAX = 300  # characters of the daemon's last line that are shown
+SHOWN_MAX = 1000  # characters of the daemon's last line that are shown
 READY = 3  # the daemon's descriptor for its ready line
 LINE_MAX = 4096  # bytes of the line on the ready descriptor
 

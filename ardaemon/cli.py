@@ -7,13 +7,14 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 import click
 
 from ardaemon.core import words
-from ardaemon.core.errors import ArdaemonError, DaemonUnavailable
+from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, StorageError
 from ardaemon.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -81,13 +82,21 @@ def _refused(error: ArdaemonError | OSError, ready: "Ready", sockets: list[socke
     """Say why it cannot serve, to whoever started it, the clients that wait, and the terminal or journal."""
     from ardaemon.rpc.refusing import refuse
 
-    message, mend, code = str(error), "check the folder's rights and the disk", 74
-    if isinstance(error, ArdaemonError):
-        message, mend, code = error.message, error.mend, error.exit_code
-    ready.say(words.refusal(message))
-    refuse(sockets, DaemonUnavailable(f"the daemon cannot start: {message}", mend))
-    click.echo(f"Error: {message}\n→ {mend}", err=True)
-    sys.exit(code)
+    told = error if isinstance(error, ArdaemonError) else _in_words(error)
+    # The word of a refusal has one line: where a file is in the way, its mend is a part of that.
+    ready.say(words.refusal(told.message if told is error else f"{told.message} ({told.mend})"))
+    refuse(sockets, DaemonUnavailable(f"the daemon cannot start: {told.message}", told.mend))
+    click.echo(f"Error: {told.message}\n→ {told.mend}", err=True)
+    sys.exit(told.exit_code)
+
+
+def _in_words(error: OSError) -> ArdaemonError:
+    """Return the error that says what is in the way of the file that the system has refused."""
+    from ardaemon.host import state
+
+    if not isinstance(error.filename, str):
+        return StorageError(error.strerror or str(error), "check the folder's rights and the disk")
+    return state.storage("use", Path(error.filename)).translated(error)
 
 
 def _return_memory() -> None:

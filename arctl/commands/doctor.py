@@ -89,7 +89,8 @@ def _checks(expr: str | None) -> Iterator[Check]:
     except Sandboxed as error:
         yield Check("FAIL", SANDBOX, error.message, error.mend)
     except (Busy, ArdaemonError) as error:
-        yield Check("FAIL", "daemon", f"no connection: {error}", "arctl daemon logs; arctl daemon restart")
+        mend = getattr(error, "mend", "") or "arctl daemon logs; arctl daemon restart"
+        yield Check("FAIL", "daemon", f"no connection: {error}", mend)
     else:
         with sock:
             yield from _daemon(sock, folder, expr)
@@ -129,6 +130,9 @@ def _folder(name: str, folder: Path, variable: str) -> Check:
         )
     if status.st_mode & 0o077:
         return Check("FAIL", name, f"{folder} is open to others", f"chmod 700 {folder}")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        mend = shlex.join(["chmod", "700", str(folder)]) + ", or check the mount"
+        return Check("FAIL", name, f"{folder} cannot be used, no daemon can start", mend)
     fault = without_locks(folder, variable)
     if fault is not None:
         return Check("FAIL", name, fault.message, fault.mend)

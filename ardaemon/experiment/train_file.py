@@ -8,6 +8,7 @@ from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import BadTrainFile
 from ardaemon.core.layout import Experiment
 from ardaemon.core.project import foreign_file
+from ardaemon.host import obstacle
 
 
 def sha256(data: bytes) -> str:
@@ -34,7 +35,10 @@ def read(path: Path, kind: file_kinds.Kind = file_kinds.TRAIN) -> bytes:
     except files.ForeignFile as error:
         raise foreign_file(str(path), error.uid) from error
     except OSError as error:
-        raise BadTrainFile(f"{path} cannot be read: {error.strerror}", "it must be a plain file") from error
+        found = obstacle.find(str(path), error)
+        why = "" if found is None else f" ({found.path}: {found.why})"
+        mend = "check the disk" if found is None else found.mend
+        raise BadTrainFile(f"{path} cannot be read: {error.strerror}{why}", mend) from error
     return _checked(path, data)
 
 

@@ -68,9 +68,10 @@ class storage:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, OSError):
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
-    def _translated(self, error: OSError) -> ArdaemonError:
+    def translated(self, error: OSError) -> ArdaemonError:
+        """Return the error that says what is in the way, and what to do about it."""
         if isinstance(error, files.ForeignFile):
             return foreign_file(str(error.filename), error.uid)
         facts, problem = {"path": str(self.path)}, error.strerror or str(error)
@@ -91,10 +92,11 @@ class reading(storage):
     def __init__(self, path: Path) -> None:
         super().__init__("read", path)
 
-    def _translated(self, error: OSError) -> ArdaemonError:
+    def translated(self, error: OSError) -> ArdaemonError:
+        """Return the error, as storage does; for what is no plain file, that of a broken one."""
         if isinstance(error, files.NotPlain):
             return not_plain(self.path, error)
-        return super()._translated(error)
+        return super().translated(error)
 
 
 @contextlib.contextmanager

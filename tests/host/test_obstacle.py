@@ -11,6 +11,7 @@ import pytest
 from ardaemon.core.errors import StorageError
 from ardaemon.host import durable, state
 from ardaemon.host.obstacle import find
+from tests.support.other_user import as_user
 
 root_alone = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 
@@ -51,20 +52,10 @@ def test_a_thing_of_the_wrong_kind_is_named_with_its_owner_and_moved_away_by_the
     durable.write(path, b"{}")
 
 
-def as_user(uid: int, path: Path, named: str | None = None) -> tuple[str, str]:
+def told(uid: int, path: Path, named: str | None = None) -> tuple[str, str]:
     """What another user is told of a path that he may not write, where the error has named `named`."""
-    read, write = os.pipe()
-    if (pid := os.fork()) == 0:
-        os.setgroups([])
-        os.setgid(uid)
-        os.setuid(uid)
-        found = find(str(path), PermissionError(13, "Permission denied", named or str(path)))
-        os.write(write, "|".join(found or ("", "", "")).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as pipe:
-        _, why, mend = pipe.read().decode().split("|")
-    os.waitpid(pid, 0)
+    error = PermissionError(13, "Permission denied", named or str(path))
+    _, why, mend = as_user(uid, lambda: "|".join(find(str(path), error) or ("", "", ""))).split("|")
     return why, mend
 
 
@@ -80,13 +71,13 @@ def open_folder() -> Iterator[Path]:
 def test_a_folder_that_may_not_be_written_is_named_with_owner_and_mode(open_folder: Path) -> None:
     closed, path = open_folder / "closed", open_folder / "closed/best.json"
     closed.mkdir(mode=0o755)
-    assert as_user(1234, path) == ("it belongs to uid 0, root, mode 0755", f"sudo chown 1234 {closed}")
+    assert told(1234, path) == ("it belongs to uid 0, root, mode 0755", f"sudo chown 1234 {closed}")
     os.chown(closed, 1234, 1234)
     closed.chmod(0o555)
-    assert as_user(1234, path) == ("its mode 0555 forbids it", f"chmod u+wx {closed}")
+    assert told(1234, path) == ("its mode 0555 forbids it", f"chmod u+wx {closed}")
     closed.chmod(0o755)
     path.write_text("{}")
-    assert as_user(1234, path) == ("it belongs to uid 0, root, mode 0644", f"sudo chown 1234 {path}")
+    assert told(1234, path) == ("it belongs to uid 0, root, mode 0644", f"sudo chown 1234 {path}")
 
 
 @root_alone
@@ -106,8 +97,8 @@ def test_a_folder_that_is_closed_is_blamed_and_not_the_one_that_was_asked_for(
     shut.chmod(mode)
     named = shut if mode & 0o100 else folders[0] / "train.py"  # it cannot be listed; nothing in it is seen
     said = (f"its mode {mode:04o} forbids it", f"chmod u+rwx {shut}")
-    assert as_user(1234, open_folder / "project", str(named)) == said
-    assert as_user(1234, named, str(named)) == said
+    assert told(1234, open_folder / "project", str(named)) == said
+    assert told(1234, named, str(named)) == said
 
 
 @root_alone
@@ -117,7 +108,7 @@ def test_a_file_that_may_not_be_read_is_to_be_opened_for_reading(open_folder: Pa
     path.touch(mode=0o200)
     for each in (path, path.parent):
         os.chown(each, 1234, 1234)
-    assert as_user(1234, path) == ("its mode 0200 forbids it", f"chmod u+rw {path}")
+    assert told(1234, path) == ("its mode 0200 forbids it", f"chmod u+rw {path}")
 
 
 @root_alone

@@ -418,7 +418,7 @@ MUTANTS = (
         "no-plain-file",
         "what is no plain file in a state file's place is a fault of the disk, and is not put aside",
         "return not_plain(self.path, error)",
-        "return super()._translated(error)",
+        "return super().translated(error)",
         (f"{_PLACED}test_a_state_file_is_made_anew_from_the_others[best.json-mkfifo]",),
     ),
     Mutant(
