@@ -1,6 +1,7 @@
 """A restarted daemon goes on with what runs; without its shim a run is adopted; no foreigner is touched."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 from ardaemon.core.model import Process
 from ardaemon.host import proc, processes
 from tests.support.foreign import Foreign, may_choose_pids
-from tests.support.jobs import alive, job_of, launched, shim_of
+from tests.support.jobs import alive, expire, job_of, launched, shim_of
 from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.promises import some, times
@@ -108,12 +109,19 @@ def result_of(lab: Lab, run_id: str) -> dict[str, Any]:
 def test_the_limit_counts_from_the_first_start_through_several_daemons(lab: Lab) -> None:
     lab.ready(seconds=3)
     run_id = launched(lab, SLEEP)
+
+    def elapsed() -> float:
+        return float(lab.get("run.get", run_id=run_id)["elapsed"] or math.inf)
+
     for _ in range(3):
         lab.kill()
         lab.start()
+    wait_until(lambda: elapsed() > 2.5, "most of its time to be over")
+    lab.kill()
+    lab.start()
     result = result_of(lab, run_id)
     assert result["status"] == "timeout"
-    assert 3 <= result["seconds"] < 5, "it began anew with a daemon"
+    assert 3 <= result["seconds"] < 2.5 + 3, "it began anew with a daemon"
 
 
 @pytest.mark.promise("adoption")
@@ -156,19 +164,20 @@ def test_what_ended_while_no_daemon_lived_has_its_exact_end_and_duration(
     lab: Lab, end: str, code: int | None, name: str | None
 ) -> None:
     lab.ready()
+    before = time.monotonic()
     run_id = launched(lab, steps(1.0, (0.5,), end))
+    runs = time.monotonic()
     lab.kill()
-    job, begun = job_of(lab, run_id), time.monotonic()
+    least = time.monotonic() - runs
     go(lab, 1)
-    wait_until(lambda: not alive(job), "the job's end")
-    lasted = time.monotonic() - begun
     wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
+    most = time.monotonic() - before
     facts = lab.read(f"runs/{run_id}/a1/exit.json")
     lab.start()
     result = result_of(lab, run_id)
     assert (result["exit_code"], result["signal"]) == (code, name)
     assert result["status"] == ("ok" if code == 0 else "crash")
-    assert lasted - 0.1 < result["seconds"] == facts["seconds"] < lasted + 5
+    assert least <= result["seconds"] == facts["seconds"] <= most
     assert launches(lab) == [run_id]
 
 
@@ -211,7 +220,7 @@ def test_the_slot_is_held_until_the_last_of_an_adopted_tree_has_ended(lab: Lab) 
 @pytest.mark.parametrize("why", ["cancel", "deadline"])
 def test_an_adopted_tree_is_asked_to_end_before_it_is_killed(lab: Lab, why: str, restarted: bool) -> None:
     configure(lab, grace=20)
-    lab.ready(seconds=60 if why == "cancel" else 2)
+    lab.ready(seconds=60)
     run_id = launched(lab, TREE.format(on_term=POLITE))
     pids = tree(lab)
     kill_shim(lab, run_id)
@@ -220,6 +229,8 @@ def test_an_adopted_tree_is_asked_to_end_before_it_is_killed(lab: Lab, why: str,
         lab.start()
     if why == "cancel":
         lab.get("run.cancel", run_id=run_id)
+    else:
+        expire(lab, run_id)
     result = result_of(lab, run_id)
     assert sorted((lab.project / "terminated").read_text().split()) == sorted(map(str, pids))
     assert result["status"] == ("interrupted" if why == "cancel" else "crash")
@@ -230,7 +241,7 @@ def test_an_adopted_tree_is_asked_to_end_before_it_is_killed(lab: Lab, why: str,
 @pytest.mark.parametrize("why", ["cancel", "deadline"])
 def test_an_adopted_tree_that_is_deaf_is_killed_whole_after_the_grace(lab: Lab, why: str) -> None:
     configure(lab, grace=1)
-    lab.ready(seconds=60 if why == "cancel" else 2)
+    lab.ready(seconds=60)
     run_id = launched(lab, TREE.format(on_term=DEAF))
     pids = tree(lab)
     kill_shim(lab, run_id)
@@ -238,7 +249,9 @@ def test_an_adopted_tree_that_is_deaf_is_killed_whole_after_the_grace(lab: Lab, 
     begun = time.monotonic()
     if why == "cancel":
         lab.get("run.cancel", run_id=run_id)
-        assert all(map(alive, pids)), "killed without a grace"
+        assert all(map(alive, pids)) or time.monotonic() - begun >= 1, "killed without a grace"
+    else:
+        expire(lab, run_id)
     assert result_of(lab, run_id)["signal"] is None
     assert time.monotonic() - begun >= 1
     assert not any(map(alive, pids))

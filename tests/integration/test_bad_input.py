@@ -9,6 +9,7 @@ import pytest
 
 from ardaemon.core import errors
 from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.shell import UNTIL_TOLD
 
 
 def nothing_recorded(lab: Lab) -> None:
@@ -188,14 +189,16 @@ def test_a_torn_last_row_is_passed_over_and_repaired(lab: Lab) -> None:
 
 def test_a_project_that_is_moved_during_a_run_is_told_of_and_goes_on_when_it_is_back(lab: Lab) -> None:
     lab.ready()
-    lab.write("import time\nprint('begun', flush=True)\ntime.sleep(1)\nprint('val/loss: 1')\n")
+    go = lab.root / "go"
+    lab.write(UNTIL_TOLD.format(go=str(go), value=1))
     run_id = lab.submit()["run_id"]
     log = lab.folder / f"runs/{run_id}/a1/run.log"
     wait_until(lambda: log.exists() and log.read_text(), "the script's first words")
     away = lab.root / "moved"
     lab.project.rename(away)
+    go.touch()
+    wait_until((away / f".autoresearch/{SLUG}/runs/{run_id}/a1/exit.json").exists, "the job's end")
     wait_until(lambda: lab.events("blocked"), "the daemon's word that it cannot go on")
-    assert (away / f".autoresearch/{SLUG}/runs/{run_id}/a1/exit.json").exists()
     away.rename(lab.project)
     result = wait_until(lambda: (lab.folder / f"runs/{run_id}/result.json").exists(), "the result")
     assert result
@@ -265,13 +268,18 @@ def test_a_full_disk_is_refused_at_submit_and_a_commit_goes_on_when_space_is_bac
 ) -> None:
     try:
         lab.ready()
-        lab.write("import time\nprint('val/loss: 1', flush=True)\ntime.sleep(1.2)\n")
+        go = lab.root / "go"
+        lab.write("print('val/loss: 1')\n" + UNTIL_TOLD.format(go=str(go), value=1))
         run_id = lab.submit()["run_id"]
-        lab.wait(run_id, until="launched")
+        log = lab.folder / f"runs/{run_id}/a1/run.log"
+        wait_until(lambda: log.exists() and "started" in log.read_text(), "the job to be at work")
         filler = small_disk / "filler"
         fill(filler)
         with pytest.raises(errors.StorageError, match="free"):
             lab.submit()
+        go.touch()
+        ended = "it has ended, and its record waits for space"
+        wait_until(lambda: ended in (lab.get("run.get", run_id=run_id)["why"] or ""), "its end")
         filler.unlink()
         assert lab.wait(run_id)["result"]["verdict"] == "advance"
         lab.stop()

@@ -130,7 +130,8 @@ def session_killed(process: subprocess.Popen[str]) -> None:
 
 def hung_up(process: subprocess.Popen[str]) -> None:
     for pid in of_session(process.pid):
-        os.kill(pid, signal.SIGHUP)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by another one's end
+            os.kill(pid, signal.SIGHUP)
 
 
 @pytest.mark.parametrize("again", times(10, 1))

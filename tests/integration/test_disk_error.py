@@ -57,5 +57,6 @@ def test_a_record_that_the_disk_does_not_give_is_waited_for_and_nothing_is_judge
         lab.start()
         assert EIO in str(wait_until(heard, "what the daemon makes of it"))
     wait_until((run / "result.json").exists, "the verdict, once it can be read")
+    lab.settled()
     result = lab.wait(ended)["result"]
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5), result["reason"]

@@ -88,7 +88,10 @@ def neighbour() -> Iterator[int]:
 def seen(lab: Lab, run_id: str) -> list[str]:
     """CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, as the job has them."""
     log = lab.folder / f"runs/{run_id}/a1/run.log"
-    words: list[str] = wait_until(lambda: log.read_text().split()[:3], "its first words")
+    # One print() may come in several pieces.
+    words: list[str] = wait_until(
+        lambda: len(found := log.read_text().split()[:3]) == 3 and found, "its first words"
+    )
     return words[1:]
 
 

@@ -64,7 +64,7 @@ def test_what_is_in_the_way_is_named_with_its_owner_and_the_commit_follows_when_
     assert f"mv {thing} {thing}.old" in out
     assert other()["status"] == "ok", "another experiment goes on"
     thing.rename(f"{thing}.old")
-    wait_until(thing.exists, "the commit, which is tried again")
+    lab.settled()  # the commit is tried again
     result = lab.wait(run_id)["result"]
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5)
     assert (Path(f"{thing}.old") / "mine").is_dir()

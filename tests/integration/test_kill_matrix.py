@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ardaemon.core.reason import read
 from ardaemon.host import cgroup
 from tests.integration.test_watchdog import cwd_in
 from tests.support.compiler import build
-from tests.support.jobs import alive, job_of, launched, shim_of
+from tests.support.jobs import alive, expire, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.promises import times
@@ -110,7 +111,7 @@ def kill(pid: int) -> None:
 @pytest.mark.promise("adopted-tree")
 def test_a_tree_without_its_shim_is_found_and_ended_by_its_cgroup(lab: Lab, also_the_daemon: bool) -> None:
     """What is left of the job has no environment, no descriptor and no parent of the run."""
-    quick(lab).ready(seconds=2.5, settle=0)
+    quick(lab).ready(seconds=60, settle=0)
     run_id = launched(lab, PRELUDE + SHAPES["nothing of the run about it"] + END)
     log = lab.folder / f"runs/{run_id}/a1/run.log"
     wait_until(log.read_bytes, "the tree")
@@ -126,6 +127,7 @@ def test_a_tree_without_its_shim_is_found_and_ended_by_its_cgroup(lab: Lab, also
     assert len(left) == 1
     assert Path(f"/proc/{left[0]}/environ").read_bytes() == b""
     assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    expire(lab, run_id)
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
     assert cwd_in(lab.project) == []
     removed(group)
@@ -195,12 +197,15 @@ def test_a_fork_bomb_is_bounded_and_ends_by_its_limit_and_others_go_on(
         pytest.skip("no writable pids controller, of cgroup v2 or v1")
     quick(lab, pids_max=limit).ready(seconds=1.0, startup=20, settle=0)
     tries = times(5, 1)
-    for _ in tries:
-        run_id = launched(lab, PRELUDE + BOMB + END)
+    for number in tries:
+        go = lab.root / f"go{number}"
+        run_id = launched(lab, PRELUDE + f"go = {str(go)!r}\n" + BOMB + END)
         lab.edit(0.5)
         other = lab.submit()["run_id"]
+        wait_until(lambda: len(cwd_in(lab.project)) > limit // 2, "the bomb to go off")
+        go.touch()
         counts = watched(lab, run_id)
-        assert limit // 2 < max(counts) <= limit, counts
+        assert max(counts) <= limit, counts
         result = lab.wait(run_id)["result"]
         assert (result["status"], read(result["reason"]).token) == ("timeout", "limit")
         assert "pids_max" in result["reason"]
@@ -228,7 +233,8 @@ def test_a_stopped_shim_is_woken_and_ends_its_job(lab: Lab, how: str) -> None:
     quick(lab, verify=0.5).ready(seconds=60 if how == "on request" else 1.0, settle=0)
     run_id = launched(lab, PRELUDE + "ready(0)\n" + END)
     job, shim = job_of(lab, run_id), shim_of(lab, run_id)
-    os.kill(shim, signal.SIGSTOP)
+    with suppress(ProcessLookupError):  # on a machine so slow that its limit came before
+        os.kill(shim, signal.SIGSTOP)
     try:
         if how == "on request":
             lab.get("run.cancel", run_id=run_id)
@@ -242,4 +248,4 @@ def test_a_stopped_shim_is_woken_and_ends_its_job(lab: Lab, how: str) -> None:
     assert result is not None, "nobody woke it"
     assert result["status"] == ("interrupted" if how == "on request" else "timeout")
     assert not alive(job)
-    assert result["seconds"] < 10
+    assert result["seconds"] < WOKEN_S

@@ -51,7 +51,7 @@ def test_no_attempt_is_made_through_a_link_and_the_run_goes_on_without_it(
     assert str(link) in str(why(lab))
     assert untouched(elsewhere)
     link.unlink()
-    wait_until((lab.folder / "runs/r0001/result.json").exists, "the launch is tried again")
+    lab.settled()  # the launch is tried again
     result = lab.wait("r0001")["result"]
     assert (result["verdict"], result["primary"]["value"]) == ("advance", 0.5)
     assert untouched(elsewhere)

@@ -62,6 +62,7 @@ def test_a_watcher_gets_the_queue_at_once_then_the_progress_of_what_runs(lab: La
     go = lab.root / "go"
     lab.write(STEPS.format(go=str(go)))
     run_id = lab.submit()["run_id"]
+    lab.wait(run_id, until="launched")  # else its start may be told before all else
     lab.submit(note="the next one")
     client = subscribed(lab, live=True)
     first = client.receive()["params"]
@@ -69,9 +70,8 @@ def test_a_watcher_gets_the_queue_at_once_then_the_progress_of_what_runs(lab: La
     assert [run["run_id"] for run in first["runs"]] == ["r0001", "r0002"]
     assert (first["total"], first["runs"][1]["note"]) == (2, "the next one")
     assert first["runs"][1]["submitted_at"]
-    last = heard(client, lambda event: event.get("latest") == 1.7)[-1]
+    last = heard(client, lambda event: (event.get("latest"), event.get("line")) == (1.7, "epoch 50%"))[-1]
     assert (last["event"], last["expr"], last["run_id"]) == ("progress", SLUG, run_id)
-    assert last["line"] == "epoch 50%"
     assert 0 < last["elapsed"] < 20
     curve = lab.get("run.curve", run_id=run_id)
     assert curve["state"] == "running"

@@ -206,7 +206,8 @@ class Lab:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the daemon's log says of that event."""
-        lines = (self.home / "daemon.log").read_text().splitlines()
+        whole = (self.home / "daemon.log").read_text().rpartition("\n")[0]  # the last line may be half there
+        lines = whole.splitlines()
         return [line for line in map(json.loads, lines) if line["event"] == name]
 
     # --- experiment ---
@@ -269,6 +270,10 @@ class Lab:
         """Submit and wait; the result."""
         found: dict[str, Any] = self.wait(self.submit(**params)["run_id"])["result"]
         return found
+
+    def settled(self) -> None:
+        """Wait until the daemon knows that every run is committed: its result.json is there before."""
+        wait_until(lambda: self.call("daemon.info")["active"] == 0, "all runs to be committed")
 
     def tried(self, value: float | str, **params: Any) -> dict[str, Any]:
         """Edit, submit and wait; the result."""

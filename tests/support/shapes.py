@@ -125,7 +125,8 @@ int main(void) {
     }
 }
 """
-# Each fork takes a token from a pipe: a net that no race tears, should nothing else stop it.
+# Each fork takes a token from a pipe: a net that no race tears, should nothing else stop it. The run is
+# ready, and its limit begins, once the file `go` is there.
 BOMB = """
 tokens, fill = os.pipe()
 os.write(fill, b"t" * 400)
@@ -140,5 +141,6 @@ def bomb():
             os.write(fill, b"t")
             time.sleep(.01)
 child(bomb)
+until(lambda: os.path.exists(go))
 ready(0)
 """
