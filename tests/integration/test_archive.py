@@ -47,6 +47,7 @@ def test_an_experiment_is_put_aside_and_comes_back_as_it_was(lab: Lab) -> None:
         assert fresh.rpartition("end them: arctl ")[2].split() == cancel
         shell(*cancel)
         wait_until(lambda: not lab.call("queue.list")["runs"], "the launch without a verdict to be ended")
+        shell("report")  # so that facts.jsonl, which is written in the background, is among it
         before = tree(lab.folder)
 
         (home / "archive").symlink_to(lab.root)

@@ -138,7 +138,7 @@ def test_no_channel_of_an_agent_shows_what_an_audit_has_measured(lab: Lab) -> No
     assert tried(lab, 0.25) == "advance"
     assert shown(lab, 3)["rows"][-1]["problem"] == "printed no JSON object but '731902'"
     told = lab.root / "told"
-    wait_until(lambda: SECRET in told.read_text(), "the notice of the failed audit")
+    wait_until(lambda: told.exists() and SECRET in told.read_text(), "the notice of the failed audit")
     wait_until(lambda: len(lab.events("on_event failed")) >= 2, "the command's failure to be told")
     shell = Shell(lab)
     said = {**answers(lab), "run --wait": shell("run", "--wait", "--again"), "logs": shell("daemon", "logs")}

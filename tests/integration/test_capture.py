@@ -41,7 +41,7 @@ def test_the_best_runs_state_is_promoted_and_found_by_the_next_run(lab: Lab) -> 
 
 
 def test_a_run_that_is_ended_at_its_limit_leaves_its_last_state_and_promotes_none(lab: Lab) -> None:
-    lab.ready(seconds=3)
+    lab.ready(seconds=0.5, startup=30, ready_regex="val/loss")
     lab.write(TRAIN.format(value=5.0) + "import time\ntime.sleep(60)\n")
     result = lab.run()
     assert (result["verdict"], result["signal"]) == ("timeout", "SIGTERM")

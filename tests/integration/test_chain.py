@@ -291,6 +291,7 @@ def test_with_force_the_parents_session_ends_as_chained_and_what_waits_is_cancel
     launched(other, WAITS.format(go=str(lab.root / "go")))  # in the only slot
     lab.edit(0.5)
     waits = lab.submit()["run_id"]
+    lab.get("report.get")  # as in `world`
     tree = everything(lab.folder.parent)
     with pytest.raises(Refused, match=f"the session of {SLUG} is still live"):
         go_on(lab)

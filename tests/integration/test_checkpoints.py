@@ -1,8 +1,7 @@
 """Checkpoints through a real daemon: promoted, told of, waited for, kept for who reads them, and pruned."""
 
-import itertools
 import os
-from datetime import datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,14 @@ SAVE = (
     "        file.write(bytes(range(256)) * 4096)\n"
     "print('val/loss: {value}')\n"
 )
-# Its copy would take more space than there is; the file itself has a hole, and takes none.
+# Its copy would take more space than the whole disk has, whatever others free meanwhile; the file itself has
+# a hole, and takes none.
 SAVE_TOO_MUCH = (
     "import os\n"
     "path = os.environ['AR_RUN_DIR'] + '/ck-1.bin'\n"
     "open(path, 'wb').close()\n"
     "found = os.statvfs(os.environ['AR_RUN_DIR'])\n"
-    "os.truncate(path, found.f_bavail * found.f_frsize + (1 << 20))\n"
+    "os.truncate(path, found.f_blocks * found.f_frsize + (1 << 20))\n"
     "print('val/loss: 0.5')\n"
 )
 # Follows AR_BEST_CKPT when it is told to, and says what it finds there.
@@ -62,13 +62,14 @@ def test_a_copy_tells_how_far_it_is_at_most_once_a_second(lab: Lab) -> None:
     lab.ready(checkpoint_glob="{run_dir}/ck-*")
     client = lab.rpc()
     client.send_raw(b'{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{}}\n')
+    begun = time.monotonic()
     assert saves(lab, 1.0, mib=64)["checkpoint"] == ".ckpt/r0001"
+    seconds = time.monotonic() - begun
     told = lab.events("promoting")
     assert told
     assert {event["total"] for event in told} == {64 * MIB}
     assert [event["done"] for event in told] == sorted(event["done"] for event in told)
-    times = [datetime.fromisoformat(event["time"]).timestamp() for event in told]
-    assert all(later - one > 0.9 for one, later in itertools.pairwise(times))
+    assert len(told) <= 1 + seconds
     while (event := client.receive())["params"]["event"] != "promoting":
         assert event["params"]["event"] != "committed"
     assert promote.verify(Path(os.path.realpath(lab.folder / "best_ckpt"))) == []

@@ -11,7 +11,7 @@ import pytest
 
 from ardaemon.core.errors import StorageError
 from tests.support.impatient import ANSWER_S
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.neighbour import Neighbour
 from tests.support.stuck import Stuck, stuck
@@ -140,7 +140,7 @@ def test_the_daemon_stops_and_its_successor_serves_the_others(world: World, run_
     world.lab.start(IMPATIENT)
     assert world.neighbour.tried() in ("advance", "revert")
     dead.release()
-    before.wait(SOON_S)  # what hung on the disk kept its process
+    before.wait(DEADLINE_S)  # what hung on the disk kept its process
     (world.lab.root / "go").touch()
     wait_until(lambda: answers(world.lab), "the disk's answer")
     wait_until(lambda: world.lab.get("run.get", run_id=run_id)["result"], "the verdict", 90.0)

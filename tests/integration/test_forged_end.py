@@ -9,12 +9,14 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from ardaemon.core.layout import Host
-from ardaemon.engines.base import Lost
+from ardaemon.engines.base import Launch, Lost
 from ardaemon.engines.local import starter
 from ardaemon.engines.local.engine import LocalEngine
 from ardaemon.engines.local.records import read_start
+from ardaemon.engines.local.spare import Spare
 from tests.support.engines import EngineWorld
 from tests.support.jobs import alive, launched
 from tests.support.lab import DEADLINE_S, Lab, wait_until
@@ -55,7 +57,7 @@ def test_what_lives_on_is_ended_and_is_no_success(lab: Lab, more: str, trees: st
 
 
 def test_a_daemon_that_comes_later_does_not_believe_it_either(lab: Lab) -> None:
-    configured(lab, "grace = 5.0\nverify = 5.0\n")
+    configured(lab, "grace = 60.0\nverify = 5.0\n")
     lab.ready(seconds=60)
     # It takes its time, so that the daemon is killed while it waits.
     deaf = 'signal.signal(signal.SIGTERM, lambda *_: (attempt / "asked").touch())'
@@ -132,7 +134,13 @@ os.kill(os.getppid(), signal.SIGKILL)
 def test_without_its_start_json_a_job_still_has_its_limit(
     world: EngineWorld, monkeypatch: pytest.MonkeyPatch, later: bool
 ) -> None:
-    monkeypatch.setattr(starter, "ACKNOWLEDGE_S", 0.5)
+    given = starter.given
+
+    def sooner(launch: Launch, shim: Spare) -> bytes:
+        """Note the limit without the time for a machine that swaps."""
+        return given(replace(launch, limit=launch.limit - starter.ACKNOWLEDGE_S), shim)
+
+    monkeypatch.setattr(starter, "given", sooner)
 
     async def work() -> None:
         engine = await _hidden(world, "time.sleep(600)", limit=1.0)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 from ardaemon.shim import handover
 from tests.support.engines import EngineWorld, FolderLessor
 from tests.support.jobs import alive
+from tests.support.lab import wait_until
 from tests.support.leases import ROOT, Other, contents, shared_folder
 from tests.support.promises import times
 
@@ -32,6 +32,7 @@ UUID = "GPU-aaaaaaaa-0000-1111-2222-333333333333"
 CARD = CardId(UUID)
 SEAT = Seat(cards=(UUID,))
 DEADLINE_S = 20.0
+OFTEN = 100  # times that each racer has a card
 PROTECTED = Path("/proc/sys/fs/protected_regular")
 
 
@@ -125,20 +126,20 @@ def test_a_user_who_removes_his_own_lease_makes_no_two_others_meet(folder: Path,
     mine.close()
 
 
-# Takes the card again and again until a moment that is the same for all, and shows that it is alone by a
-# folder that only one can make; says how often it had it.
+# Takes the card again and again until the file `over` is there, and shows that it is alone by a folder that
+# only one can make; leaves a file once it has had it often, and says how often it had it.
 RACE = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from ardaemon.gpus.lease import CardId, Lease, Leases, Taken
 import grp, pwd, encodings.idna
-uid, until = int(sys.argv[3]), float(sys.argv[5])
+uid, often = int(sys.argv[3]), int(sys.argv[5])
 if uid != os.getuid():
     os.setgroups([]); os.setgid(uid); os.setuid(uid)
 leases = Leases(Path(sys.argv[2]), Path("/state", sys.argv[3]))
 had = met = 0
-while time.monotonic() < until:
+while not os.path.exists(sys.argv[2] + "/over"):
     found = leases.take([CardId(sys.argv[4])])
     if isinstance(found, Lease):
         try:
@@ -147,6 +148,8 @@ while time.monotonic() < until:
         except FileExistsError:
             met += 1
         had += 1
+        if had == often:
+            open(sys.argv[2] + "/often-" + sys.argv[3], "x").close()
         found.close()
         time.sleep(0)
 print(had, met)
@@ -156,19 +159,22 @@ print(had, met)
 @needs_root
 @pytest.mark.parametrize("again", times(10, 1))
 def test_users_that_race_for_a_card_never_have_it_together(folder: Path, again: int) -> None:
-    until = time.monotonic() + 2.5
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", RACE, ROOT, str(folder), str(uid), UUID, str(until)],
+            [sys.executable, "-c", RACE, ROOT, str(folder), str(uid), UUID, str(OFTEN)],
             stdout=subprocess.PIPE,
             text=True,
             cwd="/",
         )
         for uid in (0, NOBODY, HOMELESS)
     ]
+    try:
+        wait_until(lambda: len([*folder.glob("often-*")]) == len(racers), "each to have had the card often")
+    finally:
+        (folder / "over").touch()
     found = [tuple(map(int, racer.communicate(timeout=DEADLINE_S)[0].split())) for racer in racers]
     assert all(racer.returncode == 0 for racer in racers)
-    assert all(had > 0 and met == 0 for had, met in found), found
+    assert all(had >= OFTEN and met == 0 for had, met in found), found
 
 
 # --- with shim and job ---

@@ -1,5 +1,6 @@
 """A real terminal, in whose foreground a command runs, and Ctrl+C typed at it."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -81,6 +82,7 @@ class Session:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.columns, self.shown = columns, ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
         def take() -> None:
             os.setsid()
@@ -123,7 +125,7 @@ class Session:
             assert left > 0, f"not within {DEADLINE_S:g} s: {what} in {self.shown!r}"
             if select.select([self._ours], [], [], left)[0]:
                 try:
-                    self.shown += os.read(self._ours, 1 << 16).decode()
+                    self.shown += self._decoder.decode(os.read(self._ours, 1 << 16))
                 except OSError:  # EIO: the other side is closed (pty(7))
                     break
         return self.shown
