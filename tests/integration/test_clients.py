@@ -25,6 +25,7 @@ from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.look import into
 from tests.support.machine import configured
 from tests.support.promises import times
+from tests.support.pulse import served_s
 from tests.support.shell import UNTIL_TOLD, Shell, lives, shells
 from tests.support.usage import Usage, of_session, usage
 from tests.support.wire import SENTINEL, faults
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.promise("clients-die")
 # Beyond what it had: allocators keep some of what they once needed. A leak would pass this within one test.
 GROWTH_MAX = 16 << 20
 FLOOD_MAX = 96 << 20  # while many clients do not read: answers that wait for them
-PROMPT_S = 5.0  # the longest that another client waits, on a heavily loaded machine with two cores
+PROMPT_S = 5.0  # the longest that another client waits, but for a processor that somebody else has
 
 
 @pytest.fixture
@@ -83,6 +84,21 @@ def back_to(pid: int, before: Usage) -> None:
     now = usage(pid)
     assert now.memory < before.memory + GROWTH_MAX
     assert now.threads <= before.threads + 8
+
+
+def comes_to_rest(pid: int, cold: Usage, again: Callable[[], object], rounds: int) -> None:
+    """Do it so often, and on until its memory stays as it is. What leaks passes FLOOD_MAX before.
+
+    The allocator keeps some of its peak, and a daemon that is short of processors gets there late.
+    """
+    last = cold
+    while rounds > 0:
+        again()
+        before, last, rounds = last, usage(pid), rounds - 1
+        assert last.memory < cold.memory + FLOOD_MAX
+        if rounds == 0 and last.memory > before.memory + GROWTH_MAX:
+            rounds = 1
+    back_to(pid, before._replace(descriptors=cold.descriptors))
 
 
 def judged_once(shell: Shell, run_id: str) -> None:
@@ -317,7 +333,8 @@ def test_half_a_request_and_then_silence_is_cut_off_with_an_error(lab: Lab) -> N
     before = usage(lab.pid)
     where = {"project": str(lab.project), "expr": SLUG, "run_id": run_id}
     wait = json.dumps({"jsonrpc": "2.0", "method": "run.wait", "params": where, "id": 1}).encode()
-    for again in (False, True):  # the allocator keeps some of its peak, once
+
+    def half() -> None:
         clients = [lab.rpc() for _ in range(100)]
         for client in clients:
             client.send_raw(wait + b'\n{"half": "' + b"x" * 100_000)
@@ -325,10 +342,8 @@ def test_half_a_request_and_then_silence_is_cut_off_with_an_error(lab: Lab) -> N
             assert "not finished in 1 s" in client.receive()["error"]["message"]
             assert client.receive() is None
         lab.close_clients()
-        if again:
-            back_to(lab.pid, before)
-        else:
-            before = usage(lab.pid)._replace(descriptors=before.descriptors)
+
+    comes_to_rest(lab.pid, before, half, 2)
     (lab.root / "go").touch()
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
 
@@ -363,19 +378,15 @@ def test_readers_that_never_read_are_dropped_and_cost_a_bounded_amount(lab: Lab,
     impatient(lab)
     lab.call("rpc.discover")
     cold, sockets = usage(lab.pid), connections(lab.pid)
-    most, warm = 0, cold
-    for number in times(6, 2):
+
+    def flooded() -> None:
         deaf(lab, 12, line)
         while connections(lab.pid) > sockets:
-            begun = time.monotonic()
-            assert lab.call("daemon.info")["pid"] == lab.pid
-            assert time.monotonic() - begun < PROMPT_S
-            most = max(most, usage(lab.pid).memory)
+            assert served_s(lab.pid, lambda: lab.call("daemon.info")) < PROMPT_S
+            assert usage(lab.pid).memory < cold.memory + FLOOD_MAX
         lab.close_clients()
-        if number == 0:
-            warm = usage(lab.pid)  # the allocator keeps some of its peak, once
-    assert most < cold.memory + FLOOD_MAX
-    back_to(lab.pid, warm._replace(descriptors=cold.descriptors))
+
+    comes_to_rest(lab.pid, cold, flooded, len(times(6, 2)))
     assert faults(lab) == []
 
 
@@ -437,10 +448,9 @@ def burst(lab: Lab, count: int) -> int:
 def slowest(lab: Lab, path: str, over: Callable[[], bool]) -> float:
     """The longest that one more client waits for its answer, meanwhile."""
     client, longest = Rpc(path), 0.0
+    params = {"project": str(lab.project), "expr": SLUG}
     while True:
-        begun = time.monotonic()
-        client.call("status.get", project=str(lab.project), expr=SLUG)
-        longest = max(longest, time.monotonic() - begun)
+        longest = max(longest, served_s(lab.pid, lambda: client.call("status.get", **params)))
         if over():
             client.close()
             return longest

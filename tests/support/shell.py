@@ -12,7 +12,7 @@ from typing import Any
 from tests.support import client
 from tests.support.lab import SLUG, Lab, wait_until
 
-DEADLINE_S = 30
+DEADLINE_S = 50
 # What `arctl init` has to be told of an experiment.
 GOAL = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
 # The Python of these tests, and no shim of a version manager: that one takes as long as a whole run.
