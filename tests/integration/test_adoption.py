@@ -14,7 +14,7 @@ import pytest
 from ardaemon.core.model import Process
 from ardaemon.host import proc, processes
 from tests.support.foreign import Foreign, may_choose_pids
-from tests.support.jobs import alive, expire, job_of, launched, shim_of
+from tests.support.jobs import alive, expire, found, job_of, launched, shim_of
 from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.promises import some, times
@@ -286,7 +286,7 @@ def test_what_hid_from_its_environment_and_its_tree_is_found_by_the_lock_it_hold
     lab.kill()
     os.kill(shim, signal.SIGKILL)
     lab.start()
-    assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    found(lab, run_id)
     lab.get("run.cancel", run_id=run_id)
     assert result_of(lab, run_id)["status"] == "interrupted"
     assert not alive(int(hidden))
@@ -313,7 +313,7 @@ def test_shim_and_daemon_killed_leave_one_copy(lab: Lab, order: str, moment: str
         lab.kill()
     lab.start()
     assert alive(job)
-    assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    found(lab, run_id)
     go(lab, 1)
     assert result_of(lab, run_id)["reason"] == "supervisor_lost"
     assert launches(lab) == [run_id]

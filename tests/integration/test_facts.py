@@ -125,7 +125,7 @@ def test_a_verdict_waits_for_no_parser(lab: Lab) -> None:
     lab.write(slow)
     run_id = lab.submit()["run_id"]
     lab.get("run.cancel", run_id=run_id)
-    assert lab.wait(run_id, timeout=10)["result"]["status"] == "interrupted"
+    assert lab.wait(run_id, timeout=30)["result"]["status"] == "interrupted"
     lines = kept(lab)
     assert lines[1]["normal"].startswith("raw-")
 

@@ -15,7 +15,7 @@ from ardaemon.core.reason import read
 from ardaemon.host import cgroup
 from tests.integration.test_watchdog import cwd_in
 from tests.support.compiler import build
-from tests.support.jobs import alive, expire, job_of, launched, shim_of
+from tests.support.jobs import alive, expire, found, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.promises import times
@@ -126,7 +126,7 @@ def test_a_tree_without_its_shim_is_found_and_ended_by_its_cgroup(lab: Lab, also
     left = cwd_in(lab.project)
     assert len(left) == 1
     assert Path(f"/proc/{left[0]}/environ").read_bytes() == b""
-    assert lab.get("run.get", run_id=run_id)["state"] == "running"
+    found(lab, run_id)
     expire(lab, run_id)
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
     assert cwd_in(lab.project) == []

@@ -34,7 +34,7 @@ def held_up(lab: Lab) -> Path:
     at = ["daemon", "unlink", f"~/p/.autoresearch/{lab.folder.name}/.x.json.tmp", 1]
     plan = {"root": str(lab.root), "at": at, "do": "wait", "flag": str(flag)}
     lab.start("tests.support.faulty", FAULT_PLAN=json.dumps(plan))
-    assert flag.exists()
+    wait_until(flag.exists, "the runs to be taken up")
     return flag
 
 
@@ -60,6 +60,7 @@ def test_who_looks_is_answered_while_they_are_taken_up_and_who_decides_waits_for
 
 def test_status_is_as_long_as_it_was_with_a_few_runs(left: Lab) -> None:
     left.start()
+    wait_until(lambda: len(left.call("queue.list")["runs"]) == RUNS, "all runs")
     client = left.rpc()
     given = {"project": str(left.project), "expr": left.folder.name}
     client.send_raw(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "status.get", "params": given}).encode())

@@ -21,6 +21,11 @@ def launched(lab: Lab, script: str) -> str:
     return run_id
 
 
+def found(lab: Lab, run_id: str) -> None:
+    """Wait until a daemon has found the run at work after its start; it serves before, if that takes long."""
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the run to be found")
+
+
 def shim_of(lab: Lab, run_id: str) -> int:
     start = lab.folder / f"runs/{run_id}/a1/start.json"
     pid: int = json.loads(start.read_bytes())["shim"][0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support import lab as labs
 from tests.support.jobs import launched
-from tests.support.lab import Lab
+from tests.support.lab import Lab, wait_until
 
 PROMPT = "tests.support.prompt"
 KEY = Path("ardaemon/session.key")  # one user's, who has started the session
@@ -39,10 +39,16 @@ def pair(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
 
 def owner(lab: Lab) -> dict[str, Any] | None:
     """Who has the project; None if nobody has."""
-    try:
-        found: dict[str, Any] = json.loads((lab.project / ".autoresearch/.owner").read_bytes())
-    except FileNotFoundError:
-        return None
+
+    def whole() -> tuple[dict[str, Any] | None] | None:
+        try:
+            return (json.loads((lab.project / ".autoresearch/.owner").read_bytes()),)
+        except FileNotFoundError:
+            return (None,)
+        except ValueError:  # the file is made, and then its record is written in place
+            return None
+
+    found: dict[str, Any] | None = wait_until(whole, "the owner's record to be whole")[0]
     return found
 
 
