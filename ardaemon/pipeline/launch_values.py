@@ -8,7 +8,7 @@ from ardaemon.pipeline.ended import Ended
 
 
 def confirmations(before: tuple[AttemptResult, ...]) -> tuple[SeedValue, ...]:
-    """Return what earlier launches of the run measured, those under unfair conditions left out."""
+    """Return what earlier launches of the run measured, those that were made once more left out."""
     return tuple(
         SeedValue(seed=one.seed, value=one.value, status=one.status) for one in before if one.why == "confirm"
     )
@@ -17,7 +17,7 @@ def confirmations(before: tuple[AttemptResult, ...]) -> tuple[SeedValue, ...]:
 def measured(ended: Ended, judged: verdict.Judgement) -> SeedValue:
     """Return what the launch that is just over measured; where that does not count, it is nothing.
 
-    So it is under unfair conditions, and where the launch breaks a constraint.
+    So it is under unfair conditions, unless the session accepts them, and where a constraint is broken.
     """
     value = _fair(ended, judged) if judged.valid else None
     return SeedValue(seed=ended.seed, value=value, status=judged.status)
@@ -36,7 +36,7 @@ def all_of(ended: Ended, judged: verdict.Judgement) -> tuple[SeedValue, ...]:
 
 
 def _fair(ended: Ended, judged: verdict.Judgement) -> float | None:
-    """Return the value of the launch that is just over, if it ended well and under fair conditions."""
+    """Return the value of the launch that is just over, if it ended well and its conditions are accepted."""
     well = judged.status == "ok" or ended.check_cut_off
-    fair = well and ended.tainted is None and ended.exit.ending not in LOST
-    return judged.primary.value if fair else None
+    accepted = ended.tainted is None or ended.record.settings.on_tainted == "accept"
+    return judged.primary.value if well and accepted and ended.exit.ending not in LOST else None

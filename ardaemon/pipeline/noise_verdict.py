@@ -119,8 +119,10 @@ def _goes_on(ended: Ended, current: State) -> bool:
 
 def _failed(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> Ruling:
     """Decide after a launch without a value: one such may be an accident, and the next seed tells."""
-    if sum(one.value is None for one in values) > 1:
-        return Ruling(Revert("unstable"), values=values)
+    without = [one for one in values if one.value is None]
+    if len(without) > 1:
+        is_disturbed = all(one.status == "ok" for one in without)  # tainted: the edit is not to blame
+        return Ruling(Revert("disturbed" if is_disturbed else "unstable"), values=values)
     if not _goes_on(ended, current):
         return Ruling(Revert("undecided"), values=values)
     return Ruling(confirm=values[-1].seed + 1, values=values)

@@ -248,6 +248,23 @@ def test_with_on_tainted_accept_the_result_says_so_and_does_not_count_for_platea
     assert result["plateau"] == "0/3"
 
 
+def test_with_on_tainted_accept_the_noise_verdict_takes_the_value_too(
+    lab: Lab, fake: FakeGpus, neighbour: int
+) -> None:
+    lab.ready(seconds=40, settle=0, on_tainted="accept", verdict="noise")
+    bench = Bench(lab, fake)
+    lab.wait(bench.submit(0.5, waits=False))
+    run = bench.submit(0.3)
+    bench.running(run)
+    joined(bench, run, neighbour)
+    bench.go(2)
+    result = lab.wait(run)["result"]
+    assert result["verdict"] == "advance"
+    assert result["values"] == [{"seed": seed, "value": 0.3} for seed in (0, 1)], (
+        "the tainted one, and another"
+    )
+
+
 def test_peak_vram_is_a_constraint_and_can_be_the_primary_metric(lab: Lab, fake: FakeGpus) -> None:
     lab.ready(seconds=40, settle=0, constraints=["peak_vram_mb<=3000"])
     bench = Bench(lab, fake)

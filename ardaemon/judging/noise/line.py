@@ -23,6 +23,7 @@ MEASURED = {
 PLAIN = {
     "unmeasured": "looked no better, and the noise is not known yet",
     "unstable": "unstable: two reruns failed",
+    "disturbed": "two launches were tainted, and gave no value; once more: arctl run --again",
     "constraint": "an attempt broke a constraint",
     "no_value": "no attempt gave a value",
     "undecided": "undecided: the session ended before its rerun",

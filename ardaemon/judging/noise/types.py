@@ -21,6 +21,7 @@ Unkept = Literal[
     "unsure",
     "unmeasured",
     "unstable",
+    "disturbed",
     "constraint",
     "no_value",
     "undecided",

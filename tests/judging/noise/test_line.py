@@ -51,6 +51,10 @@ def test_a_revert_says_why_and_how_sure_that_is(reason: Unkept, p: float, attemp
 @pytest.mark.parametrize(
     ("reason", "line"),
     [
+        (
+            "disturbed",
+            "[r0044] revert: two launches were tainted, and gave no value; once more: arctl run --again",
+        ),
         ("unstable", "[r0044] revert: unstable: two reruns failed"),
         ("constraint", "[r0044] revert: an attempt broke a constraint"),
         ("no_value", "[r0044] revert: no attempt gave a value"),
