@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from ardaemon.core.errors import UsageError
+from ardaemon.core.text import as_text, is_text
 
 FOLDER = ".autoresearch"
 # The longest path a Unix socket address can hold, less its final NUL (unix(7)).
@@ -46,7 +47,16 @@ def home() -> str:
 def state_folder() -> str:
     """Return the folder of this user's state on this machine."""
     base = named("XDG_STATE_HOME") or os.path.join(home(), ".local", "state")
-    return os.path.join(base, "ardaemon", machine_id())
+    return os.path.join(_as_files_have_it(base, "XDG_STATE_HOME"), "ardaemon", machine_id())
+
+
+def _as_files_have_it(folder: str, variable: str) -> str:
+    """Return the folder, if it can stand in a file of JSON. Raises UsageError if its path is not UTF-8."""
+    if is_text(folder):
+        return folder
+    raise UsageError(
+        f"the path {as_text(folder)} is not UTF-8 text", f"set {variable} to a folder of yours whose path is"
+    )
 
 
 def runtime_folder() -> str:
@@ -57,7 +67,7 @@ def runtime_folder() -> str:
     """
     for folder in _runtime_folders():
         if len(os.fsencode(socket_of(folder))) <= SOCKET_PATH_MAX:
-            return folder
+            return _as_files_have_it(folder, "XDG_RUNTIME_DIR")
     return os.path.join("/tmp", _own())
 
 

@@ -147,6 +147,20 @@ def test_a_state_folder_that_is_open_to_others_is_refused(lab: Lab) -> None:
     assert f"chmod 700 {lab.home}" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME"])
+def test_a_folder_whose_path_is_no_text_is_refused_by_name(lab: Lab, name: str) -> None:
+    """The daemon writes that path into files of JSON: it failed at the first change."""
+    for given in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        lab.environment.pop(given, None)
+    lab.environment |= {"XDG_STATE_HOME": str(lab.state_home)} if name == "XDG_RUNTIME_DIR" else {}
+    lab.environment[name] = f"{lab.root}/\udcff"
+    for command in (["daemon", "start"], ["status"], ["doctor"]):
+        done = arctl(lab, *command)
+        assert done.returncode == 64
+        assert f"the path {lab.root}/\\xff" in done.stderr
+        assert "→ set XDG_" in done.stderr
+
+
 def test_a_daemon_of_a_far_protocol_is_named_with_the_mend(lab: Lab) -> None:
     """Both versions, and what to do."""
     lab.start()

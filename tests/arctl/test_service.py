@@ -85,9 +85,9 @@ def test_systemd_starts_the_program_whatever_its_folder_is_called(
 
 
 def test_a_variable_that_is_no_text_is_refused_before_anything_is_written(service: Service) -> None:
-    """systemd would leave the line out. `arctl` starts a daemon with it all the same, and shows where."""
+    """systemd would leave the line out. `arctl` starts a daemon with it all the same."""
     folder, before = service.lab.root / "h", dict(service.lab.environment)
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH"):
+    for name in ("XDG_CONFIG_HOME", "LD_LIBRARY_PATH"):
         service.lab.environment = {**before, name: str(folder / "\udcff")}
         code, err = error_of(service, "daemon", "install")
         assert code == 65
@@ -95,7 +95,7 @@ def test_a_variable_that_is_no_text_is_refused_before_anything_is_written(servic
         assert f"{folder}/\\xff\n" in err
         assert not service.systemd.units.exists()
         answer = service.json("daemon", "start")
-        assert (answer["unit"], "\\xff" in answer["log"]) == ("", name == "XDG_STATE_HOME")
+        assert answer["unit"] == ""
         service("daemon", "stop")
 
 
