@@ -495,3 +495,33 @@ def test_installed_by_pip_it_is_one_module_that_does_nothing_outside_of_a_run(tm
     given: dict[str, Any] = {"cwd": empty, "env": {**by_hand, "PYTHONPATH": str(tmp_path / "site")}}
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30, **given)
     assert list(empty.iterdir()) == []
+
+
+# A search that the machine lets wait: an hour by the clock, so much CPU time.
+SEARCHED = """import sys, time
+seconds, spent = 0.0, 0.0
+time.monotonic, time.thread_time = lambda: seconds, lambda: spent
+sys.path.insert(0, {folder!r})
+import ar_auto
+def find(optimizer):
+    global seconds, spent
+    seconds, spent = seconds + 3600, spent + {cost}
+    print(optimizer)
+    return []
+ar_auto.find = find
+class Optimizer:
+    pass
+optimizers = [Optimizer() for _ in range(3)]
+for optimizer in optimizers:
+    ar_auto._began = seconds  # nothing of the share of time
+    ar_auto._step(optimizer, None, None)
+"""
+
+
+@pytest.mark.parametrize(("cost", "searches"), [(0.1, 3), (1.5, 1)])
+def test_a_search_for_models_costs_its_cpu_time_and_not_what_a_busy_machine_makes_of_it(
+    cost: float, searches: int
+) -> None:
+    script = SEARCHED.format(folder=str(job_environment.CAPTURE), cost=cost)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == searches

@@ -17,8 +17,8 @@ from ar_capture import KEEPER, bare, tell
 
 # Enough for a pair of networks with their copies; earlier models are forgotten: they may hold memory.
 MODELS_MAX = 4
-# A search through all objects takes 0.1 s per million. Searches may take that many seconds in all, or that
-# share of the process's time.
+# A search through all objects takes 0.1 s per million. Searches may take so many CPU seconds in all, or that
+# share of the process's time: on a busy machine they take longer by the clock, and cost no more.
 SEARCH_FREE_S, SEARCH_SHARE = 1.0, 0.01
 # The attributes that a module's state_dict() reads. They are shared with the model, which itself is not
 # referred to.
@@ -46,16 +46,16 @@ def _step(optimizer: Any, _args: Any, _kwargs: Any) -> None:
 def _meet(optimizer: Any) -> None:
     """Find the models of an optimizer at its first step, or later if the search would slow the training."""
     global _spent
-    now = time.monotonic()
-    if _spent > max(SEARCH_FREE_S, SEARCH_SHARE * (now - _began)) or KEEPER.asked:
+    if _spent > max(SEARCH_FREE_S, SEARCH_SHARE * (time.monotonic() - _began)) or KEEPER.asked:
         return
+    begun = time.thread_time()
     _searched.add(optimizer)
     try:
         for model in find(optimizer):
             _join(bare(model))
     except Exception as error:  # whatever is odd about these objects, the training goes on
         tell(f"no model was found for {type(optimizer).__name__}", error)
-    _spent += time.monotonic() - now
+    _spent += time.thread_time() - begun
 
 
 def find(optimizer: Any) -> List[Any]:
