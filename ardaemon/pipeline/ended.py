@@ -50,6 +50,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     check_cut_off: bool = False  # the run's end was wanted as its checks were at work; its job had ended well
     goes_on: bool = False  # nobody wants the end of the run or its session: it may be launched again
     cut_off: bool = False  # its session ended while it waited for another launch: it is judged by what it has
+    under_way: frozenset[str] = frozenset()  # launches of judged versions that are not committed, by name
     may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
 
     @property
@@ -124,14 +125,15 @@ def gather(flight: Flight, current: State) -> Ended:
     )
 
 
-def as_wanted(ended: Ended, flight: Flight) -> Ended:
-    """Add what is wanted of the run by now: since gather() another run may have been committed."""
+def as_wanted(ended: Ended, flight: Flight, under_way: frozenset[str]) -> Ended:
+    """Add what is wanted of the run by now, and what is under way: since gather() both may have changed."""
     before = isinstance(flight.record.state, Judged)  # no other attempt was due when it was judged before
     goes_on = flight.goes_on() and not flight.session_over
     alike = sum(one.why != "confirm" for one in flight.before)  # launches that were to give the same value
     return replace(
         ended,
         goes_on=goes_on,
+        under_way=under_way,
         manual=flight.active.wanted in ("stop", "judge_stop"),
         may_repeat=goes_on and not before and alike < ATTEMPTS_MAX - 1,
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ardaemon.core.layout import measure_name
 from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Settings
 from ardaemon.core.reason import SHORTER, Reason
 from ardaemon.experiment import seal
@@ -71,7 +72,10 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
     if values[-1].value is None:
         return _failed(ended, current, values)
     history = _history(ended, current, values)
-    decision = decide(history, _config(ended, current, history[0]))
+    config = _config(ended, current, history[0])
+    if (seed := _to_come(ended, history[0], config)) is not None and _goes_on(ended, current):
+        return Ruling(best_seed=seed, values=values)
+    decision = decide(history, config)
     if not isinstance(decision, Confirm):
         return Ruling(decision, values=values, history=tuple(history))
     if not _goes_on(ended, current):
@@ -103,6 +107,15 @@ def _config(ended: Ended, current: State, first: RunValues) -> NoiseConfig:
     config = config_of(ended.record.settings, current.contract.primary)
     is_best = current.best is not None and current.best.run_id == first.run
     return config if is_best else dataclasses.replace(config, start=0)
+
+
+def _to_come(ended: Ended, first: RunValues, config: NoiseConfig) -> int | None:
+    """Return the seed of a launch that is under way and belongs to the first ones; None if there is none.
+
+    The noise is first measured with these. On another place a launch with a later seed may have ended before.
+    """
+    gaps = (seed for seed, value in enumerate(first.values[: config.start]) if value is None)
+    return next((seed for seed in gaps if measure_name(first.run, seed) in ended.under_way), None)
 
 
 def _goes_on(ended: Ended, current: State) -> bool:

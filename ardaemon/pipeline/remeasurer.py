@@ -8,6 +8,7 @@ import anyio
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.repair import load_or_repair
@@ -79,6 +80,11 @@ class Remeasurer:
             if earlier and confirms and other.state in AT_WORK and other.blocked is None:
                 return other
         return None
+
+    def under_way(self, experiment: Experiment) -> frozenset[str]:
+        """Return the names of the launches that will tell of a judged version, sooner or later."""
+        flights = self.listener.of(experiment)
+        return frozenset(one.run.run_id for one in flights if one.record.of and not one.dropped)
 
     async def launch_due(self, flight: Flight) -> None:
         """Launch the best as often as the noise verdict needs it before any candidate asks for it.

@@ -229,11 +229,13 @@ def test_in_what_order_the_launches_of_the_best_end_changes_nothing(lab: Lab) ->
     lab.run()
     wait_until(lambda: measured(lab) == ["r0001m2", "r0001m3"], "the later launches")
     assert lab.read("best.json")["values"] == [1.0021, None, 1.0012, 1.0007]
-    (lab.project / "go").touch()
-    wait_until(lambda: len(measured(lab)) == 3, "the launch with seed 1")
-    assert lab.read("best.json")["values"] == [1.0021, 0.9966, 1.0012, 1.0007]
     edit(lab, 0.985)
-    result = lab.run()
+    run_id = lab.submit()["run_id"]
+    why = "the best is launched once more first (r0001m1)"
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["why"] == why, "it to wait", 8)
+    (lab.project / "go").touch()
+    result = lab.wait(run_id)["result"]
+    assert lab.read("best.json")["earlier"][0]["values"] == [1.0021, 0.9966, 1.0012, 1.0007]
     assert (result["verdict"], result["values"]) == ("advance", KEPT), result["said"]
 
 
