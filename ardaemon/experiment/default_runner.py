@@ -157,13 +157,15 @@ def _of_uv(folder: str, around: Around) -> Iterator[Choice | Passed]:
     yield Choice(runner, f"{lock} is there", "" if _python(made) else missing)
 
 
-def _of_folder(folder: str, around: Around) -> Iterator[Choice]:
+def _of_folder(folder: str, around: Around) -> Iterator[Choice | Passed]:
     """Yield the environment in a folder of the project, also if ardaemon is installed in it."""
     environment = os.path.join(folder, ENVIRONMENT)
     python = _python(environment)
     if python is not None:
         also = "; ardaemon runs in it, too" if programs.is_same(environment, around.own) else ""
         yield Choice(_command(python, around), f"the project's environment, {environment}{also}")
+    elif os.path.isdir(environment):  # its Python was removed, as with an upgrade of the system's
+        yield Passed(f"{environment} is there, but no bin/python that works: make it anew")
 
 
 def _of_path(around: Around) -> Iterator[Choice]:

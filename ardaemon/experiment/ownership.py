@@ -145,10 +145,15 @@ class Ownership:
             return None
         up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         why = project_owner.standing(self._as_read(path, record), self.me, up_s)
-        return None if why == "own" else refusal(project, record, why, self.me)
+        if why == "own":
+            return None
+        error = refusal(project, record, why, self.me)
+        if record.boot_id == self.me.boot_id and record.pid_namespace != self.me.pid_namespace:
+            error.mend += "; if that container is gone: arctl adopt"
+        return error
 
     def _as_read(self, path: Path, record: ProjectOwner) -> Seen:
-        """Return the owner as far as its record and its process tell; in a container it counts as alive."""
+        """Return the owner as far as its record and its process tell; unseen in a container, it lives."""
         lives = self._lives(record)
         if record.boot_id == self.me.boot_id:
             return Seen(record, "free" if lives is False else "held", lives)

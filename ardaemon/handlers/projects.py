@@ -54,7 +54,9 @@ class Projects:
         unseen = dict(taken.unseen)
         for name in adopt.left_over(project, self.context.host.active):
             unseen.setdefault(
-                name, "its active entry is nowhere to be seen: the state folder of before is away"
+                name,
+                "it has no active entry here: the state folder of the daemon that had it is away, or it was"
+                " left to another container or host",
             )
         lines = bounded([f"{name} goes on here" for name in runs], "that go on here")
         lines += bounded([f"{name} does not: {why}" for name, why in unseen.items()], "that do not")

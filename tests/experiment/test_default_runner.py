@@ -63,6 +63,16 @@ def test_the_machines_python_is_taken_and_never_the_daemons_own(machine: Machine
     assert machine.chosen()[0] == "/usr/bin/python3 train.py"
 
 
+def test_an_environment_of_the_project_whose_python_is_gone_is_named(machine: Machine) -> None:
+    """As after an upgrade of the system's Python, to which it is a link."""
+    folder = machine.project / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(machine.root / "usr/bin/python3.10")
+    runner, (said, _) = machine.chosen()
+    assert runner == "/usr/bin/python3 train.py"
+    assert said == f"{folder} is there, but no bin/python that works: make it anew"
+
+
 def test_a_link_to_the_daemons_own_is_the_daemons_own(machine: Machine) -> None:
     (machine.root / "local").mkdir()
     (machine.root / "local/python3").symlink_to(machine.root / "own/bin/python3")

@@ -291,6 +291,9 @@ def test_a_daemon_in_a_container_holds_the_project_until_the_container_is_gone(w
         assert record is not None
         assert record.pid_namespace != other.me.pid_namespace
         assert refused(world, other).data["standing"] == "busy"
+        read = other.other(world.project)  # no lock is taken for that
+        assert read is not None
+        assert (read.data["standing"], "gone: arctl adopt" in read.mend) == ("busy", True)
         holder.kill()
     wait_until(lambda: refused(world, other).data["standing"] == "left", "the container to be gone")
     other.adopt(world.project, nothing)
