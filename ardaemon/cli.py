@@ -14,7 +14,7 @@ import anyio
 import click
 
 from ardaemon.core import words
-from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, StorageError
+from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, StorageError, UsageError
 from ardaemon.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def _refused(error: ArdaemonError | OSError, ready: "Ready", sockets: list[socke
     from ardaemon.rpc.refusing import refuse
 
     told = error if isinstance(error, ArdaemonError) else _in_words(error)
-    # The word of a refusal has one line: where a file is in the way, its mend is a part of that.
-    ready.say(words.refusal(told.message if told is error else f"{told.message} ({told.mend})"))
+    # A refusal is one line, with its mend in it; for a setting, `arctl config check` shows all of them.
+    is_whole = isinstance(told, UsageError) or not told.mend
+    ready.say(words.refusal(told.message if is_whole else f"{told.message} ({told.mend})"))
     refuse(sockets, DaemonUnavailable(f"the daemon cannot start: {told.message}", told.mend))
     click.echo(f"Error: {told.message}\n→ {told.mend}", err=True)
     sys.exit(told.exit_code)

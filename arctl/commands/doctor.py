@@ -89,8 +89,9 @@ def _checks(expr: str | None) -> Iterator[Check]:
     except Sandboxed as error:
         yield Check("FAIL", SANDBOX, error.message, error.mend)
     except (Busy, ArdaemonError) as error:
-        mend = getattr(error, "mend", "") or "arctl daemon logs; arctl daemon restart"
-        yield Check("FAIL", "daemon", f"no connection: {error}", mend)
+        mend = getattr(error, "mend", "")
+        useful = mend if mend not in ("", "arctl doctor") else "arctl daemon logs; arctl daemon restart"
+        yield Check("FAIL", "daemon", f"no connection: {error}", useful)
     else:
         with sock:
             yield from _daemon(sock, folder, expr)

@@ -70,3 +70,22 @@ def test_what_keeps_a_daemon_from_its_start_is_named_with_the_command_that_mends
     assert f"a folder of uid {os.getuid()}" in err
     assert f"(mv {path} {path}.old)" in err
     assert "Errno" not in err
+
+
+def test_what_stands_in_the_place_of_the_socket_is_named_with_what_to_do(lab: Lab) -> None:
+    lab.start().stop()
+    (lab.runtime / "ardaemon/control.sock").write_text("")
+    shell = Shell(lab)
+    code, _, err = shell.end(shell.start("status"))
+    assert (code, "is not a socket (look at it, and remove it)" in err) == (69, True), err
+
+
+def test_doctor_does_not_name_itself_as_the_mend(lab: Lab) -> None:
+    lab.start().stop()
+    (lab.runtime / "ardaemon").rename(lab.root / "moved")
+    (lab.runtime / "ardaemon").write_text("")
+    shell = Shell(lab)
+    code, out, _ = shell.end(shell.start("doctor"))
+    assert code == 65
+    assert "FAIL  daemon: no connection" in out
+    assert "arctl doctor" not in out
