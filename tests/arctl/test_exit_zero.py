@@ -45,6 +45,7 @@ def test_a_run_that_goes_on_exits_with_zero_and_names_the_next_command(shell: Sh
     shell.hold(0.9)
     again = "call: arctl wait r0001 --exit-zero"
     assert shell(*RUN, "--timeout", "1").splitlines()[-1].endswith(again)
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
     assert shell("wait", "--exit-zero", "--timeout", "0").splitlines()[-1].endswith(again)
     assert shell.json("wait", "--exit-zero", "--timeout", "0")["state"] == "running"
     attached = shell.waiting("wait", "r0001", "--exit-zero")
@@ -61,6 +62,7 @@ def test_a_version_that_is_under_way_is_a_run_that_goes_on(shell: Shell) -> None
     shell.hold(0.9)
     held = (shell.lab.folder / "train.py").read_text()
     shell("run", "--exit-zero")
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
     for wait in ([], ["--wait"]):
         shell.lab.write(held)
         code, out, err = shell.end(shell.start("run", *wait, "--exit-zero"))

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -113,11 +112,13 @@ def test_progress_is_told_at_once_and_then_once_a_second_up_to_all_of_it(made: E
     folder = saved(run.run.job, weights=bytes(5 << 20))
     told: list[tuple[float, int, int]] = []
     promotion = Promotion(report=lambda done, total: told.append((time.monotonic(), done, total)))
+    begun = time.monotonic()
     promote.promote(made, "r0001", folder, plain(), promotion)
     assert told
     assert {total for _, _, total in told} == {(5 << 20) + 5}
     assert all(done <= total for _, done, total in told)
-    assert all(later[0] - one[0] >= copying.PROGRESS_S for one, later in itertools.pairwise(told))
+    # A thread that waits for a processor tells late, and the next one comes after a shorter time.
+    assert all(at - begun >= number * copying.PROGRESS_S for number, (at, _, _) in enumerate(told))
 
 
 def test_who_is_told_of_the_progress_can_end_the_copy(made: Experiment) -> None:

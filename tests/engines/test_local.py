@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from ardaemon.engines.local import beginning, starter
 from ardaemon.engines.local.records import place_of
 from ardaemon.host import file_lock, proc
 from tests.support.engines import EngineWorld
-from tests.support.lab import wait_until
+from tests.support.lab import DEADLINE_S, wait_until
 from tests.support.stuck import stuck
 
 stopped_spare = pytest.mark.promise("stopped-spare")
@@ -67,7 +66,7 @@ async def given_to_a_stopped_shim(world: EngineWorld, script: str = "touch ran")
 
 def test_a_start_json_that_names_another_process_does_not_stop_the_event_loop(world: EngineWorld) -> None:
     async def work() -> None:
-        await world.engine.start(world.order(GO, limit=5.0))
+        await world.engine.start(world.order(GO))
         await world.until(lambda: json.loads(start_json(world).read_bytes())["job"], "the job's pid")
         start_json(world).write_text(
             json.dumps({**json.loads(start_json(world).read_bytes()), "shim": [os.getpid(), 12345]})
@@ -143,6 +142,7 @@ def test_a_shim_that_hangs_in_the_kernel_holds_its_attempt_until_it_is_gone(
             with pytest.raises(StorageError, match="cannot be ended"):
                 await world.engine.begun(world.handle)
             assert isinstance(world.engine.probe(world.handle), Running)
+        await world.until(lambda: not file_lock.is_locked(place_of(world.handle).shim_lock), "its end")
         assert isinstance(await world.engine.begun(world.handle), NeverStarted)
         assert not (world.root / "ran").exists()
 
@@ -157,10 +157,8 @@ def test_a_spare_that_hangs_in_the_kernel_is_left_behind(
             await world.engine.start(replace(world.order("touch ran"), run=Run(disk.file)))
             disk.caught()
             hanging = world.engine.starter.children[world.handle.folder]
-            begun = time.monotonic()
-            hanging.dismiss()
-            assert time.monotonic() - begun < 5.0
+            hanging.dismiss()  # a wait for its end would not come back: what it hangs on goes after that
             assert hanging.process.poll() is None
-        hanging.process.wait(5.0)
+        hanging.process.wait(DEADLINE_S)
 
     runs(work)

@@ -152,7 +152,8 @@ def test_a_worker_stuck_in_the_driver_is_left_behind_and_reaped_when_it_can_be(
     asked: Asked, fake: FakeGpus, tmp_path: Path
 ) -> None:
     with stuck(tmp_path / "fuse") as filesystem:
-        asked.limit(Limits(first=2, look=2, respawn_first=0))
+        asked.gpu()  # what begins late on a busy machine has begun
+        asked.nvml.limits = Limits(first=DEADLINE_S, look=2, respawn_first=0)
         fake.stuck("nvmlDeviceGetCount_v2", filesystem.file)
         fake.write()
         future = asked.portal.start_task_soon(asked.nvml.read)

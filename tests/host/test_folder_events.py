@@ -66,7 +66,7 @@ def test_who_waits_in_vain_is_cancelled_at_once_and_leaves_no_descriptor(tmp_pat
         events.close()
 
     anyio.run(story)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # fewer, where an earlier test's are collected now
 
 
 def test_folders_that_are_all_gone_are_an_error(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_an_agent_runs_chained_experiments_to_the_end_of_the_budget(lab: Lab) ->
     assert chain(lab)["chain_trail"] == [SLUG, "261124-next", "261125-next"]
 
 
-@pytest.mark.timeout(240)  # each iteration is a real run: on a loaded machine a third of a second
+@pytest.mark.timeout(600)  # each iteration is a real run: on a loaded machine a second and more
 def test_no_iteration_costs_more_than_the_first_ones(lab: Lab) -> None:
     lab.ready(settle=0, max_runs=ITERATIONS)
     with agent(lab) as client:

@@ -11,7 +11,7 @@ import pytest
 
 from arctl.mcp.progress import PROGRESS_S
 from tests.support.agents import COMMAND, HANDSHAKE, PROTOCOLS, Agent, agent, said
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.shell import Shell, shells, sockets
 
 
@@ -52,7 +52,7 @@ def test_a_signal_ends_the_server_at_once_and_leaves_its_run(shell: Shell, numbe
     with agent(shell.lab) as client:
         running(client, shell)
         client.process.send_signal(number)
-        assert client.process.wait(10) == -number
+        assert client.process.wait(DEADLINE_S) == -number
         judged_once(shell)
 
 
@@ -106,6 +106,8 @@ def test_cancelled_calls_hold_no_connections(shell: Shell) -> None:
     """All clients share those of the daemon; a wait would keep its own until progress is due."""
     with agent(shell.lab) as client:
         running(client, shell)
+        while "running" not in str((message := client.receive()) and message.get("params")):
+            assert message is not None  # it waits for the verdict once it has told of the launch
         descriptors = Path(f"/proc/{client.process.pid}/fd")
         before = len(list(descriptors.iterdir()))
         calls = [client.start("wait") for _ in range(20)]

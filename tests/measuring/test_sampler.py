@@ -183,12 +183,12 @@ def test_how_often_it_looks(tmp_path: Path) -> None:
         assert sampler.interval(now) is None
         sampler.ask()
         assert sampler.interval(now + ASKED_FOR_S / 2) == ASKED_EVERY_S
-        assert sampler.interval(now + ASKED_FOR_S + 1) is None
-        sampler.begin(job(tmp_path / "a1", age=YOUNG_S + 1))
+        assert sampler.interval(now + ASKED_FOR_S + DEADLINE_S) is None
+        sampler.begin(job(tmp_path / "a1", age=YOUNG_S + DEADLINE_S))
         assert sampler.interval(now) == AT_WORK_EVERY_S
         sampler.begin(job(tmp_path / "a2"))
         assert sampler.interval(now) == YOUNG_EVERY_S
-        assert sampler.interval(now + YOUNG_S + 1) == AT_WORK_EVERY_S
+        assert sampler.interval(now + YOUNG_S + DEADLINE_S) == AT_WORK_EVERY_S
         sampler._cost = COST_SHARE / 2  # of a tick: then two a second are its share
         assert sampler.interval(now) == pytest.approx(0.5)
         sampler._cost = 10.0
@@ -289,7 +289,7 @@ def test_an_end_does_not_wait_for_a_driver_that_hangs(tmp_path: Path) -> None:
             await world.until(lambda: world.ticks)
             world.gpu.open = anyio.Event()
             await world.gpu.times(len(world.gpu.asked) + 1)
-            with anyio.fail_after(1.0):
+            with anyio.fail_after(DEADLINE_S):
                 assert await world.sampler.end(asked.key) is not None
             world.gpu.open.set()
 

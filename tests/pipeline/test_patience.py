@@ -1,5 +1,6 @@
 """What waits for something in its way goes on as soon as that is gone, long before the next try is due."""
 
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,15 +35,22 @@ async def waited(error: StorageError, mend: Any) -> None:
                 await anyio.sleep(0.05)
 
 
+def watches() -> set[Path]:
+    """Return the descriptors of this process with which folders are watched."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found |= {path} if "inotify" in str(path.readlink()) else set()
+    return found
+
+
 def test_a_change_where_the_thing_stands_ends_the_wait(tmp_path: Path) -> None:
     thing = tmp_path / "best.json"
     thing.mkdir()
-    error = refused(thing)
+    error, before = refused(thing), watches()
 
     def moved(_: object) -> bool:
-        watching = any(
-            "inotify" in str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()
-        )
+        watching = bool(watches() - before)
         if watching:
             thing.rename(tmp_path / "old")
         return watching

@@ -12,6 +12,7 @@ from tests.support.follower import Follower, Idea, Skill, Typed
 from tests.support.imports import ROOT
 from tests.support.lab import Lab
 from tests.support.manual import inline
+from tests.support.shell import but_for_waiting
 
 SKILL = Skill(ROOT / "skill" / "skills" / "run" / "SKILL.md")
 CHILD = "261123-steps"
@@ -53,7 +54,7 @@ def typed(run: Callable[..., Done]) -> Typed:
 
     def one(line: str) -> tuple[int, str]:
         done = run("sh", "-c", line)
-        return done.returncode, done.stdout + done.stderr
+        return done.returncode, done.stdout + but_for_waiting(done.stderr)
 
     return one
 

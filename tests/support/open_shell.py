@@ -6,6 +6,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from tests.support.manual import Command, Edit, headings, steps
+from tests.support.shell import WAITS, but_for_waiting
 from tests.support.shown import same
 
 END = "\x1eend "
@@ -76,6 +77,7 @@ def play(
 def check(step: Command, shell: OpenShell, text: str) -> None:
     """Run a command as `text` and compare what it printed with what the file shows."""
     code, printed = shell(text)
+    printed = printed if WAITS.search(step.shown) else but_for_waiting(printed)
     told = f"{step.place}: $ {step.text}\nshown, {step.code}:\n{step.shown}\nprinted, {code}:\n{printed}"
     assert code == step.code, told
     assert same(step.shown, printed, step.measured), told

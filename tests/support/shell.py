@@ -1,9 +1,13 @@
 """`arctl` as an agent's shell runs it, in the project of a lab; whatever it started is gone afterwards."""
 
 import contextlib
+import fcntl
 import json
 import os
+import re
 import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ from tests.support import client
 from tests.support.lab import SLUG, Lab, wait_until
 
 DEADLINE_S = 50
+WAITS = re.compile(r"^\[r\d+\] (?:queued|launching)(?:[,:].*)?\n", re.MULTILINE)
 # What `arctl init` has to be told of an experiment.
 GOAL = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
 # The Python of these tests, and no shim of a version manager: that one takes as long as a whole run.
@@ -67,9 +72,12 @@ class Shell:
         self.go.touch()
 
     def waiting(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """A command in the background, once its run is running."""
+        """A command in the background, once its run is running, and it has said so where it says that."""
         process = self.start(*arguments, **options)
         wait_until(lambda: self.states() == ["running"], "the run runs")
+        if arguments[0] == "run" and "--json" not in arguments and "stdout" not in options:
+            # The daemon's answer to the submit comes to it at any time: until then it names no run.
+            wait_until(lambda: printed(process) > 0, "it says that its run is launched")
         return process
 
     def states(self) -> list[str]:
@@ -119,6 +127,21 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> str:
         assert more, lines
         lines += more
     return lines
+
+
+def printed(process: subprocess.Popen[str]) -> int:
+    """How many bytes of its stdout nobody has read yet (tty_ioctl(4), FIONREAD)."""
+    assert process.stdout is not None
+    count = fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
+
+
+def but_for_waiting(said: str) -> str:
+    """Leave out what a run waits for: a command tells that of a launch which takes longer than a second.
+
+    On a busy machine any launch may.
+    """
+    return WAITS.sub("", said)
 
 
 def connected(pid: int) -> bool:

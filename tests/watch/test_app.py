@@ -269,9 +269,13 @@ def test_a_view_that_ends_at_once_leaves_no_thread_and_no_connection(lab: Lab) -
     threads = set(threading.enumerate())
     for story in (nothing, a_log, nothing):
         watched(lab, story)
-        left = [thread for thread in threading.enumerate() if thread not in threads and is_ours(thread)]
-        assert not left, left
+        wait_until(lambda: not left(threads), "the end of its threads")
     gc.collect()
+
+
+def left(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads of a view that were not there before."""
+    return [thread for thread in threading.enumerate() if thread not in before and is_ours(thread)]
 
 
 def is_ours(thread: threading.Thread) -> bool:

@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,15 @@ def command(lab: Lab, *arguments: str, **environment: str) -> str:
 
 def seen(tmux: Tmux, *texts: str) -> str:
     """The screen, once all of these are on it."""
-    reached: Callable[[], bool] = lambda: all(text in tmux.text() for text in texts)  # noqa: E731
+
+    def shown() -> str:
+        screen = tmux.text()
+        return screen if all(text in screen for text in texts) else ""
+
     try:
-        wait_until(reached, f"{texts} on the screen")
+        return str(wait_until(shown, f"{texts} on the screen"))
     except AssertionError as error:
         raise AssertionError(tmux.text()) from error
-    return tmux.text()
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_a_person_sees_the_runs_and_leaves_with_q(lab: Lab, columns: int, lines:
         seen(tmux, "r0002 advance")
         tmux.type("q")
         wait_until(lambda: not tmux.alive(), "it has ended")
-    assert lab.call("daemon.info")["active"] == 0
+    wait_until(lambda: lab.call("daemon.info")["active"] == 0, "nothing is under way")
 
 
 def test_without_colours_it_says_the_same(lab: Lab) -> None:
