@@ -109,7 +109,8 @@ def change(expr: str | None, as_json: bool, **params: Any) -> None:
 
     A change is refused if the values before and after it could not be compared.
     """
-    _say(Here(expr).ask("session.set", given=take_settings(params)), as_json)
+    here, given = Here(expr), take_settings(params)
+    _say(here.ask("session.set", given=given, environment=environment()), as_json)
 
 
 @session.command()

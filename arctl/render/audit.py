@@ -12,7 +12,7 @@ from ardaemon.core.line import number, short
 HEAD = ("run", "primary", "audit", "trend")
 PATH_MAX = 400  # bytes: it is copied from the terminal
 NAMED_MAX = 8  # runs that wait, of a line
-NO_AUDIT = "there is no audit: arctl session start --audit COMMAND"
+NO_AUDIT = "there is no audit: arctl session set --audit COMMAND; or with the next session start"
 
 
 def lines(view: Answer, machine: str) -> Iterator[str]:

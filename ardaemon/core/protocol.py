@@ -263,9 +263,13 @@ class SessionStart(Where, frozen=True, kw_only=True):
 
 
 class SessionSet(Where, frozen=True, kw_only=True):
-    """session.set: other settings for the live session."""
+    """session.set: other settings for the live session.
+
+    `environment` is where the programs of new checks and of a new audit are looked for (PATH).
+    """
 
     given: SomeSettings
+    environment: dict[str, str] | None = None
 
 
 LINKS_MAX = 64  # of one chain.get

@@ -1,6 +1,6 @@
 """Changes the settings of a live session, where the values that it measures stay comparable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -48,10 +48,12 @@ def change(
     given: SomeSettings,
     started_here: StartedHere,
     require_possible: Callable[[Settings], None],
+    environment: Mapping[str, str] | None = None,
 ) -> Changed:
     """Change the settings of the live session, and sign them. Raises Refused where that is not sound.
 
-    `require_possible` raises UsageError for what this machine can never give.
+    `require_possible` raises UsageError for what this machine can never give. The programs of new checks, and
+    of a new audit, are looked for in `environment`; without one they are not looked for.
     """
     current = load_or_repair(experiment)
     session = current.session
@@ -72,6 +74,9 @@ def change(
     if not changed.keys().isdisjoint(AT_SUBMIT):
         require_possible(settings)
     _require_comparable(before, changed, current.contract)
+    if environment is not None:
+        named = replace(settings, checks=changed.get("checks", ()), audit=changed.get("audit"))
+        checks.require_programs(named, environment, str(experiment.project))
     if not changed:
         return Changed(session, ("nothing changes: the settings are so already",))
     sealed = _sealed(experiment, session, settings)

@@ -271,7 +271,8 @@ class Experiments:
         experiment = await self.context.resolve(params.project, params.expr)
         async with self.context.changing(experiment):
             possible = await self._possible({})
-            work = partial(change.change, experiment, params.given, self.context.started_here, possible)
+            here = self.context.started_here
+            work = partial(change.change, experiment, params.given, here, possible, params.environment)
             changed = await self.context.do(experiment, work)
             self.board.renew(experiment.folder, changed.session)
         self._tell_idler(experiment, changed.session)

@@ -313,6 +313,19 @@ def test_a_check_that_could_never_run_is_refused(
     assert lab.get("session.get")["session"]["live"] is False
 
 
+@pytest.mark.parametrize("option", ["--check", "--audit"])
+def test_a_check_that_could_never_run_is_refused_in_a_live_session_too(lab: Lab, option: str) -> None:
+    lab.ready()
+    shell = Shell(lab)
+    code, _, error = shell.end(shell.start("session", "set", option, "no-such-program x"))
+    assert (code, "no-such-program" in error, option in error) == (65, True, True), error
+    settings = lab.get("session.get")["session"]["settings"]
+    assert not settings.get("checks")
+    assert settings.get("audit") is None
+    shell("session", "set", option, "true")
+    lab.get("session.set", given={"plateau": 3}, environment={})  # of what is there, nobody asks again
+
+
 # --- equal, but shorter ---
 
 LONG = "# why\n\nx = 1\ny = 2\nprint('val/loss: 1.0')\n"
