@@ -38,6 +38,7 @@ PARTS = {
     "{": ("a list in braces", "write each word"),
     "~": ("another user's home folder", "write the folder's path"),
 }
+OF_LINES = frozenset(PARTS[key][0] for key in "><|;\n&(")  # what they are called for which a script is there
 
 
 class ShellPart(NamedTuple):

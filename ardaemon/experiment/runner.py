@@ -48,9 +48,15 @@ def require_no_shell(option: str, command: str) -> None:
     except ValueError:
         return  # whoever splits it says what is missing
     if part is not None:
-        raise UsageError(
-            f"{option} {command!r} is started without a shell, and {part.text!r} is {part.what}", part.mend
-        )
+        fault = f"{option} {command!r} is started without a shell, and {part.text!r} is {part.what}"
+        raise UsageError(fault, _without_shell(option, part))
+
+
+def _without_shell(option: str, part: command_line.ShellPart) -> str:
+    """Return what to write instead; a command beside the runner has no log and no script of a run's."""
+    if option == "--runner" or part.what not in command_line.OF_LINES:
+        return part.mend
+    return f'put the line into a script, and give that: {option} "sh SCRIPT"'
 
 
 def check_runner(template: str) -> None:

@@ -13,6 +13,7 @@ from ardaemon.core.model import Settings
 from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
 from ardaemon.core.size import SIZES
 from ardaemon.core.words import option
+from ardaemon.experiment.runner import require_no_shell
 from ardaemon.experiment.settings import check, given_values, inherit
 from tests.support.every import every
 
@@ -109,3 +110,15 @@ def test_every_option_of_a_time_or_a_size_is_known_as_one() -> None:
 def test_an_audit_that_could_never_run_is_refused(given: dict[str, Any], fault: str) -> None:
     with pytest.raises(UsageError, match=fault):
         check(Settings(seconds=60, **given))
+
+
+@pytest.mark.parametrize("option", ["--audit", "--check", "--metric-command", "--runner"])
+@pytest.mark.parametrize("line", ["a | b", "a > b", "a && b", "(a)", "a; b"])
+def test_what_a_shell_alone_can_do_is_for_a_script_and_only_a_run_has_a_log(option: str, line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        require_no_shell(option, line)
+    is_script = caught.value.mend == f'put the line into a script, and give that: {option} "sh SCRIPT"'
+    assert is_script == (option != "--runner"), caught.value.mend
+    with pytest.raises(UsageError, match=r"'\$X' is a variable") as caught:
+        require_no_shell(option, "a $X")
+    assert "write its value" in caught.value.mend
