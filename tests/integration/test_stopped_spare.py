@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from ardaemon.engines.local.beginning import BEGIN_S
 from ardaemon.host import proc
+from tests.support.halting import ACKNOWLEDGE_S
 from tests.support.jobs import alive, children_of, launched, parked_of, shim_of, stop, stopped
 from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import with_gpus
@@ -17,8 +19,9 @@ from tests.support.shell import Shell
 pytestmark = pytest.mark.promise("stopped-spare")
 
 HALTING = "tests.support.halting"
-STOP_S = 6.0  # a stop that waits for nobody, on a loaded machine
-RUN_S = 15.0  # a run that has to wait for another shim
+STOP_S = 25.0  # until a stop is given up here; `arctl daemon stop` itself waits for 30 s
+RUN_S = 50.0  # until a verdict is given up
+PATIENT_S = 20.0  # longer than the test takes from the stopped shim to the daemon's end, or to a cancel
 # Every launch leaves a mark: a second one would be seen.
 MARKED = (
     "import os, pathlib\n"
@@ -36,28 +39,41 @@ def lab(lab: Lab) -> Lab:
     return lab
 
 
-def halting(lab: Lab, where: str, seconds: float = 20) -> Lab:
-    """A daemon whose first shim is stopped there, and a session."""
+def halting(lab: Lab, where: str, patience: float = ACKNOWLEDGE_S) -> Lab:
+    """A daemon whose first shim is stopped there, and which waits so long for its answer; and a session."""
     lab.environment |= {"HALT": where, "HALTED": str(lab.root / "halted")}
-    lab.start(HALTING)
+    lab.start(HALTING, ACKNOWLEDGE_S=str(patience))
     lab.init()
-    lab.session(seconds=seconds)
+    lab.session(seconds=300)
     return lab
 
 
-def given_to_a_stopped_shim(lab: Lab, script: str = MARKED) -> tuple[str, int]:
-    """A run that is launched, and its shim, which is stopped."""
+def given_to_a_stopped_shim(lab: Lab) -> tuple[str, int]:
+    """A run that is launched, and its shim, which was stopped.
+
+    Without patience the daemon may have ended that shim by now, and given the run to another one.
+    """
     spare = parked_of(lab)
-    lab.write(script)
+    lab.write(MARKED)
     run_id: str = lab.submit()["run_id"]
+    lab.stopped.append(spare)
     wait_until((lab.root / "halted").exists, "the shim to be halted")
+    return run_id, spare
+
+
+def waited_for(lab: Lab, where: str) -> tuple[str, int]:
+    """The same with a daemon that waits for the shim until it is killed here."""
+    run_id, shim = given_to_a_stopped_shim(halting(lab, where, PATIENT_S))
     wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "launching", "the launch")
-    return run_id, stopped(lab, spare)
+    stopped(lab, shim)
+    lab.kill()
+    assert proc.stopped(shim)
+    return run_id, shim
 
 
-def judged(lab: Lab, run_id: str) -> dict[str, Any]:
+def judged(lab: Lab, run_id: str, seconds: float = RUN_S) -> dict[str, Any]:
     """Its result, before long."""
-    answer = lab.wait(run_id, timeout=RUN_S)
+    answer = lab.wait(run_id, timeout=seconds)
     assert answer["result"] is not None, f"{run_id} is {answer['state']}: {answer['why']}"
     result: dict[str, Any] = answer["result"]
     return result
@@ -75,6 +91,7 @@ def test_a_spare_that_is_stopped_is_replaced_before_it_gets_a_run(lab: Lab) -> N
     spare = stop(lab, parked_of(lab))
     lab.write(MARKED)
     assert judged(lab, lab.submit()["run_id"])["verdict"] == "advance"
+    assert [event["pid"] for event in lab.events("spare shim replaced")] == [spare]
     assert not alive(spare)
     assert launches(lab) == ["r0001"]
 
@@ -111,7 +128,7 @@ def test_a_daemon_stops_while_its_nvml_worker_is_stopped(lab: Lab) -> None:
 
 
 def assert_stops(lab: Lab) -> None:
-    """`arctl daemon stop` does its work in a few seconds."""
+    """`arctl daemon stop` does its work, and the daemon has waited for nobody in vain."""
     stopping = Shell(lab).start("daemon", "stop")
     try:
         _, err = stopping.communicate(timeout=STOP_S)
@@ -121,7 +138,8 @@ def assert_stops(lab: Lab) -> None:
         raise AssertionError(f"the daemon has not stopped within {STOP_S:g} s") from None
     assert stopping.returncode == 0, err
     assert lab.process is not None
-    lab.process.wait(0)
+    lab.process.wait(DEADLINE_S)
+    assert not lab.events("left threads behind")
 
 
 # --- given an attempt ---
@@ -140,9 +158,7 @@ def test_a_shim_that_is_stopped_before_it_begins_is_ended_and_the_run_goes_to_an
 
 @pytest.mark.parametrize("where", ["give", "create"])
 def test_a_daemon_that_finds_such_an_attempt_does_the_same(lab: Lab, where: str) -> None:
-    run_id, shim = given_to_a_stopped_shim(halting(lab, where))
-    lab.kill()
-    assert proc.stopped(shim)
+    run_id, shim = waited_for(lab, where)
     lab.start(HALTING)
     result = judged(lab, run_id)
     assert (result["verdict"], result["attempts"]) == ("advance", 1)
@@ -151,7 +167,7 @@ def test_a_daemon_that_finds_such_an_attempt_does_the_same(lab: Lab, where: str)
 
 
 def test_a_run_that_is_cancelled_meanwhile_is_interrupted_and_never_launched(lab: Lab) -> None:
-    run_id, shim = given_to_a_stopped_shim(halting(lab, "give"))
+    run_id, shim = given_to_a_stopped_shim(halting(lab, "give", patience=3.0))
     lab.get("run.cancel", run_id=run_id)
     assert judged(lab, run_id)["status"] == "interrupted"
     assert not alive(shim)
@@ -159,11 +175,10 @@ def test_a_run_that_is_cancelled_meanwhile_is_interrupted_and_never_launched(lab
 
 
 def test_a_cancel_that_comes_before_the_shim_begins_ends_the_shim_at_once(lab: Lab) -> None:
-    run_id, shim = given_to_a_stopped_shim(halting(lab, "give"))
-    lab.kill()
-    lab.start()  # it waits for the shim longer than this takes
+    run_id, shim = waited_for(lab, "give")
+    lab.start()  # it waits for the shim for BEGIN_S
     lab.get("run.cancel", run_id=run_id)
-    assert judged(lab, run_id)["status"] == "interrupted"
+    assert judged(lab, run_id, BEGIN_S - 2)["status"] == "interrupted"
     assert not alive(shim)
     assert not (lab.project / "launches").exists()
 
@@ -171,9 +186,8 @@ def test_a_cancel_that_comes_before_the_shim_begins_ends_the_shim_at_once(lab: L
 def test_a_shim_that_is_stopped_once_it_has_begun_is_left_alone_and_goes_on_when_it_is_woken(
     lab: Lab,
 ) -> None:
-    run_id, shim = given_to_a_stopped_shim(halting(lab, "spawn"))
+    run_id, shim = waited_for(lab, "spawn")
     assert (lab.folder / f"runs/{run_id}/a1/start.json").exists()
-    lab.kill()
     lab.start(HALTING)
     wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the run to be followed")
     assert proc.stopped(shim)
@@ -184,7 +198,7 @@ def test_a_shim_that_is_stopped_once_it_has_begun_is_left_alone_and_goes_on_when
 
 
 def test_a_shim_whose_folder_is_away_is_not_taken_for_one_that_never_began(lab: Lab) -> None:
-    halting(lab, "never", seconds=300)
+    halting(lab, "never")
     run_id = launched(lab, SLEEP)
     shim = shim_of(lab, run_id)
     lab.kill()

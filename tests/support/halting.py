@@ -2,7 +2,8 @@
 
 $HALT is the moment: `give`, right before the shim is given its attempt, or an operation of
 host/operations.py, right before the shim does it. `hold` is as `give`, and waits as long as a daemon does.
-$HALTED is a file that is made then; where it exists already, no shim is stopped. Run as
+$HALTED is a file that is made then; where it exists already, no shim is stopped. With $ACKNOWLEDGE_S the
+daemon waits longer for the shim's answer: as long as the test has something to do. Run as
 `python -m tests.support.halting serve …`.
 """
 
@@ -46,7 +47,8 @@ def halt_at_give(flag: str) -> None:
 if __name__ == "__main__":
     where, flag = os.environ["HALT"], os.environ["HALTED"]
     if where != "hold":
-        starter.ACKNOWLEDGE_S, beginning.BEGIN_S = ACKNOWLEDGE_S, BEGIN_S
+        starter.ACKNOWLEDGE_S = float(os.environ.get("ACKNOWLEDGE_S", ACKNOWLEDGE_S))
+        beginning.BEGIN_S = BEGIN_S
     if where in ("give", "hold"):
         halt_at_give(flag)
     else:
