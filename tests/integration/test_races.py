@@ -13,6 +13,8 @@ from tests.support.jobs import alive, job_of, launched, shim_of
 from tests.support.lab import Lab, wait_until
 
 SLEEP = "import time\nprint('val/loss: 1', flush=True)\ntime.sleep({})\n"
+# Says its value, and ends once it is told to.
+HELD = "import os, time\nprint('val/loss: 1', flush=True)\nwhile not os.path.exists({!r}): time.sleep(0.01)\n"
 DEAF = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep({})\n"
 
 
@@ -20,6 +22,15 @@ def deaf(lab: Lab, seconds: float) -> str:
     run_id = launched(lab, DEAF.format(seconds))
     wait_until((lab.folder / f"runs/{run_id}/a1/run.log").read_bytes, "the script to be deaf to TERM")
     return run_id
+
+
+def held(lab: Lab) -> str:
+    """A run that is at work until `release`."""
+    return launched(lab, HELD.format(str(lab.root / "go")))
+
+
+def release(lab: Lab) -> None:
+    (lab.root / "go").touch()
 
 
 def test_a_run_of_a_stopped_session_does_not_end_the_next_one(lab: Lab) -> None:
@@ -38,12 +49,13 @@ def test_a_run_of_a_stopped_session_does_not_end_the_next_one(lab: Lab) -> None:
 
 def test_a_held_run_takes_the_settings_of_the_session_that_releases_it(lab: Lab) -> None:
     lab.ready(max_runs=1)
-    first = launched(lab, SLEEP.format(0.5))
+    first = held(lab)
     second = lab.submit()["run_id"]
+    release(lab)
     assert lab.wait(first)["result"]["terminated_by"] == "max_runs"
-    held = lab.get("run.get", run_id=second)
+    view = lab.get("run.get", run_id=second)
     again = "arctl session start --resume continue --expr 261122-test"
-    assert (held["state"], held["why"]) == ("queued", f"its session is over: {again}")
+    assert (view["state"], view["why"]) == ("queued", f"its session is over: {again}")
     with pytest.raises(errors.Stuck, match="its session is over"):  # instead of hanging
         lab.wait(second)
     lab.session(resume="continue", max_runs=50, seconds=7, ack=True)
@@ -57,9 +69,10 @@ def test_a_seal_accepted_during_a_run_makes_that_run_invalid(lab: Lab) -> None:
     (lab.project / "prepare.py").write_text("A = 1\n")
     lab.init(prepare=str(lab.project / "prepare.py"))
     lab.session()
-    run_id = launched(lab, SLEEP.format(1))
+    run_id = held(lab)
     (lab.folder / "prepare.py").write_text("A = 2\n")
     lab.get("experiment.seal", accept=True)
+    release(lab)
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["verdict"]) == ("invalid", "invalid")
     assert "another seal" in result["reason"]
@@ -77,18 +90,19 @@ def test_a_cancelled_run_whose_shim_is_dead_ends_at_once_as_interrupted(lab: Lab
 
 def test_a_project_that_is_away_when_the_daemon_starts_keeps_its_runs(lab: Lab) -> None:
     lab.ready()
-    first = launched(lab, SLEEP.format(0.5))
+    first = held(lab)
     wait_until((lab.folder / f"runs/{first}/a1/run.log").read_bytes, "the script's first words")
     lab.write("# precious\nprint('val/loss: 0.5')\n")
     second = lab.submit()["run_id"]
     lab.kill()
+    release(lab)
     away = lab.root / "away"
     lab.project.rename(away)
     unreadable = lab.home / "active/unreadable.json"
     unreadable.symlink_to(lab.root / "nowhere")
     lab.start()
-    assert lab.events("stranded")
-    assert any("no daemon follows unreadable" in line for line in lab.call("queue.list")["warnings"])
+    wait_until(lambda: lab.events("stranded"), "the daemon's word that a run is away")
+    wait_until(lambda: "no daemon follows unreadable" in str(lab.call("queue.list")["warnings"]), "the name")
     unreadable.rename(lab.root / "unreadable.json.old")  # as the warning says
     away.rename(lab.project)
     lab.edit(0.9)
@@ -108,17 +122,19 @@ def _value(lab: Lab, run_id: str) -> float | None:
 
 def test_a_session_file_broken_while_the_daemon_is_dead_orphans_no_run(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(1))
+    run_id = held(lab)
     lab.kill()
     (lab.folder / ".ar-session.json").write_text("{broken")
     lab.start()
+    release(lab)
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
 
 
 def test_what_is_in_the_way_of_a_commit_can_be_mended(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(0.8))
+    run_id = held(lab)
     (lab.folder / "batch_contract.json").write_text("{broken")
+    release(lab)
     wait_until(lambda: lab.events("blocked"), "the daemon's word that it cannot go on")
     lab.get("experiment.seal", accept=True)
     result = lab.wait(run_id)["result"]
@@ -169,18 +185,19 @@ def test_removed_lock_folders_are_made_again(lab: Lab) -> None:
 
 def test_torn_writes_of_a_killed_daemon_are_swept_at_the_next_start(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(1))
+    run_id = held(lab)
     lab.kill()
     torn = lab.folder / ".best.json.999999999.3.tmp"
     torn.write_text("{")
     lab.start()
-    assert not torn.exists()
+    wait_until(lambda: not torn.exists(), "the torn file to be swept")
+    release(lab)
     lab.wait(run_id)
 
 
 def test_a_wish_to_cancel_is_heard_by_the_next_daemon(lab: Lab) -> None:
     lab.ready()
-    launched(lab, SLEEP.format(1))
+    held(lab)
     waiting = lab.submit()["run_id"]
     lab.kill()
     (entry,) = [p for p in (lab.home / "active").iterdir() if waiting in p.name]
@@ -188,6 +205,7 @@ def test_a_wish_to_cancel_is_heard_by_the_next_daemon(lab: Lab) -> None:
     lab.start()
     assert lab.wait(waiting)["result"]["status"] == "interrupted"
     assert not Path(lab.folder / f"runs/{waiting}/a1").exists()
+    release(lab)
 
 
 def test_after_another_seal_is_accepted_the_old_best_is_not_the_one_to_beat_by_itself(lab: Lab) -> None:

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from ardaemon.core.errors import ArdaemonError, Refused
 from tests.support.jobs import alive, job_of, launched, shim_of
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.run_json import of_another_boot
+from tests.support.shell import UNTIL_TOLD
 
 SLEEP = 'import time\nprint("val/loss: {value}", flush=True)\ntime.sleep({seconds})\n'
 # Every launch leaves a mark: a second one would be seen.
@@ -20,6 +22,13 @@ MARKED = (
     "    f.write(os.environ['AR_RUN_ID'] + chr(10))\n"
     "time.sleep({seconds})\nprint('val/loss: {value}')\n"
 )
+# The same, until `go` is there.
+HELD = MARKED.replace("time.sleep({seconds})", "while not os.path.exists({go!r}):\n    time.sleep(0.01)")
+
+
+def go(lab: Lab) -> str:
+    """The file that lets UNTIL_TOLD and HELD come to their end."""
+    return str(lab.root / "go")
 
 
 def all_killed(lab: Lab) -> str:
@@ -36,26 +45,35 @@ def all_killed(lab: Lab) -> str:
 @pytest.mark.promise("adoption")
 def test_a_job_goes_on_without_the_daemon_and_is_judged_once_by_the_next(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=0.5, seconds=1.5))
+    begun = time.monotonic()
+    run_id = launched(lab, UNTIL_TOLD.format(value=0.5, go=go(lab)))
     lab.kill()
     assert alive(job_of(lab, run_id))
+    adopted = time.monotonic()
     lab.start()
+    worked = time.monotonic() - adopted
+    Path(go(lab)).touch()
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["verdict"], result["exit_code"]) == ("ok", "advance", 0)
-    assert 1.4 < result["seconds"] < 6
+    assert worked < result["seconds"] < time.monotonic() - begun
     assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
 
 
 @pytest.mark.promise("adoption")
 def test_a_job_that_ends_while_no_daemon_lives_has_its_exact_code_and_duration(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, "import time\ntime.sleep(0.7)\nraise SystemExit(7)\n")
+    begun = time.monotonic()
+    run_id = launched(lab, f"{UNTIL_TOLD.format(value=1, go=go(lab))}raise SystemExit(7)\n")
+    known = time.monotonic()
     lab.kill()
+    worked = time.monotonic() - known
+    Path(go(lab)).touch()
     wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
+    ended = time.monotonic()
     lab.start()
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["exit_code"]) == ("crash", 7)
-    assert 0.6 < result["seconds"] < 4
+    assert worked < result["seconds"] < ended - begun
 
 
 @pytest.mark.promise("adoption")
@@ -64,7 +82,7 @@ def test_the_limit_holds_with_the_daemon_dead(lab: Lab) -> None:
     run_id = launched(lab, SLEEP.format(value=1, seconds=60))
     job = job_of(lab, run_id)
     lab.kill()
-    wait_until(lambda: not alive(job), "the end of the job by its shim", 8)
+    wait_until(lambda: not alive(job), "the end of the job by its shim")
     lab.start()
     assert lab.wait(run_id)["result"]["status"] == "timeout"
 
@@ -122,13 +140,14 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_run_and_launches_none_twice(
 @pytest.mark.promise("supervisor-lost")
 def test_a_killed_shim_leaves_the_job_adopted_the_slot_held_and_the_code_unknown(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=1, seconds=2))
+    run_id = launched(lab, UNTIL_TOLD.format(value=1, go=go(lab)))
     job = job_of(lab, run_id)
     os.kill(shim_of(lab, run_id), signal.SIGKILL)
     lab.edit(0.5)
     second = lab.submit()["run_id"]
     assert alive(job)
     assert lab.get("run.get", run_id=second)["state"] == "queued"
+    Path(go(lab)).touch()
     result = lab.wait(run_id)["result"]
     assert not alive(job)
     assert (result["status"], result["reason"], result["exit_code"]) == ("crash", "supervisor_lost", None)
@@ -138,20 +157,21 @@ def test_a_killed_shim_leaves_the_job_adopted_the_slot_held_and_the_code_unknown
 @pytest.mark.promise("supervisor-lost")
 def test_shim_and_daemon_killed_leave_one_copy_which_is_adopted(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, MARKED.format(value=1, seconds=1.5))
+    run_id = launched(lab, HELD.format(value=1, go=go(lab)))
     job, shim = job_of(lab, run_id), shim_of(lab, run_id)
     lab.kill()
     os.kill(shim, signal.SIGKILL)
     lab.start()
     assert alive(job)
     wait_until(lambda: lab.get("run.get", run_id=run_id)["state"] == "running", "the daemon's look at it")
+    Path(go(lab)).touch()
     assert lab.wait(run_id)["result"]["reason"] == "supervisor_lost"
     assert (lab.project / "launches").read_text().split() == [run_id]
 
 
 @pytest.mark.promise("supervisor-lost")
 def test_an_adopted_job_is_ended_at_its_deadline(lab: Lab) -> None:
-    lab.ready(seconds=1.5)
+    lab.ready(seconds=4)  # longer than it takes from the launch to the shim's end
     run_id = launched(lab, SLEEP.format(value=1, seconds=60))
     job = job_of(lab, run_id)
     os.kill(shim_of(lab, run_id), signal.SIGKILL)
@@ -184,9 +204,10 @@ def ended_before_a_reboot(lab: Lab) -> str:
     run_id = launched(
         lab,
         "import os, time\nopen(os.environ['AR_RUN_DIR'] + '/state.pt', 'w').write('state')\n"
-        "print('val/loss: 0.5')\ntime.sleep(0.7)\n",
+        + UNTIL_TOLD.format(value=0.5, go=go(lab)),
     )
     lab.kill()
+    Path(go(lab)).touch()
     wait_until((lab.folder / f"runs/{run_id}/a1/exit.json").exists, "the shim's record")
     of_another_boot(lab, run_id)
     lab.start()
@@ -248,14 +269,15 @@ def test_an_interrupt_that_was_acknowledged_holds_over_a_restart(lab: Lab) -> No
 @pytest.mark.promise("adoption")
 def test_a_clean_stop_leaves_the_job_running_and_no_file_of_the_daemon_behind(lab: Lab) -> None:
     lab.ready()
-    run_id = launched(lab, SLEEP.format(value=1, seconds=1))
+    run_id = launched(lab, UNTIL_TOLD.format(value=1, go=go(lab)))
     lab.call("daemon.stop")
     assert lab.process is not None
-    lab.process.wait(10)
+    lab.process.wait(DEADLINE_S)
     assert not (lab.home / "daemon.json").exists()
     assert not (lab.runtime / "ardaemon/control.sock").exists()
     assert alive(job_of(lab, run_id))
     lab.start()
+    Path(go(lab)).touch()
     assert lab.wait(run_id)["result"]["verdict"] == "advance"
 
 
