@@ -19,9 +19,12 @@ pytestmark = pytest.mark.promise("clock")
 DAY, YEAR = 86400.0, 365 * 86400.0
 JUMPS = {"a day back": -DAY, "to 1970": -time.time() + 60, "a year forward": YEAR}
 SLEEP = "import time\nprint('val/loss: 1', flush=True)\ntime.sleep(60)\n"
-# Says something every 0.3 s: never silent for as long as the stall limit of its test.
-CHATTY = "import time\nfor step in range(8):\n    print('val/loss:', step, flush=True)\n    time.sleep(0.3)\n"
-LATE_S = 2.0  # so much later than its limit may an end be seen, on a busy machine
+# Says something every 0.3 s, for longer than the stall limit of its test, and is never silent for as long.
+CHATTY = (
+    "import time\nfor step in range(18):\n    print('val/loss:', step, flush=True)\n    time.sleep(0.3)\n"
+)
+STALL_S = 4.0
+LATE_S = 20.0  # so much later than its limit may an end be seen: a jump is far longer, and so are the jobs
 
 
 def jumps(quick: str) -> pytest.MarkDecorator:
@@ -38,16 +41,20 @@ def clock(lab: Lab) -> Clock:
     return found
 
 
+def begun(lab: Lab, run_id: str) -> float:
+    """When the job was started, by CLOCK_MONOTONIC."""
+    return float(lab.read(f"runs/{run_id}/a1/start.json")["monotonic"])
+
+
 def jumped(lab: Lab, clock: Clock, jump: str, script: str) -> tuple[dict[str, Any], float]:
-    """A run in the midst of which the clock is set: its result, and its true duration."""
+    """A run in the midst of which the clock is set: its result, and how long that was in coming."""
     run_id = launched(lab, script)
-    begun = time.monotonic()
     wait_until((lab.folder / f"runs/{run_id}/a1/run.log").read_bytes, "the script's first words")
     clock.set(JUMPS[jump])
     result: dict[str, Any] = lab.wait(run_id)["result"]
     assert year(result["ended_at"]) == year_now(clock, jump), "the clock was not set for the shim"
     clock.set(0)
-    return result, time.monotonic() - begun
+    return result, time.monotonic() - begun(lab, run_id)
 
 
 def year(stamp: str) -> int:
@@ -64,7 +71,7 @@ def test_the_limit_is_neither_early_nor_late(lab: Lab, clock: Clock, jump: str) 
     result, lasted = jumped(lab, clock, jump, SLEEP)
     assert (result["status"], result["reason"]) == ("timeout", "limit")
     assert 1.5 <= result["seconds"] < 1.5 + LATE_S
-    assert lasted < 1.5 + 2 * LATE_S
+    assert 1.5 <= lasted < 1.5 + 2 * LATE_S
 
 
 @jumps("a day back")
@@ -79,12 +86,12 @@ def test_the_startup_time_and_the_limit_after_it(lab: Lab, clock: Clock, jump: s
 def test_a_run_that_goes_on_talking_is_not_called_stalled_and_a_silent_one_is(
     lab: Lab, clock: Clock, jump: str
 ) -> None:
-    lab.session(seconds=30, stall=1.2)
+    lab.session(seconds=50, stall=STALL_S)
     result, _ = jumped(lab, clock, jump, CHATTY)
     assert (result["status"], result["reason"]) == ("ok", None)
     result, _ = jumped(lab, clock, jump, SLEEP)
     assert (result["status"], result["reason"]) == ("timeout", "stall")
-    assert 1.2 <= result["seconds"] < 1.2 + LATE_S
+    assert STALL_S <= result["seconds"] < STALL_S + LATE_S
 
 
 # Writes a checkpoint, with the times that a file system under the same clock gives it.
@@ -121,27 +128,28 @@ def test_a_checkpoint_is_this_runs_if_it_was_written_since_its_launch_by_no_cloc
 
 @jumps("to 1970")
 def test_waits_follow_their_own_clock_and_the_log_is_followed_on(lab: Lab, clock: Clock, jump: str) -> None:
-    lab.session(seconds=30)
+    lab.session(seconds=100)
     shell = Shell(lab)
     go = lab.root / "go"
     run_id = launched(
         lab,
         "import os, time\nprint('val/loss: 0.9', flush=True)\n"
         f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
-        "print('val/loss: 0.8', flush=True)\ntime.sleep(60)\n",
+        "print('val/loss: 0.8', flush=True)\ntime.sleep(100)\n",
     )
     wait_until(lambda: lab.get("run.get", run_id=run_id)["latest"] == 0.9, "the live value")
-    waiting, begun = shell.start("wait", run_id, "--timeout", "2"), time.monotonic()
+    asked = time.monotonic()
+    waiting = shell.start("wait", run_id, "--timeout", "2")
     client = lab.rpc()
     clock.set(JUMPS[jump])
     client.call("run.wait", project=str(lab.project), expr=lab.folder.name, run_id=run_id, timeout=0.5)
-    assert time.monotonic() - begun >= 0.5
+    assert time.monotonic() - asked >= 0.5
     code, out, _ = shell.end(waiting)
     assert (code, "still running" in out) == (75, True)
-    assert 2 <= time.monotonic() - begun < 2 + 2 * LATE_S
+    assert 2 <= time.monotonic() - asked < 2 + 2 * LATE_S
     go.touch()
     wait_until(lambda: lab.get("run.get", run_id=run_id)["latest"] == 0.8, "the live value after the jump")
-    assert 0 < lab.get("run.get", run_id=run_id)["elapsed"] < 30
+    assert 0 < lab.get("run.get", run_id=run_id)["elapsed"] < time.monotonic() - begun(lab, run_id)
     lab.get("run.cancel", run_id=run_id)
     assert lab.wait(run_id)["result"]["status"] == "interrupted"
 
@@ -152,14 +160,13 @@ def test_a_daemon_that_starts_under_another_clock_goes_on_with_the_same_limit(
 ) -> None:
     lab.session(seconds=3)
     run_id = launched(lab, SLEEP)
-    begun = time.monotonic()
+    os.kill(shim_of(lab, run_id), 9)  # the daemon itself has to keep to the limit
     lab.kill()
     clock.set(JUMPS[jump])
     clock.start()
-    os.kill(shim_of(lab, run_id), 9)  # the daemon itself has to keep to the limit
     result = lab.wait(run_id)["result"]
     assert result["reason"] == "supervisor_lost"
-    assert 3 <= time.monotonic() - begun < 3 + 2 * LATE_S
+    assert 3 <= time.monotonic() - begun(lab, run_id) < 3 + 2 * LATE_S
 
 
 def test_ids_rows_and_archives_keep_their_order_whatever_the_clock_says(lab: Lab, clock: Clock) -> None:
