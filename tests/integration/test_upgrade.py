@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ardaemon.core import errors
+from ardaemon.core.gate import Order
 from ardaemon.core.model import Best, Chain, Contract, Exit, Result, Session
 from ardaemon.core.protocol import PROTOCOL
 from ardaemon.core.run_record import Active, RunRecord
@@ -19,13 +20,14 @@ from ardaemon.core.version import VERSION
 from ardaemon.core.words import CHAIN_FIRST
 from ardaemon.host import state
 from tests.support.jobs import alive, job_of, launched, shim_of
-from tests.support.lab import SLUG, Lab, Rpc, wait_until
+from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.older import Version, as_before, gone, replaced
 from tests.support.promises import FULL, times
 from tests.support.record import lay_out
 from tests.support.run_json import changed, of_an_earlier_version
 from tests.support.runs import everything
 from tests.support.shell import Shell
+from tests.support.strikes import start_at_copy
 
 DATA = Path(__file__).parents[1] / "data"
 older_state = pytest.mark.promise("older-state")
@@ -297,7 +299,7 @@ def test_a_run_that_cannot_be_found_again_is_not_followed_and_the_others_are(
     before = path.read_bytes()
     changed(lab, run_id, lambda facts: facts["state"]["handle"].update(changes))
     lab.start()
-    warnings = lab.call("queue.list")["warnings"]
+    warnings = wait_until(lambda: lab.call("queue.list")["warnings"], "the daemon's look at them")
     assert any(f"{path} {why}" in warning for warning in warnings), warnings
     assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == [other]
     put(path, before)
@@ -338,8 +340,12 @@ def test_a_folder_that_an_earlier_version_wrote_is_read_whole(lab: Lab, version:
             assert state.read(path, TYPES[path.name]) is not None
     for path in (lab.home / "active").iterdir():
         assert state.read(path, Active) is not None
+    # Else the one that waited could be judged first: the slot is free before the verdict.
+    state.write(lab.home / "queue.json", Order(state="paused"), 0o600)
     lab.start()
-    ended, waited = lab.wait("r0004")["result"], lab.wait("r0005")["result"]
+    ended = lab.wait("r0004")["result"]
+    lab.call("queue.resume")
+    waited = lab.wait("r0005")["result"]
     assert (ended["status"], ended["verdict"], ended["primary"]["value"]) == ("ok", "advance", 0.5)
     assert (waited["verdict"], waited["primary"]["best_before"]) == ("advance", 0.5)
     view = lab.get("status.get", last=9)
@@ -391,6 +397,7 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
     for value in (0.9, 0.8):
         lab.write(MARKED.format(value=value))
         queued.append(lab.submit()["run_id"])
+    runs = [running, *queued, "r0004"]
     pids = shim_of(lab, running), job_of(lab, running)
     lab.write(MARKED.format(value=0.7))
     waiting = {
@@ -415,12 +422,12 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
     assert alive(pids[1])
     assert committed(subscriber) == [], "its connection ends with the old one: it subscribes again"
     subscriber = subscribed(lab)
-    go(lab, running)
-    assert lab.wait(running)["result"]["verdict"] == "advance"
-    go(lab, *queued, "r0004")
+    for run_id in runs:  # one by one: the next one starts before the verdict of the one before
+        go(lab, run_id)
+        wait_until((lab.folder / f"runs/{run_id}/result.json").exists, f"the verdict of {run_id}")
     # Before this asks for any verdict: one that it has got is not left for `wait --any`, which may come late.
     ends = {name: old.end(process) for name, process in waiting.items()}
-    for run_id in (*queued, "r0004"):
+    for run_id in runs:
         assert lab.wait(run_id)["result"]["verdict"] == "advance"
     if ago == 1:
         assert {name: code for name, (code, _, _) in ends.items()} == dict.fromkeys(waiting, 0), ends
@@ -431,9 +438,9 @@ def test_a_newer_daemon_takes_over_from_an_older_one_with_runs_in_flight(lab: La
             assert ends[name][1] == "begun\nval/loss: 1\n", "each line once, across both daemons"
     else:
         assert all(code == 69 and "protocol" in err for code, _, err in ends.values()), ends
-    assert launches(lab) == [running, *queued, "r0004"]
+    assert launches(lab) == runs
     new("daemon", "stop")
-    assert committed(subscriber) == [running, *queued, "r0004"]
+    assert committed(subscriber) == runs
 
 
 @takeover
@@ -490,28 +497,25 @@ def test_a_restart_while_another_client_stops_the_daemon(lab: Lab) -> None:
 @takeover
 @pytest.mark.parametrize("again", times(5, 1))
 def test_a_restart_while_a_commit_is_under_way_judges_once(lab: Lab, again: int) -> None:
-    new = Shell(lab)
-    new.json("daemon", "start")
-    lab.init()
-    lab.session(checkpoint_glob="{run_dir}/ck-*")
-    large = 192 << 20  # bytes: its copy takes a while, and a restart waits for it or begins it anew
-    lab.write(
-        "import os\nwith open(os.environ['AR_RUN_DIR'] + '/ck-1', 'wb') as file:\n"
-        f"    for _ in range({large >> 20}):\n        file.write(bytes(range(256)) * 4096)\n"
-        "print('val/loss: 1')\n"
-    )
+    """The daemon is held in the midst of it, at the copy of a checkpoint, until it is being stopped."""
+    new, size = Shell(lab), 1 << 20
+    flag = start_at_copy(lab, "ck-1", checkpoint_glob="{run_dir}/ck-*")
+    saves = f"import os\nopen(os.environ['AR_RUN_DIR'] + '/ck-1', 'wb').write(bytes({size}))\n"
+    lab.write(f"{saves}print('val/loss: 1')\n")
     run_id = lab.submit()["run_id"]
+    wait_until(flag.exists, "the copy")
     partial = lab.folder / f".ckpt/.{run_id}.partial"
-    done = lab.folder / f"runs/{run_id}/result.json"
-    wait_until(lambda: partial.exists() or done.exists(), "the copy")
-    cut = not done.exists()
-    new.json("daemon", "restart")
+    assert partial.exists()
+    assert not (lab.folder / f"runs/{run_id}/result.json").exists()
+    restarting = new.start("daemon", "restart")
+    wait_until(lambda: not (lab.home / "daemon.json").exists(), "the daemon's end to begin")
+    flag.unlink()
+    assert new.end(restarting)[0] == 0
     assert lab.wait(run_id)["result"]["checkpoint"] == f".ckpt/{run_id}"
-    assert (lab.folder / f".ckpt/{run_id}/ck-1").stat().st_size == large
+    assert (lab.folder / f".ckpt/{run_id}/ck-1").stat().st_size == size
     assert not partial.exists()
     assert (lab.folder / "results.tsv").read_text().count(run_id) == 1
     assert lab.get("session.get")["session"]["counters"]["since_start"] == 1
-    assert cut, "the commit was over before the restart: make the checkpoint larger"
 
 
 @takeover
@@ -536,11 +540,11 @@ def test_sigterm_at_any_moment_of_a_start_leaves_a_folder_that_the_next_one_take
         )
         time.sleep(whole * 1.2 * moment / len(moments))  # not a wait: the moment of the signal
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) in (0, -signal.SIGTERM)
+        assert process.wait(DEADLINE_S) in (0, -signal.SIGTERM)
         assert alive(job)
     record_property("cases", len(moments))
     lab.start()
-    assert lab.get("run.get", run_id=running)["state"] == "running"
+    wait_until(lambda: lab.get("run.get", run_id=running)["state"] == "running", "the run to be found")
     go(lab, running)
     assert lab.wait(running)["result"]["verdict"] == "advance"
     assert launches(lab) == [running]

@@ -29,6 +29,13 @@ def start_at_entry(lab: Lab, run_id: str, do: str | int = "wait", **settings: An
     return _start(lab, _entry(lab, run_id, 1), do, settings)
 
 
+def start_at_copy(lab: Lab, name: str, do: str | int = "wait", **settings: Any) -> Path:
+    """Do as start_at_best, but strike when that checkpoint of the first run is copied for its promotion."""
+    folder = f"~/p/.autoresearch/{SLUG}"
+    subject = f"{folder}/runs/r0001/job/{name} -> {folder}/.ckpt/.r0001.partial/{name}"
+    return _start(lab, ["daemon", "copy", subject, 1], do, settings)
+
+
 def start_at_signal(lab: Lab, do: str | int = "wait", **settings: Any) -> Path:
     """Do as start_at_best, but strike when the daemon sends its first signal, the one that ends a run."""
     return _start(lab, ["daemon", "signal", "", 1], do, settings)
