@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import LIMIT_S, SLUG, Lab, wait_until
 from tests.support.look import into
 from tests.support.shell import Shell, but_for_waiting, connected, lives, shells
 
@@ -30,7 +30,7 @@ def test_the_loop_of_an_agent(shell: Shell) -> None:
     """Baseline, advance, revert, crash, invalid: four lines each, and the promised exit codes."""
     first = shell("run", "--wait").splitlines()
     assert first == [
-        "[r0001] launched: python train.py | seconds=20",
+        "[r0001] launched: python train.py | seconds=120",
         "[r0001] metric backend=log | val/loss=1",
         "[r0001] advance: baseline val/loss=1 (best)",
         "[r0001] continue: no limit set",
@@ -83,7 +83,7 @@ def test_json_is_result_json_itself(shell: Shell) -> None:
     assert {"pid", "version", "socket", "uptime_s", "active"} <= shell.json("daemon", "status").keys()
     assert shell.json("queue")["runs"] == []
     assert shell.json("status")["expr"] == SLUG
-    assert shell.json("session", "show")["session"]["settings"]["seconds"] == 20
+    assert shell.json("session", "show")["session"]["settings"]["seconds"] == LIMIT_S
     assert shell.json("tail")["text"].strip() == "val/loss: 1.0"
     assert shell.json("daemon", "logs", "-n", "2")["events"][-1].keys() >= {"time", "level", "event"}
     assert shell.json("doctor")["checks"]
@@ -96,7 +96,7 @@ def test_a_time_limit_of_the_client_ends_its_wait_alone(shell: Shell) -> None:
     assert shown.startswith("[r0001] still ")
     assert shown.endswith(", call: arctl wait r0001")
     wait_until(lambda: shell.states() == ["running"], "the run runs")
-    assert shell("wait", "--timeout", "0", code=75).endswith("of 20 s), call: arctl wait r0001\n")
+    assert shell("wait", "--timeout", "0", code=75).endswith("of 120 s), call: arctl wait r0001\n")
     assert shell.json("wait", "--timeout", "0", code=75)["state"] == "running"
     assert "call: arctl wait r0001" in shell("result", code=75)
     attached = shell.start("wait", "r0001")

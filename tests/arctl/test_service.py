@@ -14,9 +14,9 @@ import pytest
 
 from arctl.service import lingering, manager, shell, units
 from tests.support.imports import ROOT
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.service import SOCKET, UNIT, Service, services
-from tests.support.shell import DEADLINE_S, Shell, read_until
+from tests.support.shell import Shell, read_until
 from tests.support.user_systemd import PROGRAM
 
 SYSTEMD = 252  # without what newer versions know

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.lab import SLUG, Lab
-from tests.support.shell import DEADLINE_S, Shell, ended_by_arctl, shells
+from tests.support.lab import DEADLINE_S, LIMIT_S, SLUG, Lab
+from tests.support.shell import Shell, ended_by_arctl, shells
 
 _AS_PRINTED = re.compile(r"arctl [^;()`]*")
 
@@ -23,7 +23,7 @@ def advice(shell: Shell, *arguments: str) -> str:
 
 def follow(lab: Lab, mend: str, number: int = 0) -> None:
     """Give one of the command lines of a mend to a shell, with the earlier limit where it has N."""
-    line = _AS_PRINTED.findall(mend)[number].rstrip(" ,.").replace("--seconds N", "--seconds 20")
+    line = _AS_PRINTED.findall(mend)[number].rstrip(" ,.").replace("--seconds N", f"--seconds {LIMIT_S:g}")
     program = f'arctl() {{ {shlex.join([sys.executable, "-m", "arctl"])} "$@"; }}; {line}'
     options: dict[str, Any] = {"cwd": lab.project, "env": lab.environment, "timeout": DEADLINE_S}
     done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, **options)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ardaemon.host import proc
-from tests.support.lab import Lab, wait_until
-from tests.support.shell import DEADLINE_S, UNTIL_TOLD, Shell
+from tests.support.lab import DEADLINE_S, Lab, wait_until
+from tests.support.shell import UNTIL_TOLD, Shell
 
 pytestmark = pytest.mark.promise("credentials")
 

@@ -12,9 +12,9 @@ import pytest
 
 from ardaemon.core import isolated
 from tests.support.compiler import build
-from tests.support.lab import Lab
+from tests.support.lab import DEADLINE_S, Lab
 from tests.support.look import into
-from tests.support.shell import DEADLINE_S, Shell, shells
+from tests.support.shell import Shell, shells
 
 pytestmark = pytest.mark.promise("credentials")
 

@@ -9,7 +9,7 @@ import pytest
 from ardaemon.core.errors import Refused, SecondsNeeded, SessionNotLive, UsageError
 from tests.integration.test_started_elsewhere import as_another_user, change
 from tests.support.jobs import launched
-from tests.support.lab import SLUG, Lab
+from tests.support.lab import LIMIT_S, SLUG, Lab
 from tests.support.shell import UNTIL_TOLD, Shell
 
 GIVEN = {
@@ -89,7 +89,7 @@ def test_what_is_given_replaces_and_none_clears(lab: Lab) -> None:
 def test_a_client_of_an_earlier_version_sends_all_settings_and_inherits_none(lab: Lab) -> None:
     lab.ready(plateau=3)
     lab.get("session.stop")
-    assert lab.session()["session"]["settings"] == {"seconds": 20.0, "settle": 1.0}
+    assert lab.session()["session"]["settings"] == {"seconds": LIMIT_S, "settle": 1.0}
 
 
 def test_without_anything_to_inherit_the_limit_is_asked_for(lab: Lab) -> None:
@@ -159,10 +159,10 @@ def test_a_live_session_takes_other_limits_at_once(lab: Lab) -> None:
 
 @pytest.mark.parametrize("killed", [False, True], ids=["the same daemon", "another daemon"])
 def test_a_run_that_waits_is_launched_with_the_changed_settings(lab: Lab, killed: bool) -> None:
-    lab.ready(stall=9)
+    lab.ready(stall=90)  # the first one is silent until it is told
     first = launched(lab, UNTIL_TOLD.format(go=str(lab.root / "go"), value=1))
     second = lab.submit()["run_id"]
-    said = lab.get("session.set", given={"stall": 17, "constraints": ["steps>=1"]})["said"]
+    said = lab.get("session.set", given={"stall": 170, "constraints": ["steps>=1"]})["said"]
     assert [line.partition(": for runs that start from now on; ")[::2] for line in said] == [
         ("--constraint", "the best stays the one to beat, and is not judged again"),
         ("--stall", "values stay comparable"),
@@ -174,8 +174,8 @@ def test_a_run_that_waits_is_launched_with_the_changed_settings(lab: Lab, killed
     assert lab.wait(first)["result"]["valid"]
     result = lab.wait(second)["result"]
     assert (result["status"], result["valid"]) == ("ok", False)
-    assert lab.read(f"runs/{second}/run.json")["settings"]["stall"] == 17
-    assert lab.read(f"runs/{first}/run.json")["settings"]["stall"] == 9
+    assert lab.read(f"runs/{second}/run.json")["settings"]["stall"] == 170
+    assert lab.read(f"runs/{first}/run.json")["settings"]["stall"] == 90
 
 
 @pytest.mark.parametrize(

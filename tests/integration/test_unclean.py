@@ -14,7 +14,7 @@ import pytest
 from ardaemon.core import errors
 from ardaemon.host import cgroup, proc
 from tests.integration.test_kill_matrix import MODES, quick
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
 from tests.support.neighbour import Neighbour
 from tests.support.promises import FULL
 from tests.support.stuck import Stuck, stuck
@@ -124,7 +124,7 @@ def test_the_slot_is_in_quarantine_before_the_run_is_committed(lab: Lab, hanging
     pid = hanging.caught()
     waiting = neighbour.submit()
     assert lab.process is not None
-    lab.process.wait(30)
+    lab.process.wait(DEADLINE_S)
     assert (lab.root / "flag").exists()
     assert not (lab.folder / f"runs/{run_id}/result.json").exists()
     assert [path.name for path in quarantined(lab)] == ["cpu0.json"]

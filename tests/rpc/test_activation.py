@@ -13,8 +13,7 @@ from ardaemon.core.errors import DaemonUnavailable, UsageError
 from ardaemon.rpc import activation, listening
 from ardaemon.rpc.refusing import refuse
 from tests.support.imports import ROOT
-from tests.support.lab import Lab
-from tests.support.shell import DEADLINE_S
+from tests.support.lab import DEADLINE_S, Lab
 
 # Is told to be itself by LISTEN_PID, as execve(2) keeps the pid; says what it took, and what its child sees.
 TAKES = """

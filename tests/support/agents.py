@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import client
-from tests.support.lab import Lab
+from tests.support.lab import DEADLINE_S, Lab
 
 HANDSHAKE = ("2025-06-18", "2025-11-25")  # protocols that begin with `initialize`
 ENVELOPE = "2026-07-28"  # a protocol whose every request says which it is
 PROTOCOLS = (*HANDSHAKE, ENVELOPE)
-DEADLINE_S = 45.0
 COMMAND = (sys.executable, "-m", "arctl", "mcp")
 Message = dict[str, Any]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.support.jobs import alive
-from tests.support.lab import wait_until
+from tests.support.lab import DEADLINE_S, wait_until
 
 # Every signal that a process can catch is written down; it lives until its standard input closes.
 SCRIPT = """import os, signal, sys
@@ -54,7 +54,7 @@ class Foreign:
     def end(self) -> None:
         """Let it go."""
         os.close(self.input)
-        self.process.wait(10)
+        self.process.wait(DEADLINE_S)
 
 
 def may_choose_pids() -> bool:

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 from tests.support.forked import Ended
 from tests.support.imports import ROOT
+from tests.support.lab import DEADLINE_S
 
 GUARD = ROOT / "skill/hooks/guard.py"
 SLUG = "261122-lr"
-DEADLINE_S = 30
 HOST = """
 import sys
 sys.path.insert(0, sys.argv[1])

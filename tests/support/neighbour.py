@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from tests.support import client
-from tests.support.lab import TRAIN, Lab
+from tests.support.lab import DEADLINE_S, LIMIT_S, TRAIN, Lab
 
 OTHER = "261122-other"
 
@@ -23,7 +23,7 @@ class Neighbour:
             primary_direction="min",
             train=str(self.project / "train.py"),
         )
-        settings = {"seconds": 20, "settle": 0}
+        settings = {"seconds": LIMIT_S, "settle": 0}
         self.ask("session.start", settings=settings, environment=lab.environment)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Neighbour:
     def arctl(self, *arguments: str) -> tuple[int, str]:
         """A command in this project: its exit code, and all that it said."""
         given = {"cwd": self.project, "env": self.lab.environment, "text": True}
-        done = client.run(*arguments, timeout=30, **given)
+        done = client.run(*arguments, timeout=DEADLINE_S, **given)
         return done.returncode, done.stdout + done.stderr
 
     def tried(self) -> str:

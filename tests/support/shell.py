@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import client
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import DEADLINE_S, LIMIT_S, SLUG, Lab, wait_until
 
-DEADLINE_S = 50
 WAITS = re.compile(r"^\[r\d+\] (?:queued|launching)(?:[,:].*)?\n", re.MULTILINE)
 # What `arctl init` has to be told of an experiment.
 GOAL = ("--primary-metric", "val/loss", "--primary-direction", "min", "--goal", "less")
@@ -96,7 +95,7 @@ def shells(lab: Lab) -> Iterator[Shell]:
     shell = Shell(lab)
     (lab.project / "t.py").write_text('print("val/loss: 1.0")\n')
     shell("init", SLUG, "--train", "t.py", *GOAL)
-    shell("session", "start", "--seconds", "20", "--settle", "1", *RUNNER)
+    shell("session", "start", "--seconds", f"{LIMIT_S:g}", "--settle", "1", *RUNNER)
     with ended_by_arctl(shell):
         yield shell
 

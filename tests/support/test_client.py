@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support import client
-from tests.support.lab import Lab, wait_until
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 
-DEADLINE_S = 30
 CALLS = (
     ["--version"],
     ["statsu"],

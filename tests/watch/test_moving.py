@@ -51,7 +51,7 @@ def test_the_line_has_id_time_live_value_and_best_and_is_gone_in_the_end(
     sessions.append(session)
     assert STEP not in session.until("[r0002]"), "the line is there before the launch"
     shell("queue", "resume")
-    session.until("/20 s | \x1b[32mval/loss=0.5\x1b[0m (step 7) | best 1 @ r0001")
+    session.until("/120 s | \x1b[32mval/loss=0.5\x1b[0m (step 7) | best 1 @ r0001")
     shell.release()
     shown = session.end()
     lines = played(shown, 72)
@@ -204,7 +204,7 @@ def test_with_a_daemon_of_another_version_the_line_stands_still(
         session = Session(shell, "run", "--wait")
         sessions.append(session)
         session.until("[r0001] launched")
-        session.until("/20 s")
+        session.until("/120 s")
         shell.release()
         shown = session.end()
         assert "Traceback" not in shown
