@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lab import TRAIN, Lab
+from tests.support.lab import TRAIN, Lab, wait_until
 from tests.support.shell import Shell
+from tests.torture.story import facts_kept
 
 pytestmark = pytest.mark.promise("trust")
 
@@ -40,6 +41,7 @@ def story(lab: Lab) -> None:
     lab.get("session.stop")
     lab.session(resume="fresh", ack=True)
     lab.tried(0.8)
+    wait_until(lambda: facts_kept(lab.folder), "the last that is written of the runs")
 
 
 def test_under_a_strict_umask_nothing_in_the_project_is_open_to_others(lab: Lab, mask: None) -> None:

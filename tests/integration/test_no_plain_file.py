@@ -20,6 +20,7 @@ from tests.support import lab as labs
 from tests.support.lab import Lab, wait_until
 from tests.support.neighbour import Neighbour
 from tests.support.traps import NOT_PLAIN, Put, an_endless_device, put
+from tests.torture.story import facts_kept
 
 pytestmark = pytest.mark.promise("no-plain-file")
 
@@ -64,12 +65,12 @@ class Machine:
 
     lab: Lab
     neighbour: Neighbour
-    model: Lab  # a project with a run that advanced
+    model: Path  # a project with a run that advanced, which nobody changes any more
 
     def world(self) -> Lab:
         """A new project, which is a copy of the model."""
         lab = self.lab.beside(f"p{next(NUMBERS)}")
-        shutil.copytree(self.model.project, lab.project, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(self.model, lab.project, symlinks=True, dirs_exist_ok=True)
         return lab
 
 
@@ -82,7 +83,10 @@ def machine() -> Iterator[Machine]:
         model.session(settle=0)
         model.write('print("val/loss: 1")')
         assert model.run()["verdict"] == "advance"
-        yield Machine(lab, Neighbour(lab), model)
+        wait_until(lambda: facts_kept(model.folder), "the last that is written of the run")
+        kept = shutil.ignore_patterns(".owner")  # removed as soon as the daemon lets go of the project
+        frozen = shutil.copytree(model.project, lab.root / "frozen", symlinks=True, ignore=kept)
+        yield Machine(lab, Neighbour(lab), frozen)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -130,8 +134,10 @@ def test_a_job_that_puts_it_there_holds_up_its_own_commit_at_most(
 
     def committed() -> bool:
         answer(lab, "run.wait", run_id=run_id, timeout=5)
-        if path.is_symlink() or not path.is_file():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.is_symlink() or path.is_fifo():  # and not a file that the daemon has just put there
+            path.unlink()
         return bool(lab.get("run.get", run_id=run_id)["result"])
 
     wait_until(committed, "the commit")

@@ -31,6 +31,8 @@ def test_a_backup_that_is_put_back_under_a_run_is_told_and_nothing_is_written_in
     one, _ = two
     home, backup = one.project / ".autoresearch", one.project / "backup"
     go = waiting(one)
+    samples = one.folder / "runs/r0001/a1/samples.jsonl"  # from then on nothing is made there that goes again
+    wait_until(samples.exists, "the first samples")
     shutil.copytree(home, backup, symlinks=True)
     home.rename(one.project / "away")
     backup.rename(home)

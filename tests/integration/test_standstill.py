@@ -20,12 +20,13 @@ import pytest
 
 from ardaemon.core.errors import StorageError, Stuck
 from tests.support import lab as labs
-from tests.support.lab import SLUG, Lab, wait_until
+from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
 from tests.support.machine import config_of, with_gpus
 from tests.support.nvml import FakeGpus
 from tests.support.shell import UNTIL_TOLD, Shell, ended_by_arctl, shells
 from tests.support.survivors import forged
 from tests.support.wire import SENTINEL
+from tests.torture.story import facts_kept
 
 pytestmark = pytest.mark.promise("standstill")
 
@@ -61,6 +62,7 @@ def held(shell: Shell) -> None:
     shell.lab.get("queue.hold", run_id=RUN)
     shell.release()
     shell("wait", "r0001")
+    wait_until(lambda: facts_kept(shell.lab.folder), "the last that is written of the run")
 
 
 def session_over(shell: Shell) -> None:
@@ -243,7 +245,7 @@ def test_who_does_as_the_message_says_gets_the_verdict(stood: Stood) -> None:
         env=shell.lab.environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=DEADLINE_S,
     )
     assert done.returncode == 0, (command, done.stderr)
     assert "val/loss=0.8" in done.stdout

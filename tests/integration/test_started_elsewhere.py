@@ -14,6 +14,7 @@ from ardaemon.core.errors import SessionNotLive
 from tests.support.jobs import launched
 from tests.support.lab import SLUG, Lab, wait_until
 from tests.support.shell import UNTIL_TOLD, Shell
+from tests.torture.story import facts_kept
 
 
 def key(lab: Lab) -> Path:
@@ -132,6 +133,7 @@ def test_a_queued_run_that_a_pull_has_changed_is_not_launched(lab: Lab, changed:
 def test_a_project_that_is_moved_or_copied_goes_on(lab: Lab) -> None:
     lab.ready()
     lab.tried(2.0)
+    wait_until(lambda: facts_kept(lab.folder), "the last that is written of the run")
     copy = lab.beside("copy")
     shutil.copytree(lab.project, copy.project, symlinks=True, dirs_exist_ok=True)
     assert copy.tried(1.0)["runs"] is None

@@ -207,6 +207,8 @@ def test_a_run_that_git_takes_away_as_it_works_is_named_with_the_command_that_br
     params = {"project": str(lab.project), "expr": SLUG, "run_id": "r0002"}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "run.wait", "params": params}
     waiting.send_raw(json.dumps(asked).encode() + b"\n")
+    samples = lab.folder / "runs/r0002/a1/samples.jsonl"  # made under another name, which git could meet
+    wait_until(samples.exists, "the first samples")
     git(lab, "git switch -qc idea && git add -A && git commit -qm r0002 && git switch -qf main")
     lab.edit(0.7)
     assert lab.submit()["run_id"] == "r0003"
