@@ -124,8 +124,9 @@ def test_the_best_is_launched_also_if_the_daemon_is_killed_as_the_baseline_is_co
         other.unlink()
     entry.write_bytes(kept)
     lab.start()
+    wait_until(lambda: lab.call("queue.list")["runs"], "what was left to be taken up")
     assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == ["r0001m1", "r0001m2", "r0001m3"]
-    assert not entry.exists()
+    wait_until(lambda: not entry.exists(), "the end of its commit")
     lab.call("queue.resume")
     wait_until(lambda: len(measured(lab)) == 3, "its reruns")
 
@@ -274,7 +275,7 @@ def test_a_run_that_waits_for_the_best_is_undecided_when_the_session_ends(lab: L
     edit(lab, 0.5)
     run_id = lab.submit()["run_id"]
     why = "the best is launched once more first (r0001m1)"
-    wait_until(lambda: lab.get("run.get", run_id=run_id)["why"] == why, "it to wait", 8)
+    wait_until(lambda: lab.get("run.get", run_id=run_id)["why"] == why, "it to wait")
     lab.get("session.stop")
     assert lab.wait(run_id)["result"]["reason"].startswith("undecided")
     wait_until(lambda: (lab.folder / "runs/r0001m1/result.json").exists(), "the end of the launch")
@@ -299,7 +300,6 @@ def test_what_a_rebuilt_best_has_forgotten_is_read_from_the_launches_and_none_is
     assert [event.get("run_id") for event in lab.events("started")].count("r0001m1") == 1
 
 
-@pytest.mark.timeout(60)
 def test_under_other_conditions_what_was_measured_before_counts_no_more(lab: Lab) -> None:
     noisy(lab)
     wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
@@ -329,6 +329,9 @@ def test_launches_are_counted_and_limited_with_the_confirmations_among_them(lab:
     lab.run()
     wait_until(lambda: not lab.get("session.get")["session"]["live"], "the fourth launch")
     assert lab.get("session.get")["session"]["terminated_by"] == "max_launches"
+    wait_until(
+        lambda: not lab.call("queue.list")["runs"], "the end of its commit, which ends the session first"
+    )
     assert len(measured(lab)) == 3
 
 

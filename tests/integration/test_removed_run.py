@@ -21,7 +21,7 @@ pytestmark = pytest.mark.promise("removed-run")
 OTHER = "261122-other"
 GRACE_S = 0.5
 LIMIT_S = 300  # no job of these tests ends by it
-WAIT_S = 20.0
+WAIT_S = 50.0
 # Alone in its slot, or it fails; deaf to TERM, so that its end takes the grace; ends when it is told to.
 ALONE = """import contextlib, fcntl, os, signal, sys, time
 slot = open({slot!r}, "a")
@@ -35,6 +35,7 @@ while not os.path.exists({go!r}):
     if {makes_again}:
         with contextlib.suppress(OSError):  # whoever removes the folder may be between two of its parents
             os.makedirs(os.environ["AR_RUN_DIR"], exist_ok=True)
+            open({slot!r} + "-made", "w").close()
     time.sleep(0.01)
 print("val/loss: {value}")
 """
@@ -123,8 +124,10 @@ def test_the_next_run_waits_for_the_end_of_the_removed_one_and_has_another_id(
 def test_a_run_whose_job_makes_its_folder_again_is_removed_all_the_same(removed: Removed) -> None:
     """As a script does that makes the folder of its checkpoint before each save."""
     job = removed.running(makes_again=True)
+    made = removed.lab.root / "slot-made"
     rm(removed.lab)
-    wait_until((removed.lab.folder / "runs/r0001").exists, "the folder that the job makes")
+    made.unlink(missing_ok=True)
+    wait_until(made.exists, "the job to make its folder again")  # which may be removed before it is seen
     second = removed.submit()
     removed.judged(second)
     assert second == "r0002"

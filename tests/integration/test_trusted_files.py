@@ -23,7 +23,7 @@ from tests.support.shell import Shell
 pytestmark = pytest.mark.promise("trusted-files")
 
 older_state = pytest.mark.promise("older-state")
-WAIT_S = 20.0
+WAIT_S = 50.0
 LIMIT_S = 300  # of jobs that wait while other cases are tried
 # Writes files into its AR_RUN_DIR and beside itself, and waits to be told.
 WRITES = """import os, pathlib, time
@@ -251,6 +251,7 @@ def test_a_result_that_the_daemon_did_not_write_is_not_believed(lab: Lab, what: 
         path.write_text(text.get(what, looks_valid(lab, run_id)))
     (lab.folder / "results.tsv").unlink()  # it is rebuilt of all results that are believed
     lab.start()
+    wait_until(lambda: lab.call("queue.list")["runs"], "what was left to be taken up")
     assert [run["run_id"] for run in lab.call("queue.list")["runs"]] == [running, waiting]
     shell.release()
     results = [result_of(lab, run_id) for run_id in (running, waiting)]

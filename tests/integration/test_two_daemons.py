@@ -199,7 +199,7 @@ def test_a_copy_of_a_state_folder_takes_up_nothing_while_the_other_daemon_is_at_
     shutil.copytree(one.home / "active", other.state_home / "ardaemon" / one.home.name / "active")
     other.home.chmod(0o700)
     other.start(PROMPT)
-    (warning,) = other.call("queue.list")["warnings"]
+    (warning,) = wait_until(lambda: other.call("queue.list")["warnings"], "the daemon's look at it")
     assert f"another daemon works in {one.project} (pid {one.pid}" in warning
     go()
     assert one.wait("r0001")["result"]["verdict"] == "advance"
@@ -214,6 +214,7 @@ def test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on(
     one, other = two
     (other.state_home / KEY).unlink()
     go = waiting(one)
+    one.edit(0.9)  # no better, whichever of the two is judged first: the slot is free before the verdict
     queued = one.submit()["run_id"]
     other.start(PROMPT)
     with pytest.raises(OwnedElsewhere, match=f"pid {one.pid}"):
@@ -230,7 +231,7 @@ def test_what_a_dead_daemon_has_left_is_taken_over_with_its_session_and_goes_on(
     assert other.tried(0.3)["verdict"] == "advance"
     one.start(PROMPT)  # it has no run there any more
     assert one.call("queue.list")["runs"] == []
-    assert rows(one) == ["r0001", "r0002", "r0003"]
+    assert sorted(rows(one)) == ["r0001", "r0002", "r0003"]
     counters = one.read(".ar-session.json")["counters"]
     assert counters["advance"] + counters["revert"] == 3
 

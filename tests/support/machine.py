@@ -12,9 +12,11 @@ def config_of(lab: Lab) -> Path:
 
 
 def configured(lab: Lab, text: str) -> None:
-    """Write config.toml before the daemon starts."""
-    config_of(lab).parent.mkdir(parents=True, exist_ok=True)
-    config_of(lab).write_text(text)
+    """Save config.toml at one stroke: a daemon that runs may look at any moment, and finds no half of it."""
+    path = config_of(lab)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name("saved").write_text(text)
+    path.with_name("saved").replace(path)
 
 
 def with_gpus(lab: Lab, count: int) -> FakeGpus:
