@@ -112,7 +112,7 @@ def test_a_run_that_is_held_meanwhile_ends_the_wait_and_says_why(shell: Shell) -
 def test_a_wait_that_is_given_up_has_told_what_the_run_waits_for(shell: Shell) -> None:
     occupied(shell)
     shell.lab.edit(0.5)
-    code, out, err = shell.end(shell.start("run", "--wait", "--timeout", "1.5"))
+    code, out, err = shell.end(shell.start("run", "--wait", "--timeout", "4"))
     assert (code, err) == (75, f"{QUEUED}\n")
     assert "arctl wait r0002" in out
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import pytest
 from ardaemon.core import errors
 from ardaemon.engines.local.spare import Spare
 from ardaemon.shim import handover
-from tests.support.jobs import launched
-from tests.support.lab import Lab, wait_until
+from tests.support.jobs import alive, launched
+from tests.support.lab import DEADLINE_S, Lab, wait_until
 from tests.support.machine import configured
 from tests.support.shapes import END, PRELUDE, SHAPES
 
@@ -89,7 +90,7 @@ def test_a_ready_file_starts_the_clock(lab: Lab) -> None:
     )
     result = lab.run()
     assert result["status"] == "timeout"
-    assert 2.1 < result["seconds"] < 8
+    assert 2.1 < result["seconds"] < 30, "the limit counts from the file on"
 
 
 def test_a_program_that_cannot_be_executed_is_a_crash_with_its_reason(lab: Lab) -> None:
@@ -111,10 +112,12 @@ def test_survivors_of_a_kill_stop_the_experiment_until_they_are_gone(lab: Lab) -
     lab.write(PRELUDE + SHAPES["TERM ignored"] + END)
     result = lab.run()
     assert (result["status"], result["verdict"], result["terminated_by"]) == ("unclean", "crash", "unclean")
-    survivor = lab.read("UNCLEAN.json")["survivors"][0]
+    survivors = lab.read("UNCLEAN.json")["survivors"]
+    survivor = survivors[0]
     assert str(survivor["pid"]) in result["reason"]
     with pytest.raises(errors.Unclean, match=str(survivor["pid"])):
         lab.submit()
+    wait_until(lambda: not any(alive(one["pid"]) for one in survivors), "the end of what was killed")
     assert "lifted" in lab.get("experiment.clean")["said"][0]
     lab.session()
     assert lab.tried(1.0)["verdict"] == "advance"
@@ -146,14 +149,16 @@ def clock_of(lab: Lab) -> float | None:
 
 @pytest.mark.parametrize("pattern", [r"\u2713 ready", "(?u)✓ ready", r"✓ r\w+y$"])
 def test_a_ready_pattern_means_in_the_shim_what_it_meant_when_it_was_checked(lab: Lab, pattern: str) -> None:
-    lab.ready(startup=20, ready_regex=pattern)
+    lab.ready(seconds=0.3, startup=50, ready_regex=pattern)
     lab.write(
         "import sys, time\n"
         "sys.stdout.reconfigure(encoding='utf-8')\n"
-        "print('✓ ready', flush=True)\ntime.sleep(.4)\n" + READY
+        "print('✓ ready', flush=True)\ntime.sleep(60)\n"
     )
-    assert lab.run()["verdict"] == "advance"
+    result = lab.run()
+    assert (result["status"], result["reason"]) == ("timeout", "limit")
     assert clock_of(lab) is not None
+    assert result["seconds"] < 50, "the limit counts from that line on"
 
 
 def test_a_ready_pattern_without_end_disables_neither_the_limit_nor_the_startup(quick: Lab) -> None:
@@ -161,7 +166,7 @@ def test_a_ready_pattern_without_end_disables_neither_the_limit_nor_the_startup(
     quick.write("print('a' * 64 + '!', flush=True)\nimport time\n" + READY + "time.sleep(60)\n")
     result = quick.run()
     assert (result["status"], result["reason"]) == ("timeout", "limit")
-    assert result["seconds"] < 10
+    assert result["seconds"] < 50
     assert clock_of(quick) is None
     assert "--ready-regex" in quick.read("runs/r0001/a1/exit.json")["error"]
 
@@ -213,7 +218,7 @@ def test_a_fault_of_the_shim_itself_costs_neither_the_limit_nor_the_record(
     """A shim with a fault planted in it, as the engine starts it, with a job that never ends."""
     record = supervised(tmp_path, orders(tmp_path), FAULTS[fault])
     assert (record["ending"], record["survivors"]) == ("limit", [])
-    assert 1 <= record["seconds"] < 10
+    assert 1 <= record["seconds"] < 25
     assert record["error"]
     assert cwd_in(tmp_path) == []
 
@@ -227,10 +232,10 @@ BLIND = (
 
 def test_a_tree_that_was_never_seen_empty_is_not_said_to_be(tmp_path: Path) -> None:
     """As one that forks faster than any walk finds it: it counts as a survivor, though none can be named."""
-    blind = orders(tmp_path) | {"argv": ["/bin/sleep", "4"], "verify": 0.2}
-    record = supervised(tmp_path, blind, BLIND)
+    record = supervised(tmp_path, orders(tmp_path) | {"verify": 0.2}, BLIND)
+    (job,) = cwd_in(tmp_path)
+    os.kill(job, signal.SIGKILL)
     assert len(record["survivors"]) == 1
-    wait_until(lambda: cwd_in(tmp_path) == [], "the job ends by itself")
 
 
 def test_a_pattern_that_does_not_compile_is_an_end_with_its_reason_and_starts_nothing(tmp_path: Path) -> None:
@@ -252,7 +257,7 @@ def supervised(folder: Path, orders: dict[str, object], fault: str = "") -> dict
         )
         shim = Spare(process, ours)
         shim.give(handover.dump(orders), (lock.fileno(), lock.fileno()))
-        process.wait(30)
+        process.wait(DEADLINE_S)
     record: dict[str, Any] = json.loads((folder / "exit.json").read_bytes())
     return record
 
