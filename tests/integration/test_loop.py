@@ -169,7 +169,7 @@ def test_the_script_finds_its_siblings_its_environment_and_nothing_of_the_agents
     lab.init(prepare=str(lab.project / "prepare.py"))
     (lab.folder / "vocab.txt").write_text("a b c")
     (lab.project / "hostmodule.py").write_text("FACTOR = 2\n")
-    lab.session()
+    lab.session(seconds=20)
     lab.write(
         "import json, os, pathlib, prepare, hostmodule\n"
         "here = pathlib.Path(__file__).parent\n"

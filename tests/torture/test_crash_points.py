@@ -160,7 +160,7 @@ def test_a_daemon_that_cannot_come_up_says_why_in_a_line_and_leaves_with_the_cod
             assert lab.process.wait(DEADLINE_S) == 74
             said = (lab.root / "stderr").read_text()
             assert said.splitlines() == [
-                "Error: [Errno 5] Input/output error",
+                "Error: Input/output error",
                 "→ check the folder's rights and the disk",
             ]
 
