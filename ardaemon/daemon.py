@@ -91,6 +91,8 @@ async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.soc
             command.end_all()
             # The task group ends when its threads do. They work on files: each ends when its disk answers,
             # and is left to that if it takes too long.
+        if parts is not None:
+            parts.letting_go.last()
     finally:
         close(host, parts, listener)
 

@@ -39,6 +39,7 @@ class LettingGo:
         """Look at nothing yet. `keep_checkpoints` has the next owner leave those that audits here need."""
         self.ownership, self.disks, self.context = ownership, disks, context
         self.keep_checkpoints = keep_checkpoints
+        self._silent: set[Path] = set()  # projects whose disks have not answered as this daemon ended
 
     async def loop(self) -> None:
         """Give back what is not used, for ever."""
@@ -81,26 +82,30 @@ class LettingGo:
             self.context.idler.hand_over(project)
 
     async def now(self) -> None:
-        """Give back what has no run, once what is being written there is written: this daemon ends.
+        """Give back what has no run, for this daemon ends; a disk that does not answer holds up no other."""
+        async with anyio.create_task_group() as tasks:
+            for project in self.ownership.owned():
+                tasks.start_soon(self._given_back, project)
 
-        A verdict is told before the line in facts.jsonl that follows it is written. A project that is kept
-        for that would read as one in which this daemon has left runs.
+    async def _given_back(self, project: Path) -> None:
+        self._silent.add(project)
+        try:
+            await self.context.let_go(project)
+        except (ArdaemonError, OSError) as error:
+            _warn(project, error)
+        self._silent.discard(project)  # and not where the wait for it was given up
+
+    def last(self) -> None:
+        """Give back what was still written to then, once no thread is left that writes.
+
+        A verdict is told before the line in facts.jsonl that follows it is written. A project that was kept
+        for that, or taken again, would read as one in which this daemon has left runs.
         """
-        left, refused = set(self.ownership.owned()), set[Path]()
-        while left:
-            changed = self.ownership.changed
-            for project in left:
-                try:
-                    await self.context.let_go(project)
-                except (ArdaemonError, OSError) as error:
-                    _warn(project, error)
-                    refused.add(project)
-            left = self._without_runs() - refused
-            if left:
-                await changed.wait()
-
-    def _without_runs(self) -> set[Path]:
-        return {project for project in self.ownership.owned() if not self.ownership.has_runs(project)}
+        for project in set(self.ownership.owned()) - self._silent:
+            try:
+                self.ownership.let_go(project)
+            except (ArdaemonError, OSError) as error:
+                _warn(project, error)
 
 
 def _warn(project: Path, error: Exception) -> None:

@@ -27,6 +27,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.runs: set[Path] = set()
         self.refused: set[Path] = set()
+        self.dead: set[Path] = set()  # on disks that never answer
         self.ownership = Ownership(describe(root / "s", b"s"), self.runs.__contains__)
         self.disks = Disks(self.ownership.changing, self.ownership.wake)
         context = cast(Context, SimpleNamespace(let_go=self.let_go))
@@ -39,6 +40,8 @@ class World:
         """What the handlers' context does."""
         if project in self.refused:
             raise StorageError("the disk is read-only")
+        if project in self.dead:
+            await anyio.sleep_forever()
         await self.disks.ask(project, partial(self.ownership.let_go, project))
 
     async def change(self, project: Path, until: threading.Event | None = None) -> None:
@@ -56,7 +59,9 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_project_in_which_something_is_written_still_is_given_back_once_it_is(world: World) -> None:
+def test_a_project_in_which_something_is_written_still_is_given_back_once_its_thread_has_ended(
+    world: World,
+) -> None:
     async def story() -> Any:
         written = threading.Event()
         with anyio.fail_after(DEADLINE_S):
@@ -65,18 +70,19 @@ def test_a_project_in_which_something_is_written_still_is_given_back_once_it_is(
                 tasks.start_soon(world.change, world.projects[1], written)
                 while len(world.ownership.owned()) < 2:
                     await anyio.lowlevel.checkpoint()
-                tasks.start_soon(world.letting_go.now)
-                while not world.given_back()[0]:
-                    await anyio.to_thread.run_sync(lambda: None)
+                await world.letting_go.now()
                 kept = world.given_back()
+                await world.change(world.projects[0])  # as the line of a verdict that was told before
                 written.set()
             return kept
 
     assert anyio.run(story) == [True, False]
+    assert world.given_back() == [False, False]
+    world.letting_go.last()
     assert world.given_back() == [True, True]
 
 
-def test_a_project_with_a_run_or_on_a_disk_that_refuses_holds_up_no_stop(world: World) -> None:
+def test_a_project_with_a_run_or_on_a_disk_that_refuses_ends_no_stop(world: World) -> None:
     async def story() -> None:
         for project in world.projects:
             await world.change(project)
@@ -87,6 +93,23 @@ def test_a_project_with_a_run_or_on_a_disk_that_refuses_holds_up_no_stop(world: 
 
     anyio.run(story)
     assert world.given_back() == [False, False]
-    world.refused.clear()
-    anyio.run(world.letting_go.now)
+    world.letting_go.last()
+    assert world.given_back() == [False, True]
+
+
+def test_a_disk_that_did_not_answer_is_not_asked_once_more_and_holds_up_no_other(world: World) -> None:
+    async def story() -> None:
+        for project in world.projects:
+            await world.change(project)
+        world.dead.add(world.projects[0])
+        with anyio.move_on_after(DEADLINE_S) as stop:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(world.letting_go.now)
+                while not world.given_back()[1]:
+                    await anyio.to_thread.run_sync(lambda: None)
+                tasks.cancel_scope.cancel()
+        assert not stop.cancelled_caught
+
+    anyio.run(story)
+    world.letting_go.last()
     assert world.given_back() == [False, True]
