@@ -78,6 +78,7 @@ class Forked:
     def __init__(self, pid: int, pidfd: int, ending: int) -> None:
         self.pid, self.pidfd, self.ending = pid, pidfd, ending
         self.returncode: int | None = None
+        self._reading = threading.Lock()
 
     def poll(self) -> int | None:
         """None while it lives, else its exit code, as Popen has it."""
@@ -101,10 +102,13 @@ class Forked:
         return self.returncode is not None or bool(select.select([self.pidfd], [], [], timeout)[0])
 
     def _code(self) -> int:
-        if self.returncode is None:
-            status = STATUS.unpack(os.read(self.ending, STATUS.size))[0]  # its parent is about to write it
-            self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
+        with self._reading:  # what is read once is gone for another thread that asks
+            if self.returncode is None:
+                status = STATUS.unpack(os.read(self.ending, STATUS.size))[
+                    0
+                ]  # its parent is about to write it
+                self.returncode = os.waitstatus_to_exitcode(status)
+            return self.returncode
 
     def send(self, number: signal.Signals) -> None:
         """Send this signal, unless it has ended."""
