@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from ardaemon.core import project_owner
 from ardaemon.core.errors import OwnedElsewhere
 from ardaemon.core.layout import Project, boot_id
+from ardaemon.core.locking import Lock
 from ardaemon.core.places import machine_id
 from ardaemon.core.project_owner import LET_GO_S, ProjectOwner, Seen, Standing
 from ardaemon.experiment import generation
@@ -154,10 +155,8 @@ class Ownership:
 
     def _as_read(self, path: Path, record: ProjectOwner) -> Seen:
         """Return the owner as far as its record and its process tell; unseen in a container, it lives."""
-        lives = self._lives(record)
-        if record.boot_id == self.me.boot_id:
-            return Seen(record, "free" if lives is False else "held", lives)
-        return Seen(record, "free", None, file_system.is_local(path.parent), file_system.age_s(path))
+        may_live = record.boot_id == self.me.boot_id and self._lives(record) is not False
+        return self._known(path, record, "held" if may_live else "free")
 
     def has_locks(self, project: Path) -> bool:
         """Tell whether the file system of a project that this daemon owns has locks."""
@@ -320,11 +319,14 @@ class Ownership:
         record = None if found.made else found.read()
         if record is None:
             return Seen(None, found.lock, lives=not found.made)
+        return self._known(found.path, record, found.lock)
+
+    def _known(self, path: Path, record: ProjectOwner, lock: Lock) -> Seen:
+        """Return the owner of that record; the file system is asked only where nothing else tells enough."""
         lives = self._lives(record)
-        if record.boot_id == self.me.boot_id and (found.lock != "unknown" or lives is not None):
-            return Seen(record, found.lock, lives)
-        local = file_system.is_local(found.path.parent)
-        return Seen(record, found.lock, lives, local, found.renewed_s())
+        if record.boot_id == self.me.boot_id and (lock != "unknown" or lives is not None):
+            return Seen(record, lock, lives)
+        return Seen(record, lock, lives, file_system.is_local(path.parent), file_system.age_s(path))
 
     def _lives(self, record: ProjectOwner) -> bool | None:
         """Tell whether the owner's process lives; None if it cannot be seen from here."""

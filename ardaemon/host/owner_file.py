@@ -61,10 +61,6 @@ class OwnerFile:
         if sync:
             operations.fsync(self.fd)
 
-    def renewed_s(self) -> float:
-        """Return how long ago the record was written, in seconds, by the file system's clock."""
-        return file_system.age_s(self.path)
-
     def replace(self) -> None:
         """Put a new file in the place of this one, and try to lock that. Raises OSError.
 

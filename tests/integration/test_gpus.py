@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,17 +234,23 @@ def test_a_check_runs_on_the_gpus_of_its_run_and_keeps_them_also_after_a_restart
     assert used > sum(result["seconds"] for result in results)
 
 
+def tainted(bench: Bench, value: float, neighbour: int) -> dict[str, Any]:
+    """The result of a run that is tainted, after a first one of 0.5."""
+    bench.lab.wait(bench.submit(0.5, waits=False))
+    run = bench.submit(value)
+    bench.running(run)
+    joined(bench, run, neighbour)
+    bench.go(2)
+    result: dict[str, Any] = bench.lab.wait(run)["result"]
+    return result
+
+
 def test_with_on_tainted_accept_the_result_says_so_and_does_not_count_for_plateau(
     lab: Lab, fake: FakeGpus, neighbour: int
 ) -> None:
     lab.ready(seconds=40, settle=0, on_tainted="accept", plateau=3)
     bench = Bench(lab, fake)
-    lab.wait(bench.submit(0.5, waits=False))
-    run = bench.submit(0.7)
-    bench.running(run)
-    joined(bench, run, neighbour)
-    bench.go(2)
-    result = lab.wait(run)["result"]
+    result = tainted(bench, 0.7, neighbour)
     assert (result["tainted"], result["verdict"], result["attempts"]) == ("foreign_gpu_process", "revert", 1)
     assert result["plateau"] == "0/3"
 
@@ -253,12 +260,7 @@ def test_with_on_tainted_accept_the_noise_verdict_takes_the_value_too(
 ) -> None:
     lab.ready(seconds=40, settle=0, on_tainted="accept", verdict="noise")
     bench = Bench(lab, fake)
-    lab.wait(bench.submit(0.5, waits=False))
-    run = bench.submit(0.3)
-    bench.running(run)
-    joined(bench, run, neighbour)
-    bench.go(2)
-    result = lab.wait(run)["result"]
+    result = tainted(bench, 0.3, neighbour)
     assert result["verdict"] == "advance"
     assert result["values"] == [{"seed": seed, "value": 0.3} for seed in (0, 1)], (
         "the tainted one, and another"
