@@ -72,7 +72,8 @@ async def serve(host: Host, config: LiveConfig, ready: Ready, passed: socket.soc
     core_limit = core_files.forbid()  # before it is told an environment
     open_log(host.log)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS_MAX
-    for folder in (host.state.parent, host.state, host.active, host.quarantine, host.audits_waiting):
+    written = (host.active, host.quarantine, host.audits_waiting, host.left_as)
+    for folder in (host.state.parent, host.state, *written):
         durable.sweep(folder)  # a key is in the first; a half-written entry holds an environment
     listener = listening.listen(host.socket, passed)  # who connects during recovery waits in the backlog
     parts: Parts | None = None

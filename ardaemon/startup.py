@@ -45,7 +45,8 @@ def prepare(host: Host) -> None:
     """Make the folders that the daemon needs, private to the user. Raises StorageError."""
     for folder, variable in ((host.state, STATE), (host.runtime, RUNTIME)):
         require_locks(private_folder(folder), variable)
-    for folder in (host.active, host.locks, host.quarantine, host.audits, host.audits_waiting):
+    own = (host.active, host.locks, host.quarantine, host.audits, host.audits_waiting, host.left_as)
+    for folder in own:
         private_folder(folder)
 
 

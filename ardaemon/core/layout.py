@@ -425,6 +425,11 @@ class Host:
         return self.state / AUDITS_WAITING
 
     @property
+    def left_as(self) -> Path:
+        """Notes on how this daemon has left each experiment (experiment/left_as.py)."""
+        return self.state / "left-as"
+
+    @property
     def session_key(self) -> Path:
         """The secret with which sessions are signed; one for all machines that share the home folder."""
         return self.state.parent / "session.key"

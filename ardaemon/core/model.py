@@ -246,6 +246,8 @@ class Session(Record, frozen=True, kw_only=True):
     last_run: int  # high-water mark: ids are never used again
     results_bytes: int = 0  # size of results.tsv at the last commit: if it is smaller now, rows were lost
     generation: int = 0  # how often this file was written: a copy from before has a smaller number
+    # Random, from `init` on: numbers of an experiment that was here before say nothing of this one's.
+    lineage: str = ""  # "": an earlier version's, or rebuilt
     best_measured: int = 0  # `measured` of best.json
     seal: int = 0  # `generation` of batch_contract.json
     chain: ChainState | None = None  # the last that was written as this experiment was the current one

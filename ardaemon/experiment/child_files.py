@@ -12,7 +12,7 @@ from ardaemon.checkpoints.promote import no_report, no_room, surveyed
 from ardaemon.core.errors import SealBroken
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Contract, Sealed, Session
-from ardaemon.experiment import checks, create, program, seal, train_file
+from ardaemon.experiment import checks, create, generation, program, seal, train_file
 from ardaemon.experiment.chain import moved_on
 from ardaemon.experiment.chain_generation import state_of
 from ardaemon.experiment.child import Around, Child
@@ -45,6 +45,7 @@ def fill(partial: Experiment, child: Child, around: Around) -> None:
         placed=placed,
         last_run=0,
         generation=1,
+        lineage=generation.lineage(),
         chain=state_of(moved_on(replace(child.chain, making=child.making))),
     )
     state.write(partial.session, around.started_here.signed(session))

@@ -12,6 +12,7 @@ from ardaemon.core.model import Direction, Placed, Primary, Session
 from ardaemon.core.protocol import Init
 from ardaemon.experiment import (
     climbing,
+    generation,
     how_run,
     relative_imports,
     script_place,
@@ -157,7 +158,10 @@ def _fill(experiment: Experiment, params: Init, sources: dict[str, Path]) -> lis
     state.write(experiment.contract, seal.make(experiment, seals, origin, original))
     done += [f"sealed {path}" for path in seals]
     done += _notes(experiment, params, origin)
-    state.write(experiment.session, Session(last_run=0, generation=1, placed=keep_original(experiment)))
+    placed = keep_original(experiment)
+    state.write(
+        experiment.session, Session(last_run=0, generation=1, lineage=generation.lineage(), placed=placed)
+    )
     return done
 
 

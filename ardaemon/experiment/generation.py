@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,10 +21,19 @@ from ardaemon.experiment import history, ledger, run_folders
 from ardaemon.experiment.own_records import PLAIN, Records
 from ardaemon.host import state
 
+
+class Newest(NamedTuple):
+    """The newest session of an experiment that is known."""
+
+    generation: int = 0  # its number
+    last_run: int = 0  # the last id that it has given
+    lineage: str = ""  # the experiment's; "": its records tell, or an earlier version has written it
+
+
 FOLDERS_READ = 16  # the newest with a result: runs may end out of order, and a job may have made others
-# Experiment's folder -> the highest number that this process has written, or found in the runs' records. The
-# number only grows, whichever daemon writes: so nothing is forgotten when a project is let go.
-_known: dict[str, int] = {}
+# Experiment's folder -> what this process has written, or found in records. Both numbers only grow, whichever
+# daemon writes: so nothing is forgotten when a project is let go.
+_known: dict[str, Newest] = {}
 
 
 def write(experiment: Experiment, session: Session, folder: bool = True) -> None:
@@ -35,12 +45,47 @@ def write(experiment: Experiment, session: Session, folder: bool = True) -> None
     step = 0 if is_older(experiment, session) else 1
     numbered = replace(session, generation=(session.generation or known(experiment)) + step)
     state.write(experiment.session, numbered, folder=folder)
-    _note(experiment, numbered.generation)
+    _note(experiment, numbered.generation, numbered.last_run, numbered.lineage)
 
 
 def known(experiment: Experiment) -> int:
     """Return the highest number that is known of the experiment's session; 0 if none is."""
-    return _known.get(str(experiment.folder), 0)
+    return newest(experiment).generation
+
+
+def newest(experiment: Experiment) -> Newest:
+    """Return what is known of the experiment's newest session."""
+    return _known.get(str(experiment.folder), Newest())
+
+
+def lineage() -> str:
+    """Make what tells an experiment from another one in its place."""
+    return os.urandom(8).hex()
+
+
+def known_of(project: Project) -> dict[Experiment, Newest]:
+    """Return what is known of each of the project's experiments."""
+    every = {Experiment(Path(folder)): newest for folder, newest in list(_known.items())}
+    return {
+        experiment: newest for experiment, newest in every.items() if experiment.project == project.folder
+    }
+
+
+def recall(experiment: Experiment, before: Newest) -> None:
+    """Learn how this user's daemon has left the experiment; of another one in its place it knows nothing."""
+    there = _lineage_there(experiment)
+    if there and newest(experiment).lineage not in ("", there):
+        forget(experiment)
+    if there and before.lineage == there:
+        _note(experiment, *before)
+
+
+def _lineage_there(experiment: Experiment) -> str:
+    """Return the lineage of the experiment that stands there; "" if that cannot be told."""
+    with suppress(ArdaemonError):
+        session = state.read(experiment.session, Session)
+        return session.lineage if session is not None else ""
+    return ""
 
 
 def forget(experiment: Experiment) -> None:
@@ -48,11 +93,11 @@ def forget(experiment: Experiment) -> None:
     _known.pop(str(experiment.folder), None)
 
 
-def forget_all(project: Project) -> None:
-    """Know nothing any more of a project whose whole `.autoresearch/` was exchanged: it is of one time."""
-    for folder in list(_known):
-        if Path(folder).parent == project.home:
-            _known.pop(folder, None)
+def forget_others(project: Project) -> None:
+    """Know nothing any more of experiments that are not in a project whose `.autoresearch/` was exchanged."""
+    for experiment, before in known_of(project).items():
+        if not before.lineage or before.lineage != _lineage_there(experiment):
+            forget(experiment)
 
 
 def is_older(experiment: Experiment, session: Session) -> bool:
@@ -62,8 +107,7 @@ def is_older(experiment: Experiment, session: Session) -> bool:
 
 def any_older(project: Project) -> bool:
     """Tell whether the session of an experiment that is known here is a copy from before, or is gone."""
-    known_here = (Experiment(Path(folder)) for folder in list(_known) if Path(folder).parent == project.home)
-    return any(_is_gone_or_older(experiment) for experiment in known_here)
+    return any(map(_is_gone_or_older, known_of(project)))
 
 
 def _is_gone_or_older(experiment: Experiment) -> bool:
@@ -101,7 +145,7 @@ def learn(experiment: Experiment, records: Records = PLAIN) -> int:
 
     A backup that was put back may have left the run's folder, and `records` tells which of those are ours.
     """
-    return max(_of_table(experiment), _of_folders(experiment, records))
+    return max(_of_table(experiment), _of_folders(experiment, records), newest(experiment).last_run)
 
 
 def _of_folders(experiment: Experiment, records: Records) -> int:
@@ -152,5 +196,8 @@ def of_decision(experiment: Experiment, run_id: str) -> int:
     return judged.decision.generation if isinstance(judged, Judged) else 0
 
 
-def _note(experiment: Experiment, number: int) -> None:
-    _known[str(experiment.folder)] = max(number, known(experiment))
+def _note(experiment: Experiment, number: int, last_run: int = 0, lineage: str = "") -> None:
+    before = newest(experiment)
+    _known[str(experiment.folder)] = Newest(
+        max(number, before.generation), max(last_run, before.last_run), lineage or before.lineage
+    )

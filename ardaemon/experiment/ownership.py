@@ -257,7 +257,7 @@ class Ownership:
         if (other and self.has_runs(project)) or not self.keeps_runs(project):
             raise replaced(project)
         if home not in (None, held.home):
-            generation.forget_all(Project(project))
+            generation.forget_others(Project(project))
         log.warning("the lock was removed", extra={"facts": {"project": str(project)}})
         del self._held[project]
         held.file.close()

@@ -134,7 +134,8 @@ def _rebuilt_session(experiment: Experiment) -> Session:
     places.append(experiment.versions)  # of runs whose folders are gone
     folders = [p.name.removesuffix(".gz") for place in places if place.is_dir() for p in place.iterdir()]
     rows = ledger.last(experiment.results, REBUILD_ROWS)
-    numbers = [0]
+    known = generation.newest(experiment)
+    numbers = [known.last_run]
     for name in [*folders, *(row["run_id"] for row in rows)]:
         with contextlib.suppress(ArdaemonError):
             numbers.append(run_number(name))
@@ -148,6 +149,7 @@ def _rebuilt_session(experiment: Experiment) -> Session:
         last_run=max(numbers),
         results_bytes=ledger.size(experiment.results),
         generation=_newest_generation(experiment),
+        lineage=known.lineage,
     )
 
 

@@ -17,7 +17,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, St
 from ardaemon.core.layout import Experiment, Host, Project, candidate_number, project_folder
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
-from ardaemon.experiment import chaining, choose, generation, session, vanished
+from ardaemon.experiment import chaining, choose, generation, left_as, session, vanished
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.ownership import Ownership
@@ -93,9 +93,8 @@ class Context:
                 )
         async with self.locks.of(experiment.folder):
             if experiment.folder not in self.swept:
-                newest = await self.do(
-                    experiment, partial(_first_look, experiment, self.started_here.records)
-                )
+                look = partial(_first_look, experiment, self.started_here.records, self.host.left_as)
+                newest = await self.do(experiment, look)
                 if newest and newest not in {candidate_number(flight.run.run_id) for flight in flights}:
                     self.board.committed(experiment.folder, newest)
                 self.swept.add(experiment.folder)
@@ -173,13 +172,24 @@ class Context:
     async def let_go(self, project: Path) -> None:
         """Give the project back, and keep nothing in memory of what another daemon may change from now on."""
         await self.keep_delivered(project)
+        await self._note_how_left(project)
         if await self.disks.ask(project, partial(self.ownership.let_go, project)):
             for folder in [
                 f for f in self.board.verdicts_delivered if Experiment(Path(f)).project == project
             ]:
                 del self.board.verdicts_delivered[folder]
+            for folder in [f for f in self.board.newest if Experiment(Path(f)).project == project]:
+                self.board.newest[folder] = 0  # that it was here stays known
             self.swept.difference_update([f for f in self.swept if Experiment(f).project == project])
             self.settled.discard(project)
+
+    async def _note_how_left(self, project: Path) -> None:
+        """Note how the experiments are left, so that a backup of all of them is noticed."""
+        try:
+            note = partial(left_as.note, self.host.left_as, Project(project))
+            await anyio.to_thread.run_sync(note, abandon_on_cancel=True)
+        except (ArdaemonError, OSError) as error:
+            log.warning("not noted", extra={"facts": {"project": str(project), "why": str(error)}})
 
     async def keep_delivered(self, project: Path) -> None:
         """Write down who has got which verdict of a project, so that the next daemon gives none twice."""
@@ -259,9 +269,10 @@ class Context:
             return await self.ask(experiment, lambda: look(experiment, state))
 
 
-def _first_look(experiment: Experiment, records: Records) -> int:
-    """Sweep the experiment, and return the last run that was committed; 0 if there is none."""
+def _first_look(experiment: Experiment, records: Records, notes: Path) -> int:
+    """Sweep the experiment, and return the last run that is known of it; 0 if there is none."""
     sweep(experiment)
+    generation.recall(experiment, left_as.recalled(notes, experiment))
     return generation.learn(experiment, records)
 
 

@@ -10,6 +10,7 @@ from ardaemon.core.errors import Refused
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
 from ardaemon.experiment import generation, session, vanished
+from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import state
 from tests.support import folders, runs
 
@@ -68,6 +69,7 @@ def test_what_a_decision_has_seen_counts_where_nobody_remembers(experiment: Expe
 @pytest.mark.parametrize("table", [b"\0\xff" * 999, b"run_id\tended_at\nr1\n"])
 def test_a_table_that_is_broken_teaches_nothing(experiment: Experiment, table: bytes) -> None:
     experiment.results.write_bytes(table)
+    generation.forget(experiment)
     assert generation.learn(experiment) == 0
 
 
@@ -134,3 +136,15 @@ def test_after_a_restart_it_still_counts_that_a_person_went_on_from_a_session(tm
     generation.forget(made)
     vanished.require_newest_there(made, generation.learn(made))
     assert runs.tried(made, 0.7).run_id == "r0003"
+
+
+def test_what_is_rebuilt_gives_no_id_again_and_stays_the_same_experiment(tmp_path: Path) -> None:
+    made = folders.experiment(tmp_path)
+    runs.start(made)
+    runs.tried(made, 0.9)
+    state.write(made.session, before := there(made))
+    generation.write(made, replace(before, last_run=7))  # six runs that were removed as they waited
+    made.session.unlink()
+    rebuilt = load_or_repair(made).session
+    assert (rebuilt.last_run, rebuilt.lineage) == (7, before.lineage) != (7, "")
+    vanished.require_newest_there(made)

@@ -344,10 +344,11 @@ def world() -> Iterator[tuple[Lab, Path]]:
 
 @pytest.fixture
 def over(world: tuple[Lab, Path]) -> Lab:
-    """The parent as it was."""
+    """The parent as it was, and to the daemon another experiment than the one before."""
     lab, kept = world
     shutil.rmtree(lab.folder.parent)
     shutil.copytree(kept, lab.folder.parent, symlinks=True)
+    _changed(".ar-session.json", lineage=os.urandom(8).hex())(lab)
     return lab
 
 

@@ -1,5 +1,6 @@
 """A backup, or an older file, that is put back under a daemon: told, and nothing is merged into it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,53 @@ def test_a_session_that_is_put_back_with_its_table_while_no_daemon_runs_is_told(
     one.session(resume="continue", gpus=0)
     restarted(one)
     assert one.tried(0.7)["run_id"] == "r0010"
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["no daemon runs", "the daemon rests"])
+def test_a_whole_backup_that_is_put_back_is_told_and_no_id_is_given_again(lab: Lab, stopped: bool) -> None:
+    """It is of one time: what its daemon has noted elsewhere tells."""
+    lab.start(PROMPT)
+    lab.init()
+    lab.session(gpus=0)
+    lab.tried(0.9)
+    home, backup = lab.project / ".autoresearch", lab.root / "backup"
+    shutil.copytree(home, backup, symlinks=True)
+    lab.tried(0.5)
+    exchange(lab, backup, stopped)
+    with pytest.raises(Refused, match="went back to r0001") as refused:
+        lab.submit()
+    assert "arctl session start --resume continue" in refused.value.mend
+    lab.get("session.stop")
+    lab.session(resume="continue", gpus=0)
+    lab.stop()
+    lab.start(PROMPT)
+    assert lab.tried(0.7)["run_id"] == "r0003"
+
+
+def test_of_another_experiment_in_its_place_nothing_is_known(lab: Lab) -> None:
+    lab.start(PROMPT)
+    lab.init()
+    lab.session(gpus=0)
+    shutil.copytree(lab.project / ".autoresearch", lab.root / "first", symlinks=True)
+    shutil.rmtree(lab.project / ".autoresearch")
+    lab.init()
+    lab.session(gpus=0)
+    lab.tried(0.9)
+    exchange(lab, lab.root / "first", stopped=True)
+    assert lab.tried(0.5)["run_id"] == "r0001"
+
+
+def exchange(lab: Lab, other: Path, stopped: bool) -> None:
+    """Put another `.autoresearch/` in the place of the lab's."""
+    home = lab.project / ".autoresearch"
+    if stopped:
+        lab.stop()
+    else:
+        wait_until(lambda: not json.loads((home / ".owner").read_bytes())["active"], "the project to rest")
+    shutil.rmtree(home)
+    other.rename(home)
+    if stopped:
+        lab.start(PROMPT)
 
 
 SEALED = ("program.md", "batch_contract.json")

@@ -123,7 +123,7 @@ def test_a_person_may_go_on_from_the_earlier_state(tracked: Lab) -> None:
     git(lab, TAKEN_BACK["reset"])
     lab.get("session.stop")
     lab.session(resume="continue")
-    assert lab.tried(0.4)["run_id"] == "r0002"
+    assert lab.tried(0.4)["run_id"] == "r0003"
 
 
 def taken_back_in_mid_run(lab: Lab, value: float) -> None:

@@ -427,6 +427,18 @@ MUTANTS = (
     ),
     Mutant(
         "one-owner",
+        "how an experiment was left is not noted",
+        "if newest.lineage and recalled(notes, experiment) != newest:",
+        "if not newest:",
+    ),
+    Mutant(
+        "one-owner",
+        "who goes on from a copy gives ids a second time",
+        "_of_folders(experiment, records), newest(experiment).last_run)",
+        "_of_folders(experiment, records))",
+    ),
+    Mutant(
+        "one-owner",
         "a run that was launched elsewhere is laid out again for the same submit",
         "if record.state != Queued():\n        return False",
         "if record.state != Queued() and record.submit_id != params.submit_id:\n        return False",
