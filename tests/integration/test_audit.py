@@ -60,11 +60,16 @@ def tried(lab: Lab, value: float) -> str:
     return str(lab.run()["verdict"])
 
 
-def marks(lab: Lab, kind: str = "") -> list[str]:
-    """What was run, in its order, without the pids."""
+def marked(lab: Lab, kind: str = "") -> list[list[str]]:
+    """What was run, in its order: kind, run, and of audits the pid."""
     path = lab.root / "marks"
     lines = path.read_text().splitlines() if path.exists() else []
-    return [" ".join(line.split()[:2]) for line in lines if line.startswith(kind)]
+    return [line.split() for line in lines if line.startswith(kind)]
+
+
+def marks(lab: Lab, kind: str = "") -> list[str]:
+    """What was run, in its order, without the pids."""
+    return [" ".join(words[:2]) for words in marked(lab, kind)]
 
 
 def shown(lab: Lab, count: int) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def shown(lab: Lab, count: int) -> dict[str, Any]:
 def at_work(lab: Lab, count: int) -> int:
     """The pid of the audit that is under way, the `count`-th that was started."""
     wait_until(lambda: len(marks(lab, "audit")) == count, "the audit to be at work")
-    return int((lab.root / "marks").read_text().splitlines()[-1].split()[2])
+    return int(marked(lab, "audit")[-1][2])  # a run may have begun since
 
 
 def holders(folder: Path) -> list[Path]:
