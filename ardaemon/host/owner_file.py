@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,10 @@ RECORD_BYTES = 1024
 # long has got its answer, or waits no more.
 WANTED_FOR_S = 10.0
 TRIES_MAX = 8  # each time somebody else has removed or replaced the file in between
+# A network disk may show a name for some seconds that another host has removed, and then say that it is not
+# there (seen with sshfs, which remembers names for 1 s).
+STALE = (errno.ENOENT, errno.ESTALE)
+STALE_S = 0.5  # between two tries then
 
 log = logging.getLogger("ardaemon.owner")
 
@@ -136,7 +141,13 @@ def _is_plain(path: Path) -> bool:
 def opened(path: Path) -> OwnerFile:
     """Open the file, which is made if it is missing, and try to lock it. Raises OSError."""
     for _ in range(TRIES_MAX):
-        fd, made = _created(path)
+        try:
+            fd, made = _created(path)
+        except OSError as error:
+            if error.errno not in STALE or file_lock.inode(path.parent) is None:
+                raise
+            time.sleep(STALE_S)
+            continue
         found = OwnerFile(path, fd, _locked(fd), made)
         if found.is_there():
             return found
