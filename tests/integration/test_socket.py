@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from ardaemon.core.errors import Refused, StorageError
 from ardaemon.rpc import listening
+from tests.support.forge import Forked, daemons
 from tests.support.lab import DEADLINE_S, SLUG, Lab, Rpc, wait_until
 from tests.support.promises import some, times
 from tests.support.shell import Shell, shells
@@ -501,6 +503,19 @@ def test_a_second_daemon_with_another_state_folder_leaves_the_first_ones_socket_
     process.communicate(timeout=DEADLINE_S)
 
 
+def race(lab: Lab, count: int) -> tuple[list[Forked], dict[int, bytes]]:
+    """Start so many daemons at once; return them, and what each says on its ready descriptor."""
+    with ExitStack() as stack:
+        stderr = stack.enter_context((lab.root / "stderr").open("ab"))
+        racing, pipes = [], []
+        for _ in range(count):
+            read, write = os.pipe()
+            pipes.append(stack.enter_context(open(read, "rb")))
+            racing.append(daemons().start("ardaemon", lab.environment, write, stderr.fileno(), helps=True))
+            os.close(write)
+        return racing, {process.pid: pipe.readline() for process, pipe in zip(racing, pipes, strict=True)}
+
+
 @alone
 @pytest.mark.timeout(300)
 def test_of_many_daemons_at_once_one_wins_and_every_client_is_served_by_it(
@@ -510,8 +525,7 @@ def test_of_many_daemons_at_once_one_wins_and_every_client_is_served_by_it(
     rounds = times(10, 1)
     record_property("cases", 20 * len(rounds))
     for _ in rounds:
-        racing = [daemon(lab) for _ in range(20)]
-        words = {process.pid: process.stdout.readline() for process in racing if process.stdout}
+        racing, words = race(lab, 20)
         winners = [pid for pid, word in words.items() if word == b"ready\n"]
         assert len(winners) == 1, words
         assert set(words.values()) == {b"ready\n", b"running\n"}
@@ -519,8 +533,7 @@ def test_of_many_daemons_at_once_one_wins_and_every_client_is_served_by_it(
         for process in racing:
             if process.pid in winners:
                 process.kill()
-            process.communicate(timeout=DEADLINE_S)
-            assert process.returncode in (69, -9)
+            assert process.wait(DEADLINE_S) in (69, -9)
 
 
 @pytest.fixture
