@@ -26,8 +26,13 @@ class Newest(NamedTuple):
     """The newest session of an experiment that is known."""
 
     generation: int = 0  # its number
-    last_run: int = 0  # the last id that it has given
+    last_run: int = 0  # the highest run that was committed
     lineage: str = ""  # the experiment's; "": its records tell, or an earlier version has written it
+
+    def of(self, session: Session) -> "Newest":
+        """Return what that says of the session's experiment: nothing, if it is another one in its place."""
+        is_other = session.lineage and self.lineage not in ("", session.lineage)
+        return Newest() if is_other else self
 
 
 FOLDERS_READ = 16  # the newest with a result: runs may end out of order, and a job may have made others
@@ -42,10 +47,12 @@ def write(experiment: Experiment, session: Session, folder: bool = True) -> None
     A session that was read from a copy from before keeps that one's number: only accepted() ends that. One
     without a number, as an earlier version writes it, is the newest.
     """
-    step = 0 if is_older(experiment, session) else 1
-    numbered = replace(session, generation=(session.generation or known(experiment)) + step)
+    before = newest(experiment).of(session)
+    step = 0 if is_before(session, before.generation) else 1
+    numbered = replace(session, generation=(session.generation or before.generation) + step)
     state.write(experiment.session, numbered, folder=folder)
-    _note(experiment, numbered.generation, numbered.last_run, numbered.lineage)
+    _known[str(experiment.folder)] = before
+    _note(experiment, Newest(numbered.generation, numbered.last_run, numbered.lineage))
 
 
 def known(experiment: Experiment) -> int:
@@ -56,6 +63,11 @@ def known(experiment: Experiment) -> int:
 def newest(experiment: Experiment) -> Newest:
     """Return what is known of the experiment's newest session."""
     return _known.get(str(experiment.folder), Newest())
+
+
+def committed(experiment: Experiment, number: int) -> None:
+    """Learn that this run was committed."""
+    _note(experiment, newest(experiment)._replace(last_run=number))
 
 
 def lineage() -> str:
@@ -77,7 +89,7 @@ def recall(experiment: Experiment, before: Newest) -> None:
     if there and newest(experiment).lineage not in ("", there):
         forget(experiment)
     if there and before.lineage == there:
-        _note(experiment, *before)
+        _note(experiment, before)
 
 
 def _lineage_there(experiment: Experiment) -> str:
@@ -102,7 +114,7 @@ def forget_others(project: Project) -> None:
 
 def is_older(experiment: Experiment, session: Session) -> bool:
     """Tell whether the session is a copy from before."""
-    return is_before(session, known(experiment))
+    return is_before(session, newest(experiment).of(session).generation)
 
 
 def any_older(project: Project) -> bool:
@@ -130,13 +142,14 @@ def accepted(experiment: Experiment, session: Session, records: Records = PLAIN)
 
     `records` as in learn(): the session must count also for the next daemon, which learns the same.
     """
-    newest = learn(experiment, records)
-    if session.last_run >= newest and not is_older(experiment, session):
+    learned, known_here = learn(experiment, records), newest(experiment).of(session)
+    last_run = max(learned, known_here.last_run)
+    if session.last_run >= last_run and not is_older(experiment, session):
         return session
     return replace(
         session,
-        generation=max(session.generation, known(experiment)),
-        last_run=max([session.last_run, newest, *map(run_number, run_folders.ids(experiment))]),
+        generation=max(session.generation, known_here.generation),
+        last_run=max([session.last_run, last_run, *map(run_number, run_folders.ids(experiment))]),
     )
 
 
@@ -145,7 +158,7 @@ def learn(experiment: Experiment, records: Records = PLAIN) -> int:
 
     A backup that was put back may have left the run's folder, and `records` tells which of those are ours.
     """
-    return max(_of_table(experiment), _of_folders(experiment, records), newest(experiment).last_run)
+    return max(_of_table(experiment), _of_folders(experiment, records))
 
 
 def _of_folders(experiment: Experiment, records: Records) -> int:
@@ -162,7 +175,7 @@ def _of_folders(experiment: Experiment, records: Records) -> int:
     for run in map(experiment.run, islice(ended, FOLDERS_READ)):
         decision = _decision(experiment, run, records)
         if decision is not None:
-            _note(experiment, decision.generation + 1 if decision.generation else 0)
+            _note(experiment, Newest(decision.generation + 1 if decision.generation else 0))
             newest = max(newest, run_number(run.run_id))
     return newest
 
@@ -184,7 +197,10 @@ def _of_table(experiment: Experiment) -> int:
         for row in ledger.last(experiment.results, 1):
             run = experiment.run(row["run_id"])
             seen = of_decision(experiment, run.run_id)
-            _note(experiment, seen + 1 if seen and run.result.exists() else seen)  # the commit has written it
+            written = (
+                seen + 1 if seen and run.result.exists() else seen
+            )  # the commit has written it once more
+            _note(experiment, Newest(written))
             return run_number(run.run_id)
     return 0
 
@@ -196,8 +212,10 @@ def of_decision(experiment: Experiment, run_id: str) -> int:
     return judged.decision.generation if isinstance(judged, Judged) else 0
 
 
-def _note(experiment: Experiment, number: int, last_run: int = 0, lineage: str = "") -> None:
+def _note(experiment: Experiment, seen: Newest) -> None:
     before = newest(experiment)
     _known[str(experiment.folder)] = Newest(
-        max(number, before.generation), max(last_run, before.last_run), lineage or before.lineage
+        max(seen.generation, before.generation),
+        max(seen.last_run, before.last_run),
+        seen.lineage or before.lineage,
     )

@@ -22,30 +22,38 @@ BY_HAND = "put a copy of it back"
 NONE = ((-1, 0), "")  # no commit has a session
 
 
-def require_newest(experiment: Experiment, session: Session, newest: int = 0) -> None:
+def require_newest(experiment: Experiment, session: Session) -> None:
     """Raise Refused if the session, which was read with the experiment's lock held, is a copy from before.
 
-    So it is if it knows less than the run `newest`, which was committed here, or if it was written less
-    often than this daemon knows of.
+    So it is if it knows less than a run that was committed here, or if it was written less often than this
+    daemon knows of.
     """
-    _require(experiment, session, newest, generation.known(experiment))
+    _require(experiment, session, generation.newest(experiment).of(session))
 
 
-def require_newest_there(experiment: Experiment, newest: int = 0, written: int = 0) -> None:
+def went_back(experiment: Experiment, session: Session) -> bool:
+    """Tell whether the session is such a copy."""
+    known = generation.newest(experiment).of(session)
+    return session.last_run < known.last_run or generation.is_before(session, known.generation)
+
+
+def require_newest_there(experiment: Experiment, written: int = 0) -> None:
     """Do the same for the session that is there, which was written `written` times by now, with or without
     the lock. One that is missing or broken is rebuilt by others.
     """
-    most = max(written, generation.known(experiment))  # before the file is read: it may be written meanwhile
+    known = generation.newest(experiment)  # before the file is read: it may be written meanwhile
     with suppress(CorruptState):
         session = state.read(experiment.session, Session)
         if session is not None:
-            _require(experiment, session, newest, most)
+            known = known.of(session)
+            _require(experiment, session, known._replace(generation=max(written, known.generation)))
 
 
-def _require(experiment: Experiment, session: Session, newest: int, written: int) -> None:
+def _require(experiment: Experiment, session: Session, known: generation.Newest) -> None:
     slug, before = experiment.slug, run_name(session.last_run)
-    if session.last_run < newest:
-        fault = f"{run_name(newest)} was committed here, and its files know nothing of it"
+    written = known.generation
+    if session.last_run < known.last_run:
+        fault = f"{run_name(known.last_run)} was committed here, and its files know nothing of it"
     elif generation.is_before(session, written):
         name = experiment.session.name
         fault = (

@@ -96,7 +96,7 @@ class Context:
                 look = partial(_first_look, experiment, self.started_here.records, self.host.left_as)
                 newest = await self.do(experiment, look)
                 if newest and newest not in {candidate_number(flight.run.run_id) for flight in flights}:
-                    self.board.committed(experiment.folder, newest)
+                    generation.committed(experiment, newest)
                 self.swept.add(experiment.folder)
                 self.facts.wake(experiment)  # a daemon before this one may have been killed too early
             yield
@@ -178,8 +178,6 @@ class Context:
                 f for f in self.board.verdicts_delivered if Experiment(Path(f)).project == project
             ]:
                 del self.board.verdicts_delivered[folder]
-            for folder in [f for f in self.board.newest if Experiment(Path(f)).project == project]:
-                self.board.newest[folder] = 0  # that it was here stays known
             self.swept.difference_update([f for f in self.swept if Experiment(f).project == project])
             self.settled.discard(project)
 
@@ -208,7 +206,6 @@ class Context:
 
     def forget(self, experiment: Experiment) -> None:
         """Keep nothing in memory of an experiment that has left its folder, or has come back to it."""
-        self.board.newest.pop(str(experiment.folder), None)
         self.board.verdicts_delivered.pop(str(experiment.folder), None)
         self.swept.discard(experiment.folder)
         self.idler.forget(experiment)
@@ -236,7 +233,7 @@ class Context:
             raise await self._explained(error, project_folder(project)) from error
 
     async def _explained(self, error: UnknownExperiment, project: Path) -> UnknownExperiment:
-        known = frozenset(self.board.newest)
+        known = frozenset(str(one.folder) for one in generation.known_of(Project(project)))
         return await self.disks.ask(project, partial(_explained, error, project, known))
 
     async def load(self, experiment: Experiment) -> State:

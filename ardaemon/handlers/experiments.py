@@ -20,7 +20,6 @@ from ardaemon.experiment import (
     change,
     choose,
     create,
-    generation,
     ledger,
     seal,
     session,
@@ -125,11 +124,9 @@ class Experiments:
 
     async def _went_back(self, experiment: Experiment, state: State) -> list[str]:
         """Return a line if the files know less than what was committed here."""
-        newest = self.board.newest_of(experiment.folder)
-        look = partial(vanished.require_newest_there, experiment, newest)
         try:
-            if state.session.last_run < newest or generation.is_older(experiment, state.session):
-                await self.context.ask(experiment, look)
+            if vanished.went_back(experiment, state.session):
+                await self.context.ask(experiment, partial(vanished.require_newest_there, experiment))
         except Refused as error:
             return [error.line]
         return []
@@ -153,8 +150,7 @@ class Experiments:
         work = partial(create.create, params)
         async with self.context.changing_chain(project):  # nobody else makes one of that name meanwhile
             experiment, report = await self.context.disks.do(project, work)
-        self.board.newest.pop(str(experiment.folder), None)
-        generation.forget(experiment)
+        self.context.forget(experiment)
         return await self._experiment_view(experiment, report)
 
     async def experiment_seal(self, params: p.Seal, _: Notify) -> p.ExperimentView:
@@ -226,9 +222,6 @@ class Experiments:
             possible = await self._possible(params.environment)
             work = partial(session.start, experiment, params, active, self.context.started_here, possible)
             started = await self.context.do(experiment, work)
-            self.board.newest.pop(
-                str(experiment.folder), None
-            )  # whatever state this is, a person begins with it
         self.board.renew(experiment.folder, started.session)
         self.board.hold(experiment.folder, False)
         self._tell_idler(experiment, started.session, params.environment)
@@ -259,7 +252,7 @@ class Experiments:
         def look() -> bool:
             try:
                 vanished.require_results(experiment)
-                vanished.require_newest_there(experiment, self.board.newest_of(experiment.folder))
+                vanished.require_newest_there(experiment)
             except Refused:
                 return True
             return False

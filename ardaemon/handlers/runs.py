@@ -66,7 +66,6 @@ class Runs:
                 entries=entries,
                 seq=self.board.next_seq(),
                 highest=highest,
-                newest=self.board.newest_of(experiment.folder),
                 key=key,
                 started_here=self.context.started_here,
                 inventory=inventory,

@@ -104,10 +104,9 @@ class Committer:
 
         A run that has kept its place for its checks lets go of it.
         """
-        newest = self.listener.newest_of(flight.experiment.folder)
         under_way = self.remeasurer.under_way(flight.experiment)
         now = as_wanted(ended, flight, under_way)
-        work = until_cancelled(partial(decide.decide, now, self.records, newest))
+        work = until_cancelled(partial(decide.decide, now, self.records))
         flight.record = await self.patience.once(flight, work)
         if flight.record.settings.checks and not ended.exit.survivors:
             if flight.handle is not None:

@@ -52,15 +52,14 @@ class ChecksFirst(Exception):
     """The run would win, and the session's checks come before that; nothing was decided."""
 
 
-def decide(ended: Ended, records: Records = PLAIN, newest: int = 0) -> RunRecord:
+def decide(ended: Ended, records: Records = PLAIN) -> RunRecord:
     """Judge against the best of this moment; the decision is durable when this returns.
 
-    The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. `newest`
-    is the highest run that was committed here. Raises ChecksFirst and BestFirst, and Refused if the files
-    know less.
+    The record's state is Judged then; or Queued, where another attempt is due. `records` signs it. Raises
+    ChecksFirst and BestFirst, and Refused if the files know less than was committed here.
     """
     current = load_or_repair(ended.experiment)
-    require_newest(ended.experiment, current.session, newest)
+    require_newest(ended.experiment, current.session)
     # Its job may have rewritten the snapshot. Where no copy is left, the commit says so as it places it.
     versions.put_right(ended.experiment, ended.run.run_id, ended.record.sha256)
     judged = verdict.judge(_facts(ended, current))

@@ -33,10 +33,6 @@ class Listener(Protocol):
         """Return the runs of that experiment whose verdict a client has got."""
         ...
 
-    def newest_of(self, folder: Path) -> int:
-        """Return the highest run of that experiment that was committed here; 0 if there was none."""
-        ...
-
     def next_seq(self) -> int:
         """Return the next number in the order of submission."""
         ...

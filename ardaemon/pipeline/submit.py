@@ -74,7 +74,6 @@ class Position(msgspec.Struct, frozen=True):
     started_here: StartedHere
     inventory: Inventory | None = None  # the machine's GPUs
     under_way: tuple[RunRecord, ...] = ()  # the experiment's runs that nobody wants to end
-    newest: int = 0  # the highest run of the experiment that was committed here
     normal_of: Callable[[bytes], str] = raw  # the normal form of a train.py
 
 
@@ -85,7 +84,7 @@ def submit(experiment: Experiment, params: Submit, position: Position, config: C
     session need not be written now.
     """
     current = load_or_repair(experiment)
-    require_newest(experiment, current.session, position.newest)
+    require_newest(experiment, current.session)
     number = _number(experiment, current.session, params, position)
     if current.session.recent_submits.get(params.submit_id) == run_name(number):
         return Submitted(read_record(experiment.run(run_name(number))), None, tuple(current.warnings))

@@ -12,8 +12,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from ardaemon.core.config import AUDIT_CHECKPOINTS, QUEUE_MAX
 from ardaemon.core.errors import Overloaded
-from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunCommitted, RunEvent
-from ardaemon.core.layout import Experiment, candidate_number
+from ardaemon.core.events import ExperimentEvent, GpuQuarantined, MachineEvent, RunEvent
+from ardaemon.core.layout import Experiment
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Session
 from ardaemon.core.queue import CPU, Key, Stranded
@@ -53,9 +53,6 @@ class Board:
         # kill of the daemon a verdict may be delivered once more, never once less.
         self.verdicts_delivered: dict[str, set[str]] = {}
         self.subscribers: set[MemoryObjectSendStream[Message]] = set()
-        # Experiment's folder -> the highest run that was committed, as this daemon knows. Files that know
-        # less were taken back to an earlier state.
-        self.newest: dict[str, int] = {}
         self._top = 0
         self.audit: Audit | None = None  # the one that waits for its place, or has it
         # Advances that wait for their audit, by the names of their entries: the checkpoint of each, or "".
@@ -258,17 +255,7 @@ class Board:
 
     def tell(self, flight: Flight, event: RunEvent) -> None:
         """Log an event of a flight and pass it on; a subscriber that is too far behind is dropped."""
-        if isinstance(event, RunCommitted):
-            self.committed(flight.experiment.folder, candidate_number(flight.run.run_id))
         self._tell(flight.experiment, {"run_id": flight.run.run_id}, event)
-
-    def committed(self, folder: Path, number: int) -> None:
-        """Remember that this run of an experiment was committed."""
-        self.newest[str(folder)] = max(number, self.newest_of(folder))
-
-    def newest_of(self, folder: Path) -> int:
-        """Return the highest run of an experiment that was committed here; 0 if there was none."""
-        return self.newest.get(str(folder), 0)
 
     def announce(self, experiment: Experiment, event: ExperimentEvent) -> None:
         """Log an event of an experiment and pass it on, as tell() does."""

@@ -199,7 +199,8 @@ def test_a_whole_backup_that_is_put_back_is_told_and_no_id_is_given_again(lab: L
     assert lab.tried(0.7)["run_id"] == "r0003"
 
 
-def test_of_another_experiment_in_its_place_nothing_is_known(lab: Lab) -> None:
+@pytest.mark.parametrize("stopped", [True, False], ids=["no daemon runs", "the daemon rests"])
+def test_of_another_experiment_in_its_place_nothing_is_known(lab: Lab, stopped: bool) -> None:
     lab.start(PROMPT)
     lab.init()
     lab.session(gpus=0)
@@ -208,7 +209,7 @@ def test_of_another_experiment_in_its_place_nothing_is_known(lab: Lab) -> None:
     lab.init()
     lab.session(gpus=0)
     lab.tried(0.9)
-    exchange(lab, lab.root / "first", stopped=True)
+    exchange(lab, lab.root / "first", stopped)
     assert lab.tried(0.5)["run_id"] == "r0001"
 
 

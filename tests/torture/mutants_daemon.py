@@ -434,8 +434,8 @@ MUTANTS = (
     Mutant(
         "one-owner",
         "who goes on from a copy gives ids a second time",
-        "_of_folders(experiment, records), newest(experiment).last_run)",
-        "_of_folders(experiment, records))",
+        "last_run = max(learned, known_here.last_run)",
+        "last_run = learned",
     ),
     Mutant(
         "one-owner",
