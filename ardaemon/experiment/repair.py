@@ -12,7 +12,7 @@ from ardaemon.core.layout import Experiment, measured_by, run_number
 from ardaemon.core.lost_runs import are_gone
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
-from ardaemon.experiment import generation, history, ledger, train_file, versions
+from ardaemon.experiment import committed_last, generation, history, ledger, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, is_from_before, load
 from ardaemon.experiment.vanished import lost_best, require_results
@@ -159,7 +159,7 @@ def _newest_generation(experiment: Experiment) -> int:
     numbers = [generation.known(experiment)]
     for name in [folder.name for folder in runs]:
         with contextlib.suppress(ArdaemonError):
-            numbers.append(generation.of_decision(experiment, name))
+            numbers.append(committed_last.of_decision(experiment, name))
     return max(numbers)
 
 

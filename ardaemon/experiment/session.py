@@ -11,7 +11,7 @@ from ardaemon.core.layout import ORIGINAL, Experiment, run_name
 from ardaemon.core.mends import CANCELLED_MAX, cancel
 from ardaemon.core.model import Session, Settings
 from ardaemon.core.protocol import SessionStart
-from ardaemon.experiment import chain, checks, generation, max_log, placing, runner, seal
+from ardaemon.experiment import chain, checks, committed_last, generation, max_log, placing, runner, seal
 from ardaemon.experiment.default_runner import DefaultRunner
 from ardaemon.experiment.fresh import finish_fresh, original, stamp, without_original
 from ardaemon.experiment.inherited import Chosen, choose
@@ -69,7 +69,7 @@ def start(
     if params.resume == "revert":
         current = _revert(experiment, current)
     session = replace(_started(current, params, chosen), checks_sealed=sealed)
-    session = started_here.signed(generation.accepted(experiment, session, started_here.records))
+    session = started_here.signed(committed_last.accepted(experiment, session, started_here.records))
     if params.chain is not None:  # first: after a kill in between the same command can be given again
         session = replace(session, chain=chain.begin(experiment, params.chain))
     generation.write(experiment, session)

@@ -17,7 +17,7 @@ from ardaemon.core.errors import ArdaemonError, CorruptState, OwnedElsewhere, St
 from ardaemon.core.layout import Experiment, Host, Project, candidate_number, project_folder
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.project_owner import LET_GO_S
-from ardaemon.experiment import chaining, choose, generation, left_as, session, vanished
+from ardaemon.experiment import chaining, choose, committed_last, generation, left_as, session, vanished
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.ownership import Ownership
@@ -270,7 +270,7 @@ def _first_look(experiment: Experiment, records: Records, notes: Path) -> int:
     """Sweep the experiment, and return the last run that is known of it; 0 if there is none."""
     sweep(experiment)
     generation.recall(experiment, left_as.recalled(notes, experiment))
-    return generation.learn(experiment, records)
+    return committed_last.learn(experiment, records)
 
 
 def _nothing() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ardaemon.core.errors import Refused
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Session
-from ardaemon.experiment import generation, session, vanished
+from ardaemon.experiment import committed_last, generation, session, vanished
 from ardaemon.experiment.repair import load_or_repair
 from ardaemon.host import state
 from tests.support import folders, runs
@@ -55,7 +55,7 @@ def test_a_write_on_top_of_a_copy_does_not_make_it_the_newest(experiment: Experi
     generation.write(experiment, before)
     with pytest.raises(Refused):
         vanished.require_newest_there(experiment)
-    generation.write(experiment, generation.accepted(experiment, there(experiment)))
+    generation.write(experiment, committed_last.accepted(experiment, there(experiment)))
     vanished.require_newest_there(experiment)
 
 
@@ -70,7 +70,7 @@ def test_what_a_decision_has_seen_counts_where_nobody_remembers(experiment: Expe
 def test_a_table_that_is_broken_teaches_nothing(experiment: Experiment, table: bytes) -> None:
     experiment.results.write_bytes(table)
     generation.forget(experiment)
-    assert generation.learn(experiment) == 0
+    assert committed_last.learn(experiment) == 0
 
 
 def test_what_an_earlier_version_has_written_counts_as_the_newest(experiment: Experiment) -> None:
@@ -102,7 +102,7 @@ def test_all_of_the_newest_folders_tell_where_runs_have_ended_out_of_order(tmp_p
     for path, data in between.items():
         path.write_bytes(data)
     generation.forget(made)
-    assert generation.learn(made) == 2
+    assert committed_last.learn(made) == 2
     with pytest.raises(Refused, match=r"went back to r0002: its \.ar-session\.json was written"):
         vanished.require_newest_there(made)
 
@@ -123,7 +123,7 @@ def test_a_session_in_git_that_is_no_text_is_passed_over(experiment: Experiment)
 def begun_anew(experiment: Experiment) -> None:
     """Look at it as a daemon that begins."""
     generation.forget(experiment)
-    generation.committed(experiment, generation.learn(experiment))
+    generation.committed(experiment, committed_last.learn(experiment))
     vanished.require_newest_there(experiment)
 
 
