@@ -47,6 +47,28 @@ def seen_entries(values: Values) -> list[int]:
     return [1 + j for j, value in enumerate(values) if value is not None]
 
 
+def is_seen(belief: Belief, entry: int) -> bool:
+    """Tell whether the version itself has a value with the entry's seed."""
+    return entry < len(belief.cov) and belief.cov[entry][entry] == 0
+
+
+def common_first(parent: Belief, entries: Sequence[int]) -> list[int]:
+    """Return the entries, those first of which the parent has values too."""
+    return sorted(entries, key=lambda entry: not is_seen(parent, entry))
+
+
+def numbers_of(values: Values, seen: Sequence[int]) -> list[float]:
+    """Return the values of these entries, each of which has one."""
+    return known([values[entry - 1] for entry in seen])
+
+
+def luck(belief: Belief, entry: int) -> float:
+    """Return the square of the entry's luck that is to be expected."""
+    mean, cov, _ = belief
+    variance = cov[entry][entry] - 2 * cov[0][entry] + cov[0][0]
+    return max(0.0, (mean[entry] - mean[0]) ** 2 + variance)
+
+
 def unseen_entries(values: Values, entries: int) -> list[int]:
     """Return the others of so many entries."""
     return [a for a in range(entries) if not 0 < a <= len(values) or values[a - 1] is None]

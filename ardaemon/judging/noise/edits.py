@@ -7,8 +7,8 @@ with the share of a seed's luck that an edit keeps.
 
 import math
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from operator import mul
+from functools import lru_cache
+from operator import add, mul
 
 from ardaemon.judging.noise.belief import Vector
 from ardaemon.judging.noise.fit import Fit
@@ -34,28 +34,22 @@ REDRAWN = (0.7, 0.3)  # of those that redraw: keep nothing, keep 0.4 (both were 
 
 LEAST_ODDS = 1e-6  # hypotheses less likely than this, beside the likeliest, are left out
 DOUBT = 1e-12  # no single edit rules a hypothesis out
-FAINT = -60.0  # log: components less likely than this, beside the likeliest, count as 0
 
-# One hypothesis: the level around which edits hurt, that around which they help, the share that helps.
-Effects = tuple[int, int, float]
+# Hypotheses on effects come in groups. All of a group have the same share that helps, the same share that
+# hurts, and the same ratio; there is one for each of HURTS. The last number is where in CENTRES the first of
+# them has its helping edits.
+GROUPS = [(helps, 1 - NOTHING - helps, HURTS[0] + ratio - CENTRES[0]) for helps in HELPS for ratio in RATIOS]
 
 
-@cache
 def _bump(level: int) -> Vector:
     """Return the weights of the scales around a level."""
     weights = [math.exp(-0.5 * ((other - level) / OCTAVES) ** 2) for other in LEVELS]
     return [weight / sum(weights) for weight in weights]
 
 
-@cache
-def _columns() -> list[tuple[float, ...]]:
-    """Return of each scale its weight around each of CENTRES."""
-    return list(zip(*map(_bump, CENTRES), strict=True))
-
-
-EFFECTS: list[Effects] = [
-    (hurt, hurt + ratio, helps) for hurt in HURTS for ratio in RATIOS for helps in HELPS
-]
+BUMPS = [*map(_bump, CENTRES)]
+HURT_AT = HURTS[0] - CENTRES[0]
+COLUMNS = list(zip(*BUMPS, strict=True))  # of each scale its weight around each of CENTRES
 
 
 def _kept(redraw: float, share: float) -> Vector:
@@ -65,6 +59,7 @@ def _kept(redraw: float, share: float) -> Vector:
 
 
 KEPT = [*(_kept(redraw, share) for redraw in REDRAWS for share in SHARES[1:]), _kept(1.0, SHARES[0])]
+KEPT_COLUMNS = list(zip(*KEPT, strict=True))
 
 
 class Edits:
@@ -81,24 +76,13 @@ class Edits:
     def none_tried(cls) -> "Edits":
         """Return the beginning: every hypothesis is equally likely."""
         kept = [0.0] * len(KEPT)
-        return cls([0.0] * len(EFFECTS), kept, _mixed(_odds(kept), KEPT))
+        return cls([0.0] * len(GROUPS) * len(HURTS), kept, _shares(kept))
 
     def effects(self) -> Vector:
         """Return the weights of the components of an edit's effect."""
         if self._weights is None:
-            self._weights = self._averaged()
+            self._weights = _averaged(_odds(self._effects))
         return self._weights
-
-    def _averaged(self) -> Vector:
-        helping, hurting = dict.fromkeys(CENTRES, 0.0), dict.fromkeys(CENTRES, 0.0)
-        for likely, (hurt, help_level, helps) in zip(_odds(self._effects), EFFECTS, strict=True):
-            helping[help_level] += likely * helps
-            hurting[hurt] += likely * (1 - NOTHING - helps)
-        better, worse = (
-            [sum(map(mul, weights.values(), column)) for column in _columns()]
-            for weights in (helping, hurting)
-        )
-        return [*reversed(better), NOTHING, *worse]
 
     def taught(self, fits: Sequence[Fit], several: bool) -> "Edits":
         """Return the hypotheses weighed by one more edit; `several`: it has two values or more.
@@ -112,7 +96,7 @@ class Edits:
             weights = self.effects()
             by_share = [sum(map(mul, weights, row)) for row in by_both]
             kept = _taught(kept, [sum(map(mul, one, by_share)) for one in KEPT], max(by_share))
-            shares = _mixed(_odds(kept), KEPT)
+            shares = _shares(kept)
         return Edits(_taught(self._effects, _explained(by_effect), max(by_effect)), kept, shares)
 
 
@@ -122,55 +106,66 @@ def log_likelihoods(fits: Sequence[Fit]) -> list[Vector]:
 
 
 def _log_row(effect: float, evidence: float, components: list[tuple[float, float, float]]) -> Vector:
-    return [evidence - log - (apart := effect - centre) * apart / total for centre, log, total in components]
+    return [evidence - log - (apart := effect - centre) * apart * half for centre, log, half in components]
 
 
 # Runs with one value have the same six variances until the next advance; the next call has all of them again.
 @lru_cache(maxsize=512)
 def _components(variance: float) -> list[tuple[float, float, float]]:
-    """Return of each component its mean, half the log of the variance of an estimate of d, and twice that."""
+    """Return of each component its mean, and of the variance v of an estimate of d: log(v)/2 and 1/(2 v)."""
     totals = [(centre, width + variance) for centre, width in zip(MEANS, VARIANCES, strict=True)]
-    return [(centre, 0.5 * math.log(total), 2 * total) for centre, total in totals]
+    return [(centre, 0.5 * math.log(total), 0.5 / total) for centre, total in totals]
 
 
 def likelihoods(fits: Sequence[Fit]) -> list[Vector]:
     """Return the likelihoods beside that of the likeliest."""
-    return relative(log_likelihoods(fits))
-
-
-def relative(logs: Sequence[Vector]) -> list[Vector]:
-    """Return likelihoods, given as logs, beside the likeliest of all."""
+    logs = log_likelihoods(fits)
     top = max(map(max, logs))
-    return [[math.exp(apart) if (apart := log - top) > FAINT else 0.0 for log in row] for row in logs]
+    return [[*map(math.exp, [log - top for log in row])] for row in logs]
 
 
 def _explained(by_effect: Vector) -> Vector:
     """Return how well each hypothesis on effects explains an edit with these likelihoods."""
     better, worse = by_effect[NONE_AT - 1 :: -1], by_effect[NONE_AT + 1 :]
     nothing = NOTHING * by_effect[NONE_AT]
-    helped = {level: sum(map(mul, _bump(level), better)) for level in CENTRES}
-    hurt = {level: sum(map(mul, _bump(level), worse)) for level in HURTS}
+    helped = [sum(map(mul, bump, better)) for bump in BUMPS]
+    hurt = [sum(map(mul, bump, worse)) for bump in BUMPS[HURT_AT:]]
     return [
-        helps * helped[help_level] + nothing + (1 - NOTHING - helps) * hurt[hurt_level]
-        for hurt_level, help_level, helps in EFFECTS
+        helps * one + nothing + hurts * other
+        for helps, hurts, first in GROUPS
+        for one, other in zip(helped[first:], hurt, strict=False)
     ]
+
+
+def _averaged(odds: Vector) -> Vector:
+    """Return the weights of the components, averaged over the hypotheses on effects."""
+    helping, hurting, size = [0.0] * len(CENTRES), [0.0] * len(CENTRES), len(HURTS)
+    for i, (helps, hurts, first) in enumerate(GROUPS):
+        for at, likely in enumerate(odds[i * size : (i + 1) * size]):
+            if likely:
+                helping[first + at] += helps * likely
+                hurting[HURT_AT + at] += hurts * likely
+    better, worse = ([sum(map(mul, weights, column)) for column in COLUMNS] for weights in (helping, hurting))
+    return [*reversed(better), NOTHING, *worse]
 
 
 def _taught(logs: Vector, explained: Vector, largest: float) -> Vector:
     """Return the log likelihoods of the hypotheses after one more edit."""
     if largest <= 0:
         return logs
-    return [log + math.log(one / largest + DOUBT) for log, one in zip(logs, explained, strict=True)]
+    return [*map(add, logs, map(math.log, [one / largest + DOUBT for one in explained]))]
 
 
 def _odds(logs: Vector) -> Vector:
     """Return the probabilities of hypotheses with these log likelihoods."""
     top = max(logs)
-    odds = [math.exp(log - top) for log in logs]
+    odds = [*map(math.exp, [log - top for log in logs])]
     total = sum(odds)
-    return [one / total if one > LEAST_ODDS * total else 0.0 for one in odds]
+    least = LEAST_ODDS * total
+    return [one / total if one > least else 0.0 for one in odds]
 
 
-def _mixed(odds: Vector, weights: Sequence[Vector]) -> Vector:
-    """Return the weights, averaged by the odds."""
-    return [sum(map(mul, odds, column)) for column in zip(*weights, strict=True)]
+def _shares(kept: Vector) -> Vector:
+    """Return the weights of SHARES, averaged over the hypotheses on what is kept."""
+    odds = _odds(kept)
+    return [sum(map(mul, odds, column)) for column in KEPT_COLUMNS]

@@ -6,10 +6,11 @@ not flatter it: the winner's curse is corrected.
 
 import math
 from collections.abc import Sequence
+from operator import add, mul
 from typing import NamedTuple
 
 from ardaemon.judging.noise.belief import Belief, Matrix, Unseen, Vector
-from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods, relative
+from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods
 from ardaemon.judging.noise.fit import Fit, fits
 from ardaemon.judging.noise.types import Values
 
@@ -40,9 +41,14 @@ class Posterior(NamedTuple):
 
 def posterior(found: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior:
     """Return what is believed of a candidate with these fits, one for each share of luck kept."""
-    mixtures = [
-        _mixture(one, row) for one, row in zip(found, _probabilities(found, effects, shares), strict=True)
+    logs = log_likelihoods(found)
+    top = max(max(row) for row, share in zip(logs, shares, strict=True) if share)
+    raw = [
+        [*map(mul, effects, map(math.exp, [log - top for log in row]))] if share else []
+        for row, share in zip(logs, shares, strict=True)
     ]
+    total = sum(share * sum(row) for row, share in zip(raw, shares, strict=True))
+    mixtures = [_mixture(one, row, share / total) for one, row, share in zip(found, raw, shares, strict=True)]
     return Posterior(mixtures, [sum(weight for weight, _, _ in mixture) for mixture in mixtures])
 
 
@@ -55,8 +61,10 @@ def to_report(
     The effect is estimated so here too, but what is not the effect is luck of the usual size: else more and
     more luck that never was there would be taken off, with every advance on one value.
     """
-    after = posterior(fits(parent, SHARES, values), effects, shares)
-    return believed(parent, values, others, after, cautious=False)
+    live = [(share, weight) for share, weight in zip(SHARES, shares, strict=True) if weight]
+    kept, weights = [share for share, _ in live], [weight for _, weight in live]
+    after = posterior(fits(parent, kept, values), effects, weights)
+    return believed(fits(parent, kept, values, others, cautious=False), after)
 
 
 def effect_of(after: Posterior, min_delta: float) -> Effect:
@@ -66,32 +74,13 @@ def effect_of(after: Posterior, min_delta: float) -> Effect:
     return Effect(min(1.0, sum(better)), sum(gain), *_moments(everything))
 
 
-def _probabilities(found: Sequence[Fit], effects: Vector, shares: Vector) -> list[Vector]:
-    """Return the probability of every share kept (rows) and component of the effect (columns)."""
-    by_effect, by_share = _logs(effects), _logs(shares)
-    logs = [
-        [log + of_effect + of_share for log, of_effect in zip(row, by_effect, strict=True)]
-        for row, of_share in zip(log_likelihoods(found), by_share, strict=True)
-    ]
-    raw = relative(logs)
-    total = sum(map(sum, raw))
-    return [[one / total if one > NEGLIGIBLE * total else 0.0 for one in row] for row in raw]
-
-
-def _logs(weights: Vector) -> Vector:
-    return [math.log(weight) if weight > 0 else -math.inf for weight in weights]
-
-
-def _mixture(one: Fit, weights: Vector) -> list[Component]:
+def _mixture(one: Fit, weights: Vector, scale: float) -> list[Component]:
     """Return the effect, if the edit keeps one share of the luck, as its components."""
+    effect, variance = one.effect, one.variance
     return [
-        (
-            weight,
-            centre + width / (total := width + one.variance) * (one.effect - centre),
-            width * one.variance / total,
-        )
-        for weight, centre, width in zip(weights, MEANS, VARIANCES, strict=True)
-        if weight
+        (share, centre + (part := width / (width + variance)) * (effect - centre), part * variance)
+        for weight, centre, width in zip(weights, MEANS, VARIANCES, strict=False)
+        if (share := weight * scale) > NEGLIGIBLE
     ]
 
 
@@ -107,35 +96,33 @@ def _beyond(component: Component, min_delta: float) -> tuple[float, float]:
 
 def _moments(mixture: Sequence[Component]) -> tuple[float, float]:
     """Return mean and variance of a mixture; its weights need not sum up to 1."""
-    total = sum(weight for weight, _, _ in mixture)
-    mean = sum(weight * centre for weight, centre, _ in mixture) / total
-    squares = sum(weight * ((centre - mean) ** 2 + variance) for weight, centre, variance in mixture)
-    return mean, squares / total
+    weights, centres, variances = zip(*mixture, strict=True)
+    total = sum(weights)
+    mean = sum(map(mul, weights, centres)) / total
+    squares = [(centre - mean) ** 2 for centre in centres]
+    return mean, sum(map(mul, weights, map(add, squares, variances))) / total
 
 
-def believed(
-    parent: Belief, values: Values, others: Sequence[int], after: Posterior, cautious: bool = True
-) -> Unseen:
-    """Return the normal belief about a candidate's unseen `others`; `cautious`: as `fits` has it.
+def believed(found: Sequence[Fit], after: Posterior) -> Unseen:
+    """Return the normal belief about a candidate's unseen entries, for which these fits were asked.
 
     Its mean and its covariance are those of the mixture over the shares kept.
     """
-    likely = [i for i, weight in enumerate(after.shares) if weight > 0]
-    found = fits(parent, [SHARES[i] for i in likely], values, others, cautious)
     live = [
-        (after.shares[i], one, *_moments(after.mixtures[i])) for i, one in zip(likely, found, strict=True)
+        (weight, one, *_moments(mixture))
+        for weight, one, mixture in zip(after.shares, found, after.mixtures, strict=True)
+        if weight
     ]
     means = [
-        (weight, [a + b * effect for a, b in zip(one.start, one.slope, strict=True)])
-        for weight, one, effect, _ in live
+        [a + b * effect for a, b in zip(one.start, one.plan.slope, strict=True)] for _, one, effect, _ in live
     ]
-    size = len(found[0].start)
-    mean = [sum(weight * one[i] for weight, one in means) for i in range(size)]
-    cov = [[0.0] * (i + 1) for i in range(size)]
-    for (weight, one, _, variance), (_, own) in zip(live, means, strict=True):
+    weights = [weight for weight, *_ in live]
+    mean = [sum(map(mul, weights, column)) for column in zip(*means, strict=True)]
+    cov = [[0.0] * (i + 1) for i in range(len(mean))]
+    for (weight, one, _, variance), own in zip(live, means, strict=True):
         apart = [a - b for a, b in zip(own, mean, strict=True)]
-        cov = _added(cov, weight, one.cov, [(variance, one.slope), (1.0, apart)])
-    return Unseen(mean, cov, sum(weight * one.fresh for weight, one, _, _ in live))
+        cov = _added(cov, weight, one.plan.cov, [(variance, one.plan.slope), (1.0, apart)])
+    return Unseen(mean, cov, sum(weight * one.plan.fresh for weight, one, _, _ in live))
 
 
 def _added(cov: Matrix, weight: float, own: Matrix, squares: Sequence[tuple[float, Vector]]) -> Matrix:

@@ -14,14 +14,17 @@ from typing import NamedTuple
 
 from ardaemon.judging.noise.belief import (
     Belief,
+    common_first,
     completed,
+    numbers_of,
     of_baseline,
     seen_entries,
     unseen_entries,
     widened,
 )
 from ardaemon.judging.noise.edits import SHARES, Edits
-from ardaemon.judging.noise.fit import Fit, Plan, fitted, plans
+from ardaemon.judging.noise.fit import Fit, fits, fitted
+from ardaemon.judging.noise.plan import Plan, plans
 from ardaemon.judging.noise.posterior import believed, posterior, to_report
 from ardaemon.judging.noise.spread import Scale, Spread, canonical, in_metric, known, mean, pooled
 from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values, has_value
@@ -79,13 +82,15 @@ def _begun(values: Values) -> Known:
 def _after(now: Known, values: Values, kept: bool) -> Known:
     """Return what is known after one more run."""
     parent, reported, edits = now.parent, now.reported, now.edits
-    found = parent.estimates(values)
     if kept:
         others = unseen_entries(values, max(len(parent.belief.mean), 1 + len(values)))
         weights = edits.effects(), edits.shares
-        own = believed(parent.belief, values, others, posterior(found, *weights))
+        found = fits(parent.belief, SHARES, values, others)
+        own = believed(found, posterior(found, *weights))
         parent = Parent(completed(own, values, others))
         reported = completed(to_report(reported, values, others, *weights), values, others)
+    else:
+        found = parent.estimates(values)
     return Known(parent, reported, edits.taught(found, several=len(known(values)) > 1))
 
 
@@ -103,7 +108,8 @@ class Parent:
 
         Most versions have the same few seeds, or one: all that values do not change is calculated once.
         """
-        seen, numbers = tuple(seen_entries(values)), known(values)
+        seen = tuple(common_first(self.belief, seen_entries(values)))
+        numbers = numbers_of(values, seen)
         if len(numbers) > 1:
             return [fitted(plan, numbers) for plan in self._planned(seen)]
         if seen not in self._at_zero:
