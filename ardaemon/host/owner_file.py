@@ -75,12 +75,12 @@ class OwnerFile:
         if self.is_there():
             durable.remove(self.path)
         other = opened(self.path)
-        os.close(self.fd)
+        _given_up(self.fd)
         self.fd, self.lock, self.made, self.inode = other.fd, other.lock, other.made, other.inode
 
     def close(self) -> None:
         """Give up the lock, and leave the file."""
-        os.close(self.fd)
+        _given_up(self.fd)
 
     def remove(self) -> None:
         """Remove the file, if it is still the one at its path, and give up the lock."""
@@ -163,6 +163,17 @@ def _created(path: Path) -> tuple[int, bool]:
         with suppress(FileNotFoundError):  # removed meanwhile
             files.require_plain(os.stat(path, follow_symlinks=False), path)
         return operations.create(path, 0, 0o600), False
+
+
+def _given_up(fd: int) -> None:
+    """Unlock the open file, and close it.
+
+    To close it alone does not do: a process that another thread is just starting has a copy of the descriptor
+    until its execve(2), and the lock with it.
+    """
+    with suppress(OSError):  # where there are no locks
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
 
 
 def _locked(fd: int) -> Lock:

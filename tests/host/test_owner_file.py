@@ -36,6 +36,17 @@ def test_a_name_that_another_host_has_removed_is_tried_again(
     found.remove()
 
 
+def test_a_process_that_is_just_being_started_keeps_no_lock(tmp_path: Path) -> None:
+    """Until its execve(2) it has a copy of each descriptor."""
+    found = owner_file.opened(tmp_path / ".owner")
+    copy = os.dup(found.fd)
+    found.close()
+    again = owner_file.opened(tmp_path / ".owner")
+    assert (found.lock, again.lock) == ("free", "free")
+    again.close()
+    os.close(copy)
+
+
 def test_one_that_stays_so_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remembered(monkeypatch, iter([errno.ENOENT] * 99))
     with pytest.raises(OSError, match="again and again"):
