@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from ardaemon.judging.noise.belief import Belief, Unseen, Vector, once_seen, seen_entries
-from ardaemon.judging.noise.edits import MEANS, NONE_AT, SHARES
+from ardaemon.judging.noise.edits import SHARES
 from ardaemon.judging.noise.fit import fits, variance_of_effect
 from ardaemon.judging.noise.plain import exact, is_young, without_noise
 from ardaemon.judging.noise.posterior import Effect, effect_of, posterior, to_report
@@ -22,6 +22,7 @@ from ardaemon.judging.noise.replay import (
     noise_of,
     replay,
 )
+from ardaemon.judging.noise.scales import MEANS, NONE_AT
 from ardaemon.judging.noise.spread import FARTHEST, Scale, Spread, canonical, in_metric, known
 from ardaemon.judging.noise.types import (
     Advance,

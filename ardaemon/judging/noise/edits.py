@@ -1,25 +1,17 @@
 """What the edits so far teach about the next one: how large effects are here, and how much luck edits keep.
 
-An edit's effect d, in sigmas, is a mixture of normal distributions at 0 and ±2^-4 … ±2^8: no scale is set by
-hand. Hypotheses say what weights the mixture may have; each edit that was tried weighs them anew. So it is
-with the share of a seed's luck that an edit keeps.
+Hypotheses say what weights the components of an edit's effect may have (scales.py); each edit that was tried
+weighs them anew. So it is with the share of a seed's luck that an edit keeps.
 """
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from operator import add, mul
 
 from ardaemon.judging.noise.belief import Vector
 from ardaemon.judging.noise.fit import Fit
+from ardaemon.judging.noise.scales import LEVELS, NONE_AT, likelihoods
 
-LEVELS = range(-4, 9)  # an effect of 2^-4 sigma is too small to be found, one of 2^8 needs no statistics
-SCALES = [2.0**level for level in LEVELS]
-# The components' means, from the edits that help most to those that hurt most.
-MEANS = [*(-scale for scale in reversed(SCALES)), 0.0, *SCALES]
-WIDTH = 0.35  # sd of a component, × its scale: neighbours overlap, so that no effect lies in a gap
-VARIANCES = [(WIDTH * (abs(centre) or SCALES[0])) ** 2 for centre in MEANS]
-NONE_AT = len(SCALES)  # the component of edits that do nothing
 OCTAVES = 1.5  # how widely the scales of one hypothesis spread
 
 NOTHING = 0.2  # share of edits that do nothing, in every hypothesis
@@ -34,6 +26,7 @@ REDRAWN = (0.7, 0.3)  # of those that redraw: keep nothing, keep 0.4 (both were 
 
 LEAST_ODDS = 1e-6  # hypotheses less likely than this, beside the likeliest, are left out
 DOUBT = 1e-12  # no single edit rules a hypothesis out
+FAINT = math.exp(-60)  # an edit that only a share of luck without weight explains teaches nothing on effects
 
 # Hypotheses on effects come in groups. All of a group have the same share that helps, the same share that
 # hurts, and the same ratio; there is one for each of HURTS. The last number is where in CENTRES the first of
@@ -90,38 +83,20 @@ class Edits:
         One value cannot tell luck from effect: it says nothing about the share that is kept.
         """
         by_both = likelihoods(fits)
-        by_effect = [sum(map(mul, self.shares, column)) for column in zip(*by_both, strict=True)]
+        by_effect = _by_effect(self.shares, by_both)
         kept, shares = self._kept, self.shares
         if several:
             weights = self.effects()
             by_share = [sum(map(mul, weights, row)) for row in by_both]
-            kept = _taught(kept, [sum(map(mul, one, by_share)) for one in KEPT], max(by_share))
+            kept = _taught(kept, _explained_by_shares(by_share), max(by_share))
             shares = _shares(kept)
         return Edits(_taught(self._effects, _explained(by_effect), max(by_effect)), kept, shares)
 
 
-def log_likelihoods(fits: Sequence[Fit]) -> list[Vector]:
-    """Return the log likelihood of every share kept (rows) and component (columns), but for a constant."""
-    return [_log_row(one.effect, one.evidence, _components(one.variance)) for one in fits]
-
-
-def _log_row(effect: float, evidence: float, components: list[tuple[float, float, float]]) -> Vector:
-    return [evidence - log - (apart := effect - centre) * apart * half for centre, log, half in components]
-
-
-# Runs with one value have the same six variances until the next advance; the next call has all of them again.
-@lru_cache(maxsize=512)
-def _components(variance: float) -> list[tuple[float, float, float]]:
-    """Return of each component its mean, and of the variance v of an estimate of d: log(v)/2 and 1/(2 v)."""
-    totals = [(centre, width + variance) for centre, width in zip(MEANS, VARIANCES, strict=True)]
-    return [(centre, 0.5 * math.log(total), 0.5 / total) for centre, total in totals]
-
-
-def likelihoods(fits: Sequence[Fit]) -> list[Vector]:
-    """Return the likelihoods beside that of the likeliest."""
-    logs = log_likelihoods(fits)
-    top = max(map(max, logs))
-    return [[*map(math.exp, [log - top for log in row])] for row in logs]
+def _by_effect(shares: Vector, by_both: Sequence[Vector]) -> Vector:
+    """Return the likelihood of each component, averaged over the shares kept."""
+    rows = [[share * one for one in row] for share, row in zip(shares, by_both, strict=True) if share]
+    return [*map(sum, zip(*rows, strict=True))]
 
 
 def _explained(by_effect: Vector) -> Vector:
@@ -135,6 +110,12 @@ def _explained(by_effect: Vector) -> Vector:
         for helps, hurts, first in GROUPS
         for one, other in zip(helped[first:], hurt, strict=False)
     ]
+
+
+def _explained_by_shares(by_share: Vector) -> Vector:
+    """Return how well each of KEPT explains an edit with these likelihoods of SHARES."""
+    drawn = sum(map(mul, REDRAWN, by_share))
+    return [*(redraw * drawn + (1 - redraw) * one for redraw in REDRAWS for one in by_share[1:]), drawn]
 
 
 def _averaged(odds: Vector) -> Vector:
@@ -151,7 +132,7 @@ def _averaged(odds: Vector) -> Vector:
 
 def _taught(logs: Vector, explained: Vector, largest: float) -> Vector:
     """Return the log likelihoods of the hypotheses after one more edit."""
-    if largest <= 0:
+    if largest <= FAINT:
         return logs
     return [*map(add, logs, map(math.log, [one / largest + DOUBT for one in explained]))]
 

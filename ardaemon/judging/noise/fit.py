@@ -52,10 +52,13 @@ def fitted(plan: Plan, numbers: Sequence[float]) -> Fit:
     dot = squares = 0.0
     for variance, part, gains in plan.steps:
         rest, *apart = apart
-        apart = [one - gain * rest for one, gain in zip(apart, gains, strict=False)]
-        start = [one + gain * rest for one, gain in zip(start, gains[len(apart) :], strict=True)]
-        dot += part * rest / variance
-        squares += rest * rest / variance
+        if apart:
+            apart = [one - gain * rest for one, gain in zip(apart, gains, strict=False)]
+        if start:
+            start = [one + gain * rest for one, gain in zip(start, gains[len(apart) :], strict=True)]
+        weighed = rest / variance
+        dot += part * weighed
+        squares += rest * weighed
     spread += max(0.0, squares - dot * dot / plan.information)
     wider = max(1.0, (OWN_DF + spread) / (OWN_DF + len(numbers) - 1))  # noisier than the rest: believed less
     return Fit(dot / plan.information, wider / plan.information, -0.5 * (plan.logs + spread), start, plan)

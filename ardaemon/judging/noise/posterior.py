@@ -10,11 +10,12 @@ from operator import add, mul
 from typing import NamedTuple
 
 from ardaemon.judging.noise.belief import Belief, Matrix, Unseen, Vector
-from ardaemon.judging.noise.edits import MEANS, SHARES, VARIANCES, log_likelihoods
+from ardaemon.judging.noise.edits import SHARES
 from ardaemon.judging.noise.fit import Fit, fits
+from ardaemon.judging.noise.scales import MEANS, WIDTHS, likelihoods, mirrored
 from ardaemon.judging.noise.types import Values
 
-NEGLIGIBLE = 1e-12  # of the whole: components below it are left out
+NEGLIGIBLE = 1e-12  # of the whole: components below it count as 0
 FARTHEST_TAIL = 38.0  # standard deviations, where the density of a normal distribution is 0 in float64
 
 
@@ -27,29 +28,32 @@ class Effect(NamedTuple):
     variance: float
 
 
-# One normal distribution of the mixture that d has: its weight, mean and variance. A plain tuple, for a
-# verdict makes ten thousand of them.
-Component = tuple[float, float, float]
+class Mixture(NamedTuple):
+    """The effect d as a mixture of normal distributions; the weights need not sum up to 1."""
+
+    weights: Vector
+    means: Vector
+    variances: Vector
 
 
 class Posterior(NamedTuple):
     """A candidate after its values were seen."""
 
-    mixtures: list[list[Component]]  # the effect d, for each share of luck that this edit may have kept
+    mixtures: list[Mixture]  # the effect d, for each share of luck that this edit may have kept
     shares: Vector  # probabilities of these
+
+
+NO_MIXTURE = Mixture([], [], [])  # of a share that weighs nothing
 
 
 def posterior(found: Sequence[Fit], effects: Vector, shares: Vector) -> Posterior:
     """Return what is believed of a candidate with these fits, one for each share of luck kept."""
-    logs = log_likelihoods(found)
-    top = max(max(row) for row, share in zip(logs, shares, strict=True) if share)
-    raw = [
-        [*map(mul, effects, map(math.exp, [log - top for log in row]))] if share else []
-        for row, share in zip(logs, shares, strict=True)
-    ]
-    total = sum(share * sum(row) for row, share in zip(raw, shares, strict=True))
-    mixtures = [_mixture(one, row, share / total) for one, row, share in zip(found, raw, shares, strict=True)]
-    return Posterior(mixtures, [sum(weight for weight, _, _ in mixture) for mixture in mixtures])
+    live = [(one, share) for one, share in zip(found, shares, strict=True) if share]
+    raw = [[*map(mul, effects, row)] for row in likelihoods([one for one, _ in live])]
+    total = sum(share * sum(row) for row, (_, share) in zip(raw, live, strict=True))
+    made = iter([_mixture(one, row, share / total) for row, (one, share) in zip(raw, live, strict=True)])
+    mixtures = [next(made) if share else NO_MIXTURE for share in shares]
+    return Posterior(mixtures, [sum(mixture.weights) for mixture in mixtures])
 
 
 def to_report(
@@ -69,24 +73,26 @@ def to_report(
 
 def effect_of(after: Posterior, min_delta: float) -> Effect:
     """Return what is known of the effect; `min_delta` in sigmas."""
-    everything = [component for mixture in after.mixtures for component in mixture]
-    better, gain = zip(*(_beyond(component, min_delta) for component in everything), strict=True)
+    everything = Mixture(
+        *([one for column in columns for one in column] for columns in zip(*after.mixtures, strict=True))
+    )
+    better, gain = zip(*(_beyond(*one, min_delta) for one in zip(*everything, strict=True)), strict=True)
     return Effect(min(1.0, sum(better)), sum(gain), *_moments(everything))
 
 
-def _mixture(one: Fit, weights: Vector, scale: float) -> list[Component]:
-    """Return the effect, if the edit keeps one share of the luck, as its components."""
+def _mixture(one: Fit, weights: Vector, scale: float) -> Mixture:
+    """Return the effect, if the edit keeps one share of the luck."""
     effect, variance = one.effect, one.variance
-    return [
-        (share, centre + (part := width / (width + variance)) * (effect - centre), part * variance)
-        for weight, centre, width in zip(weights, MEANS, VARIANCES, strict=False)
-        if (share := weight * scale) > NEGLIGIBLE
-    ]
+    parts = mirrored([width / (width + variance) for width in WIDTHS])
+    return Mixture(
+        [share if (share := weight * scale) > NEGLIGIBLE else 0.0 for weight in weights],
+        [centre + part * (effect - centre) for centre, part in zip(MEANS, parts, strict=True)],
+        [part * variance for part in parts],
+    )
 
 
-def _beyond(component: Component, min_delta: float) -> tuple[float, float]:
+def _beyond(weight: float, mean: float, variance: float, min_delta: float) -> tuple[float, float]:
     """Return a component's share of P(d < -min_delta) and of E[max(-d - min_delta, 0)]."""
-    weight, mean, variance = component
     sd, short = math.sqrt(variance), -min_delta - mean
     z = short / sd
     better = 0.5 * math.erfc(-z / math.sqrt(2))
@@ -94,9 +100,9 @@ def _beyond(component: Component, min_delta: float) -> tuple[float, float]:
     return weight * better, weight * (short * better + sd * density)
 
 
-def _moments(mixture: Sequence[Component]) -> tuple[float, float]:
-    """Return mean and variance of a mixture; its weights need not sum up to 1."""
-    weights, centres, variances = zip(*mixture, strict=True)
+def _moments(mixture: Mixture) -> tuple[float, float]:
+    """Return mean and variance of a mixture."""
+    weights, centres, variances = mixture
     total = sum(weights)
     mean = sum(map(mul, weights, centres)) / total
     squares = [(centre - mean) ** 2 for centre in centres]
