@@ -134,7 +134,7 @@ def sweep(experiment: Experiment) -> None:
     """Remove the half-written files of a killed daemon; those of runs at work go when they are taken up."""
     ours = (experiment.folder.parent, experiment.folder, experiment.versions)
     for folder in (*ours, *experiment.archive.glob("*")):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(OSError):  # whoever needs what is there says why it cannot be reached
             durable.sweep(folder)
     prune.sweep(experiment)
 

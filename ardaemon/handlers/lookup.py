@@ -7,7 +7,7 @@ from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownRun, Unknown
 from ardaemon.core.layout import Experiment, candidate_number, run_name, run_number
 from ardaemon.core.lifecycle import State
 from ardaemon.core.run_record import Judged, Launching, RunRecord
-from ardaemon.experiment import history
+from ardaemon.experiment import history, run_folders, vanished
 from ardaemon.handlers import unfollowed
 from ardaemon.handlers.context import Context
 from ardaemon.host import state
@@ -23,7 +23,7 @@ async def named(context: Context, experiment: Experiment, run_id: str | None) ->
         if run_id in unfollowed.stranded(context, experiment):
             return run_id
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
-    last = await _last_followed(context, experiment)
+    last = await _last_kept(context, experiment)
     left = await unfollowed.listed(context, experiment, last)
     latest = max([last, *map(candidate_number, left)])
     if latest == 0:
@@ -31,11 +31,26 @@ async def named(context: Context, experiment: Experiment, run_id: str | None) ->
     return run_name(latest)
 
 
-async def _last_followed(context: Context, experiment: Experiment) -> int:
+async def _last_kept(context: Context, experiment: Experiment) -> int:
     flights = context.board.candidates(experiment)
     if flights:
         return run_number(flights[-1].run.run_id)
-    return (await context.load(experiment)).session.last_run
+    last = (await context.load(experiment)).session.last_run
+    return await context.ask(experiment, partial(_last_with_folder, experiment, last))
+
+
+def _last_with_folder(experiment: Experiment, last: int) -> int:
+    """Return the number of the latest run that has a folder; 0 if there is none. Raises Refused.
+
+    The last id that was given may have none: `--resume fresh` archives the runs, and a copy from before,
+    with which somebody goes on, knows less of them. Ids go on all the same.
+    """
+    if last == 0 or experiment.run(run_name(last)).folder.exists():
+        return last
+    latest = max(map(run_number, run_folders.ids(experiment)), default=0)
+    if latest == 0:
+        vanished.require_results(experiment)
+    return latest
 
 
 async def stored(context: Context, experiment: Experiment, run_id: str) -> p.RunView:

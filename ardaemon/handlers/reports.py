@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from ardaemon.core import protocol as p
-from ardaemon.core.errors import UsageError
+from ardaemon.core.errors import UnknownRun, UsageError
 from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import ORIGINAL, Experiment
 from ardaemon.core.line import short
 from ardaemon.core.summary import Summary
-from ardaemon.experiment import train_file
+from ardaemon.experiment import train_file, vanished
 from ardaemon.experiment.state import State
 from ardaemon.handlers.context import Context
 from ardaemon.handlers.luck import with_luck
@@ -114,4 +114,8 @@ def _tally(experiment: Experiment, state: State, kept: Kept) -> Tally:
 
 def _versions(experiment: Experiment, base: str) -> tuple[bytes, bytes]:
     """Return the version that the edit began with, and train.py as it is now."""
-    return train_file.read(experiment.run(base).train), train_file.read(experiment.train)
+    kept = experiment.run(base).train
+    if not kept.exists():
+        vanished.require_results(experiment)
+        raise UnknownRun(f"{kept} is gone: there is nothing to compare with", "put a copy of it back")
+    return train_file.read(kept), train_file.read(experiment.train)

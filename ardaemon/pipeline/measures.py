@@ -16,12 +16,11 @@ from msgspec.structs import replace
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.events import RunSubmitted
-from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import MEASURE_ID, Experiment, Run, measure_name
 from ardaemon.core.model import Best
 from ardaemon.core.queue import IDLE
 from ardaemon.core.run_record import Active, Queued, RunRecord, came_to_nothing
-from ardaemon.experiment import history, same, seal, versions
+from ardaemon.experiment import history, run_folders, same, seal, versions
 from ardaemon.experiment.own_records import Records
 from ardaemon.experiment.ownership import described
 from ardaemon.experiment.repair import load_or_repair
@@ -149,10 +148,10 @@ class Launched(NamedTuple):
 
 def launched(experiment: Experiment, run_id: str | None = None) -> Iterator[Launched]:
     """Yield all of a run's version, or of all runs' versions, whatever came of them."""
-    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
-        match = MEASURE_ID.fullmatch(entry.name)
+    for name in run_folders.names(experiment):
+        match = MEASURE_ID.fullmatch(name)
         if match is not None and run_id in (None, match[1]):
-            yield Launched(experiment.run(entry.name), match[1], int(match[2]), int(match[3] or 1))
+            yield Launched(experiment.run(name), match[1], int(match[2]), int(match[3] or 1))
 
 
 def never_queued(
