@@ -114,6 +114,7 @@ def _started(current: State, params: SessionStart, chosen: Chosen) -> Session:
         started_at=state.now(),
         epoch=current.session.epoch + 1,
         revision=0,
+        noise="",  # it counts the launches of the session before; the first verdict says it anew
         drift="",
         conditions=seal.conditions(chosen.settings, current.contract),
         counters=replace(

@@ -46,6 +46,17 @@ def test_the_baseline_is_launched_four_times_and_its_own_result_stays(lab: Lab) 
     assert len(rows) == 2, "a rerun has no row"
 
 
+def test_a_new_session_says_nothing_of_the_noise_before_its_first_verdict(lab: Lab) -> None:
+    noisy(lab)
+    edit(lab, 0.5)
+    lab.run()
+    lab.settled()
+    assert "were confirmations" in lab.read(".ar-session.json")["noise"]
+    lab.get("session.stop")
+    lab.session("fresh")
+    assert not lab.read(".ar-session.json").get("noise"), "there is no best whose noise it could be"
+
+
 def test_a_best_that_is_made_anew_has_the_values_of_its_later_launches(lab: Lab) -> None:
     noisy(lab)
     wait_until(lambda: len(measured(lab)) == 3, "its reruns")
