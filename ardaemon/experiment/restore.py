@@ -3,6 +3,7 @@
 An edit that stands there, and that no run has, is archived first.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +39,19 @@ def restore(experiment: Experiment, run_id: str) -> Restored:
     target = placing.kept(experiment, run_id)
     is_there, archived = put_back(experiment, current, target)
     if not is_there:
-        raise StorageError(f"{experiment.train} changes while it is restored", "try again")
+        raise _still_there(experiment.train)
     generation.write(experiment, replace(current.session, placed=target))
     said = (f"the edit that stood there is in {archived}",) if archived is not None else ()
     return Restored((f"train.py is that of {run_id}", *said), current)
+
+
+def _still_there(train: Path) -> StorageError:
+    """Make the error where train.py was left as it is."""
+    if os.path.lexists(train) and train_file.hash_at(train) is None:
+        return StorageError(
+            f"{train} is no file that can be read: it was left as it is", state.move_away(train)
+        )
+    return StorageError(f"{train} changes while it is restored", "try again")
 
 
 def put_back(experiment: Experiment, current: State, target: Placed) -> tuple[bool, Path | None]:

@@ -76,7 +76,7 @@ class storage:
             return foreign_file(str(error.filename), error.uid)
         facts, problem = {"path": str(self.path)}, error.strerror or str(error)
         if isinstance(error, files.NotPlain):
-            mend = _move_away(Path(error.filename or self.path))
+            mend = move_away(Path(error.filename or self.path))
         elif (found := obstacle.find(str(self.path), error)) is not None:
             where = "" if found.path == str(self.path) else f" {found.path}:"
             problem, mend = f"{problem};{where} {found.why}", found.mend
@@ -129,15 +129,16 @@ def read(path: Path, kind: type[R], size: file_kinds.Kind = file_kinds.STATE) ->
 
 def not_plain(path: Path, fault: files.NotPlain) -> CorruptState:
     """Make the error for a state file in whose place something else stands."""
-    return CorruptState(f"{path} cannot be read: {fault.strerror}", _move_away(path), {"path": str(path)})
+    return CorruptState(f"{path} cannot be read: {fault.strerror}", move_away(path), {"path": str(path)})
 
 
-def _move_away(path: Path) -> str:
+def move_away(path: Path) -> str:
+    """Return the mend for what stands in a file's place: the command that moves it away."""
     return f"move it away: {shlex.join(['mv', str(path), f'{path}.old'])}"
 
 
 def _put_back(path: Path) -> str:
-    return f"put back a copy of it; or, if it is not needed, {_move_away(path)}"
+    return f"put back a copy of it; or, if it is not needed, {move_away(path)}"
 
 
 def decode(data: bytes, kind: type[R], path: Path) -> R:

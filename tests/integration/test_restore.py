@@ -1,5 +1,6 @@
 """`arctl restore`: the edit of a run that was put back is brought back, and no other edit is lost for it."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,15 @@ def test_cancel_where_nothing_is_under_way_says_so(shell: Shell) -> None:
     assert code == 65
     assert "is under way" in err
     assert "r0001" in shell("cancel", "r0001")  # a run that is named tells how it ended
+
+
+def test_a_folder_in_the_place_of_train_py_is_left_there_and_named(shell: Shell) -> None:
+    shell("run", "--wait")
+    train = shell.lab.folder / "train.py"
+    train.unlink()
+    train.mkdir()
+    code, _, err = shell.end(shell.start("restore", "r0001"))
+    assert code == 74
+    way = err[err.index("mv ") :]
+    subprocess.run(way, shell=True, check=True)
+    assert shell("restore", "r0001") == "train.py is that of r0001\n"
