@@ -80,7 +80,7 @@ def read_front(experiment: Experiment) -> tuple[str, Front]:
     except files.ForeignFile as error:
         raise foreign_file(str(path), error.uid) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error}", "restore it from version control") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "put a copy of it back") from error
     if text is None:
         within = f"in its first {FRONT_MAX >> 10} KiB"
         raise UsageError(

@@ -64,6 +64,14 @@ def test_an_error_in_the_front_matter_names_the_file(tmp_path: Path, text: str) 
     assert caught.value.mend
 
 
+def test_what_is_no_file_in_the_place_of_program_md_is_named_once(made: Experiment) -> None:
+    made.program.unlink()
+    os.mkfifo(made.program)
+    with pytest.raises(UsageError) as caught:
+        program_md.read_front(made)
+    assert caught.value.message == f"{made.program} cannot be read: it is a FIFO, not a plain file"
+
+
 def test_a_missing_or_binary_program_md_names_the_file(tmp_path: Path) -> None:
     made = experiment(tmp_path)
     made.program.write_bytes(b"+++\n\xff\xfe\n+++\n")
