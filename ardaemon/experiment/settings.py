@@ -118,7 +118,8 @@ def check(settings: Settings) -> None:
 def _check_verdict(settings: Settings) -> None:
     if not 0 < settings.noise_budget < 1:
         raise UsageError(
-            f"--noise-budget {settings.noise_budget:g}: it must be between 0 and 1", "the default is 0.2"
+            f"--noise-budget {settings.noise_budget:g}: it must be more than 0 and less than 1",
+            "the default is 0.2",
         )
     if not ATTEMPTS_LEAST <= settings.max_attempts <= ATTEMPTS_OF_VERSION_MOST:
         raise UsageError(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from arctl.render.run import verdict_line
+from ardaemon.core.errors import UsageError
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
 from tests.support.pages import data_of
@@ -55,6 +56,14 @@ def test_a_new_session_says_nothing_of_the_noise_before_its_first_verdict(lab: L
     lab.get("session.stop")
     lab.session("fresh")
     assert not lab.read(".ar-session.json").get("noise"), "there is no best whose noise it could be"
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.0])
+def test_the_ends_of_the_noise_budget_are_refused_as_what_they_are(lab: Lab, budget: float) -> None:
+    lab.start()
+    lab.init()
+    with pytest.raises(UsageError, match="more than 0 and less than 1"):
+        lab.session(verdict="noise", noise_budget=budget)
 
 
 def test_a_best_that_is_made_anew_has_the_values_of_its_later_launches(lab: Lab) -> None:
