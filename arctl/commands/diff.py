@@ -7,7 +7,7 @@ from arctl.base import Here, at_terminal, common, say, say_json
 from arctl.dial import Answer
 from arctl.options import RUN, which_run
 from ardaemon.core.errors import UsageError
-from ardaemon.core.layout import ORIGINAL, run_number
+from ardaemon.core.layout import ORIGINAL, candidate_number
 
 LINES_MAX = 200  # an agent's context has room for these; a longer diff is rarely one idea
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -48,7 +48,7 @@ def other_run(here: Here, view: Answer, against: str) -> str:
         if best is None:
             raise UsageError("there is no best yet", "name a run: arctl status --last 10 lists the latest")
         return str(best["run_id"])
-    run_number(against)
+    candidate_number(against)  # raises for what is no id
     return against
 
 

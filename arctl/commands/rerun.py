@@ -125,7 +125,7 @@ def _say_noise(here: Here, view: Answer, as_json: bool) -> None:
         return
     name, values = short(view["metric"], NAME_MAX), view["values"]
     shown = ", ".join(map(number, values[:8])) + (", …" if len(values) > 8 else "")
-    say(f"{view['run_id']}: {name} {shown} ({len(values)} seeds)")
+    say(f"{view['run_id']}: {name} {shown} ({len(values)} seed{'' if len(values) == 1 else 's'})")
     for line in view["said"]:
         say(line)
     if not view["said"]:

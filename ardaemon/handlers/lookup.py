@@ -4,7 +4,7 @@ from functools import partial
 
 from ardaemon.core import protocol as p
 from ardaemon.core.errors import CorruptState, ForeignOwner, UnknownRun, UnknownSchema
-from ardaemon.core.layout import Experiment, candidate_number, run_name, run_number
+from ardaemon.core.layout import ORIGINAL, Experiment, candidate_number, run_name, run_number
 from ardaemon.core.lifecycle import State
 from ardaemon.core.run_record import Judged, Launching, RunRecord
 from ardaemon.experiment import history, run_folders, vanished
@@ -22,6 +22,10 @@ async def named(context: Context, experiment: Experiment, run_id: str | None) ->
             return run_id
         if run_id in unfollowed.stranded(context, experiment):
             return run_id
+        if run_id == ORIGINAL:
+            what = "is train.py as it was at the beginning, and has no value: it was never launched"
+            mend = f"what a run has changed since: arctl diff --against {ORIGINAL}"
+            raise UnknownRun(f"{ORIGINAL} {what}", mend)
         raise UnknownRun(f"no run {run_id} in {experiment.slug}", "arctl status --last 10 lists the latest")
     last = await _last_kept(context, experiment)
     left = await unfollowed.listed(context, experiment, last)

@@ -151,12 +151,15 @@ def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.J
     value = math.fsum(values) / len(values) if values else None
     before = decision.facts.best.mean if decision.facts is not None else judged.primary.best_before
     delta = value - before if value is not None and before is not None else None
+    # A launch that failed may have ended before it printed what a constraint is about: that breaks none.
+    told = tuple(one for one in judged.constraints if judged.status == "ok" or one.value is not None)
     return replace(
         judged,
         status="ok",
         verdict="advance" if improved else "revert",
         improved=improved,
         reason=reason if improved else Reason("", said(judged.primary.name, decision)),
+        constraints=told,
         primary=replace(judged.primary, value=value, best_before=before, delta=delta),
     )
 

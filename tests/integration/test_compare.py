@@ -93,6 +93,12 @@ def test_a_run_without_a_value_one_at_work_one_under_other_conditions_and_none_a
         "one value"
     )
 
+    shell("rerun", "1")
+    assert compared(shell, "1", "r0001m1")["other"] == "r0001m1"
+    for words in (("compare", "0", "1"), ("compare", "1", "0"), ("noise", "0"), ("rerun", "0")):
+        _, _, told = shell.end(shell.start(*words))
+        assert "r0000 is train.py as it was at the beginning" in told
+
     shell("compare", "1", "r0099", code=64)
     shell("compare", "1", "base", code=64)
     shell("compare", "1", code=64)

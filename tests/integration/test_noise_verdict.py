@@ -212,12 +212,14 @@ def test_a_confirmation_that_crashes_is_made_once_more_with_the_next_seed(lab: L
 
 
 def test_a_second_one_that_crashes_makes_the_run_unstable(lab: Lab) -> None:
-    noisy(lab)
+    """A launch that failed before it printed what a constraint is about has broken none by that."""
+    noisy(lab, constraints=["val/loss<=1.1"])
     edit(lab, 0.985)
     lab.write("import os\nassert os.environ['AR_SEED'] == '0'\n" + (lab.folder / "train.py").read_text())
     result = lab.run()
     assert (result["status"], result["verdict"]) == ("ok", "revert")
-    assert result["reason"].startswith("unstable")
+    assert result["reason"] == "unstable: two reruns failed"
+    assert verdict_line(result) == "[r0002] revert: unstable: two reruns failed"
     assert result["attempts"] == 3
     assert lab.read("best.json")["run_id"] == "r0001"
 

@@ -144,6 +144,8 @@ def _reason(facts: Facts, values: int, config: NoiseConfig) -> Unkept:
     """Return why a candidate is reverted that more launches would not make worth keeping."""
     if values > 1 and facts.p_better >= 0.5:
         return "unsure"
+    if config.min_delta and facts.gain > 0 and facts.p_better < SURELY_WORSE:
+        return "too_small"
     sign = 1 if config.direction == "min" else -1
     if values > 1 and sign * facts.first < sign * facts.best.mean:
         return "looked_better"

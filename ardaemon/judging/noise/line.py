@@ -16,6 +16,7 @@ LARGE = 1e6  # from here on values are written with an exponent
 MEASURED = {
     "worse": "{first} is no better than the best",
     "looked_better": "{first} looked better, is not",
+    "too_small": "{first} is not better by more than --min-delta",
     "within_noise": "within noise, not worth a rerun",
     "unsure": "perhaps better than the best, not surely enough",
 }

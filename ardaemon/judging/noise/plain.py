@@ -41,7 +41,7 @@ def exact(history: Sequence[RunValues], noise: Spread, config: NoiseConfig) -> D
         best=best,
     )
     if not facts.p_better:
-        return Revert("worse", facts)
+        return Revert("too_small" if gain > 0 else "worse", facts)
     if not is_young(own, facts, config):
         return Advance(facts)
     if len(candidate.values) < config.max_attempts:

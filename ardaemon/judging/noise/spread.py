@@ -66,7 +66,7 @@ def _bounded(value: float | None, sign: float) -> float | None:
 
 def in_metric(value: float, config: NoiseConfig) -> float:
     """Return a canonical value in the metric's own sign."""
-    return value if config.direction == "min" else -value
+    return value if config.direction == "min" else 0.0 - value  # and not -0.0
 
 
 def known(values: Values) -> list[float]:

@@ -12,11 +12,12 @@ from typing import Literal
 from ardaemon.core.interval import Interval, around
 
 Values = Sequence[float | None]
-# Why a candidate is not kept. The first four rest on statistics; "undecided" is for the daemon to say, when a
+# Why a candidate is not kept. The first five rest on statistics; "undecided" is for the daemon to say, when a
 # session ends before a confirmation does.
 Unkept = Literal[
     "worse",
     "looked_better",
+    "too_small",
     "within_noise",
     "unsure",
     "unmeasured",

@@ -130,6 +130,21 @@ def test_better_by_less_than_min_delta_is_reverted_on_few_values() -> None:
     assert isinstance(judged(EIGHT, [0.98, 0.98], NoiseConfig(min_delta=0.01)), Advance)
 
 
+@pytest.mark.parametrize("base", [EIGHT, (1.0,) * 4], ids=["noise", "no noise"])
+def test_better_by_less_than_min_delta_is_not_said_to_be_no_better(base: Values) -> None:
+    for value, reason in ((0.9, "too_small"), (1.1, "worse")):
+        decision = judged(base, [value], NoiseConfig(min_delta=0.3))
+        assert isinstance(decision, Revert)
+        assert decision.reason == reason
+
+
+def test_a_best_of_zero_is_shown_without_a_sign() -> None:
+    """Maximised values are reckoned with the other sign."""
+    decision = judged((0.0,) * 4, [-1.0], NoiseConfig(direction="max"))
+    assert decision.facts is not None
+    assert str(decision.facts.best.mean) == "0.0"
+
+
 def test_a_huge_win_is_a_win() -> None:
     assert isinstance(judged(EIGHT, [-1e6]), Advance)
     assert isinstance(judged(EIGHT, [-1e300]), Advance)

@@ -33,6 +33,7 @@ def test_an_advance_says_from_where_to_where_and_how_sure_that_is() -> None:
     ("reason", "p", "attempts", "line"),
     [
         ("looked_better", 0.31, 3, "[r0044] revert: 0.8436 looked better, is not (P=0.31, 3 attempts)"),
+        ("too_small", 0.01, 1, "[r0044] revert: 0.8436 is not better by more than --min-delta (P=0.01)"),
         ("within_noise", 0.48, 1, "[r0044] revert: within noise, not worth a rerun (P=0.48)"),
         ("worse", 0.0, 1, "[r0044] revert: 0.8436 is no better than the best (P=0.00)"),
         (
