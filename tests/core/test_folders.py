@@ -30,6 +30,7 @@ ALLOWED = {
     "engines/local/beginning.py": "one attempt's own folder",
     "engines/local/engine.py": "locks, in the private runtime folder",
     "experiment/history.py": "the names of runs",
+    "experiment/left_as.py": "the private state folder",
     "experiment/repair.py": "the names of runs",
     "experiment/state.py": "the names of archives",
     "gpus/lease.py": "leases: with care of its own, for other users write there",
