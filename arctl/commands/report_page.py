@@ -10,6 +10,7 @@ from arctl.base import Here, say, say_json
 from arctl.dial import Answer
 from arctl.person import require_person
 from ardaemon.core.errors import UsageError
+from ardaemon.core.line import counted
 
 STDOUT = "-"
 OUTSIDE = "~/audit.html"  # in what errors advise: a person's page with the audit
@@ -61,7 +62,7 @@ class Page:
             facts = {name: answer[name] for name in ("expr", "runs", "pending")}
             say_json({"file": os.path.abspath(path), "bytes": size, **facts})
         else:
-            say(f"{path}: {answer['runs']} run{'' if answer['runs'] == 1 else 's'}, {size // 1000} KB")
+            say(f"{path}: {counted(answer['runs'], 'run')}, {size // 1000} KB")
 
 
 def _require_outside(path: str | None, project: str) -> None:

@@ -21,7 +21,7 @@ from arctl.options import which_run
 from arctl.render.line import NAME_MAX
 from arctl.signals import Detached, is_ctrl_c, leaving_on_signals
 from ardaemon.core.errors import Refused
-from ardaemon.core.line import number, short
+from ardaemon.core.line import counted, number, short
 from ardaemon.core.shell_state import of_this_process, umask
 
 LAUNCHES = click.IntRange(1, 32)
@@ -125,7 +125,7 @@ def _say_noise(here: Here, view: Answer, as_json: bool) -> None:
         return
     name, values = short(view["metric"], NAME_MAX), view["values"]
     shown = ", ".join(map(number, values[:8])) + (", …" if len(values) > 8 else "")
-    say(f"{view['run_id']}: {name} {shown} ({len(values)} seed{'' if len(values) == 1 else 's'})")
+    say(f"{view['run_id']}: {name} {shown} ({counted(len(values), 'seed')})")
     for line in view["said"]:
         say(line)
     if not view["said"]:

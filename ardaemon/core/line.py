@@ -15,6 +15,11 @@ def hours(used: float, most: float) -> str:
     return f"{round(used, 2):g}/{most:g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return `1 run`, `12 runs`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def short(text: object, most: int) -> str:
     """Return `text` as one clean line of at most `most` bytes."""
     return cut(one_line(str(text), most), most)

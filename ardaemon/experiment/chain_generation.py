@@ -4,7 +4,6 @@ Each number stands in the session of the experiment that was current then. A cha
 backup that was put back, or a checkout of git's: the budget counts down there, and would count twice.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -20,7 +19,7 @@ from ardaemon.host import state
 
 def of_lineage(chain: Chain) -> Chain:
     """Return the chain with a lineage, which one of an earlier version has not."""
-    return chain if chain.lineage else replace(chain, lineage=os.urandom(8).hex())
+    return chain if chain.lineage else replace(chain, lineage=generation.lineage())
 
 
 def numbered(project: Project, chain: Chain, before: Chain | None) -> Chain:

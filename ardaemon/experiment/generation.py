@@ -30,6 +30,14 @@ class Newest(NamedTuple):
         is_other = session.lineage and self.lineage not in ("", session.lineage)
         return Newest() if is_other else self
 
+    def joined(self, seen: "Newest") -> "Newest":
+        """Return what both say."""
+        return Newest(
+            max(self.generation, seen.generation),
+            max(self.last_run, seen.last_run),
+            seen.lineage or self.lineage,
+        )
+
 
 # Experiment's folder -> what this process has written, or found in records. Both numbers only grow, whichever
 # daemon writes: so nothing is forgotten when a project is let go.
@@ -46,8 +54,8 @@ def write(experiment: Experiment, session: Session, folder: bool = True) -> None
     step = 0 if is_before(session, before.generation) else 1
     numbered = replace(session, generation=(session.generation or before.generation) + step)
     state.write(experiment.session, numbered, folder=folder)
-    _known[str(experiment.folder)] = before
-    note(experiment, Newest(numbered.generation, numbered.last_run, numbered.lineage))
+    written = Newest(numbered.generation, numbered.last_run, numbered.lineage)
+    _known[str(experiment.folder)] = before.joined(written)
 
 
 def known(experiment: Experiment) -> int:
@@ -62,11 +70,11 @@ def newest(experiment: Experiment) -> Newest:
 
 def committed(experiment: Experiment, number: int) -> None:
     """Learn that this run was committed."""
-    note(experiment, newest(experiment)._replace(last_run=number))
+    note(experiment, Newest(last_run=number))
 
 
 def lineage() -> str:
-    """Make what tells an experiment from another one in its place."""
+    """Make what tells an experiment, or a chain, from another one in its place."""
     return os.urandom(8).hex()
 
 
@@ -134,9 +142,4 @@ def is_before(session: Session, written: int) -> bool:
 
 def note(experiment: Experiment, seen: Newest) -> None:
     """Learn that a session was seen which is as new as that."""
-    before = newest(experiment)
-    _known[str(experiment.folder)] = Newest(
-        max(seen.generation, before.generation),
-        max(seen.last_run, before.last_run),
-        seen.lineage or before.lineage,
-    )
+    _known[str(experiment.folder)] = newest(experiment).joined(seen)

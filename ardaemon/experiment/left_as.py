@@ -4,12 +4,12 @@ A backup of a whole `.autoresearch/` is of one time: nothing in it tells that th
 where a daemon is killed, and then the one before it counts, which claims less.
 """
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.folder_key import folder_key
 from ardaemon.core.layout import Experiment, Project
 from ardaemon.core.model import Record
 from ardaemon.experiment import generation
@@ -28,10 +28,10 @@ class LeftAs(Record, frozen=True, kw_only=True):
 def note(notes: Path, project: Project) -> None:
     """Note how the project's experiments are left. Raises OSError."""
     for experiment, newest in generation.known_of(project).items():
-        path = _path(notes, experiment)
         if newest.lineage and recalled(notes, experiment) != newest:
-            durable.publish(path, state.encode(LeftAs(folder=str(experiment.folder), newest=newest)), 0o600)
-    _prune(notes)
+            left = LeftAs(folder=str(experiment.folder), newest=newest)
+            durable.publish(_path(notes, experiment), state.encode(left), 0o600)
+            _prune(notes)
 
 
 def recalled(notes: Path, experiment: Experiment) -> generation.Newest:
@@ -44,8 +44,7 @@ def recalled(notes: Path, experiment: Experiment) -> generation.Newest:
 
 
 def _path(notes: Path, experiment: Experiment) -> Path:
-    name = hashlib.sha256(os.fsencode(experiment.folder)).hexdigest()[:16]
-    return notes / f"{name}.json"
+    return notes / f"{folder_key(experiment.folder)}.json"
 
 
 def _prune(notes: Path) -> None:

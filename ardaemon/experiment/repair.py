@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from ardaemon.core.errors import ArdaemonError, CorruptState
-from ardaemon.core.folders import Look, listing
 from ardaemon.core.layout import Experiment, measured_by, run_number
 from ardaemon.core.lost_runs import are_gone
 from ardaemon.core.model import Best, Counters, Session
 from ardaemon.core.run_record import Judged
-from ardaemon.experiment import committed_last, generation, history, ledger, train_file, versions
+from ardaemon.experiment import committed_last, generation, history, ledger, run_folders, train_file, versions
 from ardaemon.experiment.fresh import finish_fresh
 from ardaemon.experiment.state import State, has_snapshot, is_from_before, load
 from ardaemon.experiment.vanished import lost_best, require_results
@@ -246,10 +245,10 @@ def _rebuilt_best(experiment: Experiment) -> Best | None:
 
 def _measured_since(experiment: Experiment, best: Best) -> Iterator[Best]:
     """Yield what later launches of the best have made of it: their run.json holds that too."""
-    for entry in listing(str(experiment.runs), Look(experiment.runs), follow=True):
-        if measured_by(entry.name) != best.run_id:
+    for name in run_folders.names(experiment):
+        if measured_by(name) != best.run_id:
             continue
-        record = history.record_of(experiment.run(entry.name))
+        record = history.record_of(experiment.run(name))
         later = record.state.decision.best if record and isinstance(record.state, Judged) else None
         if later is not None and (later.run_id, later.sha256) == (best.run_id, best.sha256):
             yield later

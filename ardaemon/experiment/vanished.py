@@ -33,8 +33,7 @@ def require_newest(experiment: Experiment, session: Session) -> None:
 
 def went_back(experiment: Experiment, session: Session) -> bool:
     """Tell whether the session is such a copy."""
-    known = generation.newest(experiment).of(session)
-    return session.last_run < known.last_run or generation.is_before(session, known.generation)
+    return _fault(experiment, session, generation.newest(experiment).of(session)) is not None
 
 
 def require_newest_there(experiment: Experiment, written: int = 0) -> None:
@@ -49,18 +48,21 @@ def require_newest_there(experiment: Experiment, written: int = 0) -> None:
             _require(experiment, session, known._replace(generation=max(written, known.generation)))
 
 
-def _require(experiment: Experiment, session: Session, known: generation.Newest) -> None:
-    slug, before = experiment.slug, run_name(session.last_run)
-    written = known.generation
+def _fault(experiment: Experiment, session: Session, known: generation.Newest) -> str | None:
+    """Say by what the session is a copy from before; None if it is none."""
     if session.last_run < known.last_run:
-        fault = f"{run_name(known.last_run)} was committed here, and its files know nothing of it"
-    elif generation.is_before(session, written):
-        name = experiment.session.name
-        fault = (
-            f"its {name} was written {written} times, and the one that is there {session.generation} times"
-        )
-    else:
+        return f"{run_name(known.last_run)} was committed here, and its files know nothing of it"
+    if generation.is_before(session, known.generation):
+        name, there = experiment.session.name, session.generation
+        return f"its {name} was written {known.generation} times, and the one that is there {there} times"
+    return None
+
+
+def _require(experiment: Experiment, session: Session, known: generation.Newest) -> None:
+    fault = _fault(experiment, session, known)
+    if fault is None:
         return
+    slug, before = experiment.slug, run_name(session.last_run)
     accept = f"arctl session stop --expr {slug}; arctl session start --resume continue --expr {slug}"
     raise Refused(
         f"{slug} went back to {before}: {fault} ({BY_GIT})",

@@ -54,11 +54,6 @@ def until_freed(runs: Iterable[RunLogs], wanted: int) -> Iterator[RunLogs]:
         yield one
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number of things: 1 log, 2 logs."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def names(run_ids: Collection[str]) -> str:
     """Say which runs these are, neighbours in one word: r0001-r0009, r0012."""
     numbers = sorted(int(run_id[1:]) for run_id in run_ids)

@@ -9,10 +9,11 @@ from ardaemon.core import protocol as p
 from ardaemon.core.errors import StorageError
 from ardaemon.core.events import LogsRemoved
 from ardaemon.core.layout import Experiment
+from ardaemon.core.line import counted
 from ardaemon.core.model import Best
 from ardaemon.core.size import of_bytes
 from ardaemon.experiment import old_logs, which_logs
-from ardaemon.experiment.which_logs import RunLogs, counted, names
+from ardaemon.experiment.which_logs import RunLogs, names
 from ardaemon.handlers.context import Context
 from ardaemon.host import obstacle, state
 from ardaemon.rpc.dispatch import Notify

@@ -25,7 +25,7 @@ from ardaemon.core.model import Session
 from ardaemon.core.owner import is_ours
 from ardaemon.core.project_owner import ProjectOwner, Standing
 from ardaemon.core.run_record import Active, Launching, RunRecord
-from ardaemon.experiment import generation, ownership
+from ardaemon.experiment import generation, ownership, run_folders
 from ardaemon.experiment.started_here import StartedHere
 from ardaemon.host import durable, file_lock, secret, state
 from ardaemon.pipeline.submit import entry_path
@@ -124,9 +124,7 @@ class Adoption:
 def left_over(project: Path, entries: Path) -> Iterator[str]:
     """Yield the runs of the project that have no verdict, and no active entry in the folder `entries`."""
     for experiment in Project(project).experiments():
-        if not experiment.runs.is_dir():
-            continue
-        names = (one.name for one in listing(str(experiment.runs), Look(experiment.runs), follow=True))
+        names = run_folders.names(experiment)
         for name in sorted(name for name in names if RUN_ID.fullmatch(name) or measured_by(name)):
             run = experiment.run(name)
             if run.result.exists() or entry_path(entries, experiment, name).exists():

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from ardaemon.core.audits import Audits, AuditValue, WaitingAudit
 from ardaemon.core.config import AUDIT_LOGS_KEPT, AUDITS_KEPT
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.core.folder_key import folder_key
 from ardaemon.core.layout import AuditFiles, Experiment, audit_entry, run_number
 from ardaemon.core.model import Direction, Result
 from ardaemon.core.private import private_folder
 from ardaemon.core.run_record import RunRecord
-from ardaemon.experiment import train_file
 from ardaemon.host import durable, operations, state
 from ardaemon.pipeline import apply
 
@@ -36,8 +36,8 @@ class Waiting(NamedTuple):
 
 
 def of_experiment(audits: Path, folder: Path) -> AuditFiles:
-    """Return the files of an experiment's audit; the name tells experiments of all projects apart."""
-    return AuditFiles(audits / train_file.sha256(os.fsencode(folder))[:16])
+    """Return the files of an experiment's audit."""
+    return AuditFiles(audits / folder_key(folder))
 
 
 def is_due(record: RunRecord, result: Result) -> bool:

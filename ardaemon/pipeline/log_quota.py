@@ -23,6 +23,7 @@ from ardaemon.core.config import FREE_DISK_MIN
 from ardaemon.core.errors import ArdaemonError
 from ardaemon.core.events import LogsRemoved
 from ardaemon.core.layout import Experiment, Project
+from ardaemon.core.line import counted
 from ardaemon.core.live_config import LiveConfig
 from ardaemon.core.model import Best
 from ardaemon.core.size import of_bytes
@@ -148,7 +149,7 @@ class LogQuota:
             self._futile[project] = time.monotonic()
             return ()
         size = of_bytes(sum(one.size for one in gone))
-        runs = which_logs.counted(len(gone), "run")
+        runs = counted(len(gone), "run")
         return (f"old logs of {runs} ({size}) were removed by {by}{self._way_out}",)
 
     async def _count(self, experiment: Experiment, run_id: str) -> None:

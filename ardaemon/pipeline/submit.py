@@ -22,6 +22,7 @@ from ardaemon.core.errors import (
     UnknownRun,
     UsageError,
 )
+from ardaemon.core.folder_key import folder_key
 from ardaemon.core.gpus import Inventory
 from ardaemon.core.layout import Experiment, Run, run_name, run_number
 from ardaemon.core.literals import literal
@@ -263,8 +264,8 @@ def _enter(entry: Path, active: Active, run: Run) -> None:
 
 
 def entry_path(entries: Path, experiment: Experiment, run_id: str) -> Path:
-    """Return the path of a run's active entry; its name tells experiments of all projects apart."""
-    return entries / f"{train_file.sha256(os.fsencode(experiment.folder))[:16]}-{run_id}.json"
+    """Return the path of a run's active entry."""
+    return entries / f"{folder_key(experiment.folder)}-{run_id}.json"
 
 
 def put_back(experiment: Experiment, record: RunRecord, current: State, target: Placed) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """How the report says what --verdict noise knows: intervals, the luckiest value, the noise. Pure."""
 
-from ardaemon.core.line import number
+from ardaemon.core.line import counted, number
 from ardaemon.core.summary import Luck, Lucky, RunLine
-from ardaemon.report.quote import counted
 
 
 def luck_lines(luck: Luck) -> list[str]:

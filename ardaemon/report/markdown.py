@@ -6,10 +6,10 @@ from it, and what of a difference may be chance. Text of runs stands in code spa
 
 from typing import NamedTuple
 
-from ardaemon.core.line import number
+from ardaemon.core.line import counted, number
 from ardaemon.core.summary import Failure, Link, Parameter, RunLine, Setting, Stretch, Summary
 from ardaemon.report.luck_lines import how_sure, luck_lines
-from ardaemon.report.quote import NOTHING, change, counted, quoted, time_of
+from ardaemon.report.quote import NOTHING, change, quoted, time_of
 from ardaemon.report.section import newest_that_fit, section, size
 
 TEXT_MAX = 8 << 10  # bytes

@@ -28,8 +28,3 @@ def time_of(seconds: float) -> str:
     if seconds >= HOUR_S:
         return f"{seconds / HOUR_S:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 run`, `12 runs`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -147,7 +147,7 @@ def test_what_is_rebuilt_gives_no_id_again_and_stays_the_same_experiment(tmp_pat
     runs.start(made)
     runs.tried(made, 0.9)
     state.write(made.session, before := there(made))
-    generation.write(made, replace(before, last_run=7))  # six runs that were removed as they waited
+    generation.write(made, replace(before, last_run=7))  # six runs more, whose folders are gone
     made.session.unlink()
     rebuilt = load_or_repair(made).session
     assert (rebuilt.last_run, rebuilt.lineage) == (7, before.lineage) != (7, "")

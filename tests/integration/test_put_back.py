@@ -1,6 +1,5 @@
 """A backup, or an older file, that is put back under a daemon: told, and nothing is merged into it."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from ardaemon.core.errors import Refused, SealBroken
 from tests.support import chains
 from tests.support.chains import CHILD
 from tests.support.lab import SLUG, Lab, wait_until
-from tests.support.two_daemons import PROMPT, pair, rows, waiting
+from tests.support.two_daemons import PROMPT, begun, owner, pair, rows, waiting
 
 pytestmark = pytest.mark.promise("one-owner")
 
@@ -181,9 +180,7 @@ def test_a_session_that_is_put_back_with_its_table_while_no_daemon_runs_is_told(
 @pytest.mark.parametrize("stopped", [True, False], ids=["no daemon runs", "the daemon rests"])
 def test_a_whole_backup_that_is_put_back_is_told_and_no_id_is_given_again(lab: Lab, stopped: bool) -> None:
     """It is of one time: what its daemon has noted elsewhere tells."""
-    lab.start(PROMPT)
-    lab.init()
-    lab.session(gpus=0)
+    begun(lab)
     lab.tried(0.9)
     home, backup = lab.project / ".autoresearch", lab.root / "backup"
     shutil.copytree(home, backup, symlinks=True)
@@ -201,9 +198,7 @@ def test_a_whole_backup_that_is_put_back_is_told_and_no_id_is_given_again(lab: L
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["no daemon runs", "the daemon rests"])
 def test_of_another_experiment_in_its_place_nothing_is_known(lab: Lab, stopped: bool) -> None:
-    lab.start(PROMPT)
-    lab.init()
-    lab.session(gpus=0)
+    begun(lab)
     shutil.copytree(lab.project / ".autoresearch", lab.root / "first", symlinks=True)
     shutil.rmtree(lab.project / ".autoresearch")
     lab.init()
@@ -219,7 +214,7 @@ def exchange(lab: Lab, other: Path, stopped: bool) -> None:
     if stopped:
         lab.stop()
     else:
-        wait_until(lambda: not json.loads((home / ".owner").read_bytes())["active"], "the project to rest")
+        wait_until(lambda: not (owner(lab) or {}).get("active"), "the project to rest")
     shutil.rmtree(home)
     other.rename(home)
     if stopped:

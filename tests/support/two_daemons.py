@@ -20,14 +20,19 @@ print("val/loss: 0.5")
 """
 
 
+def begun(lab: Lab) -> None:
+    """Start a daemon, an experiment and a session without GPUs."""
+    lab.start(PROMPT)
+    lab.init()
+    lab.session(gpus=0)
+
+
 @contextmanager
 def pair(lab: Lab) -> Iterator[tuple[Lab, Lab]]:
     """A daemon with a project, and the world of another one on the same project, which is not started."""
     other = labs.make()
     try:
-        lab.start(PROMPT)
-        lab.init()
-        lab.session(gpus=0)
+        begun(lab)
         shutil.rmtree(other.project)
         other.project = lab.project
         (other.state_home / KEY).parent.mkdir(mode=0o700)

@@ -1,7 +1,6 @@
 """The local engine: starts shims on this machine, and finds them again by locks, exit.json and /proc."""
 
 import contextlib
-import hashlib
 import logging
 import os
 import re
@@ -14,6 +13,7 @@ import anyio.to_thread
 from msgspec.structs import asdict
 
 from ardaemon.core.config import GRACE_S, PIDS_MAX
+from ardaemon.core.folder_key import folder_key
 from ardaemon.core.layout import Host, Run, boot_id
 from ardaemon.core.model import Exit, Process
 from ardaemon.core.queue import Seat, Stranger
@@ -69,7 +69,7 @@ class LocalEngine:
     def handle(self, run: Run, attempt: int) -> Handle:
         """Name the attempt: its folder and the locks that its shim and job will hold."""
         folder = run.attempt(attempt).folder
-        key = f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}-{run.run_id}-a{attempt}"
+        key = f"{folder_key(folder)}-{run.run_id}-a{attempt}"
         place = LocalPlace(
             shim_lock=str(self.locks / f"{key}.shim.lock"),
             job_lock=str(self.locks / f"{key}.job.lock"),

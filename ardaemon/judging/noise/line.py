@@ -2,7 +2,7 @@
 
 import math
 
-from ardaemon.core.line import fit, number, short
+from ardaemon.core.line import counted, fit, number, short
 from ardaemon.judging.noise.drift import Drift
 from ardaemon.judging.noise.types import Advance, BestNow, Facts, Revert
 
@@ -39,12 +39,14 @@ def verdict_line(run: str, metric: str, decision: Advance | Revert) -> str:
         if facts is None:
             return fit(head, f"{short(metric, NAME_MAX)}: the first value", "", LINE_MAX)
         change = f"{_value(facts.best.mean, facts)} → {_value(facts.mean, facts)} est."
-        tail = f" (P={facts.p_better:.2f}, noise ±{facts.best.noise:.2g}, {_attempts(facts.attempts)})"
+        tail = (
+            f" (P={facts.p_better:.2f}, noise ±{facts.best.noise:.2g}, {counted(facts.attempts, 'attempt')})"
+        )
         return fit(head, f"{short(metric, NAME_MAX)} {change}", tail, LINE_MAX)
     if facts is None or decision.reason in PLAIN:
         return fit(head, PLAIN.get(decision.reason, decision.reason), "", LINE_MAX)
     said = MEASURED[decision.reason].format(first=_value(facts.first, facts))
-    attempts = f", {_attempts(facts.attempts)}" if facts.attempts > 1 else ""
+    attempts = f", {counted(facts.attempts, 'attempt')}" if facts.attempts > 1 else ""
     return fit(head, said, f" (P={facts.p_better:.2f}{attempts})", LINE_MAX)
 
 
@@ -64,10 +66,6 @@ def drift_line(launch: str, seed: int, far: Drift) -> str:
     """Return `r0012m5: 0.874 with seed 5, 4.1 sd from the 0.851 expected: is the machine hotter, …`."""
     what = f"{number(far.value)} with seed {seed}, {far.off:.1f} sd from the {number(far.expected)} expected"
     return f"{short(launch, RUN_MAX)}: {what}: is the machine hotter, or does somebody else work on it?"
-
-
-def _attempts(count: int) -> str:
-    return f"{count} attempt{'' if count == 1 else 's'}"
 
 
 def _value(value: float, facts: Facts) -> str:
