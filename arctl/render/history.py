@@ -2,6 +2,7 @@
 
 from arctl.dial import Answer
 from ardaemon.core.line import number
+from ardaemon.core.words import told_verdict
 
 
 def lines(view: Answer) -> list[str]:
@@ -19,7 +20,7 @@ def _head(view: Answer) -> str:
 
 def _line(line: Answer) -> str:
     """Return `r0041 revert 0.855 "grad clip 1.0 → 0.5": clip 1.0 → 0.5`."""
-    verdict = "measure" if line.get("measure") and line["verdict"] == "revert" else line["verdict"]
+    verdict = told_verdict(line["verdict"], bool(line.get("measure")))
     value = "no value" if line.get("value") is None else number(line["value"])
     note = f' "{line["note"]}"' if line.get("note") else ""
     why = f": {line['why']}" if line.get("why") else ""

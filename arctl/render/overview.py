@@ -6,11 +6,11 @@ from arctl.dial import Answer
 from arctl.render import status as status_lines
 from arctl.render.line import ID_MAX, NAME_MAX, SLUG_MAX, WHY_MAX, short_id, spark
 from ardaemon.core.line import number, short
-from ardaemon.core.words import runner_of
+from ardaemon.core.words import MEASURE, runner_of
 
 Piece = tuple[str, str]  # text, and its style; "" is plain
 Row = tuple[str, list[Piece]]  # its label
-COLOURS = {"advance": "green", "revert": "yellow"}  # of a verdict; every other one is red
+COLOURS = {"advance": "green", "revert": "yellow", MEASURE: ""}  # of a verdict; every other one is red
 GOOD, BAD, DIM = "green", "red", "dim"
 MISSING = "·"  # in a graph: a run without a value
 GRAPH_MAX, GRAPH_LEAST = 60, 8  # runs in one graph

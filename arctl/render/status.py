@@ -3,7 +3,7 @@
 from arctl.dial import Answer
 from arctl.render.line import NAME_MAX, short_id
 from ardaemon.core.line import cut, fit, hours, number, short
-from ardaemon.core.words import runner_of
+from ardaemon.core.words import MEASURE, runner_of
 
 STATUS_MAX = 800  # bytes of all lines of `status --compact`, line ends included
 STATUS_LINE_MAX = 88  # bytes; nine such lines have at most STATUS_MAX, of ten each is shorter
@@ -51,7 +51,7 @@ def _primary(status: Answer) -> str:
 
 def counted(counters: Answer) -> str:
     """Count the runs: `42 total (18 advance / 21 revert / 3 crash)`, and other verdicts if there are any."""
-    names = ("advance", "revert", "crash", "timeout", "invalid", "interrupted")
+    names = ("advance", "revert", "crash", "timeout", "invalid", "interrupted", MEASURE)
     counts = {name: int(counters.get(name, 0)) for name in names}
     shown = [f"{count} {name}" for name, count in counts.items() if count or name in names[:3]]
     return f"{sum(counts.values())} total ({' / '.join(shown)})"

@@ -8,8 +8,9 @@ from arctl.render.line import ID_MAX, SLUG_MAX, WHY_MAX, ordinal
 from arctl.watch.model import Key, Model, key_of
 from arctl.watch.paint import Line, Piece, bar, clock, fitted, marked, safe
 from ardaemon.core.line import number
+from ardaemon.core.words import MEASURE
 
-VERDICT_STYLES = {"advance": "good", "revert": "warn"}  # all others are failures
+VERDICT_STYLES = {"advance": "good", "revert": "warn", MEASURE: ""}  # all others are failures
 BAR = 10  # columns of a bar
 DELTA_FROM = 70  # columns from which on a verdict has room for its distance to the best
 SHORT_NAME_MAX = 16  # characters of the metric's name in a run's line

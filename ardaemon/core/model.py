@@ -195,6 +195,7 @@ class Counters(Struct, frozen=True, kw_only=True):
     timeout: int = 0
     invalid: int = 0
     interrupted: int = 0
+    measure: int = 0  # reruns of the best that ended well; an earlier version counted them as reverts
     since_start: int = 0  # runs since the session started, for max_runs
     plateau: int = 0  # comparable runs in a row that did not improve
     failures: int = 0  # crashes, timeouts and invalid runs in a row
@@ -210,7 +211,8 @@ class Counters(Struct, frozen=True, kw_only=True):
     @property
     def total(self) -> int:
         """The number of runs that were ever judged."""
-        return self.advance + self.revert + self.crash + self.timeout + self.invalid + self.interrupted
+        decided = self.advance + self.revert + self.crash + self.timeout + self.invalid
+        return decided + self.interrupted + self.measure
 
 
 class Placed(Struct, frozen=True):

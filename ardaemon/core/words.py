@@ -13,6 +13,9 @@ SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
 # The notification that brings a line for a person before the answer: what the daemon waits for meanwhile.
 TOLD = "told"
 
+# In the place of a verdict, and counted apart from all verdicts: a rerun of the best that ended well.
+MEASURE = "measure"
+
 # The one line that a starting daemon writes to whoever started it: one of these, or a `refusal`.
 READY = "ready"  # it listens
 RUNNING = "running"  # another daemon of this user does
@@ -28,6 +31,11 @@ CREATE = "arctl init SLUG --train PATH --primary-metric NAME --primary-direction
 BY_GIT = "a backup, or a checkout, reset or stash of git's?"
 
 _OPTIONS = {"constraints": "--constraint", "checks": "--check"}
+
+
+def told_verdict(verdict: str, measure: bool) -> str:
+    """Return the word for a verdict; `measure`: the run was a rerun of the best, which decides nothing."""
+    return MEASURE if measure and verdict == "revert" else verdict
 
 
 def option(name: str) -> str:

@@ -18,6 +18,7 @@ from ardaemon.core.facts import RunFacts
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import SCHEMA, Contract, Result, Status, Verdict
 from ardaemon.core.run_record import Judged, RunRecord
+from ardaemon.core.words import MEASURE
 from ardaemon.experiment import history, ledger, same
 from ardaemon.host import durable, state
 from ardaemon.source.normal import AST
@@ -213,7 +214,7 @@ def _of_result(material: Material) -> RunFacts:
 def _of_row(row: dict[str, str]) -> RunFacts:
     """Return what the ledger alone tells of a run whose folder is gone."""
     status, verdict = row["status"], row["verdict"]
-    measure = verdict == ledger.MEASURE
+    measure = verdict == MEASURE
     verdict = "revert" if measure else verdict
     return RunFacts(
         run_id=row["run_id"],

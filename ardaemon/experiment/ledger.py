@@ -9,6 +9,7 @@ from typing import BinaryIO
 from ardaemon.core import file_kinds, files
 from ardaemon.core.errors import CorruptState
 from ardaemon.core.model import Result
+from ardaemon.core.words import told_verdict
 from ardaemon.host import durable
 from ardaemon.host.state import reading, storage
 
@@ -26,7 +27,6 @@ COLUMNS = (
     "note",
 )
 HEADER = ("\t".join(COLUMNS) + "\n").encode()
-MEASURE = "measure"  # in the column of verdicts: a rerun of the best, which counts as a revert
 ROW_MAX = 1024  # bytes of a row: the note is 200 characters, the rest is numbers
 CHECKED = 8 * ROW_MAX  # bytes at the end in which a damaged table is told
 BLOCK = 1 << 16
@@ -39,7 +39,7 @@ def row(result: Result, sha256: str) -> str:
         result.run_id,
         result.ended_at or "",
         result.status,
-        MEASURE if result.measure and result.status == "ok" else result.verdict,
+        told_verdict(result.verdict, result.measure),
         _number(primary.value),
         _number(primary.delta),
         _number(result.seconds),

@@ -140,8 +140,7 @@ def _rebuilt_session(experiment: Experiment) -> Session:
             numbers.append(run_number(name))
     counts: dict[str, int] = {}
     for row in rows:
-        verdict = "revert" if row["verdict"] == ledger.MEASURE else row["verdict"]
-        counts[verdict] = counts.get(verdict, 0) + 1
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
     by_verdict = {name: count for name, count in counts.items() if name in Counters.__struct_fields__}
     return Session(
         counters=Counters(**by_verdict),

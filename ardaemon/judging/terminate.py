@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from ardaemon.core import limits
 from ardaemon.core.model import Best, Counters, Settings, Status, Termination, Verdict
+from ardaemon.core.words import told_verdict
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -14,6 +15,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     comparable: bool  # the run says something about the idea; only then it counts for plateau
     failed: bool = False  # counts for max_failures
+    measure: bool = False  # it is a rerun of the best
     gpu_seconds: float = 0.0  # of all its GPUs and attempts
     launches: int = 1
     confirmations: int = 0  # of these
@@ -21,7 +23,8 @@ class Tally(Struct, frozen=True, kw_only=True):
 
 def count(counters: Counters, tally: Tally, current: bool = True) -> Counters:
     """Count one more run; a run of an earlier session (not `current`) counts in the totals alone."""
-    total = {tally.verdict: getattr(counters, tally.verdict) + 1}
+    name = told_verdict(tally.verdict, tally.measure)
+    total = {name: getattr(counters, name) + 1}
     if not current:
         return replace(counters, **total)
     plateau = counters.plateau + (1 if tally.comparable else 0)

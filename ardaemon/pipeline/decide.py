@@ -211,6 +211,7 @@ def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counte
         verdict=judged.verdict,
         comparable=judged.comparable,
         failed=judged.failed,
+        measure=ended.record.measure,
         gpu_seconds=ended.all_gpu_seconds,
         launches=ended.attempts,
         confirmations=len(launch_values.confirmations(ended.before)),

@@ -10,6 +10,7 @@ from ardaemon.core.facts import RunFacts
 from ardaemon.core.model import Best, Primary, SeedValue
 from ardaemon.core.summary import Link, Luck, RunLine, Summary
 from ardaemon.core.text import one_line
+from ardaemon.core.words import told_verdict
 from ardaemon.report.advances import Advances, Stretches
 from ardaemon.report.failures import Failures
 from ardaemon.report.limits import Kept
@@ -64,7 +65,8 @@ class Tally:
             return
         run = self.reruns.told(run)
         self.runs += 1
-        self.verdicts[run.verdict] = self.verdicts.get(run.verdict, 0) + 1
+        verdict = told_verdict(run.verdict, run.measure)
+        self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
         self.wall += run.seconds
         self.gpu += run.seconds * run.gpus
         self.elsewhere += is_elsewhere(run, self.conditions)

@@ -10,11 +10,13 @@ import pytest
 
 from arctl.base import Here
 from arctl.commands.run import _submission
+from arctl.render.status import counted
 from ardaemon.core.errors import Refused, UnderWay
 from tests.support.lab import Lab, wait_until
 from tests.support.shell import Shell
 from tests.torture.story import facts_kept
 
+MEASURED_ONCE = "3 total (1 advance / 1 revert / 0 crash / 1 measure)"
 same_edit = pytest.mark.promise("same-edit")
 
 
@@ -100,7 +102,12 @@ def test_a_rerun_of_the_best_is_a_measurement_that_decides_nothing(lab: Lab) -> 
     assert lab.get("run.list", last=1)["runs"][0]["verdict"] == "measure"
     wait_until(lambda: facts_kept(lab.folder), "a line for each row")
     assert json.loads((lab.folder / "facts.jsonl").read_text().splitlines()[-1])["measure"] is True
+    assert counted(lab.read(".ar-session.json")["counters"]) == MEASURED_ONCE
+    verdicts = lab.get("report.get", format="json")["summary"]["verdicts"]
+    assert verdicts == {"advance": 1, "measure": 1, "revert": 1}
     assert "r0001" in refused(lab, source).message, "a measurement takes nobody's place"
+    (lab.folder / ".ar-session.json").unlink()
+    assert counted(lab.get("status.get")["session"]["counters"]) == MEASURED_ONCE, "rebuilt from results.tsv"
 
 
 @same_edit

@@ -117,6 +117,13 @@ def test_failures_in_a_row_count_and_a_run_that_is_ok_begins_anew() -> None:
     assert count(counted(bad, bad), bad, current=False).failures == 2, "a run of an earlier session"
 
 
+def test_a_rerun_of_the_best_counts_as_no_revert_and_one_that_failed_as_how_it_did() -> None:
+    well = Tally(status="ok", verdict="revert", comparable=False, measure=True)
+    failed = Tally(status="crash", verdict="crash", comparable=False, measure=True)
+    counters = counted(well, failed)
+    assert (counters.measure, counters.revert, counters.crash, counters.total) == (1, 0, 1, 2)
+
+
 VERDICTS: tuple[Verdict, ...] = ("advance", "revert", "invalid", "crash", "timeout", "interrupted")
 
 

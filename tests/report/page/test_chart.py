@@ -23,7 +23,7 @@ def test_the_page_says_how_the_experiment_stands(show: Show) -> None:
     assert view.title() == f"{SLUG} – experiment report"
     for holder, text in (
         ("#figures", "0.7500"),
-        ("#figures", "2 advances, 4 reverts, 1 crash, 1 timeout"),
+        ("#figures", "2 advances, 2 reverts, 1 crash, 1 timeout, 2 measurements"),
         ("#progress-note", "lower is better"),
         ("#noise-text", "1 snapshot was run more than once, 2 runs in all."),
         ("#failed", "crash oom"),

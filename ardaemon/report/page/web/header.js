@@ -94,11 +94,18 @@ function bestWords(best, first, digits, luck) {
 }
 
 function verdictWords(summary) {
-  const words = { advance: "s", revert: "s", crash: "es", timeout: "s", invalid: "", interrupted: "" };
-  return Object.entries(words)
-    .filter(([word]) => summary.verdicts[word])
-    .map(([word, ending]) => [summary.verdicts[word], word, ending])
-    .map(([count, word, ending]) => `${grouped(count)} ${word}${count === 1 ? "" : ending}`)
+  const nouns = {
+    advance: ["advance"],
+    revert: ["revert"],
+    crash: ["crash", "es"],
+    timeout: ["timeout"],
+    invalid: ["invalid", ""],
+    interrupted: ["interrupted", ""],
+    measure: ["measurement"],
+  };
+  return Object.entries(nouns)
+    .filter(([verdict]) => summary.verdicts[verdict])
+    .map(([verdict, noun]) => counted(summary.verdicts[verdict], ...noun))
     .join(", ");
 }
 
