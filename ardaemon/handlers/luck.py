@@ -6,13 +6,12 @@ from ardaemon.core.interval import around
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, Settings
 from ardaemon.core.summary import Luck
-from ardaemon.experiment import seal
 from ardaemon.experiment.state import State
 from ardaemon.handlers import launches
 from ardaemon.judging.noise.best import standing
 from ardaemon.judging.noise.types import BestNow
 from ardaemon.pipeline import noise_history
-from ardaemon.pipeline.noise_verdict import config_of
+from ardaemon.pipeline.noise_verdict import config_of, history_of
 from ardaemon.report.gather import frame
 from ardaemon.report.tally import Frame
 
@@ -30,9 +29,7 @@ def with_luck(experiment: Experiment, state: State) -> Frame:
 
 
 def _standing(experiment: Experiment, state: State, best: Best, settings: Settings) -> BestNow | None:
-    conditions = seal.conditions(settings, state.contract)
-    judged = noise_history.judged(experiment, best, conditions, state.session.last_run)
-    return standing(judged, config_of(settings, best.primary))
+    return standing(history_of(experiment, best, settings, state), config_of(settings, best.primary))
 
 
 def _luck(now: BestNow, best: Best, state: State) -> Luck:

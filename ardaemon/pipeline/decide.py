@@ -32,6 +32,7 @@ from ardaemon.experiment.vanished import require_newest
 from ardaemon.host import state
 from ardaemon.judging import again, terminate, verdict
 from ardaemon.judging.next_step import next_step
+from ardaemon.judging.noise.types import RunValues
 from ardaemon.measuring import learned
 from ardaemon.pipeline import launch_values, measured_best, noise_history, noise_verdict
 from ardaemon.pipeline.ended import Ended
@@ -160,16 +161,24 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement, ruling: R
 
 
 def _noise(ended: Ended, current: State, counters: Counters, best: Best | None, ruling: Ruling | None) -> str:
-    """Return what the session says of the noise after this run."""
-    if ended.record.settings.verdict != "noise":
+    """Return what the session says of the noise after this run: it counts the launches of every run."""
+    settings, standing = _settings(ended, current), best or current.best
+    if settings.verdict != "noise" or standing is None:
         return ""
+    history = _replayed(ruling, best) or noise_verdict.history_of(
+        ended.experiment, standing, settings, current
+    )
+    config = noise_verdict.config_of(settings, current.contract.primary)
+    return noise_verdict.noise_line(history, config, counters)
+
+
+def _replayed(ruling: Ruling | None, best: Best | None) -> list[RunValues]:
+    """Return what the verdict has replayed, the run with what became of it; [] if it replayed nothing."""
     if ruling is None or not ruling.history:
-        return current.session.noise
+        return []
     *earlier, run = ruling.history
     p_better = best.p_better if best is not None else None
-    history = (*earlier, dataclasses.replace(run, advanced=best is not None, p_better=p_better))
-    config = noise_verdict.config_of(ended.record.settings, current.contract.primary)
-    return noise_verdict.noise_line(history, config, counters)
+    return [*earlier, dataclasses.replace(run, advanced=best is not None, p_better=p_better)]
 
 
 def _with_checkpoint(ended: Ended, judged: verdict.Judgement, result: Result) -> tuple[Result, Path | None]:

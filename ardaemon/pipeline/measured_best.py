@@ -105,10 +105,10 @@ def _estimate(history: Sequence[RunValues], settings: Settings, best: Best) -> f
 def _noise(
     ended: Ended, current: State, best: Best | None, history: Sequence[RunValues], counters: Counters
 ) -> str:
-    if best is None or ended.record.settings.verdict != "noise":
-        return current.session.noise
-    config = config_of(ended.record.settings, best.primary)
-    return noise_line(history, config, counters)
+    settings = _settings(ended, current)
+    if best is None or settings.verdict != "noise":
+        return ""
+    return noise_line(history, config_of(settings, best.primary), counters)
 
 
 def _drift(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ardaemon.core.layout import measure_name
+from ardaemon.core.layout import Experiment, measure_name
 from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Settings
 from ardaemon.core.reason import SHORTER, Reason
 from ardaemon.experiment import seal
@@ -86,10 +86,8 @@ def rule(ended: Ended, current: State, judged: verdict.Judgement) -> Ruling:
 
 
 def _history(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> list[RunValues]:
-    best, record = current.best, ended.record
-    assert best is not None
-    conditions = seal.conditions(record.settings, current.contract)
-    earlier = noise_history.judged(ended.experiment, best, conditions, current.session.last_run)
+    assert current.best is not None
+    earlier = history_of(ended.experiment, current.best, ended.record.settings, current)
     earlier = [run for run in earlier if run.run != ended.run.run_id]
     candidate = RunValues(
         run=ended.run.run_id,
@@ -97,6 +95,12 @@ def _history(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> lis
         failures=sum(one.value is None for one in values),
     )
     return [*earlier, candidate]
+
+
+def history_of(experiment: Experiment, best: Best, settings: Settings, current: State) -> list[RunValues]:
+    """Return the runs that a verdict by these settings replays; hundreds of files are read for it."""
+    conditions = seal.conditions(settings, current.contract)
+    return noise_history.judged(experiment, best, conditions, current.session.last_run)
 
 
 def _config(ended: Ended, current: State, first: RunValues) -> NoiseConfig:
@@ -171,9 +175,9 @@ def is_equal(ended: Ended, best: Best, value: float) -> bool:
     return all(known.get(seed) == one for seed, one in given.items())
 
 
-def noise_line(judged: Sequence[RunValues], config: NoiseConfig, counters: Counters) -> str:
+def noise_line(history: Sequence[RunValues], config: NoiseConfig, counters: Counters) -> str:
     """Return what a session says of the noise; "" as long as it is not known."""
-    now = standing(judged, config)
+    now = standing(history, config)
     return "" if now is None else line.status_line(now, counters.launches, counters.confirmations)
 
 

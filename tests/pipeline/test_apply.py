@@ -187,7 +187,8 @@ def committed(over: Ended) -> Result:
 def live(made: Experiment, **fields: Any) -> None:
     session = state.read(made.session, Session)
     assert session is not None
-    state.write(made.session, replace(session, live=True, settings=Settings(seconds=1), **fields))
+    given = {"settings": Settings(seconds=1), **fields}
+    state.write(made.session, replace(session, live=True, **given))
 
 
 def edit(made: Experiment, text: str) -> str:

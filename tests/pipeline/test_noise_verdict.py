@@ -1,14 +1,20 @@
-"""What the noise verdict says of a run whose launches gave no value."""
+"""What the verdict says of a run whose launches gave no value, and what the session says of the noise."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
+from ardaemon.core.layout import Experiment
 from ardaemon.core.measured import Measured
-from ardaemon.core.model import Settings, Status
-from ardaemon.core.run_record import AttemptResult, Judged
+from ardaemon.core.model import Best, Exit, Session, Settings, Status
+from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
+from ardaemon.experiment.train_file import sha256
+from ardaemon.host import state
 from ardaemon.pipeline import apply, decide
-from tests.pipeline.test_apply import ended
+from ardaemon.pipeline.ended import Ended
+from tests.pipeline.test_apply import committed, ended, live
 from tests.support.folders import experiment, record
 
 NOISY = record(settings=Settings(seconds=1, verdict="noise"), epoch=1)
@@ -30,3 +36,40 @@ def test_launches_that_others_disturbed_are_not_called_failures_of_the_edit(
     state = decide.decide(run).state
     assert isinstance(state, Judged)
     assert (state.decision.result.reason or "").startswith(reason)
+
+
+def over(made: Experiment, number: int, value: float, record: RunRecord = NOISY, **fields: Any) -> Ended:
+    """A run of the session that is over."""
+    known = replace(record, run_id=f"r{number:04d}", sha256=sha256(made.train.read_bytes()))
+    return ended(made, number, value, record=known, **fields)
+
+
+def noisy(made: Experiment) -> None:
+    """A live session whose best has values with four seeds, and its first verdict by the noise."""
+    live(made, settings=NOISY.settings, epoch=1)
+    committed(over(made, 1, 0.5))
+    best = state.read(made.best, Best)
+    assert best is not None
+    state.write(made.best, replace(best, values=(0.5, 0.51, 0.49, 0.502)))
+    committed(over(made, 2, 0.9))
+
+
+def session(made: Experiment) -> Session:
+    found = state.read(made.session, Session)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("ending", ["stopped", "limit", "exited"])
+def test_the_line_of_the_noise_counts_the_launches_of_each_run_whatever_became_of_it(
+    tmp_path: Path, ending: Literal["stopped", "limit", "exited"]
+) -> None:
+    """The first two runs give no value; the last is a rerun of the best, which decides nothing."""
+    made = experiment(tmp_path)
+    noisy(made)
+    assert " 0 of 2 launches " in session(made).noise
+    record = replace(NOISY, measure=ending == "exited")
+    end = Exit(ending=ending, exit_code=0, seconds=1.0, ended_at="2026-11-22T10:06:00Z")
+    before = (AttemptResult(why="confirm", seed=0, value=0.4),)
+    committed(over(made, 3, 0.5, record, exit=end, attempts=2, before=before, seed=1))
+    assert " 1 of 4 launches " in session(made).noise
