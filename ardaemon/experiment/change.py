@@ -133,7 +133,8 @@ def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> t
     lines = (
         (
             of_end,
-            "from the next verdict on; values stay comparable, for this only says when the session ends",
+            "from the next verdict or rerun on; values stay comparable, for this only says when the session"
+            " ends",
         ),
         (
             of_best,
@@ -148,7 +149,10 @@ def meaning(changed: tuple[str, ...], settings: Settings, session: Session) -> t
 
 
 def _reached(settings: Settings, counters: Counters, hours: float) -> list[str]:
-    """Say which counts have come to their end already: whatever the next run is, it is the last."""
+    """Say which counts have come to their end already, and what therefore ends the session.
+
+    All limits are asked about at the end of a rerun too, for it counts as a launch and takes GPU time.
+    """
     return [
         f"{option(name)} {getattr(settings, name):g} is reached already ({count:.3g}):"
         f" {_next(name)} ends the session"
@@ -158,4 +162,4 @@ def _reached(settings: Settings, counters: Counters, hours: float) -> list[str]:
 
 def _next(limit: str) -> str:
     """Say what asks for this limit."""
-    return "the next verdict or submit" if limit == "max_hours" else "the next verdict"
+    return "the next verdict, rerun or submit" if limit == "max_hours" else "the next verdict or rerun"

@@ -39,7 +39,7 @@ def test_what_runs_when_the_hours_are_over_is_finished_and_what_waits_is_held(la
     second = lab.submit()["run_id"]
     said = lab.get("session.set", given={"max_hours": NO_TIME})["said"]
     assert said[-1].startswith("--max-hours 1e-09 is reached already")
-    assert said[-1].endswith("the next verdict or submit ends the session")
+    assert said[-1].endswith("the next verdict, rerun or submit ends the session")
     if killed:
         lab.kill()
         lab.start()

@@ -150,11 +150,21 @@ def test_a_live_session_takes_other_limits_at_once(lab: Lab) -> None:
         lab.tried(value)
     shown = Shell(lab)("session", "set", "--plateau", "2", "--max-runs", "50")
     assert "plateau 2/2, max_runs 3/50" in shown
-    assert "--max-runs, --plateau: from the next verdict on; values stay comparable" in shown
-    assert "--plateau 2 is reached already (2): the next verdict ends the session" in shown
+    assert "--max-runs, --plateau: from the next verdict or rerun on; values stay comparable" in shown
+    assert "--plateau 2 is reached already (2): the next verdict or rerun ends the session" in shown
     assert lab.tried(3.0)["terminated_by"] == "plateau"
     with pytest.raises(SessionNotLive, match=r"is over \(plateau\)"):
         lab.get("session.set", given={"plateau": 5})
+
+
+def test_a_rerun_ends_a_session_whose_limit_is_reached_as_it_was_said(lab: Lab) -> None:
+    lab.ready()
+    for value in (1.0, 2.0):
+        lab.tried(value)
+    said = lab.get("session.set", given={"max_launches": 1})["said"]
+    assert "--max-launches 1 is reached already (2): the next verdict or rerun ends the session" in said
+    (again,) = lab.get("run.rerun", run_id="r0002", environment=lab.environment)["runs"]
+    assert lab.wait(again)["result"]["terminated_by"] == "max_launches"
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["the same daemon", "another daemon"])
