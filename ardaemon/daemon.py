@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -30,6 +29,7 @@ from ardaemon.host import command, core_files, durable, state
 from ardaemon.journal import open_log
 from ardaemon.own_lock import until_lost
 from ardaemon.parts import Parts, build
+from ardaemon.pipeline.unrecorded import Unrecorded
 from ardaemon.queue.board import Board
 from ardaemon.reload import keep_current
 from ardaemon.rpc import listening
@@ -133,18 +133,12 @@ async def _recover(parts: Parts, tasks: anyio.abc.TaskGroup, recovered: anyio.Ev
     tasks.start_soon(at_the_side, parts.context.notifier.loop)
     tasks.start_soon(at_the_side, parts.context.idler.loop)
     tasks.start_soon(at_the_side, parts.auditor.loop)
-    short = partial(_short, board, engine)
-    log_quota_loop = partial(parts.context.log_quota.loop, board.projects, lambda: board.changed, short)
+    unrecorded = Unrecorded(board.flights.values, board, engine.waits)
+    log_quota_loop = partial(parts.context.log_quota.loop, board.projects, lambda: board.changed, unrecorded)
     tasks.start_soon(at_the_side, log_quota_loop)
     tasks.start_soon(at_the_side, partial(keep_current, config_file(), config, board))
     about = {"version": VERSION, "pid": os.getpid(), "active": len(board.flights)}
     log.info("started", extra={"facts": about})
-
-
-def _short(board: Board, engine: Engine) -> set[Path]:
-    """Return the projects in which the record of a run that has ended finds no room on the disk."""
-    flights = [flight for flight in board.flights.values() if flight.handle is not None]
-    return {f.experiment.project for f in flights if f.handle is not None and engine.waits(f.handle)}
 
 
 async def at_the_side(work: Callable[[], Awaitable[None]]) -> None:

@@ -19,7 +19,7 @@ from ardaemon.core.folders import Look, Unsearched, walk
 from ardaemon.core.layout import CHECKPOINT_META as META
 from ardaemon.core.layout import Experiment
 from ardaemon.core.model import Best, PrimaryResult, Record, Result
-from ardaemon.host import durable, obstacle, operations, state
+from ardaemon.host import durable, operations, state
 from ardaemon.host.state import storage
 
 # The time that a decided advance waits for space, in which somebody may free some. Then it goes on without
@@ -61,7 +61,7 @@ class Promotion:
 
     def given_up(self, error: StorageError) -> bool:
         """Return whether there has been too little space for too long, counted from the first such error."""
-        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in obstacle.FULL):
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in operations.FULL):
             return False
         self.short_since = self.short_since or time.monotonic()
         return time.monotonic() - self.short_since > PATIENCE_S
@@ -176,7 +176,7 @@ def _make(experiment: Experiment, home: Path, source: Path, meta: Result, promot
         copied = Copier(plan, promotion.report, lambda: _make_room(experiment, promotion)).run()
     except OSError as error:
         durable.remove_tree(partial)  # on a full disk half a copy is in everyone's way
-        if error.errno in obstacle.FULL:  # that may pass, and the copy is tried again
+        if error.errno in operations.FULL:  # that may pass, and the copy is tried again
             raise
         return f"{source.name}: {error.strerror or error}"
     facts = Meta(run_id=meta.run_id, name=source.name, primary=meta.primary, files=named(copied, partial))

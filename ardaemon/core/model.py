@@ -314,6 +314,7 @@ class Exit(Record, frozen=True, kw_only=True):
     max_rss_kb: int = 0
     host_oom: bool = False  # the cgroup's oom_kill count rose while the attempt ran
     pids_limit: bool = False  # a fork was refused: config.toml's pids_max was reached
+    disk_full: bool = False  # there was no room for this record: the job may have found none either
     tree: Literal["cgroup", "walk"] | None = None  # how the end of the process tree was verified
     cgroup: str = ""  # the survivors' cgroup, if there are survivors
     survivors: tuple[Process, ...] = ()

@@ -18,7 +18,7 @@ from ardaemon.core.layout import ORIGINAL, RUN_ID, Attempt, Experiment, Run, run
 from ardaemon.core.size import of_bytes
 from ardaemon.experiment import ledger
 from ardaemon.experiment.which_logs import RunLogs
-from ardaemon.host import durable, obstacle, operations, state
+from ardaemon.host import durable, operations, state
 
 LINE_MAX = 512  # bytes; a log that is longer is none of these lines
 _REMOVED = re.compile("… the log(?: and the samples)? \\([^)\\n]*\\) (?:was|were) removed at [^\\n]* …\\n")
@@ -134,7 +134,7 @@ def _replace(path: Path, line: bytes) -> None:
     try:
         durable.publish(path, line, durable.mode_of(path, 0o644))
     except OSError as error:
-        if error.errno not in obstacle.FULL:
+        if error.errno not in operations.FULL:
             raise
         _replace_in_place(path, line)
 

@@ -15,7 +15,7 @@ from ardaemon.core.size import of_bytes
 from ardaemon.experiment import old_logs, which_logs
 from ardaemon.experiment.which_logs import RunLogs, names
 from ardaemon.handlers.context import Context
-from ardaemon.host import obstacle, state
+from ardaemon.host import operations, state
 from ardaemon.rpc.dispatch import Notify
 
 
@@ -39,7 +39,7 @@ class Logs:
             return await self._pruned(experiment, params)
         except StorageError as error:
             cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in obstacle.FULL:
+            if not isinstance(cause, OSError) or cause.errno not in operations.FULL:
                 raise
             raise await self.context.ask(experiment, partial(_by_hand, experiment, params, error)) from error
 

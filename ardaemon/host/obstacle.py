@@ -11,14 +11,14 @@ import stat
 from typing import NamedTuple
 
 from ardaemon.core.owner import user
+from ardaemon.host import operations
 
 _WRONG_KIND = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
 
 
 # Errors of the whole disk: no change of a folder tells that they are over.
-FULL = (errno.ENOSPC, errno.EDQUOT)
-OF_THE_DISK = (*FULL, errno.EIO, errno.EROFS)
+OF_THE_DISK = (*operations.FULL, errno.EIO, errno.EROFS)
 
 
 class Obstacle(NamedTuple):

@@ -21,6 +21,7 @@ else:
 
 Path = str | os.PathLike[str]
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of what a user may take of it
 _AT_FDCWD = -100  # fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h, for renameat2(2)
 _FICLONE = 0x40049409  # linux/fs.h, for ioctl_ficlone(2)

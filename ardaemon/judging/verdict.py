@@ -25,6 +25,7 @@ WISHED = {
     "gave_way": "gave way to a run that wanted its place",
 }
 PIDS_LIMIT = "pids_max was reached: a fork was refused"
+DISK_FULL = "the disk was full when it ended"
 
 
 class VerdictFacts(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 def judge(facts: VerdictFacts) -> Judgement:
     """Judge one run against the best of this moment."""
     status, reason = _status(facts)
-    if reason is not None and status in ("crash", "timeout"):
+    if reason is not None and status in ("crash", "timeout", "invalid"):
         reason = reason._replace(notes=(*reason.notes, *_notes(facts)))
     primary = _primary(facts)
     checked = tuple(constraints.check(c, facts.metrics.get(c.name)) for c in _constraints(facts))
@@ -77,14 +78,16 @@ def judge(facts: VerdictFacts) -> Judgement:
         reason=reason if status != "ok" else _violated(checked) or _unfit(facts) or _shorter(facts, improved),
         primary=primary,
         constraints=checked,
-        comparable=_is_comparable(facts),
+        comparable=_is_comparable(facts, status),
         failed=status in ("crash", "timeout", "invalid") and not _is_lost(facts),
     )
 
 
-def _is_comparable(facts: VerdictFacts) -> bool:
+def _is_comparable(facts: VerdictFacts, status: Status) -> bool:
     """Tell whether the run says something about an idea that is new."""
-    accident = facts.exit.ending in NOT_COMPARABLE or facts.seal_faults or facts.tainted
+    end = facts.exit
+    no_room = end.disk_full and status != "ok"
+    accident = end.ending in NOT_COMPARABLE or no_room or facts.seal_faults or facts.tainted
     return not (accident or facts.measure)
 
 
@@ -122,7 +125,9 @@ def _status(facts: VerdictFacts) -> tuple[Status, Reason | None]:
 
 def _notes(facts: VerdictFacts) -> tuple[str, ...]:
     """Return what else came to light while the run was at work."""
-    return (*([PIDS_LIMIT] if facts.exit.pids_limit else []), *facts.notes[:3])
+    end = facts.exit
+    seen = ((end.pids_limit, PIDS_LIMIT), (end.disk_full, DISK_FULL))
+    return (*(note for is_so, note in seen if is_so), *facts.notes[:3])
 
 
 def _value(facts: VerdictFacts) -> float | None:

@@ -30,8 +30,9 @@ from ardaemon.core.size import of_bytes
 from ardaemon.experiment import old_logs, which_logs
 from ardaemon.experiment.locks import Locks
 from ardaemon.experiment.which_logs import RunLogs
-from ardaemon.host import obstacle, state
+from ardaemon.host import operations, state
 from ardaemon.host.disk import Disks
+from ardaemon.pipeline.unrecorded import Unrecorded
 
 LOOK_S = 10.0  # between two looks at a disk, which tells nobody that it fills up; a look takes microseconds
 NOTHING_LEFT_S = 120.0  # until a full disk is looked through again where no old log was left
@@ -82,12 +83,12 @@ class LogQuota:
         self,
         projects: Callable[[], Iterable[Path]],
         changed: Callable[[], anyio.Event],
-        short: Callable[[], Iterable[Path]] = tuple,
+        unrecorded: Unrecorded,
     ) -> None:
         """Look at the disks of those projects in which runs are under way, for ever.
 
-        `changed` returns what is set when there may be another. In those that `short` returns a run has ended
-        whose record found no room.
+        `changed` returns what is set when there may be another. Where the record of a run that has ended
+        found no room, and no old log is left to go, that run is blocked.
         """
         while True:
             while not (under_way := set(projects())):
@@ -95,8 +96,9 @@ class LogQuota:
             for project in under_way:
                 if not self._is_futile(project):
                     await self.make_room(project)
-            for project in short():
-                await self._after_refusal(project)
+            for project in unrecorded.projects():
+                if not await self._after_refusal(project):
+                    unrecorded.block(project)
             await anyio.sleep(LOOK_S)
 
     def _is_futile(self, project: Path) -> bool:
@@ -108,7 +110,7 @@ class LogQuota:
         The caller holds no experiment's lock.
         """
         cause = error.__cause__ if isinstance(error, ArdaemonError) else error
-        if not isinstance(cause, OSError) or cause.errno not in obstacle.FULL:
+        if not isinstance(cause, OSError) or cause.errno not in operations.FULL:
             return ()
         path = error.data.get("path") if isinstance(error, ArdaemonError) else cause.filename
         with _logged(project):

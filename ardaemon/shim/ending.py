@@ -8,6 +8,7 @@ import os
 import time
 
 from ardaemon.host import durable, operations, signals
+from ardaemon.shim import records
 
 DISK_RETRY_S = 2.0  # between two tries to write exit.json (disk full)
 NO_DISK = "ar-no-disk"  # the shim's name in /proc meanwhile: it has no other way to show its trouble
@@ -34,11 +35,12 @@ def decode(status: int | None) -> tuple[int | None, str | None]:
     return os.waitstatus_to_exitcode(status), None
 
 
-def keep(path: str, data: bytes, log: int) -> None:
+def keep(path: str, facts: dict[str, object], log: int) -> None:
     """Write exit.json durably, and try again while the disk refuses, DISK_RETRIES times at most.
 
     exit.json says that the log is whole, so the log (a descriptor, or -1) is synced first. Then the log is
-    closed: if it is the log that fills the disk, deleting the file must free the space.
+    closed: if it is the log that fills the disk, deleting the file must free the space. A disk without room
+    is noted in the record, for the job may have failed by it and its log could not say so.
     """
     for _ in range(DISK_RETRIES):
         try:
@@ -46,10 +48,11 @@ def keep(path: str, data: bytes, log: int) -> None:
                 operations.fsync(log)
                 os.close(log)
                 log = -1
-            return durable.write(path, data)
+            return durable.write(path, records.encode(facts))
         except FileNotFoundError:
             return None  # the folder was deleted: nobody will read it
-        except OSError:
+        except OSError as error:
+            facts["disk_full"] = facts["disk_full"] or error.errno in operations.FULL
             _call_oneself(NO_DISK)
             time.sleep(DISK_RETRY_S)
     return None

@@ -307,6 +307,7 @@ class Supervisor:
             "max_rss_kb": self.usage[2],
             "host_oom": self.tree.oom_kills() > self.oom_before,
             "pids_limit": self.tree.at_limit(),
+            "disk_full": False,
             "tree": "cgroup" if self.tree.group else "walk",
             "survivors": [{"pid": pid, "start": start, "name": name} for pid, start, name in survivors],
             "cgroup": self.tree.group if survivors else "",
@@ -316,7 +317,7 @@ class Supervisor:
             or self.log_limit.trouble,
             "ended_monotonic": self.ended or time.monotonic(),
         }
-        ending_file.keep(f"{self.folder}/exit.json", records.encode(facts), self.log)
+        ending_file.keep(f"{self.folder}/exit.json", facts, self.log)
 
 
 def _oom_score(pid: str, value: str) -> None:

@@ -303,20 +303,22 @@ def small_disk(lab: Lab) -> Iterator[Lab]:
         subprocess.run(["umount", "--lazy", lab.project], check=True)
 
 
-def test_a_log_that_filled_the_disk_can_be_deleted_and_the_record_is_written_then(small_disk: Lab) -> None:
-    lab = small_disk.ready()
+@pytest.mark.promise("disk-full")
+def test_who_waits_for_a_run_whose_log_filled_the_disk_is_told_and_it_goes_on_once_there_is_room(
+    small_disk: Lab,
+) -> None:
+    lab = small_disk
+    lab.program = "tests.support.alert"
+    lab.ready()
     run_id = launched(lab, FILL)
-    view = wait_until(lambda: said(lab, run_id), "the shim says that it waits")
-    assert "record waits for space" in view
-    assert "record waits for space" in str(lab.get("run.wait", run_id=run_id, timeout=0)["why"])
+    for asked in ({"run_id": run_id}, {"any": True}):
+        with pytest.raises(errors.StorageError, match="record waits for space"):
+            lab.get("run.wait", **asked)
+    view = lab.get("run.get", run_id=run_id)
+    assert (view["state"], view["blocked"]) == ("running", True)
     log = lab.folder / f"runs/{run_id}/a1/run.log"
     log.unlink()
+    wait_until(lambda: not lab.get("run.get", run_id=run_id)["blocked"], "it to go on")
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["exit_code"]) == ("crash", 3)
-
-
-def said(lab: Lab, run_id: str) -> str | None:
-    """What that run waits for, in the queue's view."""
-    views = lab.call("queue.list")["runs"]
-    found: list[str | None] = [view["why"] for view in views if view["run_id"] == run_id]
-    return found[0]
+    assert result["reason"] == "exit code 3; the disk was full when it ended"

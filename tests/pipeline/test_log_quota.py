@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +20,7 @@ from ardaemon.host import state
 from ardaemon.host.disk import Disks
 from ardaemon.pipeline import log_quota
 from ardaemon.pipeline.log_quota import LogQuota
+from ardaemon.pipeline.unrecorded import Unrecorded
 from tests.experiment.test_old_logs import ran
 from tests.support.disks import mounted
 
@@ -53,7 +55,9 @@ async def followed(project: Path, quota: str) -> LogsRemoved:
         quotas = LogQuota(config, Locks(), Disks(), tasks, tell)
         under_way: set[Path] = set()
         changed = anyio.Event()
-        tasks.start_soon(quotas.loop, lambda: under_way, lambda: changed)
+        nobody: Any = None
+        unrecorded = Unrecorded(tuple, nobody, nobody)
+        tasks.start_soon(quotas.loop, lambda: under_way, lambda: changed, unrecorded)
         await anyio.wait_all_tasks_blocked()  # it waits for the first run
         under_way.add(project)
         changed.set()

@@ -6,6 +6,10 @@ _DISK_ERROR = (
     "tests/integration/test_disk_error.py"
     "::test_a_record_that_the_disk_does_not_give_is_waited_for_and_nothing_is_judged_without_it"
 )
+_FILLED = (
+    "tests/integration/test_watchdog.py"
+    "::test_who_waits_for_a_run_whose_log_filled_the_disk_is_told_and_it_goes_on_once_there_is_room"
+)
 
 MUTANTS = (
     Mutant(
@@ -88,6 +92,13 @@ MUTANTS = (
         "the shim gives up where exit.json cannot be written at once",
         "_call_oneself(NO_DISK)\n            time.sleep(DISK_RETRY_S)",
         "return None",
+    ),
+    Mutant(
+        "disk-full",
+        "who waits for a run whose record finds no room is not told",
+        "unrecorded.block(project)\n",
+        "pass\n",
+        (_FILLED,),
     ),
     Mutant(
         "disk-full",
