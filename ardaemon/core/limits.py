@@ -5,6 +5,8 @@ from typing import Literal
 from ardaemon.core.model import Counters, Settings
 
 Counted = Literal["plateau", "max_runs", "max_hours", "max_gpu_hours", "max_failures", "max_launches"]
+# Those that a launch brings nearer, whatever the verdict on its run is.
+OF_LAUNCHES: frozenset[Counted] = frozenset({"max_hours", "max_gpu_hours", "max_launches"})
 
 
 def reached(settings: Settings, counters: Counters, hours: float) -> dict[Counted, float]:
@@ -25,3 +27,11 @@ def reached(settings: Settings, counters: Counters, hours: float) -> dict[Counte
         for name, count in counts.items()
         if (most := getattr(settings, name)) is not None and count >= most
     }
+
+
+def allow_a_launch(settings: Settings, counters: Counters, hours: float) -> bool:
+    """Tell whether a run that is under way may be launched once more.
+
+    `counters`: with all launches so far, those of runs without a verdict too.
+    """
+    return OF_LAUNCHES.isdisjoint(reached(settings, counters, hours))

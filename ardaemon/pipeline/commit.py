@@ -105,7 +105,7 @@ class Committer:
         A run that has kept its place for its checks lets go of it.
         """
         under_way = self.remeasurer.under_way(flight.experiment)
-        now = as_wanted(ended, flight, under_way)
+        now = as_wanted(ended, flight, under_way, self.remeasurer.launches_beside(flight))
         work = until_cancelled(partial(decide.decide, now, self.records))
         flight.record = await self.patience.once(flight, work)
         if flight.record.settings.checks and not ended.exit.survivors:

@@ -51,6 +51,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     goes_on: bool = False  # nobody wants the end of the run or its session: it may be launched again
     cut_off: bool = False  # its session ended while it waited for another launch: it is judged by what it has
     under_way: frozenset[str] = frozenset()  # launches of judged versions that are not committed, by name
+    launches_beside: int = 0  # of other runs of the session that are not judged yet
     may_repeat: bool = False  # another attempt may be made: nobody wants the end of the run or its session
 
     @property
@@ -125,7 +126,7 @@ def gather(flight: Flight, current: State) -> Ended:
     )
 
 
-def as_wanted(ended: Ended, flight: Flight, under_way: frozenset[str]) -> Ended:
+def as_wanted(ended: Ended, flight: Flight, under_way: frozenset[str], launches_beside: int) -> Ended:
     """Add what is wanted of the run by now, and what is under way: since gather() both may have changed."""
     before = isinstance(flight.record.state, Judged)  # no other attempt was due when it was judged before
     goes_on = flight.goes_on() and not flight.session_over
@@ -134,6 +135,7 @@ def as_wanted(ended: Ended, flight: Flight, under_way: frozenset[str]) -> Ended:
         ended,
         goes_on=goes_on,
         under_way=under_way,
+        launches_beside=launches_beside,
         manual=flight.active.wanted in ("stop", "judge_stop"),
         may_repeat=goes_on and not before and alike < ATTEMPTS_MAX - 1,
     )

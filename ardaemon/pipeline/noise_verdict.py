@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ardaemon.core import limits
 from ardaemon.core.layout import Experiment, measure_name
-from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Settings
+from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Session, Settings
 from ardaemon.core.reason import SHORTER, Reason
 from ardaemon.experiment import seal
-from ardaemon.experiment.state import State
+from ardaemon.experiment.state import State, hours_of
 from ardaemon.judging import verdict
 from ardaemon.judging.noise import line
 from ardaemon.judging.noise.best import standing
@@ -128,10 +129,27 @@ def _goes_on(ended: Ended, current: State) -> bool:
     So a run of an earlier session, with other settings, gets none: its values cannot be compared with those.
     """
     settings = current.session.settings
-    if not ended.goes_on or settings is None:
+    if not ended.goes_on or settings is None or not _has_room(ended, current.session, settings):
         return False
     own, now = (seal.conditions(one, current.contract) for one in (ended.record.settings, settings))
     return own == now
+
+
+def _has_room(ended: Ended, session: Session, settings: Settings) -> bool:
+    """Tell whether the session's limits leave room for another launch.
+
+    Its counters have the launches of a run only once it is judged: till then a single run could be launched
+    for hours after the session's end.
+    """
+    launches, gpu_seconds = ended.launches_beside, 0.0
+    if ended.record.epoch == session.epoch:
+        launches, gpu_seconds = launches + ended.attempts, ended.all_gpu_seconds
+    counters = replace(
+        session.counters,
+        launches=session.counters.launches + launches,
+        gpu_seconds=session.counters.gpu_seconds + gpu_seconds,
+    )
+    return limits.allow_a_launch(settings, counters, hours_of(session))
 
 
 def _failed(ended: Ended, current: State, values: tuple[SeedValue, ...]) -> Ruling:

@@ -86,6 +86,12 @@ class Remeasurer:
         flights = self.listener.of(experiment)
         return frozenset(one.run.run_id for one in flights if one.record.of and not one.dropped)
 
+    def launches_beside(self, flight: Flight) -> int:
+        """Return how many launches of its session are in no counter yet, its own left out."""
+        others = (one for one in self.listener.of(flight.experiment) if one is not flight)
+        of_session = (one for one in others if one.record.epoch == flight.record.epoch)
+        return sum(one.attempts for one in of_session if one.state != "committed")
+
     async def launch_due(self, flight: Flight) -> None:
         """Launch the best as often as the noise verdict needs it before any candidate asks for it.
 

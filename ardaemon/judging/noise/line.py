@@ -27,7 +27,7 @@ PLAIN = {
     "disturbed": "two launches were tainted, and gave no value; once more: arctl run --again",
     "constraint": "an attempt broke a constraint",
     "no_value": "no attempt gave a value",
-    "undecided": "undecided: the session ended before its rerun",
+    "undecided": "undecided: the session ends before its rerun",
 }
 
 

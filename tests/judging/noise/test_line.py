@@ -60,7 +60,7 @@ def test_a_revert_says_why_and_how_sure_that_is(reason: Unkept, p: float, attemp
         ("constraint", "[r0044] revert: an attempt broke a constraint"),
         ("no_value", "[r0044] revert: no attempt gave a value"),
         ("unmeasured", "[r0044] revert: looked no better, and the noise is not known yet"),
-        ("undecided", "[r0044] revert: undecided: the session ended before its rerun"),
+        ("undecided", "[r0044] revert: undecided: the session ends before its rerun"),
     ],
 )
 def test_a_revert_without_statistics_says_why(reason: Unkept, line: str) -> None:
