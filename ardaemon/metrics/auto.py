@@ -51,7 +51,7 @@ class AutoBackend:
                 exact = self._exact(attempt, query, readings) if backend is self.log else None
                 return replace(exact or readings, passed=passed)
             misses.append(readings)
-        return _together(misses)
+        return _together(misses) if len(misses) > 1 or query.regex else _with_place(misses[0], attempt)
 
     def _exact(self, attempt: AttemptOutput, query: Query, log: Readings) -> Readings | None:
         """Return the log's answer with the exact value of a file that agrees with it; None if none does."""
@@ -121,6 +121,14 @@ def _unless_stale(readings: Readings, misses: Sequence[Readings], name: str) -> 
 def _has_files(backend: FileBackend, attempt: AttemptOutput, path: str) -> bool:
     files = attempt.mine(path, backend.names)
     return any(fnmatch.fnmatch(mine.path.name, backend.names) for mine in files)
+
+
+def _with_place(log: Readings, attempt: AttemptOutput) -> Readings:
+    """Say where files were looked for, if the log alone was there and has no value of any name."""
+    if log.metrics or not log.unnamed:
+        return log
+    nowhere = f"{attempt.place} has no metrics file; name one with --metric-path"
+    return replace(log, problem=f"{log.problem}, and {nowhere}")
 
 
 def _together(misses: list[Readings]) -> Readings:

@@ -108,6 +108,11 @@ class AttemptOutput(Struct, frozen=True, kw_only=True):
                 return str(path.relative_to(real))
         return str(path)
 
+    @property
+    def place(self) -> str:
+        """The run's folder as messages name it, as `runs/r0042/job`: below that of the experiment."""
+        return "/".join(self.run_folder.parts[-3:])
+
 
 class Query(Struct, frozen=True):
     """A question to a backend: the primary metric, which value of it counts, the session's ways to find it.
@@ -145,6 +150,7 @@ class Readings(Struct, frozen=True):
     # The value before the log's last mention of the primary metric, where that could not be read.
     stale: float | None = None
     absent: bool = False  # the source is not there at all: `auto` does not mention it
+    unnamed: bool = False  # the source was read, and never names the primary metric
     passed: tuple[str, ...] = ()  # set by `auto`: the sources that it asked before, and why they do not count
 
 

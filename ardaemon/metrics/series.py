@@ -177,6 +177,7 @@ class Series(Struct):
             stale=self.stale if self.unread is not None and value is None else None,
             curve=self._curve.points(),
             detail=detail,
+            unnamed=not self._is_known,
         )
 
     @property

@@ -63,6 +63,21 @@ def test_without_a_command_only_the_log_answers(tmp_path: Path) -> None:
     assert (readings.problem, readings.nearest) == ("loss was never printed", ("losses",))
 
 
+def test_a_run_without_any_value_is_told_where_its_files_were_looked_for(tmp_path: Path) -> None:
+    """A script that writes its csv into the project is not read: its user has to learn where it would be."""
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,3\n")
+    job = tmp_path / "runs/r0001/job"
+    job.mkdir(parents=True)
+    told = "and runs/r0001/job has no metrics file; name one with --metric-path"
+    assert ask(job, "", None).problem == f"the log is empty, {told}"
+    assert ask(job, "done\n", None).problem == f"loss was never printed, {told}"
+    assert ask(job, "loss: 0,53\n", None).problem == (
+        "the last value of loss cannot be read: '0,53': a decimal comma"
+    ), "it is in the log, so no file is missed"
+    regex = ask_for(job, "done\n", Query(Primary("loss"), regex="(x)")).problem
+    assert regex == "--metric-regex '(x)' found no loss in the log"
+
+
 def test_where_none_has_it_each_source_tells_its_problem(tmp_path: Path) -> None:
     readings = ask(tmp_path, "losses: 1", "sh -c 'echo broken >&2; exit 2'")
     assert readings.problem is not None
