@@ -50,7 +50,11 @@ class FactsKeeper:
                 await following.wait()
 
     async def caught_up(self, experiment: Experiment, seconds: float) -> int:
-        """Wait until every committed run has its line; return how many have none after so many seconds."""
+        """Wait until every committed run has its line; return how many have none after so many seconds.
+
+        Raises CorruptState at once where no plain file stands in its place: only a person mends that.
+        """
+        await self.disks.ask(experiment.project, partial(facts.position, experiment))
         with anyio.move_on_after(seconds):
             await self.wake(experiment).wait()
         return await self.disks.ask(experiment.project, partial(facts.missing, experiment))
