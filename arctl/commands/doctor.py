@@ -21,6 +21,7 @@ from arctl.owner_check import owner_checks
 from arctl.pid_namespace import require_lasting
 from arctl.runner_check import runner_checks
 from arctl.sandbox import Sandboxed
+from arctl.seal_check import seal_check
 from arctl.seed_check import seed_checks
 from arctl.service import lingering, manager
 from arctl.skill import jsonc
@@ -29,7 +30,7 @@ from ardaemon.core import programs
 from ardaemon.core.errors import ArdaemonError, DaemonUnavailable, ForeignOwner, Refused
 from ardaemon.core.layout import FOLDER, Experiment, Host
 from ardaemon.core.locking import RUNTIME, STATE, without_locks
-from ardaemon.core.words import CREATE, SEAL_HOLDS
+from ardaemon.core.words import CREATE
 
 PYTHON_MIN = (3, 11)
 FREE_WARN = 1 << 30  # bytes; with less, the logs of a night may not fit
@@ -308,10 +309,6 @@ def _experiment(connection: Connection, folder: str, expr: str | None) -> Iterat
         yield from _warnings(view)
         yield from _blocked(view)
         yield from seed_checks(connection.call("noise.get", project=folder, expr=view["expr"]))
-        sealed = connection.call("experiment.seal", project=folder, expr=view["expr"])
+        yield seal_check(connection.call("experiment.seal", project=folder, expr=view["expr"]))
     except (ConnectionLost, ArdaemonError) as error:
         yield Check("FAIL", "experiment", str(error), getattr(error, "mend", ""))
-        return
-    lines = [str(line) for line in sealed.get("said") or ()]
-    broken = lines != [SEAL_HOLDS]
-    yield Check("FAIL" if broken else "ok", "seal", "; ".join(lines), "arctl seal --accept" if broken else "")

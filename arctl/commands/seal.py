@@ -6,6 +6,8 @@ import click
 
 from arctl.base import Here, common, say_answer
 from arctl.options import path_type
+from arctl.seal_check import faults
+from ardaemon.core.errors import SealBroken
 
 
 @click.command()
@@ -14,11 +16,15 @@ from arctl.options import path_type
     "--add", type=path_type, multiple=True, metavar="PATH", help="Seal this path as well; repeatable."
 )
 @common
-def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> None:
-    """Report which sealed files have changed; --accept seals them as they are now."""
-    say_answer(
-        Here(expr).ask("experiment.seal", accept=accept, add=[os.path.abspath(path) for path in add]), as_json
-    )
+def seal(expr: str | None, as_json: bool, accept: bool, add: tuple[str, ...]) -> int:
+    """Report which sealed files have changed; --accept seals them as they are now.
+
+    The exit code is 65 where the seal is broken.
+    """
+    answer = Here(expr).ask("experiment.seal", accept=accept, add=[os.path.abspath(path) for path in add])
+    say_answer(answer, as_json)
+    is_made = accept or add
+    return SealBroken.exit_code if faults(answer) and not is_made else 0
 
 
 @click.command()

@@ -9,6 +9,8 @@ CHAIN_FIRST = "@chain"
 CHAIN_FIRST_SINCE = 2  # version of the protocol
 
 SEAL_HOLDS = "the seal holds"  # experiment.seal, where nothing has changed
+UNREADABLE = "cannot be read: "  # its line about a file that cannot be accepted as it is
+OF_A_SESSION = "; for a session with it: "  # and about a file that a new session seals
 
 # The notification that brings a line for a person before the answer: what the daemon waits for meanwhile.
 TOLD = "told"

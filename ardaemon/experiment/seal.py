@@ -17,7 +17,7 @@ from ardaemon.core.literals import literal
 from ardaemon.core.mends import with_other_files
 from ardaemon.core.model import Contract, Sealed, Session, Settings
 from ardaemon.core.protocol import Seal
-from ardaemon.core.words import SEAL_HOLDS
+from ardaemon.core.words import OF_A_SESSION, SEAL_HOLDS, UNREADABLE
 from ardaemon.experiment import history, ledger, seal_generation
 from ardaemon.experiment.program import read_front, split_program
 from ardaemon.experiment.repair import load_or_repair
@@ -70,8 +70,8 @@ def _made_anew(experiment: Experiment, add: Sequence[str]) -> list[str]:
 
 def _of_session(experiment: Experiment, current: State) -> list[str]:
     """Say which files of the session's checks and audit have changed; a new session seals them, not this."""
-    accept = f"for a session with it: {with_other_files(experiment.slug)}"
-    return [f"{fault}; {accept}" for fault in differing(experiment, current.session.checks_sealed)]
+    accept = f"{OF_A_SESSION}{with_other_files(experiment.slug)}"
+    return [f"{fault}{accept}" for fault in differing(experiment, current.session.checks_sealed)]
 
 
 def _contract_before(experiment: Experiment) -> Contract | None:
@@ -151,7 +151,7 @@ def differing(experiment: Experiment, every: Iterable[Sealed]) -> list[str]:
             holds = _hash_now(experiment, sealed) == sealed.sha256
             fault = "" if holds else f"{sealed.path} changed ({_since(experiment, sealed.path)})"
         except OSError as error:
-            fault = f"{sealed.path}: {error.strerror or error}"
+            fault = f"{sealed.path} {UNREADABLE}{error.strerror or error}"
         except UsageError as error:
             fault = error.message
         if fault:

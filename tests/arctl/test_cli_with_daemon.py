@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -309,13 +310,34 @@ def test_doctor_finds_a_broken_seal(shell: Shell) -> None:
     program.write_text(program.read_text().replace("less", "more"))
     broken = shell("doctor", code=65)
     assert any(line.startswith("FAIL") and "program.md" in line for line in broken.splitlines())
-    assert "program.md" in shell("seal")
+    assert "program.md" in shell("seal", code=65)
+    assert shell.json("seal", code=65)["said"] != ["the seal holds"]
     process = shell.start("run", "--wait")
     code, _, err = shell.end(process)
     assert code == 65
     assert "arctl seal" in err
     shell("seal", "--accept")
     shell("doctor")
+
+
+def test_doctor_advises_for_a_sealed_file_what_works(shell: Shell) -> None:
+    """What is no plain file, or is gone, cannot be accepted."""
+    data = shell.lab.project / "data.txt"
+    data.write_text("1")
+    shell("seal", "--add", "data.txt")
+    data.write_text("2")
+    assert "arctl seal --accept" in sealed(shell)["mend"]
+    data.unlink()
+    for replace in (os.mkfifo, Path.unlink):  # a FIFO, and then nothing
+        replace(data)
+        assert "data.txt cannot be read" in sealed(shell)["found"]
+        assert sealed(shell)["mend"].startswith("put back what cannot be read")
+        shell("seal", "--accept", code=74)
+
+
+def sealed(shell: Shell) -> dict[str, str]:
+    """What doctor says of the seal."""
+    return next(check for check in shell.json("doctor", code=65)["checks"] if check["name"] == "seal")
 
 
 def test_a_folder_laid_out_like_autoresearch_is_taken_over(shell: Shell) -> None:
