@@ -265,7 +265,7 @@ def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
     return verdict.VerdictFacts(
         exit=ended.exit,
         contract=current.contract,
-        best=current.best,
+        best=_to_beat(ended, current),
         metrics=ended.metrics,
         seal_faults=ended.seal_faults,
         session_constraints=ended.record.settings.constraints,
@@ -279,9 +279,17 @@ def _facts(ended: Ended, current: State) -> verdict.VerdictFacts:
     )
 
 
+def _to_beat(ended: Ended, current: State) -> Best | None:
+    """Return the best as the session's rule compares a value with it."""
+    best = current.best
+    if best is None or ended.record.settings.verdict == "noise":
+        return best
+    return noise_history.once_seen(best)
+
+
 def _is_shorter(ended: Ended, current: State) -> bool:
     """Tell whether an equal value wins: it is that of a shorter train.py, and the session prefers such."""
-    best, value = current.best, ended.metrics.get(current.contract.primary.metric)
+    best, value = _to_beat(ended, current), ended.metrics.get(current.contract.primary.metric)
     if not ended.record.settings.prefer_shorter or best is None or value is None:
         return False
     by_noise = ended.record.settings.verdict == "noise"

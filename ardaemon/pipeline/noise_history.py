@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ardaemon.core.layout import Experiment, run_name, run_number
 from ardaemon.core.model import Best, KeptVersion, Result, SeedValue
 from ardaemon.experiment import history
@@ -80,6 +82,15 @@ def _counts(result: Result) -> bool:
 def values_of(best: Best) -> tuple[float | None, ...]:
     """Return what the best's launches measured, by seed; of a plain session it was one, with the first."""
     return best.values or (best.value,)
+
+
+def once_seen(best: Best) -> Best:
+    """Return the best with the value of its first seed, which every run of a plain session has.
+
+    That of a noise session is its mean over seeds: with the first seed even the best itself does not give it.
+    """
+    first = values_of(best)[0]
+    return best if first is None else replace(best, value=first)
 
 
 def comparable(best: Best, conditions: str) -> tuple[float | None, ...]:

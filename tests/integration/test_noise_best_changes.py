@@ -1,5 +1,7 @@
 """A session with --verdict noise whose best, or whose settings, are others than when a run was submitted."""
 
+import pytest
+
 from tests.integration.test_noise_verdict import edit, measured, noisy
 from tests.support.lab import Lab, wait_until
 from tests.support.machine import configured
@@ -71,3 +73,20 @@ def test_a_run_of_an_earlier_session_is_undecided_where_the_best_was_measured_in
     result = lab.wait(run_id)["result"]
     assert (result["status"], result["verdict"]) == ("ok", "revert")
     assert result["reason"].startswith("undecided")
+
+
+@pytest.mark.parametrize("luck", [1.0, -1.0], ids=["unlucky", "lucky"])
+def test_a_plain_session_after_it_compares_what_the_same_seed_gives(lab: Lab, luck: float) -> None:
+    """The best's mean is beaten by luck alone where the first seed is lucky, and stays out of reach else."""
+    lab.ready(verdict="noise")
+    edit(lab, 1.0, luck)
+    lab.run()
+    wait_until(lambda: len(measured(lab)) == 3, "the best's reruns")
+    lab.get("session.stop")
+    lab.session(resume="continue", verdict="plain")
+    edit(lab, 1.0, luck)
+    lab.write((lab.folder / "train.py").read_text() + "unused = 1\n")
+    assert lab.run()["verdict"] == "revert"
+    edit(lab, 0.999, luck)
+    better = lab.run()
+    assert (better["verdict"], better["primary"]["delta"]) == ("advance", pytest.approx(-0.001))
