@@ -39,7 +39,10 @@ def around(mean: float, sd: float) -> Interval:
 
 def mean_of(values: Sequence[float]) -> float:
     """Return the mean of at least one value, also where their sum would overflow."""
-    return math.fsum(value / len(values) for value in values)
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def of_values(values: Sequence[float]) -> Interval | None:

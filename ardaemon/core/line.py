@@ -2,12 +2,19 @@
 
 from ardaemon.core.text import ELLIPSIS, cut_bytes, one_line
 
+LONG = 1e6  # from here on a number has an exponent, as in `number`
+
 
 def number(value: object) -> str:
     """Return a value as a person reads it, with six digits at most; "none" if it is no number."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:.6g}"
     return "none"
+
+
+def times(ratio: float) -> str:
+    """Return how many times one number is another, to a tenth; with six digits where that would be long."""
+    return f"{ratio:.1f}" if abs(ratio) < LONG else number(ratio)
 
 
 def hours(used: float, most: float) -> str:

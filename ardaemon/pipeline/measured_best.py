@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ardaemon.core import limits
+from ardaemon.core.interval import mean_of
 from ardaemon.core.line import number
 from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
 from ardaemon.core.run_record import NOTHING, Decision
@@ -99,7 +100,7 @@ def _estimate(history: Sequence[RunValues], settings: Settings, best: Best) -> f
     if now is not None:
         return now.mean
     known = [value for value in best.values if value is not None]
-    return sum(known) / len(known) if known else best.value
+    return mean_of(known) if known else best.value
 
 
 def _noise(

@@ -5,13 +5,13 @@ revert, or another launch, of the run or of the best.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ardaemon.core import limits
+from ardaemon.core.interval import mean_of
 from ardaemon.core.layout import Experiment, measure_name
 from ardaemon.core.model import Best, Counters, Primary, Result, SeedValue, Session, Settings
 from ardaemon.core.reason import SHORTER, Reason
@@ -170,7 +170,7 @@ def ruled(judged: verdict.Judgement, ruling: Ruling, shorter: bool) -> verdict.J
     improved = isinstance(decision, Advance) or shorter
     reason = judged.reason if isinstance(decision, Advance) else Reason("", SHORTER)
     values = [one.value for one in ruling.values if one.value is not None]
-    value = math.fsum(values) / len(values) if values else None
+    value = mean_of(values) if values else None
     before = decision.facts.best.mean if decision.facts is not None else judged.primary.best_before
     delta = value - before if value is not None and before is not None else None
     # A launch that failed may have ended before it printed what a constraint is about: that breaks none.

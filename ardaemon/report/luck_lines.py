@@ -1,6 +1,6 @@
 """How the report says what --verdict noise knows: intervals, the luckiest value, the noise. Pure."""
 
-from ardaemon.core.line import counted, number
+from ardaemon.core.line import counted, number, times
 from ardaemon.core.summary import Luck, Lucky, RunLine
 
 
@@ -32,8 +32,8 @@ def _luckiest(luck: Luck, lucky: Lucky) -> str:
     head = f"- Luckiest value ever seen: {number(lucky.value)} ({lucky.run_id} with seed {lucky.seed})"
     if lucky.flatters == 0:
         return f"{head}, no better than the best's mean"
-    times = f", {lucky.flatters / luck.noise:.1f} × the noise" if luck.noise > 0 else ""
-    return f"{head}, which flatters by {lucky.flatters:.3g}{times}"
+    ratio = f", {times(lucky.flatters / luck.noise)} × the noise" if luck.noise > 0 else ""
+    return f"{head}, which flatters by {lucky.flatters:.3g}{ratio}"
 
 
 def _cost(luck: Luck) -> str:

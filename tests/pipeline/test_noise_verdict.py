@@ -73,3 +73,16 @@ def test_the_line_of_the_noise_counts_the_launches_of_each_run_whatever_became_o
     before = (AttemptResult(why="confirm", seed=0, value=0.4),)
     committed(over(made, 3, 0.5, record, exit=end, attempts=2, before=before, seed=1))
     assert " 1 of 4 launches " in session(made).noise
+
+
+def test_values_whose_sum_no_number_holds_are_judged(tmp_path: Path) -> None:
+    made = experiment(tmp_path)
+    live(made, settings=NOISY.settings, epoch=1)
+    committed(over(made, 1, 1.2e308))
+    best = state.read(made.best, Best)
+    assert best is not None
+    state.write(made.best, replace(best, values=(1.2e308, 1.21e308, 1.19e308, 1.205e308)))
+    before = (AttemptResult(why="confirm", seed=0, value=1.2e308),)
+    result = committed(over(made, 2, 1.22e308, attempts=2, before=before, seed=1))
+    assert result.verdict == "revert"
+    assert result.primary.value == pytest.approx(1.21e308)

@@ -9,6 +9,7 @@ from ardaemon.core.facts import RunFacts
 from ardaemon.core.model import Best, Direction, KeptVersion, Primary, SeedValue
 from ardaemon.core.summary import Luck, Lucky
 from ardaemon.report.limits import FEW
+from ardaemon.report.luck_lines import luck_lines
 from ardaemon.report.markdown import markdown
 from ardaemon.report.tally import Frame, Tally
 from tests.support.histories import run
@@ -111,6 +112,11 @@ def test_a_plain_session_has_none_of_it() -> None:
     text = markdown(summary)
     for word in ("luck", "90%", "P=", "confirmation", "surely"):
         assert word not in text
+
+
+def test_a_luckiest_value_far_beyond_the_noise_is_told_with_few_digits() -> None:
+    luck = replace(LUCK, noise=1e-200, luckiest=Lucky(run_id="r0003", seed=0, value=1e100, flatters=1e100))
+    assert ", which flatters by 1e+100, 1e+300 × the noise" in luck_lines(luck)[1]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ardaemon.judging.noise.replay import (
     noise_of,
     replay,
 )
-from ardaemon.judging.noise.spread import Spread, canonical, in_metric, known
+from ardaemon.judging.noise.spread import Spread, in_reach
 from ardaemon.judging.noise.types import BestNow, Confirm, NoiseConfig, RunValues
 
 REACHED = 0.95  # P(the best's mean is at the threshold or beyond) at which the threshold is met
@@ -33,10 +33,14 @@ class ThresholdTest:
 def standing(judged: Sequence[RunValues], config: NoiseConfig) -> BestNow | None:
     """Return what is known of the best; None as long as the noise is not known."""
     runs = measured(judged)
-    noise = noise_of(runs, config) if runs else None
+    if not runs:
+        return None
+    best = best_run(runs)
+    config = in_reach(runs[0].values, best.values, config)
+    noise = noise_of(runs, config)
     if noise is None:
         return None
-    state = None if noise.exact else replay(runs, noise, len(best_run(runs).values), config)
+    state = None if noise.exact else replay(runs, noise, len(best.values), config)
     return best_now(runs, noise, state, config)
 
 
@@ -46,11 +50,11 @@ def threshold(judged: Sequence[RunValues], level: float, config: NoiseConfig) ->
     if not runs:
         return ThresholdTest(False, None)
     best, now = best_run(runs), standing(judged, config)
-    values = known(canonical(best.values, config))
+    values = [value for value in best.values if value is not None and math.isfinite(value)]
     p = None if now is None else _beyond(now, level, config)
     if p is not None and p >= REACHED and len(values) >= VALUES_LEAST:
         return ThresholdTest(True, p)
-    touched = min(values) <= in_metric(level, config) and len(values) < VALUES_LEAST
+    touched = any(_left(value, level, config) >= 0 for value in values) and len(values) < VALUES_LEAST
     perhaps = touched or (p is not None and p >= PERHAPS)
     return ThresholdTest(False, p, _next(best) if perhaps and is_measurable(best, config) else None)
 
@@ -64,16 +68,21 @@ def worth_measuring(judged: Sequence[RunValues], config: NoiseConfig) -> Confirm
     if not runs:
         return None
     best, now = best_run(runs), standing(judged, config)
-    is_known = now is not None and now.sd * now.sd < KNOWN_WELL * Spread(now.noise, now.df).sigma ** 2
+    is_known = now is not None and now.sd < math.sqrt(KNOWN_WELL) * Spread(now.noise, now.df).sigma
     return None if is_known or not is_measurable(best, config) else _next(best)
 
 
 def _beyond(best: BestNow, level: float, config: NoiseConfig) -> float:
     """Return the probability that the best's mean is at `level` or beyond."""
-    left = in_metric(level, config) - in_metric(best.mean, config)
+    left = _left(best.mean, level, config)
     if best.sd == 0:
         return 1.0 if left >= 0 else 0.0
     return 0.5 * math.erfc(-left / best.sd / math.sqrt(2))
+
+
+def _left(value: float, level: float, config: NoiseConfig) -> float:
+    """Return by how far a value lies beyond the level, in the metric's unit; negative: before it."""
+    return level - value if config.direction == "min" else value - level
 
 
 def _next(run: RunValues) -> Confirm:

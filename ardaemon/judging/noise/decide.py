@@ -23,7 +23,16 @@ from ardaemon.judging.noise.replay import (
     replay,
 )
 from ardaemon.judging.noise.scales import MEANS, NONE_AT
-from ardaemon.judging.noise.spread import FARTHEST, Scale, Spread, canonical, in_metric, known
+from ardaemon.judging.noise.spread import (
+    FARTHEST,
+    Scale,
+    Spread,
+    canonical,
+    in_metric,
+    in_reach,
+    known,
+    size_in_metric,
+)
 from ardaemon.judging.noise.types import (
     Advance,
     BestNow,
@@ -62,12 +71,14 @@ def decide(history: Sequence[RunValues], config: NoiseConfig) -> Decision:
     history = measured(history)
     if len(history) == 1:
         return Advance()  # nothing before it has a value: whatever it has is the best
+    best = best_run(history[:-1])
+    config = in_reach(history[0].values, best.values, config)
     noise = noise_of(history, config)
     if noise is None:
         return without_noise(history, config)
     if noise.exact:
         return exact(history, noise, config)
-    seeds = 1 + max(len(candidate.values), len(best_run(history[:-1]).values))
+    seeds = 1 + max(len(candidate.values), len(best.values))
     return _judged(history, noise, replay(history[:-1], noise, seeds, config), config)
 
 
@@ -75,7 +86,8 @@ def _judged(history: Sequence[RunValues], noise: Spread, state: State, config: N
     """Decide with the noise known and all earlier runs replayed."""
     candidate = history[-1]
     values = state.scale.units(canonical(candidate.values, config))
-    effects, min_delta = state.edits.effects(), min(config.min_delta / state.scale.sigma, FARTHEST)
+    effects = state.edits.effects()
+    min_delta = min(config.min_delta / config.unit / state.scale.sigma, FARTHEST)
     after = posterior(fits(state.belief, SHARES, values), effects, state.edits.shares)
     reported = to_report(state.reported, values, [0], effects, state.edits.shares)
     effect = effect_of(after, min_delta)
@@ -130,10 +142,10 @@ def _facts(
     """Return what is known of the candidate, in the metric's unit and sign."""
     return Facts(
         p_better=effect.p_better,
-        gain=-effect.mean * scale.sigma,
-        gain_sd=math.sqrt(effect.variance) * scale.sigma,
+        gain=size_in_metric(-effect.mean * scale.sigma, config),
+        gain_sd=size_in_metric(math.sqrt(effect.variance) * scale.sigma, config),
         mean=in_metric(scale.value(reported.mean[0]), config),
-        sd=math.sqrt(max(0.0, reported.cov[0][0])) * scale.sigma,
+        sd=size_in_metric(math.sqrt(max(0.0, reported.cov[0][0])) * scale.sigma, config),
         first=in_metric(known(canonical(candidate.values, config))[0], config),
         attempts=len(candidate.values),
         best=best,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ardaemon.judging.noise.replay import best_run, measured, noise_of, replay
-from ardaemon.judging.noise.spread import canonical, in_metric
+from ardaemon.judging.noise.spread import canonical, in_metric, in_reach, size_in_metric
 from ardaemon.judging.noise.types import NoiseConfig, RunValues
 
 FAR = 3.0  # standard deviations of what is expected: by luck alone some 3 reruns in 1,000 lie farther off
@@ -35,10 +35,13 @@ def drift(judged: Sequence[RunValues], seed: int, value: float, config: NoiseCon
     As long as the noise is known with few degrees of freedom (min_df) a value that is far off says nothing.
     """
     runs = measured(judged)
-    noise = noise_of(runs, config) if runs else None
-    if noise is None or noise.exact or noise.df < config.min_df:
+    if not runs:
         return None
     best = best_run(runs)
+    config = in_reach(runs[0].values, best.values, config)
+    noise = noise_of(runs, config)
+    if noise is None or noise.exact or noise.df < config.min_df:
+        return None
     if seed < len(best.values) and best.values[seed] is not None:
         return None
     state = replay(runs, noise, max(len(best.values), seed + 1), config)
@@ -47,4 +50,4 @@ def drift(judged: Sequence[RunValues], seed: int, value: float, config: NoiseCon
     (found,) = canonical([value], config)
     if found is None or sd == 0 or abs(found - expected) <= FAR * sd:
         return None
-    return Drift(value, in_metric(expected, config), sd)
+    return Drift(value, in_metric(expected, config), size_in_metric(sd, config))

@@ -2,7 +2,7 @@
 
 import math
 
-from ardaemon.core.line import counted, fit, number, short
+from ardaemon.core.line import LONG, counted, fit, number, short, times
 from ardaemon.judging.noise.drift import Drift
 from ardaemon.judging.noise.types import Advance, BestNow, Facts, Revert
 
@@ -10,7 +10,6 @@ LINE_MAX = 150  # bytes, as the verdict's line of `arctl run --wait` has them
 RUN_MAX = 12
 NAME_MAX = 32  # of a metric
 DECIMALS_MOST = 8
-LARGE = 1e6  # from here on values are written with an exponent
 
 # What a revert says that rests on statistics.
 MEASURED = {
@@ -64,13 +63,15 @@ def status_line(best: BestNow, launches: int, confirmations: int) -> str:
 
 def drift_line(launch: str, seed: int, far: Drift) -> str:
     """Return `r0012m5: 0.874 with seed 5, 4.1 sd from the 0.851 expected: is the machine hotter, …`."""
-    what = f"{number(far.value)} with seed {seed}, {far.off:.1f} sd from the {number(far.expected)} expected"
+    what = (
+        f"{number(far.value)} with seed {seed}, {times(far.off)} sd from the {number(far.expected)} expected"
+    )
     return f"{short(launch, RUN_MAX)}: {what}: is the machine hotter, or does somebody else work on it?"
 
 
 def _value(value: float, facts: Facts) -> str:
     """Return a value to the digit at which the noise begins, and one more."""
     decimals = 1 - math.floor(math.log10(facts.best.noise))
-    if decimals > DECIMALS_MOST or abs(value) >= LARGE:
+    if decimals > DECIMALS_MOST or abs(value) >= LONG:
         return number(value)
     return f"{value:.{max(decimals, 0)}f}"

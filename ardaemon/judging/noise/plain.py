@@ -29,12 +29,13 @@ def exact(history: Sequence[RunValues], noise: Spread, config: NoiseConfig) -> D
     """Decide where reruns give equal values: the better value wins, as under the plain rule."""
     candidate = history[-1]
     own, best = known(canonical(candidate.values, config)), best_now(history[:-1], noise, None, config)
-    gain = (1 if config.direction == "min" else -1) * best.mean - mean(own)
+    value = in_metric(mean(own), config)
+    gain = (best.mean - value) * (1 if config.direction == "min" else -1)
     facts = Facts(
         p_better=1.0 if gain > config.min_delta else 0.0,
         gain=gain,
         gain_sd=0.0,
-        mean=in_metric(mean(own), config),
+        mean=value,
         sd=0.0,
         first=in_metric(own[0], config),
         attempts=len(candidate.values),

@@ -26,7 +26,16 @@ from ardaemon.judging.noise.edits import SHARES, Edits
 from ardaemon.judging.noise.fit import Fit, fits, fitted
 from ardaemon.judging.noise.plan import Plan, plans
 from ardaemon.judging.noise.posterior import believed, posterior, to_report
-from ardaemon.judging.noise.spread import Scale, Spread, canonical, in_metric, known, mean, pooled
+from ardaemon.judging.noise.spread import (
+    Scale,
+    Spread,
+    canonical,
+    in_metric,
+    known,
+    mean,
+    pooled,
+    size_in_metric,
+)
 from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values, has_value
 
 # What is replayed, so that a call takes no longer the longer the history is.
@@ -157,8 +166,9 @@ def is_measurable(best: RunValues, config: NoiseConfig) -> bool:
 def noise_of(history: Sequence[RunValues], config: NoiseConfig) -> Spread | None:
     """Return the noise as all runs show it, the candidate's and the best's reruns among them."""
     several = (run.values for run in reversed(history) if len(run.values) > 1)
-    ends = (known(canonical(run.values, config)) for run in (history[0], history[-1]))
-    return pooled((canonical(values, config) for values in islice(several, SPREAD_MOST)), *ends)
+    versions = (canonical(values, config) for values in islice(several, SPREAD_MOST))
+    baseline, candidate = (known(canonical(run.values, config)) for run in (history[0], history[-1]))
+    return pooled(versions, baseline, candidate, config.unit)
 
 
 def best_now(judged: Sequence[RunValues], noise: Spread, state: State | None, config: NoiseConfig) -> BestNow:
@@ -174,14 +184,14 @@ def best_now(judged: Sequence[RunValues], noise: Spread, state: State | None, co
         centre, sd, keeps = mean(known(canonical(best.values, config))), 0.0, 1.0
     else:
         centre = state.scale.value(state.reported.mean[0])
-        sd = math.sqrt(max(0.0, state.reported.cov[0][0])) * noise.sigma
+        sd = size_in_metric(math.sqrt(max(0.0, state.reported.cov[0][0])) * noise.sigma, config)
         keeps = sum(map(mul, SHARES, state.edits.shares))
     return BestNow(
         run=best.run,
         attempts=len(best.values),
         mean=in_metric(centre, config),
         sd=sd,
-        noise=noise.sd,
+        noise=size_in_metric(noise.sd, config),
         df=noise.df,
         keeps=keeps,
         advances=len(ours),

@@ -1,17 +1,25 @@
 """The noise: how far launches of one version lie apart over seeds, pooled over all versions.
 
-Values are canonical here: lower is better, None where an attempt gave no value.
+Values are canonical here: lower is better, None where an attempt gave no value. They are in a unit (of
+NoiseConfig) in which their squares are numbers, whatever the metric's size.
 """
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from operator import mul
 from typing import NamedTuple
 
 from ardaemon.judging.noise.types import NoiseConfig, Values
 
-LARGEST = 1e100  # a value beyond it counts as this much: its square would overflow
+LARGEST = 1e100  # a canonical value beyond it counts as this much: its square would overflow
+LEAST = 1 / LARGEST  # values below it have squares that underflow
+POWER_MOST = 1000  # of 2 in a unit: so far it is a number, and so is 1 / it
+MOST = (
+    1e306  # in the metric's unit: a value beyond it counts as this much, so that sums and intervals hold it
+)
+TOLD_MOST = 1e307  # and no figure that is told is larger
 FARTHEST = 1e12  # sigmas from the baseline: beyond it float64 has no room for one sigma
 RELATIVE_FLOOR = 1e-9  # of the values' size: below it lies the rounding of float64
 SMALLEST = 1e-300  # where even the resolution is no number
@@ -50,23 +58,42 @@ class Scale(NamedTuple):
         return self.centre + units * self.sigma
 
 
+def in_reach(baseline: Values, best: Values, config: NoiseConfig) -> NoiseConfig:
+    """Return the settings with a unit in which these values can be squared.
+
+    The unit is a power of two. A division by one rounds nothing, so verdicts are the same in any unit.
+    """
+    sizes = (abs(value) for value in (*baseline, *best) if value is not None and math.isfinite(value))
+    largest = max(sizes, default=0.0)
+    if largest == 0 or LEAST <= largest <= LARGEST:
+        return config
+    _, power = math.frexp(largest)
+    return replace(config, unit=2.0 ** max(-POWER_MOST, min(POWER_MOST, power)))
+
+
 def canonical(values: Values, config: NoiseConfig) -> list[float | None]:
-    """Return values whose lower is better, None where there is no finite number."""
-    sign = 1.0 if config.direction == "min" else -1.0
+    """Return values whose lower is better, in the unit of `config`; None where there is no finite number."""
+    factor = (1.0 if config.direction == "min" else -1.0) / config.unit
+    most = min(LARGEST * config.unit, MOST)
     return [
-        sign * value if value is not None and -LARGEST <= value <= LARGEST else _bounded(value, sign)
+        factor * value if value is not None and -most <= value <= most else _bounded(value, factor, most)
         for value in values
     ]
 
 
-def _bounded(value: float | None, sign: float) -> float | None:
-    """Return a number that is too large as LARGEST; None if there is no finite one."""
-    return None if value is None or not math.isfinite(value) else math.copysign(LARGEST, sign * value)
+def _bounded(value: float | None, factor: float, most: float) -> float | None:
+    """Return a number that is too large as the largest that counts; None if there is no finite one."""
+    return None if value is None or not math.isfinite(value) else factor * math.copysign(most, value)
 
 
 def in_metric(value: float, config: NoiseConfig) -> float:
-    """Return a canonical value in the metric's own sign."""
-    return value if config.direction == "min" else 0.0 - value  # and not -0.0
+    """Return a canonical value in the metric's own unit and sign."""
+    return size_in_metric(value if config.direction == "min" else 0.0 - value, config)  # and not -0.0
+
+
+def size_in_metric(size: float, config: NoiseConfig) -> float:
+    """Return a difference, or a standard deviation, in the metric's own unit."""
+    return max(-TOLD_MOST, min(TOLD_MOST, size * config.unit))
 
 
 def known(values: Values) -> list[float]:
@@ -80,7 +107,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def pooled(
-    versions: Iterable[Values], baseline: Sequence[float], candidate: Sequence[float]
+    versions: Iterable[Values], baseline: Sequence[float], candidate: Sequence[float], unit: float = 1.0
 ) -> Spread | None:
     """Return the noise from every version that has two values or more; None if there is none.
 
@@ -97,7 +124,8 @@ def pooled(
     if not df:
         return None
     rounding = max(RELATIVE_FLOOR * max(map(abs, baseline)), SMALLEST)
-    floor = max(resolution([*baseline, *candidate]) / math.sqrt(12), rounding)
+    step = resolution(value * unit for value in (*baseline, *candidate)) / unit  # digits are the metric's own
+    floor = max(step / math.sqrt(12), rounding)
     sd = math.sqrt(squares / df)
     return Spread(max(sd, floor), df, exact=sd <= rounding)
 

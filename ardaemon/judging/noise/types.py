@@ -42,6 +42,7 @@ class NoiseConfig:
     price_floor: float = 0.02  # and never less than this many sigma, when fresh edits bring nothing
     max_attempts: int = 24  # of one version; with 4 a night at great noise goes half as far
     min_df: int = 6  # below this no advance on one value: sigma may be wrong by half
+    unit: float = 1.0  # no setting: what values are divided by as they are worked with (spread.in_reach)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,3 +80,14 @@ def test_an_idle_gpu_measures_the_best_until_its_mean_is_well_known() -> None:
     assert worth_measuring([BASE, replace(LUCKY, rerun_failed=True)], CONFIG) is None
     assert worth_measuring([replace(BASE, values=(1.0,))], CONFIG) == Confirm("r0000", 1)
     assert worth_measuring([], CONFIG) is None
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300])
+def test_a_threshold_is_met_and_the_best_is_known_whatever_the_size_of_the_values(unit: float) -> None:
+    base = replace(BASE, values=tuple(value * unit for value in (1.0, 1.001, 0.999, 1.0005)))
+    kept = replace(LUCKY, values=(0.98 * unit, 0.9805 * unit))
+    assert threshold([base, kept], 0.99 * unit, CONFIG).met
+    assert not threshold([base, kept], 0.97 * unit, CONFIG).met
+    known = replace(kept, values=tuple(value * unit for value in (0.98, 0.9805, 0.9795) * 4))
+    assert worth_measuring([base, kept], CONFIG) == Confirm("r0001", 2)
+    assert worth_measuring([base, known], CONFIG) is None

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from ardaemon.judging.noise.decide import decide
-from ardaemon.judging.noise.types import Advance, Confirm, Decision, NoiseConfig, Revert, RunValues
+from ardaemon.judging.noise.types import Advance, Confirm, Decision, Facts, NoiseConfig, Revert, RunValues
 
 CONFIG = NoiseConfig()
 FOUR = (1.0, 1.001, 0.999, 1.0005)  # the baseline, 3 degrees of freedom; sd 0.0009
@@ -151,6 +151,42 @@ def test_a_huge_win_is_a_win() -> None:
     worst = judged(EIGHT, [1e300])
     assert worst.facts is not None
     assert worst.facts.best.noise == pytest.approx(0.00079, rel=0.01)
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+@pytest.mark.parametrize("power", [-1000, -600, 600, 1000])
+def test_values_of_any_size_are_judged_as_values_about_one(
+    power: int, direction: Literal["min", "max"]
+) -> None:
+    """A power of two is a unit in which every number is exact: so is the answer, to the last digit."""
+    sign, unit, config = 1 if direction == "min" else -1, 2.0**power, NoiseConfig(direction=direction)
+    for base, candidate in ((EIGHT, [0.98, 0.981]), (EIGHT, [0.9995]), (FOUR, [1.02]), (FOUR, [0.98])):
+        large, small = (
+            judged([one * value for value in base], [one * value for value in candidate], config)
+            for one in (sign * unit, sign)
+        )
+        assert large.facts is not None
+        assert (type(large), in_unit(large.facts, unit)) == (type(small), small.facts)
+
+
+def in_unit(facts: Facts, unit: float) -> Facts:
+    best = facts.best
+    return replace(
+        facts,
+        gain=facts.gain / unit,
+        gain_sd=facts.gain_sd / unit,
+        mean=facts.mean / unit,
+        sd=facts.sd / unit,
+        first=facts.first / unit,
+        best=replace(best, mean=best.mean / unit, sd=best.sd / unit, noise=best.noise / unit),
+    )
+
+
+def test_a_limit_is_in_the_metrics_unit_however_large_the_values_are() -> None:
+    """The baseline is 1e300 ± 1e297; the candidate is better by 2e298."""
+    base, candidate = ([value * 1e300 for value in values] for values in (EIGHT, [0.98, 0.981]))
+    assert isinstance(judged(base, candidate, NoiseConfig(min_delta=1e298)), Advance)
+    assert isinstance(judged(base, candidate, NoiseConfig(min_delta=5e298)), Revert)
 
 
 @pytest.mark.parametrize("values", [[], [None], [float("nan")], [float("inf"), float("-inf")]])

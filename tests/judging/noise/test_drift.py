@@ -70,6 +70,12 @@ def test_a_machine_that_stays_as_it_is_rings_seldom() -> None:
     assert rung <= 14
 
 
+def test_however_far_it_is_off_the_line_has_few_digits() -> None:
+    far = drift([BASE], 8, 1e300, CONFIG)
+    assert far is not None
+    assert len(drift_line("r0001m8", 8, far)) < 150
+
+
 def test_it_is_said_in_one_line() -> None:
     far = drift([BASE], 8, 1.006, CONFIG)
     assert far is not None
