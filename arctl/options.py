@@ -14,20 +14,16 @@ from ardaemon.core.priority import PRIORITY_MOST
 from ardaemon.core.size import mebibytes
 
 
-class Memory(click.ParamType[float]):
-    """An amount of memory, written as `6GiB`; its value is in MiB."""
+class Size(click.ParamType[float]):
+    """A size of memory or of disk, written as `6GiB`; its value is in MiB."""
 
-    name = "memory"
+    name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the amount, or raise click's error, which names the option."""
+        """Read the amount. Raises UsageError, which names the option and shows what it takes."""
         if isinstance(value, float):
             return value
-        option = param.opts[0] if param is not None else "memory"
-        try:
-            return mebibytes(str(value), option)
-        except UsageError as error:
-            raise click.UsageError(error.line, ctx) from error
+        return mebibytes(str(value), param.opts[0] if param is not None else "size")
 
 
 class Duration(click.ParamType[float]):
@@ -87,7 +83,7 @@ class RunId(click.ParamType[str]):
 
 
 SHORT_ID = re.compile(r"r?([0-9]{1,9})", re.ASCII)
-MEMORY = Memory()
+SIZE = Size()
 
 
 RUN = RunId()
@@ -123,7 +119,7 @@ GPUS_HELP = "GPUs per run; 0 is a CPU slot. Default: 1 if the machine has any."
 VRAM_HELP = "With --share: the memory a run needs on each GPU, as 6GiB."
 
 gpus_option = click.option("--gpus", type=GPUS, metavar="N", help=GPUS_HELP)
-vram_option = click.option("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP)
+vram_option = click.option("--vram", type=SIZE, metavar="SIZE", help=VRAM_HELP)
 
 
 def which_run(command: Callable[..., Any]) -> Callable[..., Any]:

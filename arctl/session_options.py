@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from arctl.options import DURATION, DURATION_OR_0, GPUS, GPUS_HELP, HOURS, MEMORY, VRAM_HELP
+from arctl.options import DURATION, DURATION_OR_0, GPUS, GPUS_HELP, HOURS, SIZE, VRAM_HELP
 from ardaemon.core.metric_names import METRIC_SOURCES
 
 # The fields of Settings in ardaemon.core.model, each an option here. A list's is named without the s at its
@@ -217,12 +217,12 @@ OPTIONS = (
         help="What is better in the audit's value; default: as in the primary metric.",
     ),
     click.option("--share/--no-share", default=None, help="Let runs share a GPU if their memory fits."),
-    setting("--vram", type=MEMORY, metavar="SIZE", help=VRAM_HELP),
-    setting("--max-vram", type=MEMORY, metavar="SIZE", help="End a run that takes more GPU memory."),
-    setting("--max-rss", type=MEMORY, metavar="SIZE", help="End a run that takes more host memory."),
+    setting("--vram", type=SIZE, metavar="SIZE", help=VRAM_HELP),
+    setting("--max-vram", type=SIZE, metavar="SIZE", help="End a run that takes more GPU memory."),
+    setting("--max-rss", type=SIZE, metavar="SIZE", help="End a run that takes more host memory."),
     setting(
         "--max-log",
-        type=MEMORY,
+        type=SIZE,
         metavar="SIZE",
         help="Of a longer log keep the head and the tail, as 256MiB; default: 1GiB; none: all of it.",
     ),

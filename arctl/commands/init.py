@@ -3,6 +3,7 @@
 import os
 import re
 import time
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from arctl.client import Client
 from arctl.dial import Answer
 from arctl.options import NO_FILE, SCOPE, file_or_none, file_type, folder_type, path_type
 from ardaemon.core.errors import ArdaemonError, UsageError
-from ardaemon.core.layout import SLUG, check_slug
+from ardaemon.core.layout import SLUG, SLUG_MAX, check_slug
 
+TOPIC_MAX = SLUG_MAX - len("yymmdd-")
 TOPIC = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -84,9 +86,18 @@ def init(
 
 def dated(slug: str) -> str:
     """Return the slug, with today's date if it has none. Raises UsageError if it cannot be a slug."""
-    if TOPIC.fullmatch(slug) and not SLUG.fullmatch(slug):
-        slug = f"{time.strftime('%y%m%d')}-{slug}"
-    return check_slug(slug)
+    is_topic = TOPIC.fullmatch(slug) and not SLUG.fullmatch(slug)
+    try:
+        return check_slug(f"{time.strftime('%y%m%d')}-{slug}" if is_topic else slug)
+    except UsageError as error:
+        raise UsageError(error.message, f"arctl init {corrected(slug)}, with the other options") from error
+
+
+def corrected(slug: str) -> str:
+    """Return a name that is taken, as much like this one as can be; the date may be missing in it."""
+    letters = unicodedata.normalize("NFKD", slug).encode("ascii", "ignore").decode().lower()
+    topic = "-".join(re.findall(r"[a-z0-9]+", letters))
+    return topic[:TOPIC_MAX].strip("-") or "lr-warmup"
 
 
 def _complete(given: dict[str, str | None]) -> dict[str, str | None]:

@@ -354,9 +354,18 @@ def check_slug(slug: str) -> str:
     if is_slug(slug):
         return slug
     raise UsageError(
-        f"{slug[:80]!r} is not an experiment's name",
+        f"{slug[:80]!r} is not an experiment's name: {_slug_fault(slug)}",
         f"use yymmdd-kebab-topic, as 261122-lr-warmup (at most {SLUG_MAX} characters)",
     )
+
+
+def _slug_fault(slug: str) -> str:
+    """Say why no experiment can have this name."""
+    if len(slug) > SLUG_MAX:
+        return f"it has {len(slug)} characters, and {SLUG_MAX} are the most"
+    if SLUG.fullmatch(f"000000-{slug}"):
+        return "it does not begin with a date, as 261122-"
+    return "it may have a-z, 0-9 and single hyphens between them, and nothing else"
 
 
 @dataclass(frozen=True)

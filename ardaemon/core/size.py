@@ -1,4 +1,4 @@
-"""Amounts of memory as people write them, in MiB (standard library alone: the client loads it)."""
+"""Sizes of memory and of disk as people write them, in MiB (standard library alone: the client loads it)."""
 
 import math
 import re
@@ -13,17 +13,21 @@ _FORM = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgt])(?:ib|
 
 
 def mebibytes(text: str, option: str) -> float:
-    """Read an amount of memory (`6GiB`, `6G`, `512MiB`) and return MiB.
+    """Read a size of memory or of disk (`6GiB`, `6G`, `512MiB`) and return MiB.
 
     Raises UsageError, which names `option`; so does a bare number, which has no unit.
     """
     match = _FORM.fullmatch(text)
     amount = float(match["number"]) * _MIB[match["unit"].lower()] if match else 0.0
     if not 0 < amount < math.inf:
-        raise UsageError(
-            f"{option} {text[:40]!r}: it is not an amount of memory", "write it as 6GiB or 512MiB"
-        )
+        raise no_size(option, repr(text[:40]))
     return amount
+
+
+def no_size(option: str, given: str) -> UsageError:
+    """Make the error for what is no size; `given` is how it was written."""
+    mend = f"give a number and its unit, as {option} 512MiB or {option} 6GiB"
+    return UsageError(f"{option} {given}: it is not a size", mend)
 
 
 def dropped(size: int, max_log: float | None) -> str:

@@ -14,7 +14,7 @@ from ardaemon.core.config import GPUS_MAX, LOG_MIN_MIB, MEMORY_MAX_MIB
 from ardaemon.core.errors import SecondsNeeded, UsageError
 from ardaemon.core.model import OF_A_NEW_SESSION, Settings
 from ardaemon.core.protocol import DURATIONS, HOURS, SomeSettings
-from ardaemon.core.size import SIZES, mebibytes, written
+from ardaemon.core.size import SIZES, mebibytes, no_size, written
 from ardaemon.core.words import option as option_of
 from ardaemon.experiment import runner
 from ardaemon.metrics.custom import split_command
@@ -151,7 +151,7 @@ def _check_gpus(settings: Settings) -> None:
     memory = {"--vram": settings.vram, "--max-vram": settings.max_vram, "--max-rss": settings.max_rss}
     for option, mib in memory.items():
         if mib is not None and not 0 < mib <= MEMORY_MAX_MIB:
-            raise UsageError(f"{option} {mib:g} MiB: it is not an amount of memory", "write it as 6GiB")
+            raise no_size(option, f"{mib:g} MiB")
     if settings.max_log is not None and not LOG_MIN_MIB <= settings.max_log <= MEMORY_MAX_MIB:
         raise UsageError(
             f"--max-log {written(settings.max_log)}: it must be between {written(LOG_MIN_MIB)} and"

@@ -7,7 +7,7 @@ from ardaemon.core.errors import UsageError
 from ardaemon.core.gpus import MARGIN_MB, GpuReading, Inventory, Need, is_allowed
 from ardaemon.core.model import Settings
 from ardaemon.core.protocol import Submit
-from ardaemon.core.size import shown
+from ardaemon.core.size import no_size, shown
 from ardaemon.core.text import one_line
 
 ALLOWED = "CUDA_VISIBLE_DEVICES"
@@ -108,7 +108,7 @@ def _is_mig(gpus: list[GpuReading]) -> bool:
 
 def _check_memory(vram: float, there: list[GpuReading]) -> None:
     if not 0 < vram <= MEMORY_MAX_MIB:
-        raise UsageError(f"--vram {vram:g} MiB: it is not an amount of memory", "write it as 6GiB")
+        raise no_size("--vram", f"{vram:g} MiB")
     totals = [gpu.total_mb for gpu in there if gpu.total_mb is not None]
     if totals and len(totals) == len(there) and vram > max(totals) - MARGIN_MB:
         raise UsageError(

@@ -58,7 +58,17 @@ USAGE = {
     ),
     "init of a missing file": (["init", "lr", "--train", "none.py"], "none.py"),
     "slug that leaves the folder": (["init", "../x", "--from", "."], "'../x' is not an experiment's name"),
-    "slug with odd characters": (["init", "Übung 1", "--from", "."], "is not an experiment's name"),
+    "slug with odd characters": (["init", "Übung 1", "--from", "."], "→ arctl init ubung-1, with"),
+    "slug with a blank": (["init", "a b", "--from", "."], "it may have a-z, 0-9 and single hyphens"),
+    "slug of no letters": (["init", "日本", "--from", "."], "→ arctl init lr-warmup, with"),
+    "slug that is too long": (
+        ["init", "a" * 65, "--from", "."],
+        f"it has 72 characters, and 64 are the most\n→ arctl init {'a' * 57}, with",
+    ),
+    "size without a unit": (
+        ["session", "start", "--seconds", "9", "--max-log", "10"],
+        "--max-log '10': it is not a size\n→ give a number and its unit, as --max-log 512MiB or",
+    ),
 }
 
 

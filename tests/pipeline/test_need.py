@@ -75,7 +75,7 @@ def test_the_callers_word_counts_more_than_the_sessions() -> None:
         (machine(state="unknown"), None, {"gpus": 65}, "--gpus 65"),
         (machine(*TWO), None, {"vram": 100.0}, "--vram is what a run needs on a GPU that it shares"),
         (machine(*TWO), None, {"share": True, "vram": 90000.0}, "the largest GPU has 80.0 GiB"),
-        (machine(*TWO), None, {"share": True, "vram": -1.0}, "not an amount of memory"),
+        (machine(*TWO), None, {"share": True, "vram": -1.0}, "-1 MiB: it is not a size"),
         (machine(*TWO), None, {"share": True, "vram": 81500.0}, "512 MiB are kept free where runs share"),
         (machine(PARENT, *MIG), None, {"gpus": 2}, "one MIG instance at most"),
     ],
