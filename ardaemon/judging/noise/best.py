@@ -68,7 +68,7 @@ def worth_measuring(judged: Sequence[RunValues], config: NoiseConfig) -> Confirm
     if not runs:
         return None
     best, now = best_run(runs), standing(judged, config)
-    is_known = now is not None and now.sd < math.sqrt(KNOWN_WELL) * Spread(now.noise, now.df).sigma
+    is_known = now is not None and now.sd <= math.sqrt(KNOWN_WELL) * Spread(now.noise, now.df).sigma
     return None if is_known or not is_measurable(best, config) else _next(best)
 
 

@@ -71,7 +71,9 @@ def drift_line(launch: str, seed: int, far: Drift) -> str:
 
 def _value(value: float, facts: Facts) -> str:
     """Return a value to the digit at which the noise begins, and one more."""
+    if facts.best.noise == 0 or abs(value) >= LONG:
+        return number(value)
     decimals = 1 - math.floor(math.log10(facts.best.noise))
-    if decimals > DECIMALS_MOST or abs(value) >= LONG:
+    if decimals > DECIMALS_MOST:
         return number(value)
     return f"{value:.{max(decimals, 0)}f}"

@@ -30,6 +30,7 @@ from ardaemon.judging.noise.spread import (
     Scale,
     Spread,
     canonical,
+    hidden_by,
     in_metric,
     known,
     mean,
@@ -164,11 +165,29 @@ def is_measurable(best: RunValues, config: NoiseConfig) -> bool:
 
 
 def noise_of(history: Sequence[RunValues], config: NoiseConfig) -> Spread | None:
-    """Return the noise as all runs show it, the candidate's and the best's reruns among them."""
+    """Return the noise as all runs show it, the candidate's and the best's reruns among them.
+
+    It is not less than what the last digit hides, unless reruns give equal values: then there is none.
+    """
     several = (run.values for run in reversed(history) if len(run.values) > 1)
     versions = (canonical(values, config) for values in islice(several, SPREAD_MOST))
-    baseline, candidate = (known(canonical(run.values, config)) for run in (history[0], history[-1]))
-    return pooled(versions, baseline, candidate, config.unit)
+    noise = pooled(versions, known(canonical(history[0].values, config)))
+    if noise is None or noise.exact:
+        return noise
+    return noise._replace(sd=max(noise.sd, _hidden(history, noise.sd * config.unit) / config.unit))
+
+
+def _hidden(history: Sequence[RunValues], sd: float) -> float:
+    """Return the standard deviation that the last digit hides which any run shows; in the metric's unit.
+
+    Mostly the digits of two runs hide less than `sd`, the noise that was measured. Then the others' are not
+    looked at, for they cannot hide more.
+    """
+    ends = [history[0], history[-1]]
+    hidden = hidden_by(value for run in ends for value in run.values)
+    if hidden <= sd:
+        return hidden
+    return hidden_by(value for run in [*ends, *bounded(history)] for value in run.values)
 
 
 def best_now(judged: Sequence[RunValues], noise: Spread, state: State | None, config: NoiseConfig) -> BestNow:

@@ -22,7 +22,7 @@ MOST = (
 TOLD_MOST = 1e307  # and no figure that is told is larger
 FARTHEST = 1e12  # sigmas from the baseline: beyond it float64 has no room for one sigma
 RELATIVE_FLOOR = 1e-9  # of the values' size: below it lies the rounding of float64
-SMALLEST = 1e-300  # where even the resolution is no number
+SMALLEST = 1e-300  # so of a baseline of 0
 WIDENING = 1.0  # sigma² × (1 + this/df): few values tell little about sigma, as Student's t has it
 
 
@@ -96,7 +96,7 @@ def size_in_metric(size: float, config: NoiseConfig) -> float:
     return max(-TOLD_MOST, min(TOLD_MOST, size * config.unit))
 
 
-def known(values: Values) -> list[float]:
+def known(values: Iterable[float | None]) -> list[float]:
     """Return the values without the gaps."""
     return [value for value in values if value is not None]
 
@@ -106,14 +106,8 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def pooled(
-    versions: Iterable[Values], baseline: Sequence[float], candidate: Sequence[float], unit: float = 1.0
-) -> Spread | None:
-    """Return the noise from every version that has two values or more; None if there is none.
-
-    The noise is not less than what the values' last digit hides: a rounding error is spread evenly over one
-    step of it, and has a standard deviation of a step/√12.
-    """
+def pooled(versions: Iterable[Values], baseline: Sequence[float]) -> Spread | None:
+    """Return the noise from every version that has two values or more; None if there is none."""
     squares, df = 0.0, 0
     for values in versions:
         if len(values) > 1 and len(numbers := known(values)) > 1:
@@ -123,11 +117,16 @@ def pooled(
             df += len(numbers) - 1
     if not df:
         return None
-    rounding = max(RELATIVE_FLOOR * max(map(abs, baseline)), SMALLEST)
-    step = resolution(value * unit for value in (*baseline, *candidate)) / unit  # digits are the metric's own
-    floor = max(step / math.sqrt(12), rounding)
     sd = math.sqrt(squares / df)
-    return Spread(max(sd, floor), df, exact=sd <= rounding)
+    return Spread(sd, df, exact=sd <= max(RELATIVE_FLOOR * max(map(abs, baseline)), SMALLEST))
+
+
+def hidden_by(values: Iterable[float | None]) -> float:
+    """Return the standard deviation that the values' last digit hides; in their unit.
+
+    A rounding error is spread evenly over one step of that digit: this gives a step/√12.
+    """
+    return resolution(known(values)) / math.sqrt(12)
 
 
 def resolution(values: Iterable[float]) -> float:

@@ -7,7 +7,9 @@ from typing import Literal
 
 import pytest
 
+from ardaemon.judging.noise.best import standing, worth_measuring
 from ardaemon.judging.noise.decide import decide
+from ardaemon.judging.noise.line import status_line, verdict_line
 from ardaemon.judging.noise.types import Advance, Confirm, Decision, Facts, NoiseConfig, Revert, RunValues
 
 CONFIG = NoiseConfig()
@@ -136,6 +138,34 @@ def test_better_by_less_than_min_delta_is_not_said_to_be_no_better(base: Values)
         decision = judged(base, [value], NoiseConfig(min_delta=0.3))
         assert isinstance(decision, Revert)
         assert decision.reason == reason
+
+
+def test_the_last_digit_is_that_of_all_runs_and_not_of_the_candidate_alone() -> None:
+    """Of 24 launches one differs, by 1: sd 0.204, less than whole numbers hide, but not than tenths do."""
+    whole, tenths = run(0, [97.0] * 23 + [98.0]), run(1, [98.5], False)
+    noises = []
+    for history in ([whole], [whole, tenths]):
+        for value in (99.0, 98.5):
+            facts = decide([*history, run(2, [value])], CONFIG).facts
+            assert facts is not None
+            noises.append(facts.best.noise)
+    assert noises == pytest.approx([12**-0.5, 0.2041, 0.2041, 0.2041], rel=1e-3)
+
+
+def test_where_reruns_give_equal_values_there_is_no_noise() -> None:
+    for value in (5.0, 0.85):
+        decision = judged([value] * 4, [value])
+        assert isinstance(decision, Revert)
+        assert decision.facts is not None
+        assert decision.facts.best.noise == 0
+        assert verdict_line("r0001", "hits", decision) == (
+            f"[r0001] revert: {value:g} is no better than the best (P=0.00)"
+        )
+        best = [run(0, [value] * 4), run(1, [value], False)]
+        now = standing(best, CONFIG)
+        assert now is not None
+        assert status_line(now, 5, 3).startswith("noise: ±0 (3 df), 3 of 5 launches")
+        assert worth_measuring(best, CONFIG) is None, "an idle GPU has nothing to learn"
 
 
 def test_a_best_of_zero_is_shown_without_a_sign() -> None:
