@@ -209,11 +209,6 @@ def _checkpoint(ended: Ended) -> checkpoint.LatestCheckpoint:
     return checkpoint.find(ended.experiment, ended.run, ended.record.settings, started, ended.attempts)
 
 
-def _of_this_session(ended: Ended, current: State) -> bool:
-    """Tell whether the run belongs to the latest session, and not to one that is over."""
-    return ended.record.epoch == current.session.epoch
-
-
 def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counters:
     tally = terminate.Tally(
         status=judged.status,
@@ -225,7 +220,7 @@ def _counters(ended: Ended, current: State, judged: verdict.Judgement) -> Counte
         launches=ended.attempts,
         confirmations=len(launch_values.confirmations(ended.before)),
     )
-    return terminate.count(current.session.counters, tally, _of_this_session(ended, current))
+    return terminate.count(current.session.counters, tally, ended.is_of(current.session))
 
 
 def _termination(
@@ -235,7 +230,7 @@ def _termination(
     session = current.session
     if not session.live and session.terminated_by is not None:
         return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
-    manual = ended.manual and _of_this_session(ended, current)
+    manual = ended.manual and ended.is_of(current.session)
     settings, standing = _settings(ended, current), best or current.best
     met = None
     if settings.verdict == "noise":

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
-from ardaemon.core.model import Exit
+from ardaemon.core.model import Exit, Session
 from ardaemon.core.queue import seat_of
 from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
 from ardaemon.experiment import script_place
@@ -70,6 +70,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         rss = max(measured.peak_rss_mb or 0, self.exit.max_rss_kb // 1024)
         peaks = {PEAK_RSS: float(rss)} if rss else {}
         return peaks if measured.peak_vram_mb is None else {**peaks, PEAK_VRAM: float(measured.peak_vram_mb)}
+
+    def is_of(self, session: Session) -> bool:
+        """Tell whether the run belongs to this session, and not to one that is over."""
+        return self.record.epoch == session.epoch
 
     @property
     def gpu_seconds(self) -> float:

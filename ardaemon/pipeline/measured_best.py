@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core import limits
 from ardaemon.core.interval import mean_of
 from ardaemon.core.line import number
-from ardaemon.core.model import Best, Counters, Result, SeedValue, Settings, Termination
+from ardaemon.core.model import Best, Counters, Result, SeedValue, Session, Settings, Termination
 from ardaemon.core.run_record import NOTHING, Decision
 from ardaemon.experiment import seal
 from ardaemon.experiment.state import State, hours_of
@@ -33,9 +33,9 @@ def decision_of(ended: Ended, current: State, judged: verdict.Judgement) -> Deci
     history = _history(ended, current, best or current.best)
     if best is not None:
         best = replace(best, value=_estimate(history, ended.record.settings, best))
-    counters = _counters(ended, current.session.counters)
+    counters = _counters(ended, current.session)
     why = current.session.terminated_by
-    if current.session.live and ended.record.epoch == current.session.epoch:
+    if current.session.live and ended.is_of(current.session):
         why = _termination(ended, current, best or current.best, history, counters, judged)
     return Decision(
         result=fit(_result(result_of(ended, judged, stamp), value, best or current.best, why)),
@@ -125,7 +125,11 @@ def _drift(
     return "" if far is None else line.drift_line(ended.run.run_id, one.seed, far)
 
 
-def _counters(ended: Ended, counters: Counters) -> Counters:
+def _counters(ended: Ended, session: Session) -> Counters:
+    """Count the launches; those of an earlier session take nothing of this one's limits."""
+    counters = session.counters
+    if not ended.is_of(session):
+        return counters
     return replace(
         counters,
         gpu_seconds=counters.gpu_seconds + ended.all_gpu_seconds,

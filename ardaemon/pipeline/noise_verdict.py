@@ -142,7 +142,7 @@ def _has_room(ended: Ended, session: Session, settings: Settings) -> bool:
     for hours after the session's end.
     """
     launches, gpu_seconds = ended.launches_beside, 0.0
-    if ended.record.epoch == session.epoch:
+    if ended.is_of(session):
         launches, gpu_seconds = launches + ended.attempts, ended.all_gpu_seconds
     counters = replace(
         session.counters,

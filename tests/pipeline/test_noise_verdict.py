@@ -86,3 +86,19 @@ def test_values_whose_sum_no_number_holds_are_judged(tmp_path: Path) -> None:
     result = committed(over(made, 2, 1.22e308, attempts=2, before=before, seed=1))
     assert result.verdict == "revert"
     assert result.primary.value == pytest.approx(1.21e308)
+
+
+def test_a_rerun_of_an_earlier_session_takes_nothing_of_the_limits_of_the_next(tmp_path: Path) -> None:
+    """Its value counts for the best all the same."""
+    made = experiment(tmp_path)
+    noisy(made)
+    counts = []
+    for number, epoch in ((3, 0), (4, 1)):
+        rerun = replace(NOISY, of="r0001", epoch=epoch)
+        committed(over(made, number, 0.5, rerun, seed=1 + number, slots=("0",)))
+        counters = session(made).counters
+        counts.append((counters.launches, counters.confirmations, counters.gpu_seconds))
+    assert counts == [(2, 0, 0.0), (3, 1, 1.0)]
+    best = state.read(made.best, Best)
+    assert best is not None
+    assert best.values[4:] == (0.5, 0.5)

@@ -131,6 +131,7 @@ def hidden_by(values: Iterable[float | None]) -> float:
 
 def resolution(values: Iterable[float]) -> float:
     """Return the step of the last digit that any of the values shows: 0.0001 of 0.85 and 0.8512."""
-    exponents = (Decimal(repr(value)).normalize().as_tuple().exponent for value in values)
+    different = set(values)  # where the step is coarse, many are equal
+    exponents = (Decimal(repr(value)).normalize().as_tuple().exponent for value in different)
     last = min((exponent for exponent in exponents if isinstance(exponent, int)), default=0)
     return float(10.0 ** min(last, 0))  # the zeros of 1200 may be digits
