@@ -253,7 +253,7 @@ class Session(Record, frozen=True, kw_only=True):
     best_measured: int = 0  # `measured` of best.json
     seal: int = 0  # `generation` of batch_contract.json
     chain: ChainState | None = None  # the last that was written as this experiment was the current one
-    noise: str = ""  # of --verdict noise, after the last verdict: how large it is, what it has cost, one line
+    noise: str = ""  # of --verdict noise, as of the last commit: how large it is, what it has cost, one line
     # Of --verdict noise, one line: the last rerun of the best that was not where it was expected.
     drift: str = ""
     recent_submits: dict[str, str] = field(default_factory=dict)  # submit id -> run id
