@@ -139,7 +139,9 @@ def liveness(session: Answer) -> str:
 
 
 def progress(view: Answer, metric: str) -> str:
-    """Return a running run in few words: `r0043 12/600 s val/loss=0.9`."""
+    """Return a run at work in few words: `r0043 12/600 s val/loss=0.9`, `r0043 exited: …`."""
+    if view["state"] != "running" and view.get("why"):
+        return f"{short_id(view)} {view['state']}: {short(view['why'], STATUS_LINE_MAX)}"
     elapsed = view.get("elapsed")
     line = f"{short_id(view)} " + (
         view["state"] if elapsed is None else f"{elapsed:.0f}/{number(view.get('seconds'))} s"

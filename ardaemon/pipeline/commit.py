@@ -81,7 +81,7 @@ class Committer:
         assert flight.exit is not None
         if flight.handle is not None:
             await self.measured(flight)
-        ended = await self._gathered(flight)
+        ended = await self._read(flight)
         pause = None
         while flight.state == "exited":
             await self._none_unapplied(flight)
@@ -132,6 +132,14 @@ class Committer:
             return await self.patience.insist(flight, work)
         finally:
             flight.checking = None
+
+    async def _read(self, flight: Flight) -> Ended:
+        """Gather what the decision needs; whoever looks at the run meanwhile sees that this is done."""
+        flight.reading = True
+        try:
+            return await self._gathered(flight)
+        finally:
+            flight.reading = False
 
     async def _gathered(self, flight: Flight) -> Ended:
         """Gather what the decision needs; where a file of the experiment is broken, put it right before.

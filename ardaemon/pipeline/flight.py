@@ -26,7 +26,7 @@ from ardaemon.gpus import nvml_library
 from ardaemon.host.command import Commands
 from ardaemon.metrics.curve import Curve
 
-CHECKING = "its check is at work"
+READING, CHECKING = "its metrics are read", "its check is at work"
 
 
 @dataclass(eq=False)
@@ -109,6 +109,7 @@ class Flight:
     promotion: Promotion = field(default_factory=Promotion)
     comparing: str | None = None  # what its verdict waits for, where it is to be compared with more
     promoting: str | None = None  # how far the copy of its checkpoint is
+    reading: bool = False  # what it has left is read: of a large file that takes minutes
     checking: Commands | None = None  # its checks, while they are under way
     failures: int = 0  # launches in a row that never started
     seen: SeenWaiting | None = None
@@ -287,6 +288,13 @@ class Flight:
         if self.attempts > 0:
             self.going.handle = handle(self.run, self.attempts)
 
+    @property
+    def _judged_by(self) -> str | None:
+        """Return what is done between the end of the job and the commit, where that may take long."""
+        if self.checking is not None:
+            return CHECKING
+        return self.comparing or self.promoting or (READING if self.reading else None)
+
     def view(self, position: int | None = None, why: str | None = None) -> RunView:
         """Return the run as clients see it."""
         record, going = self.record, self.going or Going()
@@ -298,10 +306,7 @@ class Flight:
             state=self.state,
             position=position,
             blocked=self.blocked is not None,
-            why=self.blocked
-            or self.comparing
-            or self.promoting
-            or (CHECKING if self.checking is not None else why),
+            why=self.blocked or self._judged_by or why,
             runner=record.settings.runner,
             argv=record.argv,
             seconds=record.settings.seconds,

@@ -126,6 +126,10 @@ def test_runs_in_one_place_wait_until_what_the_one_before_has_left_is_judged(
     lab.ready(metrics="custom", metric_command=f"{sys.executable} {command}", **settings)
     first, second = (lab.submit(submit_id=name)["run_id"] for name in ("1", "2"))
     wait_until(lambda: lab.get("run.get", run_id=first)["state"] == "exited", "the first one's end")
+    reads = "its metrics are read"
+    wait_until(lambda: lab.get("run.get", run_id=first)["why"] == reads, "it to say what takes so long")
+    assert f"{first} exited: {reads}" in Shell(lab)("queue")
+    assert f"running: {first} exited: {reads}" in Shell(lab)("status", "--compact")
     why = "one of it is being judged"
     wait_until(
         lambda: why in (lab.get("run.get", run_id=second)["why"] or ""), "the second one to wait for that"
