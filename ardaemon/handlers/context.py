@@ -106,12 +106,18 @@ class Context:
 
     async def _owned(self, project: Path) -> None:
         """Take the project, once another daemon that has no run in it lets go. Raises OwnedElsewhere."""
-        if project in self.ownership.owned():
-            return
+        if project not in self.ownership.owned():
+            await self.once_let_go(project, partial(self.disks.do, project, _nothing))
+
+    async def once_let_go(self, project: Path, take: Callable[[], Awaitable[T]]) -> T:
+        """Take the project by `take`, once another daemon that has no run in it lets go.
+
+        Raises OwnedElsewhere where that daemon keeps it.
+        """
         begun, told = time.monotonic(), False
         while True:
             try:
-                return await self.disks.do(project, _nothing)
+                return await take()
             except OwnedElsewhere as error:
                 standing, waited = str(error.data.get("standing")), time.monotonic() - begun
                 if waited > OWNER_WAITS_S.get(standing, 0.0):

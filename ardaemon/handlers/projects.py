@@ -30,7 +30,8 @@ class Projects:
         look = partial(choose.require_place, project, self.context.config.now.trusted)
         await self.context.disks.ask(project, look)
         # Not in a thread of the project's disk: thousands of runs may be left.
-        taken = await anyio.to_thread.run_sync(self._take_over, project, params.take_over)
+        take = partial(anyio.to_thread.run_sync, self._take_over, project, params.take_over)
+        taken = await self.context.once_let_go(project, take)
         self.context.ownership.wake()
         if taken.entries:
             await self.context.take_up(taken.entries)
