@@ -3,6 +3,8 @@
 import fcntl
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from arctl.pid_namespace import started_ticks
@@ -37,8 +39,25 @@ def holder(lock: Path) -> int | None:
     """Return the pid of the daemon that holds the lock; None where there is none, or none that can be seen.
 
     A daemon writes pid and start time into its lock (ardaemon.host.file_lock), so a pid that another process
-    has by now is not taken for it.
+    has by now is not taken for it. A lock that was removed, as with the state folder, is found where its
+    holder has it open.
     """
+    files = [lock] if lock.exists() else _open_elsewhere(lock)
+    return next(filter(None, map(_noted_in, files)), None)
+
+
+def _open_elsewhere(removed: Path) -> Iterator[Path]:
+    """Yield this user's open descriptors of the file that was there, as /proc has them (proc(5))."""
+    link = f"{os.path.realpath(removed)} (deleted)"
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # another user's, or it has ended meanwhile
+            folder = Path("/proc", process, "fd")
+            for name in os.listdir(folder):
+                if os.readlink(folder / name) == link:
+                    yield folder / name
+
+
+def _noted_in(lock: Path) -> int | None:
     if not is_locked(lock):
         return None
     try:

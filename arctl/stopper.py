@@ -60,11 +60,12 @@ def _stop_unreachable(host: Host) -> int | None:
     pid = holder(host.lock)
     if pid is None:
         return None
+    lock = host.lock if host.lock.exists() else None  # removed: then its process alone tells
     with _process(pid) as process:
         if holder(host.lock) != pid:  # it ended before its pidfd was open
             return None
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        _await_end(pid, process, host.lock)
+        _await_end(pid, process, lock)
     return pid
 
 

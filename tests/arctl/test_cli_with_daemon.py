@@ -320,6 +320,22 @@ def test_doctor_finds_a_broken_seal(shell: Shell) -> None:
     shell("doctor")
 
 
+def test_a_daemon_is_named_and_stopped_whose_state_folder_was_removed(lab: Lab) -> None:
+    """Without XDG_RUNTIME_DIR its socket was in there, and a run keeps it from ending by itself."""
+    del lab.environment["XDG_RUNTIME_DIR"]
+    lab.ready()
+    shell = Shell(lab)
+    shell.hold(0.5)
+    lab.submit()
+    wait_until(lambda: shell.states() == ["running"], "the run runs")
+    shutil.rmtree(lab.home)
+    assert f"the daemon (pid {lab.pid}) runs, but" in shell("doctor", code=65)
+    assert shell("daemon", "stop") == f"the daemon (pid {lab.pid}) is stopped\n"
+    assert not lives(lab.pid)
+    assert shell("daemon", "stop") == "the daemon was not running\n"
+    shell.release()
+
+
 def test_doctor_advises_for_a_sealed_file_what_works(shell: Shell) -> None:
     """What is no plain file, or is gone, cannot be accepted."""
     data = shell.lab.project / "data.txt"
