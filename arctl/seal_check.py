@@ -5,7 +5,7 @@ from arctl.dial import Answer
 from ardaemon.core.words import OF_A_SESSION, SEAL_HOLDS, UNREADABLE
 
 ACCEPT = "put back what changed; if the change is meant: arctl seal --accept"
-PUT_BACK = "put back what cannot be read: arctl seal --accept cannot seal it either"
+PUT_BACK = "put that file back, or make it readable: arctl seal --accept cannot seal it as it is"
 
 
 def faults(answer: Answer) -> list[str]:

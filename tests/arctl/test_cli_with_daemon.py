@@ -347,7 +347,7 @@ def test_doctor_advises_for_a_sealed_file_what_works(shell: Shell) -> None:
     for replace in (os.mkfifo, Path.unlink):  # a FIFO, and then nothing
         replace(data)
         assert "data.txt cannot be read" in sealed(shell)["found"]
-        assert sealed(shell)["mend"].startswith("put back what cannot be read")
+        assert sealed(shell)["mend"].startswith("put that file back")
         shell("seal", "--accept", code=74)
 
 

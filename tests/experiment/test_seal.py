@@ -309,7 +309,7 @@ def test_another_users_data_is_sealed_and_his_program_md_is_not_read(tmp_path: P
     assert seal.changed(made, contract) == []
     os.chown(made.program, 61002, 61002)
     assert seal.changed(made, contract) == [
-        "program.md: it belongs to another user (uid 61002), who is not `trusted`",
+        "program.md cannot be read: it belongs to another user (uid 61002), who is not `trusted`",
     ]
     with pytest.raises(
         ForeignOwner, match=r"program.md belongs to another user .uid 61002., and is not read"
