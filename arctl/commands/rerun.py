@@ -19,13 +19,13 @@ from arctl.base import (
 from arctl.dial import Answer, Stopped
 from arctl.options import which_run
 from arctl.render.line import NAME_MAX
+from arctl.render.run import rerun_line
 from arctl.signals import Detached, is_ctrl_c, leaving_on_signals
 from ardaemon.core.errors import Refused
 from ardaemon.core.line import counted, number, short
 from ardaemon.core.shell_state import of_this_process, umask
 
 LAUNCHES = click.IntRange(1, 32)
-LINE_MAX = 160  # bytes of what is said of one launch
 RUNS_DEFAULT = 4  # the noise is known to about a third then
 
 
@@ -97,7 +97,7 @@ def _show(here: Here, ask: Callable[[], Answer], as_json: bool) -> int:
             while left:
                 result = here.ask("run.wait", run_id=left[0])["result"]
                 if not as_json:
-                    say(f"[{left[0]}] {short(result.get('said') or result['status'], LINE_MAX)}")
+                    say(rerun_line(left[0], result))
                 left.pop(0)
         except (KeyboardInterrupt, Detached, Stopped) as why:
             return _leave(here, left, isinstance(why, KeyboardInterrupt) and is_ctrl_c())

@@ -13,6 +13,7 @@ LAUNCHED_MAX = 130
 METRIC_MAX = 130
 VERDICT_MAX = 150
 CLOSING_MAX = 186
+RERUN_MAX = 180  # a line of `arctl rerun` or `arctl noise`
 NEXT_MAX = 64  # of that: what a loop has to do
 GLOB_MAX = 32
 CHECK_MAX = 80  # of the verdict's line: why a check failed
@@ -87,6 +88,15 @@ def verdict_line(result: Answer) -> str:
         return fit(head, f"{_broken(result, '', ' — ')}{result['said']}", tail, VERDICT_MAX)
     body = _advanced(result) if result["verdict"] == "advance" else _reverted(result)
     return fit(head, body, tail, VERDICT_MAX)
+
+
+def rerun_line(run_id: str, result: Answer) -> str:
+    """Return `[r0042m3] val/loss 0.851 with seed 3`; of a launch without a value, why it has none."""
+    said, why = str(result.get("said") or result["status"]), ""
+    if result["status"] == "ok":  # else it says that itself
+        tainted = result.get("tainted")
+        why = _broken(result, ": ") or (f"; tainted: {short(tainted, NAME_MAX)}" if tainted else "")
+    return fit(f"[{run_id}] ", said, why, RERUN_MAX)
 
 
 def _advanced(result: Answer) -> str:

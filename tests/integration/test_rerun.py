@@ -79,6 +79,15 @@ def test_a_launch_without_a_value_says_why_and_the_others_count(lab: Lab, shell:
     assert "noise: ±0.000636 over seeds (1 df)" in said
 
 
+def test_a_launch_that_breaks_a_constraint_says_which(lab: Lab, shell: Shell) -> None:
+    lab.get("session.set", given={"constraints": ["mem<=10"]})
+    memory = "import os\nprint('mem:', 5 if os.environ['AR_SEED'] == '0' else 20)\n"
+    lab.write(memory + SCRIPT.format(value=0.5, luck=1.0))
+    lab.run()
+    said = shell("rerun", "r0003", "--seeds", "1")
+    assert "[r0003m1] no value with seed 1: constraint mem<=10 violated (20)" in said
+
+
 def test_two_who_measure_at_once_launch_different_seeds(lab: Lab, shell: Shell) -> None:
     lab.call("queue.pause")
     both = [shell.start("noise", "--runs", "2") for _ in range(2)]
