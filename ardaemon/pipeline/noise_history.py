@@ -16,7 +16,7 @@ from ardaemon.judging.noise.types import RunValues
 
 REVERTED_MOST = 300  # runs that were not kept and are looked at, the last ones: so many are replayed
 LOOKED_AT_MOST = 1000  # results that are read for them: others crashed, or broke a constraint
-KEPT_MOST = 200  # earlier bests that best.json remembers: 30 are replayed
+KEPT_MOST = 200  # earlier bests that best.json remembers: 22 are replayed
 
 
 def judged(experiment: Experiment, best: Best, conditions: str, newest: int) -> list[RunValues]:

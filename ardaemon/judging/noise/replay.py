@@ -41,8 +41,9 @@ from ardaemon.judging.noise.types import BestNow, NoiseConfig, RunValues, Values
 
 # What is replayed, so that a call takes no longer the longer the history is.
 # Each is a number of runs, and a number of values that these have together; a run beyond either is left out.
-REVERTED_MOST = (300, 300)  # the last that were not kept: from so many the edits' effects are known well
-KEPT_MOST = (30, 100)  # the last that were kept: older ones say next to nothing about the best of now
+REVERTED_MOST = (300, 160)  # the last that were not kept: those of a night and more tell what edits do here
+KEPT_MOST = (22, 66)  # the last that were kept: older ones say next to nothing about the best of now
+REPORTED_MOST = 16  # the last that were kept: what is told of the best does not hang on the ones before
 SPREAD_MOST = 1000  # runs with two values or more from which the noise is taken: the last ones
 
 # Steps whose results are kept, for whoever asks about the same history again: those of three long sessions.
@@ -75,8 +76,11 @@ def replay(judged: Sequence[RunValues], noise: Spread, seeds: int, config: Noise
     values = canonical(first.values, config)
     scale = Scale(mean(known(values)), noise.sigma)
     now = _begun(tuple(scale.units(values)))
+    early = max(sum(run.advanced is True for run in rest) - REPORTED_MOST, 0)  # of those that were kept
     for run in rest:
-        now = _after(now, tuple(scale.units(canonical(run.values, config))), run.advanced is True)
+        kept = run.advanced is True
+        now = _after(now, tuple(scale.units(canonical(run.values, config))), kept, early <= 0)
+        early -= kept
     belief, reported = widened(now.parent.belief, 1 + seeds), widened(now.reported, 1 + seeds)
     return State(best_run(runs), belief, reported, now.edits, scale)
 
@@ -89,8 +93,8 @@ def _begun(values: Values) -> Known:
 
 
 @lru_cache(maxsize=STEPS_KEPT)
-def _after(now: Known, values: Values, kept: bool) -> Known:
-    """Return what is known after one more run."""
+def _after(now: Known, values: Values, kept: bool, is_reported: bool) -> Known:
+    """Return what is known after one more run; of one that is not reported, as verdicts see it."""
     parent, reported, edits = now.parent, now.reported, now.edits
     if kept:
         others = unseen_entries(values, max(len(parent.belief.mean), 1 + len(values)))
@@ -98,7 +102,8 @@ def _after(now: Known, values: Values, kept: bool) -> Known:
         found = fits(parent.belief, SHARES, values, others)
         own = believed(found, posterior(found, *weights))
         parent = Parent(completed(own, values, others))
-        reported = completed(to_report(reported, values, others, *weights), values, others)
+        shown = to_report(reported, values, others, *weights) if is_reported else own
+        reported = completed(shown, values, others)
     else:
         found = parent.estimates(values)
     return Known(parent, reported, edits.taught(found, several=len(known(values)) > 1))
