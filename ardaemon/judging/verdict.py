@@ -78,16 +78,14 @@ def judge(facts: VerdictFacts) -> Judgement:
         reason=reason if status != "ok" else _violated(checked) or _unfit(facts) or _shorter(facts, improved),
         primary=primary,
         constraints=checked,
-        comparable=_is_comparable(facts, status),
+        comparable=_is_comparable(facts),
         failed=status in ("crash", "timeout", "invalid") and not _is_lost(facts),
     )
 
 
-def _is_comparable(facts: VerdictFacts, status: Status) -> bool:
+def _is_comparable(facts: VerdictFacts) -> bool:
     """Tell whether the run says something about an idea that is new."""
-    end = facts.exit
-    no_room = end.disk_full and status != "ok"
-    accident = end.ending in NOT_COMPARABLE or no_room or facts.seal_faults or facts.tainted
+    accident = facts.exit.ending in NOT_COMPARABLE or facts.seal_faults or facts.tainted
     return not (accident or facts.measure)
 
 

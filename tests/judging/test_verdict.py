@@ -131,15 +131,14 @@ def test_what_came_to_light_beside_a_failure_is_noted_and_never_beside_a_success
     assert judge(replace(facts(0.1, end=replace(OK, pids_limit=True)), notes=notes)).reason is None
 
 
-def test_a_failure_on_a_full_disk_says_so_and_nothing_of_the_idea() -> None:
+def test_a_failure_on_a_full_disk_says_so_and_counts_as_any_other() -> None:
     failed = Exit(ending="exited", exit_code=1, disk_full=True)
     crash = judge(facts(0.1, before=best(0.6), end=failed))
     assert crash.reason == Reason("", "exit code 1", (DISK_FULL,))
-    assert (crash.comparable, crash.failed) == (False, True)
+    assert (crash.comparable, crash.failed) == (True, True)
     silent = judge(facts(None, before=best(0.6), end=replace(OK, disk_full=True)))
     assert silent.reason is not None
     assert silent.reason.notes == (DISK_FULL,)
-    assert not silent.comparable
     well = judge(facts(0.1, before=best(0.6), end=replace(OK, disk_full=True)))
     assert (well.verdict, well.reason, well.comparable) == ("advance", None, True)
 

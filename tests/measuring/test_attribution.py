@@ -57,7 +57,9 @@ def test_the_strongest_evidence_decides(
 
 
 def test_a_double_forked_process_is_told_by_its_environment() -> None:
-    script = "def away():\n    os.setsid()\n    child(lambda: ready(os.getpid()))\n"
+    script = "def away():\n    os.setsid()\n    parent = os.getpid()\n    child(lambda: alone(parent))\n"
+    script += "def alone(parent):\n    while os.getppid() == parent: time.sleep(0.001)\n"
+    script += "    ready(os.getpid())\n"
     script += "os.waitpid(child(away), 0)\nrest()"
     with tree(script, {**os.environ, **TAGS}) as (root, orphan):
         assert root.pid not in attribution.ancestors(int(orphan))

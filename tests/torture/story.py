@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ardaemon.core.errors import ArdaemonError
+from ardaemon.judging.verdict import DISK_FULL
 from tests.support.lab import DEADLINE_S, SLUG, Lab, wait_until
 
 T = TypeVar("T")
@@ -175,8 +176,8 @@ class Story:
 # `tree`: a daemon that starts removes the empty cgroups of dead ones, at times one that a shim is just about
 # to enter: a daemon gave it that cgroup, and was killed in that moment. The shim walks through /proc.
 VOLATILE = frozenset(
-    "at boot_id cgroup created_at deadline ended_at ended_monotonic environment_sha256 generation job"
-    " laid_out_by lineage max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup"
+    "at boot_id cgroup created_at deadline disk_full ended_at ended_monotonic environment_sha256 generation"
+    " job laid_out_by lineage max_rss_kb monotonic over_by parent_report_sha256 peak_rss_mb pid pids_cgroup"
     " results_bytes sealed_at seconds shim signature started_at submitted_at system_s tree untold"
     " user_s".split()
 )
@@ -184,8 +185,10 @@ FACTS = "facts.jsonl"
 # What a run used is sampled once it takes longer than a second, as one does whose disk is full.
 SAMPLED = ("samples.jsonl", "measured.json")
 OWNER = ".owner"  # which process holds the project, and since when
-# A shim that could not write at once says so in exit.json: true, and no harm done.
+# A shim that could not write at once says so in exit.json: true, and no harm done. So does the reason of a
+# run that failed then.
 FORGIVEN = (errno.ENOSPC, errno.EIO)
+NO_ROOM = f"; {DISK_FULL}"
 KEPT_SECONDS = 30  # the limit is a setting and must be the same; only what was measured may differ
 
 
@@ -237,6 +240,8 @@ def _plain(value: Any, name: str = "") -> Any:
         return [_plain(item) for item in value]
     if name == "error" and value is not None and any(os.strerror(n) in value for n in FORGIVEN):
         return None
+    if name == "reason" and value is not None:
+        return value.removesuffix(NO_ROOM)
     if name == "row":
         return _row(value)
     return "<lock>" if name in ("shim_lock", "job_lock") else value
