@@ -52,7 +52,7 @@ SCOPE_PART_MAX = 256  # characters of one part of the mutation scope
 def create(params: Init) -> tuple[Experiment, list[str]]:
     """Make the experiment, and return it with one line for each thing that was done.
 
-    Nothing of it stays behind if an error is raised.
+    Nothing of it stays behind if an error is raised, but for a .gitignore, should the very last step fail.
     """
     experiment = Project(Path(params.project)).experiment(params.slug)
     with state.storage("create", experiment.folder):
@@ -65,14 +65,15 @@ def _create(experiment: Experiment, params: Init) -> list[str]:
     _check_seals(params)
     with made_aside(experiment) as partial:
         done = _fill(partial, params, sources)
-    return [*done, *_ignored(Project(experiment.project))]
+        done += _ignored(Project(experiment.project))
+    return done
 
 
 def _ignored(project: Project) -> list[str]:
     """Have git ignore the experiments, and say so; a .gitignore that a person keeps there stays as it is.
 
-    Last of all, for an init that fails leaves nothing behind; so after a kill right before this, no
-    .gitignore is there, and the next init writes it.
+    Right before the experiment gets its name: an init that fails earlier leaves nothing behind, and there is
+    no experiment without this file, for no other init of its name would write it.
     """
     if not durable.write_new(project.ignore, IGNORE_ALL):
         return []

@@ -1,5 +1,6 @@
 """Creating an experiment: what is copied, what is said, and that a failure leaves nothing behind."""
 
+import errno
 import os
 import stat
 import time
@@ -17,7 +18,7 @@ from ardaemon.experiment import how_run, seal
 from ardaemon.experiment import program as program_md
 from ardaemon.experiment.state import load
 from ardaemon.experiment.train_file import sha256
-from ardaemon.host import state
+from ardaemon.host import durable, state
 from tests.support.every import every
 from tests.support.folders import SLUG, experiment
 
@@ -325,6 +326,21 @@ def test_a_slug_that_is_taken_is_refused_and_the_experiment_there_untouched(tmp_
     with pytest.raises(UsageError, match=SLUG):
         experiment(tmp_path)
     assert contents(made.folder) == before
+    assert sorted(os.listdir(made.folder.parent)) == [".gitignore", SLUG]
+
+
+def test_where_git_cannot_be_told_to_ignore_it_nothing_is_made_and_the_next_call_does_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(durable, "write_new", full)
+        with pytest.raises(StorageError, match="No space"):
+            experiment(tmp_path)
+    assert not (tmp_path / ".autoresearch").exists()
+    made = experiment(tmp_path)
     assert sorted(os.listdir(made.folder.parent)) == [".gitignore", SLUG]
 
 
