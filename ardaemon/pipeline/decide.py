@@ -17,7 +17,6 @@ from ardaemon.core.model import (
     Placed,
     Result,
     SeedValue,
-    Settings,
     Termination,
 )
 from ardaemon.core.run_record import AttemptResult, Decision, Judged, Left, Queued, RunRecord
@@ -162,7 +161,7 @@ def _decision(ended: Ended, current: State, judged: verdict.Judgement, ruling: R
 
 def _noise(ended: Ended, current: State, counters: Counters, best: Best | None, ruling: Ruling | None) -> str:
     """Return what the session says of the noise after this run: it counts the launches of every run."""
-    settings, standing = _settings(ended, current), best or current.best
+    settings, standing = ended.settings_in(current.session), best or current.best
     if settings.verdict != "noise" or standing is None:
         return ""
     history = _replayed(ruling, best) or noise_verdict.history_of(
@@ -231,15 +230,11 @@ def _termination(
     if not session.live and session.terminated_by is not None:
         return session.terminated_by  # as it was before: a run that was still at work changes nothing of it
     manual = ended.manual and ended.is_of(current.session)
-    settings, standing = _settings(ended, current), best or current.best
+    settings, standing = ended.settings_in(current.session), best or current.best
     met = None
     if settings.verdict == "noise":
         met = standing is not None and measured_best.is_reached(ended, current, settings, standing)
     return terminate.judge(settings, counters, standing, judged.status, manual, hours_of(session), met)
-
-
-def _settings(ended: Ended, current: State) -> Settings:
-    return current.session.settings or ended.record.settings
 
 
 def _place(ended: Ended, current: State, best: Best | None) -> Placed:
@@ -321,7 +316,7 @@ def _outlook(
     ended: Ended, current: State, counters: Counters, best: Best | None, why: Termination | None
 ) -> dict[str, object]:
     """Return the fields of the result that say how the session goes on; `best` is the best after this run."""
-    settings, stands = _settings(ended, current), of_project(Project(ended.experiment.project))
+    settings, stands = ended.settings_in(current.session), of_project(Project(ended.experiment.project))
     chain = link_of(stands, ended.experiment)
     went_back = stands is not None and is_before(stands, current.session.chain)
     return {

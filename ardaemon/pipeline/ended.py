@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ardaemon.core.config import ATTEMPTS_MAX
 from ardaemon.core.layout import Experiment, Run
 from ardaemon.core.measured import Measured
-from ardaemon.core.model import Exit, Session
+from ardaemon.core.model import Exit, Session, Settings
 from ardaemon.core.queue import seat_of
 from ardaemon.core.run_record import AttemptResult, Judged, RunRecord
 from ardaemon.experiment import script_place
@@ -74,6 +74,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     def is_of(self, session: Session) -> bool:
         """Tell whether the run belongs to this session, and not to one that is over."""
         return self.record.epoch == session.epoch
+
+    def settings_in(self, session: Session) -> Settings:
+        """Return the session's settings; the run's own where it has none."""
+        return session.settings or self.record.settings
 
     @property
     def gpu_seconds(self) -> float:

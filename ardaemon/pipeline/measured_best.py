@@ -79,17 +79,13 @@ def _with_value(ended: Ended, current: State, one: SeedValue) -> Best | None:
 
 def _history(ended: Ended, current: State, best: Best | None) -> list[RunValues]:
     """Return what a noise verdict replays, the new value in it: read once, for it is hundreds of files."""
-    verdicts = {settings.verdict for settings in (ended.record.settings, _settings(ended, current))}
+    verdicts = {settings.verdict for settings in (ended.record.settings, ended.settings_in(current.session))}
     return _judged(ended, current, best) if best is not None and "noise" in verdicts else []
 
 
 def _judged(ended: Ended, current: State, best: Best) -> list[RunValues]:
     newest = current.session.last_run
     return noise_history.judged(ended.experiment, best, best.conditions, newest)
-
-
-def _settings(ended: Ended, current: State) -> Settings:
-    return current.session.settings or ended.record.settings
 
 
 def _estimate(history: Sequence[RunValues], settings: Settings, best: Best) -> float:
@@ -106,7 +102,7 @@ def _estimate(history: Sequence[RunValues], settings: Settings, best: Best) -> f
 def _noise(
     ended: Ended, current: State, best: Best | None, history: Sequence[RunValues], counters: Counters
 ) -> str:
-    settings = _settings(ended, current)
+    settings = ended.settings_in(current.session)
     if best is None or settings.verdict != "noise":
         return ""
     return noise_line(history, config_of(settings, best.primary), counters)
@@ -146,7 +142,7 @@ def _termination(
     counters: Counters,
     judged: verdict.Judgement,
 ) -> Termination | None:
-    settings = _settings(ended, current)
+    settings = ended.settings_in(current.session)
     if judged.status == "unclean":
         return "unclean"
     if ended.manual:

@@ -97,16 +97,22 @@ def test_an_owner_without_a_run_hands_the_project_over_when_another_daemon_asks(
     assert not list((one.project / ".autoresearch").glob(".owner-wanted"))
 
 
+def resting(lab: Lab) -> Ownership:
+    """Have a daemon with another state folder take the project, and let it rest."""
+    owner_there = Ownership(describe(lab.root / "earlier/ardaemon/1", b"key"))
+    with owner_there.changing(lab.project):
+        pass
+    owner_there.rest(lab.project)
+    return owner_there
+
+
 def test_who_waits_for_an_owner_that_does_not_hand_over_is_told_at_once_for_whom_and_until_when(
     two: tuple[Lab, Lab],
 ) -> None:
     """An owner of an earlier version knows nothing of wishes."""
     one, other = two
     one.stop()
-    earlier = Ownership(describe(one.root / "earlier/ardaemon/1", b"key"))
-    with earlier.changing(one.project):
-        pass
-    earlier.rest(one.project)
+    earlier = resting(one)
     other.start(PROMPT)
     other.edit(0.8)
     with Shell(other).start("run", "--wait") as process:
@@ -124,15 +130,12 @@ def test_who_waits_for_an_owner_that_does_not_hand_over_is_told_at_once_for_whom
 def test_adopt_waits_for_an_owner_that_is_about_to_let_go_as_a_run_does(two: tuple[Lab, Lab]) -> None:
     one, other = two
     one.stop()
-    owner_there = Ownership(describe(one.root / "earlier/ardaemon/1", b"key"))
-    with owner_there.changing(one.project):
-        pass
-    owner_there.rest(one.project)
+    earlier = resting(one)
     other.start(PROMPT)
     with Shell(other).start("adopt") as process:
         wished = other.project / ".autoresearch/.owner-wanted"
         wait_until(lambda: wished.exists() or process.poll() is not None, "the wish, or an answer")
-        assert owner_there.let_go(one.project)
+        assert earlier.let_go(one.project)
         out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, err) == (0, ""), err
     assert out == f"this daemon has {one.project}, and no run was left\n"

@@ -12,7 +12,7 @@ from ardaemon.judging.noise.replay import (
     noise_of,
     replay,
 )
-from ardaemon.judging.noise.spread import Spread, in_reach
+from ardaemon.judging.noise.spread import Spread, beyond, in_reach
 from ardaemon.judging.noise.types import BestNow, Confirm, NoiseConfig, RunValues
 
 REACHED = 0.95  # P(the best's mean is at the threshold or beyond) at which the threshold is met
@@ -54,7 +54,7 @@ def threshold(judged: Sequence[RunValues], level: float, config: NoiseConfig) ->
     p = None if now is None else _beyond(now, level, config)
     if p is not None and p >= REACHED and len(values) >= VALUES_LEAST:
         return ThresholdTest(True, p)
-    touched = any(_left(value, level, config) >= 0 for value in values) and len(values) < VALUES_LEAST
+    touched = any(beyond(value, level, config) >= 0 for value in values) and len(values) < VALUES_LEAST
     perhaps = touched or (p is not None and p >= PERHAPS)
     return ThresholdTest(False, p, _next(best) if perhaps and is_measurable(best, config) else None)
 
@@ -74,15 +74,10 @@ def worth_measuring(judged: Sequence[RunValues], config: NoiseConfig) -> Confirm
 
 def _beyond(best: BestNow, level: float, config: NoiseConfig) -> float:
     """Return the probability that the best's mean is at `level` or beyond."""
-    left = _left(best.mean, level, config)
+    left = beyond(best.mean, level, config)
     if best.sd == 0:
         return 1.0 if left >= 0 else 0.0
     return 0.5 * math.erfc(-left / best.sd / math.sqrt(2))
-
-
-def _left(value: float, level: float, config: NoiseConfig) -> float:
-    """Return by how far a value lies beyond the level, in the metric's unit; negative: before it."""
-    return level - value if config.direction == "min" else value - level
 
 
 def _next(run: RunValues) -> Confirm:

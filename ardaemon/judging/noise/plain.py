@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ardaemon.judging.noise.replay import best_now, best_run
-from ardaemon.judging.noise.spread import Spread, canonical, in_metric, known, mean
+from ardaemon.judging.noise.spread import Spread, beyond, canonical, in_metric, known, mean
 from ardaemon.judging.noise.types import (
     Advance,
     Confirm,
@@ -30,7 +30,7 @@ def exact(history: Sequence[RunValues], noise: Spread, config: NoiseConfig) -> D
     candidate = history[-1]
     own, best = known(canonical(candidate.values, config)), best_now(history[:-1], noise, None, config)
     value = in_metric(mean(own), config)
-    gain = (best.mean - value) * (1 if config.direction == "min" else -1)
+    gain = beyond(value, best.mean, config)
     facts = Facts(
         p_better=1.0 if gain > config.min_delta else 0.0,
         gain=gain,

@@ -16,9 +16,8 @@ from ardaemon.judging.noise.types import NoiseConfig, Values
 LARGEST = 1e100  # a canonical value beyond it counts as this much: its square would overflow
 LEAST = 1 / LARGEST  # values below it have squares that underflow
 POWER_MOST = 1000  # of 2 in a unit: so far it is a number, and so is 1 / it
-MOST = (
-    1e306  # in the metric's unit: a value beyond it counts as this much, so that sums and intervals hold it
-)
+# In the metric's unit: a value beyond it counts as this much, so that sums and intervals hold it.
+MOST = 1e306
 TOLD_MOST = 1e307  # and no figure that is told is larger
 FARTHEST = 1e12  # sigmas from the baseline: beyond it float64 has no room for one sigma
 RELATIVE_FLOOR = 1e-9  # of the values' size: below it lies the rounding of float64
@@ -94,6 +93,11 @@ def in_metric(value: float, config: NoiseConfig) -> float:
 def size_in_metric(size: float, config: NoiseConfig) -> float:
     """Return a difference, or a standard deviation, in the metric's own unit."""
     return max(-TOLD_MOST, min(TOLD_MOST, size * config.unit))
+
+
+def beyond(value: float, level: float, config: NoiseConfig) -> float:
+    """Return by how far a value is better than a level, in the metric's unit; negative: it is worse."""
+    return level - value if config.direction == "min" else value - level
 
 
 def known(values: Iterable[float | None]) -> list[float]:
